@@ -1,0 +1,1 @@
+"""Reads: answers a user's feed by look-up in the store."""

@@ -1,0 +1,80 @@
+"""Every key in Redis, spelled once. `redis/KEYS.md` describes each; a test ties the two together.
+
+A user's keys share the hash tag `{user}`, so that they lie in one slot of a cluster.
+"""
+
+from dataclasses import dataclass
+
+SCHEMA = 1
+DEFAULT_PREFIX = "almanac"
+SEGMENT_FIELD = "segment"  # in a user's list hash, beside the bucket starts
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of all keys under one prefix.
+
+    >>> Keys().list(200, 42)
+    'almanac:1:list:{200}:42'
+    """
+
+    prefix: str = DEFAULT_PREFIX
+
+    def _key(self, *parts: object) -> str:
+        return ":".join([self.prefix, str(SCHEMA), *map(str, parts)])
+
+    def current(self, variant: str) -> str:
+        """HASH generation, previous, promoted_at: what is served under a variant's name."""
+        return self._key("current", variant)
+
+    def counter(self) -> str:
+        """STRING: the newest generation's number; the next run takes the one after it."""
+        return self._key("counter")
+
+    def states(self) -> str:
+        """HASH generation number to building, sealed, retired or quarantined."""
+        return self._key("states")
+
+    def lease(self) -> str:
+        """STRING with TTL: who may publish now."""
+        return self._key("lease")
+
+    def manifest(self, generation: int) -> str:
+        """STRING: the generation's own description, JSON."""
+        return self._key("manifest", generation)
+
+    def users(self, generation: int) -> str:
+        """STRING: ids of the users with a list, as text: what clearing a generation needs to know."""
+        return self._key("users", generation)
+
+    def list(self, user_id: int, generation: int) -> str:
+        """HASH bucket start to post ids, best first; field `segment` names the user's segment."""
+        return self._key("list", f"{{{user_id}}}", generation)
+
+    def popular(self, generation: int) -> str:
+        """HASH bucket start to post ids: what an unknown user gets."""
+        return self._key("popular", generation)
+
+    def segment(self, generation: int, name: str) -> str:
+        """HASH bucket start to post ids popular in a segment of users."""
+        return self._key("segment", generation, name)
+
+    def catalogue(self, generation: int) -> str:
+        """STRING: every post of the generation, most popular first."""
+        return self._key("catalogue", generation)
+
+    def posts(self, generation: int) -> str:
+        """HASH post id to the post as the API answers it, JSON."""
+        return self._key("posts", generation)
+
+    def seen(self, user_id: int) -> str:
+        """ZSET post id by the earliest epoch second at which the user saw it."""
+        return self._key("seen", f"{{{user_id}}}")
+
+    def likes(self, user_id: int) -> str:
+        """ZSET post id by the earliest epoch second at which the user liked it."""
+        return self._key("likes", f"{{{user_id}}}")
+
+    def takedowns(self) -> str:
+        """SET of post ids that no answer may hold."""
+        return self._key("takedowns")

@@ -1,0 +1,1 @@
+"""Writes: turns facts into one published generation."""

@@ -1,0 +1,1 @@
+"""Facts to a model: features as of a time, labels, the ranker."""

@@ -1,0 +1,103 @@
+"""Features by side: what lets every user × every post × every bucket be scored without building the rows.
+
+A feature belongs to one side: `user`, `post`, `time` (constant in a bucket) or `user_group`, a property of
+the user in the post's group (topic, text cluster), where the group is a function of the post.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Side = Literal["user", "post", "time", "user_group"]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of the model: its name, its side, and whether LightGBM treats it as categorical."""
+
+    name: str
+    side: Side
+    categorical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The values of all features, side by side, as of one time. NaN is missing.
+
+    Attributes:
+        features: The model's columns in the model's order; `column` below counts within a side,
+            in this same order.
+        user_ids: int64 (users,), ascending.
+        post_ids: int64 (posts,), ascending.
+        starts: int64 (buckets,). Bucket starts, epoch seconds, ascending.
+        user: float32 (users, user features).
+        post: float32 (posts, post features).
+        time: float32 (buckets, time features).
+        user_group: float32 (user_group features, users, groups).
+        group: int32 (posts,). Each post's group, 0..groups-1.
+    """
+
+    features: tuple[Feature, ...]
+    user_ids: npt.NDArray[np.int64]
+    post_ids: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    user: Floats
+    post: Floats
+    time: Floats
+    user_group: Floats
+    group: npt.NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        """Check that the shapes agree.
+
+        Raises:
+            ValueError: A side's shape does not match the features, users, posts, buckets or groups.
+        """
+        width = {
+            side: sum(f.side == side for f in self.features)
+            for side in ("user", "post", "time", "user_group")
+        }
+        n_users, n_posts, n_buckets = len(self.user_ids), len(self.post_ids), len(self.starts)
+        n_groups = int(self.group.max()) + 1 if n_posts else 0
+        wanted = {
+            "user": (n_users, width["user"]),
+            "post": (n_posts, width["post"]),
+            "time": (n_buckets, width["time"]),
+            "group": (n_posts,),
+        }
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+        n_features, n_rows, n_columns = self.user_group.shape
+        if (n_features, n_rows) != (width["user_group"], n_users) or n_columns < n_groups:
+            raise ValueError(
+                f"user_group has shape {self.user_group.shape}, "
+                f"expected ({width['user_group']}, {n_users}, ≥{n_groups})"
+            )
+
+    def rows(
+        self, users: npt.NDArray[np.integer], posts: npt.NDArray[np.integer], buckets: npt.NDArray[np.integer]
+    ) -> Floats:
+        """Gather the model's rows for (user, post, bucket) triples given by row number.
+
+        Returns:
+            float32 (rows, features), columns in the model's order.
+        """
+        out = np.empty((len(users), len(self.features)), np.float32)
+        at = {"user": 0, "post": 0, "time": 0, "user_group": 0}
+        groups = self.group[posts]
+        for column, feature in enumerate(self.features):
+            k = at[feature.side]
+            at[feature.side] += 1
+            if feature.side == "user":
+                out[:, column] = self.user[users, k]
+            elif feature.side == "post":
+                out[:, column] = self.post[posts, k]
+            elif feature.side == "time":
+                out[:, column] = self.time[buckets, k]
+            else:
+                out[:, column] = self.user_group[k, users, groups]
+        return out

@@ -1,0 +1,1 @@
+"""Ranked lists to one immutable generation in Redis."""

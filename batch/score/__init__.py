@@ -1,0 +1,1 @@
+"""Model × users × posts × buckets to ranked lists, exactly."""

@@ -1,0 +1,1 @@
+"""Where facts come from: tables in, checked rows out."""

@@ -1,0 +1,1 @@
+"""A made world with a known truth, calibrated to the real rows."""
