@@ -29,7 +29,7 @@ class Settings:
     max_rejected_share: float = _setting(0.05, "share of rejected event rows above which a run stops, 0..1")
     list_ttl_s: int = _setting(14 * 86_400, "life of users' lists, seconds; a dead batch then falls back")
     generations_kept: int = _setting(2, "generations kept in the store per variant, the current one included")
-    train_days: int = _setting(28, "days before as_of whose impressions train the model")
+    train_days: int = _setting(60, "days before as_of whose impressions train the model")
     train_rows: int = _setting(2_000_000, "most impressions to train on; more are sampled evenly")
     n_trees: int = _setting(200, "boosted trees")
     n_leaves: int = _setting(31, "leaves a tree")

@@ -1,0 +1,70 @@
+"""The model as a course checker loads it: `get_model_path`, `load_models`, `predict`, `predict_proba`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+WORKDIR = Path("/workdir/user_input")  # where the checker puts what was handed in
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A classifier over a LightGBM text model."""
+
+    booster: lgb.Booster
+
+    def predict_proba(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Return float64 (rows, 2): the probabilities of no like and of a like.
+
+        Args:
+            x: Columns in the model's order, or a frame with the model's column names in any order.
+
+        Raises:
+            ValueError: A frame lacks a column of the model; the message names it.
+        """
+        like = np.asarray(self.booster.predict(self._ordered(x)), np.float64)
+        return np.column_stack([1.0 - like, like])
+
+    def predict(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+        """Return int64 (rows,): 1 where a like is at least as probable as none."""
+        return (self.predict_proba(x)[:, 1] >= 0.5).astype(np.int64)
+
+    def _ordered(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        if not isinstance(x, pd.DataFrame):
+            return x
+        names = self.booster.feature_name()
+        missing = [name for name in names if name not in x.columns]
+        if missing:
+            raise ValueError(f"the frame lacks the model's columns {', '.join(missing)}")
+        return np.asarray(x[names].to_numpy(np.float64, na_value=np.nan))
+
+
+def get_model_path(path: str | os.PathLike[str], group: str = "") -> Path:
+    """Return where the model lies: the checker's place when `IS_LMS=1`, else `path`.
+
+    Args:
+        path: Where it lies at home.
+        group: `control` or `test` in an A/B check, else empty.
+    """
+    if os.environ.get("IS_LMS") == "1":
+        return WORKDIR / (f"model_{group}" if group else "model")
+    return Path(path)
+
+
+def load_models(path: str | os.PathLike[str] = ".almanac/model/model.txt", group: str = "") -> LoadedModel:
+    """Load the ranker that the newest run left, or the one the checker put in its place.
+
+    Raises:
+        FileNotFoundError: No model lies there; the message names the place and the command that trains one.
+    """
+    place = get_model_path(path, group)
+    if not place.is_file():
+        raise FileNotFoundError(
+            f"no model at {place}: run `almanac run` first, or give the path of a model.txt"
+        )
+    return LoadedModel(lgb.Booster(model_str=place.read_text()))

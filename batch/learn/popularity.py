@@ -1,0 +1,104 @@
+"""Popular lists: what a feed falls back to when it knows nothing of the user."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from api.contract.buckets import DAY_S
+from batch.learn.tally import CHUNK, Tally, shrunk_lift
+from batch.source.facts import Facts
+
+HOURS = 24
+NEAR = 1  # hours on either side that count for an hour's list
+
+
+@dataclass(frozen=True, slots=True)
+class Popular:
+    """Post rows, most popular first; ties go to the lower post id.
+
+    Attributes:
+        buckets: int32 (buckets, depth). By like rate near the bucket's hour.
+        segments: int32 (segments, buckets, depth). The same among a segment's users.
+        catalogue: int32 (posts,). All posts by recent like rate.
+    """
+
+    buckets: npt.NDArray[np.int32]
+    segments: npt.NDArray[np.int32]
+    catalogue: npt.NDArray[np.int32]
+
+
+def post_scores(counts: Tally) -> npt.NDArray[np.float64]:
+    """Return float64 (posts,): how many times more than average each post is liked, recent views first."""
+    posts, base = counts.posts, counts.base_rate
+    lift = shrunk_lift(posts.likes, posts.views * base)
+    # What was known stands as the expectation of the recent weeks: a post with no recent view keeps it.
+    return lift * shrunk_lift(posts.recent_likes, posts.recent_views * base * lift)
+
+
+def rank(
+    facts: Facts,
+    counts: Tally,
+    starts: npt.NDArray[np.int64],
+    segment: npt.NDArray[np.int32],
+    n_segments: int,
+    depth: int,
+) -> Popular:
+    """Rank posts for everyone and for each segment, bucket by bucket, from the facts as of `counts.at_s`.
+
+    Args:
+        facts: Events up to `counts.at_s`; later ones are not read.
+        counts: The tally of those facts.
+        starts: int64 (buckets,). Bucket starts, epoch seconds.
+        segment: int32 (users,). Segment numbers, -1 for none.
+        n_segments: How many segments there are.
+        depth: Posts a list; fewer where there are fewer posts.
+    """
+    known = facts.until(counts.at_s)
+    overall = post_scores(counts)
+    depth = min(depth, len(overall))
+    views, likes = _by_hour(known, np.zeros(len(facts.users), np.int32), 1)
+    hourly = _scores(views[0], likes[0], overall)
+    hour = (starts % DAY_S) // (DAY_S // HOURS)
+    views, likes = _by_hour(known, segment, n_segments)
+    lists = [_top(_scores(views[k], likes[k], hourly), depth)[hour] for k in range(n_segments)]
+    empty = np.empty((0, len(starts), depth), np.int32)
+    return Popular(
+        buckets=_top(hourly, depth)[hour],
+        segments=np.stack(lists) if lists else empty,
+        catalogue=_top(overall[None, :], len(overall))[0],
+    )
+
+
+def _by_hour(
+    facts: Facts, segment: npt.NDArray[np.int32], n_segments: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return views and likes, float64 (segments, hours, posts), summed over neighbouring hours."""
+    shape = (n_segments, HOURS, len(facts.posts))
+    size = n_segments * HOURS * len(facts.posts)
+    views, likes = np.zeros(size), np.zeros(size)
+    for low in range(0, len(facts.time), CHUNK):
+        part = slice(low, low + CHUNK)
+        of = segment[facts.user[part]]
+        keep = facts.views[part] & (of >= 0)
+        hour = (facts.time[part][keep] % DAY_S) // (DAY_S // HOURS)
+        cell = (of[keep].astype(np.int64) * HOURS + hour) * len(facts.posts) + facts.post[part][keep]
+        views += np.bincount(cell, minlength=size)
+        likes += np.bincount(cell, facts.target[part][keep].astype(np.float64), minlength=size)
+    near = range(-NEAR, NEAR + 1)
+    views, likes = views.reshape(shape), likes.reshape(shape)
+    return sum(np.roll(views, k, 1) for k in near), sum(np.roll(likes, k, 1) for k in near)  # type: ignore[return-value]
+
+
+def _scores(
+    views: npt.NDArray[np.float64], likes: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return float64 (hours, posts): the prior's lift moved by what these views showed."""
+    expected = views * prior
+    expected *= likes.sum() / max(float(expected.sum()), 1e-9)
+    return np.broadcast_to(prior, views.shape) * shrunk_lift(likes, expected)
+
+
+def _top(scores: npt.NDArray[np.float64], depth: int) -> npt.NDArray[np.int32]:
+    """Return int32 (rows, depth): each row's best columns, ties to the lower one."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :depth].astype(np.int32)

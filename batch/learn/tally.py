@@ -1,0 +1,128 @@
+"""Counts of views and likes as of a time: what every behavioural feature is made of.
+
+A tally only moves forward, and reads a fact only once its time has come, so no later fact can enter.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from api.contract.buckets import DAY_S
+from batch.source.facts import Facts
+
+Counts = npt.NDArray[np.float64]
+HALF_LIFE_S = 7 * DAY_S  # of "recent" counts: a week holds two sessions of a median user
+CHUNK = 4_000_000  # events added at a time; bounds the temporary index arrays
+
+
+@dataclass(slots=True)
+class Count:
+    """Views and likes of each row of something, in all and recently (halved every `HALF_LIFE_S`)."""
+
+    views: Counts
+    likes: Counts
+    recent_views: Counts
+    recent_likes: Counts
+
+    @classmethod
+    def of(cls, n: int) -> "Count":
+        """Start at zero for `n` rows."""
+        return cls(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n))
+
+    def fade(self, factor: float) -> None:
+        """Let the recent counts decay."""
+        self.recent_views *= factor
+        self.recent_likes *= factor
+
+    def add(self, rows: npt.NDArray[np.integer], liked: Counts, weight: Counts) -> None:
+        """Count views of `rows`, `liked` 1 or 0 each, with a recency `weight` 0..1."""
+        n = len(self.views)
+        self.views += np.bincount(rows, minlength=n)
+        self.likes += np.bincount(rows, liked, minlength=n)
+        self.recent_views += np.bincount(rows, weight, minlength=n)
+        self.recent_likes += np.bincount(rows, weight * liked, minlength=n)
+
+
+class Tally:
+    """Counts by user, post and user × group, as of `at_s`; a view carries the label, like rows do not count.
+
+    Attributes:
+        at_s: No event later than this has been counted.
+        users: Count over rows of users.
+        posts: Count over rows of posts.
+        cells: Count over user row × n_groups + group.
+        last_seen_s: float64 (users,). Time of the newest view; NaN where none.
+        first_shown_s: float64 (posts,). Time of the oldest view; NaN where none.
+    """
+
+    def __init__(self, facts: Facts, group: npt.NDArray[np.int32], n_groups: int) -> None:
+        """Start before the first of `facts`, with nothing counted."""
+        self._facts = facts
+        self._group = group
+        self._next = 0
+        self.n_groups = n_groups
+        self.at_s = 0
+        self.users = Count.of(len(facts.users))
+        self.posts = Count.of(len(facts.posts))
+        self.cells = Count.of(len(facts.users) * n_groups)
+        self.last_seen_s = np.full(len(facts.users), np.nan)
+        self.first_shown_s = np.full(len(facts.posts), np.nan)
+
+    @property
+    def base_rate(self) -> float:
+        """Return likes per view over everything counted; 0.5 likes in 5 views stand in at the start."""
+        return float((self.users.likes.sum() + 0.5) / (self.users.views.sum() + 5.0))
+
+    def advance(self, to_s: int) -> "Tally":
+        """Count the events up to and including `to_s`.
+
+        Raises:
+            ValueError: `to_s` lies before what is already counted.
+        """
+        if to_s < self.at_s:
+            raise ValueError(f"a tally at {self.at_s} cannot go back to {to_s}")
+        fade = 0.5 ** ((to_s - self.at_s) / HALF_LIFE_S)
+        for count in (self.users, self.posts, self.cells):
+            count.fade(fade)
+        end = int(np.searchsorted(self._facts.time, to_s, side="right"))
+        for low in range(self._next, end, CHUNK):
+            self._add(slice(low, min(low + CHUNK, end)), to_s)
+        self._next, self.at_s = max(end, self._next), to_s
+        return self
+
+    def _add(self, rows: slice, to_s: int) -> None:
+        shown = self._facts.views[rows]
+        user, post, time = (
+            column[rows][shown] for column in (self._facts.user, self._facts.post, self._facts.time)
+        )
+        liked = self._facts.target[rows][shown].astype(np.float64)
+        weight = 0.5 ** ((to_s - time) / HALF_LIFE_S)
+        self.users.add(user, liked, weight)
+        self.posts.add(post, liked, weight)
+        self.cells.add(user.astype(np.int64) * self.n_groups + self._group[post], liked, weight)
+        # Time ascends, so the last write per user is his newest view, and reversed the oldest per post.
+        self.last_seen_s[user] = time
+        fresh = np.isnan(self.first_shown_s[post])
+        self.first_shown_s[post[fresh][::-1]] = time[fresh][::-1]
+
+
+def shrunk_lift(likes: Counts, expected: Counts) -> Counts:
+    """Estimate how many times more than expected each row is liked, shrunk to 1 where evidence is thin.
+
+    The prior's weight comes from the rows themselves by the method of moments, so rows that differ by
+    chance alone are all shrunk to 1.
+
+    Args:
+        likes: float64, any shape. Counts, may be decayed.
+        expected: float64, same shape. Likes expected if the row were like any other.
+
+    Returns:
+        float64, same shape: posterior means; 1 where nothing was expected.
+
+    Source: gamma-Poisson shrinkage, W. DuMouchel, The American Statistician 53 (1999), 177-190.
+    """
+    excess = float(np.sum((likes - expected) ** 2 - expected))
+    variance = max(excess / max(float(np.sum(expected**2)), 1e-12), 1e-4)
+    weight = 1.0 / min(variance, 1.0)
+    return np.asarray((likes + weight) / (expected + weight), np.float64)

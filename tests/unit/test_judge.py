@@ -1,0 +1,83 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from batch.judge.evaluate import Plan, evaluate
+from batch.judge.metrics import auc, auc_in_session, hitrate_at_k, random_hitrate_at_k
+from batch.learn import features
+from batch.learn.split import last_week
+from batch.source.facts import Facts
+from tests.facts import even_likes_even
+
+scored = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=30)
+
+
+@given(scored)
+def test_auc_is_sklearns(rows: list[tuple[int, bool]]) -> None:
+    scores = np.array([score for score, _ in rows], np.float64)
+    liked = np.array([like for _, like in rows])
+
+    found = auc(scores, liked)
+
+    if liked.all() or not liked.any():
+        assert np.isnan(found)
+    else:
+        assert found == pytest.approx(roc_auc_score(liked, scores))
+
+
+def test_auc_in_session_ignores_what_differs_between_sessions() -> None:
+    session = np.array([0, 0, 1, 1])
+    liked = np.array([True, False, True, False])
+
+    assert auc_in_session(session, np.array([1.0, 0.0, 101.0, 100.0]), liked) == 1.0
+    assert auc_in_session(session, np.array([1.0, 1.0, 100.0, 100.0]), liked) == 0.5
+
+
+@given(st.integers(1, 8), st.integers(0, 8), st.integers(1, 5))
+def test_the_random_line_is_the_share_of_choices_that_hold_a_like(n: int, likes: int, k: int) -> None:
+    likes = min(likes, n)
+    liked = np.arange(n) < likes
+    choices = list(combinations(range(n), min(k, n)))
+
+    share = float(np.mean([any(liked[place] for place in choice) for choice in choices]))
+
+    assert random_hitrate_at_k(np.zeros(n, np.int64), liked, k)[0] == pytest.approx(share)
+
+
+def test_hitrate_counts_a_session_once_however_many_likes_it_holds() -> None:
+    session = np.array([1, 0, 0, 1, 0])
+    scores = np.array([5.0, 1.0, 2.0, 4.0, 3.0])
+    liked = np.array([True, True, False, True, False])
+
+    assert hitrate_at_k(session, scores, liked, 2).tolist() == [0.0, 1.0]
+
+
+def plan_for(facts: Facts) -> Plan:
+    split = last_week(facts)
+    assert split is not None
+    return Plan(split, 30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1)
+
+
+def test_a_world_with_a_clear_taste_is_ranked_far_above_random_and_popular() -> None:
+    facts = even_likes_even(n_users=40, n_posts=60, days=21)
+    known = features.statics(facts, seed=1)
+
+    found = evaluate(facts, known, plan_for(facts), {"oracle": lambda u, p, _t: (u % 2 == p % 2) * 1.0})
+
+    assert found["auc_in_session_oracle"] == 1.0
+    assert found["auc_in_session"] > 0.75
+    assert found["auc_in_session_popular"] < 0.6
+
+
+def test_a_model_of_shuffled_labels_scores_at_chance() -> None:
+    facts = even_likes_even(n_users=60, n_posts=60, days=21)
+    facts.target[facts.views] = np.random.default_rng(5).permutation(facts.target[facts.views])
+    known = features.statics(facts, seed=1)
+
+    found = evaluate(facts, known, plan_for(facts), {})
+
+    assert 0.46 < found["auc_in_session"] < 0.54
