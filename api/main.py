@@ -1,0 +1,200 @@
+"""The API: `app` for any ASGI server, `create_app` for whoever has settings, `main` for a process of its own.
+
+Nothing is opened at import; the lifespan opens and closes.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvicorn
+from fastapi import FastAPI
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.contract.keys import Keys
+from api.errors import register
+from api.log import configure
+from api.routes import feed, health
+from api.settings import Settings
+from api.store import GenerationUnreadable, NothingPublished, Shelf, Store, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+State = dict[str, Any]  # what a request finds in `request.state`
+
+
+class StoreMissing(LookupError):
+    """No URL is set, and no embedded store runs."""
+
+    def __init__(self, state_dir: Path) -> None:
+        super().__init__(
+            f"no store: ALMANAC_REDIS_URL is empty and none runs in {state_dir}; "
+            "set ALMANAC_REDIS_URL or run `almanac store`"
+        )
+
+
+def create_app(settings: Settings | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
+    """Make the app; without settings they are read from the environment when it starts.
+
+    Args:
+        settings: Where the store is, what is served.
+        clock: Epoch seconds; it says what `now` is to a request without a time.
+    """
+    shelf: Shelf = {}
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[State]:
+        chosen = settings or Settings.from_env()
+        with located(chosen) as url:
+            async with connected(chosen, url, shelf) as store:
+                yield {"store": store, "clock": clock}
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        if not logging.getLogger().handlers:
+            configure()
+        async with opened() as state:
+            log.info("api.started", extra=await _served(state["store"]))
+            yield state
+        log.info("api.stopped")
+
+    app = FastAPI(
+        title="Almanac",
+        description="Every user's feed, computed ahead of time and served from Redis.",
+        lifespan=lifespan,
+    )
+    app.add_middleware(Doorway, opened=opened)
+    app.include_router(feed.router)
+    app.include_router(health.router)
+    register(app)
+    return app
+
+
+class Doorway:
+    """ASGI: opens for a request that no lifespan opened for, and says in one sentence why a start failed.
+
+    FastAPI's TestClient runs the lifespan only inside `with`; outside, each request has an event loop of its
+    own, so that no connection can outlive it.
+    """
+
+    def __init__(self, app: ASGIApp, opened: Callable[[], AbstractAsyncContextManager[State]]) -> None:
+        self._app = app
+        self._opened = opened
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on."""
+        if scope["type"] == "lifespan":
+            await self._start(scope, receive, send)
+        elif "store" in scope.setdefault("state", {}):
+            await self._app(scope, receive, send)
+        else:
+            async with self._opened() as state:
+                scope["state"].update(state)
+                await self._app(scope, receive, send)
+
+    async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
+        failed: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failed.append(message)  # its text is a traceback
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, hold)
+        except (ValueError, StoreMissing) as exc:
+            failed = [{**message, "message": str(exc)} for message in failed]
+            raise
+        finally:
+            for message in failed:
+                await send(message)
+
+
+@contextmanager
+def located(settings: Settings) -> Iterator[str]:
+    """Give the store's URL; an embedded store does not end while this is held.
+
+    Raises:
+        StoreMissing: There is no URL, and no embedded store.
+    """
+    if settings.redis_url:
+        yield settings.redis_url
+        return
+    import fcntl  # here, because only the embedded store needs it and not every system has it
+
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context((settings.state_dir / "store.lock").open("rb"))
+            # The store ends when nobody holds its lock any more: first take it, then look whether it runs.
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            url = str(orjson.loads((settings.state_dir / "store.json").read_bytes())["url"])
+        except (FileNotFoundError, KeyError, TypeError, orjson.JSONDecodeError) as exc:
+            raise StoreMissing(settings.state_dir) from exc
+        yield url
+
+
+@asynccontextmanager
+async def connected(settings: Settings, url: str, shelf: Shelf) -> AsyncIterator[Store]:
+    """Open the store at `url` for the running event loop; nothing is read yet.
+
+    Every wait is bounded: for a free connection, to connect, for a reply.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=settings.pool_size,
+        timeout=settings.read_timeout_s,
+        socket_connect_timeout=settings.connect_timeout_s,
+        socket_timeout=settings.read_timeout_s,
+        retry=Retry(NoBackoff(), 1),  # once: a restarted store leaves dead connections in the pool
+        decode_responses=False,
+    )
+    async with Redis.from_pool(pool) as client:
+        store = Store(client, Keys(settings.prefix), settings.variant, shelf)
+        try:
+            yield store
+        finally:
+            await store.rest()
+
+
+async def _served(store: Store) -> dict[str, object]:
+    """Load the current generation; where there is none yet, the first request tries again."""
+    try:
+        _, generation = await store.current()
+    except (NothingPublished, GenerationUnreadable, StoreUnavailable) as exc:
+        log.warning("generation.missing", extra={"why": str(exc)})
+        return {"generation": None}
+    return {"variant": generation.manifest.variant, "generation": generation.manifest.generation}
+
+
+def main() -> None:
+    """Serve until told to stop; a start that fails ends with one sentence and exit code 1."""
+    configure()
+    try:
+        settings = Settings.from_env()
+        with located(settings) as url:
+            uvicorn.run(
+                create_app(replace(settings, redis_url=url)),
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+            )
+    except (ValueError, StoreMissing) as exc:
+        sys.exit(str(exc))
+
+
+app = create_app()
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Routes: a request is parsed, looked up, chosen from and answered; nothing is computed here."""

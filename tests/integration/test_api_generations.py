@@ -1,0 +1,150 @@
+"""Generations change under the API's feet: every answer is of one generation, whole."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+import redis
+import redis.asyncio
+from fastapi.testclient import TestClient
+
+from api.contract.keys import Keys
+from api.main import create_app
+from api.settings import Settings
+from api.store import GENERATIONS_HELD, Shelf, Store
+from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
+
+pytestmark = pytest.mark.integration
+
+PATH = "/post/recommendations/"
+NOON_S = AS_OF_S - AS_OF_S % HOUR_S + 2 * HOUR_S
+QUERY = {"id": "2", "time": "2021-12-20 12:00:00"}
+
+
+@pytest.fixture
+def client(store: redis.Redis, valkey_url: str) -> Iterator[TestClient]:
+    """Give a client of an app that serves generation 1 and has answered once."""
+    World().publish(store).promote(store)
+    with TestClient(create_app(Settings(redis_url=valkey_url), clock=lambda: PROMOTED_AT_S + 100)) as opened:
+        assert opened.get(PATH, params=QUERY).headers["x-almanac-generation"] == "1"
+        yield opened
+
+
+def test_the_next_request_after_a_flip_is_of_the_new_generation(
+    store: redis.Redis, client: TestClient
+) -> None:
+    world = World().successor().publish(store).promote(store, PROMOTED_AT_S + 60)
+
+    reply = client.get(PATH, params=QUERY)
+
+    assert [post["id"] for post in reply.json()] == world.own(2, NOON_S)
+    assert (reply.headers["x-almanac-generation"], reply.headers["x-almanac-age"]) == ("2", "40")
+
+
+def test_a_rollback_is_served_by_the_next_request(store: redis.Redis, client: TestClient) -> None:
+    World().successor().publish(store).promote(store)
+    client.get(PATH, params=QUERY)
+    world = World().promote(store, PROMOTED_AT_S + 90)
+
+    reply = client.get(PATH, params=QUERY)
+
+    assert [post["id"] for post in reply.json()] == world.own(2, NOON_S)
+    assert (reply.headers["x-almanac-generation"], reply.headers["x-almanac-age"]) == ("1", "10")
+
+
+def test_a_flip_to_what_is_not_there_is_503_until_rolled_back(store: redis.Redis, client: TestClient) -> None:
+    World(generation=9).promote(store)
+    broken = client.get(PATH, params=QUERY)
+    World().promote(store)
+
+    mended = client.get(PATH, params=QUERY)
+
+    assert (broken.status_code, mended.status_code) == (503, 200)
+    assert "generation 9" in broken.json()["detail"]
+
+
+def test_a_store_that_began_anew_is_not_answered_from_memory(store: redis.Redis, client: TestClient) -> None:
+    store.flushall()
+    world = World(turn=3).publish(store).promote(store, PROMOTED_AT_S + 1)  # generation 1 once more
+
+    reply = client.get(PATH, params={"id": "999", "time": QUERY["time"]})
+
+    assert [post["id"] for post in reply.json()] == world.popular(NOON_S)
+
+
+def test_no_answer_mixes_generations_while_they_flip(store: redis.Redis, client: TestClient) -> None:
+    worlds = {"1": World(), "2": World().successor().publish(store)}
+    wanted = {number: world.own(2, NOON_S) for number, world in worlds.items()}
+    done = threading.Event()
+
+    def flip() -> None:
+        turn = 0
+        while not done.wait(0.003):
+            turn += 1
+            worlds["1" if turn % 2 else "2"].promote(store, PROMOTED_AT_S + turn)
+
+    flipping = threading.Thread(target=flip)
+    flipping.start()
+    try:
+        replies = [client.get(PATH, params=QUERY) for _ in range(400)]
+    finally:
+        done.set()
+        flipping.join()
+
+    assert {reply.status_code for reply in replies} == {200}
+    assert {reply.headers["x-almanac-generation"] for reply in replies} == {"1", "2"}
+    for reply in replies:
+        assert [post["id"] for post in reply.json()] == wanted[reply.headers["x-almanac-generation"]]
+
+
+def test_a_generation_that_only_the_last_request_knew_is_not_asked_for_again(
+    store: redis.Redis, client: TestClient
+) -> None:
+    # Only /ready saw the later ones, and generation 1 was pushed out of memory and out of the store.
+    for number in range(2, GENERATIONS_HELD + 3):
+        World(generation=number).publish(store).promote(store, PROMOTED_AT_S + number)
+        client.get("/ready")
+    store.delete(Keys().manifest(1))
+
+    assert client.get(PATH, params=QUERY).status_code == 200
+
+
+def test_many_who_come_at_once_load_a_generation_once(store: redis.Redis, valkey_url: str) -> None:
+    World().publish(store).promote(store)
+    store.config_resetstat()
+
+    async def ask() -> set[int]:
+        async with redis.asyncio.Redis.from_url(valkey_url) as client:
+            reader = Store(client, Keys(), "default", shelf={})
+            found = await asyncio.gather(*(reader.look_up(user, NOON_S) for user in range(50)))
+            return {id(look_up.generation) for look_up in found}
+
+    assert len(asyncio.run(ask())) == 1
+    assert store.info("commandstats")["cmdstat_hscan"]["calls"] == 1
+
+
+def test_no_more_generations_than_needed_stay_in_memory(store: redis.Redis, valkey_url: str) -> None:
+    shelf: Shelf = {}
+
+    async def ask() -> None:
+        async with redis.asyncio.Redis.from_url(valkey_url) as client:
+            reader = Store(client, Keys(), "default", shelf)
+            for number in range(1, GENERATIONS_HELD + 3):
+                World(generation=number).publish(store).promote(store, PROMOTED_AT_S + number)
+                found = await reader.look_up(2, NOON_S)
+                assert found.pointer.generation == number
+
+    asyncio.run(ask())
+
+    assert [pointer.generation for pointer in shelf] == [3, 4, 5]
+
+
+def test_a_request_to_an_own_list_is_one_round_trip(store: redis.Redis, client: TestClient) -> None:
+    store.config_resetstat()
+
+    client.get(PATH, params=QUERY)
+
+    calls = {name: stats["calls"] for name, stats in store.info("commandstats").items()}
+    calls.pop("cmdstat_config|resetstat", None)
+    assert calls == {"cmdstat_hmget": 2, "cmdstat_smembers": 1, "cmdstat_zrangebyscore": 1}

@@ -1,0 +1,166 @@
+"""How the API starts and stops: in a process, under a test client, on the embedded store, or not at all."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import orjson
+import pytest
+import redis
+from fastapi.testclient import TestClient
+
+from api.main import StoreMissing, create_app
+from api.schemas import TIMES, read_time
+from api.settings import Settings
+from tests.conftest import free_port
+from tests.world import World
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+PATH = "/post/recommendations/"
+QUERY = {"id": "2", "time": "2021-12-20 12:00:00", "limit": "5"}
+
+
+@pytest.fixture
+def world(store: redis.Redis) -> World:
+    """Publish the world and make it current."""
+    return World().publish(store).promote(store)
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path, valkey_url: str) -> Path:
+    """Give a folder as the embedded store leaves it while it runs."""
+    (tmp_path / "store.lock").touch()
+    (tmp_path / "store.json").write_bytes(orjson.dumps({"url": valkey_url}))
+    return tmp_path
+
+
+def is_locked(state_dir: Path) -> bool:
+    """Tell whether someone holds the embedded store."""
+    with (state_dir / "store.lock").open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return this process's environment with only the given settings."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
+    return bare | {f"ALMANAC_{name.upper()}": value for name, value in settings.items()}
+
+
+def test_a_test_client_outside_with_is_answered(world: World, valkey_url: str) -> None:
+    client = TestClient(create_app(Settings(redis_url=valkey_url)))
+
+    replies = [client.get(PATH, params=QUERY) for _ in range(3)]
+
+    assert [[post["id"] for post in reply.json()] for reply in replies] == [[36, 34, 32, 30, 28]] * 3
+
+
+def test_the_app_at_import_reads_the_environment_when_it_is_first_used(
+    world: World, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from api.main import app
+
+    monkeypatch.setenv("ALMANAC_REDIS_URL", valkey_url)
+
+    assert len(TestClient(app).get(PATH, params=QUERY).json()) == 5
+
+
+def test_the_embedded_store_is_held_while_the_app_lives(world: World, state_dir: Path) -> None:
+    app = create_app(Settings(state_dir=state_dir))
+
+    with TestClient(app) as client:
+        held = is_locked(state_dir)
+        reply = client.get(PATH, params=QUERY)
+
+    assert (reply.status_code, held, is_locked(state_dir)) == (200, True, False)
+
+
+@pytest.mark.parametrize("left", [[], ["store.lock"]])
+def test_without_a_store_the_start_fails_and_says_what_to_do(tmp_path: Path, left: list[str]) -> None:
+    for name in left:
+        (tmp_path / name).touch()
+
+    client = TestClient(create_app(Settings(state_dir=tmp_path)))
+
+    with pytest.raises(StoreMissing, match="set ALMANAC_REDIS_URL or run `almanac store`"), client:
+        pass
+
+
+@pytest.mark.parametrize("command", [["api.main"], ["uvicorn", "api.main:app", "--port", "0"]])
+def test_a_process_that_cannot_start_prints_one_sentence(tmp_path: Path, command: list[str]) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environment(state_dir=str(tmp_path)),
+        capture_output=True,
+        text=True,
+    )
+
+    assert ran.returncode != 0
+    assert "set ALMANAC_REDIS_URL or run `almanac store`" in ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_a_process_serves_logs_json_and_stops_when_told(world: World, valkey_url: str) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "api.main"],
+        cwd=ROOT,
+        env=environment(redis_url=valkey_url, port=str(port)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        base = f"http://127.0.0.1:{port}"
+        await_ready(base)
+        served = len(httpx2.get(base + PATH, params=QUERY).json())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate(timeout=10)
+
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert served == 5
+    assert [line["event"] for line in lines] == ["api.started", "api.stopped"]
+    assert (lines[0]["generation"], lines[0]["variant"]) == (1, "default")
+
+
+def await_ready(base: str, deadline_s: float = 20.0) -> None:
+    """Return once the API is ready, or fail."""
+    give_up = time.monotonic() + deadline_s
+    while True:
+        try:
+            httpx2.get(f"{base}/ready").raise_for_status()
+        except httpx2.HTTPError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def test_openapi_documents_parameters_headers_and_statuses() -> None:
+    paths = create_app(Settings(redis_url="redis://nowhere")).openapi()["paths"]
+
+    feed = paths[PATH]["get"]
+    parameters = {parameter["name"]: parameter for parameter in feed["parameters"]}
+    assert set(parameters) == {"id", "time", "limit"}
+    assert [name for name, parameter in parameters.items() if parameter["required"]] == ["id"]
+    limit, at = parameters["limit"]["schema"], parameters["time"]["schema"]
+    assert (limit["type"], limit["minimum"], limit["maximum"], limit["default"]) == ("integer", 1, 100, 10)
+    assert at["examples"] == TIMES
+    assert {read_time(text) for text in TIMES} == {1_639_958_400}
+    assert set(feed["responses"]) == {"200", "422", "503"}
+    assert len(feed["responses"]["200"]["headers"]) == 6
+    assert "Retry-After" in feed["responses"]["503"]["headers"]
+    assert set(paths) == {PATH, "/health", "/ready"}

@@ -1,0 +1,59 @@
+"""The API's settings, and what importing it brings along."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ["batch", "numpy", "pandas", "lightgbm", "sqlalchemy", "apscheduler", "pyarrow", "numba"]
+
+
+def test_without_an_environment_every_setting_has_its_default() -> None:
+    settings = Settings.from_env({})
+
+    assert settings == Settings()
+    assert (settings.redis_url, settings.prefix, settings.variant) == ("", "almanac", "default")
+    assert settings.state_dir == Path(".almanac")
+
+
+def test_settings_are_read_and_typed_and_empty_ones_keep_their_default() -> None:
+    settings = Settings.from_env(
+        {
+            "ALMANAC_PORT": "9000",
+            "ALMANAC_READ_TIMEOUT_S": "0.25",
+            "ALMANAC_STATE_DIR": "/s",
+            "ALMANAC_HOST": "",
+        }
+    )
+
+    assert (settings.port, settings.read_timeout_s, settings.state_dir) == (9000, 0.25, Path("/s"))
+    assert settings.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALMANAC_PORT", "http"),
+        ("ALMANAC_PORT", "65536"),
+        ("ALMANAC_POOL_SIZE", "0"),
+        ("ALMANAC_CONNECT_TIMEOUT_S", "0"),
+        ("ALMANAC_READ_TIMEOUT_S", "nan"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}='?{value}"):
+        Settings.from_env({name: value})
+
+
+def test_importing_the_api_brings_nothing_of_the_batch() -> None:
+    code = f"import sys, api.main; print([name for name in {HEAVY} if name in sys.modules])"
+
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout.strip() == "[]"
