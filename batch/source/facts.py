@@ -21,6 +21,7 @@ class Report:
     users_without_profile: int = 0
     posts_without_text: int = 0
     posts_without_embedding: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)  # event name that the mapping leaves out, to rows
 
 
 @dataclass(frozen=True, slots=True)

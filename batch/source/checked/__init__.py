@@ -1,0 +1,1 @@
+"""Rows become facts: each row is parsed and checked once, here."""

@@ -1,0 +1,137 @@
+"""Rows that were not accepted: counted by reason, and written down so that someone can mend them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+Reason = Literal[
+    "missing_time",  # no time
+    "unreadable_time",  # text that is no ISO time, or a time outside 1970..9999
+    "future_time",  # later than now
+    "missing_user",  # no user id, in the feed or in the profiles
+    "missing_post",  # no post id, in the feed, the posts or the embeddings
+    "unreadable_id",  # an id that is no whole number of 64 bits
+    "unknown_action",  # an action that is missing, or neither view nor like and no mapping ignores it
+    "bad_target",  # a view's target is neither 0 nor 1, or a like's is neither 0 nor missing
+    "unknown_post",  # an event or embedding of a post that is not among the posts
+    "duplicate_event",  # same time, user, post and action as an accepted row
+    "duplicate_user",  # a second profile of a user: the first is kept
+    "duplicate_post",  # a second row of a post: the first is kept
+    "duplicate_embedding",  # a second embedding of a post: the first is kept
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+ACCEPTED = len(REASONS)  # the code that follows the reasons' own
+MOST_ROWS = 100_000  # written down; what follows is only counted
+
+
+class TooManyRejected(ValueError):
+    """More event rows were rejected than allowed; nothing was changed.
+
+    Attributes:
+        share: Rejected event rows / event rows read.
+        limit: The largest share allowed.
+        reasons: Reason to rows, most frequent first.
+        path: The file that holds the rejected rows.
+    """
+
+    def __init__(self, n_read: int, limit: float, reasons: dict[Reason, int], path: Path) -> None:
+        """Write the sentence."""
+        self.share = sum(reasons.values()) / n_read
+        self.limit = limit
+        self.reasons = reasons
+        self.path = path
+        top = ", ".join(f"{n} {reason}" for reason, n in list(reasons.items())[:3])
+        super().__init__(
+            f"{self.share:.2%} of {n_read} event rows were rejected, more than the {limit:.2%} allowed: "
+            f"{top}; see {path}, then mend the source or raise ALMANAC_MAX_REJECTED_SHARE"
+        )
+
+
+class Rejects:
+    """The file of rejected rows, JSON lines: table, reason, row (by our column names).
+
+    The file is made anew, and only when a row is rejected. After `most_rows` rows the rest is counted in
+    a last line `{"more": n}`.
+    """
+
+    def __init__(self, path: Path, most_rows: int = MOST_ROWS) -> None:
+        """Remove what an earlier run left."""
+        self.path = path
+        self.counts: Counter[tuple[str, Reason]] = Counter()
+        self.room = most_rows
+        self._more = 0
+        self._file: IO[bytes] | None = None
+        path.unlink(missing_ok=True)
+
+    def __enter__(self) -> "Rejects":
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the last line and close the file."""
+        if self._file:
+            if self._more:
+                self._file.write(orjson.dumps({"more": self._more}) + b"\n")
+            self._file.close()
+
+    def add(self, table: str, batch: pa.RecordBatch, codes: npt.NDArray[np.int8]) -> None:
+        """Take the rows of a batch whose code is not ACCEPTED.
+
+        Args:
+            table: Our name of the table.
+            batch: The rows, columns by our names.
+            codes: int8 (rows,). Place of each row's reason in REASONS, or ACCEPTED.
+        """
+        bad = np.flatnonzero(codes != ACCEPTED)
+        if len(bad) == 0:
+            return
+        for code, n in zip(*np.unique(codes[bad], return_counts=True), strict=True):
+            self.counts[table, REASONS[code]] += int(n)
+        written = _readable(batch.take(pa.array(bad[: self.room])))
+        self._write(table, [REASONS[code] for code in codes[bad]], written, len(bad))
+
+    def add_rows(self, table: str, reason: Reason, n: int, rows: Iterable[dict[str, Any]]) -> None:
+        """Take `n` rows of one reason, of which `rows` are at least as many as there is room for."""
+        self.counts[table, reason] += n
+        self._write(table, [reason] * n, list(rows)[: self.room], n)
+
+    def rows_of(self, table: str) -> dict[Reason, int]:
+        """Return reason to rows in one table, most frequent first."""
+        own = {reason: n for (where, reason), n in self.counts.items() if where == table and n}
+        return dict(sorted(own.items(), key=lambda item: (-item[1], item[0])))
+
+    def by_reason(self) -> dict[str, int]:
+        """Return reason to rows over all tables, in the order of REASONS."""
+        totals: Counter[str] = Counter()
+        for (_, reason), n in self.counts.items():
+            totals[reason] += n
+        return {reason: totals[reason] for reason in REASONS if totals[reason]}
+
+    def _write(self, table: str, reasons: list[Reason], rows: list[dict[str, Any]], n: int) -> None:
+        if n and self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("wb")
+        for reason, row in zip(reasons, rows, strict=False):
+            assert self._file is not None
+            line = {"table": table, "reason": reason, "row": row}
+            self._file.write(orjson.dumps(line, default=str) + b"\n")
+        self.room -= len(rows)
+        self._more += n - len(rows)
+
+
+def _readable(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the rows with times as text: Arrow has years that Python's `datetime` has not."""
+    columns = [
+        column.cast(pa.string()) if pa.types.is_temporal(column.type) else column for column in batch.columns
+    ]
+    rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
+    return rows

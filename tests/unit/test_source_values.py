@@ -1,0 +1,145 @@
+"""Values of any type and in any company are parsed alike."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from batch.source.checked.values import Parsed, ids, numbers, targets, times
+
+DAY = 1_633_046_400  # 2021-10-01, UTC
+
+
+def one(parsed: Parsed) -> int | str:
+    """Give the first row's value, or what is wrong with it."""
+    if parsed.missing[0]:
+        return "missing"
+    return "unreadable" if parsed.unreadable[0] else int(parsed.value[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7", 7),
+        ("-9223372036854775808", -(2**63)),
+        ("9223372036854775808", "unreadable"),
+        (" 7 ", 7),
+        ("+7", 7),
+        ("7.0", 7),
+        ("7.5", "unreadable"),
+        ("seven", "unreadable"),
+        ("", "missing"),
+        (" ", "missing"),
+        (None, "missing"),
+    ],
+)
+@pytest.mark.parametrize("beside", ["1", "nonsense", None])
+def test_an_id_as_text_does_not_depend_on_its_neighbours(
+    text: str | None, expected: int | str, beside: str | None
+) -> None:
+    assert one(ids(pa.array([text, beside], pa.string()))) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([7], pa.int16()), 7),
+        (pa.array([None], pa.int32()), "missing"),
+        (pa.array([2**63], pa.uint64()), "unreadable"),
+        (pa.array([7.0, None]), 7),
+        (pa.array([7.5]), "unreadable"),
+        (pa.array([float("nan")]), "missing"),
+        (pa.array([float("inf")]), "unreadable"),
+        (pa.array([Decimal("7.00")]), 7),
+        (pa.array(["7"]).dictionary_encode(), 7),
+        (pa.array(["7"], pa.large_string()), 7),
+        (pa.array([None], pa.null()), "missing"),
+        (pa.array([[7]]), "unreadable"),
+        (pa.array([True]), "unreadable"),
+    ],
+)
+def test_an_id_of_any_type_is_read_or_refused(column: pa.Array, expected: int | str) -> None:
+    assert one(ids(column)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2021-10-01", DAY),
+        ("2021-10-01 06", DAY + 6 * 3600),
+        ("2021-10-01T06:05", DAY + 6 * 3600 + 300),
+        ("2021-10-01 00:00:07", DAY + 7),
+        (" 2021-10-01 00:00:07.999999 ", DAY + 7),
+        ("2021-10-01 00:00:07.9999999", DAY + 7),
+        ("2021-10-01T03:00:07Z", DAY + 3 * 3600 + 7),
+        ("2021-10-01 03:00:07+03", DAY + 7),
+        ("2021-10-01T03:00:07+03:00", DAY + 7),
+        ("1633046407", DAY + 7),
+        ("1633046407.9", DAY + 7),
+        ("2021-02-30", "unreadable"),
+        ("01.10.2021", "unreadable"),
+        ("yesterday", "unreadable"),
+        ("0001-01-01 00:00:00", "unreadable"),
+        ("-5", "unreadable"),
+        ("99999999999999999999", "unreadable"),
+        ("", "missing"),
+        (None, "missing"),
+    ],
+)
+@pytest.mark.parametrize("beside", ["2021-10-01 00:00:00", "2021-10-01T00:00:00Z", "nonsense", "5", None])
+def test_a_time_as_text_does_not_depend_on_its_neighbours(
+    text: str | None, expected: int | str, beside: str | None
+) -> None:
+    assert one(times(pa.array([text, beside], pa.string()), "s")) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "unit", "expected"),
+    [
+        (pa.array([np.datetime64("2021-10-01T00:00:07.999999")]), "s", DAY + 7),
+        (pa.array([datetime(2021, 10, 1, tzinfo=UTC)]), "s", DAY),
+        (pa.array([np.datetime64("2021-10-01T00", "s")]).cast(pa.timestamp("ns")), "s", DAY),
+        (pa.array([date(2021, 10, 1)]), "s", DAY),
+        (pa.array([DAY + 7], pa.int32()), "s", DAY + 7),
+        (pa.array([DAY * 1000 + 7999]), "ms", DAY + 7),
+        (pa.array([DAY * 1000 + 7999]), "s", "unreadable"),
+        (pa.array([str(DAY * 1000 + 7999)]), "ms", DAY + 7),
+        (pa.array([DAY * 1_000_000]), "us", DAY),
+        (pa.array([DAY + 0.5]), "s", DAY),
+        (pa.array([float("nan")]), "s", "missing"),
+        (pa.array([float("inf")]), "s", "unreadable"),
+        (pa.array([np.datetime64("1969-12-31T23:59:59.500")]), "s", "unreadable"),
+        (pa.array([None], pa.timestamp("us")), "s", "missing"),
+        (pa.array([True]), "s", "unreadable"),
+    ],
+)
+def test_a_time_of_any_type_is_read_or_refused(column: pa.Array, unit: Any, expected: int | str) -> None:
+    assert one(times(column, unit)) == expected
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([0, 1, 2, None], pa.int8()),
+        pa.array([0, 1, 2, None], pa.uint8()),
+        pa.array([0.0, 1.0, 0.5, float("nan")]),
+        pa.array(["0", "1", "two", ""]),
+    ],
+)
+def test_a_target_is_zero_one_or_nothing(column: pa.Array) -> None:
+    value, missing = targets(column)
+
+    assert value.tolist() == [0, 1, -1, -1]
+    assert missing.tolist() == [False, False, False, True]
+
+
+def test_a_target_may_be_a_truth_value() -> None:
+    assert targets(pa.array([False, True, None]))[0].tolist() == [0, 1, -1]
+
+
+def test_what_is_no_number_is_nan() -> None:
+    np.testing.assert_array_equal(numbers(pa.array(["1.5", "x", None])), [1.5, np.nan, np.nan])
+    np.testing.assert_array_equal(numbers(pa.array([[1], None])), [np.nan, np.nan])
