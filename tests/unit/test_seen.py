@@ -1,0 +1,110 @@
+"""Seen posts and likes from facts: unions, earliest times, users in order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.source.columns import LIKE, VIEW
+from batch.source.facts import Facts
+from batch.source.seen import SeenTimes, earliest
+
+N_USERS, N_POSTS = 4, 5
+Event = tuple[int, int, int, int, int]  # time, user, post, action, target
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(-5, 2**40),
+        st.integers(0, N_USERS - 1),
+        st.integers(0, N_POSTS - 1),
+        st.sampled_from([VIEW, LIKE]),
+        st.integers(0, 1),
+    )
+)
+
+
+def facts(events: list[Event]) -> Facts:
+    """Give the facts of some events, in the order that facts have."""
+    columns = np.array(sorted(events), np.int64).reshape(-1, 5).T
+    return Facts(
+        users=pd.DataFrame({"user_id": np.arange(N_USERS) * 10}),
+        posts=pd.DataFrame({"post_id": np.arange(N_POSTS), "topic": "", "text": ""}),
+        embeddings=None,
+        time=columns[0],
+        user=columns[1].astype(np.int32),
+        post=columns[2].astype(np.int32),
+        action=columns[3].astype(np.int8),
+        target=columns[4].astype(np.int8),
+    )
+
+
+def pairs(times: SeenTimes) -> dict[tuple[int, int], int]:
+    """Return the earliest time by user and post."""
+    users = np.repeat(np.arange(times.n_users), np.diff(times.start))
+    return dict(zip(zip(users.tolist(), times.post.tolist(), strict=True), times.time.tolist(), strict=True))
+
+
+def by_hand(events: list[Event], liked_only: bool) -> dict[tuple[int, int], int]:
+    """Return the same, one event after the other."""
+    found: dict[tuple[int, int], int] = {}
+    for time, user, post, action, target in sorted(events):
+        if not liked_only or action == LIKE or target == 1:
+            found.setdefault((user, post), time)
+    return found
+
+
+def test_a_like_without_an_impression_counts_as_seen() -> None:
+    seen = earliest(facts([(7, 1, 2, LIKE, 0)]), "views")
+
+    assert pairs(seen) == {(1, 2): 7}
+
+
+def test_a_view_that_a_like_followed_counts_as_liked_at_its_own_time() -> None:
+    events = [(5, 0, 3, VIEW, 0), (6, 0, 3, VIEW, 1), (7, 0, 3, LIKE, 0), (8, 0, 4, VIEW, 0)]
+
+    assert pairs(earliest(facts(events), "likes")) == {(0, 3): 6}
+    assert pairs(earliest(facts(events), "views")) == {(0, 3): 5, (0, 4): 8}
+
+
+@settings(deadline=None)  # the first example compiles
+@given(EVENTS)
+def test_every_pair_has_its_earliest_time(events: list[Event]) -> None:
+    assert pairs(earliest(facts(events), "views")) == by_hand(events, liked_only=False)
+    assert pairs(earliest(facts(events), "likes")) == by_hand(events, liked_only=True)
+
+
+@settings(deadline=None)  # the first example compiles
+@given(EVENTS)
+def test_rows_are_compressed_in_order_of_users_and_posts(events: list[Event]) -> None:
+    seen = earliest(facts(events), "views")
+
+    assert [str(column.dtype) for column in (seen.start, seen.post, seen.time)] == ["int64", "int32", "int64"]
+    assert seen.n_users == N_USERS
+    assert seen.start[-1] == len(seen.post) == len(seen.time)
+    for user in range(N_USERS):
+        assert np.all(np.diff(seen.post[seen.start[user] : seen.start[user + 1]]) > 0)
+    assert seen.largest == max(np.diff(seen.start))
+
+
+def test_no_events_are_no_pairs() -> None:
+    assert pairs(earliest(facts([]), "views")) == {}
+
+
+def test_facts_cut_at_a_time_give_what_was_seen_by_then() -> None:
+    events = [(5, 0, 1, VIEW, 0), (6, 0, 2, VIEW, 0)]
+
+    assert pairs(earliest(facts(events).until(5), "views")) == {(0, 1): 5}
+
+
+def test_the_facts_are_left_as_they_were() -> None:
+    before = facts([(5, 0, 2, VIEW, 0), (6, 0, 1, VIEW, 0)])
+    earliest(before, "views")
+
+    assert before.post.tolist() == [2, 1]
+    assert before.time.tolist() == [5, 6]
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="what='clicks'"):
+        earliest(facts([]), "clicks")  # type: ignore[arg-type]
