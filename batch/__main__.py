@@ -1,0 +1,266 @@
+"""The command line `almanac`: parse, configure, call; no logic.
+
+Exit codes: 0 done; 1 a bug of ours; 2 a bad argument, setting or model input; 3 the facts were refused;
+4 the store does not answer or does not fit; 5 another run is publishing; 130 interrupted.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import asdict
+from dataclasses import replace as replace_fields
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import click
+import redis
+import typer
+
+from api.contract.buckets import epoch
+from batch.settings import Settings
+from batch.shell.console import Teller, complain, keep_traceback
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+bench = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last line")]
+Data = Annotated[
+    str, typer.Option("--data", help="folder or SQLAlchemy URL of facts; else ALMANAC_DATABASE_URL")
+]
+Mapped = Annotated[str, typer.Option("--mapping", help="mapping of a foreign schema: a name or a TOML file")]
+Replace = Annotated[bool, typer.Option("--replace", help="write over facts that lie there")]
+At = Annotated[datetime | None, typer.Option("--at", help="time, UTC; now where not given")]
+
+
+@app.command()
+def simulate(
+    users: Annotated[int, typer.Option(min=1)] = 2_000,
+    posts: Annotated[int, typer.Option(min=100)] = 7_023,
+    seed: Annotated[int, typer.Option(min=0)] = 42,
+    taste: Annotated[float, typer.Option(min=0.0, help="strength of tastes; 1: as in the real rows")] = 1.0,
+    regime: Annotated[str, typer.Option(help="gaussian or typed")] = "gaussian",
+    to: Annotated[str, typer.Option(help="folder or SQLAlchemy URL; else where `almanac run` reads")] = "",
+    replace: Replace = False,
+    json: Json = False,
+) -> None:
+    """Make a world of users, posts and a feed, calibrated to the StartML rows."""
+    from batch.shell.connection import facts_location
+    from batch.source.sink import write
+    from batch.world.config import WorldConfig
+    from batch.world.feed import tables
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    config = WorldConfig(users, posts, seed, regime, taste)  # type: ignore[arg-type] # checked by the class
+    with teller.progress.step("simulate") as advance:
+        rows = write(
+            to or facts_location(settings), tables(config), replace=replace, progress=lambda _, n: advance(n)
+        )
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    (settings.state_dir / "world.json").write_text(config.to_json())
+    teller.tell({"rows": rows, "seconds": teller.progress.seconds})
+
+
+@app.command(name="import")
+def import_(
+    source: Annotated[str, typer.Argument(help="folder or SQLAlchemy URL to read")],
+    to: Annotated[str, typer.Option(help="folder or SQLAlchemy URL; else where `almanac run` reads")] = "",
+    mapping: Mapped = "",
+    replace: Replace = False,
+    json: Json = False,
+) -> None:
+    """Check facts and copy them to where runs read them."""
+    from batch.shell.connection import facts_location
+    from batch.source.copy import copy
+    from batch.source.mapping import Mapping
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    with teller.progress.step("import") as advance:
+        report = copy(
+            source,
+            to or facts_location(settings),
+            mapping=Mapping.load(mapping or settings.mapping),
+            rejects=settings.state_dir / "rejects.jsonl",
+            max_rejected_share=settings.max_rejected_share,
+            now_s=int(time.time()),
+            replace=replace,
+            progress=lambda _, n: advance(n),
+        )
+    teller.tell({**asdict(report), "seconds": teller.progress.seconds})
+
+
+@app.command()
+def run(
+    data: Data = "",
+    mapping: Mapped = "",
+    test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
+    test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
+    evaluate: Annotated[bool, typer.Option(help="measure on the split before training on all")] = True,
+    json: Json = False,
+) -> None:
+    """Read facts, train, score every user × post × bucket, and publish one generation."""
+    from batch.learn.split import Split
+    from batch.run import run as run_once
+    from batch.shell.connection import connected, facts_location
+
+    teller, settings = Teller(json=json), _settings(mapping=mapping)
+    split = Split(epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
+    with connected(settings) as store:
+        location = data or facts_location(settings)
+        result = run_once(settings, store, location, teller.progress, split=split, evaluated=evaluate)
+    teller.tell(asdict(result))
+
+
+@app.command()
+def schedule(
+    data: Data = "",
+    at_start: Annotated[bool, typer.Option(help="run once before the first time of ALMANAC_SCHEDULE")] = True,
+    json: Json = False,
+) -> None:
+    """Run at the times of ALMANAC_SCHEDULE, one run at a time, until SIGTERM."""
+    from batch.run import run as run_once
+    from batch.schedule import run_forever, scheduler
+    from batch.shell.connection import connected, facts_location
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    with connected(settings) as store:
+        location = data or facts_location(settings)
+        planned = scheduler(
+            settings.schedule, lambda: run_once(settings, store, location, teller.progress), at_start=at_start
+        )
+        run_forever(planned)
+    teller.tell({"stopped": True})
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(envvar="ALMANAC_HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="ALMANAC_PORT", min=1, max=65535)] = 8000,
+    json: Json = False,
+) -> None:
+    """Serve the current generation over HTTP until Ctrl-C."""
+    from batch.shell.connection import store_url
+    from batch.shell.server import serve_forever
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    with store_url(settings) as url:
+        serve_forever(settings, url, host, port)
+    teller.tell({"stopped": True})
+
+
+@app.command()
+def store(json: Json = False) -> None:
+    """Keep the embedded store up, for `redis-cli`, until Ctrl-C."""
+    from batch.shell.connection import store_url
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    with store_url(settings) as url:
+        teller.tell({"url": url, "look": f"redis-cli -u {url}"})
+        _until_stopped()
+
+
+@app.command()
+def inspect(user: Annotated[int, typer.Argument(help="user id")], at: At = None, json: Json = False) -> None:
+    """Show a user's list at a time, what he has seen, and what the API would answer."""
+    from batch.shell.connection import connected
+    from batch.show.drawing import draw_inspection
+    from batch.show.inspect import inspect as look
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    with connected(settings) as client:
+        found = look(client, settings, user, epoch(at) if at else int(time.time()))
+    teller.tell(found, lambda console: draw_inspection(console, found))
+
+
+@app.command()
+def demo(
+    data: Data = "",
+    once: Annotated[bool, typer.Option("--once", help="end after the feeds are printed")] = False,
+    users: Annotated[int, typer.Option(min=3, help="users of the made world")] = 1_000,
+    host: str = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    json: Json = False,
+) -> None:
+    """Make a world (or read --data), train, publish, serve, and print three users' feeds."""
+    from batch.show.demo import demo as show
+    from batch.show.drawing import draw_demo
+    from batch.world.config import WorldConfig
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    with show(settings, data, WorldConfig(n_users=users, seed=settings.seed), teller, host, port) as shown:
+        teller.tell(shown.values(), lambda console: draw_demo(console, shown))
+        if not once:
+            _until_stopped()
+
+
+@bench.command()
+def score(json: Json = False) -> None:
+    """Time exact scoring beside LightGBM's own predict, on the same world and model."""
+    from batch.bench.score import run as measure
+
+    teller = Teller(json=json)
+    teller.tell(measure())
+
+
+def main() -> None:
+    """Run the command line; every error is one sentence and an exit code."""
+    # Before LightGBM loads OpenMP: spinning threads on a shared core made training eight times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.exit(_guarded(sys.argv[1:]))
+
+
+def _guarded(arguments: list[str]) -> int:
+    json = "--json" in arguments
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except click.ClickException as exc:
+        return complain(exc.format_message(), json=json, exit_code=2)
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except Exception as exc:
+        exit_code = _exit_code(exc)
+        if exit_code != 1:
+            return complain(" ".join(str(exc).split()), json=json, exit_code=exit_code)
+        place = keep_traceback(
+            traceback.format_exc(), Path(os.environ.get("ALMANAC_STATE_DIR") or ".almanac")
+        )
+        return complain(
+            f"{type(exc).__name__}: {exc} (a bug: its traceback is in {place})", json=json, exit_code=1
+        )
+
+
+def _exit_code(exc: Exception) -> int:
+    from batch.publish.store.lease import LeaseTaken
+    from batch.publish.store.server import StoreUnfit
+    from batch.source.checked.rejects import TooManyRejected
+    from batch.source.tables.location import SourceError
+
+    kinds: list[tuple[tuple[type[Exception], ...], int]] = [
+        ((TooManyRejected, SourceError), 3),
+        ((StoreUnfit, redis.RedisError), 4),
+        ((LeaseTaken,), 5),
+        ((ValueError, LookupError, FileNotFoundError), 2),
+    ]
+    return next((exit_code for types, exit_code in kinds if isinstance(exc, types)), 1)
+
+
+def _settings(*, mapping: str) -> Settings:
+    settings = Settings.from_env()
+    return replace_fields(settings, mapping=mapping) if mapping else settings
+
+
+def _until_stopped() -> None:
+    """Wait for Ctrl-C or SIGTERM."""
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    with suppress(KeyboardInterrupt):
+        stopped.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""One run, top to bottom: facts → features → model → lists → generation; each step takes the last value."""
+
+import logging
+import time
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import numpy as np
+import redis
+
+from api.contract.buckets import DAY_S, Horizon, moment
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest, SeenPolicy
+from batch.judge.evaluate import Line, Plan, evaluate
+from batch.learn import features, popularity, ranker
+from batch.learn.profile import segments
+from batch.learn.split import Split, last_week
+from batch.learn.tally import Tally
+from batch.publish.generation import Edition, left_out, post_json
+from batch.publish.writer import publish
+from batch.score.engine import score
+from batch.settings import Settings
+from batch.shell.progress import Advance, Progress
+from batch.source.facts import Facts
+from batch.source.mapping import Mapping
+from batch.source.read import read
+from batch.source.seen import earliest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run did, as its JSON says it."""
+
+    generation: int
+    variant: str
+    as_of: str
+    rows_read: dict[str, int]
+    rows_rejected: dict[str, int]
+    rows_ignored: dict[str, int]
+    users: int
+    users_with_profile: int
+    users_without_profile: int
+    posts: int
+    posts_without_text: int
+    lists_written: int
+    model: str
+    metrics: dict[str, float]
+    seconds: dict[str, float]
+
+
+def run(
+    settings: Settings,
+    store: redis.Redis,
+    location: str,
+    progress: Progress,
+    *,
+    split: Split | None = None,
+    lines: dict[str, Line] | None = None,
+    evaluated: bool = True,
+) -> Result:
+    """Read, learn, score and publish; what is served changes only by the last step's single write.
+
+    Args:
+        settings: Frozen settings of this run.
+        store: Client of the store, replies as bytes.
+        location: Folder or URL of the facts.
+        progress: Where to show the steps.
+        split: Test days of the evaluation; None finds the last week of histories.
+        lines: Further lines to draw beside the evaluation's own.
+        evaluated: False skips the evaluation and the two trainings it takes.
+
+    Raises:
+        SourceError: The facts cannot be read; TooManyRejected: too many of them are bad.
+        ValueError: They cannot train a model.
+        PublishError: The store refuses, or another run holds the lease.
+    """
+    with progress.step("read") as advance:
+        facts = _read(settings, location, advance)
+    as_of_s = facts.as_of_s
+    with progress.step("describe"):
+        known = features.statics(facts, settings.seed)
+    metrics: dict[str, float] = {}
+    if evaluated:
+        with progress.step("evaluate"):
+            metrics = _evaluate(settings, facts, known, split, lines or {})
+    with progress.step("train", settings.n_trees) as advance:
+        model = _train(settings, facts, known, metrics, advance)
+        model.save(settings.state_dir / "models" / model.fingerprint)
+    horizon = Horizon.after(as_of_s, settings.bucket_width_s, settings.n_buckets)
+    with progress.step("features"):
+        counts = features.tally(facts, known).advance(as_of_s)
+        sides = features.sides(facts, known, counts, np.array(horizon.starts, np.int64))
+        edition = _edition(settings, facts, counts, horizon, model)
+    with progress.phases("publish") as show:
+        blocks = score(
+            model.text,
+            sides,
+            left_out(edition.seen_policy, edition.views, edition.likes),
+            edition.depth,
+            threads=settings.threads,
+            memory_mb=settings.memory_mb,
+        )
+        manifest = publish(
+            store,
+            Keys(settings.prefix),
+            edition,
+            blocks,
+            settings.state_dir / "generations",
+            now=lambda: int(time.time()),
+            ttl_s=settings.list_ttl_s,
+            kept=settings.generations_kept,
+            progress=show,
+        )
+    model.save(settings.state_dir / "model")
+    result = _result(facts, model, manifest, progress)
+    log.info("run.done", extra=asdict(result))
+    return result
+
+
+def _read(settings: Settings, location: str, advance: Advance) -> Facts:
+    return read(
+        location,
+        mapping=Mapping.load(settings.mapping),
+        rejects=settings.state_dir / "rejects.jsonl",
+        max_rejected_share=settings.max_rejected_share,
+        now_s=int(time.time()),
+        progress=lambda _table, n: advance(n),
+    )
+
+
+def _evaluate(
+    settings: Settings, facts: Facts, known: features.Statics, split: Split | None, lines: dict[str, Line]
+) -> dict[str, float]:
+    split = split or last_week(facts)
+    if split is None:
+        log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
+        return {}
+    plan = Plan(
+        split=split,
+        train_days=settings.train_days,
+        train_rows=settings.train_rows,
+        width_s=settings.bucket_width_s,
+        n_trees=settings.n_trees,
+        n_leaves=settings.n_leaves,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+    return evaluate(facts, known, plan, lines)
+
+
+def _train(
+    settings: Settings, facts: Facts, known: features.Statics, metrics: dict[str, float], advance: Advance
+) -> ranker.Ranker:
+    end_s = facts.as_of_s + 1
+    rows = features.rows(
+        facts,
+        known,
+        end_s - settings.train_days * DAY_S,
+        end_s,
+        settings.bucket_width_s,
+        settings.train_rows,
+        np.random.default_rng(settings.seed),
+    )
+    return ranker.train(
+        rows,
+        known.features,
+        facts.as_of_s,
+        n_trees=settings.n_trees,
+        n_leaves=settings.n_leaves,
+        seed=settings.seed,
+        threads=settings.threads,
+        metrics=metrics,
+        progress=advance,
+    )
+
+
+def _edition(
+    settings: Settings, facts: Facts, counts: Tally, horizon: Horizon, model: ranker.Ranker
+) -> Edition:
+    by = tuple(name for name in settings.segment_by.split(",") if name in facts.users.columns)
+    names, segment = segments(facts.users, by)
+    depth = min(settings.depth, len(facts.posts))
+    starts = np.array(horizon.starts, np.int64)
+    popular = popularity.rank(facts, counts, starts, segment, len(names), depth)
+    return Edition(
+        variant=settings.variant,
+        as_of_s=facts.as_of_s,
+        horizon=horizon,
+        depth=depth,
+        seen_policy=cast(SeenPolicy, settings.seen_policy),
+        model=model.fingerprint,
+        features=tuple(feature.name for feature in model.features),
+        segment_by=by,
+        user_ids=facts.user_ids,
+        post_ids=facts.post_ids,
+        posts=post_json(facts.posts),
+        popular=popular.buckets,
+        segments=dict(zip(names, popular.segments, strict=True)),
+        segment_of=[names[number] if number >= 0 else None for number in segment],
+        catalogue=popular.catalogue,
+        views=earliest(facts, "views"),
+        likes=earliest(facts, "likes"),
+        metrics=model.metrics,
+    )
+
+
+def _result(facts: Facts, model: ranker.Ranker, manifest: Manifest, progress: Progress) -> Result:
+    report = facts.report
+    return Result(
+        generation=manifest.generation,
+        variant=manifest.variant,
+        as_of=moment(manifest.as_of_s).isoformat(),
+        rows_read=report.read,
+        rows_rejected=report.rejected,
+        rows_ignored=report.ignored,
+        users=len(facts.users),
+        users_with_profile=report.users_with_profile,
+        users_without_profile=report.users_without_profile,
+        posts=len(facts.posts),
+        posts_without_text=report.posts_without_text,
+        lists_written=manifest.counts["lists"],
+        model=model.fingerprint,
+        metrics=model.metrics,
+        seconds=progress.seconds,
+    )

@@ -1,0 +1,1 @@
+"""How the batch meets its surroundings: terminal, store, the API's process."""

@@ -1,0 +1,77 @@
+"""Progress of a run: bars on a terminal, JSON lines elsewhere, and how long each step took."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+log = logging.getLogger(__name__)
+
+Advance = Callable[[int], None]
+Show = Callable[[str, int, int | None], None]
+
+
+class Progress:
+    """Shows the steps of a run, one after another, and remembers their seconds."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Draw bars on `console` when it is a terminal; log one line a step otherwise."""
+        self._watched = console is not None and console.is_terminal
+        self._console = console
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str, total: int | None = None) -> Iterator[Advance]:
+        """Time a step; the yielded function tells how many of `total` are done since it was last called."""
+        with self.phases(name) as show:
+            done = 0
+
+            def advance(n: int) -> None:
+                nonlocal done
+                done += n
+                show(name, done, total)
+
+            yield advance
+
+    @contextmanager
+    def phases(self, name: str) -> Iterator[Show]:
+        """Time a step that has phases of its own, each with a bar: told its name, how far, of how much."""
+        started = time.perf_counter()
+        with self._bars() as show:
+            yield show
+        took_s = time.perf_counter() - started
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + took_s, 3)
+        log.info("step.done", extra={"step": name, "took_s": round(took_s, 3)})
+
+    @contextmanager
+    def _bars(self) -> Iterator[Show]:
+        if not self._watched:
+            yield _silent
+            return
+        columns = (
+            TextColumn("{task.description:<12}"),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        with Bars(*columns, console=self._console) as bars:
+            tasks: dict[str, TaskID] = {}
+
+            def show(what: str, done: int, total: int | None) -> None:
+                if what not in tasks:
+                    tasks[what] = bars.add_task(what, total=total)
+                bars.update(tasks[what], completed=done, total=total)
+
+            yield show
+            for task in bars.tasks:
+                bars.update(
+                    task.id, completed=task.total or task.completed, total=task.total or task.completed
+                )
+
+
+def _silent(_what: str, _done: int, _total: int | None) -> None:
+    """Show nothing: nobody watches."""

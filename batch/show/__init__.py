@@ -1,0 +1,1 @@
+"""What a person is shown: the demo, a user's list from inside."""

@@ -1,0 +1,164 @@
+"""The command line as a person or a script meets it: results, errors, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import redis
+
+pytestmark = pytest.mark.integration
+SMALL = {"ALMANAC_N_TREES": "10", "ALMANAC_N_BUCKETS": "3", "ALMANAC_DEPTH": "10", "ALMANAC_TRAIN_DAYS": "5"}
+
+
+@pytest.fixture
+def env(tmp_path: Path, valkey_url: str, store: redis.Redis) -> dict[str, str]:
+    """Give an environment with a state folder of its own and an empty store."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
+    return {**clean, **SMALL, "ALMANAC_STATE_DIR": str(tmp_path / "state"), "ALMANAC_REDIS_URL": valkey_url}
+
+
+def almanac(env: dict[str, str], *arguments: str) -> tuple[int, dict[str, Any], str]:
+    """Run a command with --json; return its exit code, its last line as an object, and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "batch", *arguments, "--json"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.strip().splitlines()
+    return done.returncode, json.loads(lines[-1]) if lines else {}, done.stderr
+
+
+def test_simulate_run_and_inspect_work_one_after_another(env: dict[str, str], store: redis.Redis) -> None:
+    code, made, _ = almanac(env, "simulate", "--users", "40", "--posts", "300")
+    assert (code, made["rows"]["user_data"], made["rows"]["post_text_df"]) == (0, 40, 300)
+
+    code, ran, _ = almanac(env, "run")
+    assert (code, ran["generation"], ran["lists_written"]) == (0, 1, 120)
+    assert ran["rows_read"]["feed_data"] == made["rows"]["feed_data"]
+    assert ran["rows_rejected"] == {}
+    assert Path(env["ALMANAC_STATE_DIR"], "model", "model.txt").is_file()
+
+    users = store.get("almanac:1:users:1")
+    assert isinstance(users, bytes)
+    user = int(users.split()[0])
+    code, seen, _ = almanac(env, "inspect", str(user), "--at", "2021-12-30T09:00:00")
+    assert code == 0
+    assert len(seen["answer"]["post_ids"]) == 10
+    assert not set(seen["answer"]["post_ids"]) & set(map(int, seen["seen"]))
+
+    code, wrong, stderr = almanac(env, "simulate", "--users", "40")
+    assert code == 3
+    assert "--replace" in wrong["error"]
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "arguments", "exit_code", "says"),
+    [
+        ({"ALMANAC_DEPTH": "0"}, ["run"], 2, "ALMANAC_DEPTH=0"),
+        ({}, ["run", "--data", "no/such/folder"], 3, "no/such/folder"),
+        ({}, ["run"], 3, "facts.db"),
+        ({"ALMANAC_REDIS_URL": "redis://127.0.0.1:1/0"}, ["run"], 4, "127.0.0.1"),
+        ({}, ["inspect", "7"], 2, "almanac run"),
+        ({"ALMANAC_SCHEDULE": "nightly"}, ["schedule"], 2, "'nightly'"),
+        ({}, ["simulate", "--regime", "none"], 2, "regime='none'"),
+    ],
+)
+def test_an_error_is_one_sentence_that_names_the_value(
+    env: dict[str, str], setting: dict[str, str], arguments: list[str], exit_code: int, says: str
+) -> None:
+    code, said, stderr = almanac({**env, **setting}, *arguments)
+
+    assert code == exit_code
+    assert said["exit_code"] == exit_code
+    assert says in said["error"]
+    assert stderr == f"error: {said['error']}\n"
+
+
+def test_too_many_bad_rows_stop_the_run_and_what_is_served_stays(
+    env: dict[str, str], store: redis.Redis, tmp_path: Path
+) -> None:
+    facts = tmp_path / "facts"
+    almanac(env, "simulate", "--users", "30", "--posts", "200", "--to", str(facts))
+    assert almanac(env, "run", "--data", str(facts))[0] == 0
+    before = everything(store)
+    (shard,) = facts.glob("feed_data*.parquet")
+    feed = pq.read_table(shard)
+    bad = feed.set_column(
+        feed.schema.get_field_index("post_id"), "post_id", pa.array([10**6] * len(feed), pa.int64())
+    )
+    pq.write_table(pa.concat_tables([feed, bad.cast(feed.schema)]), shard)
+
+    code, said, _ = almanac(env, "run", "--data", str(facts))
+
+    assert code == 3
+    assert "unknown post" in said["error"].replace("_", " ")
+    assert everything(store) == before
+    assert Path(env["ALMANAC_STATE_DIR"], "rejects.jsonl").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_killing_a_run_at_any_moment_leaves_what_is_served_and_the_next_cleans_up(
+    env: dict[str, str], store: redis.Redis, tmp_path: Path
+) -> None:
+    facts = tmp_path / "facts"
+    almanac(env, "simulate", "--users", "60", "--posts", "200", "--to", str(facts))
+    command = [sys.executable, "-m", "batch", "run", "--data", str(facts), "--json"]
+    began = time.monotonic()
+    assert subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    whole_s = time.monotonic() - began
+    before = served(store)
+
+    for share in (0.3, 0.6, 0.75, 0.9, 0.97):
+        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
+        time.sleep(whole_s * share)
+        ended = process.poll() is not None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if ended:
+            break
+        assert served(store) == before
+
+    code, ran, _ = almanac(env, "run", "--data", str(facts))
+    assert code == 0
+    states = {int(g): state for g, state in store.hgetall("almanac:1:states").items()}
+    assert states[ran["generation"]] == b"sealed"
+    assert b"building" not in states.values()
+    kept = {g for g, state in states.items() if state == b"sealed"}
+    assert {int(key.rsplit(b":", 1)[1]) for key in everything(store) if b":list:" in key} == kept
+    assert {int(p.name) for p in Path(env["ALMANAC_STATE_DIR"], "generations").iterdir()} == kept
+
+
+def served(store: redis.Redis) -> tuple[bytes | None, dict[bytes, object]]:
+    """Return the pointer's generation and every value that answers are made of."""
+    generation = store.hget("almanac:1:current:default", "generation")
+    assert isinstance(generation, bytes)
+    return generation, {k: v for k, v in everything(store).items() if k.endswith(b":" + generation)}
+
+
+def everything(store: redis.Redis) -> dict[bytes, object]:
+    """Return every key with its value."""
+    kinds: dict[str, Callable[[bytes], object]] = {
+        "hash": store.hgetall,
+        "string": store.get,
+        "zset": lambda key: store.zrange(key, 0, -1, withscores=True),
+        "set": store.smembers,
+    }
+    found = {}
+    for key in store.keys("*"):
+        kind = store.type(key)
+        assert isinstance(key, bytes)
+        assert isinstance(kind, bytes)
+        found[key] = kinds[kind.decode()](key)
+    return found
