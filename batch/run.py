@@ -11,11 +11,12 @@ import redis
 from api.contract.buckets import DAY_S, Horizon, moment
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest, SeenPolicy
+from batch.features import asof, popularity
+from batch.features.profile import segments
+from batch.features.tally import Tally
 from batch.judge.evaluate import Line, Plan, evaluate
-from batch.learn import features, popularity, ranker
-from batch.learn.profile import segments
+from batch.learn import ranker
 from batch.learn.split import Split, last_week
-from batch.learn.tally import Tally
 from batch.publish.generation import Edition, left_out, post_json
 from batch.publish.writer import publish
 from batch.score.engine import score
@@ -80,7 +81,7 @@ def run(
         facts = _read(settings, location, advance)
     as_of_s = facts.as_of_s
     with progress.step("describe"):
-        known = features.statics(facts, settings.seed)
+        known = asof.statics(facts, settings.seed)
     metrics: dict[str, float] = {}
     if evaluated:
         with progress.step("evaluate"):
@@ -90,8 +91,8 @@ def run(
         model.save(settings.state_dir / "models" / model.fingerprint)
     horizon = Horizon.after(as_of_s, settings.bucket_width_s, settings.n_buckets)
     with progress.step("features"):
-        counts = features.tally(facts, known).advance(as_of_s)
-        sides = features.sides(facts, known, counts, np.array(horizon.starts, np.int64))
+        counts = asof.tally(facts, known).advance(as_of_s)
+        sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
         edition = _edition(settings, facts, counts, horizon, model)
     with progress.phases("publish") as show:
         blocks = score(
@@ -131,7 +132,7 @@ def _read(settings: Settings, location: str, advance: Advance) -> Facts:
 
 
 def _evaluate(
-    settings: Settings, facts: Facts, known: features.Statics, split: Split | None, lines: dict[str, Line]
+    settings: Settings, facts: Facts, known: asof.Statics, split: Split | None, lines: dict[str, Line]
 ) -> dict[str, float]:
     split = split or last_week(facts)
     if split is None:
@@ -151,10 +152,10 @@ def _evaluate(
 
 
 def _train(
-    settings: Settings, facts: Facts, known: features.Statics, metrics: dict[str, float], advance: Advance
+    settings: Settings, facts: Facts, known: asof.Statics, metrics: dict[str, float], advance: Advance
 ) -> ranker.Ranker:
     end_s = facts.as_of_s + 1
-    rows = features.rows(
+    rows = asof.rows(
         facts,
         known,
         end_s - settings.train_days * DAY_S,

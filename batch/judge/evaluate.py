@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.features import asof
+from batch.features.popularity import post_scores
+from batch.features.sides import Feature
 from batch.judge.metrics import auc, auc_in_session, hitrate_at_k, random_hitrate_at_k
-from batch.learn import features
-from batch.learn.popularity import post_scores
 from batch.learn.ranker import fit, parameters_for
 from batch.learn.sessions import positions
-from batch.learn.sides import Feature
 from batch.learn.split import MIN_SHOWN, Split
 from batch.source.facts import Facts
 
@@ -39,7 +39,7 @@ class Plan:
     threads: int = 0
 
 
-def evaluate(facts: Facts, known: features.Statics, plan: Plan, lines: dict[str, Line]) -> dict[str, float]:
+def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Line]) -> dict[str, float]:
     """Measure AUC and HitRate@5 on the split's shown posts, beside random, popular and first-five lines.
 
     Sessions with ten impressions or more count. The features of a test day see the facts before that day;
@@ -52,8 +52,8 @@ def evaluate(facts: Facts, known: features.Statics, plan: Plan, lines: dict[str,
     rng = np.random.default_rng(plan.seed)
     split = plan.split
     begin = split.test_from_s - plan.train_days * DAY_S
-    past = features.rows(facts, known, begin, split.test_from_s, plan.width_s, plan.train_rows, rng)
-    test = features.rows(facts, known, split.test_from_s, split.test_to_s, plan.width_s, len(facts.time), rng)
+    past = asof.rows(facts, known, begin, split.test_from_s, plan.width_s, plan.train_rows, rng)
+    test = asof.rows(facts, known, split.test_from_s, split.test_to_s, plan.width_s, len(facts.time), rng)
     session, position, kept = _sessions(facts, test.event)
     x, liked = test.x[kept], test.y[kept] == 1
     event = test.event[kept]
@@ -64,7 +64,7 @@ def evaluate(facts: Facts, known: features.Statics, plan: Plan, lines: dict[str,
     aliased = fit(
         np.column_stack([past.x, place]), past.y, (*known.features, POSITION), parameters, plan.n_trees
     )
-    popular = post_scores(features.tally(facts, known).advance(split.test_from_s - 1))
+    popular = post_scores(asof.tally(facts, known).advance(split.test_from_s - 1))
     scores = {
         "": np.asarray(booster.predict(x, raw_score=True), np.float64),
         "_popular": popular[facts.post[event]],

@@ -1,1 +1,1 @@
-"""Facts to a model: features as of a time, labels, the ranker."""
+"""Labelled rows to a model: sessions, the split in time, the ranker."""

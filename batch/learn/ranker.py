@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from batch.learn.features import Rows
-from batch.learn.sides import Feature
+from batch.features.asof import Rows
+from batch.features.sides import Feature
 
 # Small steps, large leaves, smoothed categories: effects here are weak (a post's rate has AUC .55), and
 # freer fits lost to their own inputs on the real rows (docs/decisions/0002-learning.md).

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from batch.learn.sides import Sides
+from batch.features.sides import Sides
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from batch.features import asof
 from batch.judge.evaluate import Plan, evaluate
 from batch.judge.metrics import auc, auc_in_session, hitrate_at_k, random_hitrate_at_k
-from batch.learn import features
 from batch.learn.split import last_week
 from batch.source.facts import Facts
 from tests.facts import even_likes_even
@@ -64,7 +64,7 @@ def plan_for(facts: Facts) -> Plan:
 
 def test_a_world_with_a_clear_taste_is_ranked_far_above_random_and_popular() -> None:
     facts = even_likes_even(n_users=40, n_posts=60, days=21)
-    known = features.statics(facts, seed=1)
+    known = asof.statics(facts, seed=1)
 
     found = evaluate(facts, known, plan_for(facts), {"oracle": lambda u, p, _t: (u % 2 == p % 2) * 1.0})
 
@@ -76,7 +76,7 @@ def test_a_world_with_a_clear_taste_is_ranked_far_above_random_and_popular() -> 
 def test_a_model_of_shuffled_labels_scores_at_chance() -> None:
     facts = even_likes_even(n_users=60, n_posts=60, days=21)
     facts.target[facts.views] = np.random.default_rng(5).permutation(facts.target[facts.views])
-    known = features.statics(facts, seed=1)
+    known = asof.statics(facts, seed=1)
 
     found = evaluate(facts, known, plan_for(facts), {})
 

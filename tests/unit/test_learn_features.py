@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.learn import features
-from batch.learn.tally import Tally, shrunk_lift
+from batch.features.tally import Tally, shrunk_lift
+from batch.features import asof
 from batch.source.facts import Facts
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
@@ -24,8 +24,8 @@ STARTS = np.array([BEGIN_S + 3 * DAY_S], np.int64)
 
 
 def sides_at(facts: Facts, as_of_s: int) -> dict[str, np.ndarray]:
-    known = features.statics(facts, seed=1)
-    sides = features.sides(facts, known, features.tally(facts, known).advance(as_of_s), STARTS)
+    known = asof.statics(facts, seed=1)
+    sides = asof.sides(facts, known, asof.tally(facts, known).advance(as_of_s), STARTS)
     return {name: getattr(sides, name) for name in ("user", "post", "time", "user_group", "group")}
 
 
@@ -49,17 +49,17 @@ def test_a_training_row_has_the_features_that_scoring_before_its_day_would_have(
     rows: list[tuple[int, int, int, int, int]],
 ) -> None:
     facts = facts_of(rows, N_USERS, N_POSTS)
-    known = features.statics(facts, seed=1)
+    known = asof.statics(facts, seed=1)
     end_s = BEGIN_S + 7 * DAY_S
 
-    made = features.rows(facts, known, BEGIN_S, end_s, 3600, 10**6, np.random.default_rng(0))
+    made = asof.rows(facts, known, BEGIN_S, end_s, 3600, 10**6, np.random.default_rng(0))
 
     assert len(made.event) == len(rows)
     for event, x in zip(made.event, made.x, strict=True):
         at = int(facts.time[event])
         day_s = BEGIN_S + (at - BEGIN_S) // DAY_S * DAY_S
-        counts = features.tally(facts, known).advance(day_s - 1)
-        sides = features.sides(facts, known, counts, np.array([at - at % 3600], np.int64))
+        counts = asof.tally(facts, known).advance(day_s - 1)
+        sides = asof.sides(facts, known, counts, np.array([at - at % 3600], np.int64))
         alone = sides.rows(facts.user[[event]], facts.post[[event]], np.array([0]))
         np.testing.assert_allclose(x, alone[0], rtol=1e-5)
 
@@ -88,9 +88,9 @@ def test_a_tally_refuses_to_go_back() -> None:
 
 def test_like_rows_are_no_impressions_and_train_nothing() -> None:
     facts = even_likes_even(days=3)
-    known = features.statics(facts, seed=1)
+    known = asof.statics(facts, seed=1)
 
-    made = features.rows(facts, known, BEGIN_S, BEGIN_S + 3 * DAY_S, 3600, 10**6, np.random.default_rng(0))
+    made = asof.rows(facts, known, BEGIN_S, BEGIN_S + 3 * DAY_S, 3600, 10**6, np.random.default_rng(0))
 
     assert len(made.event) == int(facts.views.sum()) < len(facts.time)
     assert facts.views[made.event].all()
@@ -98,9 +98,9 @@ def test_like_rows_are_no_impressions_and_train_nothing() -> None:
 
 def test_thinning_keeps_the_number_asked_for_in_order_of_time() -> None:
     facts = even_likes_even(days=4)
-    known = features.statics(facts, seed=1)
+    known = asof.statics(facts, seed=1)
 
-    made = features.rows(facts, known, BEGIN_S, BEGIN_S + 4 * DAY_S, 3600, 100, np.random.default_rng(0))
+    made = asof.rows(facts, known, BEGIN_S, BEGIN_S + 4 * DAY_S, 3600, 100, np.random.default_rng(0))
 
     assert len(made.event) == len(set(made.event)) == 100
     assert (np.diff(facts.time[made.event]) >= 0).all()

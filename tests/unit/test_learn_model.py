@@ -5,8 +5,9 @@ import orjson
 import pandas as pd
 import pytest
 
-from batch.learn import features, loader, ranker
-from batch.learn.features import Rows
+from batch.features import asof
+from batch.features.asof import Rows
+from batch.learn import loader, ranker
 from batch.learn.ranker import Ranker
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
 
@@ -14,8 +15,8 @@ from tests.facts import BEGIN_S, DAY_S, even_likes_even
 @pytest.fixture(scope="module")
 def trained() -> tuple[Ranker, Rows]:
     facts = even_likes_even(n_users=40, days=14)
-    known = features.statics(facts, seed=1)
-    rows = features.rows(facts, known, BEGIN_S, BEGIN_S + 14 * DAY_S, 3600, 10**6, np.random.default_rng(0))
+    known = asof.statics(facts, seed=1)
+    rows = asof.rows(facts, known, BEGIN_S, BEGIN_S + 14 * DAY_S, 3600, 10**6, np.random.default_rng(0))
     return ranker.train(rows, known.features, facts.as_of_s, n_trees=20, n_leaves=7, seed=1, threads=1), rows
 
 

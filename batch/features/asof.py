@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
-from batch.learn import profile, text
-from batch.learn.sides import Feature, Sides
-from batch.learn.tally import Tally, shrunk_lift
+from batch.features import profile, text
+from batch.features.sides import Feature, Sides
+from batch.features.tally import Tally, shrunk_lift
 from batch.source.facts import Facts
 
 BEHAVIOUR = ("user_lift", "user_lift_recent", "user_views", "user_days_away")

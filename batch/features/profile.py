@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from batch.learn.sides import Feature
+from batch.features.sides import Feature
 from batch.source.columns import USER_ID
 
 MAX_CODES = 60  # rarer values share one code: StartML has 3,915 cities, half of them with one user

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
-from batch.learn.tally import CHUNK, Tally, shrunk_lift
+from batch.features.tally import CHUNK, Tally, shrunk_lift
 from batch.source.facts import Facts
 
 HOURS = 24
