@@ -2,13 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-
-def _setting(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"doc": doc})
+from api.contract.environment import check, read, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +16,15 @@ class Settings:
     is no setting: the API reads it from the manifest.
     """
 
-    redis_url: str = _setting("", "store: redis:// URL; empty: the embedded store in state_dir")
-    prefix: str = _setting("almanac", "first part of every key in the store")
-    variant: str = _setting("default", "name whose current generation is served")
-    state_dir: Path = _setting(Path(".almanac"), "folder of the embedded store")  # noqa: RUF009 - a Path is frozen
-    host: str = _setting("127.0.0.1", "address to listen on")
-    port: int = _setting(8000, "port to listen on; 0: any free one")
-    connect_timeout_s: float = _setting(0.5, "longest wait for a connection to the store, seconds")
-    read_timeout_s: float = _setting(1.0, "longest wait for a reply of the store, seconds")
-    pool_size: int = _setting(16, "most connections to the store")
+    redis_url: str = setting("", "store: redis:// URL; empty: the embedded store in state_dir")
+    prefix: str = setting("almanac", "first part of every key in the store")
+    variant: str = setting("default", "name whose current generation is served")
+    state_dir: Path = setting(Path(".almanac"), "folder of the embedded store")
+    host: str = setting("127.0.0.1", "address to listen on")
+    port: int = setting(8000, "port to listen on; 0: any free one")
+    connect_timeout_s: float = setting(0.5, "longest wait for a connection to the store, seconds")
+    read_timeout_s: float = setting(1.0, "longest wait for a reply of the store, seconds")
+    pool_size: int = setting(16, "most connections to the store")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -36,29 +33,11 @@ class Settings:
         Raises:
             ValueError: A value does not fit its setting; the message names the variable and the value.
         """
-        values: dict[str, Any] = {}
-        for spec in fields(cls):
-            name = f"ALMANAC_{spec.name.upper()}"
-            text = env.get(name, "")
-            if text:
-                values[spec.name] = _parse(name, text, type(spec.default))
-        return cls(**values)
+        return read(cls, env)
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
-        _check("PORT", self.port, 0 <= self.port <= 65_535, "0..65535")
-        _check("CONNECT_TIMEOUT_S", self.connect_timeout_s, 0 < self.connect_timeout_s <= 60, "in (0, 60]")
-        _check("READ_TIMEOUT_S", self.read_timeout_s, 0 < self.read_timeout_s <= 60, "in (0, 60]")
-        _check("POOL_SIZE", self.pool_size, 1 <= self.pool_size <= 1000, "1..1000")
-
-
-def _check(name: str, value: object, holds: bool, wanted: str) -> None:
-    if not holds:
-        raise ValueError(f"ALMANAC_{name}={value} must be {wanted}")
-
-
-def _parse(name: str, text: str, kind: type[Any]) -> Any:
-    try:
-        return kind(text)
-    except ValueError as exc:
-        raise ValueError(f"{name}={text!r} is not a number") from exc
+        check("PORT", self.port, 0 <= self.port <= 65_535, "0..65535")
+        check("CONNECT_TIMEOUT_S", self.connect_timeout_s, 0 < self.connect_timeout_s <= 60, "in (0, 60]")
+        check("READ_TIMEOUT_S", self.read_timeout_s, 0 < self.read_timeout_s <= 60, "in (0, 60]")
+        check("POOL_SIZE", self.pool_size, 1 <= self.pool_size <= 1000, "1..1000")

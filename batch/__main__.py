@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import suppress
 from dataclasses import asdict
 from dataclasses import replace as replace_fields
 from datetime import datetime
@@ -255,11 +254,11 @@ def _settings(*, mapping: str) -> Settings:
 
 
 def _until_stopped() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+    """Wait for Ctrl-C or SIGTERM, also where the shell that started us in the background ignores Ctrl-C."""
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    with suppress(KeyboardInterrupt):
-        stopped.wait()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()
 
 
 if __name__ == "__main__":

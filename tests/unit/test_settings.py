@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from api.settings import Settings as ApiSettings
 from batch.settings import Settings
 
 
@@ -37,8 +38,10 @@ def test_a_bad_value_names_the_variable_and_the_value(name: str, value: str, say
         Settings.from_env({name: value})
 
 
-def test_every_setting_stands_in_the_settings_page_with_its_default() -> None:
+@pytest.mark.parametrize("settings", [Settings(), ApiSettings()])
+def test_every_setting_stands_in_the_settings_page_with_its_default(settings: Settings | ApiSettings) -> None:
     page = Path("docs/settings.md").read_text()
 
-    for spec in fields(Settings):
-        assert f"| `ALMANAC_{spec.name.upper()}` | `{spec.default}` |" in page, spec.name
+    for spec in fields(settings):
+        row = f"| `ALMANAC_{spec.name.upper()}` | `{spec.default}` | {spec.metadata['doc']} |"
+        assert row in page, row
