@@ -29,6 +29,7 @@ class Progress:
         """Time a step; the yielded function tells how many of `total` are done since it was last called."""
         with self.phases(name) as show:
             done = 0
+            show(name, done, total)
 
             def advance(n: int) -> None:
                 nonlocal done
@@ -68,9 +69,8 @@ class Progress:
 
             yield show
             for task in bars.tasks:
-                bars.update(
-                    task.id, completed=task.total or task.completed, total=task.total or task.completed
-                )
+                n = task.total or task.completed or 1  # a step that never told how far is whole when it ends
+                bars.update(task.id, completed=n, total=n)
 
 
 def _silent(_what: str, _done: int, _total: int | None) -> None:

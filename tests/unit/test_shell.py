@@ -1,0 +1,73 @@
+import io
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from batch.shell.console import complain, keep_traceback, line, plain
+from batch.shell.progress import Progress
+
+
+def test_without_a_terminal_a_step_is_one_log_line_with_its_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    progress = Progress()
+
+    with caplog.at_level(logging.INFO), progress.step("read", 2) as advance:
+        advance(2)
+
+    (record,) = caplog.records
+    assert record.getMessage() == "step.done"
+    assert vars(record)["step"] == "read"
+    assert progress.seconds["read"] >= 0
+
+
+def test_on_a_terminal_every_phase_has_a_bar_that_ends_full() -> None:
+    drawn = io.StringIO()
+    progress = Progress(Console(file=drawn, force_terminal=True, width=100))
+
+    with progress.step("describe"):
+        pass
+    with progress.phases("publish") as show:
+        show("lists", 3, 10)
+        show("seen", 5, 5)
+
+    shown = drawn.getvalue()
+    assert "describe" in shown
+    assert "10/10" in shown
+    assert "5/5" in shown
+
+
+def test_a_step_that_fails_is_not_counted_as_done() -> None:
+    progress = Progress()
+
+    with pytest.raises(ValueError, match="broken"), progress.step("train"):
+        raise ValueError("broken")
+
+    assert "train" not in progress.seconds
+
+
+def test_a_result_is_one_json_line_where_nan_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    line({"auc": float("nan"), "rows": {"feed": 3}, "place": Path("here")})
+
+    assert json.loads(capsys.readouterr().out) == {"auc": None, "rows": {"feed": 3}, "place": "here"}
+
+
+def test_an_error_is_said_on_stderr_and_as_json_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert complain("ALMANAC_DEPTH=0 must be 1..500", json=True, exit_code=2) == 2
+
+    said = capsys.readouterr()
+    assert said.err == "error: ALMANAC_DEPTH=0 must be 1..500\n"
+    assert json.loads(said.out) == {"error": "ALMANAC_DEPTH=0 must be 1..500", "exit_code": 2}
+
+
+def test_nested_names_are_dotted_and_missing_figures_left_out() -> None:
+    drawn = io.StringIO()
+
+    Console(file=drawn, width=80).print(plain({"rows": {"feed": 3}, "auc": float("nan"), "hit": 0.61291}))
+
+    assert drawn.getvalue().split() == ["rows.feed", "3", "hit", "0.6129"]
+
+
+def test_a_bugs_traceback_is_kept_where_the_sentence_says(tmp_path: Path) -> None:
+    assert keep_traceback("Traceback …", tmp_path / "new").read_text() == "Traceback …"
