@@ -1,0 +1,255 @@
+"""The scorer of a run: every user × every post × every bucket from tables, exactly; see docs/engine.md."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Literal
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+
+from batch.features.sides import Sides
+from batch.score import predict
+from batch.score.exact import rank
+from batch.score.kernel import QUARTER, find_candidates
+from batch.score.predict import Dense, Progress
+from batch.score.prepared import Prepared, prepare
+from batch.score.ranked import RankedBlock, SeenRows
+from batch.score.tables.masks import Codes, Words, encode, masks
+from batch.score.tables.rows import NAME_WORDS, SEEN, TILE, Arena, find_rows, number_users
+from batch.score.tables.trees import UnfactorableModel
+
+BLOCK = 8_192  # users of a yielded block, at most
+TOGETHER = 256  # users whose scores one thread holds at once, at most
+ORDER_BY = 4  # features by which a block's users are sorted
+
+
+def score(
+    model_text: str,
+    sides: Sides,
+    seen: SeenRows,
+    depth: int,
+    *,
+    threads: int = 0,
+    memory_mb: int = 2048,
+    on_unfactorable: Literal["refuse", "predict"] = "refuse",
+    dense: Dense | None = None,
+    progress: Progress | None = None,
+) -> Iterator[RankedBlock]:
+    """Yield every user's exact lists, block by block, users ascending.
+
+    Args:
+        model_text: What `Booster.model_to_string` returns.
+        sides: The features' values; their columns are the model's.
+        seen: Posts that lists leave out.
+        depth: Posts in a list.
+        threads: Threads; 0: all cores.
+        memory_mb: MiB that tables, blocks and scores may take, beside the arguments.
+        on_unfactorable: Whether a model that cannot be split by side is refused, or scored by LightGBM.
+        dense: Factors float64 (users, k) and (posts, k), whose product is added after the trees.
+        progress: Called with the number of users done.
+
+    Raises:
+        UnfactorableModel: The model cannot be split by side; the message names what stands in the way.
+        ValueError: The memory does not hold the tables of a single user; the message says how much does.
+    """
+    try:
+        prepared = prepare(model_text, sides, dense)
+    except UnfactorableModel:
+        if on_unfactorable == "refuse":
+            raise
+        booster = lgb.Booster(model_str=model_text)
+        by_rows = predict.scorer(booster, dense=dense, threads=threads, progress=progress)
+        yield from by_rows(sides, seen, depth)
+        return
+    for block in Engine(prepared, sides, seen, depth, threads or os.cpu_count() or 1, memory_mb).blocks():
+        yield block
+        if progress is not None:
+            progress(len(block.posts))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the memory is divided: users of a block, users scored together, table rows a group."""
+
+    users: int
+    together: int
+    rows: int
+
+    @classmethod
+    def of(cls, memory_mb: int, prepared: Prepared, n_buckets: int, depth: int, threads: int) -> "Plan":
+        """Give scratch up to an eighth of what is free, blocks of users up to a quarter, and tables the rest.
+
+        Raises:
+            ValueError: The rest does not hold the rows of a single user.
+        """
+        n_trees, n_words = prepared.post_masks.shape[1:]
+        n_sets, n_groups, n_places = len(prepared.sets.layer), prepared.n_groups, len(prepared.layout.post)
+        n_columns = prepared.class_of.shape[1]
+        listed = 24 * n_buckets * depth  # posts and scores, of the block being made and of the one before
+        of_user = 16 * n_trees * n_words + n_groups * (2 * n_sets + 8 * n_columns) + 4 * n_sets + listed
+        of_together = n_places * 4 * 5 // 4 + n_places // 8
+        of_thread = 2 * 8 * n_places * n_buckets  # float64 scores, were every post a candidate
+        of_row = 4 * n_places + n_groups * (8 * NAME_WORDS * n_words + 32)
+        fixed = prepared.nbytes + of_thread * threads + 8 * n_groups * len(prepared.sets.tree) * n_words
+        free = memory_mb * 2**20 - fixed
+        together = int(np.clip(free // 8 // threads // of_together, 1, TOGETHER))
+        users = int(np.clip(free // 4 // of_user, 1, BLOCK))
+        rows = (free - users * of_user - threads * together * of_together) // of_row
+        if rows < n_sets + 2:
+            least = fixed + of_user + threads * of_together + (n_sets + 2) * of_row
+            raise ValueError(
+                f"memory_mb={memory_mb} does not hold the tables of one user; give {2 * least // 2**20 + 1}"
+            )
+        return cls(users, together, min(rows, 2**16 - 1))
+
+
+class Engine:
+    """Scores blocks of users with tables that grow as new masks appear."""
+
+    def __init__(
+        self, prepared: Prepared, sides: Sides, seen: SeenRows, depth: int, threads: int, memory_mb: int
+    ) -> None:
+        """Plan the memory; see `score` for the arguments."""
+        self.prepared, self.sides, self.seen, self.depth, self.threads = prepared, sides, seen, depth, threads
+        self.plan = Plan.of(memory_mb, prepared, len(sides.starts), depth, threads)
+        n_tiles, n_words = len(prepared.layout.group), prepared.post_masks.shape[2]
+        n_names = max(self.plan.rows * NAME_WORDS, len(prepared.sets.tree)) * n_words
+        self.arena = Arena(n_tiles, prepared.n_groups, self.plan.rows, n_names)
+        self.scratch = SimpleQueue[_Scratch]()
+        for _ in range(threads):
+            self.scratch.put(_Scratch.of(n_tiles, self.plan.together))
+
+    def blocks(self) -> Iterator[RankedBlock]:
+        """Yield the ranked lists of all users, block by block."""
+        first, size, is_empty = 0, self.plan.users, True
+        with ThreadPoolExecutor(self.threads) as pool:
+            while first < len(self.sides.user_ids):
+                size = min(size, len(self.sides.user_ids) - first)
+                block = self._block(first, size, pool)
+                if block is not None:
+                    yield block
+                    first, size, is_empty = first + size, self.plan.users, False
+                    continue
+                size = size // 2 if is_empty else size  # one user always fits, see Plan
+                self.arena.clear()
+                is_empty = True
+
+    def _block(self, first: int, n: int, pool: ThreadPoolExecutor) -> RankedBlock | None:
+        """Score `n` users from row `first` on; None when the arena does not hold their rows."""
+        factors, sides = self.prepared.factors, self.sides
+        classes = encode(factors.sides["user"], sides.user[first : first + n])
+        order = self._order(classes)
+        parts = np.array_split(classes[order], self.threads)
+        user_masks = np.concatenate(list(pool.map(lambda part: masks(factors, "user", part), parts)))
+        of_group = np.moveaxis(sides.user_group[:, first : first + n, : self.prepared.n_groups], 0, 2)[order]
+        codes = encode(factors.sides["user_group"], of_group.reshape(-1, of_group.shape[2]))
+        codes = codes.reshape(of_group.shape)
+        ids = self._rows(user_masks, codes, pool)
+        if ids is None:
+            return None
+        block = RankedBlock(
+            first,
+            np.empty((n, len(sides.starts), self.depth), np.int32),
+            np.empty((n, len(sides.starts), self.depth)),
+        )
+        lows = range(0, n, self.plan.together)
+        list(pool.map(lambda low: self._rank(low, first + order, ids, user_masks, codes, block), lows))
+        return block
+
+    def _order(self, classes: Codes) -> npt.NDArray[np.int64]:
+        """Sort users by the features that the trees test most, so that neighbours share rows."""
+        tests = np.bincount(self.prepared.factors.sides["user"].column, minlength=classes.shape[1])
+        by = np.argsort(tests, kind="stable")[-ORDER_BY:]
+        return np.lexsort(classes[:, by].T).astype(np.int64) if len(by) else np.arange(len(classes))
+
+    def _rows(
+        self, user_masks: Words, codes: Codes, pool: ThreadPoolExecutor
+    ) -> npt.NDArray[np.uint16] | None:
+        """Return uint16 (groups, users, sets): every user's row in every set; None when they do not fit."""
+        prepared, arena, sets = self.prepared, self.arena, self.prepared.sets
+        terms, matter = prepared.factors.sides["user_group"], sets.matter
+        numbers = np.empty((len(sets.layer), len(user_masks)), np.int32)
+        hashed = 2 * 2 ** int(np.ceil(np.log2(len(user_masks))))
+
+        def number(at: int) -> int:
+            trees = sets.tree[sets.start[at] : sets.start[at + 1]]
+            scratch = np.empty(hashed, np.int32)
+            return int(number_users(user_masks, trees, matter[sets.layer[at]], scratch, numbers[at]))
+
+        n_numbers = np.array(list(pool.map(number, range(len(numbers)))), np.int64)
+        ids = np.empty((prepared.n_groups, len(user_masks), len(numbers)), np.uint16)
+
+        def find(group: int) -> bool:
+            return bool(
+                find_rows(
+                    group, codes[:, group], user_masks, numbers, n_numbers,
+                    prepared.class_of, prepared.n_classes,
+                    terms.start, terms.column, terms.offset, prepared.factors.bank,
+                    prepared.open_leaves[group],
+                    sets.start, sets.tree, sets.layer, sets.plus, sets.minus,
+                    prepared.layout.tiles, prepared.placed_masks, prepared.units.leaves,
+                    arena.rows, arena.hashed[group], arena.names[group], arena.name_at[group],
+                    arena.set_of[group], arena.used, ids[group],
+                )
+            )  # fmt: skip
+
+        return ids if all(list(pool.map(find, range(prepared.n_groups)))) else None
+
+    def _rank(
+        self,
+        low: int,
+        origin: npt.NDArray[np.int64],
+        ids: npt.NDArray[np.uint16],
+        user_masks: Words,
+        codes: Codes,
+        block: RankedBlock,
+    ) -> None:
+        """Write the lists of the users that come together from place `low` of the block's order on."""
+        prepared, layout = self.prepared, self.prepared.layout
+        terms = prepared.factors.sides["user_group"]
+        users = origin[low : low + self.plan.together]
+        found = np.zeros((len(users), len(layout.group)), np.uint64)
+        scratch = self.scratch.get()
+        try:
+            find_candidates(
+                low, ids, prepared.sets.of_layer, self.arena.rows, layout.group, origin, self.seen.start,
+                self.seen.post, layout.place, self.depth, prepared.units.slack, self._start(users, scratch),
+                scratch.tops, found,
+            )  # fmt: skip
+        finally:
+            self.scratch.put(scratch)
+        rank(
+            low, found, user_masks, codes, terms.start, terms.column, terms.offset, prepared.factors.bank,
+            prepared.post_masks, layout.post, layout.group, prepared.values, prepared.factors.values.shape[1],
+            *prepared.dense, origin, block.first, block.posts, block.scores,
+        )  # fmt: skip
+
+    def _start(self, users: npt.NDArray[np.int64], scratch: "_Scratch") -> npt.NDArray[np.int32]:
+        """Return int32 (tiles, users, TILE), contiguous: the dense part in units, `SEEN` at padding."""
+        layout, (x, y) = self.prepared.layout, self.prepared.dense
+        shape = (len(layout.group), len(users), TILE)
+        scores = scratch.scores[: int(np.prod(shape))].reshape(shape)
+        scores[:] = 0
+        if x.shape[1]:
+            product = np.zeros((len(users), len(layout.post)), np.int32)
+            product[:, layout.place] = np.rint(x[users] @ y.T / self.prepared.units.size)
+            scores[:] = product.reshape(len(users), -1, TILE).transpose(1, 0, 2)
+        padding = np.flatnonzero(layout.post < 0)
+        scores[padding // TILE, :, padding % TILE] = SEEN
+        return scores
+
+
+@dataclass(frozen=True, slots=True)
+class _Scratch:
+    scores: npt.NDArray[np.int32]
+    tops: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, n_tiles: int, together: int) -> "_Scratch":
+        return cls(
+            np.empty(n_tiles * together * TILE, np.int32), np.empty((together, n_tiles, QUARTER), np.int32)
+        )

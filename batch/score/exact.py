@@ -1,0 +1,216 @@
+"""The last word: candidates' float64 scores, summed in LightGBM's order, and the error bound of the rest."""
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from batch.score.tables.lanes import float64, lowest_bit, row_adder
+from batch.score.tables.masks import Doubles, Words
+from batch.score.tables.rows import LARGEST, TILE
+
+add_24, add_8 = row_adder(float64, 24), row_adder(float64, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Leaf values as whole numbers of a small unit.
+
+    Attributes:
+        leaves: int32 (trees, 64 × words + 1). Zero beyond a tree's leaves.
+        size: The unit. Sums of leaves and of the dense part stay within `LARGEST` units.
+        slack: Two scores further apart than this many units are in LightGBM's order.
+    """
+
+    leaves: npt.NDArray[np.int32]
+    size: float
+    slack: int
+
+
+def in_units(values: Doubles, n_words: int, dense_range: float, n_factors: int) -> Units:
+    """Choose the unit for float64 (trees, leaves) values and a dense part within ± `dense_range`.
+
+    The error of a score has three parts: the rounding of each tree's leaf and of the dense part to units,
+    which `values` shows; the rounding of the dense product, at most `n_factors` + 1 half ulps of its range,
+    twice as it is computed in two orders; and that of LightGBM's own float64 sum, at most one half ulp of the
+    largest partial sum for each tree.
+    """
+    largest = float(np.abs(values).max(axis=1, initial=0).sum()) + dense_range
+    size = largest / (LARGEST - len(values) - 2) if largest else 1.0
+    leaves = np.zeros((len(values), 64 * n_words + 1), np.int32)
+    leaves[:, : values.shape[1]] = np.rint(values / size)
+    rounded = np.abs(leaves[:, : values.shape[1]] * size - values).max(axis=1, initial=0).sum()
+    summed = (len(values) + 4 * (n_factors + 2)) * np.finfo(np.float64).eps * largest
+    return Units(leaves, size, 2 * int(np.ceil((rounded + summed) / size + 1)) + 1)
+
+
+def by_bucket(values: Doubles, times: Words) -> Doubles:
+    """Return float64 (trees × leaves, buckets): a leaf's value where the time leaves it open, else 0.
+
+    Of the leaves that a user and a post leave open, each bucket's time leaves one: adding their rows adds,
+    bucket by bucket, the one value that LightGBM adds, and zeros, which change no sum. Buckets are filled up
+    to a multiple of 8.
+    """
+    n_leaves = values.shape[1]
+    leaf = np.arange(n_leaves, dtype=np.uint64)
+    is_open = times[:, :, leaf // 64] >> (leaf % np.uint64(64)) & np.uint64(1)
+    rows = np.where(np.moveaxis(is_open, 0, 2), values[:, :, None], 0.0).reshape(-1, len(times))
+    return np.pad(rows, ((0, 0), (0, -len(times) % 8)))
+
+
+@nb.njit(cache=True, nogil=True)
+def rank(  # type: ignore[no-untyped-def]
+    first, found, user_masks, codes, term_start, term_column, term_offset, bank,
+    post_masks, post_of, tile_group, values, n_leaves, x, y, origin, at_first, posts, scores,
+):  # fmt: skip
+    """Write the users' exact lists.
+
+    Args:
+        first: The users are `first` to `first + len(found)` of the block's arrays.
+        found: uint64 (users, tiles). Candidates.
+        user_masks: uint64 (users of the block, trees, words).
+        codes: int32 (users of the block, groups, columns). Classes of the user × group features.
+        term_start, term_column, term_offset, bank: Their terms.
+        post_masks: uint64 (posts, trees, words).
+        post_of: int32 (places,).
+        tile_group: int32 (tiles,).
+        values: float64 (trees × leaves, buckets), as `by_bucket` returns.
+        n_leaves: Rows of `values` a tree has.
+        x, y: float64 (users, k) and (posts, k): the dense part's factors.
+        origin: int64 (users of the block,). Row of each user among all users.
+        at_first: Row of the block's first user; it has row 0 in the output.
+        posts: int32 (users of the block, buckets, depth). Filled with -1 beyond the candidates.
+        scores: float64 of the same shape. Filled with NaN.
+    """
+    n_trees, n_words = user_masks.shape[1:]
+    n_buckets = values.shape[1]
+    leaves = np.empty(len(values), np.int64)
+    most = _most(found)
+    total, candidates = np.empty((most, n_buckets)), np.empty(most, np.int32)
+    mine = np.empty((n_trees, n_words), np.uint64)
+    for user in range(found.shape[0]):
+        n, group = 0, -1
+        for tile in range(found.shape[1]):
+            lanes = found[user, tile]
+            if lanes and tile_group[tile] != group:
+                group = tile_group[tile]
+                _of_group(
+                    first + user, group, user_masks, codes, term_start, term_column, term_offset, bank, mine
+                )
+            while lanes:
+                post = post_of[np.uint64(tile * TILE) + lowest_bit(lanes)]
+                _sum(mine, post_masks, post, values, n_leaves, leaves, total, n)
+                product = 0.0
+                for k in range(x.shape[1]):
+                    product += x[origin[first + user], k] * y[post, k]
+                if x.shape[1]:
+                    for bucket in range(n_buckets):
+                        total[n, bucket] += product
+                candidates[n] = post
+                n += 1
+                lanes &= lanes - np.uint64(1)
+        at = origin[first + user] - at_first
+        _select(candidates[:n], total[:n], posts[at], scores[at])
+
+
+@nb.njit(cache=True, nogil=True)
+def _most(found):  # type: ignore[no-untyped-def]
+    """Return the most candidates that a user has, at least 1."""
+    most = 1
+    for user in range(found.shape[0]):
+        n = 0
+        for tile in range(found.shape[1]):
+            lanes = found[user, tile]
+            while lanes:
+                n += 1
+                lanes &= lanes - np.uint64(1)
+        most = max(most, n)
+    return most
+
+
+@nb.njit(cache=True, nogil=True)
+def _of_group(  # type: ignore[no-untyped-def]
+    user, group, user_masks, codes, term_start, term_column, term_offset, bank, mine
+):
+    for tree in range(mine.shape[0]):
+        for word in range(mine.shape[1]):
+            left = user_masks[user, tree, word]
+            for term in range(term_start[tree], term_start[tree + 1]):
+                left &= bank[term_offset[term] + codes[user, group, term_column[term]], word]
+            mine[tree, word] = left
+
+
+@nb.njit(cache=True, nogil=True)
+def _sum(mine, post_masks, post, values, n_leaves, leaves, total, n):  # type: ignore[no-untyped-def]
+    """Sum the trees in LightGBM's order, all buckets at once. `leaves` is scratch: rows of `values`."""
+    found = 0
+    for tree in range(mine.shape[0]):
+        for word in range(mine.shape[1]):
+            left = mine[tree, word] & post_masks[post, tree, word]
+            while left:
+                leaves[found] = tree * n_leaves + 64 * word + np.int64(lowest_bit(left))
+                found += 1
+                left &= left - np.uint64(1)
+    width = total.shape[1]
+    for bucket in range(width):
+        total[n, bucket] = 0.0
+    at = 0
+    while at + 24 <= width:
+        add_24(values, at, width, leaves, 0, found, total, n * width + at)
+        at += 24
+    while at < width:
+        add_8(values, at, width, leaves, 0, found, total, n * width + at)
+        at += 8
+
+
+@nb.njit(cache=True, nogil=True)
+def _select(candidates, total, posts, scores):  # type: ignore[no-untyped-def]
+    """Keep each bucket's best, insertion by insertion, starting from the order of the bucket before."""
+    n, depth = len(candidates), posts.shape[1]
+    order = np.empty(n, np.int64)
+    for at in range(n):
+        order[at] = at
+    kept, is_kept = np.empty(depth, np.int64), np.zeros(n, np.uint8)
+    for bucket in range(posts.shape[0]):
+        n_kept = 0
+        for at in range(n):
+            new = order[at]
+            place = n_kept
+            while place > 0 and _before(new, kept[place - 1], total, bucket, candidates):
+                place -= 1
+            if place == depth:
+                continue
+            n_kept = min(n_kept + 1, depth)
+            for later in range(n_kept - 1, place, -1):
+                kept[later] = kept[later - 1]
+            kept[place] = new
+        for place in range(n_kept):
+            posts[bucket, place] = candidates[kept[place]]
+            scores[bucket, place] = total[kept[place], bucket]
+        for place in range(n_kept, depth):
+            posts[bucket, place] = -1
+            scores[bucket, place] = np.nan
+        _move_to_front(kept, n_kept, order, is_kept)
+
+
+@nb.njit(cache=True, nogil=True)
+def _before(one, two, total, bucket, candidates):  # type: ignore[no-untyped-def]
+    if total[one, bucket] != total[two, bucket]:
+        return total[one, bucket] > total[two, bucket]
+    return candidates[one] < candidates[two]
+
+
+@nb.njit(cache=True, nogil=True)
+def _move_to_front(kept, n_kept, order, is_kept):  # type: ignore[no-untyped-def]
+    """Reorder: the kept ones first, the rest after them as they were. `is_kept` is scratch, all zeros."""
+    for place in range(n_kept):
+        is_kept[kept[place]] = 1
+    end = len(order)
+    for at in range(len(order) - 1, -1, -1):
+        if not is_kept[order[at]]:
+            end -= 1
+            order[end] = order[at]
+    for place in range(n_kept):
+        order[place] = kept[place]
+        is_kept[kept[place]] = 0

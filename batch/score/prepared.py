@@ -1,0 +1,140 @@
+"""A model over one set of posts and buckets, made ready for blocks of users."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from batch.features.sides import Sides
+from batch.score.exact import Units, by_bucket, in_units
+from batch.score.predict import Dense
+from batch.score.tables.masks import Codes, Doubles, Factors, Words, encode, factor, masks
+from batch.score.tables.merge import merge, numbered
+from batch.score.tables.rows import Layout, Sets, arrange, lay_out, layers
+from batch.score.tables.trees import parse
+
+SAMPLE = 8_192  # users on whom trees are merged
+# Rows within the sample; measured on 163,205 users, see docs/decisions/0031.
+ROWS_OF_SET, ROWS_FOR_A_SUM = 256, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What every block of users is scored with.
+
+    Attributes:
+        factors: The model, split by side.
+        layout: Posts in tiles.
+        units: Leaf values as whole numbers.
+        values: float64 (trees × leaves, buckets), leaf values by bucket.
+        post_masks: uint64 (posts, trees, words).
+        placed_masks: uint64 (words, trees, places). The same, in tiles; 0 at padding.
+        open_leaves: uint64 (groups, trees, words). Leaves that some post of the group leaves open.
+        sets: Which trees share rows.
+        class_of: int32 (sets, user × group columns, classes). Numbers of the classes that some tree of the
+            set tells apart, times the column's stride.
+        n_classes: int64 (sets,). How many combinations of them there are.
+        dense: Factors float64 (users, k) and (posts, k); k is 0 where there is no dense part.
+    """
+
+    factors: Factors
+    layout: Layout
+    units: Units
+    values: Doubles
+    post_masks: Words
+    placed_masks: Words
+    open_leaves: Words
+    sets: Sets
+    class_of: Codes
+    n_classes: npt.NDArray[np.int64]
+    dense: tuple[Doubles, Doubles]
+
+    @property
+    def n_groups(self) -> int:
+        """Return how many groups the posts are in."""
+        return len(self.open_leaves)
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes that all this takes."""
+        arrays = (self.values, self.post_masks, self.placed_masks, self.factors.bank, self.class_of)
+        return sum(some.nbytes for some in arrays)
+
+
+def prepare(model_text: str, sides: Sides, dense: Dense | None) -> Prepared:
+    """Split the model by side and choose what is merged.
+
+    Raises:
+        UnfactorableModel: The model cannot be split; the message names what stands in the way.
+    """
+    factors = factor(parse(model_text), sides.features)
+    n_groups = int(sides.group.max(initial=-1)) + 1
+    layout = lay_out(sides.group, n_groups)
+    post_masks = masks(factors, "post", encode(factors.sides["post"], sides.post))
+    n_words = post_masks.shape[2]
+    placed = np.zeros((n_words, post_masks.shape[1], len(layout.post)), np.uint64)
+    placed[:, :, layout.place] = post_masks.transpose(2, 1, 0)
+    open_leaves = np.zeros((n_groups, *post_masks.shape[1:]), np.uint64)
+    for group in range(n_groups):
+        open_leaves[group] = np.bitwise_or.reduce(post_masks[sides.group == group], axis=0)
+    times = masks(factors, "time", encode(factors.sides["time"], sides.time))
+    sets = _merged(factors, sides, open_leaves, times)
+    x, y = (
+        dense
+        if dense is not None
+        else (np.zeros((len(sides.user_ids), 0)), np.zeros((len(sides.post_ids), 0)))
+    )
+    dense_range = float(np.linalg.norm(x, axis=1).max(initial=0) * np.linalg.norm(y, axis=1).max(initial=0))
+    return Prepared(
+        factors,
+        layout,
+        in_units(factors.values, n_words, dense_range, x.shape[1]),
+        by_bucket(factors.values, times),
+        post_masks,
+        placed,
+        open_leaves,
+        sets,
+        *_classes(factors, sets),
+        (np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64)),
+    )
+
+
+def _merged(factors: Factors, sides: Sides, open_leaves: Words, times: Words) -> Sets:
+    """Merge each layer's trees on a sample of users, all in the group with the most posts."""
+    some = np.linspace(0, len(sides.user_ids) - 1, min(SAMPLE, len(sides.user_ids))).astype(np.int64)
+    group = int(np.bincount(sides.group).argmax())
+    key = masks(factors, "user", encode(factors.sides["user"], sides.user[some]))
+    key &= masks(
+        factors, "user_group", encode(factors.sides["user_group"], sides.user_group[:, some, group].T)
+    )
+    key &= open_leaves[group]
+    plus, minus = layers(times)
+    merged: list[list[list[int]]] = []
+    for matter in plus ^ minus:
+        trees = np.flatnonzero(matter.any(axis=1))
+        ids = [numbered(key[:, tree] & matter[tree]) for tree in trees]
+        sets = merge(np.array(ids, np.int32), ROWS_OF_SET, ROWS_FOR_A_SUM) if ids else []
+        merged.append([trees[members].tolist() for members in sets])
+    return arrange(merged, plus, minus)
+
+
+def _classes(factors: Factors, sets: Sets) -> tuple[Codes, npt.NDArray[np.int64]]:
+    """Number, for each set and user × group column, the classes that some tree of the set tells apart."""
+    terms = factors.sides["user_group"]
+    sizes = np.diff(terms.bounds) + 2
+    class_of = np.zeros((len(sets.layer), len(sizes), int(sizes.max(initial=1))), np.int32)
+    n_classes = np.ones(len(sets.layer), np.int64)
+    matter = sets.matter
+    for number, layer in enumerate(sets.layer.tolist()):
+        found: dict[int, list[Words]] = {}
+        for tree in sets.tree[sets.start[number] : sets.start[number + 1]].tolist():
+            for term in range(int(terms.start[tree]), int(terms.start[tree + 1])):
+                column, at = int(terms.column[term]), int(terms.offset[term])
+                words = factors.bank[at : at + sizes[column]] & matter[layer, tree]
+                found.setdefault(column, []).append(words)
+        for column, some in found.items():
+            ids = numbered(np.concatenate(some, axis=1))
+            if n_classes[number] * (int(ids.max()) + 1) < 2**31:
+                class_of[number, column, : len(ids)] = ids * n_classes[number]
+            n_classes[number] = min(int(n_classes[number]) * (int(ids.max()) + 1), 2**31)
+    return class_of, n_classes

@@ -1,0 +1,283 @@
+"""The tables: for every combination of masks that users have in a set of trees, what it adds to each post.
+
+Scores move from bucket to bucket in layers. Layer 0 holds all trees at the first bucket's time; layer `b`
+holds the trees in which bucket `b` differs from bucket `b - 1`, and what they add and take away. A table row
+is named by its set and by the users' masks that matter in it, so users of any block share it. Leaf values
+are whole numbers of a small unit, so sums do not depend on sets, blocks, tiles or threads.
+"""
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from batch.score.tables.lanes import lowest_bit
+from batch.score.tables.masks import Words
+
+Ints = npt.NDArray[np.int64]
+
+TILE = 64  # posts summed together: a row of 64 int32 is four cache lines
+UNSEEN_FLOOR = -(2**29)  # scores lie above it; seen posts and padding lie below it
+SEEN = -(2**30)
+NAME_WORDS = 12  # masks in a row's name, on average, that the arena has room for
+MOST_CELLS = 2**22  # combinations of a set's masks that are looked up in a table; beyond, they are hashed
+LARGEST = 2**28  # no sum of leaf values exceeds it
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Posts in tiles of `TILE`, every tile within one group.
+
+    Attributes:
+        post: int32 (tiles × TILE,). Row of the post at each place; -1 is padding.
+        place: int32 (posts,). Where each post is.
+        group: int32 (tiles,).
+        tiles: int64 (groups + 1,). Tiles of group `g` are `tiles[g]` to `tiles[g + 1]`.
+    """
+
+    post: npt.NDArray[np.int32]
+    place: npt.NDArray[np.int32]
+    group: npt.NDArray[np.int32]
+    tiles: Ints
+
+
+def lay_out(group: npt.NDArray[np.int32], n_groups: int) -> Layout:
+    """Put the posts of each group, in their order, into tiles."""
+    sizes = np.bincount(group, minlength=n_groups)
+    tiles = np.concatenate([[0], np.cumsum(-(-sizes // TILE))]).astype(np.int64)
+    order = np.argsort(group, kind="stable")
+    within = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    place = np.empty(len(group), np.int32)
+    place[order] = tiles[group[order]] * TILE + within
+    post = np.full(int(tiles[-1]) * TILE, -1, np.int32)
+    post[place] = np.arange(len(group))
+    return Layout(post, place, np.repeat(np.arange(n_groups, dtype=np.int32), np.diff(tiles)), tiles)
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """Which trees are summed by one row in which layer.
+
+    Attributes:
+        start: int64 (sets + 1,). Set `s` has the trees `tree[start[s]:start[s + 1]]`.
+        tree: int64. Trees of the sets.
+        layer: int64 (sets,).
+        of_layer: int64 (layers + 1,). Layer `b` has the sets `of_layer[b]` to `of_layer[b + 1]`.
+        plus: uint64 (layers, trees, words). Leaves that a layer adds.
+        minus: uint64 (layers, trees, words). Leaves that it takes away.
+    """
+
+    start: Ints
+    tree: Ints
+    layer: Ints
+    of_layer: Ints
+    plus: Words
+    minus: Words
+
+    @property
+    def matter(self) -> Words:
+        """Return uint64 (layers, trees, words): leaves that tell users apart in a layer."""
+        return self.plus ^ self.minus
+
+
+def layers(times: Words) -> tuple[Words, Words]:
+    """Return what each bucket adds and takes away, given the times' masks, uint64 (buckets, trees, words)."""
+    minus = np.zeros_like(times)
+    minus[1:] = times[:-1]
+    return times, minus
+
+
+def arrange(merged: list[list[list[int]]], plus: Words, minus: Words) -> Sets:
+    """Number the merged sets of every layer."""
+    flat = [(layer, trees) for layer, sets in enumerate(merged) for trees in sets]
+    of_layer = np.concatenate([[0], np.cumsum([len(sets) for sets in merged])]).astype(np.int64)
+    return Sets(
+        start=np.cumsum([0, *(len(trees) for _, trees in flat)], dtype=np.int64),
+        tree=np.array([tree for _, trees in flat for tree in trees], np.int64),
+        layer=np.array([layer for layer, _ in flat], np.int64),
+        of_layer=of_layer,
+        plus=plus,
+        minus=minus,
+    )
+
+
+class Arena:
+    """Table rows of all groups within a fixed budget; full, it is emptied and filled anew."""
+
+    def __init__(self, n_tiles: int, n_groups: int, n_rows: int, n_names: int) -> None:
+        """Reserve `n_rows` rows a group, of which row 0 is all zeros, and `n_names` words for their names."""
+        self.rows = np.empty((n_tiles, n_rows, TILE), np.int32)
+        self.hashed = np.empty((n_groups, 2 ** int(np.ceil(np.log2(2 * n_rows)))), np.int32)
+        self.names = np.empty((n_groups, n_names), np.uint64)
+        self.name_at = np.empty((n_groups, n_rows + 1), np.int64)
+        self.set_of = np.empty((n_groups, n_rows), np.int32)
+        self.used = np.empty(n_groups, np.int64)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all rows but row 0."""
+        self.hashed[:] = -1
+        self.used[:] = 1
+        self.rows[:, 0] = 0
+        self.name_at[:, :2] = 0
+
+
+@nb.njit(cache=True, nogil=True)
+def _mixed(hashed, word):  # type: ignore[no-untyped-def]
+    hashed = (hashed ^ word) * np.uint64(0x9E3779B97F4A7C15)
+    return hashed ^ (hashed >> np.uint64(29))
+
+
+@nb.njit(cache=True, nogil=True)
+def number_users(user_masks, trees, matter, hashed, out):  # type: ignore[no-untyped-def]
+    """Number users by their masks in one set, from 0 by first appearance; return how many numbers there are.
+
+    `hashed` is int32 scratch, a power of two of at least twice the users; `out` is int32 (users,).
+    """
+    hashed[:] = -1
+    last = np.uint64(len(hashed) - 1)
+    first = np.empty(len(out), np.int32)
+    found = np.int32(0)
+    n_words = user_masks.shape[2]
+    for user in range(len(out)):
+        key = np.uint64(0)
+        for tree in trees:
+            for word in range(n_words):
+                key = _mixed(key, user_masks[user, tree, word] & matter[tree, word])
+        at = key & last
+        while True:
+            number = hashed[at]
+            if number < 0:
+                hashed[at] = found
+                first[found] = user
+                out[user] = found
+                found += np.int32(1)
+                break
+            same = True
+            other = first[number]
+            for tree in trees:
+                for word in range(n_words):
+                    if (user_masks[user, tree, word] ^ user_masks[other, tree, word]) & matter[tree, word]:
+                        same = False
+                        break
+                if not same:
+                    break
+            if same:
+                out[user] = number
+                break
+            at = (at + np.uint64(1)) & last
+    return found
+
+
+@nb.njit(cache=True, nogil=True)
+def find_rows(  # type: ignore[no-untyped-def]
+    group, codes, user_masks, numbers, n_numbers, class_of, n_classes,
+    term_start, term_column, term_offset, bank, open_leaves,
+    set_start, set_tree, set_layer, plus, minus,
+    tiles, post_masks, units, rows, hashed, names, name_at, set_of, used, ids,
+):  # fmt: skip
+    """Write the row number of every user in every set into `ids`, building the rows that are new.
+
+    Returns:
+        False when the arena is full.
+    """
+    n_words = user_masks.shape[2]
+    words = np.empty((len(set_tree) + 1, n_words), np.uint64)
+    for number in range(len(set_layer)):
+        layer = set_layer[number]
+        trees = set_tree[set_start[number] : set_start[number + 1]]
+        n_cells = n_numbers[number] * n_classes[number]
+        known = np.empty(n_cells if n_cells <= MOST_CELLS else 0, np.int32)
+        for at in range(len(known)):
+            known[at] = -1
+        for user in range(ids.shape[0]):
+            cell = np.int64(0)
+            for k in range(codes.shape[1]):
+                cell += class_of[number, k, codes[user, k]]
+            cell = cell * n_numbers[number] + numbers[number, user]
+            row = known[cell] if len(known) else np.int32(-1)
+            if row < 0:
+                for at in range(len(trees)):
+                    tree = trees[at]
+                    for word in range(n_words):
+                        left = user_masks[user, tree, word] & open_leaves[tree, word]
+                        left &= plus[layer, tree, word] ^ minus[layer, tree, word]
+                        for term in range(term_start[tree], term_start[tree + 1]):
+                            left &= bank[term_offset[term] + codes[user, term_column[term]], word]
+                        words[at, word] = left
+                row = _row(
+                    number, words[: len(trees)], rows.shape[1], hashed, names, name_at, set_of, used[group]
+                )
+                if row < 0:
+                    return False
+                if row == used[group]:
+                    used[group] += 1
+                    for tile in range(tiles[group], tiles[group + 1]):
+                        _build(
+                            words, trees, plus[layer], minus[layer],
+                            post_masks, tile * TILE, units, rows[tile, row],
+                        )  # fmt: skip
+                if len(known):
+                    known[cell] = row
+            ids[user, number] = row
+    return True
+
+
+@nb.njit(cache=True, nogil=True)
+def _row(number, words, n_rows, hashed, names, name_at, set_of, used):  # type: ignore[no-untyped-def]
+    """Return the row named by a set and masks; `used` if it is new, -1 if it does not fit."""
+    empty = True
+    key = np.uint64(number)
+    for at in range(words.shape[0]):
+        for word in range(words.shape[1]):
+            key = _mixed(key, words[at, word])
+            empty &= words[at, word] == 0
+    if empty:
+        return 0
+    last = np.uint64(len(hashed) - 1)
+    place = key & last
+    while hashed[place] >= 0:
+        row = hashed[place]
+        if set_of[row] == number:
+            same = True
+            start = name_at[row]
+            for at in range(words.shape[0]):
+                for word in range(words.shape[1]):
+                    same &= names[start + at * words.shape[1] + word] == words[at, word]
+            if same:
+                return row
+        place = (place + np.uint64(1)) & last
+    start = name_at[used]
+    if used >= n_rows or start + words.size > len(names):
+        return -1
+    for at in range(words.shape[0]):
+        for word in range(words.shape[1]):
+            names[start + at * words.shape[1] + word] = words[at, word]
+    name_at[used + 1] = start + words.size
+    set_of[used] = number
+    hashed[place] = used
+    return used
+
+
+@nb.njit(cache=True, nogil=True)
+def _build(words, trees, plus, minus, post_masks, first, units, row):  # type: ignore[no-untyped-def]
+    """Sum what a set's trees add to the posts of one tile; the last of a tree's `units` is 0."""
+    n_words = words.shape[1]
+    row[:] = 0
+    for at in range(len(trees)):
+        tree = trees[at]
+        if n_words == 1:
+            added, taken = words[at, 0] & plus[tree, 0], words[at, 0] & minus[tree, 0]
+            if added | taken:
+                for lane in range(TILE):
+                    post = post_masks[0, tree, first + lane]
+                    row[lane] += units[tree, lowest_bit(added & post)] - units[tree, lowest_bit(taken & post)]
+            continue
+        for lane in range(TILE):
+            for word in range(n_words):
+                both = words[at, word] & post_masks[word, tree, first + lane]
+                if both & plus[tree, word]:
+                    row[lane] += units[tree, np.uint64(64 * word) + lowest_bit(both & plus[tree, word])]
+                if both & minus[tree, word]:
+                    row[lane] -= units[tree, np.uint64(64 * word) + lowest_bit(both & minus[tree, word])]
