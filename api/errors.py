@@ -5,8 +5,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from api.auth import TokenRefused
+from api.events import BodyTooLarge
 from api.schemas import Problem
-from api.store import GenerationUnreadable, NothingPublished, StoreUnavailable
+from api.store import GenerationGone, GenerationUnreadable, NothingPublished, StoreUnavailable
 
 # Seconds after which asking again makes sense: a store restarts in one, a publication takes longer.
 RETRY_AFTER_S: dict[type[Exception], int] = {
@@ -27,15 +29,60 @@ UNAVAILABLE: dict[int | str, dict[str, Any]] = {
         },
     }
 }
+GONE: dict[int | str, dict[str, Any]] = {
+    410: {"model": Problem, "description": "The cursor's generation is no longer kept."}
+}
+
+UNAUTHORIZED: dict[int | str, dict[str, Any]] = {
+    401: {
+        "model": Problem,
+        "description": "No token, or one that is not known.",
+        "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    }
+}
+REFUSED: dict[int | str, dict[str, Any]] = {
+    **UNAUTHORIZED,
+    403: {"model": Problem, "description": "The token does not allow it."},
+}
+TOO_LARGE: dict[int | str, dict[str, Any]] = {
+    413: {"model": Problem, "description": "The body is larger than allowed."}
+}
 
 
 def register(app: FastAPI) -> None:
     """Make an app answer our errors."""
     for kind in RETRY_AFTER_S:
         app.add_exception_handler(kind, _unavailable)
+    app.add_exception_handler(GenerationGone, _gone)
+    app.add_exception_handler(BodyTooLarge, _too_large)
+    app.add_exception_handler(TokenRefused, _refused)
 
 
 async def _unavailable(request: Request, exc: Exception) -> JSONResponse:  # noqa: ARG001 - as FastAPI calls it
+    return unavailable(exc)
+
+
+async def _gone(request: Request, exc: Exception) -> JSONResponse:  # noqa: ARG001 - as FastAPI calls it
+    return JSONResponse({"detail": str(exc)}, status_code=410)
+
+
+async def _too_large(request: Request, exc: Exception) -> JSONResponse:  # noqa: ARG001 - as FastAPI calls it
+    return JSONResponse({"detail": str(exc)}, status_code=413)
+
+
+async def _refused(request: Request, exc: Exception) -> JSONResponse:  # noqa: ARG001 - as FastAPI calls it
+    assert isinstance(exc, TokenRefused)
+    status, headers = refusal(exc)
+    return JSONResponse({"detail": str(exc)}, status_code=status, headers=headers)
+
+
+def refusal(exc: TokenRefused) -> tuple[int, dict[str, str]]:
+    """Return the status and headers of a refused token: 403 if it is known, else 401."""
+    return (403, {}) if exc.lack == "scope" else (401, {"WWW-Authenticate": "Bearer"})
+
+
+def unavailable(exc: Exception) -> JSONResponse:
+    """Answer that there is nothing to answer with, and when to ask again."""
     return JSONResponse(
         {"detail": str(exc)}, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S[type(exc)])}
     )

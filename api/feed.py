@@ -10,6 +10,8 @@ from typing import Literal
 from api.contract.manifest import Manifest
 
 Rung = Literal["own", "rest", "segment", "popular", "catalogue"]
+Degraded = Literal["", "value", "generation", "store"]
+Reason = Literal["catalogue", "taken_down", "excluded", "seen"]
 Rungs = Iterable[tuple[Rung, Sequence[int]]]
 RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to post ids, best first
 
@@ -43,9 +45,9 @@ class Pointer:
     promoted_at_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: one is made per request, and that would double its cost
 class LookUp:
-    """What the store knows of a user at a time, all of one generation.
+    """What the store knows of a user at a time, all of one generation. Nobody changes it.
 
     Attributes:
         user_id: Who asks.
@@ -55,9 +57,11 @@ class LookUp:
         generation: What it names.
         own: The user's ranked list of the bucket; empty for an unknown user.
         segment: The name of his segment; None for an unknown user.
-        hidden: Posts taken down, and posts seen by `at_s`.
+        hidden: Posts seen by `at_s`. Those taken down are not among the generation's posts.
         sees_all: Whether `hidden` has all posts seen by `at_s`, or only those since as_of, which is all
             that his own list can hold.
+        degraded: What could not be read, so that this is from what else is known: the user's list
+            (`value`), the current generation, or the store at all. Empty when all is well.
     """
 
     user_id: int
@@ -65,10 +69,11 @@ class LookUp:
     bucket_s: int
     pointer: Pointer
     generation: Generation
-    own: tuple[int, ...]
+    own: Sequence[int]
     segment: str | None
     hidden: frozenset[int]
     sees_all: bool
+    degraded: Degraded = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,17 @@ class Choice:
 
     post_ids: tuple[int, ...]
     rung: Rung
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a feed: the choice, and the place in the whole order at which the next page begins.
+
+    `then` is None when nothing follows.
+    """
+
+    choice: Choice
+    then: int | None
 
 
 def seen_after(manifest: Manifest, at_s: int) -> int | None:
@@ -90,6 +106,10 @@ def seen_after(manifest: Manifest, at_s: int) -> int | None:
 
 def answer(found: LookUp, limit: int) -> Choice:
     """Choose `limit` posts, best first. Only where it `stands` may it be answered."""
+    head, known = found.own[:limit], found.generation.posts
+    distinct = set(head)
+    if len(distinct) == limit and found.hidden.isdisjoint(distinct) and known.keys() >= distinct:
+        return Choice(tuple(head), "own")  # what `choose` says, too; most requests end here
     return choose(ladder(found, limit), found.hidden, found.generation.posts, limit)
 
 
@@ -99,19 +119,17 @@ def stands(found: LookUp, choice: Choice) -> bool:
 
 
 def ladder(found: LookUp, limit: int) -> Rungs:
-    """Return the rungs, best first.
+    """Yield the rungs, best first; most requests need only the first.
 
     Rung `own` is the first `limit` places of the user's own list, `rest` the deeper ones. Whatever is
     missing (an unknown user, segment or bucket) is an empty rung.
     """
     shared, bucket_s = found.generation, found.bucket_s
-    return (
-        ("own", found.own[:limit]),
-        ("rest", found.own[limit:]),
-        ("segment", shared.segments.get(found.segment or "", {}).get(bucket_s, ())),
-        ("popular", shared.popular.get(bucket_s, ())),
-        ("catalogue", shared.catalogue),
-    )
+    yield "own", found.own[:limit]
+    yield "rest", found.own[limit:]
+    yield "segment", shared.segments.get(found.segment or "", {}).get(bucket_s, ())
+    yield "popular", shared.popular.get(bucket_s, ())
+    yield "catalogue", shared.catalogue
 
 
 def choose(ladder: Rungs, hidden: Collection[int], known: Collection[int], limit: int) -> Choice:
@@ -133,6 +151,50 @@ def choose(ladder: Rungs, hidden: Collection[int], known: Collection[int], limit
             if len(chosen) == limit:
                 return Choice(tuple(chosen), rung)
     return Choice(tuple(chosen), "catalogue")
+
+
+def page(found: LookUp, limit: int, start: int, excluded: Collection[int] = ()) -> Page:
+    """Choose `limit` posts from place `start` of the whole order on; wants a look-up that sees all.
+
+    The whole order has every post of every rung once, hidden ones included. It depends on nothing but the
+    generation, the user and the bucket, so that pages of it neither repeat a post nor leave one out, whatever
+    is seen, taken down or excluded between them.
+    """
+    hidden, known = found.hidden, found.generation.posts
+    met: set[int] = set()
+    chosen: list[int] = []
+    lowest: Rung = "own"
+    then = None
+    for rung, post_ids in ladder(found, limit):
+        for post_id in post_ids:
+            if post_id in met:
+                continue
+            met.add(post_id)
+            if len(met) <= start or post_id in hidden or post_id in excluded or post_id not in known:
+                continue
+            if len(chosen) == limit:
+                return Page(Choice(tuple(chosen), lowest), then)
+            chosen.append(post_id)
+            lowest, then = rung, len(met)
+    return Page(Choice(tuple(chosen), "catalogue" if len(chosen) < limit else lowest), None)
+
+
+def underfill(found: LookUp, choice: Choice, limit: int, excluded: Collection[int] = ()) -> Reason | None:
+    """Say what kept an answer from having `limit` posts; None if it has them.
+
+    Of the catalogue's posts: it has too few, or most of those left out were taken down, excluded, or seen.
+    """
+    if len(choice.post_ids) >= limit:
+        return None
+    whole, known = found.generation.catalogue, found.generation.posts
+    if len(whole) < limit:
+        return "catalogue"
+    out: dict[Reason, int] = {
+        "taken_down": sum(post_id not in known for post_id in whole),
+        "excluded": sum(post_id in excluded for post_id in whole),
+        "seen": sum(post_id in found.hidden for post_id in whole),
+    }
+    return max(out, key=lambda reason: out[reason])
 
 
 def body(choice: Choice, posts: Mapping[int, bytes]) -> bytes:

@@ -2,9 +2,12 @@
 
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import orjson
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")  # of the request that is being answered
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -19,6 +22,8 @@ class JsonLines(logging.Formatter):
             "level": record.levelname,
             "event": record.getMessage(),
         }
+        if request_id.get():
+            line["request_id"] = request_id.get()
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)

@@ -3,6 +3,7 @@
 Nothing is opened at import; the lifespan opens and closes.
 """
 
+import asyncio
 import logging
 import sys
 import time
@@ -13,19 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.auth import Rights, prepare
 from api.contract.keys import Keys
+from api.contract.tokens import FILE
 from api.errors import register
 from api.log import configure
-from api.routes import feed, health
+from api.lookup.lifeline import Lifeline
+from api.lookup.link import Address
+from api.metrics import Metrics
+from api.routes import admin, compat, events, feed, health, metrics
+from api.routes.hot import Hot, Life
+from api.routes.observed import Observed
+from api.server import serve
 from api.settings import Settings
-from api.store import GenerationUnreadable, NothingPublished, Shelf, Store, StoreUnavailable
+from api.store import BAD_DAY, Shelf, Store
 
 log = logging.getLogger(__name__)
 
@@ -42,41 +50,69 @@ class StoreMissing(LookupError):
         )
 
 
-def create_app(settings: Settings | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, clock: Callable[[], float] = time.time, life: Life | None = None
+) -> FastAPI:
     """Make the app; without settings they are read from the environment when it starts.
 
     Args:
         settings: Where the store is, what is served.
         clock: Epoch seconds; it says what `now` is to a request without a time.
+        life: Says when the server is about to stop, where it says so.
     """
     shelf: Shelf = {}
+    counted = Metrics()
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[State]:
         chosen = settings or Settings.from_env()
         with located(chosen) as url:
             async with connected(chosen, url, shelf) as store:
-                yield {"store": store, "clock": clock}
+                yield {
+                    "store": store,
+                    "clock": clock,
+                    "rights": Rights(chosen.state_dir / FILE),
+                    "metrics": counted,
+                    "life": life or Life(),
+                }
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         if not logging.getLogger().handlers:
             configure()
-        async with opened() as state:
-            log.info("api.started", extra=await _served(state["store"]))
+        prepare((settings or Settings.from_env()).state_dir / FILE)
+        async with opened() as state, watched(state["rights"]):
+            if state["rights"].open_to_read:
+                log.info("reads.opened", extra={"why": "no token of scope read: whoever asks may read"})
+            log.info("api.started", extra={**await _served(state["store"]), **state["rights"].summary()})
             yield state
         log.info("api.stopped")
 
-    app = FastAPI(
+    app = Almanac(
         title="Almanac",
         description="Every user's feed, computed ahead of time and served from Redis.",
         lifespan=lifespan,
     )
+    app.add_middleware(Observed)
     app.add_middleware(Doorway, opened=opened)
-    app.include_router(feed.router)
-    app.include_router(health.router)
+    for router in (feed.router, events.router, admin.router, compat.router, compat.course):
+        app.include_router(router)
+    for router in (health.router, metrics.router):
+        app.include_router(router)
     register(app)
     return app
+
+
+class Almanac(FastAPI):
+    """FastAPI with the feed routes in front: what is hot passes no middleware."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._hot = Hot(super().__call__)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a plain feed request, or let FastAPI answer."""
+        await self._hot(scope, receive, send)
 
 
 class Doorway:
@@ -158,22 +194,43 @@ async def connected(settings: Settings, url: str, shelf: Shelf) -> AsyncIterator
         retry=Retry(NoBackoff(), 1),  # once: a restarted store leaves dead connections in the pool
         decode_responses=False,
     )
+    address = Address.of(url, settings.connect_timeout_s, settings.read_timeout_s)
     async with Redis.from_pool(pool) as client:
-        store = Store(client, Keys(settings.prefix), settings.variant, shelf)
+        store = Store(
+            client,
+            Lifeline(address),
+            Keys(settings.prefix),
+            settings.variant,
+            shelf,
+            settings.read_timeout_s,
+        )
         try:
             yield store
         finally:
             await store.rest()
 
 
+@asynccontextmanager
+async def watched(rights: Rights) -> AsyncIterator[None]:
+    """Follow the file of tokens for as long."""
+    watch = asyncio.create_task(rights.watch())
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+
 async def _served(store: Store) -> dict[str, object]:
-    """Load the current generation; where there is none yet, the first request tries again."""
+    """Load the current generation and warm up; where there is none yet, the first request tries again."""
     try:
         _, generation = await store.current()
-    except (NothingPublished, GenerationUnreadable, StoreUnavailable) as exc:
+        n_warmed = await store.warm_up()
+    except BAD_DAY as exc:
         log.warning("generation.missing", extra={"why": str(exc)})
         return {"generation": None}
-    return {"variant": generation.manifest.variant, "generation": generation.manifest.generation}
+    manifest = generation.manifest
+    return {"variant": manifest.variant, "generation": manifest.generation, "n_warmed": n_warmed}
 
 
 def main() -> None:
@@ -182,14 +239,8 @@ def main() -> None:
     try:
         settings = Settings.from_env()
         with located(settings) as url:
-            uvicorn.run(
-                create_app(replace(settings, redis_url=url)),
-                host=settings.host,
-                port=settings.port,
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-            )
+            life = Life()
+            serve(create_app(replace(settings, redis_url=url), life=life), life, settings.host, settings.port)
     except (ValueError, StoreMissing) as exc:
         sys.exit(str(exc))
 

@@ -44,6 +44,12 @@ def await_store(url: str, deadline_s: float = 10.0) -> None:
                 return
 
 
+@pytest.fixture(autouse=True)
+def _own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what a test leaves under `./.almanac` out of the checkout, and what lies there out of the test."""
+    monkeypatch.setenv("ALMANAC_STATE_DIR", str(tmp_path / ".almanac"))
+
+
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """Run one Valkey for the session and give its URL."""

@@ -27,6 +27,10 @@ class Keys:
         """HASH generation, previous, promoted_at: what is served under a variant's name."""
         return self._key("current", variant)
 
+    def promotions(self, variant: str) -> str:
+        """ZSET of what was served when: member `<number> <generation> <why>` by its first epoch second."""
+        return self._key("promotions", variant)
+
     def counter(self) -> str:
         """STRING: the newest generation's number; the next run takes the one after it."""
         return self._key("counter")
@@ -86,3 +90,11 @@ class Keys:
     def takedowns(self) -> str:
         """SET of post ids that no answer may hold."""
         return self._key("takedowns")
+
+    def events(self) -> str:
+        """STREAM of live events that the batch has not drained yet."""
+        return self._key("events")
+
+    def event(self, event_id: str) -> str:
+        """STRING with TTL: that an event was accepted, and by which attempt."""
+        return self._key("event", event_id)

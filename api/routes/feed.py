@@ -1,81 +1,127 @@
-"""The feed, in the shape that the feed checker asks for."""
+"""The feed, in the shape that the feed checker asks for and in our own.
+
+These routes document both and answer whatever `hot.py` leaves to them: all that is unusual or wrong.
+"""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
-from fastapi import APIRouter, Request, Response
+import orjson
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
-from api.contract.buckets import Label, moment
-from api.errors import UNAVAILABLE
-from api.feed import Choice, LookUp, Rung, answer, body, stands
-from api.schemas import DEFAULT_LIMIT, At, Limit, Post, UserId
-from api.store import Store
+from api.auth import needs_read
+from api.contract.buckets import moment
+from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE
+from api.feed import LookUp, Page, body, underfill
+from api.routes.answer import DESCRIBED, feed_for, headers, label, page_for
+from api.schemas import (
+    DEFAULT_LIMIT,
+    At,
+    Cursor,
+    CursorText,
+    Exclude,
+    Feed,
+    Limit,
+    NativeAt,
+    PathUserId,
+    Post,
+    Problem,
+    UserId,
+    Variant,
+    read_cursor,
+    read_exclude,
+)
+from api.store import NothingPublished, Store
 
-router = APIRouter(tags=["feed"])
+router = APIRouter(tags=["feed"], dependencies=[Depends(needs_read)])
 
-HEADERS = {
-    "X-Almanac-Generation": {
-        "description": "The generation that answered.",
-        "schema": {"type": "integer"},
-    },
-    "X-Almanac-Bucket": {
-        "description": "Start of the time bucket that answered, UTC.",
-        "schema": {"type": "string", "format": "date-time"},
-    },
-    "X-Almanac-Rung": {
-        "description": "The lowest rung of the fallback ladder that was needed. own: the first `limit` "
-        "places of the user's own list; rest: its deeper places; then the popular posts of his segment, "
-        "those of everyone, and the whole catalogue.",
-        "schema": {"type": "string", "enum": get_args(Rung)},
-    },
-    "X-Almanac-Time": {
-        "description": "exact: the time lies in the generation's horizon. nearest: after it, so the same "
-        "time of the nearest day answered. leaky: before the newest fact that entered the generation.",
-        "schema": {"type": "string", "enum": get_args(Label)},
-    },
-    "X-Almanac-Age": {
-        "description": "Seconds since the generation became current.",
-        "schema": {"type": "integer", "minimum": 0},
-    },
-    "X-Almanac-Fact-Age": {
-        "description": "Seconds from the newest fact that entered the generation to the time asked for.",
-        "schema": {"type": "integer", "minimum": 0},
-    },
+OK: dict[str, Any] = {"headers": dict(DESCRIBED)}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The posts, best first.", **OK},
+    **UNAUTHORIZED,
+    **UNAVAILABLE,
 }
-FEED_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The posts, best first.", "headers": HEADERS},
+NATIVE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A page of posts, best first, and where it comes from.", **OK},
+    404: {"model": Problem, "description": "Nothing is published under the variant's name."},
+    **GONE,
+    **UNAUTHORIZED,
     **UNAVAILABLE,
 }
 
 
-@router.get("/post/recommendations/", response_model=list[Post], responses=FEED_RESPONSES)
+@router.get("/post/recommendations/", response_model=list[Post], responses=RESPONSES)
 @router.get("/post/recommendations", include_in_schema=False)
 async def recommendations(
     request: Request, user_id: UserId, at_s: At = None, limit: Limit = DEFAULT_LIMIT
 ) -> Response:
     """Answer a user's feed at a time: ranked ahead of time, without what he has seen by then."""
+    store, now_s = _asked(request)
+    found, choice = await feed_for(store, user_id, now_s if at_s is None else at_s, limit)
+    return _respond(body(choice, found.generation.posts), headers(found, choice, limit, now_s))
+
+
+@router.get("/users/{user_id}/feed", response_model=Feed, responses=NATIVE_RESPONSES)
+async def feed(
+    request: Request,
+    user_id: PathUserId,
+    at_s: NativeAt = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: CursorText = None,
+    exclude: Exclude = "",
+    variant: Variant = None,
+) -> Response:
+    """Answer a page of a user's feed at a time, and name the next one."""
+    store, now_s = _asked(request)
+    begin = None if cursor is None else read_cursor(cursor)
+    if begin is not None and begin.user_id != user_id:
+        raise HTTPException(422, _foreign(begin))
+    at, excluded = now_s if at_s is None else at_s, read_exclude(exclude)
+    try:
+        found, shown = await page_for(
+            store, user_id, at, limit, cursor=begin, excluded=excluded, variant=variant
+        )
+    except NothingPublished as exc:
+        if variant in (None, store.variant):
+            raise
+        raise HTTPException(404, str(exc)) from exc
+    said = headers(found, shown.choice, limit, now_s, excluded)
+    return _respond(native_body(found, shown, limit, excluded), said)
+
+
+def native_body(found: LookUp, shown: Page, limit: int, excluded: frozenset[int] = frozenset()) -> bytes:
+    """Write a page as a JSON object, its posts from their own JSON."""
+    manifest = found.generation.manifest
+    then = None
+    if shown.then is not None:
+        then = Cursor(manifest.generation, manifest.created_at_s, found.user_id, found.at_s, shown.then)
+    said = {
+        "user_id": found.user_id,
+        "at": moment(found.at_s).isoformat(),
+        "variant": manifest.variant,
+        "generation": manifest.generation,
+        "bucket": moment(found.bucket_s).isoformat(),
+        "time": label(found),
+        "rung": shown.choice.rung,
+        "degraded": found.degraded,
+        "underfill": underfill(found, shown.choice, limit, excluded),
+        "next": None if then is None else str(then),
+    }
+    return b'%b,"posts":%b}' % (orjson.dumps(said)[:-1], body(shown.choice, found.generation.posts))
+
+
+def _asked(request: Request) -> tuple[Store, int]:
     clock: Callable[[], float] = request.state.clock
     store: Store = request.state.store
-    now_s = int(clock())
-    found = await store.look_up(user_id, now_s if at_s is None else at_s)
-    choice = answer(found, limit)
-    if not stands(found, choice):
-        found = await store.see_all(found)
-        choice = answer(found, limit)
-    return Response(
-        body(choice, found.generation.posts),
-        media_type="application/json",
-        headers=_headers(found, choice, now_s),
-    )
+    return store, int(clock())
 
 
-def _headers(found: LookUp, choice: Choice, now_s: int) -> dict[str, str]:
-    manifest = found.generation.manifest
-    return {
-        "X-Almanac-Generation": str(manifest.generation),
-        "X-Almanac-Bucket": moment(found.bucket_s).isoformat(),
-        "X-Almanac-Rung": choice.rung,
-        "X-Almanac-Time": manifest.horizon.label_for(found.at_s, manifest.as_of_s),
-        "X-Almanac-Age": str(max(0, now_s - found.pointer.promoted_at_s)),
-        "X-Almanac-Fact-Age": str(max(0, found.at_s - manifest.as_of_s)),
-    }
+def _respond(content: bytes, said: list[tuple[bytes, bytes]]) -> Response:
+    response = Response(content, media_type="application/json")
+    response.raw_headers.extend(said)
+    return response
+
+
+def _foreign(cursor: Cursor) -> list[dict[str, object]]:
+    message = f"cursor={str(cursor)!r} belongs to user {cursor.user_id}: ask for his feed, or without it"
+    return [{"type": "cursor", "loc": ["query", "cursor"], "msg": message, "input": str(cursor)}]

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from api.contract.buckets import moment
 from api.errors import UNAVAILABLE
 from api.schemas import Health, Ready
-from api.store import Store
+from api.store import Store, StoreUnavailable
 
 router = APIRouter(tags=["health"])
 
@@ -18,7 +18,9 @@ async def health() -> Health:
 
 @router.get("/ready", responses=UNAVAILABLE)
 async def ready(request: Request) -> Ready:
-    """Say what is served; 503 until a generation is current and loaded."""
+    """Say what is served; 503 until a generation is current and loaded, and once we are stopping."""
+    if request.state.life.ending:
+        raise StoreUnavailable("this process is stopping")
     store: Store = request.state.store
     _, generation = await store.current()
     manifest = generation.manifest

@@ -10,6 +10,7 @@ from batch.embedded.attach import attach
 from batch.settings import Settings
 
 FACTS_FILE = "facts.db"
+EVENTS_FILE = "events.db"
 
 
 @contextmanager
@@ -33,3 +34,8 @@ def connected(settings: Settings) -> Iterator[redis.Redis]:
 def facts_location(settings: Settings) -> str:
     """Return where the facts lie: `ALMANAC_DATABASE_URL`, or an SQLite file in the state folder."""
     return settings.database_url or f"sqlite:///{Path(settings.state_dir, FACTS_FILE)}"
+
+
+def events_location(settings: Settings) -> str:
+    """Return where live events are kept: `ALMANAC_EVENTS_URL`, or an SQLite file in the state folder."""
+    return settings.events_url or f"sqlite:///{Path(settings.state_dir, EVENTS_FILE)}"

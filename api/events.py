@@ -1,0 +1,205 @@
+"""Live events as clients send them: read one by one, so that a bad one keeps no other from being recorded.
+
+What may live here: pure functions over what was sent. No store, no clock, no HTTP.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeGuard
+
+import orjson
+
+from api.contract.event import ACTIONS, Event
+from api.schemas import INT64, read_time
+
+MOST_EVENTS = 1000  # in one request
+LARGEST_BODY = 1 << 20  # bytes: a thousand events take 200 KB
+LATEST_S = 253_402_300_799  # the last second of the year 9999
+AHEAD_S = 60  # a clock that is further ahead than this is wrong
+MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds 1973
+
+Status = Literal["accepted", "late", "unknown", "duplicate", "malformed"]
+
+# The names under which clients send the same thing: ours, then a shop's.
+USER, POST = ("user_id", "visitorid"), ("post_id", "itemid")
+KIND, TIME = ("action", "event"), ("time", "timestamp")
+ID, TRANSACTION = ("id", "event_id"), ("transactionid", "transaction_id")
+
+_DIGITS = re.compile(r"[+-]?[0-9]{1,20}")
+_NAME = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class NoEvents(ValueError):
+    """What was sent is no event and no list of events."""
+
+
+class BodyTooLarge(ValueError):
+    """A body is longer than LARGEST_BODY."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the body is larger than {LARGEST_BODY} bytes: send the events in several requests")
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """An event that cannot be read: which field, as the client calls it, its value, and why."""
+
+    field: str
+    value: object
+    why: str
+    event_id: str | None = None
+
+
+class _Bad(ValueError):
+    """A field's value cannot be read."""
+
+    def __init__(self, field: str, value: object, wanted: str) -> None:
+        super().__init__(f"{field}={_shown(value)} {wanted}")
+        self.field = field
+        self.value = value
+
+
+def read_events(body: bytes, now_s: int, new_id: Callable[[], str]) -> list[Event | Malformed]:
+    """Read the events of a request, each for itself, in their order.
+
+    Args:
+        body: JSON: one event, an array of events, or an object whose `events` is such an array.
+        now_s: Epoch seconds: when the events are told; also when one without a time occurred.
+        new_id: Makes an id for an event that brings neither an id nor a time.
+
+    Raises:
+        NoEvents: It is none of these, holds no event, or more than MOST_EVENTS.
+    """
+    try:
+        sent = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise NoEvents(f"the body is no JSON: {exc}") from exc
+    if isinstance(sent, dict):
+        sent = sent.get("events", [sent])
+    if not isinstance(sent, list):
+        raise NoEvents("the body must be an event, an array of events, or an object with `events`")
+    if not 1 <= len(sent) <= MOST_EVENTS:
+        raise NoEvents(f"{len(sent)} events are outside 1..{MOST_EVENTS}: send them in several requests")
+    return [read_event(one, now_s, new_id) for one in sent]
+
+
+def read_event(sent: object, now_s: int, new_id: Callable[[], str]) -> Event | Malformed:
+    """Read one event.
+
+    An event without an id gets one made of what it says, so that sending it again changes nothing; one that
+    has no time either cannot be told from the next one like it.
+
+    >>> read = read_event({"visitorid": 7, "itemid": "17", "event": "addtocart"}, 60, lambda: "e1")
+    >>> isinstance(read, Event) and (read.user_id, read.post_id, read.action, read.occurred_at_s)
+    (7, 17, 'like', 60)
+    """
+    if not isinstance(sent, dict):
+        return Malformed("", sent, f"{_shown(sent)} is no event: an object with user_id, post_id and action")
+    event_id = None
+    try:
+        event_id = _event_id(sent)
+        user_id, post_id = _integer(sent, USER), _integer(sent, POST)
+        kind, transaction = _kind(sent), _transaction(sent)
+        time_s = _time(sent, now_s)
+    except _Bad as exc:
+        return Malformed(exc.field, exc.value, str(exc), event_id)
+    if event_id is None:
+        said = f"{user_id}:{post_id}:{kind}:{time_s}:{transaction}"
+        event_id = new_id() if time_s is None else hashlib.sha256(said.encode()).hexdigest()[:32]
+    # A time up to a minute ahead is now, by a clock that runs ahead.
+    occurred_at_s = now_s if time_s is None else min(time_s, now_s)
+    return Event(event_id, user_id, post_id, kind, occurred_at_s, now_s, transaction)
+
+
+def status_of(event: Event, *, recorded: bool, as_of_s: int | None, known: Collection[int]) -> Status:
+    """Say what became of an event.
+
+    Args:
+        event: What was sent.
+        recorded: Whether it is new; else it was recorded before.
+        as_of_s: The newest fact of what is served: an event no later came too late for its lists, yet is
+            filtered as any other. None where nothing is served.
+        known: The posts of what is served; empty where nothing is.
+    """
+    if not recorded:
+        return "duplicate"
+    if as_of_s is None:
+        return "accepted"
+    if event.post_id not in known:
+        return "unknown"
+    return "late" if event.occurred_at_s <= as_of_s else "accepted"
+
+
+def _find(sent: Mapping[str, object], names: tuple[str, ...]) -> tuple[str, object]:
+    """Return the first of the names that is there, and its value; None stands for nothing."""
+    return next(((name, sent[name]) for name in names if sent.get(name) is not None), (names[0], None))
+
+
+def _integer(sent: Mapping[str, object], names: tuple[str, ...]) -> int:
+    name, value = _find(sent, names)
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if not _is_int(value) or value not in INT64:
+        raise _Bad(name, value, "is not an id: an integer from -2^63 to 2^63-1, such as 200")
+    return value
+
+
+def _kind(sent: Mapping[str, object]) -> str:
+    name, value = _find(sent, KIND)
+    if not isinstance(value, str) or value not in ACTIONS:
+        raise _Bad(name, value, f"is not an action: {', '.join(ACTIONS)}")
+    return value
+
+
+def _time(sent: Mapping[str, object], now_s: int) -> int | None:
+    """Return when it occurred, as the client says; None if it does not."""
+    name, value = _find(sent, TIME)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            at_s = read_time(value, name)
+        except ValueError as exc:
+            raise _Bad(name, value, str(exc).partition(" ")[2]) from exc
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        at_s = int(value // 1000 if value >= MILLISECONDS_FROM else value // 1)
+    else:
+        raise _Bad(name, value, "is not a time: text such as 2021-12-20T00:00, or epoch seconds")
+    if not 0 <= at_s <= LATEST_S:
+        raise _Bad(name, value, "is not a time from 1970 to 9999")
+    if at_s > now_s + AHEAD_S:
+        raise _Bad(name, value, f"is in the future: it is {now_s} now, in epoch seconds")
+    return at_s
+
+
+def _event_id(sent: Mapping[str, object]) -> str | None:
+    name, value = _find(sent, ID)
+    if value is None:
+        return None
+    text = str(value) if _is_int(value) else value
+    if not isinstance(text, str) or not _NAME.fullmatch(text):
+        raise _Bad(name, value, "is not an id of an event: 1 to 128 visible ASCII characters")
+    return text
+
+
+def _transaction(sent: Mapping[str, object]) -> str:
+    name, value = _find(sent, TRANSACTION)
+    if value is None or value == "":
+        return ""
+    text = str(value) if _is_int(value) else value
+    if not isinstance(text, str) or not _NAME.fullmatch(text):
+        raise _Bad(name, value, "is not the number of a purchase: 1 to 128 visible ASCII characters")
+    return text
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (dict, list)):  # not as text: it may be nested deeper than Python can write
+        return "an object" if isinstance(value, dict) else "an array"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -1,0 +1,34 @@
+"""Why a look-up has no answer, or only one from memory."""
+
+
+class NothingPublished(LookupError):
+    """No generation is current under the variant."""
+
+    def __init__(self, variant: str) -> None:
+        super().__init__(f"nothing is published under variant {variant!r} yet: run `almanac run`")
+        self.variant = variant
+
+
+class GenerationUnreadable(LookupError):
+    """The current generation lacks a part, or a part cannot be read."""
+
+    def __init__(self, generation: int, why: str) -> None:
+        super().__init__(f"generation {generation} cannot be served: {why}")
+        self.generation = generation
+
+
+class GenerationGone(LookupError):
+    """A page was asked of a generation that is no longer kept."""
+
+    def __init__(self, generation: int) -> None:
+        super().__init__(
+            f"generation {generation}, to which this cursor belongs, is no longer kept: ask without a cursor"
+        )
+        self.generation = generation
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer, or not in time, or not with what was asked for."""
+
+    def __init__(self, why: object) -> None:
+        super().__init__(f"the store does not answer: {why}")

@@ -1,0 +1,239 @@
+"""One connection to the store: commands are packed by the caller, replies come in order, waits are bounded.
+
+redis-py costs some 60 µs a command in locks, pools and retries; this costs one write and one parse for all
+commands of a loop turn. It speaks RESP3, so that the server can say what has changed (client tracking).
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import hiredis
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
+
+Replies = list[Any]  # bytes, int, None, a list of these, or a Refusal in the place of one reply
+Done = Callable[[Replies | None], None]  # called with None when the connection was lost before the last reply
+
+_NOTHING = object()
+
+
+class Refusal(Exception):
+    """The server's error reply to one command, such as WRONGTYPE."""
+
+
+class LinkLost(ConnectionError):
+    """The connection ended, or the server was silent for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the store is and who asks, as in its URL; waits in seconds."""
+
+    host: str
+    port: int
+    path: str
+    database: int
+    username: str
+    password: str
+    tls: bool
+    connect_timeout_s: float
+    read_timeout_s: float
+
+    @classmethod
+    def of(cls, url: str, connect_timeout_s: float, read_timeout_s: float) -> "Address":
+        """Read a redis://, rediss:// or unix:// URL as redis-py does.
+
+        Raises:
+            ValueError: It is none of these.
+        """
+        parts = cast("dict[str, Any]", parse_url(url))
+        kind = parts.get("connection_class")
+        return cls(
+            host=parts.get("host") or "localhost",
+            port=int(parts.get("port") or 6379),
+            path=parts["path"] if kind is UnixDomainSocketConnection else "",
+            database=int(parts.get("db") or 0),
+            username=parts.get("username") or "default",
+            password=parts.get("password") or "",
+            tls=kind is SSLConnection,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+        )
+
+
+def pack(*command: str | bytes | int) -> bytes:
+    r"""Write a command as the server reads it.
+
+    >>> pack("HGET", "a", 1)
+    b'*3\r\n$4\r\nHGET\r\n$1\r\na\r\n$1\r\n1\r\n'
+    """
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows one argument only
+    return packed
+
+
+class _Expected:
+    """Replies that belong together, until the last has come."""
+
+    __slots__ = ("deadline", "done", "missing", "replies")
+
+    def __init__(self, missing: int, done: Done, deadline: float) -> None:
+        self.missing = missing
+        self.done = done
+        self.deadline = deadline
+        self.replies: Replies = []
+
+
+class Link(asyncio.Protocol):
+    """An open connection.
+
+    Attributes:
+        tracks: Whether the server says what has changed.
+        overdue: Whether it ended because the server was silent for too long.
+        why: Why it ended, for people.
+    """
+
+    def __init__(self, timeout_s: float, changed: Callable[[], None], lost: Callable[[], None]) -> None:
+        """Call `changed` when a tracked key has, and `lost` once when the connection ends."""
+        self.tracks = False
+        self.overdue = False
+        self.why = "the connection was closed"
+        self._loop = asyncio.get_running_loop()
+        self._timeout_s = timeout_s
+        self._changed = changed
+        self._lost = lost
+        self._reader = hiredis.Reader(replyError=Refusal, notEnoughData=_NOTHING)
+        self._expected: deque[_Expected] = deque()
+        self._watch: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def send(self, packed: bytes, n_replies: int, done: Done) -> None:
+        """Send commands; `done` gets their replies, in order, once all are there."""
+        if self._transport is None:
+            done(None)
+            return
+        deadline = self._loop.time() + self._timeout_s
+        self._expected.append(_Expected(n_replies, done, deadline))
+        self._transport.write(packed)
+        if self._watch is None:
+            self._watch = self._loop.call_at(deadline, self._check)
+
+    async def call(self, *commands: tuple[str | bytes | int, ...]) -> Replies:
+        """Send commands and return their replies.
+
+        Raises:
+            LinkLost: The connection ended first.
+        """
+        return await self.exchange(b"".join(pack(*command) for command in commands), len(commands))
+
+    async def exchange(self, packed: bytes, n_replies: int) -> Replies:
+        """Send packed commands and return their replies.
+
+        Raises:
+            LinkLost: The connection ended first.
+        """
+        answered: asyncio.Future[Replies | None] = self._loop.create_future()
+
+        def done(replies: Replies | None) -> None:
+            if not answered.done():
+                answered.set_result(replies)
+
+        self.send(packed, n_replies, done)
+        replies = await answered
+        if replies is None:
+            raise LinkLost(self.why)
+        return replies
+
+    def drop(self, why: str) -> None:
+        """End the connection now; what is still expected is lost."""
+        self.why = why
+        if self._transport is not None:
+            self._transport.abort()
+            self.connection_lost(None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out replies; a change is told before every reply that the server gave after it."""
+        reader, expected = self._reader, self._expected
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not _NOTHING:
+                if type(reply) is hiredis.PushNotification:
+                    self._changed()
+                    continue
+                first = expected[0]
+                first.replies.append(reply)
+                first.missing -= 1
+                if not first.missing:
+                    expected.popleft().done(first.replies)
+        except (hiredis.ProtocolError, IndexError) as exc:
+            self.drop(f"what it says is no reply: {exc!r}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell all who still wait, once."""
+        if self._transport is None:
+            return
+        self._transport = None
+        if exc is not None:
+            self.why = str(exc)
+        if self._watch is not None:
+            self._watch.cancel()
+        self._lost()
+        while self._expected:
+            self._expected.popleft().done(None)
+
+    def _check(self) -> None:
+        """Drop the connection if the oldest reply is overdue; else look again when the next would be."""
+        self._watch = None
+        if not self._expected:
+            return
+        deadline = self._expected[0].deadline
+        if self._loop.time() >= deadline:
+            self.overdue = True
+            self.drop(f"no reply within {self._timeout_s:g} s")
+        else:
+            self._watch = self._loop.call_at(deadline, self._check)
+
+
+async def connect(address: Address, changed: Callable[[], None], lost: Callable[[], None]) -> Link:
+    """Open a connection that is ready for commands.
+
+    Raises:
+        OSError: There is no server, it did not answer in time, or it refused us.
+    """
+    loop = asyncio.get_running_loop()
+
+    def made() -> Link:
+        return Link(address.read_timeout_s, changed, lost)
+
+    async with asyncio.timeout(address.connect_timeout_s):
+        if address.path:
+            _, link = await loop.create_unix_connection(made, address.path)
+        else:
+            tls = ssl.create_default_context() if address.tls else None
+            _, link = await loop.create_connection(made, address.host, address.port, ssl=tls)
+    try:
+        await _greet(link, address)
+    except BaseException:
+        link.drop("the connection was not ready")
+        raise
+    return link
+
+
+async def _greet(link: Link, address: Address) -> None:
+    """Say who asks, choose the database, ask to be told of changes, and see that the data is loaded."""
+    hello: tuple[str, ...] = ("HELLO", "3")
+    if address.password:
+        hello = (*hello, "AUTH", address.username, address.password)
+    welcome, chosen, tracking, alive = await link.call(
+        hello, ("SELECT", address.database), ("CLIENT", "TRACKING", "ON", "OPTIN"), ("PING",)
+    )
+    for reply in (welcome, chosen, alive):
+        if isinstance(reply, Refusal):
+            raise ConnectionRefusedError(str(reply))
+    link.tracks = not isinstance(tracking, Refusal)

@@ -1,0 +1,41 @@
+"""Taking posts down: a post that is taken down is in no answer from the next request on, on any path."""
+
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+
+from api.auth import needs_admin
+from api.errors import REFUSED, UNAVAILABLE
+from api.schemas import PathPostId
+from api.store import BAD_DAY, Store
+
+router = APIRouter(prefix="/posts", tags=["admin"], dependencies=[Depends(needs_admin)])
+
+RESPONSES: dict[int | str, dict[str, Any]] = {**REFUSED, **UNAVAILABLE}
+
+
+class Takedown(BaseModel):
+    """Whether a post is taken down now, and whether that is new."""
+
+    post_id: int
+    taken_down: bool
+    changed: bool
+
+
+@router.put("/{post_id}/takedown", responses=RESPONSES)
+async def take_down(request: Request, post_id: PathPostId) -> Takedown:
+    """Keep a post from every answer, fallbacks included, until it is put back; it need not be published."""
+    store: Store = request.state.store
+    changed = await store.journal.take_down(post_id)
+    with suppress(*BAD_DAY):  # so that memory, which answers on a bad day, knows of it
+        await store.current()
+    return Takedown(post_id=post_id, taken_down=True, changed=changed)
+
+
+@router.delete("/{post_id}/takedown", responses=RESPONSES)
+async def put_back(request: Request, post_id: PathPostId) -> Takedown:
+    """Let a post be answered again."""
+    store: Store = request.state.store
+    return Takedown(post_id=post_id, taken_down=False, changed=await store.journal.put_back(post_id))

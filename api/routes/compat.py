@@ -1,0 +1,176 @@
+"""The feed in the shapes that other services' clients send; the same core answers."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api.auth import TokenRefused, needs_read, needs_token
+from api.errors import UNAUTHORIZED, UNAVAILABLE, refusal, unavailable
+from api.routes.answer import DESCRIBED, feed_for, headers
+from api.schemas import DEFAULT_LIMIT, K, PathUserId, ShopUserId, read_variant
+from api.store import BAD_DAY, NothingPublished, Store
+
+log = logging.getLogger(__name__)
+
+N_ITEMS = 10  # of the course service
+LARGEST_USER_ID = 10**9
+
+OK: dict[str, Any] = {"headers": dict(DESCRIBED)}
+
+
+class Reco(BaseModel):
+    """A user's items, best first."""
+
+    user_id: int
+    items: list[int]
+
+
+class EnvelopeError(BaseModel):
+    """What went wrong."""
+
+    error_key: str
+    error_message: str
+    error_loc: list[str | int] | None = None
+
+
+class Envelope(BaseModel):
+    """The course service's answer to whatever it cannot answer."""
+
+    errors: list[EnvelopeError]
+
+
+class Recommendations(BaseModel):
+    """A user's posts, best first."""
+
+    user_id: int
+    recs: list[int]
+
+
+class ModelNotFound(LookupError):
+    """No variant of that name is published."""
+
+    key = "model_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Model {name} not found")
+
+
+class UserNotFound(LookupError):
+    """The course service knows no user of that id."""
+
+    key = "user_not_found"
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__(f"User {user_id} not found")
+
+
+class Enveloped(APIRoute):
+    """A route whose errors come in the course service's envelope."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # a coroutine is one
+        """Return a handler that answers its own errors."""
+        handle = super().get_route_handler()
+
+        async def enveloped(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Exception as exc:
+                return _answer(exc)
+
+        return enveloped
+
+
+router = APIRouter(tags=["compatible"])
+course = APIRouter(route_class=Enveloped, tags=["compatible"], dependencies=[Depends(needs_token)])
+
+
+def _described(why: str) -> dict[str, Any]:
+    return {"model": Envelope, "description": why}
+
+
+COURSE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Ten items, best first; fewer only if there are no more.", **OK},
+    401: _described("No token, or one that is not known."),
+    404: _described("`model_not_found`: no such variant. `user_not_found`: an id over 10^9."),
+    422: _described("The user's id is no integer."),
+    500: _described("A fault of ours."),
+    503: {**UNAVAILABLE[503], "model": Envelope},
+}
+
+
+@course.get("/reco/{model_name}/{user_id}", responses=COURSE)
+async def reco(request: Request, response: Response, model_name: str, user_id: PathUserId) -> Reco:
+    """Answer a user's ten items now, by the variant of a name."""
+    store: Store = request.state.store
+    now_s = _now_s(request)
+    if user_id > LARGEST_USER_ID:
+        raise UserNotFound(user_id)
+    try:
+        found, choice = await feed_for(store, user_id, now_s, N_ITEMS, read_variant(model_name))
+    except ValueError as exc:
+        raise ModelNotFound(model_name) from exc
+    except NothingPublished as exc:
+        if model_name == store.variant:
+            raise
+        raise ModelNotFound(model_name) from exc
+    response.raw_headers.extend(headers(found, choice, N_ITEMS, now_s))
+    return Reco(user_id=user_id, items=list(choice.post_ids))
+
+
+SHOP: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The posts' ids, best first.", **OK},
+    **UNAUTHORIZED,
+    **UNAVAILABLE,
+}
+
+
+@router.post("/recommendations/", dependencies=[Depends(needs_read)], responses=SHOP)
+@router.post("/recommendations", dependencies=[Depends(needs_read)], include_in_schema=False)
+async def recommendations(
+    request: Request, response: Response, user_id: ShopUserId, k: K = DEFAULT_LIMIT
+) -> Recommendations:
+    """Answer a user's posts now, by id."""
+    now_s = _now_s(request)
+    found, choice = await feed_for(request.state.store, user_id, now_s, k)
+    response.raw_headers.extend(headers(found, choice, k, now_s))
+    return Recommendations(user_id=user_id, recs=list(choice.post_ids))
+
+
+def _now_s(request: Request) -> int:
+    clock: Callable[[], float] = request.state.clock
+    return int(clock())
+
+
+def _answer(exc: Exception) -> Response:
+    """Return the envelope of an error, with the status and headers that it has elsewhere."""
+    match exc:
+        case ModelNotFound() | UserNotFound():
+            return _envelope(404, [EnvelopeError(error_key=exc.key, error_message=str(exc))])
+        case RequestValidationError():
+            errors = [
+                EnvelopeError(
+                    error_key=error["type"], error_message=error["msg"], error_loc=list(error["loc"])
+                )
+                for error in exc.errors()
+            ]
+            return _envelope(422, errors)
+        case TokenRefused():
+            status, extra = refusal(exc)
+            return _envelope(status, [EnvelopeError(error_key="unauthorized", error_message=str(exc))], extra)
+        case _ if isinstance(exc, BAD_DAY):
+            away = unavailable(exc)
+            extra = {"Retry-After": away.headers["retry-after"]}
+            return _envelope(503, [EnvelopeError(error_key="unavailable", error_message=str(exc))], extra)
+    log.error("request.failed", exc_info=exc)
+    return _envelope(500, [EnvelopeError(error_key="server_error", error_message="Internal Server Error")])
+
+
+def _envelope(status: int, errors: list[EnvelopeError], extra: dict[str, str] | None = None) -> JSONResponse:
+    content = Envelope(errors=errors).model_dump()
+    return JSONResponse(content, status_code=status, headers=extra)

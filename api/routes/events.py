@@ -1,0 +1,199 @@
+"""Live events: what was shown or liked a moment ago, left out of the very next answer."""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+
+from api.auth import needs_write
+from api.contract.buckets import moment
+from api.contract.event import Event
+from api.errors import REFUSED, TOO_LARGE, UNAVAILABLE
+from api.events import (
+    LARGEST_BODY,
+    MOST_EVENTS,
+    BodyTooLarge,
+    Malformed,
+    NoEvents,
+    Status,
+    read_events,
+    status_of,
+)
+from api.store import GenerationUnreadable, NothingPublished, Store
+
+router = APIRouter(tags=["events"], dependencies=[Depends(needs_write)])
+
+
+class NewEvent(BaseModel):
+    """A post was shown to a user, or he liked it."""
+
+    user_id: int
+    post_id: int
+    action: Literal["view", "like"]
+    time: str | float | None = Field(
+        None,
+        description="When: text as `time` of the feed, or epoch seconds (milliseconds from 10^11 on). "
+        "Now, if left out. A minute ahead of our clock is now; more is malformed.",
+    )
+    id: str | int | None = Field(
+        None,
+        description="Sending the same id again changes nothing. If left out, it is made of the other fields; "
+        "without a time it is a new one each time.",
+    )
+
+
+class ShopEvent(BaseModel):
+    """A visitor saw an item, put it into the cart, or bought it; the latter two are likes."""
+
+    visitorid: int
+    itemid: int
+    event: Literal["view", "addtocart", "transaction"]
+    timestamp: str | float | None = None
+    transactionid: str | int | None = None
+    id: str | int | None = None
+
+
+class Result(BaseModel):
+    """What became of one event."""
+
+    id: str | None
+    status: Status = Field(
+        description="accepted: recorded; the next request for a time not before the event's does not get "
+        "its post. late: the same, but it occurred before the newest fact of what is served. unknown: "
+        "the same, but its post is not among those served. duplicate: it was recorded before, and nothing "
+        "changed. malformed: nothing was recorded, `why` says why."
+    )
+    occurred_at: str | None
+    accepted_at: str | None
+    why: str | None
+
+
+class Results(BaseModel):
+    """What became of each event, in their order."""
+
+    results: list[Result]
+    counts: dict[Status, int]
+
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "anyOf": [
+                        NewEvent.model_json_schema(),
+                        ShopEvent.model_json_schema(),
+                        {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": MOST_EVENTS,
+                            "items": {"anyOf": [NewEvent.model_json_schema(), ShopEvent.model_json_schema()]},
+                        },
+                    ]
+                },
+                "examples": {
+                    "one": {"value": {"user_id": 200, "post_id": 17, "action": "view"}},
+                    "many": {
+                        "value": [
+                            {"user_id": 200, "post_id": 17, "action": "like", "id": "a1", "time": 1640361720}
+                        ]
+                    },
+                    "shop": {"value": {"visitorid": 200, "itemid": 17, "event": "addtocart"}},
+                },
+            }
+        },
+    }
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "At least one event was recorded, now or before."},
+    422: {
+        "description": "No event can be read; each is named by its place.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}},
+    },
+    **REFUSED,
+    **TOO_LARGE,
+    **UNAVAILABLE,
+}
+
+
+@router.post("/events", response_model=Results, responses=RESPONSES, openapi_extra=_BODY)
+@router.post("/events/", include_in_schema=False)
+async def events(request: Request) -> Results:
+    """Record events, one or many, each for itself and each once; 422 only if none of them can be read.
+
+    After a 503 send the same events again: those with an id or a time are not recorded twice.
+    """
+    clock: Callable[[], float] = request.state.clock
+    store: Store = request.state.store
+    body = await _body(request)
+    try:
+        sent = read_events(body, int(clock()), lambda: uuid.uuid4().hex)
+    except NoEvents as exc:
+        raise RequestValidationError([_error((), str(exc), None)]) from exc
+    good = [event for event in sent if isinstance(event, Event)]
+    if not good:
+        raise RequestValidationError([_located(place, bad, len(sent)) for place, bad in enumerate(sent)])
+    as_of_s, known = await _served(store, {event.post_id for event in good})
+    recorded = iter(await store.journal.accept(good))
+    results = [_result(event, recorded, as_of_s, known) for event in sent]
+    counts = Counter(result.status for result in results)
+    request.state.metrics.events.update(counts)
+    return Results(results=results, counts=counts)
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, and read no further than allowed.
+
+    Raises:
+        BodyTooLarge: It is longer.
+    """
+    parts, size = [], 0
+    async for part in request.stream():
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_BODY:
+            raise BodyTooLarge
+    return b"".join(parts)
+
+
+async def _served(store: Store, post_ids: set[int]) -> tuple[int | None, Collection[int]]:
+    """Return as_of of what is served, and which of some posts are among its own; None where nothing is."""
+    try:
+        _, generation = await store.current()
+    except (NothingPublished, GenerationUnreadable):
+        return None, ()
+    if post_ids <= generation.posts.keys():
+        return generation.manifest.as_of_s, post_ids
+    return generation.manifest.as_of_s, post_ids.intersection(
+        generation.catalogue
+    )  # taken down is not unknown
+
+
+def _result(event: Event | Malformed, recorded: Any, as_of_s: int | None, known: Collection[int]) -> Result:
+    if isinstance(event, Malformed):
+        return Result(
+            id=event.event_id, status="malformed", occurred_at=None, accepted_at=None, why=event.why
+        )
+    return Result(
+        id=event.event_id,
+        status=status_of(event, recorded=next(recorded), as_of_s=as_of_s, known=known),
+        occurred_at=moment(event.occurred_at_s).isoformat(),
+        accepted_at=moment(event.accepted_at_s).isoformat(),
+        why=None,
+    )
+
+
+def _located(place: int, bad: Event | Malformed, n_sent: int) -> dict[str, object]:
+    assert isinstance(bad, Malformed)
+    where: Sequence[str | int] = () if n_sent == 1 else (place,)
+    return _error((*where, bad.field) if bad.field else where, bad.why, bad.value)
+
+
+def _error(where: Sequence[str | int], why: str, value: object) -> dict[str, object]:
+    shown = None if isinstance(value, (dict, list)) else value  # it may be nested deeper than can be written
+    return {"type": "event", "loc": ("body", *where), "msg": why, "input": shown}

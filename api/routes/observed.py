@@ -1,0 +1,77 @@
+"""Around every route but the hottest: a request has an id, and its answer is counted."""
+
+import logging
+import secrets
+from collections.abc import Iterable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.log import request_id
+from api.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+NAME = b"x-request-id"
+LONGEST = 128
+
+
+class Observed:
+    """ASGI: gives each request its id and counts its answer by route, status and rung."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap the app that answers."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        own = given(scope["headers"]) or secrets.token_hex(8)
+        said = request_id.set(own)
+
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (NAME, own.encode())]
+                _count(scope, str(message["status"]), message["headers"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        except Exception:
+            _count(scope, "500", ())
+            log.exception("request.failed", extra={"route": _route(scope)})
+            raise
+        finally:
+            request_id.reset(said)
+
+
+def given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the id that a client gave its request, if it may stand in a log.
+
+    >>> given([(b"x-request-id", b"a-1")]), given([(b"x-request-id", b"two words")]), given([])
+    ('a-1', None, None)
+    """
+    for name, value in headers:
+        if name == NAME and 0 < len(value) <= LONGEST and all(0x21 <= byte <= 0x7E for byte in value):
+            return value.decode("ascii")
+    return None
+
+
+def _count(scope: Scope, status: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    metrics: Metrics | None = scope.get("state", {}).get("metrics")
+    if metrics is None:
+        return
+    said = {name: value.decode("latin-1") for name, value in headers if name.startswith(b"x-almanac-")}
+    route = _route(scope)
+    metrics.answered[route, status, said.get(b"x-almanac-rung", "")] += 1
+    if b"x-almanac-degraded" in said:
+        metrics.degraded[said[b"x-almanac-degraded"]] += 1
+    if b"x-almanac-underfill" in said:
+        metrics.underfilled[said[b"x-almanac-underfill"]] += 1
+    log.debug("request.done", extra={"route": route, "status": status})
+
+
+def _route(scope: Scope) -> str:
+    """Return the path as it stands in OpenAPI; a path that is none of ours has no name of its own."""
+    return str(getattr(scope.get("route"), "path", "none"))

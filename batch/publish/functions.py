@@ -1,0 +1,26 @@
+"""The store's functions: loaded by the batch, so that `redis-cli` can ask what the API answers."""
+
+import logging
+from pathlib import Path
+
+import redis
+
+log = logging.getLogger(__name__)
+
+LIBRARY = "almanac.lua"
+# In the wheel beside this module, in a checkout among the store's files.
+_PLACES = (Path(__file__).parent / LIBRARY, Path(__file__).parents[2] / "redis" / "functions" / LIBRARY)
+
+
+def load(client: redis.Redis) -> bool:
+    """Load the library `almanac`, in the place of an older one; say whether it is there.
+
+    The API does without it, so a store whose access list does not let us load functions is no fault.
+    """
+    code = next(path for path in _PLACES if path.exists()).read_text(encoding="utf-8")
+    try:
+        client.function_load(code, replace=True)
+    except redis.exceptions.NoPermissionError as exc:
+        log.warning("functions.refused", extra={"why": str(exc)})
+        return False
+    return True

@@ -1,0 +1,128 @@
+#!lua name=almanac
+
+-- feed: a user's feed at a time, as the API answers it. Read only: FCALL_RO.
+--
+-- KEYS  1 current:<variant>   2 manifest:<generation>   3 list:{<user>}:<generation>
+--       4 seen:{<user>}, or likes:{<user>} where the manifest's seen_policy is `likes`
+--       5 takedowns   6 popular:<generation>   7 catalogue:<generation>   8 posts:<generation>
+--       9… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
+-- ARGV  1 the time, epoch seconds   2 how many posts, 1..100   3… posts that are not wanted
+-- Reply the rung, the bucket's start, the label of the time, then post ids, best first
+-- Error the generation is no longer current, is not there, or an argument is wrong
+-- Cost  O(d log s) for the d places passed and the s posts seen (O(d s) while these are a listpack, up to
+--       1,024); on the last rung d is the catalogue
+--
+--   g=$(redis-cli HGET almanac:1:current:default generation)
+--   redis-cli FCALL_RO feed 8 almanac:1:current:default almanac:1:manifest:$g "almanac:1:list:{200}:$g" \
+--     'almanac:1:seen:{200}' almanac:1:takedowns almanac:1:popular:$g almanac:1:catalogue:$g \
+--     almanac:1:posts:$g 1640358000 5
+
+local DAY = 86400
+
+-- The start of the bucket that answers a time: api/contract/buckets.py, Horizon.bucket_for.
+local function bucket_for(manifest, at)
+    local start, width = manifest.start_s, manifest.width_s
+    local ends = start + width * manifest.n_buckets
+    if at >= start and at < ends then
+        return at - at % width
+    end
+    local same_hour
+    if at < start then
+        same_hour = start + (at - start) % DAY
+    else
+        same_hour = ends - 1 - (ends - 1 - at) % DAY
+    end
+    if same_hour >= start and same_hour < ends then
+        return same_hour - same_hour % width
+    end
+    local clock = at % DAY
+    local to_first = (start % DAY - clock) % DAY
+    local to_last = (clock - (ends - 1) % DAY) % DAY
+    return to_first < to_last and start or ends - width
+end
+
+local function label_for(manifest, at)
+    if at < manifest.as_of_s then
+        return 'leaky'
+    end
+    local ends = manifest.start_s + manifest.width_s * manifest.n_buckets
+    return at >= manifest.start_s and at < ends and 'exact' or 'nearest'
+end
+
+local function segment_key(keys, manifest)
+    local name = redis.call('HGET', keys[3], 'segment')
+    for place, known in ipairs(manifest.segments) do
+        if known == name then
+            return keys[8 + place]
+        end
+    end
+end
+
+local function feed(keys, args)
+    local at, limit = tonumber(args[1]), tonumber(args[2])
+    if not at or not limit or limit < 1 or limit > 100 then
+        return redis.error_reply('ERR want a time in epoch seconds and a limit from 1 to 100')
+    end
+    local text = redis.call('GET', keys[2])
+    if not text then
+        return redis.error_reply('ERR there is no ' .. keys[2])
+    end
+    local manifest = cjson.decode(text)
+    if tonumber(redis.call('HGET', keys[1], 'generation')) ~= manifest.generation then
+        return redis.error_reply('ERR generation ' .. manifest.generation .. ' is not current')
+    end
+    local bucket = string.format('%.0f', bucket_for(manifest, at))
+    local met, chosen = {}, {}
+    for place = 3, #args do
+        met[args[place]] = true
+    end
+
+    local function shown(post)
+        if redis.call('SISMEMBER', keys[5], post) == 1 or redis.call('HEXISTS', keys[8], post) == 0 then
+            return false
+        end
+        local seen_at = manifest.seen_policy ~= 'none' and redis.call('ZSCORE', keys[4], post)
+        return not seen_at or tonumber(seen_at) > at
+    end
+
+    -- Take from a list until there are enough; tell at which place of the list that was.
+    local function take(ranked)
+        local place = 0
+        for post in string.gmatch(ranked or '', '%S+') do
+            place = place + 1
+            if not met[post] then
+                met[post] = true
+                if shown(post) then
+                    chosen[#chosen + 1] = post
+                    if #chosen == limit then
+                        return place
+                    end
+                end
+            end
+        end
+    end
+
+    local function rung()
+        local last = take(redis.call('HGET', keys[3], bucket))
+        if last then
+            return last <= limit and 'own' or 'rest'
+        end
+        local segment = segment_key(keys, manifest)
+        if segment and take(redis.call('HGET', segment, bucket)) then
+            return 'segment'
+        end
+        if take(redis.call('HGET', keys[6], bucket)) then
+            return 'popular'
+        end
+        take(redis.call('GET', keys[7]))
+        return 'catalogue'
+    end
+
+    local reply = {rung(), bucket, label_for(manifest, at)}
+    for _, post in ipairs(chosen) do
+        reply[#reply + 1] = post
+    end
+    return reply
+end
+
+redis.register_function{function_name = 'feed', callback = feed, flags = {'no-writes'}}

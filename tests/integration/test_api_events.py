@@ -1,0 +1,311 @@
+"""Live events and takedowns against a real store: what is told now is left out of the next answer."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from api.contract.buckets import moment
+from api.contract.event import Event
+from api.contract.keys import Keys
+from api.journal import LIVE_S, REMEMBERED_S, Journal
+from api.lookup.faults import StoreUnavailable
+from api.main import connected
+from api.settings import Settings
+from batch.source.live.events import Entry, drain
+from tests.clients import NOW_S, first_token, serving
+from tests.conftest import free_port
+from tests.world import AS_OF_S, HOUR_S, World
+
+pytestmark = pytest.mark.integration
+
+KEYS = Keys()
+FEED = "/post/recommendations/"
+LATER_S = NOW_S + HOUR_S
+
+
+@pytest.fixture
+def world(store: redis.Redis) -> World:
+    """Publish the world and make it current."""
+    return World().publish(store).promote(store)
+
+
+@pytest.fixture
+def client(valkey_url: str, tmp_path: Path) -> Iterator[TestClient]:
+    """Give a client that may write and administer."""
+    with serving(valkey_url, tmp_path) as opened:
+        opened.headers.update(first_token(tmp_path, "admin"))
+        yield opened
+
+
+def ids(client: TestClient, user: int, at_s: int | None = None, limit: int = 100) -> list[int]:
+    """Return the posts that a user is answered."""
+    query = {"id": user, "limit": limit} | ({} if at_s is None else {"time": moment(at_s).isoformat()})
+    reply = client.get(FEED, params=query)
+    assert reply.status_code == 200, reply.text
+    return [post["id"] for post in reply.json()]
+
+
+def tell(client: TestClient, *events: dict[str, Any]) -> list[str]:
+    """Send events and return what became of each."""
+    reply = client.post("/events", json=list(events))
+    assert reply.status_code == 200, reply.text
+    return [result["status"] for result in reply.json()["results"]]
+
+
+@pytest.mark.parametrize("limit", [3, 100])
+def test_the_next_answer_leaves_out_what_was_told_now(world: World, client: TestClient, limit: int) -> None:
+    first = ids(client, 2, limit=limit)[0]
+
+    told = tell(client, {"user_id": 2, "post_id": first, "action": "view"})
+
+    assert told == ["accepted"]
+    assert first not in ids(client, 2, limit=limit)
+    assert first in ids(client, 4, limit=limit)
+
+
+def test_an_event_filters_from_its_own_second_on(world: World, client: TestClient) -> None:
+    tell(client, {"user_id": 2, "post_id": 40, "action": "view", "time": moment(NOW_S - 60).isoformat()})
+
+    assert 40 in ids(client, 2, NOW_S - 61)
+    assert 40 not in ids(client, 2, NOW_S - 60)
+
+
+def test_an_event_from_before_as_of_is_late_and_filtered(world: World, client: TestClient) -> None:
+    told = tell(client, {"user_id": 2, "post_id": 40, "action": "view", "time": AS_OF_S - 5})
+
+    assert told == ["late"]
+    assert 40 not in ids(client, 2)
+    assert 40 not in ids(client, 2, AS_OF_S - 5)
+    assert 40 in ids(client, 2, AS_OF_S - 6)
+
+
+def test_the_same_event_changes_nothing_the_second_time(
+    world: World, store: redis.Redis, client: TestClient
+) -> None:
+    event = {"id": "a1", "user_id": 2, "post_id": 40, "action": "view"}
+
+    told = [*tell(client, event, event), *tell(client, event), *tell(client, {**event, "post_id": 38})]
+
+    assert told == ["accepted", "duplicate", "duplicate", "duplicate"]
+    assert store.xlen(KEYS.events()) == 1
+    assert 38 in ids(client, 2)
+
+
+def test_each_event_is_told_what_became_of_it(world: World, client: TestClient) -> None:
+    good = {"user_id": 2, "post_id": 40, "action": "view"}
+
+    reply = client.post("/events", json=[good, {**good, "post_id": 4000}, {**good, "action": "share"}, 7])
+
+    results = reply.json()["results"]
+    assert [result["status"] for result in results] == ["accepted", "unknown", "malformed", "malformed"]
+    assert results[0]["occurred_at"] == results[0]["accepted_at"] == moment(NOW_S).isoformat()
+    assert results[2]["why"].startswith("action='share' is not an action")
+    assert reply.json()["counts"] == {"accepted": 1, "unknown": 1, "malformed": 2}
+
+
+def test_a_request_without_any_good_event_is_422_and_names_each_field(
+    world: World, store: redis.Redis, client: TestClient
+) -> None:
+    reply = client.post("/events", json=[{"user_id": "x"}, {"user_id": 1, "post_id": 2, "action": "share"}])
+
+    assert reply.status_code == 422
+    assert [error["loc"] for error in reply.json()["detail"]] == [
+        ["body", 0, "user_id"],
+        ["body", 1, "action"],
+    ]
+    assert not store.exists(KEYS.events())
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"7", b"[]"])
+def test_what_holds_no_events_is_422(world: World, client: TestClient, body: bytes) -> None:
+    assert client.post("/events", content=body).status_code == 422
+
+
+def test_a_body_that_is_too_large_is_413(world: World, client: TestClient) -> None:
+    reply = client.post("/events", content=b" " * (1 << 20) + b"[]")
+
+    assert (reply.status_code, "larger than 1048576" in reply.text) == (413, True)
+
+
+def test_a_shop_tells_its_events_in_its_own_words(
+    world: World, store: redis.Redis, client: TestClient
+) -> None:
+    told = tell(
+        client,
+        {"visitorid": 2, "itemid": 40, "event": "view", "timestamp": NOW_S * 1000 - 500},
+        {"visitorid": 2, "itemid": 38, "event": "addtocart"},
+        {"visitorid": 2, "itemid": 36, "event": "transaction", "transactionid": 4000},
+    )
+
+    assert told == ["accepted"] * 3
+    assert {40, 38, 36}.isdisjoint(ids(client, 2))
+    assert store.zrange(KEYS.likes(2), 0, -1) == store.zrange(KEYS.likes_live(2), 0, -1) == [b"36", b"38"]
+
+
+def test_a_like_hides_a_post_where_the_policy_says_so_and_a_view_does_not(
+    store: redis.Redis, client: TestClient
+) -> None:
+    World(seen_policy="likes").publish(store).promote(store)
+
+    tell(
+        client,
+        {"user_id": 2, "post_id": 40, "action": "like"},
+        {"user_id": 2, "post_id": 38, "action": "like", "time": AS_OF_S - 5},
+        {"user_id": 2, "post_id": 36, "action": "view"},
+    )
+
+    assert {40, 38, 36} & set(ids(client, 2, limit=5)) == {36}
+
+
+def test_events_are_taken_before_anything_is_published(store: redis.Redis, client: TestClient) -> None:
+    assert tell(client, {"user_id": 2, "post_id": 40, "action": "view"}) == ["accepted"]
+
+    World().publish(store).promote(store)
+
+    assert 40 not in ids(client, 2)
+
+
+def test_an_event_outlives_a_flip_that_did_not_know_it(
+    world: World, store: redis.Redis, client: TestClient
+) -> None:
+    tell(client, {"user_id": 2, "post_id": 40, "action": "view", "time": AS_OF_S})
+
+    world.successor().publish(store).promote(store)
+
+    assert 40 not in ids(client, 2, NOW_S)
+    assert 40 not in ids(client, 2, LATER_S, limit=3)
+
+
+def test_what_is_written_ends_by_itself_but_for_the_facts(
+    world: World, store: redis.Redis, client: TestClient
+) -> None:
+    tell(client, {"id": "a1", "user_id": 2, "post_id": 40, "action": "like"})
+
+    lives = {key: store.ttl(key) for key in (KEYS.seen_live(2), KEYS.likes_live(2), KEYS.event("a1"))}
+    assert set(lives.values()) <= {LIVE_S, LIVE_S - 1, REMEMBERED_S, REMEMBERED_S - 1}
+    assert {store.ttl(key) for key in (KEYS.seen(2), KEYS.likes(2), KEYS.events())} == {-1}
+
+
+def test_a_drained_event_keeps_both_of_its_times(
+    world: World, store: redis.Redis, client: TestClient, tmp_path: Path
+) -> None:
+    tell(client, {"id": "a1", "user_id": 2, "post_id": 40, "action": "like", "time": AS_OF_S - 5})
+
+    ((_, fields),) = cast("list[Entry]", store.xrange(KEYS.events()))
+    assert Event.from_fields(fields) == Event("a1", 2, 40, "like", AS_OF_S - 5, NOW_S)
+    assert drain(store, KEYS, f"sqlite:///{tmp_path}/events.db").n_new == 1
+
+
+def test_an_event_whose_sets_are_foreign_is_not_recorded_at_all(
+    world: World, store: redis.Redis, client: TestClient
+) -> None:
+    store.set(KEYS.likes_live(2), "foreign")
+    event = {"id": "a1", "user_id": 2, "post_id": 40, "action": "like"}
+
+    refused = client.post("/events", json=event)
+    store.delete(KEYS.likes_live(2))
+
+    assert refused.status_code == 503
+    assert tell(client, event) == ["accepted"]
+    assert store.xlen(KEYS.events()) == 1
+
+
+def test_a_store_without_the_script_gets_it_again(
+    world: World, store: redis.Redis, client: TestClient
+) -> None:
+    tell(client, {"user_id": 2, "post_id": 40, "action": "view"})
+    store.script_flush()
+
+    assert tell(client, {"user_id": 2, "post_id": 38, "action": "view"}) == ["accepted"]
+
+
+def test_a_full_store_refuses_events_and_goes_on_answering(
+    world: World, store: redis.Redis, client: TestClient
+) -> None:
+    before = ids(client, 2)
+    store.config_set("maxmemory", 1)
+    try:
+        refused = client.post("/events", json={"user_id": 2, "post_id": 40, "action": "view"})
+        after = ids(client, 2)
+    finally:
+        store.config_set("maxmemory", 0)
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert after == before
+
+
+def test_one_attempt_that_is_tried_twice_is_no_duplicate(store: redis.Redis, valkey_url: str) -> None:
+    event = Event("a1", 2, 40, "view", NOW_S, NOW_S)
+
+    async def twice() -> list[list[Any]]:
+        async with Redis.from_url(valkey_url) as client:
+            journal = Journal(client, KEYS)
+            return [await journal._record("attempt", [event]) for _ in range(2)]
+
+    assert asyncio.run(twice()) == [[1], [1]]
+    assert store.xlen(KEYS.events()) == 1
+
+
+def test_a_store_that_is_away_refuses_events(tmp_path: Path) -> None:
+    async def accept() -> None:
+        async with Redis(port=free_port(), retry=Retry(NoBackoff(), 0)) as client:
+            await Journal(client, KEYS).accept([Event("a1", 2, 40, "view", NOW_S, NOW_S)])
+
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(accept())
+
+
+def test_a_post_that_is_taken_down_is_in_no_answer_until_it_is_put_back(
+    world: World, client: TestClient
+) -> None:
+    down = client.put("/posts/40/takedown")
+    without = [40 in ids(client, user) for user in (2, 1, 999)]
+    again = client.put("/posts/40/takedown")
+    back = client.delete("/posts/40/takedown")
+
+    assert down.json() == {"post_id": 40, "taken_down": True, "changed": True}
+    assert without == [False] * 3
+    assert again.json()["changed"] is False
+    assert back.json() == {"post_id": 40, "taken_down": False, "changed": True}
+    assert 40 in ids(client, 2)
+
+
+def test_an_event_of_a_post_that_is_taken_down_is_not_unknown(world: World, client: TestClient) -> None:
+    client.put("/posts/40/takedown")
+
+    assert tell(client, {"user_id": 2, "post_id": 40, "action": "view"}) == ["accepted"]
+
+
+def test_a_post_may_be_taken_down_before_it_is_published(store: redis.Redis, client: TestClient) -> None:
+    client.put("/posts/40/takedown")
+
+    World().publish(store).promote(store)
+
+    assert 40 not in ids(client, 2)
+
+
+def test_a_takedown_by_anyone_is_honoured_by_who_asks_while_it_is_being_read(
+    world: World, store: redis.Redis, valkey_url: str
+) -> None:
+    async def answered() -> list[bool]:
+        async with connected(Settings(redis_url=valkey_url), valkey_url, {}) as reader:
+            await reader.look_up(2, NOW_S)
+            known = []
+            for post in world.posts:
+                store.sadd(KEYS.takedowns(), post)
+                first = reader.look_up(2, NOW_S)  # finds out what is current
+                for _ in range(1 + post % 4):
+                    await asyncio.sleep(0)
+                second = reader.look_up(2, NOW_S)  # comes while that is under way
+                known += [post in (await found).generation.posts for found in (first, second)]
+            return known
+
+    assert not any(asyncio.run(answered()))

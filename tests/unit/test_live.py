@@ -1,0 +1,116 @@
+"""Live events among the facts of a run: as if all had come from one place."""
+
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from batch.source.columns import LIKE, VIEW
+from batch.source.facts import Facts
+from batch.source.live.events import LiveEvents
+from batch.source.live.unite import unite
+from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
+
+Row = tuple[int, int, int, int, int]
+
+
+def live_of(*events: tuple[int, int, int, int]) -> LiveEvents:
+    """Hold live events, given as (user id, post id, time, action)."""
+    columns = np.array(events, np.int64).reshape(-1, 4)
+    return LiveEvents(columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3].astype(np.int8))
+
+
+def rows(facts: Facts) -> list[Row]:
+    """Return (user id, post id, time, action, target) of every event."""
+    columns = (
+        facts.user_ids[facts.user],
+        facts.post_ids[facts.post],
+        facts.time,
+        facts.action,
+        facts.target,
+    )
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def test_without_live_events_the_facts_are_the_very_same() -> None:
+    facts = even_likes_even()
+
+    assert unite(facts, live_of(), DAY_S).facts is facts
+
+
+def test_a_live_event_stands_at_its_time_and_moves_as_of() -> None:
+    facts = facts_of([(0, 0, BEGIN_S, VIEW, 0), (1, 1, BEGIN_S + 9, VIEW, 0)], n_users=2, n_posts=3)
+
+    united = unite(facts, live_of((2, 3, BEGIN_S + 20, VIEW), (1, 2, BEGIN_S + 5, VIEW)), DAY_S)
+
+    assert rows(united.facts) == [
+        (1, 1, BEGIN_S, VIEW, 0),
+        (1, 2, BEGIN_S + 5, VIEW, 0),
+        (2, 2, BEGIN_S + 9, VIEW, 0),
+        (2, 3, BEGIN_S + 20, VIEW, 0),
+    ]
+    assert united.facts.as_of_s == BEGIN_S + 20
+    assert (united.n_new, united.n_unknown) == (2, 0)
+
+
+def test_an_event_that_the_facts_have_counts_once() -> None:
+    facts = facts_of([(0, 0, BEGIN_S, VIEW, 1)], n_users=1, n_posts=1)
+
+    united = unite(facts, live_of((1, 1, BEGIN_S, VIEW), (1, 1, BEGIN_S, VIEW)), DAY_S)
+
+    assert rows(united.facts) == [(1, 1, BEGIN_S, VIEW, 1)]
+    assert united.n_new == 0
+
+
+def test_a_view_is_liked_when_a_live_like_follows_in_time_and_no_other_target_changes() -> None:
+    facts = facts_of(
+        [(0, 0, BEGIN_S, VIEW, 0), (0, 1, BEGIN_S, VIEW, 0), (0, 1, BEGIN_S + 5, LIKE, 0)],
+        n_users=1,
+        n_posts=3,
+    )
+
+    united = unite(facts, live_of((1, 1, BEGIN_S + 3, LIKE), (1, 3, BEGIN_S, VIEW)), like_within_s=3)
+
+    targets = {post: target for _, post, _, action, target in rows(united.facts) if action == VIEW}
+    assert targets == {1: 1, 2: 0, 3: 0}
+
+
+def test_a_user_whom_the_facts_do_not_know_has_no_profile_and_nobody_else_changes() -> None:
+    facts = even_likes_even(n_users=6)
+    facts.users["city"] = pd.Series([f"city {n}" for n in range(6)], dtype=object)
+    before = rows(facts)
+
+    united = unite(facts, live_of((-5, 1, facts.as_of_s, VIEW), (99, 2, BEGIN_S, LIKE)), DAY_S).facts
+
+    assert united.user_ids.tolist() == [-5, 1, 2, 3, 4, 5, 6, 99]
+    assert united.users["gender"].isna().tolist() == [True] + [False] * 6 + [True]
+    assert united.users["city"].tolist()[::7] == [None, None]
+    assert [row for row in rows(united) if row[0] not in (-5, 99)] == before
+
+
+def test_an_event_of_an_unknown_post_is_left_out_and_counted() -> None:
+    facts = even_likes_even()
+
+    united = unite(facts, live_of((1, 4000, BEGIN_S, VIEW)), DAY_S)
+
+    assert united.facts is facts
+    assert (united.n_new, united.n_unknown) == (0, 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_uniting_a_part_gives_what_was_there_before_the_part_was_taken_away(seed: int) -> None:
+    whole = even_likes_even(seed=seed)
+    taken = np.random.default_rng(seed).random(len(whole.time)) < 0.1
+    columns = {name: getattr(whole, name)[~taken] for name in ("user", "post", "time", "action", "target")}
+    rest = Facts(**{spec.name: getattr(whole, spec.name) for spec in fields(whole)} | columns)
+    user, post = whole.user_ids[whole.user[taken]], whole.post_ids[whole.post[taken]]
+
+    united = unite(
+        rest, LiveEvents(user, post, whole.time[taken], whole.action[taken]), like_within_s=20
+    ).facts
+
+    assert rows(united) == rows(whole)
+    assert {name: getattr(united, name).dtype for name in columns} == {
+        name: getattr(whole, name).dtype for name in columns
+    }

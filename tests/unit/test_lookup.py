@@ -1,0 +1,147 @@
+"""The commands of a look-up, byte for byte, and replies however they arrive."""
+
+import asyncio
+from typing import Any
+
+import hiredis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.contract.keys import Keys
+from api.lookup.link import Address, Link, LinkLost, Refusal, pack
+from api.lookup.plan import Plan
+from tests.world import AS_OF_S, World
+
+USER_IDS = st.integers(-(2**63), 2**63 - 1)
+
+
+def commands(packed: bytes) -> list[list[bytes]]:
+    """Read packed commands as a server does."""
+    reader = hiredis.Reader()
+    reader.feed(packed)
+    read: list[list[bytes]] = []
+    while (command := reader.gets()) is not False:
+        read.append(command)
+    return read
+
+
+@given(user=USER_IDS, after_s=st.integers(0, 10**9), prefix=st.sampled_from(["almanac", "100%", "ä{b}"]))
+def test_a_time_from_as_of_on_reads_the_list_and_what_was_seen_since_or_accepted_late(
+    user: int, after_s: int, prefix: str
+) -> None:
+    keys, manifest = Keys(prefix), World().manifest
+    bucket_s, at_s = manifest.horizon.bucket_for(AS_OF_S + after_s), AS_OF_S + after_s
+
+    packed, n_replies = Plan(keys, manifest).own(user, at_s, bucket_s)
+
+    wanted = [
+        ("HGET", keys.list(user, 1), bucket_s),
+        ("ZRANGE", keys.seen(user), at_s, f"({AS_OF_S}", "BYSCORE", "REV"),
+        ("ZRANGE", keys.seen_live(user), "-inf", AS_OF_S, "BYSCORE"),
+    ]
+    assert commands(packed) == [[str(part).encode() for part in command] for command in wanted]
+    assert n_replies == 3
+
+
+def test_an_earlier_time_reads_all_that_was_seen_by_then() -> None:
+    keys, manifest = Keys(), World(seen_policy="likes").manifest
+
+    packed, n_replies = Plan(keys, manifest).own(7, AS_OF_S - 1, manifest.start_s)
+
+    assert commands(packed)[1] == [
+        b"ZRANGE",
+        b"almanac:1:likes:{7}",
+        b"-inf",
+        str(AS_OF_S - 1).encode(),
+        b"BYSCORE",
+    ]
+    assert n_replies == 2
+
+
+def test_without_a_seen_policy_nothing_but_the_list_is_read() -> None:
+    packed, n_replies = Plan(Keys(), World(seen_policy="none").manifest).own(7, AS_OF_S, 0)
+
+    assert (len(commands(packed)), n_replies) == (1, 1)
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.aborted = False
+
+    def write(self, data: Any) -> None:
+        """Keep it."""
+        self.written += data
+
+    def abort(self) -> None:
+        """Take note."""
+        self.aborted = True
+
+
+@given(cuts=st.lists(st.integers(0, 80), max_size=6))
+def test_replies_reach_who_asked_however_they_are_cut_and_changes_come_before_later_replies(
+    cuts: list[int],
+) -> None:
+    stream = (
+        b"$1\r\na\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n*2\r\n:1\r\n:2\r\n_\r\n-WRONGTYPE no\r\n"
+    )
+    said: list[Any] = []
+
+    async def exchange() -> None:
+        link = Link(1.0, lambda: said.append("changed"), lambda: None)
+        link.connection_made(Wire())
+        link.send(b"", 1, said.append)
+        link.send(b"", 3, said.append)
+        places = sorted(min(cut, len(stream)) for cut in cuts)
+        for low, high in zip([0, *places], [*places, len(stream)], strict=True):
+            link.data_received(stream[low:high])
+        link.drop("done")
+
+    asyncio.run(exchange())
+
+    assert said[:2] == [[b"a"], "changed"]
+    numbers, nothing, refusal = said[2]
+    assert (numbers, nothing, str(refusal)) == ([1, 2], None, "WRONGTYPE no")
+    assert isinstance(refusal, Refusal)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n+OK\r\n"])
+def test_what_is_no_reply_ends_the_connection(said: bytes) -> None:
+    lost: list[str] = []
+
+    async def exchange() -> None:
+        link, wire = Link(1.0, lambda: None, lambda: lost.append("lost")), Wire()
+        link.connection_made(wire)
+        asking = asyncio.create_task(link.call(("PING",)))
+        await asyncio.sleep(0)
+        link.data_received(said)
+        assert wire.aborted
+        with pytest.raises(LinkLost, match="is no reply"):
+            await (asking if said[0] == 72 else link.call(("PING",)))
+        await asyncio.gather(asking, return_exceptions=True)
+
+    asyncio.run(exchange())
+
+    assert lost == ["lost"]
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("redis://127.0.0.1:7000/3", ("127.0.0.1", 7000, "", 3, "default", "", False)),
+        ("rediss://api:s%40fe@store", ("store", 6379, "", 0, "api", "s@fe", True)),
+        ("unix:///run/store.sock?db=1", ("localhost", 6379, "/run/store.sock", 1, "default", "", False)),
+    ],
+)
+def test_an_address_is_read_as_redis_py_reads_it(url: str, wanted: tuple[object, ...]) -> None:
+    read = Address.of(url, 1.0, 2.0)
+
+    assert (read.host, read.port, read.path, read.database, read.username, read.password, read.tls) == wanted
+
+
+def test_a_command_is_packed_as_the_server_reads_it() -> None:
+    assert commands(pack("SET", "ä", 5) + pack("GET", b"k")) == [[b"SET", "ä".encode(), b"5"], [b"GET", b"k"]]
