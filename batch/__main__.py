@@ -1,7 +1,8 @@
 """The command line `almanac`: parse, configure, call; no logic.
 
 Exit codes: 0 done; 1 a bug of ours; 2 a bad argument, setting or model input; 3 the facts were refused;
-4 the store does not answer or does not fit; 5 another run is publishing; 130 interrupted.
+4 the store does not answer or does not fit; 5 another run is publishing; 6 the gate held a generation
+back; 7 a generation is not what it should be; 130 interrupted.
 """
 
 import os
@@ -16,17 +17,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import click
 import redis
 import typer
 
 from api.contract.buckets import epoch
+from api.contract.tokens import Scope
 from batch.settings import Settings
 from batch.shell.console import Teller, complain, keep_traceback
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 bench = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+tokens = typer.Typer(help="Who may read, write and administer over HTTP.", no_args_is_help=True)
+app.add_typer(tokens, name="tokens")
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last line")]
 Data = Annotated[
@@ -144,12 +147,13 @@ def serve(
 ) -> None:
     """Serve the current generation over HTTP until Ctrl-C."""
     from batch.shell.connection import store_url
-    from batch.shell.server import serve_forever
+    from batch.shell.server import environment, serve_forever
 
     teller, settings = Teller(json=json), Settings.from_env()
     with store_url(settings) as url:
-        serve_forever(settings, url, host, port)
+        exit_code = serve_forever(environment(settings, url, host, port))
     teller.tell({"stopped": True})
+    raise typer.Exit(exit_code)
 
 
 @app.command()
@@ -206,6 +210,39 @@ def score(json: Json = False) -> None:
     teller.tell(measure())
 
 
+@tokens.command()
+def add(
+    scope: Annotated[Scope, typer.Option(help="each includes the ones before it: read, write, admin")],
+    name: Annotated[str, typer.Option(help="whose it is")] = "",
+    json: Json = False,
+) -> None:
+    """Make a token; it is shown this once, the API takes it without a restart."""
+    from batch.shell.tokens import add as make
+
+    token, text = make(Settings.from_env().state_dir, scope, name)
+    Teller(json=json).tell({"id": token.token_id, "scope": token.scope, "token": text})
+
+
+@tokens.command(name="list")
+def list_(json: Json = False) -> None:
+    """List the tokens, without their texts."""
+    from batch.shell.tokens import listed
+
+    known = listed(Settings.from_env().state_dir)
+    Teller(json=json).tell({"tokens": [asdict(token) for token in known]})
+
+
+@tokens.command()
+def revoke(
+    token_id: Annotated[str, typer.Argument(help="as `almanac tokens list` names it")], json: Json = False
+) -> None:
+    """End a token at once."""
+    from batch.shell.tokens import revoke as end
+
+    end(Settings.from_env().state_dir, token_id)
+    Teller(json=json).tell({"revoked": token_id})
+
+
 def main() -> None:
     """Run the command line; every error is one sentence and an exit code."""
     # Before LightGBM loads OpenMP: spinning threads on a shared core made training eight times slower.
@@ -216,12 +253,17 @@ def main() -> None:
 def _guarded(arguments: list[str]) -> int:
     json = "--json" in arguments
     try:
+        if arguments[:1] in (["generations"], ["--help"], []):  # it loads the publisher: not for each command
+            from batch.generations import app as generations
+
+            app.add_typer(generations, name="generations")
         return app(arguments, standalone_mode=False) or 0
-    except click.ClickException as exc:
-        return complain(exc.format_message(), json=json, exit_code=2)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return 130
     except Exception as exc:
+        usage = getattr(exc, "format_message", None)  # Typer's own errors, whose class moved between versions
+        if usage is not None:
+            return complain(usage(), json=json, exit_code=2)
         exit_code = _exit_code(exc)
         if exit_code != 1:
             return complain(" ".join(str(exc).split()), json=json, exit_code=exit_code)
@@ -236,6 +278,7 @@ def _guarded(arguments: list[str]) -> int:
 def _exit_code(exc: Exception) -> int:
     from batch.publish.store.lease import LeaseTaken
     from batch.publish.store.server import StoreUnfit
+    from batch.publish.writer import GateClosed
     from batch.source.checked.rejects import TooManyRejected
     from batch.source.tables.location import SourceError
 
@@ -243,6 +286,7 @@ def _exit_code(exc: Exception) -> int:
         ((TooManyRejected, SourceError), 3),
         ((StoreUnfit, redis.RedisError), 4),
         ((LeaseTaken,), 5),
+        ((GateClosed,), 6),
         ((ValueError, LookupError, FileNotFoundError), 2),
     ]
     return next((exit_code for types, exit_code in kinds if isinstance(exc, types)), 1)

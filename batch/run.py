@@ -15,14 +15,19 @@ from batch.features import asof, popularity
 from batch.features.profile import segments
 from batch.features.tally import Tally
 from batch.judge.evaluate import Line, Plan, evaluate
+from batch.judge.gate.thresholds import Thresholds
 from batch.learn import ranker
 from batch.learn.split import Split, last_week
 from batch.publish.generation import Edition, left_out, post_json
+from batch.publish.proof.inputs import Inputs
 from batch.publish.writer import publish
 from batch.score.engine import score
 from batch.settings import Settings
+from batch.shell.connection import events_location
 from batch.shell.progress import Advance, Progress
 from batch.source.facts import Facts
+from batch.source.live.events import drain, read_live
+from batch.source.live.unite import unite
 from batch.source.mapping import Mapping
 from batch.source.read import read
 from batch.source.seen import earliest
@@ -78,7 +83,7 @@ def run(
         PublishError: The store refuses, or another run holds the lease.
     """
     with progress.step("read") as advance:
-        facts = _read(settings, location, advance)
+        facts = _with_live(settings, store, _read(settings, location, advance))
     as_of_s = facts.as_of_s
     with progress.step("describe"):
         known = asof.statics(facts, settings.seed)
@@ -94,11 +99,12 @@ def run(
         counts = asof.tally(facts, known).advance(as_of_s)
         sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
         edition = _edition(settings, facts, counts, horizon, model)
+    seen = left_out(edition.seen_policy, edition.views, edition.likes)
     with progress.phases("publish") as show:
         blocks = score(
             model.text,
             sides,
-            left_out(edition.seen_policy, edition.views, edition.likes),
+            seen,
             edition.depth,
             threads=settings.threads,
             memory_mb=settings.memory_mb,
@@ -113,6 +119,9 @@ def run(
             ttl_s=settings.list_ttl_s,
             kept=settings.generations_kept,
             progress=show,
+            inputs=Inputs(model.text, sides, seen),
+            limits=Thresholds() if settings.gate == "on" else None,
+            plan_memory=True,
         )
     model.save(settings.state_dir / "model")
     result = _result(facts, model, manifest, progress)
@@ -129,6 +138,17 @@ def _read(settings: Settings, location: str, advance: Advance) -> Facts:
         now_s=int(time.time()),
         progress=lambda _table, n: advance(n),
     )
+
+
+def _with_live(settings: Settings, store: redis.Redis, facts: Facts) -> Facts:
+    """Drain what the API accepted into its own table, and unite that with the facts."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    url = events_location(settings)
+    drained = drain(store, Keys(settings.prefix), url)
+    united = unite(facts, read_live(url), Mapping.load(settings.mapping).like_within_s)
+    counts = {**drained._asdict(), "n_in_facts": united.n_new, "n_unknown": united.n_unknown}
+    log.info("events.united", extra=counts)
+    return united.facts
 
 
 def _evaluate(

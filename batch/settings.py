@@ -15,6 +15,9 @@ class Settings:
     state_dir: Path = setting(Path(".almanac"), "folder of the embedded store, facts, models, generations")
     database_url: str = setting("", "facts: SQLAlchemy URL or folder; empty: SQLite file in state_dir")
     redis_url: str = setting("", "store: redis:// URL; empty: the embedded store in state_dir")
+    events_url: str = setting(
+        "", "accepted live events: SQLite or PostgreSQL URL; empty: SQLite file in state_dir"
+    )
     prefix: str = setting("almanac", "first part of every key in the store")
     variant: str = setting("default", "name under which a run publishes")
     mapping: str = setting("", "TOML file that maps a foreign schema; empty: StartML's names")
@@ -26,6 +29,7 @@ class Settings:
     max_rejected_share: float = setting(0.05, "share of rejected event rows above which a run stops, 0..1")
     list_ttl_s: int = setting(14 * 86_400, "life of users' lists, seconds; a dead batch then falls back")
     generations_kept: int = setting(2, "generations kept in the store per variant, the current one included")
+    gate: str = setting("off", "on: a generation that the gate doubts is not served; off: it is not asked")
     train_days: int = setting(60, "days before as_of whose impressions train the model")
     train_rows: int = setting(2_000_000, "most impressions to train on; more are sampled evenly")
     n_trees: int = setting(200, "boosted trees")
@@ -64,4 +68,6 @@ class Settings:
         check("GENERATIONS_KEPT", self.generations_kept, self.generations_kept >= 1, "at least 1")
         check("N_TREES", self.n_trees, self.n_trees >= 1, "at least 1")
         check("N_LEAVES", self.n_leaves, 2 <= self.n_leaves <= 255, "2..255")
+        check("GATE", self.gate, self.gate in ("on", "off"), "on or off")
+        check("LIST_TTL_S", self.list_ttl_s, 3600 <= self.list_ttl_s < 30 * 86_400, "3600..2591999")
         check("TRAIN_DAYS", self.train_days, self.train_days >= 1, "at least 1")

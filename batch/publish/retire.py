@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.client import Pipeline
 
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish.store import read
 from batch.publish.store.lease import Lease, Progress
+from batch.publish.store.transaction import Write
 
 CHUNK = 500  # keys an UNLINK: the server frees them beside its work, readers wait for none
 
 log = logging.getLogger(__name__)
+
+
+class StillServed(ValueError):
+    """The generation to clear is current."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +77,13 @@ def sweep(
     variant: str,
     kept: int,
     progress: Progress,
+    spared: int | None = None,
 ) -> list[int]:
     """Retire what killed runs left and what the variant has beyond `kept`; return the numbers that went.
 
     Whoever holds the lease builds alone, so any other generation in state building is dead; one in state
-    retired that still has keys or a folder was being cleared when its run was killed.
+    retired that still has keys or a folder was being cleared when its run was killed. A quarantined one has
+    been there to look at since the last run. `spared` stays: what this run made and the gate held back.
     """
     known = ledger(client, keys)
     current, previous = served(client, keys, variant)
@@ -83,7 +91,8 @@ def sweep(
         n for n in known.in_state("sealed") if n in known.manifests and known.manifests[n].variant == variant
     ]
     gone = known.in_state("building") + surplus(ours, current, previous, kept)
-    gone += [n for n in known.in_state("retired") if _remains(client, keys, folder, n)]
+    gone += [n for n in known.in_state("retired", "quarantined") if _remains(client, keys, folder, n)]
+    gone = [number for number in gone if number != spared]
     for number in gone:
         retire(client, keys, lease, folder, number, progress)
     return gone
@@ -94,9 +103,14 @@ def retire(
 ) -> None:
     """Remove one generation's keys and folder. Killed at any point, it can be done again.
 
-    What is needed to clear, the users and the manifest, goes last.
+    What is needed to clear, the users and the manifest, goes last. A quarantined one stays quarantined.
+
+    Raises:
+        StillServed: It is current.
     """
-    lease.commit(lambda pipe: pipe.hset(keys.states(), str(generation), "retired"))
+    text = read.value(client, keys.manifest(generation))
+    known = Manifest.from_json(text) if text else None
+    _withdraw(keys, lease, generation, known)
     users = decode(read.value(client, keys.users(generation)))
     for low in range(0, len(users), CHUNK):
         lease.check()
@@ -105,16 +119,28 @@ def retire(
                 pipe.unlink(keys.list(user_id, generation))
             pipe.execute()
         progress(f"clearing generation {generation}", min(low + CHUNK, len(users)), len(users))
-    text = read.value(client, keys.manifest(generation))
-    segments = Manifest.from_json(text).segments if text else ()
     for key in (keys.popular(generation), keys.catalogue(generation), keys.posts(generation)):
         client.unlink(key)
-    for name in segments:
+    for name in known.segments if known else ():
         client.unlink(keys.segment(generation, name))
     if (folder / str(generation)).is_dir():
         shutil.rmtree(folder / str(generation))
     lease.commit(lambda pipe: pipe.unlink(keys.users(generation), keys.manifest(generation)))
     log.info("generation.retired", extra={"generation": generation, "n_users": len(users)})
+
+
+def _withdraw(keys: Keys, lease: Lease, generation: int, known: Manifest | None) -> None:
+    """Take the right to be served from a generation, unless it is served: people promote without a lease."""
+    pointer = [keys.current(known.variant)] if known else []
+
+    def decide(pipe: Pipeline) -> Write:
+        if known and served(pipe, keys, known.variant)[0] == generation:
+            raise StillServed(f"generation {generation} is served: roll back or promote another one first")
+        state = pipe.hget(keys.states(), str(generation))
+        after = "quarantined" if state == b"quarantined" else "retired"
+        return lambda queue: queue.hset(keys.states(), str(generation), after)
+
+    lease.transact([keys.states(), *pointer], decide)
 
 
 def _remains(client: redis.Redis, keys: Keys, folder: Path, generation: int) -> bool:

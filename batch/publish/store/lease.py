@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
@@ -15,6 +15,7 @@ from redis.client import Pipeline
 
 from api.contract.buckets import moment
 from batch.publish.store import read
+from batch.publish.store.transaction import Decide, Write, transact
 
 TTL_S = 10.0  # a killed run keeps the next one waiting this long; a stalled one loses its right after it
 RENEWALS = 4  # within one TTL: one lost packet is no lost lease
@@ -70,24 +71,29 @@ class Lease:
                 "may have begun: nothing was made current; run it again"
             )
 
-    def commit(self, write: Callable[[Pipeline], object]) -> None:
+    def commit(self, write: Write) -> None:
         """Carry out the queued commands as one transaction, only if the lease is still ours.
 
         Raises:
             LeaseLost: It is not; nothing was written.
         """
-        with self._turn, self._client.pipeline() as pipe:
-            try:
-                pipe.watch(self._key)  # type: ignore[no-untyped-call]
-                if pipe.get(self._key) != self._value:
-                    self._until = 0.0
-                    self.check()
-                pipe.multi()
-                write(pipe)
-                pipe.execute()
-            except redis.WatchError:
+        self.transact((), lambda _pipe: write)
+
+    def transact(self, watched: Iterable[str], decide: Decide) -> None:
+        """Decide on what the watched keys hold and write, only if the lease is still ours.
+
+        Raises:
+            LeaseLost: It is not; nothing was written.
+        """
+
+        def decide_as_holder(pipe: Pipeline) -> Write:
+            if pipe.get(self._key) != self._value:
                 self._until = 0.0
                 self.check()
+            return decide(pipe)
+
+        with self._turn:
+            transact(self._client, [self._key, *watched], decide_as_holder)
 
     def _take(self, progress: Progress) -> None:
         """Wait for a dead holder's lease to run out, then take it.

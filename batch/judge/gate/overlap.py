@@ -1,0 +1,62 @@
+"""How alike ranked lists are. Lists are rows of post ids or row numbers, best first, filled with -1."""
+
+import numpy as np
+import numpy.typing as npt
+
+Lists = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.float64]
+
+P = 0.9  # the first ten places carry 86 % of the weight (Webber et al., eq. 21): what a page shows
+AT_ONCE = 2_000  # pairs of lists compared at a time: 2,000 × 50 × 50 bytes are 5 MB
+
+
+def rank_biased_overlap(a: Lists, b: Lists, p: float = P) -> Floats:
+    """Return how alike each pair of lists is, the top places most; 1.0 equal, 0.0 nothing in common.
+
+    Cut off at the depth and scaled so that equal lists have 1; past the end of both lists their agreement
+    stays what it was. Two empty lists are equal.
+
+    Args:
+        a: int (lists, depth); distinct within a row, -1 fills.
+        b: int (lists, any depth).
+        p: Weight of each further place relative to the one before, 0..1 exclusive.
+
+    Returns:
+        float64 (lists,).
+
+    Source: Webber, Moffat and Zobel, A similarity measure for indefinite rankings, TOIS 28 (2010), 20.
+
+    >>> rank_biased_overlap(np.array([[1, 2], [1, 2], [1, 2]]), np.array([[1, 2], [2, 1], [3, 4]]))
+    array([1.        , 0.47368421, 0.        ])
+    """
+    out = np.empty(len(a))
+    for low in range(0, len(a), AT_ONCE):
+        out[low : low + AT_ONCE] = _rbo(a[low : low + AT_ONCE], b[low : low + AT_ONCE], p)
+    return out
+
+
+def _rbo(a: Lists, b: Lists, p: float) -> Floats:
+    depth = max(a.shape[1], b.shape[1], 1)
+    met = np.zeros((len(a), depth))
+    row, i, j = np.nonzero((a[:, :, None] == b[:, None, :]) & (a[:, :, None] >= 0))
+    np.add.at(met, (row, np.maximum(i, j)), 1.0)
+    longest = np.maximum((a >= 0).sum(axis=1), (b >= 0).sum(axis=1))
+    agreement = met.cumsum(axis=1) / np.maximum(np.minimum(np.arange(1, depth + 1), longest[:, None]), 1)
+    agreement[longest == 0] = 1.0
+    weight = p ** np.arange(depth)
+    return np.asarray(agreement @ (weight / weight.sum()), np.float64)
+
+
+def shared_share(a: Lists, b: Lists) -> Floats:
+    """Return which share of the longer list's posts each pair has in common, order aside; float64 (lists,).
+
+    >>> shared_share(np.array([[1, 2, 3, 4]]), np.array([[4, 9, 1, -1]]))
+    array([0.5])
+    """
+    out = np.empty(len(a))
+    for low in range(0, len(a), AT_ONCE):
+        x, y = a[low : low + AT_ONCE], b[low : low + AT_ONCE]
+        same = ((x[:, :, None] == y[:, None, :]) & (x[:, :, None] >= 0)).sum(axis=(1, 2))
+        longest = np.maximum((x >= 0).sum(axis=1), (y >= 0).sum(axis=1))
+        out[low : low + AT_ONCE] = np.where(longest == 0, 1.0, same / np.maximum(longest, 1))
+    return out

@@ -1,0 +1,65 @@
+"""What the gate says: one outcome, and every check with its value, its limit and a sentence."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["proceed", "wait", "abort", "quarantine"]
+# Incomplete: not worth looking at. Wrong: never served. The rest a person may decide.
+ORDER: tuple[Outcome, ...] = ("proceed", "wait", "quarantine", "abort")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question and its answer.
+
+    Attributes:
+        name: What was asked.
+        outcome: What this check alone would do; `proceed` where it holds or could not be asked.
+        says: One sentence with the numbers.
+        value: What was measured; None where it could not be.
+        limit: What `value` is held against.
+        setting: The setting that moves the limit; empty where nothing does.
+    """
+
+    name: str
+    outcome: Outcome
+    says: str
+    value: float | None = None
+    limit: float | None = None
+    setting: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All checks; the gravest outcome is the report's."""
+
+    checks: tuple[Check, ...]
+    live: int | None = None
+    outcome: Outcome = field(init=False)
+    why: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Sum up."""
+        outcome = max((check.outcome for check in self.checks), key=ORDER.index, default="proceed")
+        object.__setattr__(self, "outcome", outcome)
+        stopping = [check.says for check in self.stopped_by] or ["every check holds"]
+        object.__setattr__(self, "why", "; ".join(stopping))
+
+    @property
+    def stopped_by(self) -> Sequence[Check]:
+        """Return the checks that do not hold, gravest first."""
+        stopping = [check for check in self.checks if check.outcome != "proceed"]
+        return sorted(stopping, key=lambda check: -ORDER.index(check.outcome))
+
+    def values(self) -> dict[str, Any]:
+        """Return all of it for a manifest or JSON."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Return the report for people, a line a check."""
+        head = f"{self.outcome}: {self.why}"
+        marks = {"proceed": "  ok  ", "wait": " WAIT ", "abort": "ABORT ", "quarantine": "QUARANTINE "}
+        return "\n".join(
+            [head, *(f"{marks[check.outcome]}{check.name}: {check.says}" for check in self.checks)]
+        )

@@ -1,0 +1,1 @@
+"""The ledger: every generation, its state, when it was served; promotion, rollback, quarantine."""

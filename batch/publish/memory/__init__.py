@@ -1,0 +1,1 @@
+"""Memory: what a generation will take in this very store, before it is written."""

@@ -1,0 +1,153 @@
+"""How many bytes a run needs, from its sizes and what one user costs in the target store. Pure."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from batch.publish.generation import Edition
+
+Ints = npt.NDArray[np.integer]
+
+SPARE = 0.02  # of what is planned: the plan's own error, and connections
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a run will publish.
+
+    Attributes:
+        n_users: Users with lists.
+        n_buckets: Buckets in the horizon.
+        depth: Posts in a list.
+        n_segments: Segments with lists of their own.
+        post_ids: int (posts,). Their digits count.
+        post_bytes: int (posts,). Length of each post as the API answers it.
+        seen: int (any,). Posts that users have seen, one number a user or one for all.
+        likes: int (any,). Posts that users have liked.
+    """
+
+    n_users: int
+    n_buckets: int
+    depth: int
+    n_segments: int
+    post_ids: Ints
+    post_bytes: Ints
+    seen: Ints
+    likes: Ints
+
+    @classmethod
+    def of(cls, edition: Edition) -> "Sizes":
+        """Return the sizes of what is about to be published."""
+        return cls(
+            n_users=len(edition.user_ids),
+            n_buckets=edition.horizon.n_buckets,
+            depth=edition.depth,
+            n_segments=len(edition.segments),
+            post_ids=edition.post_ids,
+            post_bytes=np.array([len(post) for post in edition.posts], np.int64),
+            seen=np.diff(edition.views.start),
+            likes=np.diff(edition.likes.start),
+        )
+
+    @classmethod
+    def of_numbers(
+        cls, *, users: int, posts: int, buckets: int, depth: int, seen: int, likes: int, text_bytes: int
+    ) -> "Sizes":
+        """Return the sizes of a world that is only a few numbers yet; posts are numbered from 1."""
+        return cls(
+            n_users=users,
+            n_buckets=buckets,
+            depth=min(depth, posts),
+            n_segments=0,
+            post_ids=np.arange(1, posts + 1),
+            post_bytes=np.full(posts, text_bytes),
+            seen=np.array([seen]),
+            likes=np.array([likes]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Bytes in the store, keys and allocation included, on the average of a probe.
+
+    Attributes:
+        lists: A user's lists in one generation.
+        seen: A user's seen set.
+        likes: A user's likes.
+        post: A post.
+    """
+
+    lists: float
+    seen: float
+    likes: float
+    post: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run takes, bytes.
+
+    Attributes:
+        generation: One generation: lists, and what all users share.
+        seen: Seen sets and likes, which all generations share.
+        generations: How many stand side by side at most: the kept ones and the one being built.
+        total: All of it, with `SPARE`.
+        used: What the store holds before the run.
+        limit: Its maxmemory; 0: none set.
+        adds: What this run adds to `used`: a generation, and the seen sets that are not there yet.
+    """
+
+    generation: int
+    seen: int
+    generations: int
+    total: int
+    used: int
+    limit: int
+    adds: int
+
+    def values(self) -> dict[str, Any]:
+        """Return all of it for JSON, with `fits`."""
+        return {**asdict(self), "fits": self.refusal() is None}
+
+    def refusal(self) -> str | None:
+        """Return why the run does not fit, and what to change; None if it does.
+
+        >>> Plan(700, 300, 3, 2450, 0, 2000, 1000).refusal()[:60]
+        'the store may hold 0.000 GB (maxmemory) and needs 0.000 GB: '
+        """
+        needed = max(self.total, round((self.used + self.adds) * (1 + SPARE)))
+        if not self.limit or needed <= self.limit:
+            return None
+        return (
+            f"the store may hold {_gb(self.limit)} (maxmemory) and needs {_gb(needed)}: {self.generations} "
+            f"generations of {_gb(self.generation)} and {_gb(self.seen)} of seen sets; raise maxmemory, or "
+            "lower ALMANAC_DEPTH, ALMANAC_N_BUCKETS or ALMANAC_GENERATIONS_KEPT"
+        )
+
+
+def plan(sizes: Sizes, costs: Costs, *, kept: int, used: int, limit: int, held: float = 0.0) -> Plan:
+    """Add up what a run takes.
+
+    Args:
+        sizes: What it will publish.
+        costs: What one of each costs in the target store.
+        kept: Generations that stay, the current one included; one more is being built beside them.
+        used: Bytes that the store holds now.
+        limit: The store's maxmemory, bytes; 0: none.
+        held: Share of the seen sets that the store holds already, 0..1.
+    """
+    digits = float(np.char.str_len(sizes.post_ids.astype(str)).mean()) if len(sizes.post_ids) else 0.0
+    shared_lists = (sizes.n_segments + 1) * sizes.n_buckets * sizes.depth * (digits + 1)
+    catalogue = len(sizes.post_ids) * (digits + 1)
+    users = sizes.n_users * (len(str(sizes.n_users)) + 1)
+    posts = len(sizes.post_ids) * costs.post
+    generation = round(sizes.n_users * costs.lists + shared_lists + catalogue + users + posts)
+    seen = round(sizes.n_users * (costs.seen + costs.likes))
+    total = round(((kept + 1) * generation + seen) * (1 + SPARE))
+    return Plan(generation, seen, kept + 1, total, used, limit, generation + round(seen * (1 - held)))
+
+
+def _gb(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.3f} GB"

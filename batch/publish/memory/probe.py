@@ -1,0 +1,115 @@
+"""What one user and one post cost in the target store, measured there, with its own settings."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import redis
+from redis.client import Pipeline
+
+from api.contract.codec import encode
+from api.contract.keys import SEGMENT_FIELD, Keys
+from batch.publish.memory.plan import Costs, Ints, Plan, Sizes, plan
+
+USERS = 600  # 4 MB of lists and 2 MB of seen sets at full size: written and gone within two seconds
+POSTS = 500
+CHUNK = 20  # keys a round trip
+PATIENCE_S = 5.0  # a whole generation is freed in two
+TTL_S = 60  # of everything a killed probe leaves
+
+
+def measure(client: redis.Redis, keys: Keys, sizes: Sizes, rng: np.random.Generator) -> Costs:
+    """Write some users of a run's sizes beside everything else, weigh them, and take them away.
+
+    The keys begin with `<prefix>:probe`, live a minute at most, and hold drawn post ids.
+
+    Raises:
+        redis.ResponseError: The store has no room even for that, or does not let this user weigh a key.
+    """
+    probe = Keys(f"{keys.prefix}:probe")
+    users = (10**6 + np.arange(USERS)).tolist()
+    seen, likes = (_spread(counts, USERS) for counts in (sizes.seen, sizes.likes))
+    lengths, mixed = _spread(sizes.post_bytes, POSTS), rng.permutation(sizes.post_ids)
+
+    def lists(pipe: Pipeline, at: int) -> None:
+        drawn = rng.choice(sizes.post_ids, (sizes.n_buckets, sizes.depth))
+        fields = {str(1_640_390_400 + b): encode(row) for b, row in enumerate(drawn.tolist())}
+        key = probe.list(users[at], 1)
+        pipe.hset(
+            key, items=[part for pair in fields.items() for part in pair] + [SEGMENT_FIELD, "gender=1,a=1"]
+        )
+        pipe.expire(key, TTL_S)
+
+    def zset(name: Callable[[int], str], counts: list[int]) -> Callable[[Pipeline, int], None]:
+        def write(pipe: Pipeline, at: int) -> None:
+            n = min(counts[at], len(mixed))
+            if n:
+                posts = mixed.take(np.arange(at, at + n), mode="wrap").tolist()
+                pipe.zadd(name(users[at]), {str(post): 1_640_000_000 + k for k, post in enumerate(posts)})
+
+        return write
+
+    def post(pipe: Pipeline, at: int) -> None:
+        pipe.hset(probe.posts(1), str(at), b"x" * lengths[at])
+
+    seen_keys, like_keys = ([name(user) for user in users] for name in (probe.seen, probe.likes))
+    return Costs(
+        lists=_weighed(client, [probe.list(user, 1) for user in users], lists, USERS),
+        seen=_weighed(client, seen_keys, zset(probe.seen, seen), USERS),
+        likes=_weighed(client, like_keys, zset(probe.likes, likes), USERS),
+        post=_weighed(client, [probe.posts(1)], post, POSTS),
+    )
+
+
+def planned(
+    client: redis.Redis, keys: Keys, sizes: Sizes, kept: int, rng: np.random.Generator, held: float = 0.0
+) -> Plan:
+    """Measure, then plan; `held` is the share of the seen sets that the store holds already."""
+    costs = measure(client, keys, sizes, rng)
+    limit = int(client.config_get("maxmemory").get("maxmemory") or 0)
+    return plan(sizes, costs, kept=kept, used=weight(client), limit=limit, held=held)
+
+
+def weight(client: redis.Redis) -> int:
+    """Return the bytes that the store's data takes, without what connections and the log's buffer hold.
+
+    Waits a few seconds at most for what was unlinked to be freed.
+    """
+    info = client.info("memory")
+    give_up = time.monotonic() + PATIENCE_S
+    while int(info.get("lazyfree_pending_objects", 0)) and time.monotonic() < give_up:
+        time.sleep(0.01)
+        info = client.info("memory")
+    passing = ("mem_clients_normal", "mem_clients_slaves", "mem_aof_buffer", "mem_replication_backlog")
+    return int(info["used_memory"]) - sum(int(info.get(name, 0)) for name in passing)
+
+
+def _weighed(client: redis.Redis, names: list[str], write: Callable[[Pipeline, int], None], n: int) -> float:
+    """Return the bytes that one of `n` things takes; what was written is gone afterwards."""
+    with _cleared(client, names):
+        for low in range(0, n, CHUNK):
+            with client.pipeline(transaction=False) as pipe:
+                for at in range(low, min(low + CHUNK, n)):
+                    write(pipe, at)
+                pipe.execute()
+        with client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.expire(name, TTL_S)
+                pipe.memory_usage(name, samples=0)
+            return sum(found or 0 for found in pipe.execute()[1::2]) / n
+
+
+def _spread(counts: Ints, n: int) -> list[int]:
+    """Return `n` of the counts, evenly from the least to the most."""
+    places = (np.arange(n) + 0.5) / n * len(counts)
+    return [int(count) for count in np.sort(counts)[places.astype(int)]]
+
+
+@contextmanager
+def _cleared(client: redis.Redis, names: list[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for low in range(0, len(names), 100):
+            client.unlink(*names[low : low + 100])

@@ -1,0 +1,190 @@
+"""How two generations differ: posts that came, went and moved; who gained places and who lost them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import redis
+
+from api.contract.buckets import moment
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.judge.gate.overlap import rank_biased_overlap, shared_share
+from batch.publish.proof.lists import matching_starts, read_lists, user_ids
+from batch.publish.store import read
+
+Ints = npt.NDArray[np.int64]
+BINS = 10  # of the histogram
+TOP = 10  # winners, losers
+USERS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the lists of generation `b` are against those of `a`. Pairs are lists of the same user and hour.
+
+    Attributes:
+        a: The older generation.
+        b: The newer one.
+        n_users: Users compared, who have lists in both.
+        n_lists: Pairs compared.
+        only_a: Users with lists in `a` alone; in `b` alone: `only_b`.
+        only_b: See `only_a`.
+        added: Posts that a list of `b` has and its pair has not, on the average of the pairs.
+        dropped: The same the other way round.
+        moved: Posts in both at another place.
+        kept: Posts in both at the same place.
+        overlap: Mean rank-biased overlap, 0..1.
+        histogram: int (10,). Pairs by the share of posts in common, tenth by tenth, 1.0 in the last.
+        winners: Post id and its change in the number of lists that hold it, largest gain first.
+        losers: The same, largest loss first.
+        samples: Users' lists of the first bucket side by side; all buckets where one user was asked for.
+    """
+
+    a: int
+    b: int
+    n_users: int
+    n_lists: int
+    only_a: int
+    only_b: int
+    added: float
+    dropped: float
+    moved: float
+    kept: float
+    overlap: float
+    histogram: tuple[int, ...]
+    winners: tuple[tuple[int, int], ...]
+    losers: tuple[tuple[int, int], ...]
+    samples: tuple[dict[str, Any], ...]
+
+    def values(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        return asdict(self)
+
+
+def diff(
+    client: redis.Redis,
+    keys: Keys,
+    a: int,
+    b: int,
+    *,
+    user_id: int | None,
+    sample: int,
+    rng: np.random.Generator,
+) -> Change:
+    """Compare two generations in the store, on one user or on a sample of those who have lists in both.
+
+    Buckets are paired by the hour of the day, so that last night's lists stand against tonight's.
+
+    Raises:
+        LookupError: A generation is not in the store, or the user has no list in both.
+    """
+    old, new = _manifest(client, keys, a), _manifest(client, keys, b)
+    of_a, of_b = (np.array(user_ids(client, keys, number), np.int64) for number in (a, b))
+    both = np.intersect1d(of_a, of_b)
+    if user_id is not None and user_id not in both:
+        raise LookupError(f"user {user_id} has no lists in both generation {a} and generation {b}")
+    drawn = both if len(both) <= sample else np.sort(rng.choice(both, sample, replace=False))
+    users = [user_id] if user_id is not None else drawn.tolist()
+    pairs = matching_starts(new.horizon, old.horizon)
+    x = read_lists(client, keys, old, users, [start for _, start in pairs])
+    y = read_lists(client, keys, new, users, [start for start, _ in pairs])
+    return compare(
+        x,
+        y,
+        numbers=(a, b),
+        users=users,
+        starts=[start for start, _ in pairs],
+        only=(len(of_a) - len(both), len(of_b) - len(both)),
+        whole=user_id is not None,
+    )
+
+
+def compare(
+    x: Ints,
+    y: Ints,
+    *,
+    numbers: tuple[int, int],
+    users: Sequence[int],
+    starts: Sequence[int],
+    only: tuple[int, int] = (0, 0),
+    whole: bool = False,
+) -> Change:
+    """Compare lists that were read.
+
+    Args:
+        x: int64 (users, buckets, depth). Post ids of the older generation, best first, -1 fills.
+        y: int64 (users, buckets, any depth). Those of the newer one.
+        numbers: Their numbers.
+        users: Ids of the users.
+        starts: Starts of the newer generation's buckets.
+        only: Users who have lists in the older one alone, and in the newer one alone.
+        whole: Show all lists as samples, not the first of a few users.
+    """
+    n_users, n_buckets = x.shape[:2]
+    flat_x, flat_y = x.reshape(n_users * n_buckets, -1), y.reshape(n_users * n_buckets, -1)
+    n_pairs = max(len(flat_x), 1)
+    width = min(flat_x.shape[1], flat_y.shape[1])
+    shares = shared_share(flat_x, flat_y)
+    longest = np.maximum((flat_x >= 0).sum(axis=1), (flat_y >= 0).sum(axis=1))
+    common = float(np.rint(shares * longest)[longest > 0].sum())
+    kept = float(((flat_x[:, :width] == flat_y[:, :width]) & (flat_x[:, :width] >= 0)).sum())
+    bins = np.minimum((shares * BINS).astype(int), BINS - 1)
+    gains = _gains(flat_x, flat_y)
+    return Change(
+        a=numbers[0],
+        b=numbers[1],
+        n_users=n_users,
+        n_lists=len(flat_x),
+        only_a=only[0],
+        only_b=only[1],
+        added=(float((flat_y >= 0).sum()) - common) / n_pairs,
+        dropped=(float((flat_x >= 0).sum()) - common) / n_pairs,
+        moved=(common - kept) / n_pairs,
+        kept=kept / n_pairs,
+        overlap=float(rank_biased_overlap(flat_x, flat_y).mean()) if len(flat_x) else 1.0,
+        histogram=tuple(np.bincount(bins, minlength=BINS).tolist()),
+        winners=tuple((post, gain) for post, gain in gains[:TOP] if gain > 0),
+        losers=tuple((post, gain) for post, gain in gains[::-1][:TOP] if gain < 0),
+        samples=_samples(x, y, users, starts, whole=whole),
+    )
+
+
+def _gains(x: Ints, y: Ints) -> list[tuple[int, int]]:
+    """Return each post's change in the number of lists with it, largest gain first, ties to lower ids."""
+    posts, place = np.unique(np.concatenate([x[x >= 0], y[y >= 0]]), return_inverse=True)
+    n_before = int((x >= 0).sum())
+    gain = np.bincount(place[n_before:], minlength=len(posts))
+    gain -= np.bincount(place[:n_before], minlength=len(posts))
+    order = np.lexsort((posts, -gain))
+    return list(zip(posts[order].tolist(), gain[order].tolist(), strict=True))
+
+
+def _samples(
+    x: Ints, y: Ints, users: Sequence[int], starts: Sequence[int], *, whole: bool
+) -> tuple[dict[str, Any], ...]:
+    shown = (
+        [(0, bucket) for bucket in range(x.shape[1])]
+        if whole
+        else [(u, 0) for u in range(len(users))][:USERS_SHOWN]
+    )
+    return tuple(
+        {
+            "user_id": users[u],
+            "bucket": moment(starts[b]).isoformat(),
+            "a": x[u, b][x[u, b] >= 0].tolist(),
+            "b": y[u, b][y[u, b] >= 0].tolist(),
+        }
+        for u, b in shown
+    )
+
+
+def _manifest(client: redis.Redis, keys: Keys, generation: int) -> Manifest:
+    text = read.value(client, keys.manifest(generation))
+    if text is None:
+        raise LookupError(
+            f"generation {generation} is not in the store: `almanac generations list` shows what is"
+        )
+    return Manifest.from_json(text)

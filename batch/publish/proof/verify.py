@@ -1,0 +1,181 @@
+"""Does Redis hold what was sealed, and is it what the model gives? Asked of the store, list by list."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+import redis
+
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.publish.proof.checksums import bad_checksums, shard_names
+from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load
+from batch.publish.proof.lists import read_lists, user_ids
+from batch.publish.store import read
+from batch.publish.store.lease import Progress
+from batch.score.predict import best, raw_scores
+
+SHOWN = 5  # examples of each kind in a verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place at which a list in Redis is not what the model gives; None past a list's end."""
+
+    user_id: int
+    bucket_s: int
+    position: int
+    expected: int | None
+    found: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was compared and what did not agree; `ok` if all that could be compared agreed.
+
+    Attributes:
+        generation: Which.
+        n_shards: Checksums computed again from Redis, `shared` and `root` included.
+        bad_shards: Names of those that differ, ascending.
+        missing_users: Users whose hash is gone; at most `SHOWN`.
+        n_missing: How many they are.
+        n_lists: Lists scored again.
+        n_positions: Places compared in them.
+        differences: First difference of each list that differs; at most `SHOWN`.
+        n_different: How many lists differ.
+        unscored: Why nothing was scored again; None where it was.
+    """
+
+    generation: int
+    n_shards: int
+    bad_shards: tuple[str, ...]
+    missing_users: tuple[int, ...]
+    n_missing: int
+    n_lists: int
+    n_positions: int
+    differences: tuple[Difference, ...]
+    n_different: int
+    unscored: str | None = None
+    ok: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Judge."""
+        object.__setattr__(self, "ok", not (self.bad_shards or self.n_missing or self.n_different))
+
+    def values(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        return asdict(self)
+
+
+def verify(
+    client: redis.Redis,
+    keys: Keys,
+    generation: int,
+    folder: Path,
+    *,
+    sample: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    threads: int = 0,
+) -> Verdict:
+    """Compute every checksum again from Redis, and `sample` users' lists again from the stored inputs.
+
+    Args:
+        client: The store.
+        keys: Names of the keys.
+        generation: Which; sealed, whether served or not.
+        folder: Where generations lie on disk.
+        sample: Users to score again, in every bucket.
+        rng: Draws them.
+        progress: Told what is compared, how far, of how much.
+        threads: Threads of LightGBM; 0: all cores.
+
+    Raises:
+        LookupError: The store has no such generation.
+    """
+    text = read.value(client, keys.manifest(generation))
+    if text is None:
+        raise LookupError(f"generation {generation} is not in the store: nothing to compare with")
+    manifest = Manifest.from_json(text)
+    users = user_ids(client, keys, generation)
+    bad, missing = bad_checksums(client, keys, manifest, users, progress)
+    chosen = np.sort(rng.choice(len(users), min(sample, len(users)), replace=False))
+    compared: tuple[int, int, list[Difference]] = (0, 0, [])
+    unscored = None
+    try:
+        inputs = kept(manifest, folder / str(generation) / INPUTS, chosen)
+        compared = _rescored(client, keys, manifest, inputs, threads, progress)
+    except InputsMissing as exc:
+        unscored = str(exc)
+    return Verdict(
+        generation=generation,
+        n_shards=len(shard_names(manifest)) + 2,
+        bad_shards=tuple(sorted(bad)),
+        missing_users=tuple(missing[:SHOWN]),
+        n_missing=len(missing),
+        n_lists=compared[0],
+        n_positions=compared[1],
+        differences=tuple(compared[2][:SHOWN]),
+        n_different=len(compared[2]),
+        unscored=unscored,
+    )
+
+
+def kept(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]) -> Inputs:
+    """Return some users' inputs, and make sure that they are those that the manifest names.
+
+    Raises:
+        InputsMissing: They are not.
+    """
+    if INPUTS not in manifest.checksums:
+        raise InputsMissing(f"generation {manifest.generation} was published without its inputs")
+    inputs = load(folder, users, manifest.checksums[INPUTS])
+    fingerprint = sha256(inputs.model.encode()).hexdigest()[: len(manifest.model)]
+    if fingerprint != manifest.model:
+        raise InputsMissing(f"{folder} holds model {fingerprint}, the manifest names {manifest.model}")
+    return inputs
+
+
+def rescore(inputs: Inputs, depth: int, threads: int = 0) -> npt.NDArray[np.int64]:
+    """Rank every post for every user and bucket by LightGBM's own `predict`.
+
+    Returns:
+        int64 (users, buckets, depth). Post ids, best first, -1 fills.
+    """
+    booster, sides = lgb.Booster(model_str=inputs.model), inputs.sides
+    rows = np.arange(len(sides.user_ids))
+    out = np.full((len(rows), len(sides.starts), depth), -1, np.int64)
+    for bucket in range(len(sides.starts)):
+        scores = raw_scores(booster, sides, rows, bucket, inputs.dense, threads)
+        for user in rows.tolist():
+            posts, _ = best(scores[user], inputs.left_out.of(user), depth)
+            out[user, bucket] = np.where(posts >= 0, sides.post_ids[posts], -1)
+    return out
+
+
+def _rescored(
+    client: redis.Redis, keys: Keys, manifest: Manifest, inputs: Inputs, threads: int, progress: Progress
+) -> tuple[int, int, list[Difference]]:
+    """Return lists and places compared, and each differing list's first difference."""
+    users, starts = inputs.sides.user_ids.tolist(), manifest.horizon.starts
+    found = read_lists(client, keys, manifest, users, starts)
+    expected = rescore(inputs, manifest.depth, threads)
+    differences = [
+        _first(users[u], starts[b], expected[u, b], found[u, b])
+        for u, b in np.argwhere((expected != found).any(axis=2)).tolist()
+    ]
+    progress("lists scored again", len(users), len(users))
+    return math.prod(expected.shape[:2]), int((expected >= 0).sum()), differences
+
+
+def _first(
+    user_id: int, start: int, expected: npt.NDArray[np.int64], found: npt.NDArray[np.int64]
+) -> Difference:
+    at = int(np.argmax(expected != found))
+    wanted, there = (int(ids[at]) if ids[at] >= 0 else None for ids in (expected, found))
+    return Difference(user_id, start, at, wanted, there)

@@ -1,0 +1,201 @@
+"""The gate on nights of a made world: good ones pass, spoilt ones are stopped, each for its own reason."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+
+from batch.features import asof
+from batch.features.tally import Tally
+from batch.judge.gate.report import Report
+from batch.publish.ledger.entries import entries
+from batch.publish.ledger.promotion import NotServable, promote
+from batch.publish.retire import served
+from batch.publish.writer import GateClosed
+from batch.score.ranked import RankedBlock
+from batch.source.facts import Facts
+from tests.integration.test_publish import generations_with_keys
+from tests.nights import KEYS, Night, compute, night, publish_night
+
+pytestmark = pytest.mark.integration
+FIRST, NEXT = 12, 13
+N_GOOD = 20 if os.environ.get("ALMANAC_CHAOS") else 5
+
+
+@pytest.fixture
+def live(store: redis.Redis, tmp_path: Path) -> redis.Redis:
+    """Give a store that serves one good night."""
+    publish_night(store, tmp_path, night(FIRST))
+    return store
+
+
+def stopped(
+    store: redis.Redis,
+    folder: Path,
+    spoilt: Night,
+    blocks: Iterator[RankedBlock] | None = None,
+    *,
+    inputs: bool = True,
+) -> Report:
+    """Publish a spoilt night and return the report that stopped it; what was served must be served on."""
+    before = served(store, KEYS, "default")
+    with pytest.raises(GateClosed) as closed:
+        publish_night(store, folder, spoilt, blocks, inputs=inputs)
+    assert served(store, KEYS, "default") == before
+    return closed.value.report
+
+
+def reasons(report: Report) -> set[str]:
+    """Return the names of the checks that do not hold."""
+    return {check.name for check in report.stopped_by}
+
+
+def shuffled(run: Night) -> Iterator[RankedBlock]:
+    """Rank by chance: every list holds unseen posts in an order that has nothing to do with the scores."""
+    rng = np.random.default_rng(1)
+    n_posts = len(run.edition.post_ids)
+    for block in run.blocks():
+        posts = block.posts.copy()
+        for u in range(len(posts)):
+            unseen = np.setdiff1d(np.arange(n_posts), run.inputs.left_out.of(block.first + u))
+            for b in range(posts.shape[1]):
+                posts[u, b] = rng.permutation(unseen)[: posts.shape[2]]
+        yield RankedBlock(block.first, posts, block.scores)
+
+
+class Leaky(Tally):
+    """Counts every fact at once, those after as_of and the label itself included."""
+
+    def advance(self, to_s: int) -> Tally:
+        """Count to the end, whatever was asked for."""
+        return super().advance(max(to_s, self.at_s, int(self._facts.time[-1])))
+
+
+def test_good_nights_in_a_row_all_pass(store: redis.Redis, tmp_path: Path) -> None:
+    for day in range(11, 11 + N_GOOD):
+        manifest = publish_night(store, tmp_path, night(day))
+
+        assert manifest.gate is not None
+        assert manifest.gate["outcome"] == "proceed"
+        assert served(store, KEYS, "default")[0] == manifest.generation
+        asked = [check for check in manifest.gate["checks"] if check["value"] is not None]
+        assert len(asked) == (9 if day == 11 else 16)
+    assert generations_with_keys(store) == {manifest.generation - 1, manifest.generation}
+
+
+def test_shuffled_scores_are_not_what_the_model_gives(live: redis.Redis, tmp_path: Path) -> None:
+    report = stopped(live, tmp_path, night(NEXT), shuffled(night(NEXT)))
+
+    assert report.outcome == "quarantine"
+    assert report.stopped_by[0].name == "model"
+    assert "0 of 32 lists are what the stored model gives" in report.why
+    assert reasons(report) <= {"model", "churn", "topics"}
+
+
+def test_without_kept_inputs_shuffled_lists_have_nothing_in_common_with_the_live_ones(
+    live: redis.Redis, tmp_path: Path
+) -> None:
+    report = stopped(live, tmp_path, night(NEXT), shuffled(night(NEXT)), inputs=False)
+
+    assert report.outcome == "wait"
+    assert "churn" in reasons(report)
+
+
+def test_a_feature_that_knows_the_label_is_too_good_to_be_true(
+    live: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaky(facts: Facts, known: asof.Statics) -> Tally:
+        return Leaky(facts, known.texts.cluster, len(known.texts.topic_of_cluster))
+
+    monkeypatch.setattr(asof, "tally", leaky)
+    report = stopped(live, tmp_path, compute(NEXT))
+
+    assert report.outcome == "quarantine"
+    assert report.stopped_by[0].name == "leak"
+    assert "a leak sooner than a success" in report.why
+
+
+def test_half_of_the_users_missing_aborts_and_leaves_no_key(live: redis.Redis, tmp_path: Path) -> None:
+    users = np.arange(0, 300, 2)
+
+    report = stopped(live, tmp_path, night(NEXT).of(users))
+
+    assert report.outcome == "abort"
+    assert report.stopped_by[0].name == "users"
+    assert "150 users have lists, 300 in live 1" in report.why
+    assert generations_with_keys(live) == {1}
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    assert [known.state for known in entries(live, KEYS)] == ["current", "retired"]
+
+
+def test_users_without_lists_abort_as_well(live: redis.Redis, tmp_path: Path) -> None:
+    def halved() -> Iterator[RankedBlock]:
+        for block in night(NEXT).blocks():
+            posts, scores = block.posts.copy(), block.scores.copy()
+            posts[::2], scores[::2] = -1, np.nan
+            yield RankedBlock(block.first, posts, scores)
+
+    report = stopped(live, tmp_path, night(NEXT), halved())
+
+    assert report.outcome == "abort"
+    assert {"empty lists", "short lists"} <= reasons(report)
+
+
+def test_a_model_that_gives_everyone_the_same_list_is_quarantined(live: redis.Redis, tmp_path: Path) -> None:
+    report = stopped(live, tmp_path, compute(NEXT, blank=("user", "user_group")))
+
+    assert report.outcome == "quarantine"
+    assert report.stopped_by[0].name == "same order"
+    assert "100% of pairs of users have the posts they share in one order" in report.why
+    with pytest.raises(NotServable, match="generation 2 was not let through by the gate"):
+        promote(live, KEYS, 2, 0)
+    assert generations_with_keys(live) == {1, 2}  # there to look at
+    publish_night(live, tmp_path, night(NEXT))
+    assert generations_with_keys(live) == {1, 3}
+
+
+def test_swapped_columns_are_told_from_drift(live: redis.Redis, tmp_path: Path) -> None:
+    report = stopped(live, tmp_path, night(NEXT).with_swapped("age", "exp_group"))
+
+    assert report.outcome == "quarantine"
+    assert {"inputs", "trained range"} <= reasons(report) <= {"inputs", "trained range", "scores"}
+    assert "age looks like exp_group, exp_group looks like age" in report.why
+
+
+def test_columns_swapped_in_the_first_generation_lie_outside_their_training(
+    store: redis.Redis, tmp_path: Path
+) -> None:
+    with pytest.raises(GateClosed, match=r"outside its training, at most \(.*exp_group") as closed:
+        publish_night(store, tmp_path, night(FIRST).with_swapped("age", "exp_group"))
+
+    assert reasons(closed.value.report) == {"trained range"}
+    assert served(store, KEYS, "default") == (None, None)
+
+
+def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Path) -> None:
+    worse = replace(night(NEXT).edition, metrics={**night(NEXT).edition.metrics, "hitrate_at_5": 0.2})
+
+    report = stopped(live, tmp_path, Night(worse, night(NEXT).inputs))
+
+    assert report.outcome == "wait"
+    assert reasons(report) == {"metric against popularity", "metric against live 1"}
+    assert live.hget(KEYS.states(), "2") == b"sealed"
+    promote(live, KEYS, 2, 0, force=True)
+    assert served(live, KEYS, "default") == (2, 1)
+
+
+def test_force_serves_it_all_the_same(
+    live: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    worse = replace(night(NEXT).edition, metrics={**night(NEXT).edition.metrics, "hitrate_at_5": 0.2})
+
+    manifest = publish_night(live, tmp_path, Night(worse, night(NEXT).inputs), force=True)
+
+    assert served(live, KEYS, "default") == (2, 1)
+    assert manifest.gate is not None
+    assert manifest.gate["outcome"] == "wait"
+    assert "gate.overridden" in [record.message for record in caplog.records]

@@ -1,0 +1,76 @@
+"""The memory plan against a real store: it predicts what a run takes, and refuses what cannot fit."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.publish.memory.plan import Sizes
+from batch.publish.memory.probe import planned, weight
+from batch.publish.memory.room import reserve
+from batch.publish.store.server import StoreUnfit
+from batch.publish.writer import publish
+from tests.edition import AS_OF_S, KEYS, TTL_S, blocks, edition
+
+pytestmark = pytest.mark.integration
+N_USERS = 12_000
+
+
+@pytest.fixture
+def bounded(store: redis.Redis) -> Iterator[redis.Redis]:
+    """Give a store whose maxmemory is taken back afterwards."""
+    yield store
+    store.config_set("maxmemory", 0)
+
+
+def publish_planned(store: redis.Redis, folder: Path, seed: int = 0, n_users: int = N_USERS) -> Manifest:
+    """Publish with a plan of the memory."""
+    tonight, known = edition(seed, n_users), edition(0, n_users)
+    of = replace(tonight, post_ids=known.post_ids, views=known.views, likes=known.likes)
+    lists = blocks(of, seed, 2000)
+    now = AS_OF_S + 60
+    return publish(store, KEYS, of, lists, folder, now=lambda: now, ttl_s=TTL_S, kept=2, plan_memory=True)
+
+
+def test_two_runs_take_what_was_planned_within_a_twentieth(store: redis.Redis, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        counts = publish_planned(store, tmp_path, seed).counts
+        assert counts["bytes_planned"] == pytest.approx(counts["bytes_taken"], rel=0.05)
+
+
+def test_a_run_that_would_not_fit_is_refused_before_it_writes(bounded: redis.Redis, tmp_path: Path) -> None:
+    assert weight(bounded) < 7 * 2**20
+    bounded.config_set("maxmemory", 8 * 2**20)
+
+    with pytest.raises(StoreUnfit, match=r"needs 0\.0\d+ GB: 3 generations of .* raise maxmemory, or lower"):
+        publish_planned(bounded, tmp_path)
+
+    assert bounded.get(KEYS.counter()) is None
+    assert bounded.dbsize() == 0
+    assert publish_planned(bounded, tmp_path, n_users=40).generation == 1
+
+
+def test_a_full_store_says_so(bounded: redis.Redis) -> None:
+    bounded.config_set("maxmemory", 1)
+
+    with pytest.raises(StoreUnfit, match=r"the store is full .*: raise its maxmemory"):
+        reserve(bounded, KEYS, edition(), 2, None)
+
+
+def test_numbers_alone_are_enough_for_a_plan(store: redis.Redis) -> None:
+    numbers = {"users": 163_205, "posts": 7_023, "buckets": 24, "depth": 50}
+    sizes = Sizes.of_numbers(**numbers, seen=421, likes=50, text_bytes=1_500)
+
+    found = planned(store, Keys("almanac"), sizes, 2, np.random.default_rng(0))
+
+    # 0.93 GiB a generation and 0.69 GiB of seen sets, as redis/KEYS.md has it.
+    assert found.generation == pytest.approx(0.93 * 2**30, rel=0.05)
+    assert found.seen == pytest.approx(0.69 * 2**30, rel=0.05)
+    assert found.total < 4e9
+    assert found.values()["fits"]
+    assert store.dbsize() == 0

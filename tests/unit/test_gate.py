@@ -1,0 +1,168 @@
+"""The gate's parts on values whose answer is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from batch.features.sides import Feature
+from batch.judge.gate.gate import Evidence, Live, judge
+from batch.judge.gate.overlap import rank_biased_overlap, shared_share
+from batch.judge.gate.portrait import Portrait, Sample, portrait
+from batch.judge.gate.ranges import outside
+from batch.judge.gate.report import Outcome
+from batch.judge.gate.spread import Spread, mistaken
+from batch.judge.gate.thresholds import Thresholds
+from batch.score.ranked import RankedBlock
+
+PORTRAIT = Portrait(
+    n_users=1000,
+    n_empty=0,
+    n_short=0,
+    n_lists=24_000,
+    coverage=0.6,
+    topics={"sport": 0.5, "tech": 0.5},
+    same_order=0.01,
+    same_posts=0.2,
+    scores=Spread((0.0,), (0.5, 0.5, 0.0)),
+    inputs={"age": Spread((30.0,), (0.5, 0.5, 0.0))},
+)
+POPULAR = "metric against popularity"
+METRICS = {"hitrate_at_5": 0.55, "hitrate_at_5_popular": 0.5, "auc_in_session": 0.55, "test_sessions": 2000.0}
+LIVE = Live(generation=7, n_users=1000, metrics=METRICS, portrait=PORTRAIT, churn=0.3)
+GOOD = Evidence(
+    portrait=PORTRAIT,
+    metrics=METRICS,
+    reread=(2, 0),
+    rescored=(32, 0),
+    outside={"age": 0.01},
+    moved=0.05,
+    live=LIVE,
+)
+
+
+def test_what_is_as_the_live_generation_proceeds() -> None:
+    report = judge(GOOD, Thresholds())
+
+    assert (report.outcome, report.why, report.live) == ("proceed", "every check holds", 7)
+    assert report.text().splitlines()[0] == "proceed: every check holds"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "name", "outcome"),
+    [
+        (replace(GOOD, reread=(2, 1)), "checksum", "abort"),
+        (replace(GOOD, portrait=replace(PORTRAIT, n_users=940)), "users", "abort"),
+        (replace(GOOD, portrait=replace(PORTRAIT, n_empty=11)), "empty lists", "abort"),
+        (replace(GOOD, portrait=replace(PORTRAIT, n_short=25)), "short lists", "abort"),
+        (replace(GOOD, rescored=(32, 1)), "model", "quarantine"),
+        (replace(GOOD, outside={"age": 0.6}), "trained range", "quarantine"),
+        (replace(GOOD, portrait=replace(PORTRAIT, same_order=0.6)), "same order", "quarantine"),
+        (replace(GOOD, portrait=replace(PORTRAIT, same_posts=0.97)), "same posts", "quarantine"),
+        (replace(GOOD, metrics=METRICS | {"auc_in_session": 0.66}), "leak", "quarantine"),
+        (replace(GOOD, mistaken={"age": "city"}), "inputs", "quarantine"),
+        (
+            replace(GOOD, metrics=METRICS | {"hitrate_at_5_popular": 0.65}),
+            "metric against popularity",
+            "wait",
+        ),
+        (replace(GOOD, metrics=METRICS | {"hitrate_at_5_knn": 0.65}), "metric against item kNN", "wait"),
+        (replace(GOOD, live=replace(LIVE, churn=0.01)), "churn", "wait"),
+        (replace(GOOD, moved=1.5), "scores", "wait"),
+        (replace(GOOD, portrait=replace(PORTRAIT, topics={"movie": 1.0})), "topics", "wait"),
+        (replace(GOOD, portrait=replace(PORTRAIT, coverage=0.2)), "coverage", "wait"),
+    ],
+)
+def test_each_fault_is_stopped_by_its_own_check(spoilt: Evidence, name: str, outcome: Outcome) -> None:
+    report = judge(spoilt, Thresholds())
+
+    assert [(check.name, check.outcome) for check in report.stopped_by] == [(name, outcome)]
+    assert report.outcome == outcome
+    assert report.why == report.stopped_by[0].says
+
+
+def test_the_gravest_outcome_counts_and_comes_first() -> None:
+    report = judge(replace(GOOD, moved=9.0, rescored=(32, 32), reread=(2, 2)), Thresholds())
+
+    assert [check.outcome for check in report.stopped_by] == ["abort", "quarantine", "wait"]
+    assert report.outcome == "abort"
+
+
+def test_a_loss_within_what_chance_explains_proceeds() -> None:
+    few = METRICS | {"hitrate_at_5": 0.45, "test_sessions": 100.0}
+
+    assert judge(replace(GOOD, metrics=few), Thresholds()).outcome == "proceed"
+
+
+def test_without_anything_live_or_measured_the_rest_is_still_asked() -> None:
+    bare = replace(GOOD, live=None, metrics={}, moved=None)
+
+    report = judge(bare, Thresholds())
+    asked = {check.name for check in report.checks if check.value is not None}
+
+    assert report.outcome == "proceed"
+    assert {"checksum", "empty lists", "short lists", "model", "trained range", "same order"} <= asked
+    assert "not asked: this run measured nothing" in report.text()
+
+
+def test_a_portrait_comes_back_from_json_as_it_was() -> None:
+    assert Portrait.from_values(PORTRAIT.values()) == PORTRAIT
+    with pytest.raises(ValueError, match="no portrait of a generation"):
+        Portrait.from_values({"n_users": 3})
+
+
+def test_lists_are_alike_from_the_top() -> None:
+    a = np.array([[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, -1, -1], [-1, -1, -1, -1]])
+    b = np.array([[2, 1, 3, 4], [1, 2, 4, 3], [1, 2, -1, -1], [-1, -1, -1, -1]])
+
+    overlap = rank_biased_overlap(a, b)
+
+    assert 0 < overlap[0] < overlap[1] < 1
+    assert overlap[2:].tolist() == [1.0, 1.0]
+    assert shared_share(a, b).tolist() == [1.0, 1.0, 1.0, 1.0]
+
+
+def test_a_spread_that_did_not_move_has_index_zero() -> None:
+    values = np.array([1.0, 2.0, 2.0, 3.0, np.nan])
+
+    assert Spread.of(values).moved(values) == pytest.approx(0)
+    assert Spread.of(values).moved(values + 10) > 2
+
+
+def test_a_feature_in_anothers_place_is_told_from_one_that_grew() -> None:
+    rng = np.random.default_rng(0)
+    age, views = rng.integers(14, 80, 500).astype(float), rng.poisson(400, 500).astype(float)
+    live = {"age": Spread.of(age), "views": Spread.of(views)}
+
+    assert mistaken(live, {"age": age, "views": views + 300}, (1.0, 0.3)) == {}
+    assert mistaken(live, {"age": views, "views": age}, (1.0, 0.3)) == {"age": "views", "views": "age"}
+    assert mistaken(live, {"age": np.full(500, np.nan), "views": views}, (1.0, 0.3)) == {"age": "missing"}
+
+
+def test_values_far_outside_the_training_are_counted() -> None:
+    features = (Feature("age", "user"), Feature("os", "user", categorical=True), Feature("flat", "user"))
+    values = {
+        "age": np.array([20.0, 95.0, 190.0, np.nan]),
+        "os": np.array([0.0, 1.0, 7.0]),
+        "flat": np.ones(2),
+    }
+
+    found = outside(features, values, "feature_infos=[10:90] 0:1 none\n")
+
+    assert found == {"age": pytest.approx(1 / 3), "os": pytest.approx(1 / 3)}
+
+
+def test_one_list_for_all_has_one_order_whatever_each_has_seen() -> None:
+    rng = np.random.default_rng(0)
+    order = rng.permutation(40).astype(np.int32)
+    same = np.array([[order[rng.random(40) < 0.9][:20]] for _ in range(60)])
+    own = np.array([[rng.permutation(40)[:20]] for _ in range(60)]).astype(np.int32)
+
+    def seen(posts: np.ndarray) -> Portrait:
+        sample = Sample(60, np.full(60, 20), 20)
+        sample.add(RankedBlock(0, posts, np.zeros(posts.shape)))
+        return portrait(sample, ["t"] * 40, None)
+
+    assert seen(same).same_order == 1.0
+    assert seen(own).same_order < 0.1
+    assert (seen(own).n_users, seen(own).n_lists, seen(own).n_short, seen(own).n_empty) == (60, 60, 0, 0)
