@@ -30,6 +30,7 @@ class Texts:
         topic_of_cluster: int32 (clusters,).
         factors: float32 (posts, N_FACTORS_KEPT). NaN where neither text nor embedding is known.
         length: float32 (posts,). Characters; NaN where the text is missing.
+        space: float32 (posts, ≤ N_FACTORS). All the factors there are; NaN rows as in `factors`.
     """
 
     topic: npt.NDArray[np.int32]
@@ -37,6 +38,7 @@ class Texts:
     topic_of_cluster: npt.NDArray[np.int32]
     factors: Floats
     length: Floats
+    space: Floats
 
 
 def describe(posts: pd.DataFrame, embeddings: Floats | None, seed: int) -> Texts:
@@ -49,7 +51,7 @@ def describe(posts: pd.DataFrame, embeddings: Floats | None, seed: int) -> Texts
     kept = min(N_FACTORS_KEPT, space.shape[1])
     factors[:, :kept] = space[:, :kept]
     length = posts[TEXT].str.len().to_numpy(np.float32, na_value=np.nan)
-    return Texts(topic, cluster, topic_of_cluster, factors, length)
+    return Texts(topic, cluster, topic_of_cluster, factors, length, space)
 
 
 def _from_embeddings(embeddings: Floats, seed: int) -> Floats:

@@ -124,13 +124,18 @@ def fit(
     parameters: dict[str, Any],
     n_trees: int,
     progress: Callable[[int], None] | None = None,
+    init: npt.NDArray[np.float64] | None = None,
 ) -> lgb.Booster:
-    """Boost `n_trees` trees; `progress` is called with 1 after each."""
+    """Boost `n_trees` trees; `progress` is called with 1 after each.
+
+    `init` float64 (rows,) are log-odds to boost from; the model holds only what the trees add to them.
+    """
     names = [feature.name for feature in features]
     categorical = [feature.name for feature in features if feature.categorical]
     data = lgb.Dataset(
         x,
         y,
+        init_score=init,
         feature_name=names,
         categorical_feature=categorical,
         params={"max_bin": parameters["max_bin"], "verbosity": -1},

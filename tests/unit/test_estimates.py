@@ -1,0 +1,221 @@
+"""Estimates: they find what a made world holds, look at nothing later, and turn off what does not pay."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from batch.features import asof
+from batch.features.asof import Statics
+from batch.learn import ranker
+from batch.learn.estimates import blend, estimate, trees
+from batch.learn.estimates.estimate import Estimates
+from batch.learn.estimates.hierarchical import describe, fit_tastes
+from batch.learn.estimates.impressions import EARLY, LATE, Impressions, gather
+from batch.learn.estimates.levels import fit_levels, steepness
+from batch.learn.estimates.parts import NAMES, fit_parts
+from batch.learn.estimates.types import fit_types, membership
+from batch.source.facts import Facts
+from tests.facts import BEGIN_S, DAY_S, TOPICS, facts_of
+
+
+def by_topic(
+    seed: int = 3, n_users: int = 60, n_posts: int = 45, days: int = 20, strength: float = 1.0
+) -> Facts:
+    """Make a world whose user rows like one topic of three, by row number, and another's posts seldom."""
+    rng = np.random.default_rng(seed)
+    events = []
+    for day in range(days):
+        for user in range(n_users):
+            for place, post in enumerate(rng.choice(n_posts, 12, replace=False).tolist()):
+                mine = user % len(TOPICS) == post % len(TOPICS)
+                liked = int(rng.random() < 0.2 + strength * (0.3 if mine else -0.1))
+                events.append((user, post, BEGIN_S + day * DAY_S + 9 * 3600 + place * 60, 0, liked))
+    return facts_of(events, n_users, n_posts)
+
+
+def learnt(facts: Facts, as_of_s: int | None = None) -> tuple[Statics, Estimates]:
+    known = asof.statics(facts, 1)
+    return known, estimate.fit(facts, known.texts, facts.as_of_s if as_of_s is None else as_of_s, 1)
+
+
+def test_a_user_is_given_the_topic_he_likes() -> None:
+    facts = by_topic()
+
+    _, estimates = learnt(facts)
+
+    best = (estimates.now.x @ estimates.now.y.T).argmax(axis=1)
+    assert (best % len(TOPICS) == np.arange(len(best)) % len(TOPICS)).mean() > 0.95
+
+
+def test_later_facts_change_no_estimate() -> None:
+    facts = by_topic(n_users=24, days=12)
+    as_of_s = BEGIN_S + 9 * DAY_S
+
+    _, with_later = learnt(facts, as_of_s)
+    known = asof.statics(facts, 1)
+    without = estimate.fit(facts.until(as_of_s), known.texts, as_of_s, 1)
+
+    assert with_later.weights == without.weights
+    for one, other in zip((*with_later.past, with_later.now), (*without.past, without.now), strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+        np.testing.assert_array_equal(one.y, other.y)
+
+
+def test_the_likes_of_a_period_do_not_enter_the_parts_before_it() -> None:
+    facts = by_topic(n_users=24, days=12)
+    as_of_s = BEGIN_S + 9 * DAY_S
+    known = asof.statics(facts, 1)
+    later = facts.time > as_of_s
+    turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
+
+    one, other = (fit_parts(some, known.texts, as_of_s, 1, None) for some in (facts, turned))
+
+    for part, same in zip((*one.x, *one.y), (*other.x, *other.y), strict=True):
+        np.testing.assert_array_equal(part, same)
+
+
+def test_shuffled_likes_leave_scores_at_chance() -> None:
+    facts = by_topic()
+    rng = np.random.default_rng(5)
+    past = facts.time <= BEGIN_S + 15 * DAY_S
+    target = facts.target.copy()
+    target[past] = rng.permutation(target[past])
+
+    _, estimates = learnt(replace(facts, target=target), BEGIN_S + 15 * DAY_S)
+
+    rows = np.flatnonzero(~past)
+    scores = estimates.now.scores(facts.user[rows], facts.post[rows])
+    liked = facts.target[rows] == 1
+    order = np.argsort(np.argsort(scores)) / len(scores)
+    assert abs(order[liked].mean() - order[~liked].mean()) < 0.05
+
+
+def test_without_tastes_the_tastes_are_small() -> None:
+    tastes = {}
+    for strength in (0.0, 1.0):
+        facts = by_topic(strength=strength)
+        shown = gather(facts)
+        about = describe(asof.statics(facts, 1).texts)
+        tastes[strength] = fit_tastes(shown, fit_levels(shown, placed=True), about).user.std()
+
+    assert tastes[0.0] < 0.1 * tastes[1.0]
+
+
+def test_a_user_without_a_view_has_no_taste() -> None:
+    facts = by_topic(n_users=12, days=8)
+    silent = facts.user != 5
+    columns = {name: getattr(facts, name)[silent] for name in ("user", "post", "time", "action", "target")}
+    shown = gather(replace(facts, **columns))
+
+    found = fit_tastes(shown, fit_levels(shown, placed=True), describe(asof.statics(facts, 1).texts))
+
+    assert not found.user[5].any()
+    assert found.user[4].any()
+
+
+def test_impressions_are_grouped_by_user_and_session() -> None:
+    events = [(0, post, BEGIN_S + 60 * post, 0, 0) for post in range(9)]
+    events += [(1, 3, BEGIN_S + 5, 0, 1), (0, 2, BEGIN_S + 7200, 0, 1), (0, 2, BEGIN_S + 7220, 1, 0)]
+
+    shown = gather(facts_of(events, 3, 9))
+
+    assert shown.start.tolist() == [0, 10, 11, 11]
+    assert shown.place[:10].tolist() == [*range(9), 0]
+    assert shown.third[:10].tolist() == [EARLY] * 3 + [-1] * 3 + [LATE] * 3 + [-1]
+    assert shown.likes.tolist() == [1.0, 1.0, 0.0]
+    assert shown.of(np.array([1])).post.tolist() == [3]
+
+
+def test_levels_find_a_post_that_is_liked_more() -> None:
+    rng = np.random.default_rng(2)
+    n = 20_000
+    post = rng.integers(0, 10, n).astype(np.int32)
+    liked = (rng.random(n) < np.where(post == 7, 0.3, 0.1)).astype(np.int8)
+    zero = np.zeros(n, np.int8)
+    shown = Impressions(np.arange(0, n + 1, 100), 10, post, liked, zero, zero, zero, zero)
+
+    levels = fit_levels(shown, placed=False)
+
+    others = np.delete(levels.post, 7)
+    assert levels.post.argmax() == 7
+    assert levels.post[7] - others.mean() == pytest.approx(0.2, abs=0.05)
+
+
+def test_rare_likes_multiply_and_frequent_ones_add() -> None:
+    steep = steepness(np.array([0.003, 0.3]))
+
+    assert steep[0] == pytest.approx(0.1, abs=0.01)
+    assert steep[1] == pytest.approx(1.0, abs=0.01)
+
+
+def test_types_are_found_from_the_order_of_what_was_shown() -> None:
+    rng = np.random.default_rng(4)
+    events = []
+    for user in range(40):
+        for day in range(8):
+            posts = rng.choice(30, 12, replace=False)
+            posts = posts[np.argsort((posts + user) % 2, kind="stable")]  # even users: even posts first
+            at_s = BEGIN_S + day * DAY_S
+            events += [(user, int(post), at_s + 60 * place, 0, 0) for place, post in enumerate(posts)]
+    shown = gather(facts_of(events, 40, 30))
+
+    types = fit_types(shown, np.zeros(30, np.int32), seed=1, warm=None)
+
+    first = membership(shown, types) @ types.first.T
+    same = (np.arange(40)[:, None] + np.arange(30)) % 2 == 0
+    assert first[same].mean() > first[~same].mean() + 0.5
+
+
+def test_a_part_that_does_not_pay_gets_no_weight() -> None:
+    square = np.diag([400.0, 400.0, 400.0, 400.0])
+    product = np.array([400.0, 380.0, -20.0, -50.0])
+
+    weights = dict(zip(NAMES, blend.weigh(blend.Evidence(square, product)), strict=True))
+
+    assert weights["types"] == weights["taste_placed"] == 0
+    assert weights["post"] == pytest.approx(1, abs=0.05)
+    assert weights["taste"] == pytest.approx(0.95, abs=0.05)
+
+
+def test_trees_start_from_the_estimates_and_keep_only_what_paid() -> None:
+    facts = by_topic()
+    known, estimates = learnt(facts)
+    shown = trees.rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
+    parameters = ranker.parameters_for(len(shown.y), 7, 1, 1)
+
+    found = trees.fit_trees(facts, shown, estimates, known.features, parameters, 10)
+
+    said = found.booster.predict(shown.x, raw_score=True)
+    base = estimates.before(facts, shown.event)
+    assert 0 <= found.share <= 1
+    assert np.abs(said).mean() < 0.5 * np.abs(base - base.mean()).mean()
+
+
+def test_rows_that_train_trees_see_nothing_of_their_period() -> None:
+    facts = by_topic(n_users=24, days=12)
+    known, estimates = learnt(facts)
+    last = facts.time > estimates.past[-1].as_of_s
+    turned = replace(facts, target=np.where(last, 1 - facts.target, facts.target).astype(np.int8))
+
+    shown, other = (
+        trees.rows(one, known, estimates, 3600, 10**6, np.random.default_rng(1)) for one in (facts, turned)
+    )
+
+    np.testing.assert_array_equal(shown.x, other.x)
+
+
+def test_an_event_older_than_the_first_estimate_is_refused() -> None:
+    facts = by_topic(n_users=6, days=8)
+    _, estimates = learnt(facts)
+
+    with pytest.raises(ValueError, match="older than the first estimate"):
+        estimates.before(facts, np.array([0]))
+
+
+def test_without_events_nothing_can_be_estimated() -> None:
+    facts = by_topic(n_users=6, days=8)
+    known = asof.statics(facts, 1)
+
+    with pytest.raises(ValueError, match="no event up to"):
+        estimate.fit(facts, known.texts, BEGIN_S - 1, 1)
