@@ -6,7 +6,7 @@ ARGS ?=
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ check: $(VENV)/.dev ## lint, types, import boundaries, compose file
 
 bench: $(VENV)/.run ## figures of this machine, as JSON
 	$(BIN)/almanac bench score --json $(ARGS)
+	$(BIN)/almanac bench serve --json $(ARGS)
+
+chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty nights
+	ALMANAC_CHAOS=1 $(BIN)/pytest tests/chaos tests/integration/test_publish_killed.py tests/integration/test_generations_gate.py
 
 clean: ## remove the environment and everything computed
 	rm -rf $(VENV) .almanac

@@ -210,6 +210,19 @@ def score(json: Json = False) -> None:
     teller.tell(measure())
 
 
+@bench.command(name="serve")
+def serving(
+    users: Annotated[int, typer.Option(min=100, help="users with lists and seen posts")] = 163_205,
+    json: Json = False,
+) -> None:
+    """Time a feed request beside an empty FastAPI endpoint, a raw ASGI one and the naive route."""
+    from batch.bench.serve import run as measure
+    from batch.bench.stock import Stock
+
+    teller = Teller(json=json)
+    teller.tell(measure(sizes=replace_fields(Stock(), n_users=users)))
+
+
 @tokens.command()
 def add(
     scope: Annotated[Scope, typer.Option(help="each includes the ones before it: read, write, admin")],

@@ -23,8 +23,8 @@ from batch.judge.gate.gate import judge
 from batch.judge.gate.portrait import Sample
 from batch.judge.gate.report import Report
 from batch.judge.gate.thresholds import Thresholds
+from batch.publish import functions, seen, shard
 from batch.publish import generation as editions
-from batch.publish import seen, shard
 from batch.publish.evidence import Made, gather
 from batch.publish.fill import Work, write_lists, write_shared
 from batch.publish.generation import Edition, left_out
@@ -110,6 +110,7 @@ def publish(
     """
     longest = max((len(name.encode()) for name in edition.segments), default=0)
     require(client, Needs.of(edition.post_ids.tolist(), edition.depth, edition.horizon.n_buckets, longest))
+    functions.load(client)
     with hold(client, keys.lease(), now(), progress) as lease:
         work = Work(client, keys, lease, edition, folder, progress)
         clear = partial(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from batch.features.sides import Sides
 from batch.score import predict
 from batch.score.exact import rank
-from batch.score.kernel import QUARTER, find_candidates
+from batch.score.kernel import find_candidates
 from batch.score.predict import Dense, Progress
 from batch.score.prepared import Prepared, prepare
 from batch.score.ranked import RankedBlock, SeenRows
@@ -91,7 +91,7 @@ class Plan:
         n_columns = prepared.class_of.shape[1]
         listed = 24 * n_buckets * depth  # posts and scores, of the block being made and of the one before
         of_user = 16 * n_trees * n_words + n_groups * (2 * n_sets + 8 * n_columns) + 4 * n_sets + listed
-        of_together = n_places * 4 * 5 // 4 + n_places // 8
+        of_together = 4 * n_places + n_places // 8
         of_thread = 2 * 8 * n_places * n_buckets  # float64 scores, were every post a candidate
         of_row = 4 * n_places + n_groups * (8 * NAME_WORDS * n_words + 32)
         fixed = prepared.nbytes + of_thread * threads + 8 * n_groups * len(prepared.sets.tree) * n_words
@@ -147,7 +147,7 @@ class Engine:
         user_masks = np.concatenate(list(pool.map(lambda part: masks(factors, "user", part), parts)))
         of_group = np.moveaxis(sides.user_group[:, first : first + n, : self.prepared.n_groups], 0, 2)[order]
         codes = encode(factors.sides["user_group"], of_group.reshape(-1, of_group.shape[2]))
-        codes = codes.reshape(of_group.shape)
+        codes = np.ascontiguousarray(codes.reshape(of_group.shape).transpose(1, 2, 0))
         ids = self._rows(user_masks, codes, pool)
         if ids is None:
             return None
@@ -169,7 +169,7 @@ class Engine:
     def _rows(
         self, user_masks: Words, codes: Codes, pool: ThreadPoolExecutor
     ) -> npt.NDArray[np.uint16] | None:
-        """Return uint16 (groups, users, sets): every user's row in every set; None when they do not fit."""
+        """Return uint16 (groups, sets, users): every user's row in every set; None when they do not fit."""
         prepared, arena, sets = self.prepared, self.arena, self.prepared.sets
         terms, matter = prepared.factors.sides["user_group"], sets.matter
         numbers = np.empty((len(sets.layer), len(user_masks)), np.int32)
@@ -181,13 +181,13 @@ class Engine:
             return int(number_users(user_masks, trees, matter[sets.layer[at]], scratch, numbers[at]))
 
         n_numbers = np.array(list(pool.map(number, range(len(numbers)))), np.int64)
-        ids = np.empty((prepared.n_groups, len(user_masks), len(numbers)), np.uint16)
+        ids = np.empty((prepared.n_groups, *numbers.shape), np.uint16)
 
         def find(group: int) -> bool:
             return bool(
                 find_rows(
-                    group, codes[:, group], user_masks, numbers, n_numbers,
-                    prepared.class_of, prepared.n_classes,
+                    group, codes, user_masks, numbers, n_numbers,
+                    prepared.class_of, prepared.tested, prepared.n_classes,
                     terms.start, terms.column, terms.offset, prepared.factors.bank,
                     prepared.open_leaves[group],
                     sets.start, sets.tree, sets.layer, sets.plus, sets.minus,
@@ -250,6 +250,4 @@ class _Scratch:
 
     @classmethod
     def of(cls, n_tiles: int, together: int) -> "_Scratch":
-        return cls(
-            np.empty(n_tiles * together * TILE, np.int32), np.empty((together, n_tiles, QUARTER), np.int32)
-        )
+        return cls(np.empty(n_tiles * together * TILE, np.int32), np.empty((together, n_tiles), np.int32))

@@ -70,7 +70,7 @@ def rank(  # type: ignore[no-untyped-def]
         first: The users are `first` to `first + len(found)` of the block's arrays.
         found: uint64 (users, tiles). Candidates.
         user_masks: uint64 (users of the block, trees, words).
-        codes: int32 (users of the block, groups, columns). Classes of the user × group features.
+        codes: int32 (groups, columns, users of the block). Classes of the user × group features.
         term_start, term_column, term_offset, bank: Their terms.
         post_masks: uint64 (posts, trees, words).
         post_of: int32 (places,).
@@ -137,7 +137,7 @@ def _of_group(  # type: ignore[no-untyped-def]
         for word in range(mine.shape[1]):
             left = user_masks[user, tree, word]
             for term in range(term_start[tree], term_start[tree + 1]):
-                left &= bank[term_offset[term] + codes[user, group, term_column[term]], word]
+                left &= bank[term_offset[term] + codes[group, term_column[term], user], word]
             mine[tree, word] = left
 
 
@@ -157,10 +157,10 @@ def _sum(mine, post_masks, post, values, n_leaves, leaves, total, n):  # type: i
         total[n, bucket] = 0.0
     at = 0
     while at + 24 <= width:
-        add_24(values, at, width, leaves, 0, found, total, n * width + at)
+        add_24(values, at, width, leaves, 0, 1, found, total, n * width + at)
         at += 24
     while at < width:
-        add_8(values, at, width, leaves, 0, found, total, n * width + at)
+        add_8(values, at, width, leaves, 0, 1, found, total, n * width + at)
         at += 8
 
 

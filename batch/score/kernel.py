@@ -3,11 +3,11 @@
 import numba as nb
 import numpy as np
 
-from batch.score.tables.lanes import int32, row_adder
+from batch.score.tables.lanes import int32, lane_max, row_adder
 from batch.score.tables.rows import SEEN, TILE, UNSEEN_FLOOR
 
-QUARTER = TILE // 4
-add_rows = row_adder(int32, TILE)
+SETS_AT_ONCE = 16  # their rows of one tile, some 1,500 of 256 bytes, stay in a second-level cache
+add_rows, largest = row_adder(int32, TILE), lane_max(TILE)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -31,7 +31,7 @@ def find_candidates(  # type: ignore[no-untyped-def]
 
     Args:
         first: The users are `first` to `first + len(found)` of `ids` and `origin`.
-        ids: uint16 (groups, users, sets). Row numbers.
+        ids: uint16 (groups, sets, users). Row numbers.
         of_layer: int64 (layers + 1,). Bounds of each layer's sets.
         rows: int32 (tiles, rows, TILE).
         tile_group: int32 (tiles,).
@@ -41,7 +41,7 @@ def find_candidates(  # type: ignore[no-untyped-def]
         depth: Posts in a list.
         slack: Twice the largest error of a score, in units.
         scores: int32 (tiles, users, TILE). On entry what is added to the trees' sum, `SEEN` at padding.
-        tops: int32 (users, tiles, TILE / 4). Scratch.
+        tops: int32 (users, tiles). Scratch.
         found: uint64 (users, tiles). Gets bit `lane` of each tile's candidates; zeros on entry.
     """
     n_users, n_tiles = found.shape
@@ -60,7 +60,7 @@ def find_candidates(  # type: ignore[no-untyped-def]
         for user in range(n_users):
             bar = np.int64(UNSEEN_FLOOR)
             if layer == 0:
-                bar = _nth(tops[user].ravel(), depth, bar)
+                bar = _nth(tops[user], depth, bar)
             elif n_kept[user] == depth:  # the last bucket's best are so many posts: none of them is worse
                 bar = _worst(scores, user, kept)
             n = _reaching(max(bar - slack, UNSEEN_FLOOR), tops, scores, user, places, reached)
@@ -76,18 +76,16 @@ def find_candidates(  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, nogil=True)
 def _add_layer(first, ids, group, low, high, rows, scores, tops, tile):  # type: ignore[no-untyped-def]
-    """Add a layer's rows to the scores of one tile, and keep the maxima of four lanes each."""
-    n_users = scores.shape[1]
+    """Add a layer's rows to the scores of one tile, and keep their maxima."""
+    n_users, step = scores.shape[1], ids.shape[2]
+    for some in range(low, high, SETS_AT_ONCE):
+        n_sets = min(SETS_AT_ONCE, high - some)
+        for user in range(n_users):
+            at = (group * ids.shape[1] + some) * step + first + user
+            out = (tile * n_users + user) * TILE
+            add_rows(rows, tile * rows.shape[1] * TILE, TILE, ids, at, step, n_sets, scores, out)
     for user in range(n_users):
-        at = (group * ids.shape[1] + first + user) * ids.shape[2] + low
-        out = (tile * n_users + user) * TILE
-        add_rows(rows, tile * rows.shape[1] * TILE, TILE, ids, at, high - low, scores, out)
-        for lane in range(QUARTER):
-            one, two = scores[tile, user, lane], scores[tile, user, lane + QUARTER]
-            three, four = scores[tile, user, lane + 2 * QUARTER], scores[tile, user, lane + 3 * QUARTER]
-            one = two if two > one else one
-            three = four if four > three else three
-            tops[user, tile, lane] = three if three > one else one
+        tops[user, tile] = largest(scores, (tile * n_users + user) * TILE)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -125,10 +123,7 @@ def _reaching(bar, tops, scores, user, places, reached):  # type: ignore[no-unty
     n = 0
     bar = np.int32(bar)
     for tile in range(tops.shape[1]):
-        best = tops[user, tile, 0]
-        for lane in range(1, QUARTER):
-            best = max(best, tops[user, tile, lane])
-        if best >= bar:
+        if tops[user, tile] >= bar:
             for lane in range(TILE):
                 places[n] = tile * TILE + lane
                 reached[n] = scores[tile, user, lane]

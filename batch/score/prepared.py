@@ -33,6 +33,7 @@ class Prepared:
         sets: Which trees share rows.
         class_of: int32 (sets, user × group columns, classes). Numbers of the classes that some tree of the
             set tells apart, times the column's stride.
+        tested: bool (sets, columns). Whether some tree of the set tests the column.
         n_classes: int64 (sets,). How many combinations of them there are.
         dense: Factors float64 (users, k) and (posts, k); k is 0 where there is no dense part.
     """
@@ -46,6 +47,7 @@ class Prepared:
     open_leaves: Words
     sets: Sets
     class_of: Codes
+    tested: npt.NDArray[np.bool_]
     n_classes: npt.NDArray[np.int64]
     dense: tuple[Doubles, Doubles]
 
@@ -118,7 +120,7 @@ def _merged(factors: Factors, sides: Sides, open_leaves: Words, times: Words) ->
     return arrange(merged, plus, minus)
 
 
-def _classes(factors: Factors, sets: Sets) -> tuple[Codes, npt.NDArray[np.int64]]:
+def _classes(factors: Factors, sets: Sets) -> tuple[Codes, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """Number, for each set and user × group column, the classes that some tree of the set tells apart."""
     terms = factors.sides["user_group"]
     sizes = np.diff(terms.bounds) + 2
@@ -137,4 +139,4 @@ def _classes(factors: Factors, sets: Sets) -> tuple[Codes, npt.NDArray[np.int64]
             if n_classes[number] * (int(ids.max()) + 1) < 2**31:
                 class_of[number, column, : len(ids)] = ids * n_classes[number]
             n_classes[number] = min(int(n_classes[number]) * (int(ids.max()) + 1), 2**31)
-    return class_of, n_classes
+    return class_of, np.asarray(class_of.any(axis=2)), n_classes

@@ -16,7 +16,8 @@ from batch.learn.estimates.impressions import N_PLACES, Impressions
 
 Floats = npt.NDArray[np.float64]
 
-SOFTNESS = 0.03  # like rate below which effects multiply; .02-.04 likeliest on the training rows of two made worlds (seed 42)
+# Like rate below which effects multiply; .02-.04 were likeliest on the training rows of two made worlds.
+SOFTNESS = 0.03
 SWEEPS = 6
 ENOUGH = 4_000_000  # impressions that settle the effects of place, hour and week
 LONGEST_STEP = 0.1  # of an effect in one sweep, in like rate

@@ -172,7 +172,7 @@ def number_users(user_masks, trees, matter, hashed, out):  # type: ignore[no-unt
 
 @nb.njit(cache=True, nogil=True)
 def find_rows(  # type: ignore[no-untyped-def]
-    group, codes, user_masks, numbers, n_numbers, class_of, n_classes,
+    group, codes, user_masks, numbers, n_numbers, class_of, tested, n_classes,
     term_start, term_column, term_offset, bank, open_leaves,
     set_start, set_tree, set_layer, plus, minus,
     tiles, post_masks, units, rows, hashed, names, name_at, set_of, used, ids,
@@ -184,6 +184,7 @@ def find_rows(  # type: ignore[no-untyped-def]
     """
     n_words = user_masks.shape[2]
     words = np.empty((len(set_tree) + 1, n_words), np.uint64)
+    cells = np.empty(ids.shape[1], np.int64)
     for number in range(len(set_layer)):
         layer = set_layer[number]
         trees = set_tree[set_start[number] : set_start[number + 1]]
@@ -191,11 +192,14 @@ def find_rows(  # type: ignore[no-untyped-def]
         known = np.empty(n_cells if n_cells <= MOST_CELLS else 0, np.int32)
         for at in range(len(known)):
             known[at] = -1
-        for user in range(ids.shape[0]):
-            cell = np.int64(0)
-            for k in range(codes.shape[1]):
-                cell += class_of[number, k, codes[user, k]]
-            cell = cell * n_numbers[number] + numbers[number, user]
+        for user in range(ids.shape[1]):
+            cells[user] = 0
+        for k in range(codes.shape[1]):
+            if tested[number, k]:
+                for user in range(ids.shape[1]):
+                    cells[user] += class_of[number, k, codes[group, k, user]]
+        for user in range(ids.shape[1]):
+            cell = cells[user] * n_numbers[number] + numbers[number, user]
             row = known[cell] if len(known) else np.int32(-1)
             if row < 0:
                 for at in range(len(trees)):
@@ -204,7 +208,7 @@ def find_rows(  # type: ignore[no-untyped-def]
                         left = user_masks[user, tree, word] & open_leaves[tree, word]
                         left &= plus[layer, tree, word] ^ minus[layer, tree, word]
                         for term in range(term_start[tree], term_start[tree + 1]):
-                            left &= bank[term_offset[term] + codes[user, term_column[term]], word]
+                            left &= bank[term_offset[term] + codes[group, term_column[term], user], word]
                         words[at, word] = left
                 row = _row(
                     number, words[: len(trees)], rows.shape[1], hashed, names, name_at, set_of, used[group]
@@ -220,7 +224,7 @@ def find_rows(  # type: ignore[no-untyped-def]
                         )  # fmt: skip
                 if len(known):
                     known[cell] = row
-            ids[user, number] = row
+            ids[number, user] = row
     return True
 
 

@@ -1,0 +1,97 @@
+"""What the score bench scores: a simulated world, the model that a run would publish on it, seen posts."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import numpy as np
+
+from api.contract.buckets import Horizon
+from batch.features import asof
+from batch.features.sides import Sides
+from batch.learn import ranker
+from batch.score.ranked import SeenRows
+from batch.settings import Settings
+from batch.world.config import WorldConfig
+from batch.world.feed import facts as simulate
+
+DAY_S = 86_400
+DAYS = 9  # a tenth of the 90 days that the original's 76.9 M rows span
+FIRST_DAY = date(2021, 12, 21)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is made; the defaults are the original's users and posts, and a tenth of its feed."""
+
+    n_users: int = 163_205
+    n_posts: int = 7_023
+    n_days: int = DAYS
+    n_seen: int = 421
+    n_buckets: int = 24
+    n_trees: int = 200
+    n_leaves: int = 31
+    seed: int = 42
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A model and everything that it scores."""
+
+    model_text: str
+    sides: Sides
+    seen: SeenRows
+
+
+def make(size: Size, threads: int = 0) -> Made:
+    """Simulate the world, train as a run trains, and lay out the sides as a run does."""
+    settings = replace(
+        Settings(),
+        n_buckets=size.n_buckets,
+        n_trees=size.n_trees,
+        n_leaves=size.n_leaves,
+        seed=size.seed,
+        threads=threads,
+    )
+    last = FIRST_DAY + timedelta(days=size.n_days)
+    facts = simulate(WorldConfig(size.n_users, size.n_posts, size.seed, start=FIRST_DAY, end=last))
+    known = asof.statics(facts, size.seed)
+    end_s = facts.as_of_s + 1
+    rows = asof.rows(
+        facts,
+        known,
+        end_s - settings.train_days * DAY_S,
+        end_s,
+        settings.bucket_width_s,
+        settings.train_rows,
+        np.random.default_rng(size.seed),
+    )
+    model = ranker.train(
+        rows,
+        known.features,
+        facts.as_of_s,
+        n_trees=size.n_trees,
+        n_leaves=size.n_leaves,
+        seed=size.seed,
+        threads=threads,
+    )
+    horizon = Horizon.after(facts.as_of_s, settings.bucket_width_s, size.n_buckets)
+    counts = asof.tally(facts, known).advance(facts.as_of_s)
+    sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
+    return Made(model.text, sides, _seen(np.random.default_rng(size.seed), size))
+
+
+def share_on_time(made: Made) -> float:
+    """Return the share of the trees that split on a feature of time."""
+    of_time = {k for k, feature in enumerate(made.sides.features) if feature.side == "time"}
+    splits = re.findall(r"^split_feature=(.*)$", made.model_text, re.MULTILINE)
+    return sum(bool(of_time & {int(word) for word in line.split()}) for line in splits) / max(len(splits), 1)
+
+
+def _seen(rng: np.random.Generator, size: Size) -> SeenRows:
+    """Draw `n_seen` distinct posts for every user, as many as users saw in the original, ascending."""
+    n = min(size.n_seen, size.n_posts)
+    post = np.empty((size.n_users, n), np.int32)
+    for user in range(size.n_users):
+        post[user] = np.sort(rng.choice(size.n_posts, n, replace=False, shuffle=False))
+    return SeenRows(np.arange(size.n_users + 1, dtype=np.int64) * n, post.ravel())

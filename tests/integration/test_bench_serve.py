@@ -1,0 +1,30 @@
+"""The serving bench runs the real thing, at a size that says nothing of speed."""
+
+import pytest
+
+from batch.bench import load
+from batch.bench.serve import RIVALS, run
+from batch.bench.stock import Stock
+
+pytestmark = pytest.mark.integration
+
+
+def test_the_bench_measures_all_four_apps_by_either_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "generator", lambda: "asyncio")
+    tiny = Stock(n_users=50, n_posts=100, n_seen=20, n_buckets=24, depth=10, n_takedowns=5, text_bytes=100)
+
+    figures = run(sizes=tiny, connections=4, seconds=0.5, rounds=1, limit=3)
+
+    assert figures["generator"] == "asyncio"
+    per_s = figures["requests_per_s"]
+    assert isinstance(per_s, dict)
+    assert set(per_s) == {"ours", *RIVALS}
+    assert all(value > 0 for value in per_s.values())
+    for name in ("ratio_to_empty_fastapi", "ratio_to_raw_asgi", "ratio_to_naive", "p99_ms_at_1000_rps"):
+        assert isinstance(figures[name], float)
+    assert figures["sizes"] == {name: getattr(tiny, name) for name in Stock.__slots__}
+
+
+def test_a_stock_that_cannot_fill_its_lists_is_refused() -> None:
+    with pytest.raises(ValueError, match="n_posts=100 must be at least n_seen=90 plus depth=50"):
+        Stock(n_posts=100, n_seen=90)
