@@ -17,7 +17,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import redis
 import typer
 
 from api.contract.buckets import epoch
@@ -289,20 +288,25 @@ def _guarded(arguments: list[str]) -> int:
 
 
 def _exit_code(exc: Exception) -> int:
-    from batch.publish.store.lease import LeaseTaken
-    from batch.publish.store.server import StoreUnfit
-    from batch.publish.writer import GateClosed
-    from batch.source.checked.rejects import TooManyRejected
-    from batch.source.tables.location import SourceError
-
-    kinds: list[tuple[tuple[type[Exception], ...], int]] = [
-        ((TooManyRejected, SourceError), 3),
-        ((StoreUnfit, redis.RedisError), 4),
-        ((LeaseTaken,), 5),
-        ((GateClosed,), 6),
-        ((ValueError, LookupError, FileNotFoundError), 2),
+    kinds: list[tuple[list[tuple[str, str]], int]] = [
+        (
+            [
+                ("batch.source.checked.rejects", "TooManyRejected"),
+                ("batch.source.tables.location", "SourceError"),
+            ],
+            3,
+        ),
+        ([("batch.publish.store.server", "StoreUnfit"), ("redis", "RedisError")], 4),
+        ([("batch.publish.store.lease", "LeaseTaken")], 5),
+        ([("batch.publish.writer", "GateClosed")], 6),
+        ([("builtins", "ValueError"), ("builtins", "LookupError"), ("builtins", "FileNotFoundError")], 2),
     ]
-    return next((exit_code for types, exit_code in kinds if isinstance(exc, types)), 1)
+    return next((code for names, code in kinds if any(_is(exc, *name) for name in names)), 1)
+
+
+def _is(exc: Exception, module: str, name: str) -> bool:
+    """Say whether an error is of a class; a module that nobody has loaded raised nothing."""
+    return module in sys.modules and isinstance(exc, getattr(sys.modules[module], name))
 
 
 def _settings(*, mapping: str) -> Settings:
