@@ -24,6 +24,7 @@ from batch.score.tables.trees import UnfactorableModel
 
 BLOCK = 8_192  # users of a yielded block, at most
 TOGETHER = 256  # users whose scores one thread holds at once, at most
+LINE = 32  # uint16 in a cache line
 ORDER_BY = 4  # features by which a block's users are sorted
 
 
@@ -56,6 +57,8 @@ def score(
         UnfactorableModel: The model cannot be split by side; the message names what stands in the way.
         ValueError: The memory does not hold the tables of a single user; the message says how much does.
     """
+    if len(sides.user_ids) == 0:
+        return
     try:
         prepared = prepare(model_text, sides, dense)
     except UnfactorableModel:
@@ -91,7 +94,7 @@ class Plan:
         n_columns = prepared.class_of.shape[1]
         listed = 24 * n_buckets * depth  # posts and scores, of the block being made and of the one before
         of_user = 16 * n_trees * n_words + n_groups * (2 * n_sets + 8 * n_columns) + 4 * n_sets + listed
-        of_together = 4 * n_places + n_places // 8
+        of_together = 4 * n_places + n_places // 8 + 1
         of_thread = 2 * 8 * n_places * n_buckets  # float64 scores, were every post a candidate
         of_row = 4 * n_places + n_groups * (8 * NAME_WORDS * n_words + 32)
         fixed = prepared.nbytes + of_thread * threads + 8 * n_groups * len(prepared.sets.tree) * n_words
@@ -146,7 +149,8 @@ class Engine:
         parts = np.array_split(classes[order], self.threads)
         user_masks = np.concatenate(list(pool.map(lambda part: masks(factors, "user", part), parts)))
         of_group = np.moveaxis(sides.user_group[:, first : first + n, : self.prepared.n_groups], 0, 2)[order]
-        codes = encode(factors.sides["user_group"], of_group.reshape(-1, of_group.shape[2]))
+        n_rows = n * self.prepared.n_groups
+        codes = encode(factors.sides["user_group"], of_group.reshape(n_rows, of_group.shape[2]))
         codes = np.ascontiguousarray(codes.reshape(of_group.shape).transpose(1, 2, 0))
         ids = self._rows(user_masks, codes, pool)
         if ids is None:
@@ -181,7 +185,9 @@ class Engine:
             return int(number_users(user_masks, trees, matter[sets.layer[at]], scratch, numbers[at]))
 
         n_numbers = np.array(list(pool.map(number, range(len(numbers)))), np.int64)
-        ids = np.empty((prepared.n_groups, *numbers.shape), np.uint16)
+        # An odd number of cache lines between sets: at a power of two their numbers share a few cache sets.
+        stride = (len(user_masks) // LINE | 1) * LINE + 2 * LINE
+        ids = np.empty((prepared.n_groups, len(numbers), stride), np.uint16)
 
         def find(group: int) -> bool:
             return bool(

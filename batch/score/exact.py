@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from batch.score.tables.lanes import float64, lowest_bit, row_adder
+from batch.score.tables.lanes import bit_count, float64, lowest_bit, row_adder
 from batch.score.tables.masks import Doubles, Words
 from batch.score.tables.rows import LARGEST, TILE
 
@@ -85,7 +85,7 @@ def rank(  # type: ignore[no-untyped-def]
     """
     n_trees, n_words = user_masks.shape[1:]
     n_buckets = values.shape[1]
-    leaves = np.empty(len(values), np.int64)
+    leaves = np.empty(len(values) + 2, np.uint64)
     most = _most(found)
     total, candidates = np.empty((most, n_buckets)), np.empty(most, np.int32)
     mine = np.empty((n_trees, n_words), np.uint64)
@@ -144,14 +144,21 @@ def _of_group(  # type: ignore[no-untyped-def]
 @nb.njit(cache=True, nogil=True)
 def _sum(mine, post_masks, post, values, n_leaves, leaves, total, n):  # type: ignore[no-untyped-def]
     """Sum the trees in LightGBM's order, all buckets at once. `leaves` is scratch: rows of `values`."""
-    found = 0
+    found = np.uint64(0)
     for tree in range(mine.shape[0]):
         for word in range(mine.shape[1]):
             left = mine[tree, word] & post_masks[post, tree, word]
-            while left:
-                leaves[found] = tree * n_leaves + 64 * word + np.int64(lowest_bit(left))
-                found += 1
+            first = np.uint64(tree * n_leaves + 64 * word)
+            after = found + bit_count(left)
+            # One or two leaves are the rule: written without asking, the second is overwritten if it is none.
+            leaves[found] = first + lowest_bit(left)
+            left &= left - np.uint64(1)
+            leaves[found + np.uint64(1)] = first + lowest_bit(left)
+            while after > found + np.uint64(2):
+                found += np.uint64(1)
                 left &= left - np.uint64(1)
+                leaves[found + np.uint64(1)] = first + lowest_bit(left)
+            found = after
     width = total.shape[1]
     for bucket in range(width):
         total[n, bucket] = 0.0

@@ -31,7 +31,7 @@ def find_candidates(  # type: ignore[no-untyped-def]
 
     Args:
         first: The users are `first` to `first + len(found)` of `ids` and `origin`.
-        ids: uint16 (groups, sets, users). Row numbers.
+        ids: uint16 (groups, sets, users or more). Row numbers.
         of_layer: int64 (layers + 1,). Bounds of each layer's sets.
         rows: int32 (tiles, rows, TILE).
         tile_group: int32 (tiles,).

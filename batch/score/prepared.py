@@ -1,6 +1,6 @@
 """A model over one set of posts and buckets, made ready for blocks of users."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from batch.score.tables.trees import parse
 
 SAMPLE = 8_192  # users on whom trees are merged
 # Rows within the sample; measured on 163,205 users, see docs/decisions/0031.
-ROWS_OF_SET, ROWS_FOR_A_SUM = 256, 100
+ROWS_OF_SET, ROWS_FOR_A_SUM = 512, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,10 @@ def prepare(model_text: str, sides: Sides, dense: Dense | None) -> Prepared:
         UnfactorableModel: The model cannot be split; the message names what stands in the way.
     """
     factors = factor(parse(model_text), sides.features)
-    n_groups = int(sides.group.max(initial=-1)) + 1
+    times = masks(factors, "time", encode(factors.sides["time"], sides.time))
+    # Leaves that no bucket opens are no one's.
+    factors = replace(factors, every=np.bitwise_or.reduce(times, axis=0))
+    n_groups = int(sides.group.max(initial=0)) + 1
     layout = lay_out(sides.group, n_groups)
     post_masks = masks(factors, "post", encode(factors.sides["post"], sides.post))
     n_words = post_masks.shape[2]
@@ -79,7 +82,6 @@ def prepare(model_text: str, sides: Sides, dense: Dense | None) -> Prepared:
     open_leaves = np.zeros((n_groups, *post_masks.shape[1:]), np.uint64)
     for group in range(n_groups):
         open_leaves[group] = np.bitwise_or.reduce(post_masks[sides.group == group], axis=0)
-    times = masks(factors, "time", encode(factors.sides["time"], sides.time))
     sets = _merged(factors, sides, open_leaves, times)
     x, y = (
         dense
@@ -104,7 +106,7 @@ def prepare(model_text: str, sides: Sides, dense: Dense | None) -> Prepared:
 def _merged(factors: Factors, sides: Sides, open_leaves: Words, times: Words) -> Sets:
     """Merge each layer's trees on a sample of users, all in the group with the most posts."""
     some = np.linspace(0, len(sides.user_ids) - 1, min(SAMPLE, len(sides.user_ids))).astype(np.int64)
-    group = int(np.bincount(sides.group).argmax())
+    group = int(np.bincount(sides.group, minlength=1).argmax())
     key = masks(factors, "user", encode(factors.sides["user"], sides.user[some]))
     key &= masks(
         factors, "user_group", encode(factors.sides["user_group"], sides.user_group[:, some, group].T)

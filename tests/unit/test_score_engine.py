@@ -6,14 +6,18 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch.features.sides import Feature, Side, Sides
 from batch.score import predict
-from batch.score.engine import score
+from batch.score.engine import Plan, score
 from batch.score.ranked import RankedBlock, SeenRows
+from batch.score.tables.rows import Arena
+from batch.score.tables.trees import UnfactorableModel, parse
 
+ALL_SIDES: tuple[Side, ...] = ("user", "post", "time", "user_group")
 ODD = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-36, -1e-36, 1e-34, 3e9, -0.5, 1e30], np.float32)
 
 
@@ -133,7 +137,7 @@ PARAMS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_trees=st.sampled_from([1, 2, 7, 30, 100, 300]),
@@ -144,3 +148,190 @@ def test_no_list_differs_from_predicts(
     seed: int, n_trees: int, n_leaves: int, params: dict[str, object]
 ) -> None:
     assert_same(make_world(seed, n_trees, n_leaves, params))
+
+
+def test_lists_do_not_depend_on_blocks_threads_or_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world(7, 40, 31, {"objective": "binary"})
+    whole = joined(score(world.booster.model_to_string(), world.sides, world.seen, world.depth))
+
+    for block, together, threads, memory_mb in ((1, 1, 1, 64), (5, 2, 2, 16), (7, 64, 3, 2048)):
+        monkeypatch.setattr("batch.score.engine.BLOCK", block)
+        monkeypatch.setattr("batch.score.engine.TOGETHER", together)
+        some = joined(
+            score(
+                world.booster.model_to_string(),
+                world.sides,
+                world.seen,
+                world.depth,
+                threads=threads,
+                memory_mb=memory_mb,
+            )
+        )
+        for one, two in zip(whole, some, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_a_full_arena_is_emptied_and_the_lists_stay_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world(11, 30, 31, {"objective": "regression"})
+    cleared: list[Arena] = []
+    clear, plan = Arena.clear, Plan.of
+
+    def counted(arena: Arena) -> None:
+        cleared.append(arena)
+        clear(arena)
+
+    monkeypatch.setattr(Arena, "clear", counted)
+    monkeypatch.setattr(
+        Plan, "of", lambda *given: dataclasses.replace(plan(*given), rows=len(given[1].sets.layer) + 40)
+    )
+
+    assert_same(world)
+
+    assert len(cleared) > 2  # the first is the arena's own
+
+
+@pytest.mark.parametrize("merged", [(1, 0), (4, 1000), (10_000, 10_000)])
+def test_lists_do_not_depend_on_what_is_merged(
+    monkeypatch: pytest.MonkeyPatch, merged: tuple[int, int]
+) -> None:
+    monkeypatch.setattr("batch.score.prepared.ROWS_OF_SET", merged[0])
+    monkeypatch.setattr("batch.score.prepared.ROWS_FOR_A_SUM", merged[1])
+
+    assert_same(make_world(3, 25, 16, {"objective": "binary"}))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_dense_product_is_added_exactly(seed: int) -> None:
+    world = make_world(seed, 20, 31, {"objective": "regression"})
+    rng = np.random.default_rng(seed)
+    shape = len(world.sides.user_ids), len(world.sides.post_ids)
+
+    assert_same(world, dense=(rng.normal(size=(shape[0], 5)), rng.normal(size=(shape[1], 5)) * 1e-3))
+
+
+def test_averaged_trees_keep_their_order() -> None:
+    forest = {"objective": "binary", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.7}
+
+    assert_same(make_world(5, 20, 31, forest))
+
+
+def test_single_leaf_trees_add_a_constant() -> None:
+    world = make_world(2, 5, 8, {"objective": "binary", "min_gain_to_split": 1e9})
+    assert world.booster.dump_model()["tree_info"][0]["num_leaves"] == 1
+
+    assert_same(world)
+
+
+def test_all_posts_alike_are_ranked_by_their_ids() -> None:
+    world = make_world(2, 5, 8, {"objective": "binary", "min_gain_to_split": 1e9})
+    nothing = SeenRows(np.zeros(len(world.sides.user_ids) + 1, np.int64), np.zeros(0, np.int32))
+
+    posts, _ = joined(score(world.booster.model_to_string(), world.sides, nothing, 3))
+
+    assert (posts == np.arange(3)).all()
+
+
+def test_a_seen_post_is_never_listed() -> None:
+    world = make_world(13, 20, 31, {"objective": "binary"})
+
+    posts, scores = joined(score(world.booster.model_to_string(), world.sides, world.seen, world.depth))
+
+    for user, lists in enumerate(posts):
+        assert not set(world.seen.of(user).tolist()) & set(lists.ravel().tolist())
+    assert ((posts < 0) == np.isnan(scores)).all()
+
+
+def test_linear_trees_are_refused_by_name_or_scored_by_predict() -> None:
+    world = make_world(4, 3, 4, {"objective": "regression", "linear_tree": True})
+
+    with pytest.raises(UnfactorableModel, match="linear models in its leaves"):
+        list(score(world.booster.model_to_string(), world.sides, world.seen, 5))
+    assert_same(world, on_unfactorable="predict")
+
+
+def test_a_feature_of_no_side_is_refused_by_name() -> None:
+    world = make_world(4, 10, 8, {"objective": "binary"})
+    renamed = tuple(dataclasses.replace(f, name=f"other_{f.name}") for f in world.sides.features)
+
+    with pytest.raises(UnfactorableModel, match=r"splits on feature 'f\d' in column \d"):
+        list(
+            score(
+                world.booster.model_to_string(),
+                dataclasses.replace(world.sides, features=renamed),
+                world.seen,
+                5,
+            )
+        )
+
+
+def test_several_scores_a_row_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    data = lgb.Dataset(rng.normal(size=(300, 2)), rng.integers(0, 3, 300))
+    booster = lgb.train(
+        {"objective": "multiclass", "num_class": 3, "verbosity": -1, "num_threads": 1}, data, 2
+    )
+
+    with pytest.raises(UnfactorableModel, match="3 trees an iteration"):
+        parse(booster.model_to_string())
+
+
+def test_too_little_memory_is_refused_with_what_would_do() -> None:
+    world = make_world(6, 100, 31, {"objective": "binary"})
+
+    with pytest.raises(ValueError, match=r"memory_mb=0 does not hold the tables of one user; give \d+"):
+        list(score(world.booster.model_to_string(), world.sides, world.seen, 5, memory_mb=0))
+
+
+def test_progress_counts_every_user_once() -> None:
+    world = make_world(6, 3, 4, {"objective": "binary"})
+    done: list[int] = []
+
+    list(score(world.booster.model_to_string(), world.sides, world.seen, 5, progress=done.append))
+
+    assert sum(done) == len(world.sides.user_ids)
+
+
+@pytest.mark.parametrize("kept", [{"user"}, {"post"}, {"time"}, {"user_group"}, {"user", "post"}])
+def test_sides_without_features_are_no_obstacle(kept: set[str]) -> None:
+    world = make_world(21, 1, 2, {"objective": "binary"})
+    sides, rng = world.sides, np.random.default_rng(0)
+    columns = {name: sum(f.side == name for f in sides.features) * (name in kept) for name in ALL_SIDES}
+    fewer = dataclasses.replace(
+        sides,
+        features=tuple(f for f in sides.features if f.side in kept),
+        user=sides.user[:, : columns["user"]],
+        post=sides.post[:, : columns["post"]],
+        time=sides.time[:, : columns["time"]],
+        user_group=sides.user_group[: columns["user_group"]],
+    )
+    shape = len(sides.user_ids), len(sides.post_ids), len(sides.starts)
+    rows = fewer.rows(*(rng.integers(0, top, 500) for top in shape))
+    names = [f.name for f in fewer.features]
+    data = lgb.Dataset(rows, rng.normal(size=500), feature_name=names, params={"verbosity": -1})
+    params = {"objective": "regression", "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 2}
+
+    assert_same(dataclasses.replace(world, sides=fewer, booster=lgb.train(params, data, 9)))
+
+
+def test_no_user_means_no_block() -> None:
+    world = make_world(8, 3, 4, {"objective": "binary"})
+    sides = world.sides
+    nobody = dataclasses.replace(
+        sides, user_ids=sides.user_ids[:0], user=sides.user[:0], user_group=sides.user_group[:, :0]
+    )
+
+    assert list(score(world.booster.model_to_string(), nobody, world.seen, 5)) == []
+
+
+def test_no_post_means_empty_lists() -> None:
+    world = make_world(8, 3, 4, {"objective": "binary"})
+    sides = world.sides
+    nothing = dataclasses.replace(
+        sides, post_ids=sides.post_ids[:0], post=sides.post[:0], group=sides.group[:0]
+    )
+    seen = SeenRows(np.zeros(len(sides.user_ids) + 1, np.int64), np.zeros(0, np.int32))
+
+    posts, scores = joined(score(world.booster.model_to_string(), nothing, seen, 5))
+
+    assert (posts == -1).all()
+    assert np.isnan(scores).all()

@@ -1,4 +1,4 @@
-"""Two operations that plain numba does not compile to what the processor has: see docs/decisions."""
+"""A few operations that plain numba does not compile to what the processor has: see docs/decisions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,17 @@ def _lowest_bit(typing_context: Any, word: Any) -> tuple[Any, Callable[..., Any]
     return nb.uint64(nb.uint64), generate
 
 
+def _bit_count(typing_context: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
+    """Return how many bits of a uint64 are set, as uint64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return nb.uint64(nb.uint64), generate
+
+
 lowest_bit: Any = intrinsic(_lowest_bit)
+bit_count: Any = intrinsic(_bit_count)
 int32, float64 = ir.IntType(32), ir.DoubleType()
 
 

@@ -182,9 +182,9 @@ def find_rows(  # type: ignore[no-untyped-def]
     Returns:
         False when the arena is full.
     """
-    n_words = user_masks.shape[2]
+    n_users, _, n_words = user_masks.shape
     words = np.empty((len(set_tree) + 1, n_words), np.uint64)
-    cells = np.empty(ids.shape[1], np.int64)
+    cells = np.empty(n_users, np.int64)
     for number in range(len(set_layer)):
         layer = set_layer[number]
         trees = set_tree[set_start[number] : set_start[number + 1]]
@@ -192,13 +192,13 @@ def find_rows(  # type: ignore[no-untyped-def]
         known = np.empty(n_cells if n_cells <= MOST_CELLS else 0, np.int32)
         for at in range(len(known)):
             known[at] = -1
-        for user in range(ids.shape[1]):
+        for user in range(n_users):
             cells[user] = 0
         for k in range(codes.shape[1]):
             if tested[number, k]:
-                for user in range(ids.shape[1]):
+                for user in range(n_users):
                     cells[user] += class_of[number, k, codes[group, k, user]]
-        for user in range(ids.shape[1]):
+        for user in range(n_users):
             cell = cells[user] * n_numbers[number] + numbers[number, user]
             row = known[cell] if len(known) else np.int32(-1)
             if row < 0:
