@@ -14,7 +14,7 @@ from batch.score.tables.rows import Layout, Sets, arrange, lay_out, layers
 from batch.score.tables.trees import parse
 
 SAMPLE = 8_192  # users on whom trees are merged
-# Rows within the sample; measured on 163,205 users, see docs/decisions/0031.
+# Rows within the sample; measured on 163,205 users, see docs/decisions/0011.
 ROWS_OF_SET, ROWS_FOR_A_SUM = 512, 100
 
 
