@@ -21,7 +21,7 @@ TILE = 64  # posts summed together: a row of 64 int32 is four cache lines
 UNSEEN_FLOOR = -(2**29)  # scores lie above it; seen posts and padding lie below it
 SEEN = -(2**30)
 NAME_WORDS = 12  # masks in a row's name, on average, that the arena has room for
-MOST_CELLS = 2**22  # combinations of a set's masks that are looked up in a table; beyond, they are hashed
+MOST_CELLS = 2**18  # combinations of a set's masks that are looked up in a table; beyond, they are hashed
 LARGEST = 2**28  # no sum of leaf values exceeds it
 
 
@@ -125,7 +125,9 @@ class Arena:
 
 @nb.njit(cache=True, nogil=True)
 def _mixed(hashed, word):  # type: ignore[no-untyped-def]
-    hashed = (hashed ^ word) * np.uint64(0x9E3779B97F4A7C15)
+    # Masks may differ in their highest bits alone, and the place is taken from the lowest: fold before and after.
+    hashed ^= word
+    hashed = (hashed ^ (hashed >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
     return hashed ^ (hashed >> np.uint64(29))
 
 
