@@ -125,7 +125,7 @@ class Arena:
 
 @nb.njit(cache=True, nogil=True)
 def _mixed(hashed, word):  # type: ignore[no-untyped-def]
-    # Masks may differ in their highest bits alone, and the place is taken from the lowest: fold before and after.
+    # Masks may differ in their highest bits alone, and a place comes from the lowest: fold before and after.
     hashed ^= word
     hashed = (hashed ^ (hashed >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
     return hashed ^ (hashed >> np.uint64(29))
