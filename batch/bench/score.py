@@ -56,10 +56,10 @@ def run(
     on_time = share_on_time(made)
     assert on_time >= 0.3, f"{on_time:.0%} of the trees split on time; the bench wants at least 30 %"
     n_users, n_posts, n_buckets = (len(some) for some in _axes(made.sides))
-    _warm_up(made, threads)
-    seconds_first, _ = _timed_engine(_part(made, n_users, 1), threads, memory_mb, {})
+    warm_up(made, threads)
+    seconds_first, _ = timed_engine(part(made, n_users, 1), threads, memory_mb, {})
     checked = _checked(made)
-    seconds_all, lists = _timed_engine(made, threads, memory_mb, checked)
+    seconds_all, lists = timed_engine(made, threads, memory_mb, checked)
     rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     different = _different(made, checked, lists)
     assert different == 0, f"{different} of {len(lists)} lists differ from predict's"
@@ -70,7 +70,7 @@ def run(
     )
     pairs = n_users * n_posts
     further = (seconds_all - seconds_first) / max(n_buckets - 1, 1)
-    sums = prepare(made.model_text, made.sides, None).sets
+    sums = prepare(made.model_text, made.sides, None, memory_mb).sets
     row_sums = pairs / TILE * len(sums.layer)
     return {
         "machine": f"{os.cpu_count()} cores, {_processor()}",
@@ -99,7 +99,7 @@ def _axes(sides: Sides) -> tuple[npt.NDArray[np.int64], ...]:
     return sides.user_ids, sides.post_ids, sides.starts
 
 
-def _part(made: Made, n_users: int, n_buckets: int) -> Made:
+def part(made: Made, n_users: int, n_buckets: int) -> Made:
     """Keep the first users and buckets."""
     sides = made.sides
     return Made(
@@ -116,12 +116,12 @@ def _part(made: Made, n_users: int, n_buckets: int) -> Made:
     )
 
 
-def _warm_up(made: Made, threads: int) -> None:
+def warm_up(made: Made, threads: int) -> None:
     """Compile what the first call compiles, which is kept on disk and paid once a machine."""
-    _timed_engine(_part(made, 64, 2), threads, 1024, {})
+    timed_engine(part(made, 64, 2), threads, 1024, {})
 
 
-def _timed_engine(
+def timed_engine(
     made: Made, threads: int, memory_mb: int, checked: dict[int, list[int]]
 ) -> tuple[float, Lists]:
     """Score everything, tables included; return the seconds, and the lists of `checked` users and buckets."""

@@ -18,12 +18,13 @@ from batch.score.kernel import find_candidates
 from batch.score.predict import Dense, Progress
 from batch.score.prepared import Prepared, prepare
 from batch.score.ranked import RankedBlock, SeenRows
+from batch.score.tables.lanes import aligned
 from batch.score.tables.masks import Codes, Words, encode, masks
 from batch.score.tables.rows import NAME_WORDS, SEEN, TILE, Arena, find_rows, number_users
 from batch.score.tables.trees import UnfactorableModel
 
 BLOCK = 8_192  # users of a yielded block, at most
-TOGETHER = 256  # users whose scores one thread holds at once, at most
+TOGETHER = 1_024  # users whose scores one thread holds at once, at most
 LINE = 32  # uint16 in a cache line
 ORDER_BY = 4  # features by which a block's users are sorted
 
@@ -60,7 +61,7 @@ def score(
     if len(sides.user_ids) == 0:
         return
     try:
-        prepared = prepare(model_text, sides, dense)
+        prepared = prepare(model_text, sides, dense, memory_mb)
     except UnfactorableModel:
         if on_unfactorable == "refuse":
             raise
@@ -131,13 +132,13 @@ class Engine:
         first, size, is_empty = 0, self.plan.users, True
         with ThreadPoolExecutor(self.threads) as pool:
             while first < len(self.sides.user_ids):
-                size = min(size, len(self.sides.user_ids) - first)
-                block = self._block(first, size, pool)
+                n = min(size, len(self.sides.user_ids) - first)
+                block = self._block(first, n, pool)
                 if block is not None:
                     yield block
-                    first, size, is_empty = first + size, self.plan.users, False
+                    first, is_empty = first + n, False
                     continue
-                size = size // 2 if is_empty else size  # one user always fits, see Plan
+                size = n // 2 if is_empty else size  # one user always fits, see Plan
                 self.arena.clear()
                 is_empty = True
 
@@ -223,27 +224,23 @@ class Engine:
         try:
             find_candidates(
                 low, ids, prepared.sets.of_layer, self.arena.rows, layout.group, origin, self.seen.start,
-                self.seen.post, layout.place, self.depth, prepared.units.slack, self._start(users, scratch),
-                scratch.tops, found,
+                self.seen.post, layout.place, self.depth, prepared.units.slack, *prepared.placed_dense,
+                self._start(len(users), scratch), scratch.tops, found,
             )  # fmt: skip
         finally:
             self.scratch.put(scratch)
         rank(
             low, found, user_masks, codes, terms.start, terms.column, terms.offset, prepared.factors.bank,
             prepared.post_masks, layout.post, layout.group, prepared.values, prepared.factors.values.shape[1],
-            *prepared.dense, origin, block.first, block.posts, block.scores,
+            *prepared.dense, origin, block.first, prepared.sets.of_layer, block.posts, block.scores,
         )  # fmt: skip
 
-    def _start(self, users: npt.NDArray[np.int64], scratch: "_Scratch") -> npt.NDArray[np.int32]:
-        """Return int32 (tiles, users, TILE), contiguous: the dense part in units, `SEEN` at padding."""
-        layout, (x, y) = self.prepared.layout, self.prepared.dense
-        shape = (len(layout.group), len(users), TILE)
+    def _start(self, n_users: int, scratch: "_Scratch") -> npt.NDArray[np.int32]:
+        """Return int32 (tiles, users, TILE), contiguous: zeros, and `SEEN` at padding."""
+        layout = self.prepared.layout
+        shape = (len(layout.group), n_users, TILE)
         scores = scratch.scores[: int(np.prod(shape))].reshape(shape)
         scores[:] = 0
-        if x.shape[1]:
-            product = np.zeros((len(users), len(layout.post)), np.int32)
-            product[:, layout.place] = np.rint(x[users] @ y.T / self.prepared.units.size)
-            scores[:] = product.reshape(len(users), -1, TILE).transpose(1, 0, 2)
         padding = np.flatnonzero(layout.post < 0)
         scores[padding // TILE, :, padding % TILE] = SEEN
         return scores
@@ -256,4 +253,4 @@ class _Scratch:
 
     @classmethod
     def of(cls, n_tiles: int, together: int) -> "_Scratch":
-        return cls(np.empty(n_tiles * together * TILE, np.int32), np.empty((together, n_tiles), np.int32))
+        return cls(aligned((n_tiles * together * TILE,), np.int32), np.empty((together, n_tiles), np.int32))

@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from batch.score.tables.lanes import bit_count, float64, lowest_bit, row_adder
+from batch.score.tables.lanes import aligned, bit_count, float64, lowest_bit, row_adder
 from batch.score.tables.masks import Doubles, Words
 from batch.score.tables.rows import LARGEST, TILE
 
@@ -32,9 +32,9 @@ def in_units(values: Doubles, n_words: int, dense_range: float, n_factors: int) 
     """Choose the unit for float64 (trees, leaves) values and a dense part within ± `dense_range`.
 
     The error of a score has three parts: the rounding of each tree's leaf and of the dense part to units,
-    which `values` shows; the rounding of the dense product, at most `n_factors` + 1 half ulps of its range,
-    twice as it is computed in two orders; and that of LightGBM's own float64 sum, at most one half ulp of the
-    largest partial sum for each tree.
+    which `values` shows; the rounding of the dense product, summed in float32 from float32 factors, at most
+    `n_factors` + 4 half ulps of its range, and of the float64 one; and that of LightGBM's own float64 sum, at
+    most one half ulp of the largest partial sum for each tree.
     """
     largest = float(np.abs(values).max(axis=1, initial=0).sum()) + dense_range
     size = largest / (LARGEST - len(values) - 2) if largest else 1.0
@@ -42,6 +42,7 @@ def in_units(values: Doubles, n_words: int, dense_range: float, n_factors: int) 
     leaves[:, : values.shape[1]] = np.rint(values / size)
     rounded = np.abs(leaves[:, : values.shape[1]] * size - values).max(axis=1, initial=0).sum()
     summed = (len(values) + 4 * (n_factors + 2)) * np.finfo(np.float64).eps * largest
+    summed += (n_factors + 4) * np.finfo(np.float32).eps * dense_range
     return Units(leaves, size, 2 * int(np.ceil((rounded + summed) / size + 1)) + 1)
 
 
@@ -56,13 +57,15 @@ def by_bucket(values: Doubles, times: Words) -> Doubles:
     leaf = np.arange(n_leaves, dtype=np.uint64)
     is_open = times[:, :, leaf // 64] >> (leaf % np.uint64(64)) & np.uint64(1)
     rows = np.where(np.moveaxis(is_open, 0, 2), values[:, :, None], 0.0).reshape(-1, len(times))
-    return np.pad(rows, ((0, 0), (0, -len(times) % 8)))
+    filled = aligned((len(rows), len(times) + -len(times) % 8), np.float64)
+    filled[:, : len(times)], filled[:, len(times) :] = rows, 0.0
+    return filled
 
 
 @nb.njit(cache=True, nogil=True)
 def rank(  # type: ignore[no-untyped-def]
     first, found, user_masks, codes, term_start, term_column, term_offset, bank,
-    post_masks, post_of, tile_group, values, n_leaves, x, y, origin, at_first, posts, scores,
+    post_masks, post_of, tile_group, values, n_leaves, x, y, origin, at_first, of_layer, posts, scores,
 ):  # fmt: skip
     """Write the users' exact lists.
 
@@ -80,6 +83,7 @@ def rank(  # type: ignore[no-untyped-def]
         x, y: float64 (users, k) and (posts, k): the dense part's factors.
         origin: int64 (users of the block,). Row of each user among all users.
         at_first: Row of the block's first user; it has row 0 in the output.
+        of_layer: int64 (buckets + 1,). Bounds of the sets of trees that differ from the bucket before.
         posts: int32 (users of the block, buckets, depth). Filled with -1 beyond the candidates.
         scores: float64 of the same shape. Filled with NaN.
     """
@@ -111,7 +115,7 @@ def rank(  # type: ignore[no-untyped-def]
                 n += 1
                 lanes &= lanes - np.uint64(1)
         at = origin[first + user] - at_first
-        _select(candidates[:n], total[:n], posts[at], scores[at])
+        _select(candidates[:n], total[:n], of_layer, posts[at], scores[at])
 
 
 @nb.njit(cache=True, nogil=True)
@@ -172,52 +176,30 @@ def _sum(mine, post_masks, post, values, n_leaves, leaves, total, n):  # type: i
 
 
 @nb.njit(cache=True, nogil=True)
-def _select(candidates, total, posts, scores):  # type: ignore[no-untyped-def]
-    """Keep each bucket's best, insertion by insertion, starting from the order of the bucket before."""
+def _select(candidates, total, of_layer, posts, scores):  # type: ignore[no-untyped-def]
+    """Keep each bucket's best by insertion, starting from the order of the bucket before, which is near."""
     n, depth = len(candidates), posts.shape[1]
-    order = np.empty(n, np.int64)
-    for at in range(n):
-        order[at] = at
-    kept, is_kept = np.empty(depth, np.int64), np.zeros(n, np.uint8)
+    order, keys = np.arange(n), np.empty(depth)
     for bucket in range(posts.shape[0]):
-        n_kept = 0
+        if bucket > 0 and of_layer[bucket] == of_layer[bucket + 1]:  # no tree differs
+            posts[bucket], scores[bucket] = posts[bucket - 1], scores[bucket - 1]
+            continue
         for at in range(n):
-            new = order[at]
-            place = n_kept
-            while place > 0 and _before(new, kept[place - 1], total, bucket, candidates):
+            new, key, place = order[at], total[order[at], bucket], at
+            if at >= depth:
+                last = order[depth - 1]
+                if not _before(key, candidates[new], keys[depth - 1], candidates[last]):
+                    continue
+                order[at], place = last, depth - 1
+            while place > 0 and _before(key, candidates[new], keys[place - 1], candidates[order[place - 1]]):
+                order[place], keys[place] = order[place - 1], keys[place - 1]
                 place -= 1
-            if place == depth:
-                continue
-            n_kept = min(n_kept + 1, depth)
-            for later in range(n_kept - 1, place, -1):
-                kept[later] = kept[later - 1]
-            kept[place] = new
-        for place in range(n_kept):
-            posts[bucket, place] = candidates[kept[place]]
-            scores[bucket, place] = total[kept[place], bucket]
-        for place in range(n_kept, depth):
-            posts[bucket, place] = -1
-            scores[bucket, place] = np.nan
-        _move_to_front(kept, n_kept, order, is_kept)
+            order[place], keys[place] = new, key
+        for place in range(min(n, depth)):
+            posts[bucket, place], scores[bucket, place] = candidates[order[place]], keys[place]
+        posts[bucket, n:], scores[bucket, n:] = -1, np.nan
 
 
 @nb.njit(cache=True, nogil=True)
-def _before(one, two, total, bucket, candidates):  # type: ignore[no-untyped-def]
-    if total[one, bucket] != total[two, bucket]:
-        return total[one, bucket] > total[two, bucket]
-    return candidates[one] < candidates[two]
-
-
-@nb.njit(cache=True, nogil=True)
-def _move_to_front(kept, n_kept, order, is_kept):  # type: ignore[no-untyped-def]
-    """Reorder: the kept ones first, the rest after them as they were. `is_kept` is scratch, all zeros."""
-    for place in range(n_kept):
-        is_kept[kept[place]] = 1
-    end = len(order)
-    for at in range(len(order) - 1, -1, -1):
-        if not is_kept[order[at]]:
-            end -= 1
-            order[end] = order[at]
-    for place in range(n_kept):
-        order[place] = kept[place]
-        is_kept[kept[place]] = 0
+def _before(score, post, other_score, other_post):  # type: ignore[no-untyped-def]
+    return score > other_score or (score == other_score and post < other_post)

@@ -3,11 +3,12 @@
 import numba as nb
 import numpy as np
 
-from batch.score.tables.lanes import int32, lane_max, row_adder
+from batch.score.tables.lanes import int32, row_adder
 from batch.score.tables.rows import SEEN, TILE, UNSEEN_FLOOR
 
+USERS_AT_ONCE = 128
 SETS_AT_ONCE = 16  # their rows of one tile, some 1,500 of 256 bytes, stay in a second-level cache
-add_rows, largest = row_adder(int32, TILE), lane_max(TILE)
+add_rows, add_rows_telling = row_adder(int32, TILE), row_adder(int32, TILE, tells=True)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -23,6 +24,8 @@ def find_candidates(  # type: ignore[no-untyped-def]
     place,
     depth,
     slack,
+    x,
+    y,
     scores,
     tops,
     found,
@@ -40,24 +43,36 @@ def find_candidates(  # type: ignore[no-untyped-def]
         place: int32 (posts,). Where each post is.
         depth: Posts in a list.
         slack: Twice the largest error of a score, in units.
-        scores: int32 (tiles, users, TILE). On entry what is added to the trees' sum, `SEEN` at padding.
+        x: float32 (all users, k). Factors of the dense part.
+        y: float32 (tiles, k, TILE). The posts', in units of scores.
+        scores: int32 (tiles, users, TILE). On entry zeros, and `SEEN` at padding.
         tops: int32 (users, tiles). Scratch.
         found: uint64 (users, tiles). Gets bit `lane` of each tile's candidates; zeros on entry.
     """
     n_users, n_tiles = found.shape
+    if y.shape[1]:
+        for tile in range(n_tiles):
+            _add_dense(first, origin, x, y, tile, scores)
     for user in range(n_users):
         for at in range(seen_start[origin[first + user]], seen_start[origin[first + user] + 1]):
             where = place[seen_post[at]]
             scores[where // TILE, user, where % TILE] = SEEN
     places, reached = np.empty(n_tiles * TILE, np.int32), np.empty(n_tiles * TILE, np.int32)
     kept, n_kept = np.empty((n_users, depth), np.int32), np.zeros(n_users, np.int64)
-    for layer in range(len(of_layer) - 1):
+    for tile in range(n_tiles):
+        _add_layer(
+            first, ids, tile_group[tile], of_layer[0], of_layer[1], rows, scores, tops, tile, 0, n_users
+        )
+    for at in range((n_users + USERS_AT_ONCE - 1) // USERS_AT_ONCE * (len(of_layer) - 1)):
+        some, layer = at // (len(of_layer) - 1) * USERS_AT_ONCE, at % (len(of_layer) - 1)
         low, high = of_layer[layer], of_layer[layer + 1]
         if low == high and layer > 0:
             continue  # nothing moves: the candidates are the last bucket's
-        for tile in range(n_tiles):
-            _add_layer(first, ids, tile_group[tile], low, high, rows, scores, tops, tile)
-        for user in range(n_users):
+        after = min(some + USERS_AT_ONCE, n_users)
+        if layer > 0:
+            for tile in range(n_tiles):
+                _add_layer(first, ids, tile_group[tile], low, high, rows, scores, tops, tile, some, after)
+        for user in range(some, after):
             bar = np.int64(UNSEEN_FLOOR)
             if layer == 0:
                 bar = _nth(tops[user], depth, bar)
@@ -75,17 +90,31 @@ def find_candidates(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def _add_layer(first, ids, group, low, high, rows, scores, tops, tile):  # type: ignore[no-untyped-def]
+def _add_dense(first, origin, x, y, tile, scores):  # type: ignore[no-untyped-def]
+    """Add the product of the users' and the posts' factors to the scores of one tile."""
+    sums = np.empty(TILE, np.float32)
+    for user in range(scores.shape[1]):
+        sums[:] = 0
+        for k in range(y.shape[1]):
+            factor = x[origin[first + user], k]
+            for lane in range(TILE):
+                sums[lane] += factor * y[tile, k, lane]
+        for lane in range(TILE):
+            scores[tile, user, lane] += np.int32(np.rint(sums[lane]))
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_layer(first, ids, group, low, high, rows, scores, tops, tile, first_user, after_user):  # type: ignore[no-untyped-def]
     """Add a layer's rows to the scores of one tile, and keep their maxima."""
-    n_users, step = scores.shape[1], ids.shape[2]
-    for some in range(low, high, SETS_AT_ONCE):
-        n_sets = min(SETS_AT_ONCE, high - some)
-        for user in range(n_users):
-            at = (group * ids.shape[1] + some) * step + first + user
-            out = (tile * n_users + user) * TILE
-            add_rows(rows, tile * rows.shape[1] * TILE, TILE, ids, at, step, n_sets, scores, out)
-    for user in range(n_users):
-        tops[user, tile] = largest(scores, (tile * n_users + user) * TILE)
+    n_users, step, base = scores.shape[1], ids.shape[2], tile * rows.shape[1] * TILE
+    while high - low > SETS_AT_ONCE:
+        for user in range(first_user, after_user):
+            at, out = (group * ids.shape[1] + low) * step + first + user, (tile * n_users + user) * TILE
+            add_rows(rows, base, TILE, ids, at, step, SETS_AT_ONCE, scores, out)
+        low += SETS_AT_ONCE
+    for user in range(first_user, after_user):
+        at, out = (group * ids.shape[1] + low) * step + first + user, (tile * n_users + user) * TILE
+        tops[user, tile] = add_rows_telling(rows, base, TILE, ids, at, step, high - low, scores, out)
 
 
 @nb.njit(cache=True, nogil=True)

@@ -9,13 +9,15 @@ from batch.features.sides import Sides
 from batch.score.exact import Units, by_bucket, in_units
 from batch.score.predict import Dense
 from batch.score.tables.masks import Codes, Doubles, Factors, Words, encode, factor, masks
-from batch.score.tables.merge import merge, numbered
-from batch.score.tables.rows import Layout, Sets, arrange, lay_out, layers
+from batch.score.tables.merge import Ids, merge, numbered
+from batch.score.tables.rows import TILE, Layout, Sets, arrange, lay_out, layers
 from batch.score.tables.trees import parse
 
-SAMPLE = 8_192  # users on whom trees are merged
-# Rows within the sample; measured on 163,205 users, see docs/decisions/0011.
-ROWS_OF_SET, ROWS_FOR_A_SUM = 512, 100
+SAMPLE, GROUPS = 2_048, 4  # users and groups on whom trees are merged
+# Rows a group within the sample; measured on 163,205 users, see docs/decisions/0011.
+ROWS_OF_SET = 128
+ROWS_FOR_A_SUM = (30, 10, 0)
+TREES_AT_ONCE = 256  # trees among which pairs are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Prepared:
         tested: bool (sets, columns). Whether some tree of the set tests the column.
         n_classes: int64 (sets,). How many combinations of them there are.
         dense: Factors float64 (users, k) and (posts, k); k is 0 where there is no dense part.
+        placed_dense: float32 (users, k) and (tiles, k, TILE), whose product is that of `dense` in units;
+            0 at padding.
     """
 
     factors: Factors
@@ -50,6 +54,7 @@ class Prepared:
     tested: npt.NDArray[np.bool_]
     n_classes: npt.NDArray[np.int64]
     dense: tuple[Doubles, Doubles]
+    placed_dense: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
     @property
     def n_groups(self) -> int:
@@ -63,8 +68,8 @@ class Prepared:
         return sum(some.nbytes for some in arrays)
 
 
-def prepare(model_text: str, sides: Sides, dense: Dense | None) -> Prepared:
-    """Split the model by side and choose what is merged.
+def prepare(model_text: str, sides: Sides, dense: Dense | None = None, memory_mb: int = 2048) -> Prepared:
+    """Split the model by side and choose what is merged, so that the tables fit `memory_mb`.
 
     Raises:
         UnfactorableModel: The model cannot be split; the message names what stands in the way.
@@ -82,17 +87,19 @@ def prepare(model_text: str, sides: Sides, dense: Dense | None) -> Prepared:
     open_leaves = np.zeros((n_groups, *post_masks.shape[1:]), np.uint64)
     for group in range(n_groups):
         open_leaves[group] = np.bitwise_or.reduce(post_masks[sides.group == group], axis=0)
-    sets = _merged(factors, sides, open_leaves, times)
+    rows_at_hand = memory_mb * 2**19 // (4 * len(layout.post) + 1)  # tables get about half of the memory
+    sets = _merged(factors, sides, open_leaves, times, rows_at_hand)
     x, y = (
         dense
         if dense is not None
         else (np.zeros((len(sides.user_ids), 0)), np.zeros((len(sides.post_ids), 0)))
     )
     dense_range = float(np.linalg.norm(x, axis=1).max(initial=0) * np.linalg.norm(y, axis=1).max(initial=0))
+    units = in_units(factors.values, n_words, dense_range, x.shape[1])
     return Prepared(
         factors,
         layout,
-        in_units(factors.values, n_words, dense_range, x.shape[1]),
+        units,
         by_bucket(factors.values, times),
         post_masks,
         placed,
@@ -100,26 +107,60 @@ def prepare(model_text: str, sides: Sides, dense: Dense | None) -> Prepared:
         sets,
         *_classes(factors, sets),
         (np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64)),
+        _placed(x, y, layout, units),
     )
 
 
-def _merged(factors: Factors, sides: Sides, open_leaves: Words, times: Words) -> Sets:
-    """Merge each layer's trees on a sample of users, all in the group with the most posts."""
-    some = np.linspace(0, len(sides.user_ids) - 1, min(SAMPLE, len(sides.user_ids))).astype(np.int64)
-    group = int(np.bincount(sides.group, minlength=1).argmax())
-    key = masks(factors, "user", encode(factors.sides["user"], sides.user[some]))
-    key &= masks(
-        factors, "user_group", encode(factors.sides["user_group"], sides.user_group[:, some, group].T)
-    )
-    key &= open_leaves[group]
+def _placed(
+    x: Doubles, y: Doubles, layout: Layout, units: Units
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the dense factors as `Prepared.placed_dense`; scaled, so that float32 holds both."""
+    scale = float(np.abs(x).max(initial=0)) or 1.0
+    placed = np.zeros((len(layout.post), y.shape[1]), np.float32)
+    placed[layout.place] = y * (scale / units.size)
+    tiled = placed.reshape(len(layout.post) // TILE, TILE, y.shape[1]).swapaxes(1, 2)
+    return (x / scale).astype(np.float32), np.ascontiguousarray(tiled)
+
+
+def _merged(factors: Factors, sides: Sides, open_leaves: Words, times: Words, rows_at_hand: int) -> Sets:
+    """Merge each layer's trees at the highest price whose rows take no more than half of those at hand."""
     plus, minus = layers(times)
+    key, n_groups = _sampled(factors, sides, open_leaves)
+    parts: list[tuple[int, npt.NDArray[np.int64], Ids]] = []  # layer, trees, ids
+    for layer, matter in enumerate(plus ^ minus):
+        changed = np.flatnonzero(matter.any(axis=1))
+        for low in range(0, len(changed), TREES_AT_ONCE):
+            trees = changed[low : low + TREES_AT_ONCE]
+            named = [np.column_stack([key[:, 0, :1], key[:, 1 + tree] & matter[tree]]) for tree in trees]
+            parts.append((layer, trees, np.array([numbered(some) for some in named])))
     merged: list[list[list[int]]] = []
-    for matter in plus ^ minus:
-        trees = np.flatnonzero(matter.any(axis=1))
-        ids = [numbered(key[:, tree] & matter[tree]) for tree in trees]
-        sets = merge(np.array(ids, np.int32), ROWS_OF_SET, ROWS_FOR_A_SUM) if ids else []
-        merged.append([trees[members].tolist() for members in sets])
+    for price in ROWS_FOR_A_SUM:
+        merged, rows = [[] for _ in plus], 0
+        for layer, trees, ids in parts:
+            sets, n_rows = merge(ids, ROWS_OF_SET * n_groups, price * n_groups)
+            merged[layer] += [trees[members].tolist() for members in sets]
+            rows += n_rows
+        if rows <= n_groups * rows_at_hand / 2:
+            break
     return arrange(merged, plus, minus)
+
+
+def _sampled(factors: Factors, sides: Sides, open_leaves: Words) -> tuple[Words, int]:
+    """Return the masks of users spread over all, in some groups from the largest to the smallest.
+
+    Returns:
+        uint64 (samples, 1 + trees, words), of which the first holds the group; and the number of groups.
+    """
+    some = np.linspace(0, len(sides.user_ids) - 1, min(SAMPLE, len(sides.user_ids))).astype(np.int64)
+    by_size = np.argsort(-np.bincount(sides.group, minlength=1), kind="stable")
+    groups = np.unique(by_size[np.linspace(0, len(by_size) - 1, GROUPS).astype(int)])
+    user = masks(factors, "user", encode(factors.sides["user"], sides.user[some]))
+    parts: list[Words] = []
+    for group in groups.tolist():
+        of_group = encode(factors.sides["user_group"], sides.user_group[:, some, group].T)
+        key = user & masks(factors, "user_group", of_group) & open_leaves[group]
+        parts.append(np.concatenate([np.full_like(key[:, :1], group), key], axis=1))
+    return np.concatenate(parts), len(groups)
 
 
 def _classes(factors: Factors, sets: Sets) -> tuple[Codes, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:

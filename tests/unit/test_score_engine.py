@@ -7,7 +7,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from batch.features.sides import Feature, Side, Sides
@@ -147,7 +147,12 @@ PARAMS = st.fixed_dictionaries(
 def test_no_list_differs_from_predicts(
     seed: int, n_trees: int, n_leaves: int, params: dict[str, object]
 ) -> None:
-    assert_same(make_world(seed, n_trees, n_leaves, params))
+    try:
+        world = make_world(seed, n_trees, n_leaves, params)
+    except lgb.basic.LightGBMError as error:
+        assert "best_split_info" in str(error)  # its own check fails on some odd values: there is no model
+        reject()
+    assert_same(world)
 
 
 def test_lists_do_not_depend_on_blocks_threads_or_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,12 +195,13 @@ def test_a_full_arena_is_emptied_and_the_lists_stay_the_same(monkeypatch: pytest
     assert len(cleared) > 2  # the first is the arena's own
 
 
-@pytest.mark.parametrize("merged", [(1, 0), (4, 1000), (10_000, 10_000)])
+@pytest.mark.parametrize(("rows_of_set", "price"), [(1, 0), (4, 1000), (10_000, 10_000)])
 def test_lists_do_not_depend_on_what_is_merged(
-    monkeypatch: pytest.MonkeyPatch, merged: tuple[int, int]
+    monkeypatch: pytest.MonkeyPatch, rows_of_set: int, price: int
 ) -> None:
-    monkeypatch.setattr("batch.score.prepared.ROWS_OF_SET", merged[0])
-    monkeypatch.setattr("batch.score.prepared.ROWS_FOR_A_SUM", merged[1])
+    monkeypatch.setattr("batch.score.prepared.ROWS_OF_SET", rows_of_set)
+    monkeypatch.setattr("batch.score.prepared.ROWS_FOR_A_SUM", (price,))
+    monkeypatch.setattr("batch.score.prepared.TREES_AT_ONCE", 10)
 
     assert_same(make_world(3, 25, 16, {"objective": "binary"}))
 

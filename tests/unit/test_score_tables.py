@@ -6,7 +6,7 @@ import pytest
 
 from batch.features.sides import Feature
 from batch.score.exact import in_units
-from batch.score.tables.lanes import float64, int32, lane_max, lowest_bit, row_adder
+from batch.score.tables.lanes import aligned, float64, int32, lowest_bit, row_adder
 from batch.score.tables.masks import encode, factor, masks
 from batch.score.tables.merge import merge, numbered
 from batch.score.tables.rows import TILE, lay_out
@@ -90,9 +90,9 @@ def test_merging_joins_what_adds_no_rows_and_keeps_the_rest_apart() -> None:
     one, other = rng.integers(0, 4, 1000), rng.integers(0, 4, 1000)
     ids = np.array([one, one % 2, other, other], np.int32)
 
-    assert merge(ids, at_most=100, added_at_most=0) == [[0, 1], [2, 3]]
-    assert merge(ids, at_most=100, added_at_most=100) == [[0, 1, 2, 3]]
-    assert merge(ids, at_most=15, added_at_most=100) == [[0, 1], [2, 3]]
+    assert merge(ids, at_most=100, added_at_most=0) == ([[0, 1], [2, 3]], 8)
+    assert merge(ids, at_most=100, added_at_most=100) == ([[0, 1, 2, 3]], 16)
+    assert merge(ids, at_most=15, added_at_most=100) == ([[0, 1], [2, 3]], 8)
 
 
 def test_numbers_name_distinct_rows() -> None:
@@ -128,13 +128,13 @@ def test_units_keep_sums_in_range_and_their_error_within_the_slack() -> None:
 def test_lanes_add_rows_in_registers() -> None:
     import numba as nb
 
-    add_4, add_2, largest = row_adder(int32, 4), row_adder(float64, 2), lane_max(4)
+    add_4, add_2 = row_adder(int32, 4, tells=True), row_adder(float64, 2)
 
     @nb.njit
     def sums(table, ids, out, doubles, totals):  # type: ignore[no-untyped-def]
-        add_4(table, 0, 4, ids, 1, 2, 2, out, 0)
+        largest = add_4(table, 0, 4, ids, 1, 2, 2, out, 0)
         add_2(doubles, 0, 2, ids, 0, 1, 3, totals, 0)
-        return largest(out, 0), lowest_bit(np.uint64(40)), lowest_bit(np.uint64(0))
+        return largest, lowest_bit(np.uint64(40)), lowest_bit(np.uint64(0))
 
     table, ids = np.arange(12, dtype=np.int32).reshape(3, 4), np.array([0, 2, 0, 1], np.uint16)
     out, doubles, totals = np.full(4, -100, np.int32), np.array([0.5, 1.5, 2.5, 3.5, 4.5, 5.5]), np.ones(2)
@@ -144,3 +144,11 @@ def test_lanes_add_rows_in_registers() -> None:
     assert out.tolist() == [-88, -86, -84, -82]  # rows 2 and 1
     assert totals.tolist() == [1 + 0.5 + 4.5 + 0.5, 1 + 1.5 + 5.5 + 1.5]
     assert answer == (-82, 3, 64)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (1000, 7)])
+def test_an_aligned_array_starts_at_a_cache_line(shape: tuple[int, ...]) -> None:
+    some = aligned(shape, np.float64)
+
+    assert some.shape == shape
+    assert some.ctypes.data % 64 == 0

@@ -4,12 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numba as nb
+import numpy as np
+import numpy.typing as npt
 from numba.core import cgutils
 from numba.core.cgutils import ir  # type: ignore[attr-defined] # llvmlite itself ships no types
 from numba.extending import intrinsic
 
 # numba calls these by name and position, and their types are its own.
 # ruff: noqa: ARG001
+
+LINE_BYTES = 64
 
 
 def _lowest_bit(typing_context: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
@@ -30,6 +34,14 @@ def _bit_count(typing_context: Any, word: Any) -> tuple[Any, Callable[..., Any]]
     return nb.uint64(nb.uint64), generate
 
 
+def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return an array, not filled, that starts at a cache line, so that no vector of it lies in two."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(n_bytes + LINE_BYTES, np.uint8)
+    first = -room.ctypes.data % LINE_BYTES
+    return room[first : first + n_bytes].view(dtype).reshape(shape)
+
+
 lowest_bit: Any = intrinsic(_lowest_bit)
 bit_count: Any = intrinsic(_bit_count)
 int32, float64 = ir.IntType(32), ir.DoubleType()
@@ -39,29 +51,12 @@ def _data(context: Any, builder: Any, signature: Any, args: Any, k: int) -> Any:
     return context.make_array(signature.args[k])(context, builder, value=args[k]).data
 
 
-def lane_max(n_lanes: int) -> Any:
-    """Make a function `largest(values, at)`: the largest of `n_lanes` int32 from place `at` on."""
-    vector = ir.VectorType(int32, n_lanes)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = builder.gep(_data(context, builder, signature, args, 0), [args[1]])
-        loaded = builder.load(builder.bitcast(values, vector.as_pointer()), align=4)
-        name = f"llvm.vector.reduce.smax.v{n_lanes}i32"
-        kind = ir.FunctionType(int32, [vector])
-        reduce = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
-        return builder.call(reduce, [loaded])
-
-    def largest(typing_context: Any, values: Any, at: Any) -> tuple[Any, Callable[..., Any]]:
-        return nb.int32(values, nb.int64), generate
-
-    return intrinsic(largest)
-
-
-def row_adder(element: Any, n_lanes: int) -> Any:
+def row_adder(element: Any, n_lanes: int, *, tells: bool = False) -> Any:
     """Make a function that adds table rows of `n_lanes` elements, one after the other, in registers.
 
     `add(table, base, stride, ids, first, step, n, out, at)` adds, for the `n` places `i` from `first` on in
     steps of `step`, the elements of `table` from `base + ids[i] * stride` on to those of `out` from `at` on.
+    With `tells`, which is for int32, it returns the largest of the sums.
     The arrays are contiguous. Places count elements, whatever the arrays' shapes, and are not checked.
     """
     vector = ir.VectorType(element, n_lanes)
@@ -86,8 +81,13 @@ def row_adder(element: Any, n_lanes: int) -> Any:
             values = lanes(table, builder.add(base, builder.mul(row, stride)))
             plus = builder.fadd if is_float else builder.add
             builder.store(plus(builder.load(total), builder.load(values, align=aligned)), total)
-        builder.store(builder.load(total), target, align=aligned)
-        return context.get_dummy_value()
+        summed = builder.load(total)
+        builder.store(summed, target, align=aligned)
+        if not tells:
+            return context.get_dummy_value()
+        kind, name = ir.FunctionType(int32, [vector]), f"llvm.vector.reduce.smax.v{n_lanes}i32"
+        reduce = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+        return builder.call(reduce, [summed])
 
     def add(
         typing_context: Any,
@@ -102,6 +102,7 @@ def row_adder(element: Any, n_lanes: int) -> Any:
         at: Any,
     ) -> tuple[Any, Callable[..., Any]]:
         whole = nb.int64
-        return nb.void(table, whole, whole, ids, whole, whole, whole, out, whole), generate
+        told = nb.int32 if tells else nb.void
+        return told(table, whole, whole, ids, whole, whole, whole, out, whole), generate
 
     return intrinsic(add)

@@ -24,7 +24,7 @@ def numbered(keys: npt.NDArray[np.uint64]) -> Ids:
     return out
 
 
-def merge(ids: Ids, at_most: int, added_at_most: int) -> list[list[int]]:
+def merge(ids: Ids, at_most: int, added_at_most: int) -> tuple[list[list[int]], int]:
     """Join trees into sets, always the two that add the fewest rows.
 
     Args:
@@ -33,7 +33,7 @@ def merge(ids: Ids, at_most: int, added_at_most: int) -> list[list[int]]:
         added_at_most: Rows that it may have beyond those of its two parts: the price of one sum saved.
 
     Returns:
-        Sets of tree numbers, ascending; together they hold every tree once.
+        Sets of tree numbers, ascending, which together hold every tree once; and the rows of all sets.
     """
     sets = [[tree] for tree in range(len(ids))]
     ids = ids.copy()
@@ -56,7 +56,8 @@ def merge(ids: Ids, at_most: int, added_at_most: int) -> list[list[int]]:
             ids[one], ids[two], int(rows[two]), np.full(int(rows[one] * rows[two]), -1, np.int32)
         )
         mark = _count_with(one, ids, rows, alive, stamp, mark, joint)
-    return [sorted(members) for members, kept in zip(sets, alive, strict=True) if kept]
+    joined = [sorted(members) for members, kept in zip(sets, alive, strict=True) if kept]
+    return joined, int(rows[alive].sum())
 
 
 @nb.njit(cache=True, nogil=True)

@@ -12,7 +12,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from batch.score.tables.lanes import lowest_bit
+from batch.score.tables.lanes import aligned, lowest_bit
 from batch.score.tables.masks import Words
 
 Ints = npt.NDArray[np.int64]
@@ -107,7 +107,7 @@ class Arena:
 
     def __init__(self, n_tiles: int, n_groups: int, n_rows: int, n_names: int) -> None:
         """Reserve `n_rows` rows a group, of which row 0 is all zeros, and `n_names` words for their names."""
-        self.rows = np.empty((n_tiles, n_rows, TILE), np.int32)
+        self.rows = aligned((n_tiles, n_rows, TILE), np.int32)
         self.hashed = np.empty((n_groups, 2 ** int(np.ceil(np.log2(2 * n_rows)))), np.int32)
         self.names = np.empty((n_groups, n_names), np.uint64)
         self.name_at = np.empty((n_groups, n_rows + 1), np.int64)
@@ -181,62 +181,86 @@ def find_rows(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write the row number of every user in every set into `ids`, building the rows that are new.
 
+    No slice is taken per row: each counts a reference, and threads would wait for each other's counts.
+
     Returns:
         False when the arena is full.
     """
-    n_users, _, n_words = user_masks.shape
-    words = np.empty((len(set_tree) + 1, n_words), np.uint64)
-    cells = np.empty(n_users, np.int64)
+    n_users = len(user_masks)
+    n_used = used[group]
+    words = np.empty((len(set_tree) + 1, user_masks.shape[2]), np.uint64)
+    cells = np.empty(n_users, np.int32)
     for number in range(len(set_layer)):
-        layer = set_layer[number]
-        trees = set_tree[set_start[number] : set_start[number + 1]]
         n_cells = n_numbers[number] * n_classes[number]
-        known = np.empty(n_cells if n_cells <= MOST_CELLS else 0, np.int32)
-        for at in range(len(known)):
-            known[at] = -1
+        known = np.full(n_cells if n_cells <= MOST_CELLS else 0, -1, np.int32)
+        if len(known):
+            _find_cells(number, group, codes, numbers, n_numbers[number], class_of, tested, cells)
         for user in range(n_users):
-            cells[user] = 0
-        for k in range(codes.shape[1]):
-            if tested[number, k]:
-                for user in range(n_users):
-                    cells[user] += class_of[number, k, codes[group, k, user]]
-        for user in range(n_users):
-            cell = cells[user] * n_numbers[number] + numbers[number, user]
-            row = known[cell] if len(known) else np.int32(-1)
+            if len(known) and known[cells[user]] >= 0:
+                continue
+            row = _find_row(
+                group, number, user, words, codes, user_masks, term_start, term_column, term_offset, bank,
+                open_leaves, set_start, set_tree, set_layer, plus, minus,
+                tiles, post_masks, units, rows, hashed, names, name_at, set_of, n_used,
+            )  # fmt: skip
             if row < 0:
-                for at in range(len(trees)):
-                    tree = trees[at]
-                    for word in range(n_words):
-                        left = user_masks[user, tree, word] & open_leaves[tree, word]
-                        left &= plus[layer, tree, word] ^ minus[layer, tree, word]
-                        for term in range(term_start[tree], term_start[tree + 1]):
-                            left &= bank[term_offset[term] + codes[group, term_column[term], user], word]
-                        words[at, word] = left
-                row = _row(
-                    number, words[: len(trees)], rows.shape[1], hashed, names, name_at, set_of, used[group]
-                )
-                if row < 0:
-                    return False
-                if row == used[group]:
-                    used[group] += 1
-                    for tile in range(tiles[group], tiles[group + 1]):
-                        _build(
-                            words, trees, plus[layer], minus[layer],
-                            post_masks, tile * TILE, units, rows[tile, row],
-                        )  # fmt: skip
-                if len(known):
-                    known[cell] = row
+                return False
+            n_used += row == n_used
+            if len(known):
+                known[cells[user]] = row
             ids[number, user] = row
+        if len(known):  # apart, so that the look-ups are vectors'
+            for user in range(n_users):
+                ids[number, user] = known[cells[user]]
+    used[group] = n_used
     return True
 
 
 @nb.njit(cache=True, nogil=True)
-def _row(number, words, n_rows, hashed, names, name_at, set_of, used):  # type: ignore[no-untyped-def]
-    """Return the row named by a set and masks; `used` if it is new, -1 if it does not fit."""
+def _find_cells(number, group, codes, numbers, n_numbers, class_of, tested, cells):  # type: ignore[no-untyped-def]
+    """Number every user's combination of masks in one set: the user's own and those of its groups."""
+    for user in range(len(cells)):
+        cells[user] = numbers[number, user]
+    for k in range(codes.shape[1]):
+        if tested[number, k]:
+            for user in range(len(cells)):
+                cells[user] += np.int32(class_of[number, k, codes[group, k, user]] * n_numbers)
+
+
+@nb.njit(cache=True, nogil=True)
+def _find_row(  # type: ignore[no-untyped-def]
+    group, number, user, words, codes, user_masks, term_start, term_column, term_offset, bank,
+    open_leaves, set_start, set_tree, set_layer, plus, minus,
+    tiles, post_masks, units, rows, hashed, names, name_at, set_of, n_used,
+):  # fmt: skip
+    """Return a user's row in a set, built if it is new, and -1 if it does not fit."""
+    layer, first = set_layer[number], set_start[number]
+    n_trees = set_start[number + 1] - first
+    for at in range(n_trees):
+        tree = set_tree[first + at]
+        for word in range(user_masks.shape[2]):
+            left = user_masks[user, tree, word] & open_leaves[tree, word]
+            left &= plus[layer, tree, word] ^ minus[layer, tree, word]
+            for term in range(term_start[tree], term_start[tree + 1]):
+                left &= bank[term_offset[term] + codes[group, term_column[term], user], word]
+            words[at, word] = left
+    row = _row(number, words, n_trees, rows.shape[1], hashed, names, name_at, set_of, n_used)
+    if row == n_used:
+        for tile in range(tiles[group], tiles[group + 1]):
+            for at in range(n_trees):
+                tree = set_tree[first + at]
+                _build(at, tree, layer, words, plus, minus, post_masks, units, tile, row, rows)
+    return row
+
+
+@nb.njit(cache=True, nogil=True)
+def _row(number, words, n_trees, n_rows, hashed, names, name_at, set_of, n_used):  # type: ignore[no-untyped-def]
+    """Return the row named by a set and its trees' masks; `n_used` if it is new, -1 if it does not fit."""
+    n_words = words.shape[1]
     empty = True
-    key = np.uint64(number)
-    for at in range(words.shape[0]):
-        for word in range(words.shape[1]):
+    key = _mixed(np.uint64(0), np.uint64(number))
+    for at in range(n_trees):
+        for word in range(n_words):
             key = _mixed(key, words[at, word])
             empty &= words[at, word] == 0
     if empty:
@@ -248,42 +272,46 @@ def _row(number, words, n_rows, hashed, names, name_at, set_of, used):  # type: 
         if set_of[row] == number:
             same = True
             start = name_at[row]
-            for at in range(words.shape[0]):
-                for word in range(words.shape[1]):
-                    same &= names[start + at * words.shape[1] + word] == words[at, word]
+            for at in range(n_trees):
+                for word in range(n_words):
+                    same &= names[start + at * n_words + word] == words[at, word]
             if same:
                 return row
         place = (place + np.uint64(1)) & last
-    start = name_at[used]
-    if used >= n_rows or start + words.size > len(names):
+    start = name_at[n_used]
+    if n_used >= n_rows or start + n_trees * n_words > len(names):
         return -1
-    for at in range(words.shape[0]):
-        for word in range(words.shape[1]):
-            names[start + at * words.shape[1] + word] = words[at, word]
-    name_at[used + 1] = start + words.size
-    set_of[used] = number
-    hashed[place] = used
-    return used
+    for at in range(n_trees):
+        for word in range(n_words):
+            names[start + at * n_words + word] = words[at, word]
+    name_at[n_used + 1] = start + n_trees * n_words
+    set_of[n_used] = number
+    hashed[place] = n_used
+    return n_used
 
 
 @nb.njit(cache=True, nogil=True)
-def _build(words, trees, plus, minus, post_masks, first, units, row):  # type: ignore[no-untyped-def]
-    """Sum what a set's trees add to the posts of one tile; the last of a tree's `units` is 0."""
+def _build(  # type: ignore[no-untyped-def]
+    at, tree, layer, words, plus, minus, post_masks, units, tile, row, rows
+):
+    """Add what one tree of a set adds to the posts of one tile; the last of a tree's `units` is 0."""
     n_words = words.shape[1]
-    row[:] = 0
-    for at in range(len(trees)):
-        tree = trees[at]
-        if n_words == 1:
-            added, taken = words[at, 0] & plus[tree, 0], words[at, 0] & minus[tree, 0]
-            if added | taken:
-                for lane in range(TILE):
-                    post = post_masks[0, tree, first + lane]
-                    row[lane] += units[tree, lowest_bit(added & post)] - units[tree, lowest_bit(taken & post)]
-            continue
+    if at == 0:
         for lane in range(TILE):
-            for word in range(n_words):
-                both = words[at, word] & post_masks[word, tree, first + lane]
-                if both & plus[tree, word]:
-                    row[lane] += units[tree, np.uint64(64 * word) + lowest_bit(both & plus[tree, word])]
-                if both & minus[tree, word]:
-                    row[lane] -= units[tree, np.uint64(64 * word) + lowest_bit(both & minus[tree, word])]
+            rows[tile, row, lane] = 0
+    if n_words == 1:
+        added, taken = words[at, 0] & plus[layer, tree, 0], words[at, 0] & minus[layer, tree, 0]
+        if added | taken:
+            for lane in range(TILE):
+                post = post_masks[0, tree, tile * TILE + lane]
+                more = units[tree, lowest_bit(added & post)] - units[tree, lowest_bit(taken & post)]
+                rows[tile, row, lane] += more
+        return
+    for lane in range(TILE):
+        for word in range(n_words):
+            both = words[at, word] & post_masks[word, tree, tile * TILE + lane]
+            added, taken = both & plus[layer, tree, word], both & minus[layer, tree, word]
+            if added:
+                rows[tile, row, lane] += units[tree, np.uint64(64 * word) + lowest_bit(added)]
+            if taken:
+                rows[tile, row, lane] -= units[tree, np.uint64(64 * word) + lowest_bit(taken)]
