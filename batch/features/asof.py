@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
 from batch.features import profile, text
+from batch.features.population import Population, cell_side, user_side
 from batch.features.sides import Feature, Sides
 from batch.features.tally import Tally, shrunk_lift
 from batch.source.facts import Facts
@@ -16,6 +18,7 @@ BEHAVIOUR = ("user_lift", "user_lift_recent", "user_views", "user_days_away")
 POST = ("post_lift", "post_lift_recent", "post_trend", "post_views", "post_days_shown", "text_length")
 TIME = ("hour", "weekday")
 CELLS = ("topic_lift", "cluster_lift", "topic_share")
+UNSHOWN = (1.0, 1.0, 0.0, 0.0, float("nan"))  # the columns of POST but the length, of a post nobody has seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,16 @@ def tally(facts: Facts, known: Statics) -> Tally:
 
 def sides(facts: Facts, known: Statics, counts: Tally, starts: npt.NDArray[np.int64]) -> Sides:
     """Return every feature as of `counts.at_s`, for the buckets that begin at `starts`."""
+    common = Population.of(counts, known.texts, counts.base_rate)
     return Sides(
         features=known.features,
         user_ids=facts.user_ids,
         post_ids=facts.post_ids,
         starts=starts,
-        user=np.column_stack([known.profiles.values, _user_side(counts)]).astype(np.float32),
+        user=np.column_stack([known.profiles.values, user_side(counts, common)]).astype(np.float32),
         post=_post_side(counts, known.texts),
         time=time_side(starts),
-        user_group=_cell_side(counts, known.texts),
+        user_group=cell_side(counts, known.texts.topic_of_cluster, common),
         group=known.texts.cluster,
     )
 
@@ -113,17 +117,10 @@ def time_side(starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     return np.array([[m.hour, m.weekday()] for m in moments], np.float32).reshape(-1, len(TIME))
 
 
-def _user_side(counts: Tally) -> npt.NDArray[np.float64]:
-    users, base = counts.users, counts.base_rate
-    away = (counts.at_s - counts.last_seen_s) / DAY_S
-    return np.column_stack(
-        [
-            shrunk_lift(users.likes, users.views * base),
-            shrunk_lift(users.recent_likes, users.recent_views * base),
-            users.views,
-            away,
-        ]
-    )
+def post_side(texts: text.Texts, behaviour: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """Return float32 (posts, columns): what posts are about, and (posts, 5) how they have been received."""
+    about = np.column_stack([texts.topic, texts.cluster])
+    return np.hstack([about, behaviour, texts.length[:, None], texts.factors]).astype(np.float32)
 
 
 def _post_side(counts: Tally, texts: text.Texts) -> npt.NDArray[np.float32]:
@@ -133,28 +130,4 @@ def _post_side(counts: Tally, texts: text.Texts) -> npt.NDArray[np.float32]:
     shown = (counts.at_s - counts.first_shown_s) / DAY_S
     # Views per post grow with time and with the number of users; their share of the mean does neither.
     views = posts.views / max(float(posts.views.mean()), 1e-9)
-    about = np.column_stack([texts.topic, texts.cluster])
-    behaviour = np.column_stack([lift, recent, recent - lift, views, shown, texts.length])
-    return np.hstack([about, behaviour, texts.factors]).astype(np.float32)
-
-
-def _cell_side(counts: Tally, texts: text.Texts) -> npt.NDArray[np.float32]:
-    """Return float32 (CELLS, users, clusters); a topic's value stands under each of its clusters."""
-    shape = (len(counts.users.views), counts.n_groups)
-    likes, views = counts.cells.likes.reshape(shape), counts.cells.views.reshape(shape)
-    rate = shrunk_lift(counts.users.likes, counts.users.views * counts.base_rate) * counts.base_rate
-    member = np.eye(int(texts.topic.max(initial=0)) + 1)[texts.topic_of_cluster]  # (clusters, topics)
-    topic_likes, topic_views = likes @ member, views @ member
-    of_topic = shrunk_lift(topic_likes, _expected(topic_likes, topic_views, rate))
-    of_cluster = shrunk_lift(likes, _expected(likes, views, rate))
-    share = topic_views / np.maximum(counts.users.views, 1.0)[:, None]
-    per_cluster = texts.topic_of_cluster
-    return np.stack([of_topic[:, per_cluster], of_cluster, share[:, per_cluster]]).astype(np.float32)
-
-
-def _expected(
-    likes: npt.NDArray[np.float64], views: npt.NDArray[np.float64], rate: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return likes expected of a user's own rate, scaled so that each column's sum is what it is."""
-    raw = views * rate[:, None]
-    return np.asarray(raw * (likes.sum(axis=0) / np.maximum(raw.sum(axis=0), 1e-9)), np.float64)
+    return post_side(texts, np.column_stack([lift, recent, recent - lift, views, shown]))

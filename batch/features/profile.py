@@ -15,24 +15,35 @@ FEW = 32  # an integer column with at most this many values is a category, as ge
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """The profile side: columns of `values` are `features`; float32 (users, columns), NaN is missing."""
+    """The profile side.
+
+    Attributes:
+        features: The columns of `values`.
+        values: float32 (users, columns), NaN is missing.
+        codes: Column to the code of each of its values, as text; None for a column of numbers.
+    """
 
     features: tuple[Feature, ...]
     values: npt.NDArray[np.float32]
+    codes: dict[str, dict[str, int] | None]
 
 
 def encode(users: pd.DataFrame) -> Profiles:
     """Encode every profile column; a code is the value's rank by frequency, ties by the value's text."""
     columns = [name for name in users.columns if name != USER_ID]
-    features, values = [], []
-    for name in columns:
-        categorical = _is_categorical(users[name])
-        features.append(Feature(name, "user", categorical))
-        values.append(
-            _codes(users[name]) if categorical else users[name].to_numpy(np.float32, na_value=np.nan)
-        )
-    matrix = np.column_stack(values) if values else np.empty((len(users), 0))
-    return Profiles(tuple(features), matrix.astype(np.float32))
+    codes = {name: _codes(users[name]) if _is_categorical(users[name]) else None for name in columns}
+    features = tuple(Feature(name, "user", codes[name] is not None) for name in columns)
+    return Profiles(features, values(users, codes), codes)
+
+
+def values(users: pd.DataFrame, codes: dict[str, dict[str, int] | None]) -> npt.NDArray[np.float32]:
+    """Return float32 (users, columns) by codes that are known; a value without one counts as a rare one."""
+    columns = [
+        users[name].to_numpy(np.float32, na_value=np.nan) if of is None else _coded(users[name], of)
+        for name, of in codes.items()
+    ]
+    matrix = np.column_stack(columns) if columns else np.empty((len(users), 0))
+    return matrix.astype(np.float32)
 
 
 def segments(users: pd.DataFrame, by: tuple[str, ...]) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
@@ -67,9 +78,15 @@ def _is_categorical(column: "pd.Series[object]") -> bool:
     return bool((known == known.round()).all()) and known.nunique() <= FEW
 
 
-def _codes(column: "pd.Series[object]") -> npt.NDArray[np.float32]:
+def _codes(column: "pd.Series[object]") -> dict[str, int]:
     text = column.map(_plain, na_action="ignore").astype(object)
     counts = text.value_counts().rename_axis("value").reset_index(name="n")
     order = counts.sort_values(["n", "value"], ascending=[False, True], kind="stable")["value"].tolist()
-    code = {value: float(min(rank, MAX_CODES - 1)) for rank, value in enumerate(order)}
-    return np.asarray(text.map(code).to_numpy(np.float32, na_value=np.nan))
+    return {value: min(rank, MAX_CODES - 1) for rank, value in enumerate(order)}
+
+
+def _coded(column: "pd.Series[object]", codes: dict[str, int]) -> npt.NDArray[np.float32]:
+    text = column.map(_plain, na_action="ignore").astype(object)
+    known = text.map(codes)
+    rare = known.isna() & text.notna()
+    return np.asarray(known.mask(rare, min(len(codes), MAX_CODES - 1)).to_numpy(np.float32, na_value=np.nan))

@@ -110,9 +110,6 @@ class Tally:
 def shrunk_lift(likes: Counts, expected: Counts) -> Counts:
     """Estimate how many times more than expected each row is liked, shrunk to 1 where evidence is thin.
 
-    The prior's weight comes from the rows themselves by the method of moments, so rows that differ by
-    chance alone are all shrunk to 1.
-
     Args:
         likes: float64, any shape. Counts, may be decayed.
         expected: float64, same shape. Likes expected if the row were like any other.
@@ -122,7 +119,19 @@ def shrunk_lift(likes: Counts, expected: Counts) -> Counts:
 
     Source: gamma-Poisson shrinkage, W. DuMouchel, The American Statistician 53 (1999), 177-190.
     """
+    return shrunk(likes, expected, prior_weight(likes, expected))
+
+
+def prior_weight(likes: Counts, expected: Counts) -> float:
+    """Return the prior's weight, in likes: from the rows themselves by the method of moments.
+
+    So rows that differ by chance alone are all shrunk to 1.
+    """
     excess = float(np.sum((likes - expected) ** 2 - expected))
     variance = max(excess / max(float(np.sum(expected**2)), 1e-12), 1e-4)
-    weight = 1.0 / min(variance, 1.0)
+    return 1.0 / min(variance, 1.0)
+
+
+def shrunk(likes: Counts, expected: Counts, weight: float) -> Counts:
+    """Return what `shrunk_lift` does, of a weight that is known: then a row's value is its own alone."""
     return np.asarray((likes + weight) / (expected + weight), np.float64)

@@ -9,11 +9,12 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from batch.source.columns import TEXT, TOPIC
+from batch.source.columns import POST_ID, TEXT, TOPIC
 
 Floats = npt.NDArray[np.float32]
 
-N_FACTORS = 32  # for clustering
+N_FACTORS = 64  # for tastes; 32 told a fifth less of what made posts are about
+N_CLUSTERED = 32  # of them, for clusters
 N_FACTORS_KEPT = 8  # as features; more gave the trees nothing on the real rows
 N_CLUSTERS = 24  # over all topics; each topic has at least one, at most MAX_PER_TOPIC
 MAX_PER_TOPIC = 8
@@ -31,6 +32,7 @@ class Texts:
         factors: float32 (posts, N_FACTORS_KEPT). NaN where neither text nor embedding is known.
         length: float32 (posts,). Characters; NaN where the text is missing.
         space: float32 (posts, ≤ N_FACTORS). All the factors there are; NaN rows as in `factors`.
+        map: What a further post is placed with among these.
     """
 
     topic: npt.NDArray[np.int32]
@@ -39,67 +41,185 @@ class Texts:
     factors: Floats
     length: Floats
     space: Floats
+    map: "Map"
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """What the posts taught: with it a further post is described, and they stay as they are.
+
+    Attributes:
+        topics: Names, in the order of their numbers.
+        topic_of_cluster: int32 (clusters,).
+        centres: float32 (clusters, factors). NaN where a cluster is of posts without text.
+        words: Columns of TF-IDF; none where embeddings were brought, or no word stands in two texts.
+        weights: float64 (words,). Their inverse document frequencies.
+        mean: float32 (columns,). Taken from embeddings first; zeros for words.
+        axes: float32 (factors, columns).
+    """
+
+    topics: tuple[str, ...]
+    topic_of_cluster: npt.NDArray[np.int32]
+    centres: Floats
+    words: tuple[str, ...]
+    weights: npt.NDArray[np.float64]
+    mean: Floats
+    axes: Floats
+
+
+class Unplaceable(ValueError):
+    """A further post is like none of those that were described."""
 
 
 def describe(posts: pd.DataFrame, embeddings: Floats | None, seed: int) -> Texts:
     """Describe each post by its topic and its embedding, or TF-IDF of its text where none is brought."""
-    topic, _ = pd.factorize(posts[TOPIC], sort=True, use_na_sentinel=True)
+    topic, names = pd.factorize(posts[TOPIC], sort=True, use_na_sentinel=True)
     topic = np.where(topic < 0, topic.max(initial=-1) + 1, topic).astype(np.int32)
-    space = _from_embeddings(embeddings, seed) if embeddings is not None else _from_text(posts[TEXT], seed)
-    cluster, topic_of_cluster = _clusters(space, topic, seed)
-    factors = np.full((len(posts), N_FACTORS_KEPT), np.nan, np.float32)
+    found = _from_embeddings(embeddings, seed) if embeddings is not None else _from_text(posts[TEXT], seed)
+    space = found.space
+    cluster, topic_of_cluster, centres = _clusters(space[:, :N_CLUSTERED], topic, seed)
+    about = Map(
+        tuple(map(str, names)), topic_of_cluster, centres, found.words, found.weights, found.mean, found.axes
+    )
+    return Texts(topic, cluster, topic_of_cluster, _kept(space), _length(posts), space, about)
+
+
+def place(posts: pd.DataFrame, embeddings: Floats | None, about: Map) -> Texts:
+    """Describe further posts by what others were described with.
+
+    Raises:
+        Unplaceable: A post has a topic that none of the others has, or is the first of its topic without
+            text, or the first with one.
+    """
+    number = {name: k for k, name in enumerate(about.topics)}
+    n_topics = int(about.topic_of_cluster.max(initial=-1)) + 1
+    topic = np.array(
+        [number.get(str(name), -1) if not pd.isna(name) else len(number) for name in posts[TOPIC]]
+    )
+    space = _projected(posts[TEXT], embeddings, about)
+    silent, cluster = np.isnan(space).any(axis=1) | (space.shape[1] == 0), np.empty(len(posts), np.int32)
+    silent_clusters = np.isnan(about.centres).any(axis=1) | (space.shape[1] == 0)
+    for row, (name, own) in enumerate(zip(posts[TOPIC], topic.tolist(), strict=True)):
+        mine = np.flatnonzero((about.topic_of_cluster == own) & (silent_clusters == silent[row]))
+        if not 0 <= own < n_topics or not len(mine):
+            kind = "no text" if silent[row] else "a text"
+            raise Unplaceable(
+                f"post {posts[POST_ID].iloc[row]} has topic {name!r} and {kind}, as none before it"
+            )
+        distance = ((about.centres[mine] - space[row, :N_CLUSTERED]) ** 2).sum(axis=1)
+        cluster[row] = mine[0 if silent[row] else int(distance.argmin())]
+    own_map = about.topic_of_cluster
+    return Texts(topic.astype(np.int32), cluster, own_map, _kept(space), _length(posts), space, about)
+
+
+def _kept(space: Floats) -> Floats:
+    factors = np.full((len(space), N_FACTORS_KEPT), np.nan, np.float32)
     kept = min(N_FACTORS_KEPT, space.shape[1])
     factors[:, :kept] = space[:, :kept]
-    length = posts[TEXT].str.len().to_numpy(np.float32, na_value=np.nan)
-    return Texts(topic, cluster, topic_of_cluster, factors, length, space)
+    return factors
 
 
-def _from_embeddings(embeddings: Floats, seed: int) -> Floats:
+def _length(posts: pd.DataFrame) -> Floats:
+    return np.asarray(posts[TEXT].str.len().to_numpy(np.float32, na_value=np.nan))
+
+
+def _projected(text: "pd.Series[str]", embeddings: Floats | None, about: Map) -> Floats:
+    """Return float32 (posts, factors) on the axes of others; rows without text or embedding are NaN."""
+    out = np.full((len(text), len(about.axes)), np.nan, np.float32)
+    if not len(about.axes):
+        return out
+    if embeddings is not None:
+        known = ~np.isnan(embeddings).any(axis=1)
+        out[known] = (embeddings[known] - about.mean) @ about.axes.T
+        return out
+    known = _has_text(text)
+    if about.words and known.any():
+        words = TfidfVectorizer(vocabulary=list(about.words), sublinear_tf=True, dtype=np.float32)
+        words.idf_ = about.weights
+        out[known] = words.transform(text[known]) @ about.axes.T
+    return out
+
+
+def _has_text(text: "pd.Series[str]") -> npt.NDArray[np.bool_]:
+    return np.asarray(text.notna().to_numpy() & (text.fillna("").str.strip() != "").to_numpy(), np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Factors of the posts, and what they were found with; see `Map`."""
+
+    space: Floats
+    words: tuple[str, ...]
+    weights: npt.NDArray[np.float64]
+    mean: Floats
+    axes: Floats
+
+    @classmethod
+    def none(cls, n_posts: int) -> "_Found":
+        empty = np.empty((n_posts, 0), np.float32)
+        return cls(empty, (), np.empty(0), np.empty(0, np.float32), np.empty((0, 0), np.float32))
+
+
+def _from_embeddings(embeddings: Floats, seed: int) -> _Found:
     """Return the leading principal components; rows with a missing value stay NaN."""
     known = ~np.isnan(embeddings).any(axis=1)
     n = min(N_FACTORS, embeddings.shape[1], int(known.sum()))
     out = np.full((len(embeddings), n), np.nan, np.float32)
-    if n:
-        out[known] = PCA(n, random_state=seed).fit_transform(embeddings[known])
-    return out
+    if not n:
+        return _Found.none(len(embeddings))
+    pca = PCA(n, random_state=seed)
+    out[known] = pca.fit_transform(embeddings[known])
+    return _Found(out, (), np.empty(0), pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
 
-def _from_text(text: "pd.Series[str]", seed: int) -> Floats:
+def _from_text(text: "pd.Series[str]", seed: int) -> _Found:
     """Return TF-IDF reduced by a singular value decomposition; rows without text are NaN."""
-    known = text.notna().to_numpy() & (text.fillna("").str.strip() != "").to_numpy()
-    out = np.full((len(text), 0), np.nan, np.float32)
+    known, none = _has_text(text), _Found.none(len(text))
     if known.sum() < 2:
-        return out
+        return none
     try:
-        words = TfidfVectorizer(
+        vectorizer = TfidfVectorizer(
             max_features=MAX_WORDS, sublinear_tf=True, min_df=2, max_df=0.5, dtype=np.float32
-        ).fit_transform(text[known])
+        )
+        words = vectorizer.fit_transform(text[known])
     except ValueError:  # no word stands in two texts: nothing to compare them by
-        return out
+        return none
     n = min(N_FACTORS, min(words.shape) - 1)
     if n < 1:
-        return out
+        return none
     out = np.full((len(text), n), np.nan, np.float32)
-    out[known] = TruncatedSVD(n, random_state=seed).fit_transform(words)
-    return out
+    svd = TruncatedSVD(n, random_state=seed)
+    out[known] = svd.fit_transform(words)
+    names, weights = vectorizer.get_feature_names_out(), np.asarray(vectorizer.idf_, np.float64)
+    axes = svd.components_.astype(np.float32)
+    return _Found(out, tuple(map(str, names)), weights, np.zeros(len(names), np.float32), axes)
 
 
 def _clusters(
     space: Floats, topic: npt.NDArray[np.int32], seed: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Split each topic's posts into clusters of similar text; posts without text make one of their own."""
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Floats]:
+    """Split each topic's posts into clusters of similar text; posts without text make one of their own.
+
+    Returns:
+        Each post's cluster, each cluster's topic, and float32 (clusters, factors) their centres.
+    """
     cluster = np.zeros(len(topic), np.int32)
     topics: list[int] = []
+    centres: list[Floats] = []
     known = ~np.isnan(space).any(axis=1) if space.shape[1] else np.zeros(len(topic), np.bool_)
     for name in np.unique(topic):
         rows = np.flatnonzero((topic == name) & known)
         wanted = int(np.clip(round(N_CLUSTERS * len(rows) / max(len(topic), 1)), 1, MAX_PER_TOPIC))
         if len(rows):
             n = min(wanted, len(np.unique(space[rows], axis=0)))
-            cluster[rows] = len(topics) + KMeans(n, n_init=1, random_state=seed).fit_predict(space[rows])
+            means = KMeans(n, n_init=1, random_state=seed)
+            cluster[rows] = len(topics) + means.fit_predict(space[rows])
             topics += [int(name)] * n
+            centres += [means.cluster_centers_.astype(np.float32)]
         silent = np.flatnonzero((topic == name) & ~known)
         if len(silent):
             cluster[silent] = len(topics)
             topics.append(int(name))
-    return cluster, np.array(topics, np.int32)
+            centres += [np.full((1, space.shape[1]), np.nan, np.float32)]
+    every = np.concatenate(centres) if centres else np.empty((0, space.shape[1]), np.float32)
+    return cluster, np.array(topics, np.int32), every

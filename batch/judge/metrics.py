@@ -60,6 +60,26 @@ def auc_in_session(session: npt.NDArray[np.int64], scores: Floats, liked: npt.ND
 
     What a user's own rate or the hour explains cancels: only the order inside a session counts.
     """
+    won, pairs = pairs_won(session, scores, liked)
+    return float(won.sum() / pairs.sum()) if pairs.sum() else float("nan")
+
+
+def pairs_won(
+    session: npt.NDArray[np.int64], scores: Floats, liked: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Count each session's pairs of a liked and an unliked row: those in order, and all of them.
+
+    Args:
+        session: int64 (n,). Numbers 0..sessions-1 in any order; each occurs.
+        scores: float64 (n,). Higher is better; a tie is half a pair in order.
+        liked: bool (n,).
+
+    Returns:
+        float64 (sessions,) each.
+
+    >>> pairs_won(np.array([0, 0, 0]), np.array([3.0, 1.0, 2.0]), np.array([True, False, True]))
+    (array([2.]), array([2.]))
+    """
     ranks = np.empty(len(scores))
     order = np.lexsort((scores, session))
     new = np.ones(len(scores), np.bool_)
@@ -70,9 +90,8 @@ def auc_in_session(session: npt.NDArray[np.int64], scores: Floats, liked: npt.ND
     sizes = np.bincount(session)
     ranks -= (np.cumsum(sizes) - sizes)[session]
     likes = np.bincount(session, liked, len(sizes))
-    wins = np.bincount(session, ranks * liked, len(sizes)) - likes * (likes - 1) / 2
-    pairs = likes * (sizes - likes)
-    return float(wins.sum() / pairs.sum()) if pairs.sum() else float("nan")
+    won = np.bincount(session, ranks * liked, len(sizes)) - likes * (likes - 1) / 2
+    return won, likes * (sizes - likes)
 
 
 def _log_choose(n: Floats, k: Floats) -> Floats:

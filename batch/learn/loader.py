@@ -9,17 +9,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from batch.learn.factors import FACTORS, Factors
+
 WORKDIR = Path("/workdir/user_input")  # where the checker puts what was handed in
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A classifier over a LightGBM text model."""
+    """A classifier over a LightGBM text model and, where they lie beside it, the factors it was trained on.
+
+    Attributes:
+        booster: The trees. Alone they answer for a user and a post of whom nothing else is known.
+        factors: What is known of single users' tastes; None where the model's text came alone.
+    """
 
     booster: lgb.Booster
+    factors: Factors | None = None
 
     def predict_proba(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """Return float64 (rows, 2): the probabilities of no like and of a like.
+
+        Rows of a frame that names `user_id` and `post_id` are answered as published: by trees and factors.
+        Users and posts whom the model does not know, frames without the two columns and bare arrays are
+        answered by the trees alone.
 
         Args:
             x: Columns in the model's order, or a frame with the model's column names in any order.
@@ -27,7 +39,10 @@ class LoadedModel:
         Raises:
             ValueError: A frame lacks a column of the model; the message names it.
         """
-        like = np.asarray(self.booster.predict(self._ordered(x)), np.float64)
+        raw = np.asarray(self.booster.predict(self._ordered(x), raw_score=True), np.float64)
+        if self.factors is not None and isinstance(x, pd.DataFrame) and {"user_id", "post_id"} <= set(x):
+            raw += self.factors.of(*(x[name].to_numpy(np.int64) for name in ("user_id", "post_id")))
+        like = 1.0 / (1.0 + np.exp(-raw))
         return np.column_stack([1.0 - like, like])
 
     def predict(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
@@ -57,7 +72,10 @@ def get_model_path(path: str | os.PathLike[str], group: str = "") -> Path:
 
 
 def load_models(path: str | os.PathLike[str] = ".almanac/model/model.txt", group: str = "") -> LoadedModel:
-    """Load the ranker that the newest run left, or the one the checker put in its place.
+    """Load the model that the newest run left, or the one the checker put in its place.
+
+    The factors are read where `factors.npz` lies beside the text, as a run leaves it; a checker that is
+    handed the text alone has the trees alone.
 
     Raises:
         FileNotFoundError: No model lies there; the message names the place and the command that trains one.
@@ -67,4 +85,6 @@ def load_models(path: str | os.PathLike[str] = ".almanac/model/model.txt", group
         raise FileNotFoundError(
             f"no model at {place}: run `almanac run` first, or give the path of a model.txt"
         )
-    return LoadedModel(lgb.Booster(model_str=place.read_text()))
+    beside = place.parent / FACTORS
+    factors = Factors.load(beside) if beside.is_file() else None
+    return LoadedModel(lgb.Booster(model_str=place.read_text()), factors)

@@ -1,6 +1,5 @@
 """The ranker: a LightGBM model, kept as LightGBM's own text with a JSON beside it."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import orjson
 
 from batch.features.asof import Rows
 from batch.features.sides import Feature
+from batch.learn.factors import FACTORS, Factors, fingerprint
 
 # Small steps, large leaves, smoothed categories: effects here are weak (a post's rate has AUC .55), and
 # freer fits lost to their own inputs on the real rows (docs/decisions/0002-learning.md).
@@ -42,6 +42,7 @@ class Ranker:
         as_of_s: No fact later than this was used.
         parameters: What LightGBM was given.
         metrics: What the evaluation before this training measured.
+        factors: What is added to the trees' score; None where the trees stand alone.
     """
 
     text: str
@@ -49,22 +50,33 @@ class Ranker:
     as_of_s: int
     parameters: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)
+    factors: Factors | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Return 16 hex digits of the model text's SHA-256."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+        """Return 16 hex digits that name this model, trees and factors."""
+        if self.factors is None:
+            return fingerprint(self.text)
+        return fingerprint(self.text, [self.factors.x], self.factors.y)
 
     def booster(self) -> lgb.Booster:
         """Return LightGBM's model."""
         return lgb.Booster(model_str=self.text)
 
     def save(self, folder: Path) -> Path:
-        """Write `model.txt` and `model.json` into `folder`, each whole or not at all."""
+        """Write `model.txt`, `model.json` and, if there are any, `factors.npz`, each whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        about = {name: value for name, value in asdict(self).items() if name != "text"}
-        about["fingerprint"] = self.fingerprint
+        about = {
+            "features": [asdict(feature) for feature in self.features],
+            "as_of_s": self.as_of_s,
+            "parameters": self.parameters,
+            "metrics": self.metrics,
+            "fingerprint": self.fingerprint,
+        }
+        (folder / FACTORS).unlink(missing_ok=True)  # never an older model's beside these trees
         _write(folder / "model.txt", self.text.encode())
+        if self.factors is not None:
+            self.factors.save(folder / FACTORS)
         _write(folder / "model.json", orjson.dumps(about, option=orjson.OPT_INDENT_2))
         return folder / "model.txt"
 
@@ -86,12 +98,7 @@ def train(
     Raises:
         ValueError: There are no impressions, or all of them have the same label.
     """
-    n_likes = int(rows.y.sum())
-    if n_likes in (0, len(rows.y)):
-        raise ValueError(
-            f"{len(rows.y)} impressions with {n_likes} likes before as_of cannot train a ranker: "
-            "it needs impressions with and without likes"
-        )
+    check_labels(rows)
     parameters = parameters_for(len(rows.y), n_leaves, seed, threads)
     return Ranker(
         text=fit(rows.x, rows.y, features, parameters, n_trees, progress).model_to_string(),
@@ -100,6 +107,20 @@ def train(
         parameters={**parameters, "num_iterations": n_trees},
         metrics=metrics or {},
     )
+
+
+def check_labels(rows: Rows) -> None:
+    """Make sure that there is something to learn.
+
+    Raises:
+        ValueError: There are no impressions, or all of them have the same label.
+    """
+    n_likes = int(rows.y.sum())
+    if n_likes in (0, len(rows.y)):
+        raise ValueError(
+            f"{len(rows.y)} impressions with {n_likes} likes before as_of cannot train a ranker: "
+            "it needs impressions with and without likes"
+        )
 
 
 def parameters_for(n_rows: int, n_leaves: int, seed: int, threads: int) -> dict[str, Any]:

@@ -12,7 +12,10 @@ LINES = {
     "": "almanac",
     "_random5": "five at random (exact)",
     "_popular": "popular",
+    "_knn": "item kNN (cosine)",
     "_first5": "first five shown",
+    "_estimate": "almanac, factors alone",
+    "_trees_alone": "trees alone",
     "_position_fixed": "almanac, position fixed",
     "_oracle": "oracle (the world's truth)",
 }

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 from batch.features import asof
 from batch.features.asof import Rows
 from batch.learn import loader, ranker
+from batch.learn.estimates import estimate
+from batch.learn.factors import Factors, fingerprint
+from batch.learn.learn import Recipe, learn, training_rows
 from batch.learn.ranker import Ranker
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
 
@@ -67,6 +71,74 @@ def test_what_was_trained_loads_as_a_checker_loads_it(
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
     np.testing.assert_array_equal(loaded.predict(rows.x), probabilities[:, 1] >= 0.5)
     np.testing.assert_allclose(loaded.predict_proba(frame[frame.columns[::-1]]), probabilities)
+
+
+@pytest.fixture(scope="module")
+def blended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ranker, Factors, Path]:
+    facts = even_likes_even(n_users=40, days=14)
+    known = asof.statics(facts, seed=1)
+    recipe = Recipe(30, 10**6, 3600, n_trees=5, n_leaves=7, seed=1, threads=1)
+    estimates = estimate.fit(facts, known.texts, facts.as_of_s, recipe.seed)
+    model = learn(facts, known, estimates, training_rows(facts, known, estimates, recipe), recipe)
+    assert model.factors is not None
+    return model, model.factors, model.save(tmp_path_factory.mktemp("model"))
+
+
+def test_a_loaded_model_answers_known_users_and_posts_with_trees_and_factors(
+    blended: tuple[Ranker, Factors, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, factors, path = blended
+    monkeypatch.delenv("IS_LMS", raising=False)
+    pairs = pd.DataFrame({"user_id": [3, 3, -5], "post_id": [7, 8, 7]})
+    frame = pairs.assign(**{f.name: 0.0 for f in model.features})
+
+    like = loader.load_models(path).predict_proba(frame)[:, 1]
+    alone = loader.load_models(path).predict_proba(frame.drop(columns="user_id"))[:, 1]
+
+    odds, trees_odds = (np.log(p / (1 - p)) for p in (like, alone))
+    taste = factors.x[2] @ factors.y[[6, 7]].T
+    np.testing.assert_allclose(odds - trees_odds, [*(factors.level[2] + taste), 0.0], atol=1e-9)
+    assert like[0] > like[1]  # odd users like odd posts
+
+
+def test_trees_without_their_factors_still_say_how_often_anything_is_liked(
+    blended: tuple[Ranker, Factors, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _, path = blended
+    monkeypatch.delenv("IS_LMS", raising=False)
+    (tmp_path / "model.txt").write_text(path.read_text())
+
+    loaded = loader.load_models(tmp_path / "model.txt")
+
+    assert loaded.factors is None
+    like = loaded.predict_proba(np.zeros((1, len(model.features)), np.float32))[0, 1]
+    assert 0.3 < like < 0.7  # half of all impressions are liked
+
+
+def test_the_fingerprint_names_trees_and_factors(blended: tuple[Ranker, Factors, Path]) -> None:
+    model, factors, _ = blended
+    moved = replace(factors, x=factors.x + np.eye(*factors.x.shape) * 1e-6)
+    turned = replace(factors, y=-factors.y)
+
+    names = {
+        one.fingerprint for one in (model, replace(model, factors=moved), replace(model, factors=turned))
+    }
+
+    assert len(names | {replace(model, text=model.text + " ").fingerprint}) == 4
+    assert model.fingerprint == fingerprint(model.text, [factors.x[:9], factors.x[9:]], factors.y)
+
+
+def test_trees_saved_over_a_blend_leave_no_factors_behind(
+    blended: tuple[Ranker, Factors, Path], tmp_path: Path
+) -> None:
+    model, factors, _ = blended
+    model.save(tmp_path)
+    again = Factors.load(tmp_path / "factors.npz")
+
+    replace(model, factors=None).save(tmp_path)
+
+    np.testing.assert_array_equal(again.x, factors.x)
+    assert not (tmp_path / "factors.npz").exists()
 
 
 def test_a_frame_that_lacks_a_column_is_refused_by_name(trained: tuple[Ranker, Rows], tmp_path: Path) -> None:

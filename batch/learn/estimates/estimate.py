@@ -26,12 +26,14 @@ class Estimate:
         x: float64 (users, k).
         y: float64 (posts, k).
         level: float64 (users,). Log-odds of the user's own like rate.
+        base: Log-odds of everybody's like rate; the level of a user without an impression.
     """
 
     as_of_s: int
     x: Floats
     y: Floats
     level: Floats
+    base: float
 
     def scores(self, users: npt.NDArray[np.integer], posts: npt.NDArray[np.integer]) -> Floats:
         """Return x_u·y_p of (user, post) pairs, float64 (pairs,)."""
@@ -108,6 +110,32 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
     return Estimates(estimates[-1], tuple(estimates[:-1]), dict(zip(NAMES, weights.tolist(), strict=True)))
 
 
+def renew(
+    facts: Facts, texts: Texts, as_of_s: int, weights: dict[str, float], seed: int, before: Parts | None
+) -> tuple[Estimate, Parts]:
+    """Estimate as of another time with weights that stand: a seventh of what `fit` takes.
+
+    Args:
+        facts: Events; those later than `as_of_s` are not read.
+        texts: What the posts are about.
+        as_of_s: Epoch seconds.
+        weights: Part name to weight, as `fit` found them.
+        seed: Of everything random.
+        before: Parts of a time shortly before, to begin from; None begins anew.
+
+    Returns:
+        The estimate, and its parts for the next call.
+
+    Raises:
+        ValueError: There is no event up to `as_of_s`.
+    """
+    known = facts.until(as_of_s)
+    if not len(known.time):
+        raise ValueError(f"there is no event up to {as_of_s}: nothing can be estimated")
+    parts = fit_parts(known, texts, as_of_s, seed, before)
+    return _weighed(parts, np.array([weights[name] for name in NAMES])), parts
+
+
 def _ends(facts: Facts, as_of_s: int) -> list[int]:
     """Return the last moment before each period, then `as_of_s`, ascending."""
     if not len(facts.time):
@@ -120,6 +148,11 @@ def _ends(facts: Facts, as_of_s: int) -> list[int]:
 def _weighed(parts: Parts, weights: Floats) -> Estimate:
     on = [k for k in range(len(NAMES)) if weights[k] > 0] or [0]
     x = np.hstack([weights[k] * parts.x[k] for k in on])
-    level = np.log(parts.rate / (1 - parts.rate))
+    level, base = (np.log(rate / (1 - rate)) for rate in (parts.rate, parts.base))
     y = np.hstack([parts.y[k] for k in on])
-    return Estimate(parts.as_of_s, gain(parts.rate)[:, None] * x, y, level)
+    return Estimate(parts.as_of_s, _short(gain(parts.rate)[:, None] * x), _short(y), level, float(base))
+
+
+def _short(values: Floats) -> Floats:
+    """Round to float32's digits: half the bytes are then zeros, and cost nothing on disk."""
+    return values.astype(np.float32).astype(np.float64)

@@ -13,8 +13,10 @@ from batch.learn.estimates.levels import Levels
 
 Floats = npt.NDArray[np.float64]
 
-N_FACTORS = 20  # text factors with a taste of their own; 32 were no better in any world or on the real rows
-ROUNDS = 12  # more follow chance where users are few: on 114 real users, later sessions got worse
+# 114 real users: later sessions were ranked worse with 64 factors than with 20; 20,000 made ones: better.
+LEAST_FACTORS, USERS_A_FACTOR = 20, 200
+N_DIRECTIONS = 16  # of taste that are kept; in made worlds 14 to 18 beat 24 and all of 92
+ROUNDS = 16  # 12 did alike, 40 followed chance: on 114 real users later sessions got worse
 CAUTION = 0.1  # users without any taste that count beside the real ones, a direction
 LEAST_VARIANCE = 1e-8  # of a taste, in like rate squared
 ENOUGH_USERS = 20_000  # settle the covariance
@@ -22,9 +24,15 @@ USERS_AT_ONCE = 1_000
 LEAST_SHARE = 1e-6  # of the largest: directions in which posts differ less are none
 
 
-def describe(texts: Texts) -> Floats:
-    """Lay out what tastes are about: topics, text clusters and text factors, float64 (posts, columns)."""
-    space = texts.space[:, :N_FACTORS].astype(np.float64)
+def describe(texts: Texts, n_users: int) -> Floats:
+    """Lay out what tastes are about: topics, text clusters and text factors, float64 (posts, columns).
+
+    Args:
+        texts: What the posts are about.
+        n_users: Users with a history; few of them do not tell tastes for many factors from chance.
+    """
+    n_factors = max(LEAST_FACTORS, n_users // USERS_A_FACTOR)
+    space = texts.space[:, :n_factors].astype(np.float64)
     space = np.nan_to_num(space - np.nanmean(space, axis=0)) if space.size else np.zeros((len(space), 0))
     scale = np.sqrt((space**2).mean()) if space.size else 1.0
     topics = np.eye(int(texts.topic.max(initial=0)) + 1)[texts.topic]
@@ -38,7 +46,7 @@ class Tastes:
 
     Attributes:
         user: float64 (users, k). Posterior means in like rate; 0 for a user without an impression.
-        post: float64 (posts, k). Uncorrelated and of variance 1 over the information there is.
+        post: float64 (posts, k ≤ N_DIRECTIONS). Uncorrelated and of variance 1 over the information there is.
         variance: float64 (k,). Of the users' tastes along the principal directions, descending.
     """
 
@@ -64,7 +72,7 @@ def fit_tastes(shown: Impressions, levels: Levels, about: Floats) -> Tastes:
     post = _whitened(about, _information_by_post(shown, levels))
     covariance = _covariance(shown, levels, post)
     variance, directions = np.linalg.eigh(covariance)
-    order = np.argsort(-variance, kind="stable")
+    order = np.argsort(-variance, kind="stable")[:N_DIRECTIONS]
     variance, post = variance[order], np.ascontiguousarray(post @ directions[:, order])
     user = np.zeros((shown.n_users, len(variance)))
     known = np.flatnonzero(np.diff(shown.start))

@@ -24,13 +24,15 @@ class Parts:
 
     Attributes:
         as_of_s: No fact later than this was used.
-        rate: float64 (users,). Users' shrunk like rates.
+        base: Like rate of everybody together.
+        rate: float64 (users,). Users' shrunk like rates; `base` for a user without an impression.
         x: By the order of `NAMES`, float64 (users, columns).
         y: The same, float64 (posts, columns), of mean 0 over what was shown.
         types: The latent types.
     """
 
     as_of_s: int
+    base: float
     rate: Floats
     x: tuple[Floats, ...]
     y: tuple[Floats, ...]
@@ -52,7 +54,8 @@ def fit_parts(facts: Facts, texts: Texts, as_of_s: int, seed: int, warm: Parts |
         seed: Of the types' search.
         warm: An earlier time's parts to go on from, which is faster; None starts anew.
     """
-    shown, about = gather(facts.until(as_of_s)), describe(texts)
+    shown = gather(facts.until(as_of_s))
+    about = describe(texts, int((np.diff(shown.start) > 0).sum()))
     placed = fit_levels(shown, placed=True)
     free = fit_levels(shown, placed=False, post=placed.post)
     taste, taste_placed = fit_tastes(shown, free, about), fit_tastes(shown, placed, about)
@@ -60,18 +63,19 @@ def fit_parts(facts: Facts, texts: Texts, as_of_s: int, seed: int, warm: Parts |
     exposure = np.bincount(shown.post, minlength=shown.n_posts) + 1e-9
     y = (placed.post[:, None], taste.post, taste_placed.post, types.first)
     users = np.ones((shown.n_users, 1))
+    base = float((shown.liked.sum() + 0.5) / (len(shown.liked) + 5.0))
     return Parts(
         as_of_s=as_of_s,
-        rate=_rates(shown),
+        base=base,
+        rate=_rates(shown, base),
         x=(users, taste.user, taste_placed.user, membership(shown, types)),
         y=tuple(part - np.average(part, axis=0, weights=exposure) for part in y),
         types=types,
     )
 
 
-def _rates(shown: Impressions) -> Floats:
+def _rates(shown: Impressions, base: float) -> Floats:
     likes, views = shown.likes, np.diff(shown.start)
-    base = (likes.sum() + 0.5) / (views.sum() + 5.0)
     return np.asarray((likes + PRIOR_VIEWS * base) / (views + PRIOR_VIEWS), np.float64)
 
 

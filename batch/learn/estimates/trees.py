@@ -6,9 +6,12 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+import numpy.typing as npt
 
-from batch.features.asof import Rows, Statics, sides, tally
+from batch.features import asof
+from batch.features.asof import Rows, Statics
 from batch.features.sides import Feature
+from batch.features.tally import Tally
 from batch.learn.estimates.blend import slope
 from batch.learn.estimates.estimate import Estimates
 from batch.learn.ranker import fit
@@ -20,7 +23,8 @@ class Trees:
     """Trees whose leaves are already scaled: their raw scores are added to the estimate's as they are.
 
     Attributes:
-        booster: LightGBM's model; a single tree that says 0 where trees do not pay.
+        booster: LightGBM's model; a single tree of one leaf where trees do not pay. Its scores are
+            around the log-odds of everybody's like rate, so that they are probabilities on their own too.
         share: How much of what the trees said is in the leaves, 0..1.
     """
 
@@ -29,7 +33,13 @@ class Trees:
 
 
 def rows(
-    facts: Facts, known: Statics, estimates: Estimates, width_s: int, most: int, rng: np.random.Generator
+    facts: Facts,
+    known: Statics,
+    estimates: Estimates,
+    width_s: int,
+    most: int,
+    rng: np.random.Generator,
+    begin_s: int = 0,
 ) -> Rows:
     """Return the past periods' impressions with features as old as the estimates they go with.
 
@@ -43,22 +53,29 @@ def rows(
         width_s: Width of a time bucket, seconds.
         most: More impressions are thinned evenly at random to so many.
         rng: For the thinning.
+        begin_s: Impressions before this moment are left out, epoch seconds.
     """
     ends = [one.as_of_s for one in (*estimates.past, estimates.now)]
     bounds = np.searchsorted(facts.time, ends, side="right")
-    events = bounds[0] + np.flatnonzero(facts.views[bounds[0] : bounds[-1]])
+    first = max(int(bounds[0]), int(np.searchsorted(facts.time, begin_s)))
+    events = first + np.flatnonzero(facts.views[first : bounds[-1]])
     if len(events) > most:
         events = np.sort(rng.choice(events, most, replace=False))
     x = np.empty((len(events), len(known.features)), np.float32)
-    counts = tally(facts, known)
+    counts = asof.tally(facts, known)
     cuts = np.searchsorted(events, bounds)
     for end_s, low, high in zip(ends, cuts, cuts[1:], strict=False):
-        chosen = events[low:high]
-        time = facts.time[chosen]
-        starts, bucket = np.unique(time - time % width_s, return_inverse=True)
-        period = sides(facts, known, counts.advance(end_s), starts)
-        x[low:high] = period.rows(facts.user[chosen], facts.post[chosen], bucket)
+        x[low:high] = snapshot(facts, known, counts.advance(end_s), width_s, events[low:high])
     return Rows(events, x, facts.target[events])
+
+
+def snapshot(
+    facts: Facts, known: Statics, counts: Tally, width_s: int, events: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Return events' features, all as of `counts.at_s`, float32 (events, features)."""
+    time = facts.time[events]
+    starts, bucket = np.unique(time - time % width_s, return_inverse=True)
+    return asof.sides(facts, known, counts, starts).rows(facts.user[events], facts.post[events], bucket)
 
 
 def fit_trees(
@@ -100,11 +117,13 @@ def fit_trees(
         booster = fit(shown.x, shown.y, features, parameters, 1, init=base)
         if progress is not None:
             progress(n_trees)
-    return Trees(_scaled(booster, share), share)
+    return Trees(_scaled(booster, share, estimates.now.base), share)
 
 
-def _scaled(booster: lgb.Booster, share: float) -> lgb.Booster:
+def _scaled(booster: lgb.Booster, share: float, base: float) -> lgb.Booster:
+    """Return the model with a share of what its leaves say, and `base` once, in the first tree."""
     for tree, about in enumerate(booster.dump_model()["tree_info"]):
         for leaf in range(about["num_leaves"]):
-            booster.set_leaf_output(tree, leaf, share * booster.get_leaf_output(tree, leaf))
+            value = share * booster.get_leaf_output(tree, leaf)
+            booster.set_leaf_output(tree, leaf, value + (0.0 if tree else base))
     return lgb.Booster(model_str=booster.model_to_string())

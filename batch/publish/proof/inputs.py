@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.features.sides import Feature, Sides
+from batch.learn.factors import fingerprint
 from batch.score.predict import Dense
 from batch.score.ranked import SeenRows
 
@@ -91,12 +92,12 @@ class Inputs:
             yield table.append_column("left_out", pa.ListArray.from_arrays(offsets, posts))
 
 
-def load(folder: Path, users: npt.NDArray[np.integer], sealed: str) -> Inputs:
-    """Read the inputs of some users.
+def load(folder: Path, users: npt.NDArray[np.integer] | None, sealed: str) -> Inputs:
+    """Read the inputs of some users, or of all.
 
     Args:
         folder: Where `Inputs.save` wrote.
-        users: Row numbers of users, ascending.
+        users: Row numbers of users, ascending; None: all.
         sealed: The digest in the manifest.
 
     Returns:
@@ -111,12 +112,14 @@ def load(folder: Path, users: npt.NDArray[np.integer], sealed: str) -> Inputs:
     if digest(folder) != sealed:
         raise InputsMissing(f"the files in {folder} are not those that were sealed with the generation")
     features = tuple(Feature(**raw) for raw in orjson.loads((folder / "features.json").read_bytes()))
-    chosen, posts = _rows(folder / "users.parquet", users), pq.read_table(folder / "posts.parquet")
+    path = folder / "users.parquet"
+    chosen = pq.read_table(path).combine_chunks() if users is None else _rows(path, users)
+    posts = pq.read_table(folder / "posts.parquet")
     times = pq.read_table(folder / "times.parquet")
     n_cells = sum(feature.side == "user_group" for feature in features)
     n_groups = int(np.max(posts["group"].to_numpy(), initial=-1)) + 1
     cells = _matrix(chosen, "user_group", np.float32)
-    cells = cells.reshape(len(users), n_cells, cells.shape[1] // n_cells if n_cells else n_groups)
+    cells = cells.reshape(len(chosen), n_cells, cells.shape[1] // n_cells if n_cells else n_groups)
     sides = Sides(
         features=features,
         user_ids=chosen["user_id"].to_numpy(),
@@ -131,7 +134,8 @@ def load(folder: Path, users: npt.NDArray[np.integer], sealed: str) -> Inputs:
     lists = chosen["left_out"].combine_chunks()
     sizes = np.diff(lists.offsets.to_numpy())
     left_out = SeenRows(
-        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), lists.flatten().to_numpy().astype(np.int32)
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        np.asarray(lists.flatten().to_numpy(), np.int32),
     )
     dense = (
         (_matrix(chosen, "dense", np.float64), _matrix(posts, "dense", np.float64))
@@ -139,6 +143,19 @@ def load(folder: Path, users: npt.NDArray[np.integer], sealed: str) -> Inputs:
         else None
     )
     return Inputs((folder / "model.txt").read_text(), sides, left_out, dense)
+
+
+def model_of(folder: Path) -> str:
+    """Return the fingerprint of the model that lies there, trees and factors; read part by part."""
+    posts = pq.read_table(folder / "posts.parquet")
+    text = (folder / "model.txt").read_text()
+    if "dense" not in posts.column_names:
+        return fingerprint(text)
+    file = pq.ParquetFile(folder / "users.parquet")
+    groups = (file.read_row_group(number, ["dense"]) for number in range(file.num_row_groups))
+    return fingerprint(
+        text, (_matrix(group, "dense", np.float64) for group in groups), _matrix(posts, "dense", np.float64)
+    )
 
 
 def digest(folder: Path) -> str:

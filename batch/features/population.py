@@ -1,0 +1,132 @@
+"""Users' own features: of each user's counts, and of what all users together lend to them.
+
+Apart from the second, which a run may hold fixed, a user's values depend on his own facts alone.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from api.contract.buckets import DAY_S
+from batch.features.tally import Count, Counts, prior_weight, shrunk
+from batch.features.text import Texts
+
+
+class Counted(Protocol):
+    """Counts by user and by user × cluster: a `Tally`, or those of a few users."""
+
+    @property
+    def users(self) -> Count:
+        """Return counts over users."""
+
+    @property
+    def cells(self) -> Count:
+        """Return counts over user × n_groups + group."""
+
+    @property
+    def n_groups(self) -> int:
+        """Return the number of groups of posts."""
+
+    @property
+    def last_seen_s(self) -> Counts:
+        """Return float64 (users,): time of the newest view, NaN where none."""
+
+    @property
+    def at_s(self) -> int | npt.NDArray[np.int64]:
+        """Return the moment of the counts, of all users or of each, epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What every user's features take from all users together.
+
+    Attributes:
+        base_rate: Likes per view over everything.
+        lift: Weight of the prior of a user's like rate; of his recent one: `recent_lift`.
+        recent_lift: See `lift`.
+        topic_lift: Weight of the prior of a user's like rate in a topic; in a text cluster: `cluster_lift`.
+        cluster_lift: See `topic_lift`.
+        topics: float64 (topics,). Likes there are in a topic for each that users' own rates let expect.
+        clusters: float64 (clusters,). The same by text cluster.
+    """
+
+    base_rate: float
+    lift: float
+    recent_lift: float
+    topic_lift: float
+    cluster_lift: float
+    topics: Counts
+    clusters: Counts
+
+    @classmethod
+    def of(cls, counts: Counted, texts: Texts, base_rate: float) -> "Population":
+        """Take stock of all users."""
+        users = counts.users
+        rate = _rate(users, base_rate, weight := prior_weight(users.likes, users.views * base_rate))
+        likes, views, topic_likes, topic_views = _cells(counts, texts.topic_of_cluster)
+        topics, clusters = _scale(topic_likes, topic_views, rate), _scale(likes, views, rate)
+        return cls(
+            base_rate=base_rate,
+            lift=weight,
+            recent_lift=prior_weight(users.recent_likes, users.recent_views * base_rate),
+            topic_lift=prior_weight(topic_likes, _expected(topic_views, rate, topics)),
+            cluster_lift=prior_weight(likes, _expected(views, rate, clusters)),
+            topics=topics,
+            clusters=clusters,
+        )
+
+
+def user_side(counts: Counted, common: Population) -> Counts:
+    """Return float64 (users, 4): lift, recent lift, views, days since the last view (NaN: none)."""
+    users, base = counts.users, common.base_rate
+    away = (counts.at_s - counts.last_seen_s) / DAY_S
+    return np.column_stack(
+        [
+            shrunk(users.likes, users.views * base, common.lift),
+            shrunk(users.recent_likes, users.recent_views * base, common.recent_lift),
+            users.views,
+            away,
+        ]
+    )
+
+
+def cell_side(
+    counts: Counted, topic_of_cluster: npt.NDArray[np.int32], common: Population
+) -> npt.NDArray[np.float32]:
+    """Return float32 (3, users, clusters): lift in the topic, lift in the cluster, share of the topic.
+
+    A topic's value stands under each of its clusters.
+    """
+    likes, views, topic_likes, topic_views = _cells(counts, topic_of_cluster)
+    rate = _rate(counts.users, common.base_rate, common.lift)
+    of_topic = shrunk(topic_likes, _expected(topic_views, rate, common.topics), common.topic_lift)
+    of_cluster = shrunk(likes, _expected(views, rate, common.clusters), common.cluster_lift)
+    share = topic_views / np.maximum(counts.users.views, 1.0)[:, None]
+    return np.stack([of_topic[:, topic_of_cluster], of_cluster, share[:, topic_of_cluster]]).astype(
+        np.float32
+    )
+
+
+def _cells(counts: Counted, topic_of_cluster: npt.NDArray[np.int32]) -> tuple[Counts, Counts, Counts, Counts]:
+    """Return likes and views by user and cluster, then by user and topic."""
+    shape = (len(counts.users.views), counts.n_groups)
+    likes, views = counts.cells.likes.reshape(shape), counts.cells.views.reshape(shape)
+    member = np.eye(int(topic_of_cluster.max(initial=0)) + 1)[topic_of_cluster]  # (clusters, topics)
+    return likes, views, likes @ member, views @ member  # sums of whole numbers: exact in any order
+
+
+def _rate(users: Count, base_rate: float, weight: float) -> Counts:
+    return np.asarray(shrunk(users.likes, users.views * base_rate, weight) * base_rate, np.float64)
+
+
+def _scale(likes: Counts, views: Counts, rate: Counts) -> Counts:
+    """Return by column how many likes there are for each that the users' own rates let expect."""
+    raw = views * rate[:, None]
+    return np.asarray(likes.sum(axis=0) / np.maximum(raw.sum(axis=0), 1e-9), np.float64)
+
+
+def _expected(views: Counts, rate: Counts, scale: Counts) -> Counts:
+    """Return likes expected of a user's own rate, scaled so that each column's sum is what it is."""
+    return np.asarray(views * rate[:, None] * scale, np.float64)

@@ -1,0 +1,113 @@
+"""No later fact enters what a model learns or sees, and a feature that does know later facts is caught."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from batch.features import asof
+from batch.features.asof import Statics
+from batch.features.tally import Tally
+from batch.judge.evaluate import Plan, evaluate
+from batch.judge.gate.thresholds import Thresholds
+from batch.learn.estimates import estimate
+from batch.learn.learn import Recipe, learn, training_rows
+from batch.learn.ranker import Ranker
+from batch.learn.split import last_week
+from batch.source.facts import Facts
+from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
+
+RECIPE = Recipe(train_days=30, train_rows=10**6, width_s=3600, n_trees=20, n_leaves=7, seed=1, threads=1)
+AS_OF_S = BEGIN_S + 14 * DAY_S
+STARTS = np.array([AS_OF_S + 3600], np.int64)
+
+
+class Leaky(Tally):
+    """Counts every fact there is, whatever time was asked for."""
+
+    def advance(self, to_s: int) -> Tally:
+        """Count to the end."""
+        return super().advance(max(to_s, self.at_s, int(self._facts.time[-1])))
+
+
+def leaky(facts: Facts, known: Statics) -> Tally:
+    return Leaky(facts, known.texts.cluster, len(known.texts.topic_of_cluster))
+
+
+def weak_taste(seed: int = 2, n_users: int = 80, n_posts: int = 60, days: int = 21) -> Facts:
+    """Make a world that hardly tells who likes what: a like has a chance of .25 or .15."""
+    rng = np.random.default_rng(seed)
+    events = []
+    for day in range(days):
+        for user in range(n_users):
+            for place, post in enumerate(rng.choice(n_posts, 12, replace=False).tolist()):
+                liked = int(rng.random() < (0.25 if user % 2 == post % 2 else 0.15))
+                events.append((user, post, BEGIN_S + day * DAY_S + 9 * 3600 + place * 60, 0, liked))
+    return facts_of(events, n_users, n_posts)
+
+
+def model_of(facts: Facts) -> Ranker:
+    known = asof.statics(facts, RECIPE.seed)
+    estimates = estimate.fit(facts, known.texts, AS_OF_S, RECIPE.seed)
+    return learn(facts, known, estimates, training_rows(facts, known, estimates, RECIPE), RECIPE)
+
+
+def changed_features(facts: Facts) -> list[str]:
+    """Return the sides that differ when the facts after `AS_OF_S` are turned round."""
+    later = facts.time > AS_OF_S
+    turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
+    known = asof.statics(facts, RECIPE.seed)
+    one, other = (
+        asof.sides(some, known, asof.tally(some, known).advance(AS_OF_S), STARTS) for some in (facts, turned)
+    )
+    return [
+        name
+        for name in ("user", "post", "time", "user_group")
+        if not np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True)
+    ]
+
+
+def evaluated(facts: Facts) -> dict[str, float]:
+    split = last_week(facts)
+    assert split is not None
+    plan = Plan(split, 30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1)
+    return evaluate(facts, asof.statics(facts, RECIPE.seed), plan, {})
+
+
+def test_later_facts_change_nothing_of_a_model() -> None:
+    facts = weak_taste(n_users=24)
+
+    with_later, without = model_of(facts), model_of(facts.until(AS_OF_S))
+
+    assert with_later.fingerprint == without.fingerprint
+    assert with_later.metrics == without.metrics
+
+
+def test_later_facts_change_no_feature_and_a_planted_one_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = weak_taste(n_users=24)
+    assert changed_features(facts) == []
+
+    monkeypatch.setattr(asof, "tally", leaky)
+
+    assert changed_features(facts) == ["user", "post", "user_group"]
+
+
+def test_a_model_of_shuffled_likes_scores_at_chance_in_all_its_parts() -> None:
+    facts = even_likes_even(n_users=60, n_posts=60, days=21)
+    shown = facts.views
+    facts.target[shown] = np.random.default_rng(5).permutation(facts.target[shown])
+
+    found = evaluated(facts)
+
+    for part in ("", "_estimate", "_trees_alone", "_position_fixed", "_popular"):
+        assert 0.46 < found[f"auc_in_session{part}"] < 0.54, part
+
+
+def test_a_feature_that_knows_the_future_is_too_good_for_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = weak_taste()
+    honest = evaluated(facts)
+
+    monkeypatch.setattr(asof, "tally", leaky)
+    planted = evaluated(facts)
+
+    assert planted["auc_in_session"] > honest["auc_in_session"] + Thresholds().too_good
