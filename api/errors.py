@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from api.auth import TokenRefused
 from api.events import BodyTooLarge
-from api.schemas import Problem
+from api.schemas.answer import Problem
 from api.store import GenerationGone, GenerationUnreadable, NothingPublished, StoreUnavailable
 
 # Seconds after which asking again makes sense: a store restarts in one, a publication takes longer.

@@ -8,27 +8,42 @@ byte, and only another target. So when a request was parsed, admitted and answer
 its target is remembered, and the next request that ends in the same bytes needs only its target read. All
 else goes the long way: another method, a body, several requests at once, other headers, a target that is not
 plain, a client that does not read, and every answer that does not come whole from the user's own list.
+
+What a client sends before it has its answers is held as it came, a little of it parsed at a time, and beyond
+MOST_HELD reading stops: however much it sends and however little it reads, its memory is bounded.
 """
 
 import logging
-from functools import lru_cache
+from asyncio import Transport
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.contract.buckets import Label
-from api.feed import Choice, LookUp, Rung, answer, body
+from api.feed import Choice, LookUp, answer, body
 from api.lookup.ask import Ask
-from api.routes.answer import label, lasting
+from api.routes.answer import head
 from api.routes.hot import CHECKER, CHECKER_ROUTE, EXPRESS, checker_query
 
 GET, VERSION, END = b"GET ", b" HTTP/1.1\r\n", b"\r\n\r\n"
 LONGEST_HEAD = 4096  # bytes of headers that are worth remembering, per connection
-MOST_HELD = 65_536  # bytes that may arrive while an answer is under way before we stop reading
+MOST_HELD = 65_536  # bytes that may wait to be parsed before we stop reading
+SLICE = 4096  # bytes parsed at a time: at most 228 requests, each of 4 KB until it is answered
 LINGER_S = 0.25  # how long a connection without a request stays open once we are stopping
 PATHS = frozenset(path.encode() for path in CHECKER)
 # Headers that make a request more than its target; `connection` is judged by what the parser made of it.
 MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"x-request-id"})
+
+
+class Tap(FlowControl):
+    """Reading from a connection; while it is shut, nobody turns it on."""
+
+    shut = False
+
+    def resume_reading(self) -> None:
+        """Read on, unless enough is held."""
+        if not self.shut:
+            super().resume_reading()
 
 
 class Express(HttpToolsProtocol):
@@ -43,16 +58,33 @@ class Express(HttpToolsProtocol):
         self._between = True  # whether the parser has seen whole requests only
         self._asking = False
         self._held = b""
+        self._running: RequestResponseCycle | None = None  # whose turn it is; the parser may be ahead
         self._leaving = False
         self._idle_since = 0.0
 
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin, with a tap of our own."""
+        super().connection_made(transport)
+        self.flow = self._tap = Tap(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what nobody will read, and tell whose turn it is: uvicorn tells the last one parsed only."""
+        self._held = b""
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
-        """Take the lane or the long way."""
+        """Take the lane or the long way, each after what came before."""
         if self._asking:
-            self._held += data
-            if len(self._held) > MOST_HELD:
-                self.flow.pause_reading()
-        elif self._tail is None or not self._take(data):
+            self._hold(data)
+        elif self._tail is not None and self._take(data):
+            return
+        elif self._held or self.pipeline:
+            self._hold(data)
+        else:
             self._go_long(data)
 
     def on_message_begin(self) -> None:
@@ -65,6 +97,16 @@ class Express(HttpToolsProtocol):
         """Take note that the parser is between two requests."""
         super().on_message_complete()
         self._between = True
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """Go on with what is held once no request waits for its turn."""
+        super().on_response_complete()
+        if self._held and not self.pipeline:
+            self._go_on()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close when idle for long enough; the lane does not touch the timer for each request."""
@@ -88,25 +130,31 @@ class Express(HttpToolsProtocol):
         """Write an answer in one piece."""
         if not self.transport.is_closing():
             content = body(choice, found.generation.posts)
-            self.transport.write(b"".join((self._head(found, choice, now_s, len(content)), content)))
+            more = tuple(self.server_state.default_headers)
+            said = head(found, choice, now_s, len(content), more, closing=self._leaving)
+            self.transport.write(b"".join((said, content)))
+            self._asking = False
             self.server_state.total_requests += 1
             self.app_state["metrics"].answered[CHECKER_ROUTE, "200", choice.rung] += 1
             self._idle_since = self.loop.time()
             if self._leaving:
                 self.transport.close()
-        self._leave()
+        self._asking = False
+        if self._held:
+            self._go_on()
 
     def hand_over(self, data: bytes) -> None:
-        """Let a request from the lane go the long way after all."""
-        held, self._held = self._held, b""
-        self._asking = False
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
+        """Let a request from the lane go the long way after all, if it was not answered."""
+        if self._asking and not self.transport.is_closing():
+            self._asking = False
+            held, self._held = self._held, b""
             self._go_long(data)
+            self._held = held
             if held:
-                self._go_long(held)
+                self._go_on()
             if self._leaving:
                 super().shutdown()
+        self._asking = False
 
     def _take(self, data: bytes) -> bool:
         """Ask for the feed that a request names, if it may take the lane."""
@@ -126,7 +174,7 @@ class Express(HttpToolsProtocol):
         return True
 
     def _is_idle(self) -> bool:
-        return self._between and (self.cycle is None or self.cycle.response_complete)
+        return self._between and not self._held and (self.cycle is None or self.cycle.response_complete)
 
     def _close_if_idle(self) -> None:
         if not self._asking and self._is_idle():
@@ -136,7 +184,12 @@ class Express(HttpToolsProtocol):
         """Give bytes to the parser; forget what was admitted, unless they are one whole request more."""
         whole = self._is_idle() and data.startswith(GET) and data.endswith(END) and data.count(END) == 1
         self._arrived, self._tail = data if whole else b"", self._tail if whole else None
-        super().data_received(data)
+        for start in range(0, len(data), SLICE):
+            super().data_received(data[start : start + SLICE])
+            if self.pipeline:
+                self._hold(data[start + SLICE :])
+            if self.pipeline or self.transport.is_closing():
+                break
         if self.cycle is not None and (self._leaving or self.app_state["life"].ending):
             self.cycle.keep_alive = False
 
@@ -149,28 +202,21 @@ class Express(HttpToolsProtocol):
         if plain and tail.startswith(VERSION) and len(tail) <= LONGEST_HEAD:
             self._tail, self._version = tail, self.app_state["rights"].version
 
-    def _leave(self) -> None:
-        """Go on with what arrived meanwhile."""
-        self._asking = False
-        if self._held:
-            held, self._held = self._held, b""
-            self.flow.resume_reading()
-            self.data_received(held)
+    def _hold(self, data: bytes) -> None:
+        """Keep what cannot be parsed yet; read no more when it is much."""
+        self._held += data
+        if len(self._held) > MOST_HELD:
+            self._tap.shut = True
+            self._tap.pause_reading()
 
-    def _head(self, found: LookUp, choice: Choice, now_s: int, n_bytes: int) -> bytes:
-        """Return the status line and the headers, the same as the long way's."""
-        manifest, pointer = found.generation.manifest, found.pointer
-        return b"%b%b%bx-almanac-age: %d\r\nx-almanac-fact-age: %d\r\n%bcontent-length: %d\r\n\r\n" % (
-            b"HTTP/1.1 200 OK\r\n",
-            _text(tuple(self.server_state.default_headers)),
-            _shared(pointer.generation, found.bucket_s, choice.rung, label(found)),
-            max(0, now_s - pointer.promoted_at_s),
-            max(0, found.at_s - manifest.as_of_s),
-            b"content-type: application/json\r\nconnection: close\r\n"
-            if self._leaving
-            else b"content-type: application/json\r\n",
-            n_bytes,
-        )
+    def _go_on(self) -> None:
+        """Go on with what is held, which may be more than can be parsed at once."""
+        held, self._held = self._held, b""
+        if not self.transport.is_closing():
+            self.data_received(held)
+            if self._tap.shut and len(self._held) <= MOST_HELD:
+                self._tap.shut = False
+                self._tap.resume_reading()
 
 
 class _Reply(Ask):
@@ -198,13 +244,3 @@ class _Reply(Ask):
     def failed(self, why: Exception) -> None:  # noqa: ARG002 - the long way finds out again and says why
         """Go the long way."""
         self.express.hand_over(self.data)
-
-
-@lru_cache(maxsize=8)
-def _text(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    return b"".join(b"%b: %b\r\n" % header for header in headers)
-
-
-@lru_cache(maxsize=4096)
-def _shared(generation: int, bucket_s: int, rung: Rung, said: Label) -> bytes:
-    return _text(tuple(lasting(generation, bucket_s, rung, said)))

@@ -58,8 +58,8 @@ class Journal:
                 raise StoreUnavailable(reply)
         return [bool(reply) for reply in replies]
 
-    async def take_down(self, post_id: int) -> bool:
-        """Keep a post from every answer; return whether it was not so before.
+    async def take_down(self, post_id: int, now_s: float) -> bool:
+        """Keep a post from every answer from now on; return whether it was not so before.
 
         Raises:
             StoreUnavailable: The store did not answer in time, or refused.
@@ -67,10 +67,9 @@ class Journal:
         with reading():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.sadd(self._keys.takedowns(), post_id)
-                (changed,) = await self._safely(pipe)
-        return bool(_sound(changed))
+                return await self._noted(pipe, f"{round(now_s * 1000)} {post_id} down", now_s)
 
-    async def put_back(self, post_id: int) -> bool:
+    async def put_back(self, post_id: int, now_s: float) -> bool:
         """Let a post be answered again; return whether it was taken down.
 
         Raises:
@@ -79,7 +78,12 @@ class Journal:
         with reading():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.srem(self._keys.takedowns(), post_id)
-                (changed,) = await self._safely(pipe)
+                return await self._noted(pipe, f"{round(now_s * 1000)} {post_id} up", now_s)
+
+    async def _noted(self, pipe: Pipeline, note: str, now_s: float) -> bool:
+        """Carry out the change in a pipeline, with a note of it for replays; say whether it was one."""
+        pipe.zadd(self._keys.takedown_log(), {note: int(now_s)})
+        changed, _ = await self._safely(pipe)
         return bool(_sound(changed))
 
     async def _record(self, attempt: str, events: Sequence[Event]) -> list[Any]:
@@ -89,7 +93,8 @@ class Journal:
             async with self._client.pipeline(transaction=False) as pipe:
                 for place, event in enumerate(events):
                     said = _arguments(f"{attempt}-{place}", event)
-                    pipe.evalsha(self._sha, 6, *self._names(event), *said)
+                    names = self._names(event)
+                    pipe.evalsha(self._sha, len(names), *names, *said)
                 return await self._safely(pipe)
 
     async def _safely(self, pipe: Pipeline) -> list[Any]:
@@ -111,14 +116,17 @@ class Journal:
             keys.events(),
             keys.seen(user_id),
             keys.seen_live(user_id),
+            keys.seen_told(user_id),
             keys.likes(user_id),
             keys.likes_live(user_id),
+            keys.likes_told(user_id),
         )
 
 
 def _arguments(attempt: str, event: Event) -> list[str | int]:
     entry = [part for field in event.to_fields().items() for part in field]
-    return [attempt, REMEMBERED_S, LIVE_S, event.action, event.post_id, event.occurred_at_s, *entry]
+    times = (event.occurred_at_s, event.accepted_at_s)
+    return [attempt, REMEMBERED_S, LIVE_S, event.action, event.post_id, *times, *entry]
 
 
 def _logged(log: Mapping[str, Any]) -> bool:

@@ -95,10 +95,9 @@ def create_app(
     )
     app.add_middleware(Observed)
     app.add_middleware(Doorway, opened=opened)
-    for router in (feed.router, events.router, admin.router, compat.router, compat.course):
+    for router in (feed.router, events.router, admin.router, compat.router, compat.course, health.router):
         app.include_router(router)
-    for router in (health.router, metrics.router):
-        app.include_router(router)
+    app.include_router(metrics.router)
     register(app)
     return app
 
@@ -224,7 +223,7 @@ async def watched(rights: Rights) -> AsyncIterator[None]:
 async def _served(store: Store) -> dict[str, object]:
     """Load the current generation and warm up; where there is none yet, the first request tries again."""
     try:
-        _, generation = await store.current()
+        _, generation = await store.current(patient=True)
         n_warmed = await store.warm_up()
     except BAD_DAY as exc:
         log.warning("generation.missing", extra={"why": str(exc)})

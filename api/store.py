@@ -16,11 +16,18 @@ from api.contract.keys import Keys
 from api.feed import Generation, LookUp, Pointer
 from api.journal import Journal
 from api.lookup.ask import Ask, ids_of, sound
-from api.lookup.faults import GenerationGone, GenerationUnreadable, NothingPublished, StoreUnavailable
+from api.lookup.faults import (
+    LOADING,
+    GenerationGone,
+    GenerationUnreadable,
+    NothingPublished,
+    StoreUnavailable,
+)
 from api.lookup.lane import Lane
 from api.lookup.lifeline import Lifeline
 from api.lookup.link import LinkLost, Replies
 from api.lookup.meter import Meter
+from api.lookup.past import Past
 from api.lookup.plan import Plan
 from api.lookup.shelf import GENERATIONS_HELD, Loader, Shelf, reading
 
@@ -54,21 +61,27 @@ class Store:
         self._keys = keys
         self._wait_s = wait_s
         self._loader = Loader(client, keys, shelf)
+        self._past = Past(client, keys)
         self._lanes: dict[str, Lane] = {}
         self._own = self._lane(variant)
         self._lanes[variant] = self._own
         lifeline.changed = self._change
 
-    async def current(self, variant: str | None = None) -> tuple[Pointer, Generation]:
+    async def current(
+        self, variant: str | None = None, *, patient: bool = False
+    ) -> tuple[Pointer, Generation]:
         """Read the pointer and return it with the generation that it names, loaded.
+
+        Where loading takes longer than a request may wait it goes on, and what was current before is
+        returned; who is patient waits for it.
 
         Raises:
             NothingPublished: There is no current generation.
             GenerationUnreadable: There is one, but it lacks a part.
-            StoreUnavailable: The store did not answer in time.
+            StoreUnavailable: The store did not answer in time, or the first generation is being loaded.
         """
         lane = self._lane(variant)
-        current = await lane.current()
+        current = await lane.current(patient=patient)
         self._keep(lane)
         return current
 
@@ -108,7 +121,11 @@ class Store:
             GenerationGone: It is no longer kept.
             GenerationUnreadable, StoreUnavailable: As `current`.
         """
-        pointer, generation = await self._loader.pinned(number, created_at_s)
+        try:
+            async with asyncio.timeout(self._wait_s):
+                pointer, generation = await self._loader.pinned(number, created_at_s)
+        except TimeoutError as exc:
+            raise StoreUnavailable(LOADING) from exc
         view = await self._own.opened(generation)
         plan, bucket_s = Plan(self._keys, view.manifest), view.manifest.horizon.bucket_for(at_s)
         packed, n_replies = plan.own(user_id, at_s, bucket_s)
@@ -153,16 +170,16 @@ class Store:
         Raises:
             Exception: `why` itself, if nothing was ever loaded.
         """
-        lane = self._lane(variant)
-        if lane.pointer is None or lane.view is None:
+        served = self._lane(variant).served
+        if served.pointer is None or served.view is None:
             raise why
-        bucket_s = lane.view.manifest.horizon.bucket_for(at_s)
+        bucket_s = served.view.manifest.horizon.bucket_for(at_s)
         return LookUp(
             user_id=user_id,
             at_s=at_s,
             bucket_s=bucket_s,
-            pointer=lane.pointer,
-            generation=lane.view,
+            pointer=served.pointer,
+            generation=served.view,
             own=(),
             segment=None,
             hidden=frozenset(),
@@ -172,16 +189,15 @@ class Store:
 
     def served(self) -> list[tuple[Pointer, Generation]]:
         """Return what is in memory as current, of each variant that was asked for."""
-        lanes = self._lanes.values()
-        return [
-            (lane.pointer, lane.view) for lane in lanes if lane.pointer is not None and lane.view is not None
-        ]
+        served = [lane.served for lane in self._lanes.values()]
+        return [(one.pointer, one.view) for one in served if one.pointer is not None and one.view is not None]
 
     async def rest(self) -> None:
         """End what is still under way."""
         for lane in (self._own, *self._lanes.values()):
             await lane.rest()
         await self._loader.rest()
+        await self._past.rest()
         await self._lifeline.close()
 
     async def _elsewhere(self, lane: Lane, user_id: int, at_s: int) -> LookUp:
@@ -193,7 +209,9 @@ class Store:
         """Return a variant's lane; a new one is held only once something is found in it."""
         name = variant or self.variant
         lane = self._lanes.get(name)
-        return lane or Lane(name, self._keys, self._lifeline, self._loader, self._wait_s, self.meter)
+        return lane or Lane(
+            name, self._keys, self._lifeline, self._loader, self._past, self._wait_s, self.meter
+        )
 
     def _keep(self, lane: Lane) -> None:
         if len(self._lanes) < VARIANTS_HELD:
@@ -201,7 +219,7 @@ class Store:
 
     def _change(self) -> None:
         for lane in self._lanes.values():
-            lane.change()
+            lane.served.change()
 
     async def _call(self, packed: bytes, n_replies: int) -> Replies:
         """Send packed reads, once more if the connection was lost."""

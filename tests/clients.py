@@ -88,8 +88,8 @@ class OwnStore:
         """Return where it listens."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> redis.Redis:
-        """Start it and give a client."""
+    def start(self, *settings: str) -> redis.Redis:
+        """Start it, with further settings, and give a client."""
         command = [
             get_binary_path(),
             "--port",
@@ -100,7 +100,7 @@ class OwnStore:
             str(self.folder),
         ]
         log = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
-        self._server = subprocess.Popen([*command, *log], stdout=subprocess.DEVNULL)
+        self._server = subprocess.Popen([*command, *log, *settings], stdout=subprocess.DEVNULL)
         await_store(self.url)
         return redis.Redis.from_url(self.url)
 

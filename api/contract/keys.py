@@ -24,7 +24,10 @@ class Keys:
         return ":".join([self.prefix, str(SCHEMA), *map(str, parts)])
 
     def current(self, variant: str) -> str:
-        """HASH generation, previous, promoted_at: what is served under a variant's name."""
+        """HASH generation, previous, promoted_at: what is served under a variant's name.
+
+        `since`: the first promotion ever. `past`: the first second that a generation of `past` answers.
+        """
         return self._key("current", variant)
 
     def promotions(self, variant: str) -> str:
@@ -87,9 +90,29 @@ class Keys:
         """ZSET like `likes`, of events accepted live."""
         return self._key("likes", f"{{{user_id}}}", "live")
 
+    def seen_told(self, user_id: int) -> str:
+        """ZSET post id by the second at which a live event first told of it: what was known when."""
+        return self._key("seen", f"{{{user_id}}}", "told")
+
+    def likes_told(self, user_id: int) -> str:
+        """ZSET like `seen_told`, of likes."""
+        return self._key("likes", f"{{{user_id}}}", "told")
+
+    def learnt(self) -> str:
+        """ZSET of what runs taught the seen sets: member `<generation> <as_of>` by the second they had it."""
+        return self._key("learnt")
+
+    def past(self, variant: str) -> str:
+        """ZSET of generations made for times before anything was served: number by its first second."""
+        return self._key("past", variant)
+
     def takedowns(self) -> str:
         """SET of post ids that no answer may hold."""
         return self._key("takedowns")
+
+    def takedown_log(self) -> str:
+        """ZSET of takedowns and their ends: member `<milliseconds> <post> <down or up>` by its second."""
+        return self._key("takedowns", "log")
 
     def events(self) -> str:
         """STREAM of live events that the batch has not drained yet."""

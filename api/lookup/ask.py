@@ -14,7 +14,7 @@ _NOBODY: frozenset[int] = frozenset()
 class Ask:
     """A look-up that waits; subclasses say what becomes of it. Neither call may raise."""
 
-    __slots__ = ("at_s", "bucket_s", "lost", "n_replies", "turns", "user_id")
+    __slots__ = ("at_s", "bucket_s", "is_current", "lost", "n_replies", "turns", "user_id")
 
     def __init__(self, user_id: int, at_s: int) -> None:
         """Ask for a user's feed at a time."""
@@ -24,6 +24,7 @@ class Ask:
         self.bucket_s = 0
         self.n_replies = 0
         self.lost = False
+        self.is_current = False  # whether what is current must answer, whatever the time
 
     def found(self, found: LookUp) -> None:
         """Take the answer."""

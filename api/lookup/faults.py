@@ -27,6 +27,9 @@ class GenerationGone(LookupError):
         self.generation = generation
 
 
+LOADING = "a generation is still being loaded"
+
+
 class StoreUnavailable(Exception):
     """The store did not answer, or not in time, or not with what was asked for."""
 

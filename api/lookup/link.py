@@ -17,6 +17,7 @@ from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, 
 Replies = list[Any]  # bytes, int, None, a list of these, or a Refusal in the place of one reply
 Done = Callable[[Replies | None], None]  # called with None when the connection was lost before the last reply
 
+SECOND_LOOK_S = 0.01
 _NOTHING = object()
 
 
@@ -115,8 +116,8 @@ class Link(asyncio.Protocol):
             done(None)
             return
         deadline = self._loop.time() + self._timeout_s
-        self._expected.append(_Expected(n_replies, done, deadline))
         self._transport.write(packed)
+        self._expected.append(_Expected(n_replies, done, deadline))
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._check)
 
@@ -166,13 +167,16 @@ class Link(asyncio.Protocol):
                 if type(reply) is hiredis.PushNotification:
                     self._changed()
                     continue
+                if not expected:
+                    return self.drop(f"what it says is no reply: {reply!r:.60} was not asked for")
                 first = expected[0]
                 first.replies.append(reply)
                 first.missing -= 1
                 if not first.missing:
                     expected.popleft().done(first.replies)
-        except (hiredis.ProtocolError, IndexError) as exc:
+        except hiredis.ProtocolError as exc:
             self.drop(f"what it says is no reply: {exc!r}")
+        return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all who still wait, once."""
@@ -187,17 +191,23 @@ class Link(asyncio.Protocol):
         while self._expected:
             self._expected.popleft().done(None)
 
-    def _check(self) -> None:
-        """Drop the connection if the oldest reply is overdue; else look again when the next would be."""
+    def _check(self, doubted: _Expected | None = None) -> None:
+        """Drop the connection if the oldest reply is overdue; else look again when the next would be.
+
+        uvloop runs timers before it reads: where the process itself was held up, a reply may wait unread.
+        So an overdue one is doubted first, and given up when it is still missing after the loop has read.
+        """
         self._watch = None
         if not self._expected:
             return
-        deadline = self._expected[0].deadline
-        if self._loop.time() >= deadline:
+        oldest = self._expected[0]
+        if self._loop.time() < oldest.deadline:
+            self._watch = self._loop.call_at(oldest.deadline, self._check)
+        elif oldest is not doubted:
+            self._watch = self._loop.call_later(SECOND_LOOK_S, self._check, oldest)
+        else:
             self.overdue = True
             self.drop(f"no reply within {self._timeout_s:g} s")
-        else:
-            self._watch = self._loop.call_at(deadline, self._check)
 
 
 async def connect(address: Address, changed: Callable[[], None], lost: Callable[[], None]) -> Link:

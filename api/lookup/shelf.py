@@ -30,12 +30,18 @@ class Loader:
     """Loads generations onto a shelf, each once. `shelf` may outlive it: it holds plain values only."""
 
     def __init__(
-        self, client: Redis, keys: Keys, shelf: Shelf, clock: Callable[[], float] = time.monotonic
+        self,
+        client: Redis,
+        keys: Keys,
+        shelf: Shelf,
+        clock: Callable[[], float] = time.monotonic,
+        held: int = GENERATIONS_HELD,
     ) -> None:
         self.shelf = shelf
         self._client = client
         self._keys = keys
         self._clock = clock
+        self._held = held
         self._loading: dict[Pointer, asyncio.Task[Generation]] = {}
         self._failed: dict[Pointer, tuple[float, Exception]] = {}
 
@@ -57,6 +63,13 @@ class Loader:
             task.add_done_callback(lambda _: self._loading.pop(pointer))
         # Shielded: one client that hangs up must not end the loading for all who wait.
         return await asyncio.shield(self._loading[pointer])
+
+    def then(self, pointer: Pointer, call: Callable[[], None]) -> None:
+        """Call once what a pointer names is no longer being loaded, for better or worse."""
+        if pointer in self._loading:
+            self._loading[pointer].add_done_callback(lambda _: call())
+        else:
+            call()
 
     async def pinned(self, number: int, created_at_s: int) -> tuple[Pointer, Generation]:
         """Return a generation by number and birth, which need not be current.
@@ -90,7 +103,7 @@ class Loader:
             self._failed = {pointer: (self._clock(), exc)}
             raise
         self.shelf[pointer] = loaded
-        while len(self.shelf) > GENERATIONS_HELD:
+        while len(self.shelf) > self._held:
             self.shelf.pop(next(iter(self.shelf)))
         return loaded
 
@@ -112,10 +125,13 @@ class Loader:
         catalogue, popular, *segments = await pipe.execute()
         if catalogue is None:
             raise GenerationUnreadable(number, "its catalogue is missing")
-        posts = self._client.hscan_iter(keys.posts(number), count=POSTS_A_READ)
+        read = self._client.hscan_iter(keys.posts(number), count=POSTS_A_READ)
+        posts: Mapping[int, bytes] = {int(post_id): text async for post_id, text in read}
+        # Generations mostly have the same posts: what is alike is held once.
+        posts = next((held.posts for held in self.shelf.values() if held.posts == posts), posts)
         loaded = Generation(
             manifest=manifest,
-            posts={int(post_id): text async for post_id, text in posts},
+            posts=posts,
             catalogue=decode(catalogue),
             popular=_lists(popular),
             segments=dict(zip(manifest.segments, map(_lists, segments), strict=True)),

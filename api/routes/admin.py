@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from api.auth import needs_admin
 from api.errors import REFUSED, UNAVAILABLE
-from api.schemas import PathPostId
+from api.schemas.parameter import PathPostId
 from api.store import BAD_DAY, Store
 
 router = APIRouter(prefix="/posts", tags=["admin"], dependencies=[Depends(needs_admin)])
@@ -28,7 +28,7 @@ class Takedown(BaseModel):
 async def take_down(request: Request, post_id: PathPostId) -> Takedown:
     """Keep a post from every answer, fallbacks included, until it is put back; it need not be published."""
     store: Store = request.state.store
-    changed = await store.journal.take_down(post_id)
+    changed = await store.journal.take_down(post_id, request.state.clock())
     with suppress(*BAD_DAY):  # so that memory, which answers on a bad day, knows of it
         await store.current()
     return Takedown(post_id=post_id, taken_down=True, changed=changed)
@@ -38,4 +38,5 @@ async def take_down(request: Request, post_id: PathPostId) -> Takedown:
 async def put_back(request: Request, post_id: PathPostId) -> Takedown:
     """Let a post be answered again."""
     store: Store = request.state.store
-    return Takedown(post_id=post_id, taken_down=False, changed=await store.journal.put_back(post_id))
+    now_s: float = request.state.clock()
+    return Takedown(post_id=post_id, taken_down=False, changed=await store.journal.put_back(post_id, now_s))

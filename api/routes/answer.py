@@ -21,10 +21,19 @@ from api.feed import (
     stands,
     underfill,
 )
-from api.schemas import Cursor
+from api.routes.observed import MADE, NAME, number
+from api.schemas.cursor import Cursor
 from api.store import BAD_DAY, Store
 
 Headers = list[tuple[bytes, bytes]]
+
+_HEAD = b"".join(
+    (
+        b"HTTP/1.1 200 OK\r\n%b%bx-almanac-age: %d\r\nx-almanac-fact-age: %d\r\n",
+        b"content-type: application/json\r\n%bcontent-length: %d\r\n",
+        NAME + b": " + MADE + b"\r\n\r\n",
+    )
+)
 
 DESCRIBED: Mapping[str, dict[str, Any]] = {
     "X-Almanac-Generation": {
@@ -141,6 +150,31 @@ def label(found: LookUp) -> Label:
     return manifest.horizon.label_for(found.at_s, manifest.as_of_s)
 
 
+def head(
+    found: LookUp,
+    choice: Choice,
+    now_s: int,
+    n_bytes: int,
+    more: tuple[tuple[bytes, bytes], ...],
+    *,
+    closing: bool,
+) -> bytes:
+    """Write the status line and all headers of an answer from the own list, with an id of its own.
+
+    `more` are the server's own headers; `closing` says that the connection ends with this answer.
+    """
+    manifest, pointer = found.generation.manifest, found.pointer
+    return _HEAD % (
+        _text(more),
+        _shared(pointer.generation, found.bucket_s, choice.rung, label(found)),
+        max(0, now_s - pointer.promoted_at_s),
+        max(0, found.at_s - manifest.as_of_s),
+        b"connection: close\r\n" if closing else b"",
+        n_bytes,
+        number(),
+    )
+
+
 @lru_cache(maxsize=4096)
 def lasting(generation: int, bucket_s: int, rung: Rung, said: Label) -> Headers:
     """Return the headers that many answers share; nobody may change the list."""
@@ -150,3 +184,13 @@ def lasting(generation: int, bucket_s: int, rung: Rung, said: Label) -> Headers:
         (b"x-almanac-rung", rung.encode()),
         (b"x-almanac-time", said.encode()),
     ]
+
+
+@lru_cache(maxsize=4096)
+def _shared(generation: int, bucket_s: int, rung: Rung, said: Label) -> bytes:
+    return _text(tuple(lasting(generation, bucket_s, rung, said)))
+
+
+@lru_cache(maxsize=8)
+def _text(said: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in said)

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from api.auth import TokenRefused, needs_read, needs_token
 from api.errors import UNAUTHORIZED, UNAVAILABLE, refusal, unavailable
 from api.routes.answer import DESCRIBED, feed_for, headers
-from api.schemas import DEFAULT_LIMIT, K, PathUserId, ShopUserId, read_variant
+from api.schemas.parameter import K, PathUserId, ShopUserId
+from api.schemas.value import DEFAULT_LIMIT, read_variant
 from api.store import BAD_DAY, NothingPublished, Store
 
 log = logging.getLogger(__name__)

@@ -14,23 +14,10 @@ from api.contract.buckets import moment
 from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE
 from api.feed import LookUp, Page, body, underfill
 from api.routes.answer import DESCRIBED, feed_for, headers, label, page_for
-from api.schemas import (
-    DEFAULT_LIMIT,
-    At,
-    Cursor,
-    CursorText,
-    Exclude,
-    Feed,
-    Limit,
-    NativeAt,
-    PathUserId,
-    Post,
-    Problem,
-    UserId,
-    Variant,
-    read_cursor,
-    read_exclude,
-)
+from api.schemas.answer import Feed, Post, Problem
+from api.schemas.cursor import Cursor, read_cursor
+from api.schemas.parameter import At, CursorText, Exclude, Limit, NativeAt, PathUserId, UserId, Variant
+from api.schemas.value import DEFAULT_LIMIT, read_exclude
 from api.store import NothingPublished, Store
 
 router = APIRouter(tags=["feed"], dependencies=[Depends(needs_read)])

@@ -16,8 +16,9 @@ from api.feed import body
 from api.metrics import Metrics
 from api.routes.answer import Headers, feed_for, headers, page_for
 from api.routes.feed import native_body
-from api.routes.observed import NAME, given
-from api.schemas import DEFAULT_LIMIT, read_limit, read_time, read_user_id
+from api.routes.observed import NAME, id_of
+from api.schemas.moment import read_time
+from api.schemas.value import DEFAULT_LIMIT, read_limit, read_user_id
 from api.store import BAD_DAY, Store
 
 EXPRESS = "almanac.express"  # the extension of the ASGI scope by which `express.py` is let in
@@ -53,11 +54,11 @@ class Hot:
             if path in CHECKER:
                 asked = checker_query(scope["query_string"])
                 if asked is not None:
-                    return await _checker(scope, receive, send, *asked)
+                    return await _checker(self._app, scope, receive, send, *asked)
             elif path.startswith(NATIVE_HEAD) and path.endswith(NATIVE_TAIL):
                 asked = native_query(path[len(NATIVE_HEAD) : -len(NATIVE_TAIL)], scope["query_string"])
                 if asked is not None:
-                    return await _native(scope, receive, send, *asked)
+                    return await _native(self._app, scope, receive, send, *asked)
         return await self._app(scope, receive, send)
 
 
@@ -118,13 +119,15 @@ def _time(text: str) -> int:
 
 
 async def _checker(
-    scope: Scope, receive: Receive, send: Send, user_id: int, at_s: int | None, limit: int
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, user_id: int, at_s: int | None, limit: int
 ) -> None:
     store, now_s = _here(scope)
     try:
         found, choice = await feed_for(store, user_id, now_s if at_s is None else at_s, limit)
     except BAD_DAY as exc:
         return await _away(CHECKER_ROUTE, exc, scope, receive, send)
+    except Exception:
+        return await app(scope, receive, send)  # a bug of ours: there it is answered, counted and logged
     _metrics(scope).fed(CHECKER_ROUTE, found, choice, limit)
     await _send(scope, send, body(choice, found.generation.posts), headers(found, choice, limit, now_s))
     express = scope.get("extensions", {}).get(EXPRESS)
@@ -134,7 +137,7 @@ async def _checker(
 
 
 async def _native(
-    scope: Scope, receive: Receive, send: Send, user_id: int, at_s: int | None, limit: int
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, user_id: int, at_s: int | None, limit: int
 ) -> None:
     store, now_s = _here(scope)
     try:
@@ -149,6 +152,8 @@ async def _native(
         )
     except BAD_DAY as exc:
         return await _away(NATIVE_ROUTE, exc, scope, receive, send)
+    except Exception:
+        return await app(scope, receive, send)  # as in `_checker`
     _metrics(scope).fed(NATIVE_ROUTE, found, shown.choice, limit)
     await _send(scope, send, native_body(found, shown, limit), headers(found, shown.choice, limit, now_s))
     return None
@@ -169,16 +174,11 @@ def _metrics(scope: Scope) -> Metrics:
 async def _away(route: str, exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     _metrics(scope).answered[route, "503", ""] += 1
     away = unavailable(exc)
-    request_id = given(scope["headers"])
-    if request_id is not None:
-        away.headers[NAME.decode()] = request_id
+    away.headers[NAME.decode()] = id_of(scope["headers"]).decode("ascii")
     await away(scope, receive, send)
 
 
 async def _send(scope: Scope, send: Send, content: bytes, said: Headers) -> None:
-    said += (JSON, (b"content-length", b"%d" % len(content)))
-    request_id = given(scope["headers"])
-    if request_id is not None:
-        said.append((NAME, request_id.encode()))
+    said += (JSON, (b"content-length", b"%d" % len(content)), (NAME, id_of(scope["headers"])))
     await send({"type": "http.response.start", "status": 200, "headers": said})
     await send({"type": "http.response.body", "body": content})

@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.contract.keys import Keys
-from api.express import Express
+from api.express import MOST_HELD, SLICE, Express
 from api.feed import Choice, LookUp
 from api.main import create_app
 from api.settings import Settings
@@ -146,6 +146,7 @@ def test_the_second_request_of_a_connection_takes_the_lane_and_is_answered_alike
 
     assert Counting.n_answered == 3
     assert {same(answer) for answer in answers} == {same(one_by_one(plain, [request()])[0])}
+    assert len({re.findall(rb"\r\nx-request-id: ([0-9a-f]{16})\r\n", answer)[0] for answer in answers}) == 4
 
 
 def test_all_that_is_not_plain_goes_the_long_way_and_is_answered_alike(
@@ -232,3 +233,76 @@ def test_a_changed_right_closes_the_lane(ports: tuple[int, int], monkeypatch: py
 
     assert len(one_by_one(express, [request()] * 5)) == 5
     assert taken == [True, False, True, True]
+
+
+class Watched(Express):
+    """The express lane, with the most that any of its connections held."""
+
+    most_held = 0
+    most_queued = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take data, and look at what is kept of it."""
+        super().data_received(data)
+        Watched.most_held = max(Watched.most_held, len(self._held))
+        Watched.most_queued = max(Watched.most_queued, len(self.pipeline))
+
+    def on_response_complete(self) -> None:
+        """Go on, and look at what is kept then."""
+        super().on_response_complete()
+        Watched.most_queued = max(Watched.most_queued, len(self.pipeline))
+
+
+def sent_unread(port: int, asked: bytes, n_bytes: int, seconds: float) -> int:
+    """Send a request over and over, read nothing, and return the bytes that the server took."""
+    sent, many, give_up = 0, asked * 2000, time.monotonic() + seconds
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        try:
+            while sent < n_bytes and time.monotonic() < give_up:
+                sent += connection.send(many[sent % len(many) :])
+        except TimeoutError:
+            pass
+    return sent
+
+
+def test_a_client_that_sends_and_never_reads_is_not_read_from_for_ever(
+    store: redis.Redis, valkey_url: str
+) -> None:
+    World(posts=range(1, 200), depth=100).publish(store).promote(store)
+    posted = request("/events", HEAD + "Content-Length: 3\r\n", "POST", "[7]")
+    Watched.most_held = Watched.most_queued = 0
+
+    with served(valkey_url, Watched) as port:
+        sent = sent_unread(port, request("/post/recommendations/?id=2&limit=100"), 128 << 20, 60)
+        sent_unread(port, posted, 128 << 20, 1)
+        alive = one_by_one(port, [request("/health")])
+
+    assert sent < 64 << 20  # what the system's own buffers hold, and what was answered until they were full
+    assert 0 < Watched.most_held <= MOST_HELD + (256 << 10)  # the system gives 256 KB at once
+    assert 0 < Watched.most_queued <= SLICE // 18
+    assert alive[0].startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_reads_late_is_answered_all_the_same(store: redis.Redis, valkey_url: str) -> None:
+    World(posts=range(1, 200), depth=100).publish(store).promote(store)
+    kinds = [
+        request(),
+        request("/post/recommendations/?id=2&limit=100"),
+        request("/users/1/feed?limit=50"),
+        request("/events", HEAD + "Content-Length: 3\r\n", "POST", "[7]"),
+    ]
+    asked = [random.Random(3).choice(kinds) for _ in range(1500)]
+    received = b""
+
+    with served(valkey_url, Watched) as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(10)
+        sending = threading.Thread(target=connection.sendall, args=(b"".join(asked),))
+        sending.start()
+        time.sleep(0.5)
+        while received.count(b"HTTP/1.1 ") < len(asked):
+            received += connection.recv(1 << 20)
+        sending.join()
+
+    statuses = re.findall(rb"HTTP/1.1 (\d+) ", received)
+    wanted = {kinds[3]: b"401"}
+    assert statuses == [wanted.get(one, b"200") for one in asked]

@@ -77,17 +77,19 @@ def test_underfill_events_and_what_is_served_are_told(client: TestClient) -> Non
     assert found["almanac_lookup_seconds_count",] == found["almanac_lookup_batch_count",] == 1
 
 
-def test_a_request_keeps_its_id_or_gets_one(client: TestClient) -> None:
-    own = [
-        client.get(path, headers={"X-Request-Id": "a-1"}).headers["x-request-id"]
-        for path in (FEED, f"{FEED}?id=2")
-    ]
-    made = client.get("/health").headers["x-request-id"]
-    replaced = client.get("/health", headers={"X-Request-Id": "two words"}).headers["x-request-id"]
+def test_a_request_keeps_its_id_or_gets_one_on_every_route(client: TestClient) -> None:
+    paths = (FEED, f"{FEED}?id=2", "/users/2/feed", "/users/2/feed?exclude=1", "/health", "/nothing")
 
-    assert own == ["a-1", "a-1"]
-    assert len(made) == len(replaced) == 16
-    assert made != replaced
+    own = [client.get(path, headers={"X-Request-Id": "a-1"}).headers["x-request-id"] for path in paths]
+    made = [
+        client.get(path, headers=headers).headers["x-request-id"]
+        for path in paths
+        for headers in ({}, {"X-Request-Id": "two words"})
+    ]
+
+    assert set(own) == {"a-1"}
+    assert {len(text) for text in made} == {16}
+    assert len(set(made)) == len(made)
 
 
 def test_a_log_line_names_the_request_that_it_belongs_to() -> None:

@@ -16,7 +16,7 @@ import redis
 from fastapi.testclient import TestClient
 
 from api.main import StoreMissing, create_app
-from api.schemas import TIMES, read_time
+from api.schemas.moment import TIMES, read_time
 from api.settings import Settings
 from tests.conftest import free_port
 from tests.world import World

@@ -1,10 +1,16 @@
-"""A minute of traffic while generations flip and the store is killed twice: every answer is checked."""
+"""A minute of traffic while generations flip and the store is killed twice: every answer is checked.
+
+`ALMANAC_CHAOS=1` makes it ten minutes with a flip every five seconds; what was counted is among the
+properties that `pytest --junitxml=FILE` writes.
+"""
 
 import itertools
+import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,13 +24,16 @@ from batch.source.live.events import drain
 from tests.clients import OwnStore, first_token, running
 from tests.world import AS_OF_S, World
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
-
+FULL = bool(os.environ.get("ALMANAC_CHAOS"))
 KEYS = Keys()
-LASTS_S, FLIP_S = 50.0, 4.0
+LASTS_S, FLIP_S = (600.0, 5.0) if FULL else (50.0, 4.0)
 LOAD_S = 1.0  # how long the generation before may answer after a flip
 DEAD_S, BACK_S = 1.0, 1.0  # how long the store is away; how soon all must be well again
-N_CLIENTS, USERS_EACH, N_POSTS = 4, 8, 1200
+N_CLIENTS, USERS_EACH = 4, 8
+N_POSTS = 3000 if FULL else 1200  # more than anyone sees meanwhile, so that no answer may be short
+PAUSE_S = 0.015  # of a client between two requests: what is tried is what meets what, not how fast
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(int(LASTS_S) + 120)]
 
 
 class Marked(World):
@@ -46,8 +55,10 @@ class Truth:
     sent: set[str] = field(default_factory=set)
     acknowledged: set[str] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)  # `503 away` while the store was, else `200`
     n_answers: int = 0
     n_labelled: int = 0
+    counting: threading.Lock = field(default_factory=threading.Lock)
 
     def oldest(self, at: float) -> int:
         """Return the least generation that may answer at a time; the one before may while one loads."""
@@ -77,6 +88,7 @@ class Client(threading.Thread):
         """Send one request after another."""
         with self._http:
             while time.monotonic() < self._until:
+                time.sleep(self._rng.uniform(0, 2 * PAUSE_S))
                 user = self._rng.choice(self._users)
                 if self._rng.random() < 0.7 or not self._shown.get(user):
                     self._ask(user)
@@ -97,8 +109,9 @@ class Client(threading.Thread):
         shown = [post["id"] for post in posts]
         generation = int(reply.headers["x-almanac-generation"])
         labelled = reply.headers.get("x-almanac-degraded") == "store"
-        self._truth.n_answers += 1
-        self._truth.n_labelled += labelled
+        with self._truth.counting:
+            self._truth.n_answers += 1
+            self._truth.n_labelled += labelled
         self._check(user, len(set(shown)) == len(shown) == limit, f"duplicates or too few: {shown}")
         self._check(user, not taken_down & set(shown), f"taken down: {taken_down & set(shown)}")
         self._check(
@@ -140,6 +153,8 @@ class Client(threading.Thread):
         begin = time.monotonic()
         reply = self._http.request(method, path, **options)  # type: ignore[arg-type]  # params or json
         away = self._truth.away(begin, time.monotonic())
+        with self._truth.counting:
+            self._truth.statuses[f"{reply.status_code}{' away' if away else ''}"] += 1
         if reply.status_code != 200 and not (reply.status_code == 503 and away):
             self._truth.wrong.append(f"{method} {path}: {reply.status_code} {reply.text[:200]}")
         return reply, away
@@ -185,7 +200,7 @@ def restart(own: OwnStore, truth: Truth) -> redis.Redis:
 
 
 def test_no_answer_is_wrong_and_no_event_is_lost_whatever_happens(
-    own_store: OwnStore, tmp_path: Path
+    own_store: OwnStore, tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     truth, url = Truth(), f"sqlite:///{tmp_path}/events.db"
     store = own_store.start()
@@ -197,10 +212,12 @@ def test_no_answer_is_wrong_and_no_event_is_lost_whatever_happens(
         clients = [Client(n, base, token, truth, begin + LASTS_S) for n in range(N_CLIENTS)]
         for client in clients:
             client.start()
-        while any(client.is_alive() for client in clients):
+        for turn in itertools.count(1):
             flip(store, truth)
             drain(store, KEYS, url)
-            time.sleep(FLIP_S)
+            time.sleep(max(0.0, begin + turn * FLIP_S - time.monotonic()))
+            if not any(client.is_alive() for client in clients):
+                break
             if kills and time.monotonic() > kills[0]:
                 kills.pop(0)
                 store.close()
@@ -214,6 +231,19 @@ def test_no_answer_is_wrong_and_no_event_is_lost_whatever_happens(
     with engine.connect() as connection:
         kept = [str(row[0]) for row in connection.execute(sa.text("SELECT event_id FROM live_events"))]
     engine.dispose()
+    figures = {
+        "answers": truth.n_answers,
+        "answers labelled": truth.n_labelled,
+        "flips": len(truth.flips),
+        "restarts": len(truth.outages),
+        "posts taken down": len(truth.taken_down),
+        "events acknowledged": len(truth.acknowledged),
+        "events drained": len(kept),
+        "wrong": len(truth.wrong),
+        **{f"status {status}": n for status, n in sorted(truth.statuses.items())},
+    }
+    for name, value in figures.items():
+        record_testsuite_property(name, value)
     assert truth.wrong == []
     assert len(kept) == len(set(kept))
     assert truth.acknowledged <= set(kept) <= truth.sent

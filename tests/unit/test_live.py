@@ -18,7 +18,8 @@ Row = tuple[int, int, int, int, int]
 def live_of(*events: tuple[int, int, int, int]) -> LiveEvents:
     """Hold live events, given as (user id, post id, time, action)."""
     columns = np.array(events, np.int64).reshape(-1, 4)
-    return LiveEvents(columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3].astype(np.int8))
+    time = columns[:, 2]
+    return LiveEvents(columns[:, 0], columns[:, 1], time, columns[:, 3].astype(np.int8), time)
 
 
 def rows(facts: Facts) -> list[Row]:
@@ -106,9 +107,8 @@ def test_uniting_a_part_gives_what_was_there_before_the_part_was_taken_away(seed
     rest = Facts(**{spec.name: getattr(whole, spec.name) for spec in fields(whole)} | columns)
     user, post = whole.user_ids[whole.user[taken]], whole.post_ids[whole.post[taken]]
 
-    united = unite(
-        rest, LiveEvents(user, post, whole.time[taken], whole.action[taken]), like_within_s=20
-    ).facts
+    time = whole.time[taken]
+    united = unite(rest, LiveEvents(user, post, time, whole.action[taken], time), like_within_s=20).facts
 
     assert rows(united) == rows(whole)
     assert {name: getattr(united, name).dtype for name in columns} == {

@@ -1,10 +1,15 @@
 """The commands of a look-up, byte for byte, and replies however they arrive."""
 
 import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,6 +132,43 @@ def test_what_is_no_reply_ends_the_connection(said: bytes) -> None:
     asyncio.run(exchange())
 
     assert lost == ["lost"]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_reply_that_came_while_the_process_was_held_up_is_read(run: Callable[[Any], Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answers = threading.Thread(target=answer_once, args=(server,))
+        answers.start()
+
+        async def held_up() -> Any:
+            loop, link = asyncio.get_running_loop(), Link(0.05, lambda: None, lambda: None)
+            await loop.create_connection(lambda: link, *server.getsockname())
+            other, work = socket.socketpair()
+            with other, work:
+                loop.add_reader(work, hold_up, work)
+                other.send(b"1")
+                replies = await link.call(("PING",))
+                loop.remove_reader(work)
+            link.drop("done")
+            return replies
+
+        assert run(held_up()) == [b"PONG"]
+        answers.join()
+
+
+def hold_up(work: socket.socket) -> None:
+    """Take long, as the work of many requests does."""
+    work.recv(1)
+    time.sleep(0.2)
+
+
+def answer_once(server: socket.socket) -> None:
+    """Answer one PING."""
+    peer, _ = server.accept()
+    with peer:
+        peer.recv(100)
+        time.sleep(0.02)
+        peer.sendall(b"+PONG\r\n")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ a kill anywhere in between repeats work and changes nothing.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -67,12 +67,14 @@ class LiveEvents:
         post: int64. Post ids.
         time: int64. Epoch seconds at which they occurred.
         action: int8. VIEW or LIKE.
+        accepted: int64. Epoch seconds at which we were told.
     """
 
     user: Ints
     post: Ints
     time: Ints
     action: npt.NDArray[np.int8]
+    accepted: Ints
 
 
 def drain(store: redis.Redis, keys: Keys, url: str) -> Drained:
@@ -102,13 +104,37 @@ def read_live(url: str) -> LiveEvents:
     Raises:
         SourceError: The database cannot be opened or read.
     """
-    columns = (_EVENTS.c.user_id, _EVENTS.c.post_id, _EVENTS.c.occurred_at_s, _EVENTS.c.action)
-    query = sa.select(*columns).order_by(_EVENTS.c.accepted_at_s, _EVENTS.c.event_id)
+    events = _EVENTS.c
+    columns = (events.user_id, events.post_id, events.occurred_at_s, events.accepted_at_s, events.action)
+    query = sa.select(*columns).order_by(events.accepted_at_s, events.event_id)
     with _opened(url) as engine, engine.connect() as connection:
         rows = connection.execute(query).all()
-    numbers = np.array([row[:3] for row in rows], np.int64).reshape(-1, 3)
+    numbers = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
     actions = np.array([ACTIONS[row.action] for row in rows], np.int8)
-    return LiveEvents(numbers[:, 0], numbers[:, 1], numbers[:, 2], actions)
+    return LiveEvents(numbers[:, 0], numbers[:, 1], numbers[:, 2], actions, numbers[:, 3])
+
+
+def read_accepted(store: redis.Redis, keys: Keys, url: str) -> LiveEvents:
+    """Read all events that were ever accepted, those still in the stream included; they stay there.
+
+    Raises:
+        SourceError: The database cannot be opened or read.
+    """
+    parts = (read_live(url), _streamed(store, keys))
+    columns = ("user", "post", "time", "action", "accepted")
+    return LiveEvents(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+def _streamed(store: redis.Redis, keys: Keys) -> LiveEvents:
+    """Read the events in the stream; unreadable ones are passed over."""
+    events = []
+    for _, fields in cast("list[Entry]", store.xrange(keys.events())):
+        with suppress(ValueError):
+            events.append(Event.from_fields(fields))
+    numbers = [(event.user_id, event.post_id, event.occurred_at_s, event.accepted_at_s) for event in events]
+    columns = np.array(numbers, np.int64).reshape(-1, 4)
+    actions = np.array([ACTIONS[event.action] for event in events], np.int8)
+    return LiveEvents(columns[:, 0], columns[:, 1], columns[:, 2], actions, columns[:, 3])
 
 
 def _keep(engine: sa.Engine, entries: list[Entry]) -> Drained:

@@ -1,0 +1,53 @@
+"""What answers look like."""
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from api.contract.buckets import Label
+from api.feed import Degraded, Reason, Rung
+
+
+class Post(BaseModel):
+    """A post, as it is answered."""
+
+    id: int
+    text: str
+    topic: str
+
+
+class Feed(BaseModel):
+    """A page of a user's feed, and where it comes from."""
+
+    user_id: int
+    at: datetime
+    variant: str
+    generation: int
+    bucket: datetime
+    time: Label
+    rung: Rung
+    degraded: Degraded
+    underfill: Reason | None
+    posts: list[Post]
+    next: str | None
+
+
+class Ready(BaseModel):
+    """What is being served."""
+
+    variant: str
+    generation: int
+    as_of: datetime
+    n_posts: int
+
+
+class Health(BaseModel):
+    """The process runs."""
+
+    status: str
+
+
+class Problem(BaseModel):
+    """Why there is no answer."""
+
+    detail: str

@@ -1,0 +1,84 @@
+"""How plain values are read from text; a route may call these by hand."""
+
+import re
+
+INT64 = range(-(2**63), 2**63)
+LIMITS = range(1, 101)
+DEFAULT_LIMIT = 10
+EXCLUDED_MOST = 1000
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+
+
+def read_user_id(text: str) -> int:
+    """Read a user's id.
+
+    Raises:
+        ValueError: It is no integer of 64 bits.
+
+    >>> read_user_id("200")
+    200
+    """
+    if _INTEGER.fullmatch(text) and int(text) in INT64:
+        return int(text)
+    raise ValueError(f"id={text[:40]!r} is not a user id: an integer from -2^63 to 2^63-1, such as 200")
+
+
+def read_post_id(text: str) -> int:
+    """Read a post's id.
+
+    Raises:
+        ValueError: It is no integer of 64 bits.
+
+    >>> read_post_id("17")
+    17
+    """
+    if _INTEGER.fullmatch(text) and int(text) in INT64:
+        return int(text)
+    raise ValueError(f"post_id={text[:40]!r} is not a post id: an integer from -2^63 to 2^63-1, such as 17")
+
+
+def read_exclude(text: str) -> frozenset[int]:
+    """Read post ids separated by commas; empty is none.
+
+    Raises:
+        ValueError: It is no such list, or longer than 1,000.
+
+    >>> sorted(read_exclude("17,2331"))
+    [17, 2331]
+    """
+    parts = text.split(",") if text else []
+    if len(parts) <= EXCLUDED_MOST and all(map(_INTEGER.fullmatch, parts)):
+        return frozenset(map(int, parts))
+    raise ValueError(
+        f"exclude={text[:40]!r} is not a list of posts: at most {EXCLUDED_MOST} ids, such as 17,2331"
+    )
+
+
+def read_variant(text: str) -> str:
+    """Read a variant's name.
+
+    Raises:
+        ValueError: It cannot be one.
+
+    >>> read_variant("bold-2")
+    'bold-2'
+    """
+    if NAME.fullmatch(text):
+        return text
+    raise ValueError(f"variant={text[:40]!r} is not a name: 1 to 64 letters, digits, `_`, `-` or `.`")
+
+
+def read_limit(text: str) -> int:
+    """Read how many posts are wanted.
+
+    Raises:
+        ValueError: It is no integer, or outside 1..100.
+
+    >>> read_limit("5")
+    5
+    """
+    if _INTEGER.fullmatch(text) and int(text) in LIMITS:
+        return int(text)
+    raise ValueError(f"limit={text[:40]!r} is not a number of posts: an integer from 1 to 100, such as 10")

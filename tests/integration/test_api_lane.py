@@ -1,0 +1,238 @@
+"""Who waits for an answer hears of it: of a fault of ours, and of a generation that takes long to load."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+
+from api.contract.keys import Keys
+from api.feed import Generation
+from api.lookup import ask as ask_module
+from api.lookup import lane
+from api.lookup.ask import Ask
+from api.lookup.lane import Lane
+from api.lookup.link import Link
+from api.lookup.plan import Plan
+from api.lookup.shelf import Loader
+from api.main import connected, create_app
+from api.settings import Settings
+from api.store import Store, StoreUnavailable
+from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
+
+pytestmark = pytest.mark.integration
+
+NOON_S = AS_OF_S - AS_OF_S % HOUR_S + 2 * HOUR_S
+HANGS_S = 20.0  # who waits for so long waits for ever
+
+
+class Slip(Exception):
+    """A fault of ours."""
+
+
+@asynccontextmanager
+async def reading(url: str) -> AsyncIterator[Store]:
+    """Give a reader of the store that has answered once, and end what hangs."""
+    async with asyncio.timeout(HANGS_S), connected(Settings(redis_url=url), url, {}) as reader:
+        assert (await reader.look_up(2, NOON_S)).pointer.generation == 1
+        yield reader
+
+
+class Gate:
+    """Holds up the loading of generation 2."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Be shut; make one inside the event loop."""
+        self.open = asyncio.Event()
+        load = Loader._read
+
+        async def read(loader: Loader, number: int) -> Generation:
+            if number == 2:
+                await self.open.wait()
+            return await load(loader, number)
+
+        monkeypatch.setattr(Loader, "_read", read)
+
+
+def test_a_look_up_that_cannot_be_written_keeps_no_other_from_its_answer(
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    World().publish(store).promote(store)
+    write = Plan.own
+
+    def slip(plan: Plan, user_id: int, at_s: int, bucket_s: int) -> tuple[bytes, int]:
+        if user_id == 5:
+            raise Slip
+        return write(plan, user_id, at_s, bucket_s)
+
+    async def ask() -> list[Any]:
+        async with reading(valkey_url) as reader:
+            monkeypatch.setattr(Plan, "own", slip)
+            return await asyncio.gather(
+                *(reader.look_up(user, NOON_S) for user in range(1, 9)), return_exceptions=True
+            )
+
+    found = asyncio.run(ask())
+
+    assert [type(one) for one in found] == [Slip if user == 5 else type(found[0]) for user in range(1, 9)]
+    assert [one.own for one in found if not isinstance(one, Slip)] == [
+        World().own(user, NOON_S) for user in range(1, 9) if user != 5
+    ]
+
+
+def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_own(
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    World().publish(store).promote(store)
+    settle = ask_module.settle
+
+    def slip(ask: Ask, *rest: Any) -> None:
+        if ask.user_id == 1:
+            raise Slip
+        settle(ask, *rest)
+
+    async def ask() -> list[Any]:
+        async with reading(valkey_url) as reader:
+            monkeypatch.setattr(lane, "settle", slip)
+            return await asyncio.gather(
+                *(reader.look_up(user, NOON_S) for user in (1, 2, 3)), return_exceptions=True
+            )
+
+    found = asyncio.run(ask())
+
+    assert isinstance(found[0], Slip)
+    assert [one.own for one in found[1:]] == [World().own(user, NOON_S) for user in (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [(Lane, "_outdated"), (Lane, "_catch_up"), (Lane, "_send"), (Link, "send")]
+)
+def test_whatever_goes_wrong_in_a_flush_all_who_wait_hear_of_it_and_the_next_are_answered(
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch, where: type, name: str
+) -> None:
+    World().publish(store).promote(store)
+
+    def slip(*_: Any) -> None:
+        raise Slip
+
+    async def ask() -> list[Any]:
+        async with reading(valkey_url) as reader:
+            with monkeypatch.context() as broken:
+                broken.setattr(where, name, slip)
+                if name == "_catch_up":
+                    reader._own.served.change()
+                failed = await asyncio.gather(
+                    *(reader.look_up(user, NOON_S) for user in (1, 2)), return_exceptions=True
+                )
+            return [*failed, await reader.look_up(3, NOON_S)]
+
+    *failed, answered = asyncio.run(ask())
+
+    assert [type(one) for one in failed] == [Slip, Slip]
+    assert answered.own == World().own(3, NOON_S)
+
+
+def test_a_fault_of_ours_on_a_hot_route_is_a_500_that_is_counted_and_logged(
+    store: redis.Redis,
+    valkey_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    World().publish(store).promote(store)
+
+    def slip(*_: Any) -> None:
+        raise Slip
+
+    app = create_app(Settings(redis_url=valkey_url, state_dir=tmp_path))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        with monkeypatch.context() as broken, caplog.at_level(logging.ERROR, "api"):
+            broken.setattr(Plan, "own", slip)
+            statuses = [
+                client.get(path).status_code for path in ("/post/recommendations/?id=2", "/users/2/feed")
+            ]
+        counted = client.get("/metrics").text
+
+    assert statuses == [500, 500]
+    assert [record.message for record in caplog.records] == ["request.failed"] * 2
+    for route in ("/post/recommendations/", "/users/{user_id}/feed"):
+        assert f'almanac_requests_total{{route="{route}",rung="",status="500"}} 1.0' in counted
+
+
+def test_while_a_generation_is_loaded_the_one_before_answers_without_what_is_taken_down(
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    World().publish(store).promote(store)
+    world = World().successor().publish(store)
+    gone = World().own(2, NOON_S)[0]
+
+    async def ask() -> None:
+        async with reading(valkey_url) as reader:
+            gate = Gate(monkeypatch)
+            world.promote(store, PROMOTED_AT_S + 60)
+            store.sadd(Keys().takedowns(), gone)
+
+            found = await reader.look_up(2, NOON_S)
+            assert (found.pointer.generation, found.degraded) == (1, "")
+            assert gone not in found.generation.posts
+            also = World().own(3, NOON_S)[0]
+            store.sadd(Keys().takedowns(), also)
+            found = await reader.look_up(3, NOON_S)
+            assert (found.pointer.generation, found.degraded) == (1, "")
+            assert not {gone, also} & found.generation.posts.keys()
+
+            gate.open.set()
+            while (found := await reader.look_up(2, NOON_S)).pointer.generation == 1:
+                await asyncio.sleep(0.001)
+            assert found.own == world.own(2, NOON_S)
+
+    asyncio.run(ask())
+
+
+def test_who_asks_what_is_current_hears_of_the_one_before_while_the_next_is_loaded(
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    World().publish(store).promote(store)
+    settings = Settings(redis_url=valkey_url, read_timeout_s=0.2)
+
+    async def ask() -> list[int]:
+        async with asyncio.timeout(HANGS_S), connected(settings, valkey_url, {}) as reader:
+            await reader.current()
+            gate = Gate(monkeypatch)
+            World().successor().publish(store).promote(store)
+            meanwhile, _ = await reader.current()
+            waiting = asyncio.create_task(reader.current(patient=True))
+            await asyncio.sleep(0)
+            gate.open.set()
+            after, _ = await waiting
+            return [meanwhile.generation, after.generation]
+
+    assert asyncio.run(ask()) == [1, 2]
+
+
+def test_while_the_first_generation_is_loaded_nobody_waits_without_end(
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    World(generation=2).publish(store).promote(store)
+    settings = Settings(redis_url=valkey_url, read_timeout_s=0.2)
+
+    async def ask() -> list[Any]:
+        async with asyncio.timeout(HANGS_S), connected(settings, valkey_url, {}) as reader:
+            gate = Gate(monkeypatch)
+            refused = await asyncio.gather(
+                reader.look_up(2, NOON_S), reader.current(), reader.look_up(3, NOON_S), return_exceptions=True
+            )
+            gate.open.set()
+            _, loaded = await reader.current(patient=True)
+            assert loaded.manifest.generation == 2
+            return list(refused)
+
+    refused = asyncio.run(ask())
+
+    assert [type(one) for one in refused] == [StoreUnavailable] * 3
+    assert all("still being loaded" in str(one) for one in refused)
