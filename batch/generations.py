@@ -19,12 +19,12 @@ from batch.publish.proof.verify import verify as prove
 from batch.settings import Settings
 from batch.shell.connection import connected
 from batch.shell.console import Teller
+from batch.shell.options import Json
 from batch.show import generations as picture
 
 app = typer.Typer(help="What was published: look, compare, prove, flip, roll back.", no_args_is_help=True)
 
 Number = Annotated[int, typer.Argument(help="generation")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last line")]
 Sample = Annotated[int, typer.Option(min=1, help="users to look at")]
 
 
@@ -99,8 +99,9 @@ def quarantine(generation: Number, json: Json = False) -> None:
 @app.command()
 def retire(generation: Number, json: Json = False) -> None:
     """Clear a generation's keys and files in small steps."""
-    with _desk(json=json) as desk, desk.teller.progress.phases("retire") as shown:
-        ledger.retire_one(desk.store, desk.keys, desk.folder, generation, int(time.time()), shown)
+    with _desk(json=json) as desk:
+        with desk.teller.progress.phases("retire") as shown:
+            ledger.retire_one(desk.store, desk.keys, desk.folder, generation, int(time.time()), shown)
         desk.teller.tell({"retired": generation})
 
 
@@ -121,10 +122,11 @@ def diff(
 @app.command()
 def verify(generation: Number, sample: Sample = 100, json: Json = False) -> None:
     """Compute checksums and a sample of lists again, and compare with what Redis returns."""
-    with _desk(json=json) as desk, desk.teller.progress.phases("verify") as shown:
-        verdict = prove(
-            desk.store, desk.keys, generation, desk.folder, sample=sample, rng=desk.rng, progress=shown
-        )
+    with _desk(json=json) as desk:
+        with desk.teller.progress.phases("verify") as shown:
+            verdict = prove(
+                desk.store, desk.keys, generation, desk.folder, sample=sample, rng=desk.rng, progress=shown
+            )
         desk.teller.tell(verdict.values(), lambda c: picture.draw_verdict(c, verdict))
     if not verdict.ok:
         raise typer.Exit(7)

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import redis
 
-from api.contract.buckets import DAY_S, Horizon, moment
+from api.contract.buckets import Horizon, moment
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest, SeenPolicy
 from batch.features import asof, popularity
@@ -17,10 +17,13 @@ from batch.features.tally import Tally
 from batch.judge.evaluate import Line, Plan, evaluate
 from batch.judge.gate.thresholds import Thresholds
 from batch.learn import ranker
+from batch.learn.estimates import estimate
+from batch.learn.learn import Recipe, learn, training_rows
 from batch.learn.split import Split, last_week
 from batch.publish.generation import Edition, left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.publish.writer import publish
+from batch.refresh.freeze import freeze
 from batch.score.engine import score
 from batch.settings import Settings
 from batch.shell.connection import events_location
@@ -65,6 +68,7 @@ def run(
     split: Split | None = None,
     lines: dict[str, Line] | None = None,
     evaluated: bool = True,
+    facts: Facts | None = None,
 ) -> Result:
     """Read, learn, score and publish; what is served changes only by the last step's single write.
 
@@ -76,14 +80,14 @@ def run(
         split: Test days of the evaluation; None finds the last week of histories.
         lines: Further lines to draw beside the evaluation's own.
         evaluated: False skips the evaluation and the two trainings it takes.
+        facts: What `facts_now` has read already; None reads them.
 
     Raises:
         SourceError: The facts cannot be read; TooManyRejected: too many of them are bad.
         ValueError: They cannot train a model.
         PublishError: The store refuses, or another run holds the lease.
     """
-    with progress.step("read") as advance:
-        facts = _with_live(settings, store, _read(settings, location, advance))
+    facts = facts or facts_now(settings, store, location, progress)
     as_of_s = facts.as_of_s
     with progress.step("describe"):
         known = asof.statics(facts, settings.seed)
@@ -91,15 +95,19 @@ def run(
     if evaluated:
         with progress.step("evaluate"):
             metrics = _evaluate(settings, facts, known, split, lines or {})
+    with progress.step("estimate"):
+        estimates = estimate.fit(facts, known.texts, as_of_s, settings.seed)
+        rows = training_rows(facts, known, estimates, recipe(settings))
     with progress.step("train", settings.n_trees) as advance:
-        model = _train(settings, facts, known, metrics, advance)
+        model = learn(facts, known, estimates, rows, recipe(settings), metrics, advance)
         model.save(settings.state_dir / "models" / model.fingerprint)
     horizon = Horizon.after(as_of_s, settings.bucket_width_s, settings.n_buckets)
     with progress.step("features"):
         counts = asof.tally(facts, known).advance(as_of_s)
         sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
-        edition = _edition(settings, facts, counts, horizon, model)
+        edition = edition_of(settings, facts, counts, horizon, model)
     seen = left_out(edition.seen_policy, edition.views, edition.likes)
+    dense = model.factors.dense if model.factors is not None else None
     with progress.phases("publish") as show:
         blocks = score(
             model.text,
@@ -108,6 +116,7 @@ def run(
             edition.depth,
             threads=settings.threads,
             memory_mb=settings.memory_mb,
+            dense=dense,
         )
         manifest = publish(
             store,
@@ -119,9 +128,10 @@ def run(
             ttl_s=settings.list_ttl_s,
             kept=settings.generations_kept,
             progress=show,
-            inputs=Inputs(model.text, sides, seen),
+            inputs=Inputs(model.text, sides, seen, dense),
             limits=Thresholds() if settings.gate == "on" else None,
             plan_memory=True,
+            keep=freeze(facts, known, counts, edition),
         )
     model.save(settings.state_dir / "model")
     result = _result(facts, model, manifest, progress)
@@ -129,7 +139,22 @@ def run(
     return result
 
 
-def _read(settings: Settings, location: str, advance: Advance) -> Facts:
+def facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
+    """Read the facts, the live events among them, as a run begins.
+
+    Raises:
+        SourceError: They cannot be read; TooManyRejected: too many of them are bad.
+    """
+    with progress.step("read") as advance:
+        return _with_live(settings, store, read_facts(settings, location, advance))
+
+
+def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:
+    """Read and check facts as settings say; live events are not among them.
+
+    Raises:
+        SourceError: They cannot be read; TooManyRejected: too many of them are bad.
+    """
     return read(
         location,
         mapping=Mapping.load(settings.mapping),
@@ -158,7 +183,12 @@ def _evaluate(
     if split is None:
         log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
         return {}
-    plan = Plan(
+    return evaluate(facts, known, plan_of(settings, split), lines)
+
+
+def plan_of(settings: Settings, split: Split) -> Plan:
+    """Return how settings evaluate on a split."""
+    return Plan(
         split=split,
         train_days=settings.train_days,
         train_rows=settings.train_rows,
@@ -168,38 +198,25 @@ def _evaluate(
         seed=settings.seed,
         threads=settings.threads,
     )
-    return evaluate(facts, known, plan, lines)
 
 
-def _train(
-    settings: Settings, facts: Facts, known: asof.Statics, metrics: dict[str, float], advance: Advance
-) -> ranker.Ranker:
-    end_s = facts.as_of_s + 1
-    rows = asof.rows(
-        facts,
-        known,
-        end_s - settings.train_days * DAY_S,
-        end_s,
-        settings.bucket_width_s,
-        settings.train_rows,
-        np.random.default_rng(settings.seed),
-    )
-    return ranker.train(
-        rows,
-        known.features,
-        facts.as_of_s,
+def recipe(settings: Settings) -> Recipe:
+    """Return how settings train."""
+    return Recipe(
+        train_days=settings.train_days,
+        train_rows=settings.train_rows,
+        width_s=settings.bucket_width_s,
         n_trees=settings.n_trees,
         n_leaves=settings.n_leaves,
         seed=settings.seed,
         threads=settings.threads,
-        metrics=metrics,
-        progress=advance,
     )
 
 
-def _edition(
+def edition_of(
     settings: Settings, facts: Facts, counts: Tally, horizon: Horizon, model: ranker.Ranker
 ) -> Edition:
+    """Return what a run publishes beside its lists, as of the newest of its facts."""
     by = tuple(name for name in settings.segment_by.split(",") if name in facts.users.columns)
     names, segment = segments(facts.users, by)
     depth = min(settings.depth, len(facts.posts))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.contract.environment import check, read, setting
@@ -30,7 +30,9 @@ class Settings:
     list_ttl_s: int = setting(14 * 86_400, "life of users' lists, seconds; a dead batch then falls back")
     generations_kept: int = setting(2, "generations kept in the store per variant, the current one included")
     gate: str = setting("off", "on: a generation that the gate doubts is not served; off: it is not asked")
-    train_days: int = setting(60, "days before as_of whose impressions train the model")
+    train_days: int = setting(
+        60, "most days before as_of whose impressions train the trees; estimates read every fact"
+    )
     train_rows: int = setting(2_000_000, "most impressions to train on; more are sampled evenly")
     n_trees: int = setting(200, "boosted trees")
     n_leaves: int = setting(31, "leaves a tree")
@@ -71,3 +73,8 @@ class Settings:
         check("GATE", self.gate, self.gate in ("on", "off"), "on or off")
         check("LIST_TTL_S", self.list_ttl_s, 3600 <= self.list_ttl_s < 30 * 86_400, "3600..2591999")
         check("TRAIN_DAYS", self.train_days, self.train_days >= 1, "at least 1")
+
+
+def with_mapping(settings: Settings, mapping: str) -> Settings:
+    """Return the settings with another mapping; as they are where it is empty."""
+    return replace(settings, mapping=mapping) if mapping else settings

@@ -101,14 +101,20 @@ def published(store: redis.Redis, folder: Path, seed: int = 0, **changes: object
     return publish(store, KEYS, of, blocks(of, seed), folder, now=lambda: AS_OF_S + 60, ttl_s=TTL_S, kept=2)
 
 
+def many(seed: int) -> Edition:
+    """Return one of two editions of 600 users, in turn: the next one's seen posts are others, never more."""
+    return edition(seed % 2, n_users=600)
+
+
 def publish_once(url: str, folder: str, seed: str, die_at: str) -> None:
     """Publish 600 users' lists; with `die_at`, die at the first progress of that name."""
-    of = edition(int(seed), n_users=600)
+    of = many(int(seed))
     calls: list[None] = []
 
     def now() -> int:
         calls.append(None)
-        if die_at == "sealed" and len(calls) == 3:  # asked for the lease, the beginning, the promotion
+        # It is asked for the lease, the beginning, what the seen sets have learnt, and the promotion.
+        if die_at == "sealed" and len(calls) == 4:
             os.kill(os.getpid(), signal.SIGKILL)
         return AS_OF_S + 60
 

@@ -65,7 +65,7 @@ class Night:
     def blocks(self) -> Iterator[RankedBlock]:
         """Score everything by LightGBM's own predict."""
         booster = lgb.Booster(model_str=self.inputs.model)
-        return scorer(booster)(self.inputs.sides, self.inputs.left_out, DEPTH)
+        return scorer(booster, dense=self.inputs.dense)(self.inputs.sides, self.inputs.left_out, DEPTH)
 
     def of(self, users: npt.NDArray[np.integer]) -> "Night":
         """Return the same night with only some users, given by row number."""

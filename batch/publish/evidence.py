@@ -22,6 +22,7 @@ from batch.publish.proof.inputs import Inputs
 from batch.publish.proof.lists import matching_starts, read_lists, user_ids
 from batch.publish.proof.verify import rescore
 from batch.publish.retire import served
+from batch.publish.roll import Roll
 from batch.publish.store import read
 
 PORTRAIT = "portrait.json"  # in the generation's folder
@@ -37,6 +38,7 @@ class Made:
     edition: Edition
     draft: Manifest
     checksums: Mapping[str, str]
+    roll: Roll
     sample: Sample
     inputs: Inputs | None
 
@@ -57,8 +59,8 @@ def gather(client: redis.Redis, keys: Keys, folder: Path, made: Made, limits: Th
     return Evidence(
         portrait=seen,
         metrics=made.edition.metrics,
-        reread=_reread(client, keys, made, rng),
-        rescored=_rescored(client, keys, made, rng),
+        reread=reread(client, keys, made, rng),
+        rescored=rescored(client, keys, made, rng),
         outside=outside(sides.features, inputs, made.inputs.model) if sides and made.inputs else {},
         moved=old.scores.moved(scores[~np.isnan(scores)]) if old else None,
         mistaken=mistaken(old.inputs, inputs, (limits.input_shift, limits.missing)) if old else {},
@@ -103,7 +105,8 @@ def _churn(
     return float(overlap.mean())
 
 
-def _reread(client: redis.Redis, keys: Keys, made: Made, rng: np.random.Generator) -> tuple[int, int]:
+def reread(client: redis.Redis, keys: Keys, made: Made, rng: np.random.Generator) -> tuple[int, int]:
+    """Compute a few shards' checksums again from the store; return how many, and how many differ."""
     names = sorted(name for name in made.checksums if name.startswith("lists-"))
     some = rng.choice(names, min(SHARDS_REREAD, len(names)), replace=False).tolist()
     chosen = {name: made.checksums[name] for name in some}
@@ -111,10 +114,12 @@ def _reread(client: redis.Redis, keys: Keys, made: Made, rng: np.random.Generato
     return len(some), len(bad)
 
 
-def _rescored(
-    client: redis.Redis, keys: Keys, made: Made, rng: np.random.Generator
-) -> tuple[int, int] | None:
-    """Score a few users again by LightGBM's own predict, and compare with what the store holds."""
+def rescored(client: redis.Redis, keys: Keys, made: Made, rng: np.random.Generator) -> tuple[int, int] | None:
+    """Score a few users again by LightGBM's own predict, and compare with what the store holds.
+
+    Returns:
+        Lists compared, and how many differ; None where no inputs are kept.
+    """
     if made.inputs is None:
         return None
     n_users, starts = len(made.edition.user_ids), made.edition.horizon.starts

@@ -30,8 +30,8 @@ class Work:
     progress: Progress
 
 
-def write_lists(work: Work, wire: Wire, number: int, block: RankedBlock, ttl_s: int) -> str:
-    """Write each user's hash and its life in one transaction; return the shard's checksum."""
+def write_lists(work: Work, wire: Wire, number: int, block: RankedBlock, ttl_s: int) -> list[bytes]:
+    """Write each user's hash and its life in one transaction; return each user's digest."""
     edition = work.edition
     n_users, n_buckets, depth = block.posts.shape
     texts = shard.encode(block.posts.reshape(-1, depth), edition.post_ids)
@@ -48,10 +48,10 @@ def write_lists(work: Work, wire: Wire, number: int, block: RankedBlock, ttl_s: 
         head = b"*%d\r\n$4\r\nHSET\r\n" % (2 + len(pairs))
         expire = b"*3\r\n$6\r\nEXPIRE\r\n" + key + life
         wire.send(b"".join([MULTI, head, key, *pairs, expire, EXEC]), 4)
-    return shard.checksum(
-        (user_id, segment, [texts.lines(i * n_buckets, (i + 1) * n_buckets)])
+    return [
+        shard.digest(user_id, segment, [texts.lines(i * n_buckets, (i + 1) * n_buckets)])
         for i, (user_id, segment) in enumerate(zip(users, segments, strict=True))
-    )
+    ]
 
 
 def write_shared(work: Work, wire: Wire, number: int) -> str:

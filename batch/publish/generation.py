@@ -118,9 +118,9 @@ class Edition:
         )
 
 
-def sealed(draft: Manifest, checksums: dict[str, str], root: str, n_short: int) -> Manifest:
-    """Return the manifest of a generation that is written whole; `n_short` lists are below the depth."""
-    return replace(draft, checksums=checksums, root=root, counts={**draft.counts, "short_lists": n_short})
+def sealed(draft: Manifest, checksums: dict[str, str], root: str, **counts: int) -> Manifest:
+    """Return the manifest of a generation that is written whole, with what was counted meanwhile."""
+    return replace(draft, checksums=checksums, root=root, counts={**draft.counts, **counts})
 
 
 def left_out(policy: SeenPolicy, views: SeenTimes, likes: SeenTimes) -> SeenRows:

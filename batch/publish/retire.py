@@ -12,6 +12,7 @@ from redis.client import Pipeline
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
+from batch.publish.ledger.past import announce, made_for_past
 from batch.publish.store import read
 from batch.publish.store.lease import Lease, Progress
 from batch.publish.store.transaction import Write
@@ -87,8 +88,11 @@ def sweep(
     """
     known = ledger(client, keys)
     current, previous = served(client, keys, variant)
+    aside = made_for_past(client, keys, variant)  # they go when somebody retires them
     ours = [
-        n for n in known.in_state("sealed") if n in known.manifests and known.manifests[n].variant == variant
+        n
+        for n in known.in_state("sealed")
+        if n in known.manifests and known.manifests[n].variant == variant and n not in aside
     ]
     gone = known.in_state("building") + surplus(ours, current, previous, kept)
     gone += [n for n in known.in_state("retired", "quarantined") if _remains(client, keys, folder, n)]
@@ -111,6 +115,9 @@ def retire(
     text = read.value(client, keys.manifest(generation))
     known = Manifest.from_json(text) if text else None
     _withdraw(keys, lease, generation, known)
+    if known and generation in made_for_past(client, keys, known.variant):
+        client.zrem(keys.past(known.variant), str(generation))
+        announce(client, keys, known.variant)
     users = decode(read.value(client, keys.users(generation)))
     for low in range(0, len(users), CHUNK):
         lease.check()

@@ -16,7 +16,16 @@ from batch.publish.generation import Edition
 from batch.publish.store.wire import n_digits, put_number
 from batch.score.ranked import RankedBlock
 
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.int64()),
+        ("bucket", pa.int64()),
+        ("posts", pa.list_(pa.int64())),
+        ("scores", pa.list_(pa.float64())),
+    ]
+)
 DIGEST_BYTES = 16
+USERS = 4096  # of a shard: fixed, so that checksums do not depend on how scoring divides its work
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +73,37 @@ def names(first: int, n_users: int) -> str:
     return f"lists-{first:07d}-{first + n_users - 1:07d}"
 
 
-def checksum(users: Iterable[tuple[int, str | None, Iterable[bytes | memoryview]]]) -> str:
-    r"""Digest lists as hexadecimal text: for each user a line `<user> <segment>`, then a line a bucket.
+def digest(user_id: int, segment: str | None, lines: Iterable[bytes | memoryview]) -> bytes:
+    r"""Digest a user's lists: a line `<user> <segment>`, then a line a bucket.
 
-    BLAKE2b of 16 bytes over these lines, users and buckets ascending, each line ended by `\n`, a list as it
-    stands in Redis, a missing segment as nothing. All of it can be read back from Redis and digested again.
+    BLAKE2b of 16 bytes over these lines, buckets ascending, each line ended by `\n`, a list as it stands in
+    Redis, a missing segment as nothing. All of it can be read back from Redis and digested again.
 
-    >>> checksum([(200, "m-1", [b"17 2331\n45\n"])]) == checksum([(200, "m-1", [b"17 2331\n", b"45\n"])])
+    >>> digest(200, "m-1", [b"17 2331\n45\n"]) == digest(200, "m-1", [b"17 2331\n", b"45\n"])
     True
     """
-    digest = blake2b(digest_size=DIGEST_BYTES)
-    for user_id, segment, lines in users:
-        digest.update(f"{user_id} {segment or ''}\n".encode())
-        for line in lines:
-            digest.update(line)
-    return digest.hexdigest()
+    found = blake2b(f"{user_id} {segment or ''}\n".encode(), digest_size=DIGEST_BYTES)
+    for line in lines:
+        found.update(line)
+    return found.digest()
+
+
+def checksum(digests: bytes) -> str:
+    """Return a shard's checksum, as hexadecimal text: BLAKE2b of 16 bytes over its users' digests.
+
+    A shard of which a few users changed is summed up again without reading the others' lists.
+    """
+    return blake2b(digests, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+    """Return users' digests as uint8 (users, 16)."""
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def n_short(block: RankedBlock, depth: int) -> npt.NDArray[np.int64]:
+    """Return int64 (users,): how many of each user's lists have fewer posts than the depth."""
+    return np.asarray(((block.posts >= 0).sum(axis=2) < depth).sum(axis=1), np.int64)
 
 
 def root(checksums: Mapping[str, str]) -> str:
@@ -107,29 +132,77 @@ def covering(blocks: Iterable[RankedBlock], edition: Edition) -> Iterator[Ranked
         raise ValueError(f"the lists cover {at} of {len(edition.user_ids)} users")
 
 
+def pieces(blocks: Iterable[RankedBlock]) -> Iterator[RankedBlock]:
+    """Cut blocks where shards end; nothing is copied."""
+    for block in blocks:
+        low, n_users = 0, len(block.posts)
+        while low < n_users:
+            high = min(n_users, low + USERS - (block.first + low) % USERS)
+            yield RankedBlock(block.first + low, block.posts[low:high], block.scores[low:high])
+            low = high
+
+
 def write_parquet(path: Path, edition: Edition, block: RankedBlock) -> None:
     """Write one row a list: user_id, bucket, posts list<int64> best first, scores list<float64>."""
+    with open_parquet(path) as writer:
+        writer.write_table(table(edition, block))
+
+
+def open_parquet(path: Path) -> pq.ParquetWriter:
+    """Open a file of lists for writing."""
+    return pq.ParquetWriter(
+        path,
+        SCHEMA,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=["user_id", "bucket", "posts.list.element"],
+        write_statistics=["user_id", "bucket"],
+    )
+
+
+class Files:
+    """The Parquet files of a generation's lists, one a shard, written piece by piece; see `pieces`."""
+
+    def __init__(self, folder: Path, edition: Edition) -> None:
+        """Write into `folder`."""
+        self._folder, self._edition = folder, edition
+        self._open: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> "Files":
+        """Give the files themselves."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the file that is open."""
+        if self._open is not None:
+            self._open.close()
+
+    def add(self, piece: RankedBlock) -> None:
+        """Write one piece: a row group of its shard's file."""
+        if piece.first % USERS == 0:
+            self.__exit__()
+            name = names(piece.first, min(USERS, len(self._edition.user_ids) - piece.first))
+            self._open = open_parquet(self._folder / f"{name}.parquet")
+        assert self._open is not None, "the first piece begins a shard"
+        self._open.write_table(table(self._edition, piece))
+
+
+def table(edition: Edition, block: RankedBlock) -> pa.Table:
+    """Return one row a list, see `write_parquet`."""
     n_users, n_buckets, depth = block.posts.shape
     rows, scores = block.posts.reshape(-1, depth), block.scores.reshape(-1, depth)
     there = rows >= 0
     ends = np.concatenate([[0], there.sum(axis=1).cumsum()])
     offsets = pa.array(ends, pa.int32())
     users = edition.user_ids[block.first : block.first + n_users]
-    table = pa.table(
+    return pa.table(
         {
             "user_id": np.repeat(users, n_buckets),
             "bucket": np.tile(np.array(edition.horizon.starts, np.int64), n_users),
             "posts": pa.ListArray.from_arrays(offsets, edition.post_ids[rows[there]]),
             "scores": pa.ListArray.from_arrays(offsets, scores[there]),
-        }
-    )
-    pq.write_table(
-        table,
-        path,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=["user_id", "bucket", "posts.list.element"],
-        write_statistics=["user_id", "bucket"],
+        },
+        schema=SCHEMA,
     )
 
 

@@ -83,7 +83,7 @@ def test_good_nights_in_a_row_all_pass(store: redis.Redis, tmp_path: Path) -> No
         assert manifest.gate["outcome"] == "proceed"
         assert served(store, KEYS, "default")[0] == manifest.generation
         asked = [check for check in manifest.gate["checks"] if check["value"] is not None]
-        assert len(asked) == (9 if day == 11 else 16)
+        assert len(asked) == (10 if day == 11 else 17)
     assert generations_with_keys(store) == {manifest.generation - 1, manifest.generation}
 
 
@@ -182,7 +182,7 @@ def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Pat
     report = stopped(live, tmp_path, Night(worse, night(NEXT).inputs))
 
     assert report.outcome == "wait"
-    assert reasons(report) == {"metric against popularity", "metric against live 1"}
+    assert reasons(report) == {f"metric against {rival}" for rival in ("popularity", "item kNN", "live 1")}
     assert live.hget(KEYS.states(), "2") == b"sealed"
     promote(live, KEYS, 2, 0, force=True)
     assert served(live, KEYS, "default") == (2, 1)

@@ -1,5 +1,6 @@
 """Verify and diff on a published night: what was sealed is what Redis holds and what the model gives."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,14 @@ import redis
 
 from api.contract.codec import decode, encode
 from api.contract.manifest import Manifest
+from batch.learn.factors import fingerprint
 from batch.publish.proof.diff import compare, diff
-from batch.publish.proof.inputs import InputsMissing, load
+from batch.publish.proof.inputs import InputsMissing, digest, load
 from batch.publish.proof.verify import Difference, Verdict, verify
 from batch.publish.store import read
 from batch.publish.writer import silent
 from tests.edition import published
-from tests.nights import KEYS, night, publish_night
+from tests.nights import KEYS, Night, night, publish_night
 
 pytestmark = pytest.mark.integration
 FIRST, NEXT = 12, 13
@@ -57,6 +59,40 @@ def test_two_posts_that_changed_places_are_found_by_checksum_and_by_place(
     assert verdict.bad_shards == (next(name for name in sorted(live.checksums) if name.startswith("lists-")),)
     assert verdict.differences == (Difference(user, start, 4, ids[4], ids[5]),)
     assert (verdict.n_different, verdict.n_lists) == (1, 900)
+
+
+def with_factors(run: Night, seed: int = 7) -> Night:
+    """Return the same night with factors beside the trees, named by a fingerprint of both."""
+    rng, sides = np.random.default_rng(seed), run.inputs.sides
+    x, y = rng.normal(size=(len(sides.user_ids), 3)), rng.normal(size=(len(sides.post_ids), 3))
+    edition = replace(run.edition, model=fingerprint(run.inputs.model, [x], y))
+    return Night(edition, replace(run.inputs, dense=(x, y)))
+
+
+def test_lists_of_trees_and_factors_are_scored_again_with_both(store: redis.Redis, tmp_path: Path) -> None:
+    run = with_factors(night(FIRST))
+    publish_night(store, tmp_path, run)
+
+    verdict = verified(store, tmp_path)
+
+    assert verdict.ok
+    assert (verdict.n_lists, verdict.unscored) == (60, None)
+    dense = load(tmp_path / "1/inputs", np.array([3, 8]), digest(tmp_path / "1/inputs")).dense
+    assert dense is not None
+    assert run.inputs.dense is not None
+    np.testing.assert_array_equal(dense[0], run.inputs.dense[0][[3, 8]])
+    np.testing.assert_array_equal(dense[1], run.inputs.dense[1])
+
+
+def test_factors_that_are_not_the_models_prove_nothing(store: redis.Redis, tmp_path: Path) -> None:
+    run, other = with_factors(night(FIRST)), with_factors(night(FIRST), seed=8)
+    publish_night(store, tmp_path, Night(run.edition, other.inputs))
+
+    verdict = verified(store, tmp_path)
+
+    assert verdict.n_lists == 0
+    assert verdict.unscored is not None
+    assert run.edition.model in verdict.unscored
 
 
 def test_lost_lists_and_changed_shared_keys_are_found(

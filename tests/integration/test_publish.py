@@ -16,6 +16,7 @@ import redis
 from api.contract.codec import decode, encode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
+from batch.publish import shard
 from batch.publish.inspect import NothingServed, look
 from batch.publish.store import read
 from batch.publish.store.lease import LeaseLost, LeaseTaken, hold
@@ -110,19 +111,23 @@ def test_what_all_users_share_is_there(store: redis.Redis, tmp_path: Path) -> No
     assert store.hgetall(KEYS.posts(generation)) == dict(zip(ids, of.posts, strict=True))
 
 
-def test_the_checksums_can_be_computed_again_from_the_store(store: redis.Redis, tmp_path: Path) -> None:
+def test_the_checksums_can_be_computed_again_from_the_store(
+    store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard, "USERS", 16)
     manifest = published(store, tmp_path)
     users = decode(read.value(store, KEYS.users(manifest.generation)))
     shards = [name for name in manifest.checksums if name.startswith("lists-")]
 
     for name in shards:
         _, first, last = name.split("-")
-        text = b""
+        digests = b""
         for user in users[int(first) : int(last) + 1]:
             own = read.fields(store, KEYS.list(user, manifest.generation))
-            text += b"%d %b\n" % (user, own.get(b"segment", b""))
+            text = b"%d %b\n" % (user, own.get(b"segment", b""))
             text += b"".join(own[b"%d" % start] + b"\n" for start in manifest.horizon.starts)
-        assert blake2b(text, digest_size=16).hexdigest() == manifest.checksums[name]
+            digests += blake2b(text, digest_size=16).digest()
+        assert blake2b(digests, digest_size=16).hexdigest() == manifest.checksums[name]
     lines = "".join(f"{name} {manifest.checksums[name]}\n" for name in sorted(manifest.checksums))
     assert manifest.root == blake2b(lines.encode(), digest_size=16).hexdigest()
     assert [name.split("-")[1:] for name in sorted(shards)] == [
@@ -157,7 +162,7 @@ def test_the_manifest_says_what_was_published(store: redis.Redis, tmp_path: Path
 
 def test_the_disk_holds_the_same_lists_with_scores(store: redis.Redis, tmp_path: Path) -> None:
     manifest = published(store, tmp_path)
-    shards = sorted(path.stem for path in (tmp_path / "1").glob("*.parquet"))
+    shards = sorted(path.stem for path in (tmp_path / "1").glob("lists-*.parquet"))
 
     assert shards == sorted(name for name in manifest.checksums if name.startswith("lists-"))
     for name in shards:
@@ -178,7 +183,8 @@ def test_the_second_generation_follows_the_first_and_the_third_ends_it(
         ]
     ):
         published(store, tmp_path, seed)
-        assert store.hgetall(KEYS.current("default")) == wanted | {b"promoted_at": b"%d" % (AS_OF_S + 60)}
+        at_s = b"%d" % (AS_OF_S + 60)
+        assert store.hgetall(KEYS.current("default")) == wanted | {b"promoted_at": at_s, b"since": at_s}
 
     assert generations_with_keys(store) == {2, 3}
     assert store.hgetall(KEYS.states()) == {b"1": b"retired", b"2": b"sealed", b"3": b"sealed"}

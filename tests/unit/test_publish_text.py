@@ -63,9 +63,24 @@ def test_a_checksum_notices_two_users_whose_lists_were_swapped() -> None:
     swapped = [(1, "a", [b"45 17\n"]), (2, "a", [b"17 45\n"])]
     moved = [(1, "b", [b"17 45\n"]), (2, "a", [b"45 17\n"])]
 
-    assert len({shard.checksum(lists) for lists in (right, swapped, moved)}) == 3
-    said = b"1 a\n17 45\n2 a\n45 17\n"
-    assert shard.checksum(right) == blake2b(said, digest_size=16).hexdigest()
+    digests = [b"".join(shard.digest(*user) for user in users) for users in (right, swapped, moved)]
+    assert len({shard.checksum(some) for some in digests}) == 3
+    said = [blake2b(text, digest_size=16).digest() for text in (b"1 a\n17 45\n", b"2 a\n45 17\n")]
+    assert digests[0] == b"".join(said)
+    assert shard.checksum(digests[0]) == blake2b(b"".join(said), digest_size=16).hexdigest()
+
+
+def test_blocks_are_cut_where_shards_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard, "USERS", 10)
+    of = edition()
+
+    cut = list(shard.pieces(blocks(of, size=16)))
+
+    assert [(piece.first, len(piece.posts)) for piece in cut] == [
+        (0, 10), (10, 6), (16, 4), (20, 10), (30, 2), (32, 8)
+    ]  # fmt: skip
+    whole = np.concatenate([block.posts for block in blocks(of)])
+    np.testing.assert_array_equal(np.concatenate([piece.posts for piece in cut]), whole)
 
 
 def test_the_root_does_not_depend_on_the_order_in_which_shards_were_written() -> None:
@@ -111,14 +126,14 @@ def test_blocks_must_cover_all_users_once_and_in_order() -> None:
 def test_the_seen_mark_knows_late_facts_and_no_row_numbers() -> None:
     of = edition()
     before = AS_OF_S - 40_000
-    mark = seen.mark(of, of.views, before)
+    mark = seen.mark(of, of.views, before).digest
     later = of.views.time > before
     late = replace(of.views, time=np.where(later & (np.cumsum(later) == 1), before, of.views.time))
     moved_on = replace(of.views, time=np.where(later, AS_OF_S + 5, of.views.time))
 
-    assert mark != seen.mark(of, of.views, AS_OF_S)
-    assert mark != seen.mark(of, late, before)
-    assert mark == seen.mark(of, moved_on, before)
+    assert mark != seen.mark(of, of.views, AS_OF_S).digest
+    assert mark != seen.mark(of, late, before).digest
+    assert mark == seen.mark(of, moved_on, before).digest
 
     newcomer = replace(
         of,
@@ -127,7 +142,7 @@ def test_the_seen_mark_knows_late_facts_and_no_row_numbers() -> None:
         views=SeenTimes(np.concatenate([[0], of.views.start]), of.views.post, of.views.time),
         likes=SeenTimes(np.concatenate([[0], of.likes.start]), of.likes.post, of.likes.time),
     )
-    assert mark == seen.mark(newcomer, newcomer.views, before)
+    assert mark == seen.mark(newcomer, newcomer.views, before).digest
 
 
 def test_the_policy_says_what_lists_leave_out() -> None:

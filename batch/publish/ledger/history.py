@@ -21,9 +21,9 @@ class Promotion:
     until_s: int | None
 
 
-def promotions(client: redis.Redis, keys: Keys, variant: str, most: int | None = None) -> list[Promotion]:
-    """Return the history of a variant, oldest first; with `most`, only that many of the newest."""
-    raw = client.zrange(keys.promotions(variant), -(most or 0), -1, withscores=True)
+def promotions(client: redis.Redis, keys: Keys, variant: str) -> list[Promotion]:
+    """Return the whole history of a variant, oldest first."""
+    raw = client.zrange(keys.promotions(variant), 0, -1, withscores=True)
     pairs = [(member.decode().split(" "), int(at)) for member, at in cast("list[tuple[bytes, float]]", raw)]
     until = [*(at for _, at in pairs[1:]), None][: len(pairs)]
     return [

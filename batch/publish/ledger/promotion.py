@@ -4,42 +4,26 @@ None of them waits for a run that is publishing: whoever must go back must go ba
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 
 import redis
-from redis.client import Pipeline
 
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.publish.ledger.history import Promotion, Why, promotions
-from batch.publish.retire import served
+from batch.publish.ledger.flip import Flip, NothingBefore, Refused, flip
+from batch.publish.ledger.history import Why
 from batch.publish.store import read
 from batch.publish.store.lease import Lease
-from batch.publish.store.transaction import Decide, Write, transact
 
-REMEMBERED = 100  # promotions that a rollback looks through; the history itself is kept whole
+__all__ = ["Flip", "NotServable", "NothingBefore", "promote", "quarantine", "rollback"]
+
+FIRST_BYTES = 24  # of the key `users`: the first id is in them
 
 log = logging.getLogger(__name__)
 
 
 class NotServable(ValueError):
     """A generation cannot be served in its state, or must not without `force`."""
-
-
-class NothingBefore(LookupError):
-    """There is no older generation to roll back to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flip:
-    """What a write to `current` changed: the generation served now, and the one before it."""
-
-    variant: str
-    generation: int
-    before: int | None
 
 
 def promote(
@@ -51,7 +35,7 @@ def promote(
     force: bool = False,
     lease: Lease | None = None,
 ) -> Flip:
-    """Make a sealed generation current for its variant, by one transaction.
+    """Make a sealed generation current for its variant, by one write.
 
     Args:
         client: The store.
@@ -64,48 +48,45 @@ def promote(
 
     Raises:
         NotServable: It is not sealed, or needs `force`.
+        LeaseLost: The run no longer holds its lease.
     """
     manifest = _manifest(client, keys, generation)
     closed = _closed(client, keys, manifest)
     if closed and not force:
         raise NotServable(f"generation {generation} {closed}: give --force to serve it all the same")
-
-    def choose(ledger: "_Now") -> int:
-        state = ledger.states.get(generation)
-        if state != "sealed" and not (force and state == "quarantined"):
-            raise NotServable(_refused(generation, state))
-        return generation
-
     forced = force and (closed is not None or _state(client, keys, generation) == "quarantined")
-    flip = _flip(
-        client, keys, manifest.variant, choose, now_s, "forced" if forced else "promoted", lease=lease
-    )
-    extra = {"generation": generation, "previous": flip.before, "variant": manifest.variant}
+    why: Why = "forced" if forced else "promoted"
+    try:
+        done = flip(
+            client, keys, manifest.variant, "promote", generation, now_s, why, flag=force, lease=lease
+        )
+    except Refused as exc:
+        raise NotServable(_refused(generation, exc.state)) from exc
+    assert done is not None
+    extra = {"generation": generation, "previous": done.before, "variant": manifest.variant}
     if forced:
         log.warning("gate.overridden", extra={**extra, "why": closed or "is quarantined"})
     log.info("generation.promoted", extra=extra)
-    return flip
+    return done
 
 
 def rollback(client: redis.Redis, keys: Keys, variant: str, now_s: int, *, quarantine: bool = False) -> Flip:
-    """Serve the generation that was served before, in one transaction; `quarantine` bars the current one.
+    """Serve the generation that was served before, by one write; `quarantine` bars the current one.
 
     Before is the newest of those with a lower number that were current once and are still sealed, so that
-    rolling back twice goes back twice, and never to a quarantined or retired one.
+    rolling back twice goes back twice, and never to a quarantined or retired one. It takes one round trip.
 
     Raises:
         NothingBefore: There is none.
     """
-    flip = _flip(client, keys, variant, _older, now_s, "rolled-back", quarantined=quarantine)
-    extra = {"generation": flip.generation, "from": flip.before, "variant": variant}
-    log.warning("generation.rolled_back", extra=extra)
-    if quarantine:
-        log.warning("generation.quarantined", extra={"generation": flip.before})
-    return flip
+    done = flip(client, keys, variant, "rollback", None, now_s, "rolled-back", flag=quarantine)
+    assert done is not None
+    _tell_rollback(done, quarantined=quarantine)
+    return done
 
 
 def quarantine(client: redis.Redis, keys: Keys, generation: int, now_s: int) -> Flip | None:
-    """Bar a sealed generation from being served; if it is current, roll back in the same transaction.
+    """Bar a sealed generation from being served; if it is current, roll back in the same write.
 
     Returns:
         The rollback, where there was one.
@@ -115,122 +96,22 @@ def quarantine(client: redis.Redis, keys: Keys, generation: int, now_s: int) -> 
         NothingBefore: It is current, and there is none to roll back to.
     """
     variant = _manifest(client, keys, generation).variant
-    if served(client, keys, variant)[0] == generation:
-        return rollback(client, keys, variant, now_s, quarantine=True)
-
-    def decide(pipe: Pipeline) -> Write:
-        now = _read(pipe, keys, variant)
-        if now.states.get(generation) != "sealed":
-            raise NotServable(_refused(generation, now.states.get(generation)))
-        if now.current == generation:
-            raise NotServable(f"generation {generation} has just become current: quarantine it again")
-        rest = [number for number in now.candidates if number != generation]
-        return lambda queue: (
-            queue.hset(keys.states(), str(generation), "quarantined"),
-            queue.hset(keys.current(variant), "previous", _text(max(rest, default=None)))
-            if now.previous == generation
-            else None,
-        )
-
-    transact(client, _watched(keys, variant), decide)
-    log.warning("generation.quarantined", extra={"generation": generation})
-    return None
+    try:
+        done = flip(client, keys, variant, "quarantine", generation, now_s, "rolled-back")
+    except Refused as exc:
+        raise NotServable(_refused(generation, exc.state)) from exc
+    if done:
+        _tell_rollback(done, quarantined=True)
+    else:
+        log.warning("generation.quarantined", extra={"generation": generation})
+    return done
 
 
-@dataclass(frozen=True, slots=True)
-class _Now:
-    """What a decision rests on, read inside its transaction."""
-
-    states: dict[int, str]
-    current: int | None
-    previous: int | None
-    promoted_at_s: int
-    history: list[Promotion]
-
-    @property
-    def candidates(self) -> list[int]:
-        """Return what a rollback may go to: older, once current, still sealed."""
-        once = {promotion.generation for promotion in self.history} | {self.previous}
-        return sorted(
-            number
-            for number in once
-            if number is not None and number < (self.current or 0) and self.states.get(number) == "sealed"
-        )
-
-
-def _flip(
-    client: redis.Redis,
-    keys: Keys,
-    variant: str,
-    choose: Callable[[_Now], int],
-    now_s: int,
-    why: Why,
-    *,
-    quarantined: bool = False,
-    lease: Lease | None = None,
-) -> Flip:
-    """Write `current`, the history and the states together; readers see all of it or nothing."""
-    flips: list[Flip] = []
-
-    def decide(pipe: Pipeline) -> Write:
-        now = _read(pipe, keys, variant)
-        chosen = choose(now)
-        flips[:] = [Flip(variant, chosen, now.current)]
-        return partial(_write, keys, variant, now, chosen, now_s, why, quarantined)
-
-    run: Callable[[tuple[str, ...], Decide], None] = lease.transact if lease else partial(transact, client)
-    run(_watched(keys, variant), decide)
-    return flips[0]
-
-
-def _write(
-    keys: Keys, variant: str, now: _Now, chosen: int, now_s: int, why: Why, quarantined: bool, pipe: Pipeline
-) -> None:
-    states = {str(chosen): "sealed"}
-    if quarantined and now.current is not None:
-        states[str(now.current)] = "quarantined"
-    # Written even where nothing changes: a retirement that read the states before now begins anew.
-    pipe.hset(keys.states(), items=[part for pair in states.items() for part in pair])
-    before = _previous(now, chosen, barred=now.current if quarantined else None)
-    last = now.history[-1] if now.history else None
-    number = last.number if last else 0
-    if last is None and now.current is not None:  # a store from before there was a history
-        number += 1
-        pipe.zadd(keys.promotions(variant), {f"{number:07d} {now.current} promoted": now.promoted_at_s})
-    at_s = max(now_s, last.from_s if last else now.promoted_at_s)  # a clock set back must not reorder history
-    pipe.zadd(keys.promotions(variant), {f"{number + 1:07d} {chosen} {why}": at_s})
-    items = ["generation", str(chosen), "promoted_at", str(at_s)]
-    if before is not None or now.previous is not None:
-        items += ["previous", _text(before)]
-    pipe.hset(keys.current(variant), items=items)
-
-
-def _previous(now: _Now, chosen: int, barred: int | None) -> int | None:
-    """Return what stands before `chosen`: going forward the current one, going back one yet older."""
-    if now.current is not None and now.current < chosen and now.current != barred:
-        return now.current
-    return max((number for number in now.candidates if number < chosen and number != barred), default=None)
-
-
-def _older(now: _Now) -> int:
-    if not now.candidates:
-        raise NothingBefore(
-            f"nothing to roll back to from generation {now.current}: "
-            "no older one that was served is still sealed in the store"
-        )
-    return now.candidates[-1]
-
-
-def _read(pipe: Pipeline, keys: Keys, variant: str) -> _Now:
-    states = {int(number): state.decode() for number, state in read.fields(pipe, keys.states()).items()}
-    pointer = read.fields(pipe, keys.current(variant))
-    current, previous = (int(pointer.get(name) or 0) or None for name in (b"generation", b"previous"))
-    history = promotions(pipe, keys, variant, REMEMBERED)
-    return _Now(states, current, previous, int(pointer.get(b"promoted_at") or 0), history)
-
-
-def _watched(keys: Keys, variant: str) -> tuple[str, ...]:
-    return keys.current(variant), keys.states(), keys.promotions(variant)
+def _tell_rollback(done: Flip, *, quarantined: bool) -> None:
+    extra = {"generation": done.generation, "from": done.before, "variant": done.variant}
+    log.warning("generation.rolled_back", extra=extra)
+    if quarantined:
+        log.warning("generation.quarantined", extra={"generation": done.before})
 
 
 def _closed(client: redis.Redis, keys: Keys, manifest: Manifest) -> str | None:
@@ -238,7 +119,8 @@ def _closed(client: redis.Redis, keys: Keys, manifest: Manifest) -> str | None:
     outcome = (manifest.gate or {}).get("outcome", "proceed")
     if outcome != "proceed":
         return f"was not let through by the gate ({outcome}: {(manifest.gate or {}).get('why', '')})"
-    users = decode((read.value(client, keys.users(manifest.generation)) or b"").partition(b" ")[0])
+    start = read.narrow(client.getrange(keys.users(manifest.generation), 0, FIRST_BYTES))
+    users = decode(start.partition(b" ")[0])
     if users and not client.exists(keys.list(users[0], manifest.generation)):
         return "has lists that came to the end of their life (ALMANAC_LIST_TTL_S)"
     return None
@@ -251,16 +133,13 @@ def _manifest(client: redis.Redis, keys: Keys, generation: int) -> Manifest:
     return Manifest.from_json(text)
 
 
-def _state(client: redis.Redis, keys: Keys, generation: int) -> str | None:
+def _state(client: redis.Redis, keys: Keys, generation: int) -> str:
+    """Return a generation's state; empty for one that was never numbered."""
     state = client.hget(keys.states(), str(generation))
-    return None if state is None else read.narrow(state).decode()
+    return "" if state is None else read.narrow(state).decode()
 
 
-def _refused(generation: int, state: str | None) -> str:
-    if state is None:
+def _refused(generation: int, state: str) -> str:
+    if not state:
         return f"generation {generation} is unknown: `almanac generations list` shows those that are"
     return f"generation {generation} is {state}: only a sealed one can be served or quarantined"
-
-
-def _text(number: int | None) -> str:
-    return "" if number is None else str(number)

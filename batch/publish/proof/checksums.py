@@ -46,10 +46,11 @@ def _fields(
 
 def _digest(manifest: Manifest, found: list[tuple[int, dict[bytes, bytes]]]) -> str:
     starts = [b"%d" % start for start in manifest.horizon.starts]
-    return shard.checksum(
-        (user_id, _segment(fields), [fields.get(start, b"") + b"\n" for start in starts])
+    digests = [
+        shard.digest(user_id, _segment(fields), [fields.get(start, b"") + b"\n" for start in starts])
         for user_id, fields in found
-    )
+    ]
+    return shard.checksum(b"".join(digests))
 
 
 def bad_checksums(

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import redis
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish.proof.checksums import bad_checksums, shard_names
-from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load
+from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load, model_of
 from batch.publish.proof.lists import read_lists, user_ids
 from batch.publish.store import read
 from batch.publish.store.lease import Progress
@@ -135,9 +134,9 @@ def kept(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]) -> In
     if INPUTS not in manifest.checksums:
         raise InputsMissing(f"generation {manifest.generation} was published without its inputs")
     inputs = load(folder, users, manifest.checksums[INPUTS])
-    fingerprint = sha256(inputs.model.encode()).hexdigest()[: len(manifest.model)]
-    if fingerprint != manifest.model:
-        raise InputsMissing(f"{folder} holds model {fingerprint}, the manifest names {manifest.model}")
+    found = model_of(folder)
+    if found != manifest.model:
+        raise InputsMissing(f"{folder} holds model {found}, the manifest names {manifest.model}")
     return inputs
 
 

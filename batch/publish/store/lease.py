@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from typing import NoReturn
 
 import orjson
 import redis
@@ -71,6 +72,25 @@ class Lease:
                 "may have begun: nothing was made current; run it again"
             )
 
+    def proof(self) -> bytes:
+        """Return what stands in the lease's key while it is ours: a script writes only where it still does.
+
+        Raises:
+            LeaseLost: It is not ours any more.
+        """
+        self.check()
+        return self._value
+
+    def lose(self) -> NoReturn:
+        """Take note that the store has given the lease to another.
+
+        Raises:
+            LeaseLost: Always.
+        """
+        self._until = 0.0
+        self.check()
+        raise AssertionError("a lease that has run out is lost")
+
     def commit(self, write: Write) -> None:
         """Carry out the queued commands as one transaction, only if the lease is still ours.
 
@@ -88,8 +108,7 @@ class Lease:
 
         def decide_as_holder(pipe: Pipeline) -> Write:
             if pipe.get(self._key) != self._value:
-                self._until = 0.0
-                self.check()
+                self.lose()
             return decide(pipe)
 
         with self._turn:

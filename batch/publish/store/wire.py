@@ -76,6 +76,9 @@ class Wire:
 
     Commands may be held back until `BATCH_BYTES` are together: leave the context, or call `flush`, to be
     sure that the server has carried them out.
+
+    Attributes:
+        n_zeros: Replies so far that were the number 0, by which some commands say that they did nothing.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -85,6 +88,7 @@ class Wire:
         self._size = 0
         self._replies = 0
         self._under_way = 0
+        self.n_zeros = 0
 
     def __enter__(self) -> "Wire":
         """Connect."""
@@ -127,7 +131,9 @@ class Wire:
             self._connection.send_packed_command(self._parts)  # type: ignore[no-untyped-call]
             self._parts, self._size, self._replies = [], 0, 0
         for _ in range(expected):
-            _raise_nested(self._connection.read_response())
+            reply = self._connection.read_response()
+            _raise_nested(reply)
+            self.n_zeros += reply == 0
             self._under_way -= 1
 
 

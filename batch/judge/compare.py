@@ -1,0 +1,187 @@
+"""Peers and ours on the same facts and split: how they rank what was shown, and what they cost."""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from api.contract.buckets import DAY_S
+from batch.features import asof
+from batch.judge.contest import OURS, Cost, entries, interval, ranked
+from batch.judge.evaluate import K, Plan, shown
+from batch.judge.metrics import hitrate_at_k, pairs_won, random_hitrate_at_k
+from batch.learn.split import Split
+from batch.source.facts import Facts
+from batch.zoo.contestant import ours
+from batch.zoo.past import Floats, Ints, Past
+
+Interval = tuple[float, float]
+
+DEPTH = 50  # of the lists that contestants are timed on
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one did on the split's sessions of ten impressions or more. Intervals are of 95 %, over users.
+
+    Attributes:
+        name: Whose.
+        hitrate_at_5: Share of sessions with a like among the five ranked first.
+        auc_in_session: Share of a session's pairs of a liked and an unliked post that stand in order.
+        hitrate_behind: By how much ours is better, its interval beside it; None for ours and for lines that
+            are no contestant.
+        hitrate_behind_interval: See `hitrate_behind`.
+        auc_behind: The same of the AUC.
+        auc_behind_interval: The same of the AUC.
+        cost: Seconds to learn and to rank all posts for the split's users, memory; None for a line.
+    """
+
+    name: str
+    hitrate_at_5: float
+    auc_in_session: float
+    hitrate_behind: float | None = None
+    hitrate_behind_interval: Interval | None = None
+    auc_behind: float | None = None
+    auc_behind_interval: Interval | None = None
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All standings, best AUC first, on how much they rest, and who could not take part."""
+
+    standings: tuple[Standing, ...]
+    n_sessions: int
+    n_users: int
+    n_impressions: int
+    absent: dict[str, str]
+
+    def values(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Sessions as one contestant ranked them: float64 (sessions,) hits, pairs in order, pairs."""
+
+    hits: Floats
+    won: Floats
+    pairs: Floats
+
+    @classmethod
+    def pooled(cls, parts: list["_Judged"]) -> "_Judged":
+        columns = [(part.hits, part.won, part.pairs) for part in parts]
+        return cls(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a split's long enough sessions showed."""
+
+    user: Ints
+    post: Ints
+    session: Ints
+    position: Ints
+    owner: Ints  # of each session
+    liked: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, facts: Facts, split: Split) -> "_Shown":
+        event, session, position = shown(facts, split)
+        user = facts.user[event].astype(np.int64)
+        owner = np.empty(int(session.max(initial=-1)) + 1, np.int64)
+        owner[session] = user
+        post, liked = facts.post[event].astype(np.int64), facts.target[event] == 1
+        return cls(user, post, session, position, owner, liked)
+
+    def judged(self, scores: Floats) -> _Judged:
+        won, pairs = pairs_won(self.session, scores, self.liked)
+        return _Judged(hitrate_at_k(self.session, scores, self.liked, K), won, pairs)
+
+
+def compare(
+    facts: Facts, known: asof.Statics, plan: Plan, names: tuple[str, ...] = (), weeks: int = 1
+) -> Comparison:
+    """Let all learn from what lies before the split, and rank the sessions inside it.
+
+    Nobody sees a fact of the split, not even of its earlier days. Random five (`random_exact`, its chance
+    computed, not drawn) and the old feed's order (`first5`) stand beside them.
+
+    Args:
+        facts: All events.
+        known: What does not change with time.
+        plan: The split, and how ours is trained.
+        names: Peers that take part; empty for all.
+        weeks: More than 1: so many splits of a week each from the plan's begin on, everybody trained anew
+            for each; their sessions are pooled.
+
+    Raises:
+        ValueError: What lies before a split cannot train ours, or no session in any is long enough.
+    """
+    splits = [plan.split] if weeks == 1 else _weekly(plan.split.test_from_s, weeks)
+    seen = [_Shown.of(facts, split) for split in splits]
+    owner = np.concatenate([one.owner for one in seen])
+    if not len(owner):
+        raise ValueError(f"no session of ten impressions lies in {splits}: nothing can be compared")
+    found: dict[str, list[_Judged]] = {}
+    costs: dict[str, list[Cost]] = {}
+    absent: dict[str, str] = {}
+    for split, one in zip(splits, seen, strict=True):
+        past = Past(facts.until(split.test_from_s - 1), known, plan.seed, plan.threads)
+        for entry in entries(past, partial(ours, past, plan.recipe, split.test_from_s), names):
+            if entry.fitted is None:
+                absent[entry.name] = entry.why_absent
+                continue
+            ranked(entry, np.unique(one.user), min(DEPTH, len(facts.posts)))
+            found.setdefault(entry.name, []).append(one.judged(entry.fitted.pairs(one.user, one.post)))
+            costs.setdefault(entry.name, []).append(entry.cost)
+    rng = np.random.default_rng(plan.seed)
+    pooled = {name: _Judged.pooled(parts) for name, parts in found.items()}
+    standings = [_standing(name, pooled, owner, _mean(costs[name]), rng) for name in pooled]
+    first = [one.judged(-one.position.astype(np.float64)) for one in seen]
+    standings.append(_line("first5", _Judged.pooled(first)))
+    chance = np.concatenate([random_hitrate_at_k(one.session, one.liked, K) for one in seen])
+    standings.append(Standing("random_exact", float(chance.mean()), 0.5))
+    standings.sort(key=lambda standing: -standing.auc_in_session)
+    n_impressions = sum(len(one.post) for one in seen)
+    return Comparison(tuple(standings), len(owner), len(np.unique(owner)), n_impressions, absent)
+
+
+def _weekly(begin_s: int, n: int) -> list[Split]:
+    starts = [begin_s + k * 7 * DAY_S for k in range(n)]
+    return [Split(start, start + 7 * DAY_S) for start in starts]
+
+
+def _mean(costs: list[Cost]) -> Cost:
+    return Cost(
+        float(np.mean([cost.fit_s for cost in costs])),
+        float(np.mean([cost.rank_s for cost in costs])),
+        float(np.max([cost.memory_mb for cost in costs])),
+    )
+
+
+def _standing(
+    name: str, found: dict[str, _Judged], owner: Ints, cost: Cost, rng: np.random.Generator
+) -> Standing:
+    own, best = found[name], found[OURS]
+    line = _line(name, own)
+    if name == OURS:
+        return Standing(name, line.hitrate_at_5, line.auc_in_session, cost=cost)
+    return Standing(
+        name,
+        line.hitrate_at_5,
+        line.auc_in_session,
+        float((best.hits - own.hits).mean()),
+        interval(best.hits - own.hits, np.ones(len(own.hits)), owner, rng),
+        float((best.won - own.won).sum() / max(float(own.pairs.sum()), 1e-12)),
+        interval(best.won - own.won, own.pairs, owner, rng),
+        cost,
+    )
+
+
+def _line(name: str, own: _Judged) -> Standing:
+    auc = float(own.won.sum() / own.pairs.sum()) if own.pairs.sum() else float("nan")
+    return Standing(name, float(own.hits.mean()), auc)

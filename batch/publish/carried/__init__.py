@@ -1,0 +1,1 @@
+"""A refresh: a new generation that takes over, inside the store, the lists that did not change."""

@@ -1,0 +1,188 @@
+"""Generations made for a past time: whole on disk, in the store those that somebody asks for.
+
+A folder holds the lists with their scores, what all users share, the inputs and a manifest: Parquet, JSON and
+LightGBM's text. Its bytes depend on the facts by its as_of alone.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from api.contract.manifest import Manifest
+from batch.publish import shard
+from batch.publish.generation import Edition, Rows
+from batch.publish.proof.inputs import INPUTS, Inputs
+from batch.score.ranked import RankedBlock
+from batch.source.seen import SeenTimes
+
+FOLDER = "backfill"  # in the state folder
+MANIFEST, USERS, POSTS, SHARED = "manifest.json", "users.parquet", "posts.parquet", "shared.parquet"
+EVERYONE = ""  # the name of the popular lists among those of segments
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A generation on disk; its manifest's number counts those of the folder."""
+
+    home: Path
+    manifest: Manifest
+
+
+def listed(folder: Path, variant: str) -> list[Made]:
+    """Return what a variant has on disk, oldest as_of first."""
+    found = [
+        Made(path.parent, Manifest.from_json(path.read_bytes()))
+        for path in sorted(folder.glob(f"*/{MANIFEST}"))
+    ]
+    return sorted(
+        (made for made in found if made.manifest.variant == variant), key=lambda m: m.manifest.as_of_s
+    )
+
+
+def save(
+    folder: Path, edition: Edition, blocks: Iterable[RankedBlock], inputs: Inputs, created_at_s: int
+) -> Made:
+    """Write a generation whole or not at all, in the place of an earlier one of the same variant and as_of.
+
+    Args:
+        folder: Where generations of the past lie; each gets a folder by its number.
+        edition: Everything but the lists.
+        blocks: Ranked lists of all users, in order.
+        inputs: What the blocks are computed from.
+        created_at_s: Epoch seconds, for the manifest.
+
+    Raises:
+        ValueError: The blocks do not cover the edition's users.
+    """
+    number = _number(folder, edition)
+    draft = folder / f"{number}.part"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    with shard.Files(draft, edition) as files:
+        for block in shard.pieces(shard.covering(blocks, edition)):
+            files.add(block)
+    _write(draft / USERS, {"user_id": edition.user_ids, "segment": pa.array(edition.segment_of, pa.string())})
+    place = np.empty(len(edition.post_ids), np.int64)
+    place[edition.catalogue] = np.arange(len(place))
+    shown = pa.array(edition.posts, pa.binary())
+    _write(draft / POSTS, {"post_id": edition.post_ids, "shown": shown, "place": place})
+    _write(draft / SHARED, _shared(edition))
+    checksums = {INPUTS: inputs.save(draft / INPUTS)}
+    manifest = replace(edition.draft(number, created_at_s), checksums=checksums)
+    (draft / MANIFEST).write_bytes(manifest.to_json())
+    home = folder / str(number)
+    shutil.rmtree(home, ignore_errors=True)
+    draft.rename(home)
+    return Made(home, manifest)
+
+
+def open_edition(made: Made) -> Edition:
+    """Read everything but the lists; seen posts are none, since the store has them from the facts.
+
+    Raises:
+        FileNotFoundError: A file is gone.
+    """
+    manifest = made.manifest
+    users, posts, shared = (pq.read_table(made.home / name) for name in (USERS, POSTS, SHARED))
+    post_ids = posts["post_id"].to_numpy()
+    nobody = SeenTimes(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
+    lists = _named(shared, post_ids, manifest.n_buckets)
+    return Edition(
+        variant=manifest.variant,
+        as_of_s=manifest.as_of_s,
+        horizon=manifest.horizon,
+        depth=manifest.depth,
+        seen_policy=manifest.seen_policy,
+        model=manifest.model,
+        features=manifest.features,
+        segment_by=manifest.segment_by,
+        user_ids=users["user_id"].to_numpy(),
+        post_ids=post_ids,
+        posts=posts["shown"].to_pylist(),
+        popular=lists.pop(EVERYONE),
+        segments=lists,
+        segment_of=users["segment"].to_pylist(),
+        catalogue=np.argsort(posts["place"].to_numpy()).astype(np.int32),
+        views=nobody,
+        likes=nobody,
+        metrics=manifest.metrics,
+    )
+
+
+def open_lists(made: Made, edition: Edition) -> Iterator[RankedBlock]:
+    """Read the lists back, shard by shard; their scores stay on disk."""
+    n_buckets, first = edition.horizon.n_buckets, 0
+    for path in sorted(made.home.glob("lists-*.parquet")):
+        posts = pq.read_table(path, columns=["posts"])["posts"]
+        rows = _rows(posts, edition.post_ids, edition.depth).reshape(-1, n_buckets, edition.depth)
+        yield RankedBlock(first, rows, np.where(rows < 0, np.nan, 0.0))
+        first += len(rows)
+
+
+def open_list(made: Made) -> Callable[[int, int], list[int]]:
+    """Return what reads a user's list of a bucket, by his id and its start; empty where he has none."""
+    paths = sorted(made.home.glob("lists-*.parquet"))
+
+    def read(user_id: int, bucket_s: int) -> list[int]:
+        wanted = [("user_id", "=", user_id), ("bucket", "=", bucket_s)]
+        found = pq.read_table(paths, columns=["posts"], filters=wanted)["posts"].to_pylist()
+        return [int(post_id) for post_id in found[0]] if found else []
+
+    return read
+
+
+def link_inputs(made: Made, home: Path) -> None:
+    """Let a generation of the store have the same inputs in its own folder; no byte is copied."""
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(made.home / INPUTS, home / INPUTS, copy_function=os.link)
+
+
+def _number(folder: Path, edition: Edition) -> int:
+    for made in listed(folder, edition.variant):
+        if made.manifest.as_of_s == edition.as_of_s:
+            return made.manifest.generation
+    taken = [int(path.parent.name) for path in folder.glob(f"*/{MANIFEST}")]
+    return max(taken, default=0) + 1
+
+
+def _shared(edition: Edition) -> dict[str, Any]:
+    lists = {EVERYONE: edition.popular} | {name: edition.segments[name] for name in sorted(edition.segments)}
+    starts = edition.horizon.starts
+    ids = [edition.post_ids[row[row >= 0]].tolist() for rows in lists.values() for row in np.asarray(rows)]
+    return {
+        "name": [name for name in lists for _ in starts],
+        "bucket": [start for _ in lists for start in starts],
+        "posts": pa.array(ids, pa.list_(pa.int64())),
+    }
+
+
+def _named(table: pa.Table, post_ids: Ints, n_buckets: int) -> dict[str, Rows]:
+    posts = table["posts"]
+    depth = max((len(row) for row in posts.to_pylist()), default=0)
+    rows = _rows(posts, post_ids, depth)
+    names = table["name"].to_pylist()[::n_buckets]
+    return {name: rows[k * n_buckets : (k + 1) * n_buckets] for k, name in enumerate(names)}
+
+
+def _rows(posts: pa.ChunkedArray, post_ids: Ints, depth: int) -> Rows:
+    """Return lists of post ids as row numbers, int32 (lists, depth), filled with -1."""
+    lists = posts.combine_chunks()
+    sizes = np.diff(lists.offsets.to_numpy())
+    out = np.full((len(lists), depth), -1, np.int32)
+    at = np.arange(depth) < sizes[:, None]
+    out[at] = np.searchsorted(post_ids, lists.flatten().to_numpy())
+    return out
+
+
+def _write(path: Path, columns: dict[str, Any]) -> None:
+    pq.write_table(pa.table(columns), path, compression="zstd")

@@ -1,0 +1,120 @@
+"""A generation as it is kept, whichever place keeps it: what all users share, and one user's own lists."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import redis
+
+from api.contract.codec import decode
+from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.manifest import Manifest
+from api.feed import Generation, RankedLists
+from batch.publish import past
+from batch.publish.generation import Rows
+from batch.publish.past import Made
+from batch.publish.proof.inputs import INPUTS, InputsMissing, load
+from batch.publish.store import read
+
+
+class GenerationLost(LookupError):
+    """The generation of a time is no longer kept anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A user's list of a bucket, his segment, and what the run knew that he had seen; None: not kept."""
+
+    ranked: Sequence[int]
+    segment: str | None
+    left_out: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A generation; `own` answers for a user id and a bucket's start."""
+
+    shared: Generation
+    own: Callable[[int, int], Own]
+
+
+def from_store(client: redis.Redis, keys: Keys, number: int, folder: Path) -> Kept:
+    """Read a sealed generation from the store, and what its run knew from its folder, where that is kept.
+
+    Raises:
+        GenerationLost: It is not in the store.
+    """
+    text = read.value(client, keys.manifest(number))
+    if text is None or client.hget(keys.states(), str(number)) != b"sealed":
+        raise GenerationLost(
+            f"generation {number} answered at that time and is no longer kept: "
+            "raise ALMANAC_GENERATIONS_KEPT to replay further back"
+        )
+    manifest = Manifest.from_json(text)
+    posts = {int(read.narrow(post_id)) for post_id in client.hkeys(keys.posts(number))}
+    shared = Generation(
+        manifest=manifest,
+        posts=dict.fromkeys(posts, b""),
+        catalogue=decode(read.value(client, keys.catalogue(number))),
+        popular=_lists(read.fields(client, keys.popular(number))),
+        segments={
+            name: _lists(read.fields(client, keys.segment(number, name))) for name in manifest.segments
+        },
+    )
+    users = decode(read.value(client, keys.users(number)))
+    left_out = knowledge(manifest, folder / str(number), users)
+
+    def own(user_id: int, bucket_s: int) -> Own:
+        ranked, segment = client.hmget(keys.list(user_id, number), str(bucket_s), SEGMENT_FIELD)
+        name = read.narrow(segment).decode() if segment else None
+        return Own(decode(read.narrow(ranked or b"")), name, left_out(user_id))
+
+    return Kept(shared, own)
+
+
+def from_disk(made: Made) -> Kept:
+    """Read a generation made for the past from its folder; the store need not have it."""
+    edition, ranked = past.open_edition(made), past.open_list(made)
+    ids, starts = edition.post_ids, edition.horizon.starts
+    segment_of = dict(zip(edition.user_ids.tolist(), edition.segment_of, strict=True))
+    shared = Generation(
+        manifest=made.manifest,
+        posts=dict.fromkeys(ids.tolist(), b""),
+        catalogue=ids[edition.catalogue].tolist(),
+        popular=_ids(edition.popular, ids, starts),
+        segments={name: _ids(rows, ids, starts) for name, rows in edition.segments.items()},
+    )
+    left_out = knowledge(made.manifest, made.home, list(segment_of))
+
+    def own(user_id: int, bucket_s: int) -> Own:
+        return Own(ranked(user_id, bucket_s), segment_of.get(user_id), left_out(user_id))
+
+    return Kept(shared, own)
+
+
+def knowledge(manifest: Manifest, home: Path, users: Sequence[int]) -> Callable[[int], frozenset[int] | None]:
+    """Return what tells of a user which posts the run knew he had seen; None where its inputs are gone."""
+    rows = {user_id: row for row, user_id in enumerate(users)}
+    try:
+        inputs = load(home / INPUTS, np.arange(len(users)), manifest.checksums.get(INPUTS, ""))
+    except InputsMissing:
+        return lambda _user_id: None
+    post_ids = inputs.sides.post_ids
+
+    def left_out(user_id: int) -> frozenset[int]:
+        row = rows.get(user_id)
+        return frozenset() if row is None else frozenset(post_ids[inputs.left_out.of(row)].tolist())
+
+    return left_out
+
+
+def _ids(rows: Rows, post_ids: npt.NDArray[np.int64], starts: Sequence[int]) -> RankedLists:
+    return {
+        start: post_ids[row[row >= 0]].tolist() for start, row in zip(starts, np.asarray(rows), strict=True)
+    }
+
+
+def _lists(fields: Mapping[bytes, bytes]) -> RankedLists:
+    return {int(start): decode(ids) for start, ids in fields.items()}

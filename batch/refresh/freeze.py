@@ -1,0 +1,35 @@
+"""What a full run leaves for the refreshes after it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from batch.features.asof import Statics
+from batch.features.popularity import post_scores
+from batch.features.population import Population
+from batch.features.tally import Tally
+from batch.publish.generation import Edition
+from batch.refresh.frozen import FROZEN, Frozen, as_ids
+from batch.refresh.known import take_note
+from batch.source.facts import Facts
+
+
+def freeze(facts: Facts, known: Statics, counts: Tally, edition: Edition) -> Callable[[Path], None]:
+    """Return what writes into a full run's folder all that later refreshes hold fast to."""
+    frozen = Frozen(
+        as_of_s=counts.at_s,
+        population=Population.of(counts, known.texts, counts.base_rate),
+        codes=known.profiles.codes,
+        texts=known.texts.map,
+        embedded=facts.embeddings is not None,
+        post_ids=edition.post_ids,
+        post_scores=post_scores(counts),
+        popular=as_ids(edition, edition.popular),
+        segments={name: as_ids(edition, rows) for name, rows in edition.segments.items()},
+    )
+    note = take_note(facts)
+
+    def keep(home: Path) -> None:
+        frozen.save(home)
+        note.save(home / FROZEN)
+
+    return keep

@@ -1,0 +1,128 @@
+"""What stays as it was at the last full run, kept in the generation's folder beside the inputs of its lists.
+
+JSON, Parquet and arrays without pickle. The model, the sides and the horizon lie in `inputs` already.
+"""
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from batch.features.population import Population
+from batch.features.text import Map
+from batch.publish.generation import Edition, Rows
+
+FROZEN = "frozen"  # the folder, in the generation's
+_JSON, _ARRAYS = "frozen.json", "frozen.npz"
+
+Ints = npt.NDArray[np.int64]
+
+
+class FrozenMissing(LookupError):
+    """A generation's folder holds nothing frozen, or not all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Parts of the last full run. Posts are ids, since rows shift where posts come.
+
+    Attributes:
+        as_of_s: The run's newest fact, epoch seconds.
+        population: What users' features take from all users.
+        codes: Profile column to the codes of its values; None for numbers.
+        texts: What further posts are placed with.
+        embedded: Posts were placed by embeddings.
+        post_ids: int64 (posts,), ascending.
+        post_scores: float64 (posts,). What orders the catalogue.
+        popular: int64 (buckets, depth). Popular posts, -1 fills.
+        segments: Name to int64 (buckets, depth), popular posts in a segment.
+    """
+
+    as_of_s: int
+    population: Population
+    codes: dict[str, dict[str, int] | None]
+    texts: Map
+    embedded: bool
+    post_ids: Ints
+    post_scores: npt.NDArray[np.float64]
+    popular: Ints
+    segments: dict[str, Ints]
+
+    def save(self, home: Path) -> None:
+        """Write `frozen` into a generation's folder."""
+        folder = home / FROZEN
+        folder.mkdir(exist_ok=True)
+        common = asdict(self.population)
+        about = {
+            "as_of_s": self.as_of_s,
+            "embedded": self.embedded,
+            "population": {name: value for name, value in common.items() if isinstance(value, float)},
+            "codes": self.codes,
+            "topics": self.texts.topics,
+            "words": self.texts.words,
+            "segments": list(self.segments),
+        }
+        (folder / _JSON).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
+        arrays: dict[str, Any] = {
+            "topics": self.population.topics,
+            "clusters": self.population.clusters,
+            "topic_of_cluster": self.texts.topic_of_cluster,
+            "centres": self.texts.centres,
+            "weights": self.texts.weights,
+            "mean": self.texts.mean,
+            "axes": self.texts.axes,
+            "post_ids": self.post_ids,
+            "post_scores": self.post_scores,
+            "popular": self.popular,
+        }
+        arrays |= {f"segment_{k}": rows for k, rows in enumerate(self.segments.values())}
+        with (folder / _ARRAYS).open("wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def load(cls, home: Path) -> "Frozen":
+        """Read what `save` wrote.
+
+        Raises:
+            FrozenMissing: It is not there.
+        """
+        folder = home / FROZEN
+        if not (folder / _JSON).is_file() or not (folder / _ARRAYS).is_file():
+            raise FrozenMissing(f"{home} keeps no frozen parts of a full run")
+        about = orjson.loads((folder / _JSON).read_bytes())
+        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
+            arrays = dict(file)
+        texts = {name: arrays[name] for name in ("topic_of_cluster", "centres", "weights", "mean", "axes")}
+        return cls(
+            as_of_s=about["as_of_s"],
+            population=Population(
+                **about["population"], topics=arrays["topics"], clusters=arrays["clusters"]
+            ),
+            codes=about["codes"],
+            texts=Map(topics=tuple(about["topics"]), words=tuple(about["words"]), **texts),
+            embedded=about["embedded"],
+            post_ids=arrays["post_ids"],
+            post_scores=arrays["post_scores"],
+            popular=arrays["popular"],
+            segments={name: arrays[f"segment_{k}"] for k, name in enumerate(about["segments"])},
+        )
+
+
+def hand_on(base: Path, home: Path) -> None:
+    """Put the frozen parts of one generation's folder into another's."""
+    (home / FROZEN).mkdir(exist_ok=True)
+    for name in (_JSON, _ARRAYS):
+        try:
+            os.link(base / FROZEN / name, home / FROZEN / name)
+        except OSError:  # another file system, or one without links
+            shutil.copy2(base / FROZEN / name, home / FROZEN / name)
+
+
+def as_ids(edition: Edition, rows: Rows) -> Ints:
+    """Return posts given by row as ids; -1 stays."""
+    return np.where(rows >= 0, edition.post_ids[rows], -1)

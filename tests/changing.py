@@ -1,0 +1,238 @@
+"""A small feed that changes between two runs: events, profiles, users, posts come, go, are corrected."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import redis
+
+from api.contract.buckets import DAY_S, Horizon
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.features import asof, popularity
+from batch.features.profile import segments
+from batch.learn import ranker
+from batch.learn.factors import fingerprint
+from batch.publish.generation import Edition, left_out, post_json
+from batch.publish.proof.inputs import INPUTS, Inputs, load
+from batch.publish.writer import publish
+from batch.refresh.draft import draft
+from batch.refresh.freeze import freeze
+from batch.refresh.frozen import FROZEN, Frozen
+from batch.refresh.known import Known, compare, take_note
+from batch.refresh.refresh import scorer
+from batch.settings import Settings
+from batch.source.facts import Facts
+from batch.source.seen import earliest
+
+BEGIN_S = 1_640_000_000
+AS_OF_S = BEGIN_S + 6 * DAY_S
+N_USERS, N_POSTS, N_EVENTS = 90, 70, 3_000
+TOPICS = ("movie", "sport", "tech")
+WORDS = tuple(f"word{k}" for k in range(40))  # so many that none stands in half of the texts
+
+
+@dataclass(slots=True)
+class Feed:
+    """Tables of a feed, by id. Events are rows of user, post, time, action, target."""
+
+    users: pd.DataFrame
+    posts: pd.DataFrame
+    events: np.ndarray
+    rng: np.random.Generator
+
+    @classmethod
+    def drawn(cls, seed: int) -> "Feed":
+        """Draw a feed of six days."""
+        rng = np.random.default_rng(seed)
+        users = pd.DataFrame(
+            {
+                "user_id": np.sort(rng.choice(1000, N_USERS, replace=False)),
+                "gender": rng.integers(0, 2, N_USERS).astype(float),
+                "age": rng.integers(14, 80, N_USERS).astype(float),
+                "city": rng.choice(["Minsk", "Omsk", "Perm"], N_USERS),
+            }
+        )
+        posts = pd.DataFrame({"post_id": np.sort(rng.choice(5000, N_POSTS, replace=False))})
+        posts["topic"] = rng.choice(TOPICS, N_POSTS)
+        posts["text"] = [text(rng) for _ in range(N_POSTS)]
+        feed = cls(users, posts, np.empty((0, 5), np.int64), rng)
+        feed.happen(N_EVENTS, BEGIN_S, AS_OF_S)
+        feed.events[-1, 2] = AS_OF_S
+        return feed
+
+    def happen(self, n: int, start_s: int, end_s: int, users: np.ndarray | None = None) -> None:
+        """Let some users see posts, and like some of them."""
+        chosen = self.users["user_id"].to_numpy() if users is None else users
+        user, post = self.rng.choice(chosen, n), self.rng.choice(self.posts["post_id"].to_numpy(), n)
+        time = self.rng.integers(start_s, end_s, n)
+        liked = (self.rng.random(n) < np.where(post % 3 == user % 3, 0.5, 0.1)).astype(np.int64)
+        views = np.column_stack([user, post, time, np.zeros(n, np.int64), liked])
+        likes = views[liked == 1] + np.array([0, 0, 5, 1, -1])
+        self.events = np.concatenate([self.events, views, likes])
+
+    def facts(self) -> Facts:
+        """Return the feed as facts."""
+        user_ids, post_ids = self.users["user_id"].to_numpy(), self.posts["post_id"].to_numpy()
+        user, post, time, action, target = self.events.T
+        kept = np.isin(user, user_ids) & np.isin(post, post_ids)
+        rows = np.unique(np.column_stack([time, user, post, action, target])[kept], axis=0)
+        first = np.ones(len(rows), bool)
+        first[1:] = (rows[1:, :4] != rows[:-1, :4]).any(axis=1)
+        rows = rows[first]
+        return Facts(
+            users=self.users.reset_index(drop=True),
+            posts=self.posts.reset_index(drop=True),
+            embeddings=None,
+            user=np.searchsorted(user_ids, rows[:, 1]).astype(np.int32),
+            post=np.searchsorted(post_ids, rows[:, 2]).astype(np.int32),
+            time=rows[:, 0],
+            action=rows[:, 3].astype(np.int8),
+            target=rows[:, 4].astype(np.int8),
+        )
+
+    # What may change, each by its name.
+
+    def new_events(self) -> None:
+        """A few users go on; times are later than all before, within the horizon."""
+        self.happen(30, AS_OF_S + 1, AS_OF_S + 7200, self.some(8))
+
+    def late_events(self) -> None:
+        """Events of the past are known only now."""
+        self.happen(20, BEGIN_S, AS_OF_S, self.some(5))
+
+    def lost_events(self) -> None:
+        """Events are taken back."""
+        gone = np.isin(self.events[:, 0], self.some(3)) & (self.events[:, 2] < AS_OF_S)
+        self.events = self.events[~(gone & (self.rng.random(len(gone)) < 0.5))]
+
+    def late_likes(self) -> None:
+        """Views turn out to have been liked."""
+        views = np.flatnonzero((self.events[:, 3] == 0) & np.isin(self.events[:, 0], self.some(4)))
+        self.events[self.rng.choice(views, min(5, len(views)), replace=False), 4] = 1
+
+    def profiles(self) -> None:
+        """Users move, age, or come under a value that nobody had."""
+        at = self.rng.choice(len(self.users), 4, replace=False)
+        self.users.loc[at[:2], "city"] = ["Pinsk", "Omsk"]
+        self.users.loc[at[2], "age"] = np.nan
+        self.users.loc[at[3], "gender"] = 1 - self.users.loc[at[3], "gender"]
+
+    def new_users(self) -> None:
+        """Users come, one of them without a profile, one without an event."""
+        ids = np.setdiff1d(self.rng.integers(0, 2000, 5), self.users["user_id"])[:3]
+        rows = pd.DataFrame({"user_id": ids, "gender": 1.0, "age": 30.0, "city": "Omsk"})
+        rows.loc[0, ["gender", "age", "city"]] = [np.nan, np.nan, None]
+        self.users = pd.concat([self.users, rows]).sort_values("user_id").reset_index(drop=True)
+        self.happen(12, AS_OF_S + 1, AS_OF_S + 7200, ids[1:])
+
+    def gone_users(self) -> None:
+        """Users are deleted."""
+        self.users = self.users[~self.users["user_id"].isin(self.some(2))].reset_index(drop=True)
+
+    def new_posts(self) -> None:
+        """Posts come, somewhere among the ids there are; one of them is shown at once."""
+        ids = np.setdiff1d(self.rng.integers(0, 6000, 6), self.posts["post_id"])[:3]
+        rows = pd.DataFrame(
+            {
+                "post_id": ids,
+                "topic": self.rng.choice(TOPICS, len(ids)),
+                "text": [text(self.rng) for _ in ids],
+            }
+        )
+        self.posts = pd.concat([self.posts, rows]).sort_values("post_id").reset_index(drop=True)
+        user = self.some(1)[0]
+        self.events = np.concatenate([self.events, [[user, ids[0], AS_OF_S + 9, 0, 0]]])
+
+    def edited_posts(self) -> None:
+        """Posts get another text, and one another topic."""
+        at = self.rng.choice(len(self.posts), 2, replace=False)
+        self.posts.loc[at, "text"] = [text(self.rng), text(self.rng)]
+        self.posts.loc[at[0], "topic"] = self.rng.choice(TOPICS)
+
+    def some(self, n: int) -> np.ndarray:
+        """Draw users."""
+        return self.rng.choice(self.users["user_id"].to_numpy(), n, replace=False)
+
+
+def text(rng: np.random.Generator) -> str:
+    """Draw a text."""
+    return " ".join(rng.choice(WORDS, 12))
+
+
+def settings_of(folder: Path, prefix: str) -> Settings:
+    """Return settings of lists of a dozen posts for four hours."""
+    return Settings(
+        state_dir=folder / prefix, prefix=prefix, depth=12, n_buckets=4, segment_by="gender", threads=1
+    )
+
+
+def full_run(store: redis.Redis, settings: Settings, facts: Facts, *, dense: bool) -> Manifest:
+    """Describe, train, score and publish, as a run does, and keep what a refresh needs."""
+    known = asof.statics(facts, 1)
+    rng = np.random.default_rng(3)
+    rows = asof.rows(facts, known, BEGIN_S + DAY_S, AS_OF_S + 1, 3600, 10**5, rng)
+    model = ranker.train(rows, known.features, AS_OF_S, n_trees=12, n_leaves=8, seed=1, threads=1)
+    horizon = Horizon.after(AS_OF_S, settings.bucket_width_s, settings.n_buckets)
+    counts = asof.tally(facts, known).advance(AS_OF_S)
+    starts = np.array(horizon.starts, np.int64)
+    names, segment = segments(facts.users, ("gender",))
+    popular = popularity.rank(facts, counts, starts, segment, len(names), settings.depth)
+    factors = (rng.normal(0, 0.2, (len(facts.users), 3)), rng.normal(0, 0.2, (len(facts.posts), 3)))
+    edition = Edition(
+        variant=settings.variant,
+        as_of_s=facts.as_of_s,
+        horizon=horizon,
+        depth=settings.depth,
+        seen_policy="views",
+        model=fingerprint(model.text, [factors[0]], factors[1]) if dense else model.fingerprint,
+        features=tuple(feature.name for feature in known.features),
+        segment_by=("gender",),
+        user_ids=facts.user_ids,
+        post_ids=facts.post_ids,
+        posts=post_json(facts.posts),
+        popular=popular.buckets,
+        segments=dict(zip(names, popular.segments, strict=True)),
+        segment_of=[names[number] if number >= 0 else None for number in segment],
+        catalogue=popular.catalogue,
+        views=earliest(facts, "views"),
+        likes=earliest(facts, "likes"),
+    )
+    seen = left_out("views", edition.views, edition.likes)
+    sides = asof.sides(facts, known, counts, starts)
+    inputs = Inputs(model.text, sides, seen, factors if dense else None)
+    return publish(
+        store,
+        Keys(settings.prefix),
+        edition,
+        scorer(settings)(inputs, edition.depth),
+        settings.state_dir / "generations",
+        now=lambda: AS_OF_S + 60,
+        ttl_s=settings.list_ttl_s,
+        kept=2,
+        inputs=inputs,
+        keep=freeze(facts, known, counts, edition),
+    )
+
+
+def whole_on_frozen(store: redis.Redis, settings: Settings, base: Manifest, facts: Facts) -> Manifest:
+    """Compute every user's features again on the frozen parts, score everything, publish everything."""
+    folder = settings.state_dir / "generations"
+    home = folder / str(base.generation)
+    before = Known.load(home / FROZEN)
+    moves = compare(before, take_note(facts))
+    inputs = load(home / INPUTS, None, base.checksums[INPUTS])
+    everyone = replace(moves, users=np.ones(len(facts.users), np.bool_))
+    planned = draft(base, Frozen.load(home), inputs, facts, everyone)
+    return publish(
+        store,
+        Keys(settings.prefix),
+        planned.edition,
+        scorer(settings)(planned.inputs, planned.edition.depth),
+        folder,
+        now=lambda: AS_OF_S + 60,
+        ttl_s=settings.list_ttl_s,
+        kept=2,
+        inputs=planned.inputs,
+    )

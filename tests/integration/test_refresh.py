@@ -1,0 +1,300 @@
+"""A refresh is byte for byte a whole scoring and publishing on the parts of the last full run."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import redis
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.publish.carried.lists import ListsGone, read_stored
+from batch.publish.proof.verify import verify
+from batch.publish.release import GateClosed, silent
+from batch.refresh import conditions
+from batch.refresh.conditions import FullRunNeeded
+from batch.refresh.refresh import Outcome, refresh
+from batch.settings import Settings
+from batch.shell.progress import Progress
+from tests.changing import AS_OF_S, Feed, full_run, settings_of, whole_on_frozen
+from tests.integration.test_publish import generations_with_keys
+
+pytestmark = pytest.mark.integration
+
+OF_USERS = ("new_events", "late_events", "lost_events", "late_likes", "profiles", "new_users", "gone_users")
+OF_POSTS = ("new_posts", "edited_posts")
+N_WORLDS = 60 if os.environ.get("ALMANAC_CHAOS") else 5
+
+
+def refreshed(store: redis.Redis, of: Settings, feed: Feed) -> Outcome:
+    """Refresh from a feed as it is now."""
+    return refresh(of, store, feed.facts(), Progress(), now=lambda: AS_OF_S + 60)
+
+
+def content(store: redis.Redis, prefix: str, generation: int) -> dict[str, object]:
+    """Return every value that users are served from, under a generation or shared by all."""
+    found: dict[str, object] = {}
+    for key in store.scan_iter(f"{prefix}:1:*", count=1000):
+        name = key.decode().removeprefix(prefix)
+        what, last = name.split(":")[2], name.split(":")[-1]
+        if what in ("seen", "likes"):
+            found[name] = sorted(cast("list[tuple[bytes, float]]", store.zrange(key, 0, -1, withscores=True)))
+        elif what in ("list", "popular", "posts") and last == str(generation):
+            found[name.removesuffix(last)] = store.hgetall(key), store.ttl(key) > 0
+        elif what == "segment" and name.split(":")[3] == str(generation):
+            found[f"segment {last}"] = store.hgetall(key)
+        elif what in ("catalogue", "users") and last == str(generation):
+            found[name.removesuffix(last)] = store.get(key)
+    return found
+
+
+def manifest(store: redis.Redis, prefix: str, generation: int) -> Manifest:
+    """Return a manifest."""
+    text = store.get(Keys(prefix).manifest(generation))
+    assert isinstance(text, bytes)
+    return Manifest.from_json(text)
+
+
+def assert_same(store: redis.Redis, a: Settings, made: int, b: Settings, whole: Manifest) -> None:
+    """Compare two generations under two prefixes: in the store, in the manifest, on disk."""
+    mine = manifest(store, a.prefix, made)
+    assert mine.checksums == whole.checksums
+    assert mine.root == whole.root
+    assert content(store, a.prefix, made) == content(store, b.prefix, whole.generation)
+    own = {name: n for name, n in mine.counts.items() if not name.startswith("carried")}
+    assert replace(mine, counts=own, generation=0) == replace(whole, generation=0)
+    ids = np.array([int(word) for word in store.get(Keys(b.prefix).users(whole.generation)).split()])  # type: ignore[union-attr]
+    stored = [
+        read_stored(of.state_dir / "generations" / str(n), ids, whole.horizon, whole.depth)
+        for of, n in ((a, made), (b, whole.generation))
+    ]
+    np.testing.assert_array_equal(stored[0][0], stored[1][0])
+    np.testing.assert_array_equal(stored[0][1], stored[1][1])
+
+
+@settings(
+    max_examples=N_WORLDS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    database=None,
+)
+@given(
+    seed=st.integers(0, 10**6),
+    first=st.lists(st.sampled_from(OF_USERS + OF_POSTS), min_size=1, max_size=3, unique=True),
+    second=st.lists(st.sampled_from(OF_USERS + OF_POSTS), max_size=2, unique=True),
+    dense=st.booleans(),
+)
+@example(seed=1, first=list(OF_USERS), second=list(OF_POSTS), dense=True)
+@example(seed=2, first=list(OF_POSTS), second=["new_events"], dense=False)
+def test_a_refresh_is_byte_for_byte_a_whole_run_on_the_frozen_parts(
+    store: redis.Redis,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    first: Sequence[str],
+    second: Sequence[str],
+    dense: bool,
+) -> None:
+    store.flushall()
+    folder = tmp_path_factory.mktemp("refresh")
+    monkeypatch.setattr(conditions, "MOST_MOVED", 1.0)
+    a, b = settings_of(folder, "a"), settings_of(folder, "b")
+    feed = Feed.drawn(seed)
+    facts = feed.facts()
+    full_run(store, a, facts, dense=dense)
+    base = full_run(store, b, facts, dense=dense)
+
+    for changes in (first, second):
+        for change in changes:
+            getattr(feed, change)()
+        made = refreshed(store, a, feed)
+
+    assert_same(store, a, made.generation, b, whole_on_frozen(store, b, base, feed.facts()))
+
+
+@pytest.fixture
+def of(store: redis.Redis, tmp_path: Path) -> Settings:
+    """Publish the first feed whole, and give its settings."""
+    of = settings_of(tmp_path, "almanac")
+    full_run(store, of, Feed.drawn(1).facts(), dense=False)
+    return of
+
+
+def test_where_nothing_moved_nothing_is_published(store: redis.Redis, of: Settings) -> None:
+    outcome = refreshed(store, of, Feed.drawn(1))
+
+    assert (outcome.generation, outcome.base, outcome.users_scored) == (1, 1, 0)
+    assert store.hgetall(Keys().states()) == {b"1": b"sealed"}
+
+
+def test_a_refresh_says_what_it_skipped_and_takes_the_place_of_its_base(
+    store: redis.Redis, of: Settings
+) -> None:
+    feed = Feed.drawn(1)
+    feed.new_events()
+
+    outcome = refreshed(store, of, feed)
+
+    assert outcome.users_scored + outcome.users_carried == len(feed.users)
+    assert 0 < outcome.users_scored <= 8
+    assert outcome.lists_carried == 4 * outcome.users_carried
+    assert set(outcome.seconds) == {"compare", "inputs", "publish"}
+    assert store.hmget(Keys().current("default"), "generation", "previous") == [b"2", b"1"]
+    found = verify(
+        store,
+        Keys(),
+        2,
+        of.state_dir / "generations",
+        sample=50,
+        rng=np.random.default_rng(0),
+        progress=silent,
+    )
+    assert found.ok
+    assert (found.n_lists, found.unscored) == (200, None)
+
+
+def test_a_new_post_comes_into_the_lists_of_those_who_did_not_move(store: redis.Redis, of: Settings) -> None:
+    feed = Feed.drawn(1)
+    feed.new_posts()
+
+    outcome = refreshed(store, of, feed)
+
+    assert (outcome.users_scored, outcome.posts_new) == (1, 3)
+    assert outcome.users_merged + outcome.users_carried == len(feed.users) - 1
+    assert outcome.users_merged > 0
+
+
+def test_refreshes_outlive_the_full_run_they_began_with(store: redis.Redis, of: Settings) -> None:
+    feed = Feed.drawn(1)
+    for _ in range(3):
+        feed.new_events()
+        outcome = refreshed(store, of, feed)
+
+    assert (outcome.generation, outcome.base) == (4, 3)
+    assert generations_with_keys(store) == {3, 4}
+    assert sorted(path.name for path in (of.state_dir / "generations").iterdir()) == ["3", "4"]
+
+
+def lost_store(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Lose everything that is in the store."""
+    store.flushall()
+    return of
+
+
+def without(*names: str) -> Callable[[redis.Redis, Settings, Feed], Settings]:
+    """Lose part of the generation's folder."""
+
+    def lose(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+        for name in names:
+            path = of.state_dir / "generations" / "1" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return of
+
+    return lose
+
+
+def days_later(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Let time pass."""
+    feed.happen(5, AS_OF_S + 86_400, AS_OF_S + 90_000)
+    return of
+
+
+def everybody(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Let everybody see something."""
+    feed.happen(900, AS_OF_S + 1, AS_OF_S + 3000)
+    return of
+
+
+def deeper(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Want longer lists."""
+    return replace(of, depth=20)
+
+
+def fewer_posts(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Take a post away."""
+    feed.posts = feed.posts.iloc[1:]
+    return of
+
+
+def other_topic(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Put a post under a topic that there was not."""
+    feed.posts.loc[0, "topic"] = "chess"
+    return of
+
+
+def other_profile(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Know one thing more of users."""
+    feed.users["os"] = "iOS"
+    return of
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lost_store, "nothing is served under variant 'default'"),
+        (without("roll.parquet"), "has no roll.parquet"),
+        (without("frozen"), "keeps no frozen parts of a full run"),
+        (without("inputs/model.txt"), "has no model.txt"),
+        (days_later, "the lists' horizon ends at 2021-12-26T"),
+        (everybody, "of the users have moved, a refresh is for up to 20%"),
+        (deeper, "ALMANAC_DEPTH is 20, and generation 1 has 12"),
+        (fewer_posts, "is not among the facts any more"),
+        (other_topic, "has topic 'chess' and a text, as none before it"),
+        (other_profile, r"profiles have the columns \['gender', 'age', 'city', 'os'\]"),
+    ],
+)
+def test_where_a_refresh_will_not_do_it_says_why_and_writes_nothing(
+    store: redis.Redis,
+    of: Settings,
+    change: Callable[[redis.Redis, Settings, Feed], Settings],
+    why: str,
+) -> None:
+    feed = Feed.drawn(1)
+    if change is not lost_store:
+        feed.late_likes()
+    now = change(store, of, feed)
+    before = store.hgetall(Keys().states())
+
+    with pytest.raises(FullRunNeeded, match=why):
+        refreshed(store, now, feed)
+
+    assert store.hgetall(Keys().states()) == before
+
+
+def test_lists_that_are_gone_stop_a_refresh_and_what_is_served_stays(
+    store: redis.Redis, of: Settings
+) -> None:
+    feed = Feed.drawn(1)
+    store.delete(Keys().list(int(feed.users["user_id"].iloc[50]), 1))
+    feed.profiles()
+
+    with pytest.raises(ListsGone, match=r"1 of 8\d lists of generation 1 are gone from the store"):
+        refreshed(store, of, feed)
+
+    assert store.hget(Keys().current("default"), "generation") == b"1"
+    assert generations_with_keys(store) == {1}
+
+
+def test_the_gate_stops_a_refresh_that_carries_over_what_was_not_sealed(
+    store: redis.Redis, of: Settings
+) -> None:
+    feed = Feed.drawn(1)
+    feed.profiles()
+    good = refreshed(store, replace(of, gate="on"), feed)
+    store.hset(Keys().list(int(feed.users["user_id"].iloc[50]), good.generation), "segment", "gender=9")
+    feed.profiles()
+
+    with pytest.raises(
+        GateClosed, match=r"\(abort\): 0 of 1 shards read back from the store have the checksum"
+    ):
+        refreshed(store, replace(of, gate="on"), feed)
+
+    assert store.hget(Keys().current("default"), "generation") == b"2"
+    assert generations_with_keys(store) == {1, 2}
