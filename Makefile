@@ -12,7 +12,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  DATA=<folder or URL> computes the demo on real facts; ARGS="--once --json" goes to the command'
 
-demo: $(VENV)/.run ## from nothing to a served feed: embedded store, a made world, model, lists, API
+demo: $(VENV)/.run $(if $(filter ml-100k,$(DATA)),$(VENV)/.ml-100k) ## from nothing to a served feed: embedded store, a made world, model, lists, API
 	@$(BIN)/almanac demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: $(VENV)/.dev ## all tests, against a real Valkey and a real PostgreSQL that they start
@@ -30,7 +30,8 @@ bench: $(VENV)/.run ## figures of this machine, as JSON
 	$(BIN)/almanac bench serve --json $(ARGS)
 
 chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty nights
-	ALMANAC_CHAOS=1 $(BIN)/pytest tests/chaos tests/integration/test_publish_killed.py tests/integration/test_generations_gate.py
+	ALMANAC_CHAOS=1 $(BIN)/pytest tests/chaos tests/integration/test_publish_killed.py tests/integration/test_generations_gate.py \
+	  tests/integration/test_api_traffic.py tests/integration/test_replay.py
 
 clean: ## remove the environment and everything computed
 	rm -rf $(VENV) .almanac
@@ -41,6 +42,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml .constraints/core.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c .constraints/core.txt -e '.[api,batch,embedded]'
+	@touch $@
+
+$(VENV)/.ml-100k: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps recbole
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 from dataclasses import asdict
-from dataclasses import replace as replace_fields
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,22 +20,18 @@ import typer
 
 from api.contract.buckets import epoch
 from api.contract.tokens import Scope
-from batch.settings import Settings
+from batch.benches import bench, compare
+from batch.hindsight import COMMANDS
+from batch.settings import Settings, with_mapping
 from batch.shell.console import Teller, complain, keep_traceback
+from batch.shell.options import At, Data, Json, Mapped, Replace
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-bench = typer.Typer(help="Measure this machine.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
 tokens = typer.Typer(help="Who may read, write and administer over HTTP.", no_args_is_help=True)
 app.add_typer(tokens, name="tokens")
-
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last line")]
-Data = Annotated[
-    str, typer.Option("--data", help="folder or SQLAlchemy URL of facts; else ALMANAC_DATABASE_URL")
-]
-Mapped = Annotated[str, typer.Option("--mapping", help="mapping of a foreign schema: a name or a TOML file")]
-Replace = Annotated[bool, typer.Option("--replace", help="write over facts that lie there")]
-At = Annotated[datetime | None, typer.Option("--at", help="time, UTC; now where not given")]
+for command in (*COMMANDS, compare):
+    app.command()(command)
+app.add_typer(bench, name="bench")
 
 
 @app.command()
@@ -102,19 +97,31 @@ def run(
     test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
     test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
     evaluate: Annotated[bool, typer.Option(help="measure on the split before training on all")] = True,
+    incremental: Annotated[
+        bool,
+        typer.Option("--incremental", help="score only what moved since the last run, where that will do"),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
+    from batch.incremental import run_incremental
     from batch.learn.split import Split
     from batch.run import run as run_once
     from batch.shell.connection import connected, facts_location
 
-    teller, settings = Teller(json=json), _settings(mapping=mapping)
+    teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
     split = Split(epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
     with connected(settings) as store:
         location = data or facts_location(settings)
-        result = run_once(settings, store, location, teller.progress, split=split, evaluated=evaluate)
-    teller.tell(asdict(result))
+        if incremental:
+            told = run_incremental(
+                settings, store, location, teller.progress, split=split, evaluated=evaluate
+            )
+        else:
+            told = asdict(
+                run_once(settings, store, location, teller.progress, split=split, evaluated=evaluate)
+            )
+    teller.tell(told)
 
 
 @app.command()
@@ -226,35 +233,15 @@ def demo(
     """Make a world (or read --data), train, publish, serve, and print three users' feeds."""
     from batch.show.demo import demo as show
     from batch.show.drawing import draw_demo
+    from batch.source.movielens import NAME, located
     from batch.world.config import WorldConfig
 
     teller, settings = Teller(json=json), Settings.from_env()
+    data = located(data, settings.state_dir / "data" / NAME)
     with show(settings, data, WorldConfig(n_users=users, seed=settings.seed), teller, host, port) as shown:
         teller.tell(shown.values(), lambda console: draw_demo(console, shown))
         if not once:
             _until_stopped()
-
-
-@bench.command()
-def score(json: Json = False) -> None:
-    """Time exact scoring beside LightGBM's own predict, on the same world and model."""
-    from batch.bench.score import run as measure
-
-    teller = Teller(json=json)
-    teller.tell(measure())
-
-
-@bench.command(name="serve")
-def serving(
-    users: Annotated[int, typer.Option(min=100, help="users with lists and seen posts")] = 163_205,
-    json: Json = False,
-) -> None:
-    """Time a feed request beside an empty FastAPI endpoint, a raw ASGI one and the naive route."""
-    from batch.bench.serve import run as measure
-    from batch.bench.stock import Stock
-
-    teller = Teller(json=json)
-    teller.tell(measure(sizes=replace_fields(Stock(), n_users=users)))
 
 
 @tokens.command()
@@ -331,8 +318,15 @@ def _exit_code(exc: Exception) -> int:
             ],
             3,
         ),
-        ([("batch.publish.store.server", "StoreUnfit"), ("redis", "RedisError")], 4),
-        ([("batch.publish.store.lease", "LeaseTaken")], 5),
+        (
+            [
+                ("batch.publish.store.server", "StoreUnfit"),
+                ("redis", "RedisError"),
+                ("batch.publish.carried.lists", "ListsGone"),
+            ],
+            4,
+        ),
+        ([("batch.publish.store.lease", "LeaseTaken"), ("batch.publish.carried.writer", "BaseGone")], 5),
         ([("batch.publish.writer", "GateClosed")], 6),
         ([("builtins", "ValueError"), ("builtins", "LookupError"), ("builtins", "FileNotFoundError")], 2),
     ]
@@ -342,11 +336,6 @@ def _exit_code(exc: Exception) -> int:
 def _is(exc: Exception, module: str, name: str) -> bool:
     """Say whether an error is of a class; a module that nobody has loaded raised nothing."""
     return module in sys.modules and isinstance(exc, getattr(sys.modules[module], name))
-
-
-def _settings(*, mapping: str) -> Settings:
-    settings = Settings.from_env()
-    return replace_fields(settings, mapping=mapping) if mapping else settings
 
 
 def _until_stopped() -> None:

@@ -7,7 +7,9 @@ knows every draw, and no learner without the population's parameters should pass
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -60,7 +62,7 @@ def scores(facts: Facts, truth: Truth, users: npt.NDArray[np.int64]) -> Floats:
         by_type = np.asarray(effects.EARLY_LIFT * share * truth.preferred, np.float64)
         moment += np.einsum("ij,ji->i", member[user], by_type[:, shown.post])
         early = _early_known(truth, member, user, shown.post, early)
-    taste, post = _posterior(shown, population, user, moment, early)
+    taste, post = _posterior(shown, population, moment, early)
     return np.asarray(taste[users] @ population.values.T + post + member[users] @ by_type, np.float64)
 
 
@@ -86,16 +88,16 @@ def _population(truth: Truth) -> _Population:
 
 
 def _posterior(
-    shown: Impressions, population: _Population, user: npt.NDArray[np.int64], moment: Floats, early: Floats
+    shown: Impressions, population: _Population, moment: Floats, early: Floats
 ) -> tuple[Floats, Floats]:
     """Return users' effects and tastes (users, k) and posts' effects (posts,), given what else is known."""
     values = population.values
     x = np.tile(population.mean, (shown.n_users, 1))
     post = population.post_mean.copy()
     for _ in range(SWEEPS):
-        slope, weight = _slopes(shown, x, values, post, user, moment, early, population.lift)
+        slope, weight = _slopes(shown, x, values, post, moment, early, population.lift)
         x = _users(shown, x, values, slope, weight, population)
-        slope, weight = _slopes(shown, x, values, post, user, moment, early, population.lift)
+        slope, weight = _slopes(shown, x, values, post, moment, early, population.lift)
         information = np.bincount(shown.post, weight, shown.n_posts)
         pull = np.asarray(np.bincount(shown.post, slope, shown.n_posts), np.float64)
         pull += information * post + population.post_precision * population.post_mean
@@ -105,13 +107,11 @@ def _posterior(
 
 
 def _slopes(
-    shown: Impressions, x: Floats, values: Floats, post: Floats, user: npt.NDArray[np.int64],
-    moment: Floats, early: Floats, lift: float,
-) -> tuple[Floats, Floats]:  # fmt: skip
+    shown: Impressions, x: Floats, values: Floats, post: Floats, moment: Floats, early: Floats, lift: float
+) -> tuple[Floats, Floats]:
     """Return slope and information of every impression in its sum of effects."""
     eta = moment + post[shown.post]
-    for column in range(values.shape[1]):
-        eta += x[user, column] * values[shown.post, column]
+    _add_products(shown.start, shown.post, x, values, eta)
     chance, steep = np.zeros(len(eta)), np.zeros(len(eta))
     for share, of_half in ((early, eta + lift), (1 - early, eta)):
         half = SOFTNESS * np.logaddexp(0.0, of_half / SOFTNESS)
@@ -120,6 +120,14 @@ def _slopes(
     chance = np.clip(chance, 1e-4, 0.95)
     gain = steep / (chance * (1 - chance))
     return gain * (shown.liked - chance), gain * steep
+
+
+@numba.njit(cache=True, parallel=True)
+def _add_products(start: Any, post: Any, x: Any, values: Any, eta: Any) -> None:
+    for u in numba.prange(len(start) - 1):
+        for i in range(start[u], start[u + 1]):
+            for column in range(values.shape[1]):
+                eta[i] += x[u, column] * values[post[i], column]
 
 
 def _users(

@@ -81,4 +81,4 @@ def _with_posts(made: Made, n: int) -> Made:
     per_user = np.bincount(user[post >= 0], minlength=n_users)
     seen = SeenRows(np.concatenate([[0], np.cumsum(per_user)]).astype(np.int64), post[post >= 0])
     left = replace(sides, post_ids=sides.post_ids[kept], post=sides.post[kept], group=sides.group[kept])
-    return replace(made, sides=left, seen=seen)
+    return replace(made, sides=left, seen=seen, dense=(made.dense[0], made.dense[1][kept]))

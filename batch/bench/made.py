@@ -9,7 +9,10 @@ import numpy as np
 from api.contract.buckets import Horizon
 from batch.features import asof
 from batch.features.sides import Sides
-from batch.learn import ranker
+from batch.learn.estimates import estimate
+from batch.learn.learn import learn, training_rows
+from batch.run import recipe
+from batch.score.predict import Dense
 from batch.score.ranked import SeenRows
 from batch.settings import Settings
 from batch.world.config import WorldConfig
@@ -36,11 +39,12 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A model and everything that it scores."""
+    """A model and everything that it scores: trees, and factors whose product is added to them."""
 
     model_text: str
     sides: Sides
     seen: SeenRows
+    dense: Dense
 
 
 def make(size: Size, threads: int = 0) -> Made:
@@ -56,29 +60,14 @@ def make(size: Size, threads: int = 0) -> Made:
     last = FIRST_DAY + timedelta(days=size.n_days)
     facts = simulate(WorldConfig(size.n_users, size.n_posts, size.seed, start=FIRST_DAY, end=last))
     known = asof.statics(facts, size.seed)
-    end_s = facts.as_of_s + 1
-    rows = asof.rows(
-        facts,
-        known,
-        end_s - settings.train_days * DAY_S,
-        end_s,
-        settings.bucket_width_s,
-        settings.train_rows,
-        np.random.default_rng(size.seed),
-    )
-    model = ranker.train(
-        rows,
-        known.features,
-        facts.as_of_s,
-        n_trees=size.n_trees,
-        n_leaves=size.n_leaves,
-        seed=size.seed,
-        threads=threads,
-    )
+    estimates = estimate.fit(facts, known.texts, facts.as_of_s, size.seed)
+    made_by = recipe(settings)
+    model = learn(facts, known, estimates, training_rows(facts, known, estimates, made_by), made_by)
+    assert model.factors is not None
     horizon = Horizon.after(facts.as_of_s, settings.bucket_width_s, size.n_buckets)
     counts = asof.tally(facts, known).advance(facts.as_of_s)
     sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
-    return Made(model.text, sides, _seen(np.random.default_rng(size.seed), size))
+    return Made(model.text, sides, _seen(np.random.default_rng(size.seed), size), model.factors.dense)
 
 
 def share_on_time(made: Made) -> float:

@@ -57,34 +57,39 @@ class Stock:
         return Horizon.after(AS_OF_S, HOUR_S, self.n_buckets)
 
 
-def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Progress) -> None:
-    """Fill an empty store and make the generation current.
+def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Progress, n_generations: int = 1) -> None:
+    """Fill an empty store and make the first generation current.
+
+    Each further generation has the lists of the one before with every first post last, and posts of its own,
+    so that a mixture shows.
 
     Raises:
         ValueError: The store is not empty.
     """
     if client.dbsize():
         raise ValueError(f"the store has {client.dbsize()} keys; the bench fills an empty one only")
-    posts = [_post(post_id, stock.text_bytes) for post_id in range(1, stock.n_posts + 1)]
+    numbers = range(GENERATION, GENERATION + n_generations)
     rng = np.random.default_rng(stock.seed)
     with hold(client, keys.lease(), AS_OF_S, progress) as lease, Wire(client) as wire:
         for low in range(0, stock.n_users, BLOCK):
             n_users = min(BLOCK, stock.n_users - low)
             seen, lists = _draw(rng, n_users, stock.n_posts, stock.n_seen, stock.n_buckets * stock.depth)
-            edition = _edition(stock, low, _times(rng, seen), posts)
-            _write_lists(wire, keys, edition, lists.reshape(-1, stock.depth))
+            edition, lists = _edition(stock, low, _times(rng, seen)), lists.reshape(-1, stock.depth)
+            for turn, number in enumerate(numbers):
+                _write_lists(wire, keys, edition, number, np.roll(lists, -turn, axis=1))
             write_seen(wire, lease, edition, edition.views, keys.seen, None, _silent)
             progress("users", low + n_users, stock.n_users)
-        _write_shared(client, keys, stock, edition)
+        for number in numbers:
+            _write_shared(client, keys, stock, edition, number)
     client.sadd(keys.takedowns(), *map(int, rng.choice(stock.n_posts, stock.n_takedowns, replace=False) + 1))
-    client.hset(keys.states(), str(GENERATION), "sealed")
+    client.hset(keys.states(), mapping=dict.fromkeys(map(str, numbers), "sealed"))
     client.hset(
         keys.current(VARIANT), mapping={"generation": GENERATION, "previous": "", "promoted_at": AS_OF_S}
     )
 
 
-def _edition(stock: Stock, low: int, views: SeenTimes, posts: list[bytes]) -> Edition:
-    """Return the edition of one block of users."""
+def _edition(stock: Stock, low: int, views: SeenTimes) -> Edition:
+    """Return the edition of one block of users, but for what its posts say."""
     popular = np.tile(np.arange(stock.depth, dtype=np.int32), (stock.n_buckets, 1))
     return Edition(
         variant=VARIANT,
@@ -97,7 +102,7 @@ def _edition(stock: Stock, low: int, views: SeenTimes, posts: list[bytes]) -> Ed
         segment_by=(),
         user_ids=np.arange(low, low + views.n_users, dtype=np.int64) + FIRST_USER,
         post_ids=np.arange(1, stock.n_posts + 1, dtype=np.int64),
-        posts=posts,
+        posts=[b""] * stock.n_posts,  # each generation has its own
         popular=popular,
         segments={SEGMENT: popular},
         segment_of=[SEGMENT] * views.n_users,
@@ -120,32 +125,33 @@ def _times(rng: np.random.Generator, seen: npt.NDArray[np.int32]) -> SeenTimes:
     )
 
 
-def _write_lists(wire: Wire, keys: Keys, edition: Edition, lists: npt.NDArray[np.int32]) -> None:
+def _write_lists(wire: Wire, keys: Keys, edition: Edition, number: int, lists: npt.NDArray[np.int32]) -> None:
     texts, n_buckets = shard.encode(lists, edition.post_ids), edition.horizon.n_buckets
     starts = [b"%d" % start for start in edition.horizon.starts]
     for i, user_id in enumerate(edition.user_ids.tolist()):
         values = [texts[i * n_buckets + b] for b in range(n_buckets)]
         pairs = [part for pair in zip(starts, map(bytes, values), strict=True) for part in pair]
-        key = keys.list(user_id, GENERATION).encode()
+        key = keys.list(user_id, number).encode()
         wire.send(pack(b"HSET", key, *pairs, SEGMENT_FIELD.encode(), SEGMENT.encode()), 1)
 
 
-def _write_shared(client: redis.Redis, keys: Keys, stock: Stock, edition: Edition) -> None:
+def _write_shared(client: redis.Redis, keys: Keys, stock: Stock, edition: Edition, number: int) -> None:
     users = range(FIRST_USER, FIRST_USER + stock.n_users)
     pipe = client.pipeline(transaction=False)
-    pipe.set(keys.manifest(GENERATION), edition.draft(GENERATION, AS_OF_S).to_json())
-    pipe.set(keys.users(GENERATION), as_text(users))
-    pipe.set(keys.catalogue(GENERATION), as_text(edition.post_ids.tolist()))
+    pipe.set(keys.manifest(number), edition.draft(number, AS_OF_S).to_json())
+    pipe.set(keys.users(number), as_text(users))
+    pipe.set(keys.catalogue(number), as_text(edition.post_ids.tolist()))
     for start in edition.horizon.starts:
-        for key in (keys.popular(GENERATION), keys.segment(GENERATION, SEGMENT)):
+        for key in (keys.popular(number), keys.segment(number, SEGMENT)):
             pipe.hset(key, str(start), as_text(range(1, stock.depth + 1)))
-    for post_id, text in zip(edition.post_ids.tolist(), edition.posts, strict=True):
-        pipe.hset(keys.posts(GENERATION), str(post_id), text)
+    for post_id in edition.post_ids.tolist():
+        pipe.hset(keys.posts(number), str(post_id), _post(post_id, number, stock.text_bytes))
     pipe.execute()
 
 
-def _post(post_id: int, text_bytes: int) -> bytes:
-    text = (f"Post {post_id} says what posts say. " * (text_bytes // 24 + 1))[:text_bytes]
+def _post(post_id: int, generation: int, text_bytes: int) -> bytes:
+    sentence = f"Post {post_id} says what posts of generation {generation} say. "
+    text = (sentence * (text_bytes // len(sentence) + 1))[:text_bytes]
     return orjson.dumps({"id": post_id, "text": text, "topic": "tech"})
 
 

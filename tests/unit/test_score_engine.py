@@ -150,7 +150,8 @@ def test_no_list_differs_from_predicts(
     try:
         world = make_world(seed, n_trees, n_leaves, params)
     except lgb.basic.LightGBMError as error:
-        assert "best_split_info" in str(error)  # its own check fails on some odd values: there is no model
+        if "best_split_info" not in str(error):  # that check of its own fails on some odd values: no model
+            raise
         reject()
     assert_same(world)
 

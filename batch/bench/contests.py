@@ -1,0 +1,104 @@
+"""`almanac compare`: settings and arguments to a comparison's values."""
+
+import time
+from typing import Any
+
+from batch.bench import worlds
+from batch.features import asof
+from batch.judge.compare import compare
+from batch.judge.contest import OURS
+from batch.judge.evaluate import Plan
+from batch.learn.learn import Recipe
+from batch.learn.split import Split, last_week
+from batch.settings import Settings
+from batch.shell.progress import Advance
+from batch.source.mapping import Mapping
+from batch.source.read import read
+from batch.zoo.contestant import PEERS
+
+
+def on_facts(
+    settings: Settings, location: str, span: tuple[int, int] | None, weeks: int, names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Compare on facts.
+
+    Args:
+        settings: How ours is trained.
+        location: Folder or URL of the facts.
+        span: Begin and end of the test, epoch seconds; None finds the last week of histories.
+        weeks: More than 1: so many tests of a week each, the first at the span's begin.
+        names: Peers that take part; empty for all.
+
+    Raises:
+        ValueError: A name is no peer's, or the facts hold nothing to test on.
+    """
+    _check(names)
+    facts = read(
+        location,
+        mapping=Mapping.load(settings.mapping),
+        rejects=settings.state_dir / "rejects.jsonl",
+        max_rejected_share=settings.max_rejected_share,
+        now_s=int(time.time()),
+        progress=lambda _table, _n: None,
+    )
+    split = Split(*span) if span else last_week(facts)
+    if split is None:
+        raise ValueError(f"no user in {location} comes back on a later day, so nothing can be tested")
+    sizes = (settings.train_days, settings.train_rows, settings.bucket_width_s)
+    plan = Plan(split, *sizes, settings.n_trees, settings.n_leaves, settings.seed, settings.threads)
+    return compare(facts, asof.statics(facts, settings.seed), plan, names, weeks).values()
+
+
+def on_worlds(
+    settings: Settings,
+    n_users: int,
+    n_posts: int,
+    n_seeds: int,
+    regime: str,
+    names: tuple[str, ...],
+    workers: int,
+    advance: Advance,
+) -> dict[str, Any]:
+    """Compare in made worlds of full and of halved taste, one of each regime a seed.
+
+    Args:
+        settings: How ours is trained.
+        n_users: Of each world.
+        n_posts: Of each world.
+        n_seeds: Worlds of each regime.
+        regime: The only one; empty for both.
+        names: Peers that take part; empty for all.
+        workers: Worlds played at a time, each on one core.
+        advance: Called with 1 after each world.
+
+    Raises:
+        ValueError: A name is no peer's, or the regime is none.
+    """
+    _check(names)
+    recipe = Recipe(
+        settings.train_days,
+        min(settings.train_rows, WORLD_ROWS),
+        settings.bucket_width_s,
+        settings.n_trees,
+        settings.n_leaves,
+        settings.seed,
+        threads=1 if workers > 1 else settings.threads,
+    )
+    plan = worlds.Plan(recipe, n_users, n_posts, tuple(range(1, n_seeds + 1)), names=names)
+    if regime:
+        plan = worlds.of_regime(plan, regime)
+    played = []
+    for world in worlds.worlds(plan, workers):
+        played.append(world)
+        advance(1)
+    return worlds.verdict(played, settings.seed)
+
+
+WORLD_ROWS = 300_000  # impressions that train the trees of a made world; more took time and moved nothing
+
+
+def _check(names: tuple[str, ...]) -> None:
+    known = [peer.name for peer in PEERS]
+    strange = [name for name in names if name not in known]
+    if strange:
+        raise ValueError(f"{', '.join(strange)}: no peer; {OURS} competes with {', '.join(known)}")

@@ -1,0 +1,234 @@
+"""What a refresh costs beside scoring and publishing everything, in one run, on one store.
+
+A made world is scored and published whole; some users' facts change; a refresh follows; then everything is
+scored and published whole again on the same frozen parts, and the two must be equal byte for byte.
+"""
+
+import os
+import platform
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import redis
+
+from api.contract.buckets import DAY_S, Horizon
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.bench.made import FIRST_DAY, Size
+from batch.features import asof, popularity
+from batch.features.profile import segments
+from batch.learn import ranker
+from batch.publish.generation import Edition, left_out, post_json
+from batch.publish.proof.inputs import INPUTS, Inputs, load
+from batch.publish.writer import publish
+from batch.refresh.draft import draft
+from batch.refresh.freeze import freeze
+from batch.refresh.frozen import FROZEN, Frozen
+from batch.refresh.known import Known, compare, take_note
+from batch.refresh.refresh import Outcome, refresh, scorer
+from batch.settings import Settings
+from batch.shell.connection import connected
+from batch.shell.progress import Progress
+from batch.source.facts import Facts
+from batch.source.seen import earliest
+from batch.world.config import WorldConfig
+from batch.world.feed import facts as simulate
+
+EARLIER_DAYS = 81  # before the simulated days; with them 90, the span of the original's feed
+LIKE_RATE = 0.107
+NEW_EVENTS = 10  # of each user who moves
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds of whole publications and of refreshes, and whether they agree."""
+
+    first_s: float
+    whole_s: float
+    refresh_s: float
+    outcome: Outcome
+    same: bool
+
+
+def run(size: Size | None = None, share: float = 0.01, threads: int = 0) -> dict[str, object]:
+    """Measure and return the figures.
+
+    `ratio` is against scoring and publishing everything into an empty store, `ratio_seen_held` against doing
+    so beside an older generation, when all seen posts but the newest are in the store already.
+
+    Args:
+        size: What is made; None: the original's users, posts and seen posts.
+        share: Users that move between the two, 0..1.
+        threads: Threads of everything; 0: all cores.
+
+    Raises:
+        AssertionError: The refresh is not equal to the whole publication.
+    """
+    size = size or Size()
+    facts = _facts(size)
+    with TemporaryDirectory() as folder:
+        settings = Settings(
+            state_dir=Path(folder),
+            n_buckets=size.n_buckets,
+            n_trees=size.n_trees,
+            n_leaves=size.n_leaves,
+            seed=size.seed,
+            threads=threads,
+        )
+        with connected(settings) as store:
+            found = _measure(settings, store, facts, share)
+    assert found.same, "the refresh is not what a whole publication on the frozen parts gives"
+    n_events, n_users, n_posts = len(facts.time), len(facts.users), len(facts.posts)
+    return {
+        "machine": f"{os.cpu_count()} × {platform.machine()}",
+        "size": f"{n_users} users × {n_posts} posts × {size.n_buckets} buckets, {n_events} events",
+        "users_moved": found.outcome.users_scored,
+        "seconds_whole": round(found.first_s, 1),
+        "seconds_whole_seen_held": round(found.whole_s, 1),
+        "seconds_refresh": round(found.refresh_s, 2),
+        "seconds_of_steps": found.outcome.seconds,
+        "ratio": round(found.refresh_s / found.first_s, 4),
+        "ratio_seen_held": round(found.refresh_s / found.whole_s, 4),
+        "lists_written": found.outcome.lists_written,
+        "lists_carried": found.outcome.lists_carried,
+        "root": found.outcome.root,
+        "equal": found.same,
+    }
+
+
+def _measure(settings: Settings, store: redis.Redis, facts: Facts, share: float) -> Measured:
+    base, first_s = _first(settings, store, facts)
+    later = _moved(facts, share, np.random.default_rng(settings.seed))
+    begin = time.perf_counter()
+    outcome = refresh(settings, store, later, Progress(), now=lambda: int(time.time()))
+    refresh_s = time.perf_counter() - begin
+    whole, whole_s = _whole(settings, store, base, later)
+    return Measured(first_s, whole_s, refresh_s, outcome, whole.root == outcome.root)
+
+
+def _facts(size: Size) -> Facts:
+    """Simulate the last days, and draw earlier ones, so that users have seen as many posts as they had."""
+    last = FIRST_DAY + timedelta(days=size.n_days)
+    world = WorldConfig(size.n_users, size.n_posts, size.seed, start=FIRST_DAY, end=last)
+    facts = simulate(world)
+    rng = np.random.default_rng(size.seed)
+    n = max(size.n_users * size.n_seen - len(facts.time), 0)
+    return replace(
+        facts,
+        user=np.concatenate([rng.integers(0, size.n_users, n, np.int32), facts.user]),
+        post=np.concatenate([rng.integers(0, size.n_posts, n, np.int32), facts.post]),
+        time=np.concatenate([np.sort(world.start_s - rng.integers(1, EARLIER_DAYS * DAY_S, n)), facts.time]),
+        action=np.concatenate([np.zeros(n, np.int8), facts.action]),
+        target=np.concatenate([(rng.random(n) < LIKE_RATE).astype(np.int8), facts.target]),
+    )
+
+
+def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manifest, float]:
+    """Learn, then score and publish whole; return the seconds of the latter two."""
+    known = asof.statics(facts, settings.seed)
+    end_s = facts.as_of_s + 1
+    rng = np.random.default_rng(settings.seed)
+    begin_s = end_s - 9 * DAY_S
+    rows = asof.rows(facts, known, begin_s, end_s, settings.bucket_width_s, settings.train_rows, rng)
+    model = ranker.train(
+        rows,
+        known.features,
+        facts.as_of_s,
+        n_trees=settings.n_trees,
+        n_leaves=settings.n_leaves,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+    horizon = Horizon.after(facts.as_of_s, settings.bucket_width_s, settings.n_buckets)
+    counts = asof.tally(facts, known).advance(facts.as_of_s)
+    starts = np.array(horizon.starts, np.int64)
+    by = tuple(settings.segment_by.split(","))
+    names, segment = segments(facts.users, by)
+    popular = popularity.rank(facts, counts, starts, segment, len(names), settings.depth)
+    edition = Edition(
+        variant=settings.variant,
+        as_of_s=facts.as_of_s,
+        horizon=horizon,
+        depth=min(settings.depth, len(facts.posts)),
+        seen_policy="views",
+        model=model.fingerprint,
+        features=tuple(feature.name for feature in known.features),
+        segment_by=by,
+        user_ids=facts.user_ids,
+        post_ids=facts.post_ids,
+        posts=post_json(facts.posts),
+        popular=popular.buckets,
+        segments=dict(zip(names, popular.segments, strict=True)),
+        segment_of=[names[number] if number >= 0 else None for number in segment],
+        catalogue=popular.catalogue,
+        views=earliest(facts, "views"),
+        likes=earliest(facts, "likes"),
+    )
+    seen = left_out("views", edition.views, edition.likes)
+    inputs = Inputs(model.text, asof.sides(facts, known, counts, starts), seen)
+    keep = freeze(facts, known, counts, edition)
+    begin = time.perf_counter()
+    manifest = publish(
+        store,
+        Keys(settings.prefix),
+        edition,
+        scorer(settings)(inputs, edition.depth),
+        settings.state_dir / "generations",
+        now=lambda: int(time.time()),
+        ttl_s=settings.list_ttl_s,
+        kept=settings.generations_kept,
+        inputs=inputs,
+        plan_memory=True,
+        keep=keep,
+    )
+    return manifest, time.perf_counter() - begin
+
+
+def _moved(facts: Facts, share: float, rng: np.random.Generator) -> Facts:
+    """Let some users go on for a while."""
+    n_users = max(1, round(share * len(facts.users)))
+    user = np.repeat(rng.choice(len(facts.users), n_users, replace=False), NEW_EVENTS)
+    n = len(user)
+    at_s = np.sort(rng.integers(facts.as_of_s + 1, facts.as_of_s + 3600, n))
+    return replace(
+        facts,
+        user=np.concatenate([facts.user, rng.permutation(user).astype(np.int32)]),
+        post=np.concatenate([facts.post, rng.integers(0, len(facts.posts), n, np.int32)]),
+        time=np.concatenate([facts.time, at_s]),
+        action=np.concatenate([facts.action, np.zeros(n, np.int8)]),
+        target=np.concatenate([facts.target, (rng.random(n) < LIKE_RATE).astype(np.int8)]),
+    )
+
+
+def _whole(settings: Settings, store: redis.Redis, base: Manifest, facts: Facts) -> tuple[Manifest, float]:
+    """Score and publish everything on the frozen parts; return the seconds of that."""
+    folder = settings.state_dir / "generations"
+    home = folder / str(base.generation)
+    before = Known.load(home / FROZEN)
+    inputs = load(home / INPUTS, None, base.checksums[INPUTS])
+    planned = draft(base, Frozen.load(home), inputs, facts, compare(before, take_note(facts)))
+    names, segment = segments(facts.users, base.segment_by)
+    edition = replace(
+        planned.edition,
+        views=earliest(facts, "views"),
+        likes=earliest(facts, "likes"),
+        segment_of=[names[number] if number >= 0 else None for number in segment],
+    )
+    begin = time.perf_counter()
+    manifest = publish(
+        store,
+        Keys(settings.prefix),
+        edition,
+        scorer(settings)(planned.inputs, edition.depth),
+        folder,
+        now=lambda: int(time.time()),
+        ttl_s=settings.list_ttl_s,
+        kept=settings.generations_kept,
+        inputs=planned.inputs,
+        plan_memory=True,
+    )
+    return manifest, time.perf_counter() - begin
