@@ -24,7 +24,7 @@ from batch.score.kernel import add_rows
 from batch.score.predict import best, raw_scores
 from batch.score.prepared import prepare
 from batch.score.ranked import SeenRows
-from batch.score.tables.rows import TILE
+from batch.score.tables.sets import TILE
 
 DEPTH = 50
 CHECKED_USERS, CHECKED_BUCKETS = 500, 3

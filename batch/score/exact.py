@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from batch.score.tables.lanes import aligned, bit_count, float64, lowest_bit, row_adder
 from batch.score.tables.masks import Doubles, Words
-from batch.score.tables.rows import LARGEST, TILE
+from batch.score.tables.rows import LARGEST
+from batch.score.tables.sets import TILE
 
 add_24, add_8 = row_adder(float64, 24), row_adder(float64, 8)
 

@@ -10,7 +10,7 @@ from batch.score.exact import Units, by_bucket, in_units
 from batch.score.predict import Dense
 from batch.score.tables.masks import Codes, Doubles, Factors, Words, encode, factor, masks
 from batch.score.tables.merge import Ids, merge, numbered
-from batch.score.tables.rows import TILE, Layout, Sets, arrange, lay_out, layers
+from batch.score.tables.sets import TILE, Layout, Sets, arrange, lay_out, layers
 from batch.score.tables.trees import parse
 
 SAMPLE, GROUPS = 2_048, 4  # users and groups on whom trees are merged

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from batch.features.sides import Feature, Side, Sides
 from batch.score import predict
-from batch.score.engine import Plan, score
+from batch.score.engine import score
+from batch.score.plan import Plan
 from batch.score.ranked import RankedBlock, SeenRows
 from batch.score.tables.rows import Arena
 from batch.score.tables.trees import UnfactorableModel, parse
@@ -161,8 +162,8 @@ def test_lists_do_not_depend_on_blocks_threads_or_memory(monkeypatch: pytest.Mon
     whole = joined(score(world.booster.model_to_string(), world.sides, world.seen, world.depth))
 
     for block, together, threads, memory_mb in ((1, 1, 1, 64), (5, 2, 2, 16), (7, 64, 3, 2048)):
-        monkeypatch.setattr("batch.score.engine.BLOCK", block)
-        monkeypatch.setattr("batch.score.engine.TOGETHER", together)
+        monkeypatch.setattr("batch.score.plan.BLOCK", block)
+        monkeypatch.setattr("batch.score.plan.TOGETHER", together)
         some = joined(
             score(
                 world.booster.model_to_string(),

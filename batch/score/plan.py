@@ -1,0 +1,47 @@
+"""How the memory that scoring may take is divided."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from batch.score.prepared import Prepared
+from batch.score.tables.rows import NAME_WORDS
+
+BLOCK = 8_192  # users of a yielded block, at most
+TOGETHER = 1_024  # users whose scores one thread holds at once, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the memory is divided: users of a block, users scored together, table rows a group."""
+
+    users: int
+    together: int
+    rows: int
+
+    @classmethod
+    def of(cls, memory_mb: int, prepared: Prepared, n_buckets: int, depth: int, threads: int) -> "Plan":
+        """Give scratch up to an eighth of what is free, blocks of users up to a quarter, and tables the rest.
+
+        Raises:
+            ValueError: The rest does not hold the rows of a single user.
+        """
+        n_trees, n_words = prepared.post_masks.shape[1:]
+        n_sets, n_groups, n_places = len(prepared.sets.layer), prepared.n_groups, len(prepared.layout.post)
+        n_columns = prepared.class_of.shape[1]
+        listed = 24 * n_buckets * depth  # posts and scores, of the block being made and of the one before
+        of_user = 16 * n_trees * n_words + n_groups * (2 * n_sets + 8 * n_columns) + 4 * n_sets + listed
+        of_together = 4 * n_places + n_places // 8 + 1
+        of_thread = 2 * 8 * n_places * n_buckets  # float64 scores, were every post a candidate
+        of_row = 4 * n_places + n_groups * (8 * NAME_WORDS * n_words + 32)
+        fixed = prepared.nbytes + of_thread * threads + 8 * n_groups * len(prepared.sets.tree) * n_words
+        free = memory_mb * 2**20 - fixed
+        together = int(np.clip(free // 8 // threads // of_together, 1, TOGETHER))
+        users = int(np.clip(free // 4 // of_user, 1, BLOCK))
+        rows = (free - users * of_user - threads * together * of_together) // of_row
+        if rows < n_sets + 2:
+            least = fixed + of_user + threads * of_together + (n_sets + 2) * of_row
+            raise ValueError(
+                f"memory_mb={memory_mb} does not hold the tables of one user; give {2 * least // 2**20 + 1}"
+            )
+        return cls(users, together, min(rows, 2**16 - 1))
