@@ -23,6 +23,7 @@ from api.lookup.plan import Plan
 from api.lookup.served import Served
 from api.lookup.shelf import Loader
 
+AT_ONCE = 16  # look-ups a write: the store works on them while we read what else has come
 REPEATS = 5  # beyond them what was read last is right enough: it was current while the request was
 PATIENCE_S = 0.1  # 7,000 posts are loaded in 0.02 s: who comes after a flip mostly sees the new lists
 
@@ -65,9 +66,11 @@ class Lane:
     def ask(self, ask: Ask) -> None:
         """Answer with the other look-ups of this loop turn."""
         self._waiting.append(ask)
-        if not self._scheduled:
+        if len(self._waiting) >= AT_ONCE:
+            self._flush()
+        elif not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_turn)
 
     async def current(self, *, patient: bool = False) -> tuple[Pointer, Generation]:
         """Read the pointer and return it with the generation that it names, loaded.
@@ -99,9 +102,12 @@ class Lane:
             self._catching.cancel()
             await asyncio.gather(self._catching, return_exceptions=True)
 
+    def _flush_turn(self) -> None:
+        self._scheduled = False
+        self._flush()
+
     def _flush(self) -> None:
         """Send all that wait, if what is current is known; else find out first."""
-        self._scheduled = False
         link, plan, view = self._lifeline.open, self.served.plan, self.served.view
         try:
             if link is None or plan is None or view is None or self._outdated(link):

@@ -155,8 +155,9 @@ class Link(asyncio.Protocol):
             self.connection_lost(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
+        """Take the transport, and have it write at once: uvloop would wait for the end of the loop's turn."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
         """Hand out replies; a change is told before every reply that the server gave after it."""

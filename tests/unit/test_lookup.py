@@ -82,6 +82,9 @@ class Wire(asyncio.Transport):
         """Keep it."""
         self.written += data
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Hold nothing back, as ever."""
+
     def abort(self) -> None:
         """Take note."""
         self.aborted = True
