@@ -21,8 +21,9 @@ def evaluate(
     from batch.features import asof
     from batch.judge.by_age import AGES_H
     from batch.judge.by_age import by_age as measure
+    from batch.judge.evaluate import Plan
     from batch.learn.split import last_week
-    from batch.run import plan_of, read_facts
+    from batch.run import read_facts, recipe
     from batch.shell.connection import facts_location
     from batch.show.ages import draw_ages
 
@@ -37,7 +38,7 @@ def evaluate(
     if split is None:
         raise ValueError("no user of these facts comes back on a later day: nothing can be tested")
     with teller.progress.step("by age") as advance:
-        curve = measure(facts, known, plan_of(settings, split), AGES_H, advance)
+        curve = measure(facts, known, Plan(split, recipe(settings)), AGES_H, advance)
     teller.tell(curve.values(), lambda console: draw_ages(console, curve))
 
 

@@ -183,21 +183,7 @@ def _evaluate(
     if split is None:
         log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
         return {}
-    return evaluate(facts, known, plan_of(settings, split), lines)
-
-
-def plan_of(settings: Settings, split: Split) -> Plan:
-    """Return how settings evaluate on a split."""
-    return Plan(
-        split=split,
-        train_days=settings.train_days,
-        train_rows=settings.train_rows,
-        width_s=settings.bucket_width_s,
-        n_trees=settings.n_trees,
-        n_leaves=settings.n_leaves,
-        seed=settings.seed,
-        threads=settings.threads,
-    )
+    return evaluate(facts, known, Plan(split, recipe(settings)), lines)
 
 
 def recipe(settings: Settings) -> Recipe:

@@ -20,6 +20,7 @@ from batch.features.profile import segments
 from batch.judge.evaluate import Plan, evaluate
 from batch.judge.gate.thresholds import Thresholds
 from batch.learn import ranker
+from batch.learn.learn import Recipe
 from batch.learn.split import Split
 from batch.publish.generation import Edition, left_out, post_json
 from batch.publish.proof.inputs import Inputs
@@ -111,7 +112,7 @@ def compute(day: int, *, blank: tuple[str, ...] = ()) -> Night:
     facts = everything.until(end_s - 1)
     as_of_s = facts.as_of_s
     split = Split(end_s - TEST_DAYS * DAY_S, end_s)
-    plan = Plan(split, TRAIN_DAYS, 10**6, 3600, N_TREES, 31, WORLD.seed)
+    plan = Plan(split, Recipe(TRAIN_DAYS, 10**6, 3600, N_TREES, 31, WORLD.seed))
     metrics = evaluate(facts, known, plan, {})
     rng = np.random.default_rng(WORLD.seed)
     rows = asof.rows(facts, known, end_s - TRAIN_DAYS * DAY_S, end_s, 3600, 10**6, rng)

@@ -1,6 +1,6 @@
 """`almanac compare`: settings and arguments to a comparison's values."""
 
-import time
+from dataclasses import replace
 from typing import Any
 
 from batch.bench import worlds
@@ -8,12 +8,10 @@ from batch.features import asof
 from batch.judge.compare import compare
 from batch.judge.contest import OURS
 from batch.judge.evaluate import Plan
-from batch.learn.learn import Recipe
 from batch.learn.split import Split, last_week
+from batch.run import read_facts, recipe
 from batch.settings import Settings
 from batch.shell.progress import Advance
-from batch.source.mapping import Mapping
-from batch.source.read import read
 from batch.zoo.contestant import PEERS
 
 
@@ -33,19 +31,11 @@ def on_facts(
         ValueError: A name is no peer's, or the facts hold nothing to test on.
     """
     _check(names)
-    facts = read(
-        location,
-        mapping=Mapping.load(settings.mapping),
-        rejects=settings.state_dir / "rejects.jsonl",
-        max_rejected_share=settings.max_rejected_share,
-        now_s=int(time.time()),
-        progress=lambda _table, _n: None,
-    )
+    facts = read_facts(settings, location, lambda _n: None)
     split = Split(*span) if span else last_week(facts)
     if split is None:
         raise ValueError(f"no user in {location} comes back on a later day, so nothing can be tested")
-    sizes = (settings.train_days, settings.train_rows, settings.bucket_width_s)
-    plan = Plan(split, *sizes, settings.n_trees, settings.n_leaves, settings.seed, settings.threads)
+    plan = Plan(split, recipe(settings))
     return compare(facts, asof.statics(facts, settings.seed), plan, names, weeks).values()
 
 
@@ -75,16 +65,12 @@ def on_worlds(
         ValueError: A name is no peer's, or the regime is none.
     """
     _check(names)
-    recipe = Recipe(
-        settings.train_days,
-        min(settings.train_rows, WORLD_ROWS),
-        settings.bucket_width_s,
-        settings.n_trees,
-        settings.n_leaves,
-        settings.seed,
+    made_by = replace(
+        recipe(settings),
+        train_rows=min(settings.train_rows, WORLD_ROWS),
         threads=1 if workers > 1 else settings.threads,
     )
-    plan = worlds.Plan(recipe, n_users, n_posts, tuple(range(1, n_seeds + 1)), names=names)
+    plan = worlds.Plan(made_by, n_users, n_posts, tuple(range(1, n_seeds + 1)), names=names)
     if regime:
         plan = worlds.of_regime(plan, regime)
     played = []

@@ -19,10 +19,10 @@ from api.contract.buckets import DAY_S, Horizon
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.bench.made import FIRST_DAY, Size
-from batch.features import asof, popularity
+from batch.features import asof
 from batch.features.profile import segments
 from batch.learn import ranker
-from batch.publish.generation import Edition, left_out, post_json
+from batch.publish.generation import left_out
 from batch.publish.proof.inputs import INPUTS, Inputs, load
 from batch.publish.writer import publish
 from batch.refresh.draft import draft
@@ -30,6 +30,7 @@ from batch.refresh.freeze import freeze
 from batch.refresh.frozen import FROZEN, Frozen
 from batch.refresh.known import Known, compare, take_note
 from batch.refresh.refresh import Outcome, refresh, scorer
+from batch.run import edition_of
 from batch.settings import Settings
 from batch.shell.connection import connected
 from batch.shell.progress import Progress
@@ -145,31 +146,10 @@ def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manife
     )
     horizon = Horizon.after(facts.as_of_s, settings.bucket_width_s, settings.n_buckets)
     counts = asof.tally(facts, known).advance(facts.as_of_s)
-    starts = np.array(horizon.starts, np.int64)
-    by = tuple(settings.segment_by.split(","))
-    names, segment = segments(facts.users, by)
-    popular = popularity.rank(facts, counts, starts, segment, len(names), settings.depth)
-    edition = Edition(
-        variant=settings.variant,
-        as_of_s=facts.as_of_s,
-        horizon=horizon,
-        depth=min(settings.depth, len(facts.posts)),
-        seen_policy="views",
-        model=model.fingerprint,
-        features=tuple(feature.name for feature in known.features),
-        segment_by=by,
-        user_ids=facts.user_ids,
-        post_ids=facts.post_ids,
-        posts=post_json(facts.posts),
-        popular=popular.buckets,
-        segments=dict(zip(names, popular.segments, strict=True)),
-        segment_of=[names[number] if number >= 0 else None for number in segment],
-        catalogue=popular.catalogue,
-        views=earliest(facts, "views"),
-        likes=earliest(facts, "likes"),
-    )
+    edition = edition_of(settings, facts, counts, horizon, model)
+    sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
     seen = left_out("views", edition.views, edition.likes)
-    inputs = Inputs(model.text, asof.sides(facts, known, counts, starts), seen)
+    inputs = Inputs(model.text, sides, seen)
     keep = freeze(facts, known, counts, edition)
     begin = time.perf_counter()
     manifest = publish(

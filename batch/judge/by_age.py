@@ -107,7 +107,7 @@ def by_age(
     liked, user = facts.target[event] == 1, facts.user[event]
     owner = np.empty(len(begin), np.int64)
     owner[session] = user
-    ages = _ages(ages_h, scores, session, liked, owner, np.random.default_rng(plan.seed))
+    ages = _ages(ages_h, scores, session, liked, owner, np.random.default_rng(plan.recipe.seed))
     return Curve(ages, len(begin), len(np.unique(owner)), len(event))
 
 
@@ -116,15 +116,15 @@ def _lists(
 ) -> Iterator[tuple[int, Callable[[Ints], Floats]]]:
     """Yield for each time, ascending, what scores events as a list made then does."""
     first = int(made[0]) - 1
-    estimates = estimate.fit(facts, known.texts, first, plan.seed)
+    estimates = estimate.fit(facts, known.texts, first, plan.recipe.seed)
     model = learn(facts, known, estimates, training_rows(facts, known, estimates, plan.recipe), plan.recipe)
     booster, counts, parts = model.booster(), asof.tally(facts, known), None
     for at_s in made.tolist():
-        now, parts = estimate.renew(facts, known.texts, at_s - 1, estimates.weights, plan.seed, parts)
+        now, parts = estimate.renew(facts, known.texts, at_s - 1, estimates.weights, plan.recipe.seed, parts)
         counts.advance(at_s - 1)
 
         def score(events: Ints, now: estimate.Estimate = now) -> Floats:
-            x = trees.snapshot(facts, known, counts, plan.width_s, events)
+            x = trees.snapshot(facts, known, counts, plan.recipe.width_s, events)
             return now.scores(facts.user[events], facts.post[events]) + _said(booster, x)
 
         yield at_s, score

@@ -130,7 +130,7 @@ def compare(
     costs: dict[str, list[Cost]] = {}
     absent: dict[str, str] = {}
     for split, one in zip(splits, seen, strict=True):
-        past = Past(facts.until(split.test_from_s - 1), known, plan.seed, plan.threads)
+        past = Past(facts.until(split.test_from_s - 1), known, plan.recipe.seed, plan.recipe.threads)
         for entry in entries(past, partial(ours, past, plan.recipe, split.test_from_s), names):
             if entry.fitted is None:
                 absent[entry.name] = entry.why_absent
@@ -138,7 +138,7 @@ def compare(
             ranked(entry, np.unique(one.user), min(DEPTH, len(facts.posts)))
             found.setdefault(entry.name, []).append(one.judged(entry.fitted.pairs(one.user, one.post)))
             costs.setdefault(entry.name, []).append(entry.cost)
-    rng = np.random.default_rng(plan.seed)
+    rng = np.random.default_rng(plan.recipe.seed)
     pooled = {name: _Judged.pooled(parts) for name, parts in found.items()}
     standings = [_standing(name, pooled, owner, _mean(costs[name]), rng) for name in pooled]
     first = [one.judged(-one.position.astype(np.float64)) for one in seen]

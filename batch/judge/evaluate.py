@@ -36,19 +36,7 @@ class Plan:
     """How the evaluated ranker is trained: as the published one, but on the days before the split."""
 
     split: Split
-    train_days: int
-    train_rows: int
-    width_s: int
-    n_trees: int
-    n_leaves: int
-    seed: int
-    threads: int = 0
-
-    @property
-    def recipe(self) -> Recipe:
-        """Return what the published model is made by."""
-        sizes = (self.train_days, self.train_rows, self.width_s, self.n_trees, self.n_leaves)
-        return Recipe(*sizes, self.seed, self.threads)
+    recipe: Recipe
 
 
 def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Line]) -> dict[str, float]:
@@ -99,15 +87,15 @@ def _trained(
     facts: Facts, known: asof.Statics, plan: Plan, counts: Tally, event: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Return the scores of ours and of the models that tell where its worth comes from."""
-    estimates = estimate.fit(facts, known.texts, plan.split.test_from_s - 1, plan.seed)
+    estimates = estimate.fit(facts, known.texts, plan.split.test_from_s - 1, plan.recipe.seed)
     rows = training_rows(facts, known, estimates, plan.recipe)
     model = learn(facts, known, estimates, rows, plan.recipe)
-    parameters = parameters_for(len(rows.y), plan.n_leaves, plan.seed, plan.threads)
-    alone = fit(rows.x, rows.y, known.features, parameters, plan.n_trees)
+    parameters = parameters_for(len(rows.y), plan.recipe.n_leaves, plan.recipe.seed, plan.recipe.threads)
+    alone = fit(rows.x, rows.y, known.features, parameters, plan.recipe.n_trees)
     placed = np.column_stack([rows.x, _positions_of(facts, rows.event)])
     base = estimates.before(facts, rows.event)
-    aliased = fit(placed, rows.y, (*known.features, POSITION), parameters, plan.n_trees, init=base)
-    x = trees.snapshot(facts, known, counts, plan.width_s, event)
+    aliased = fit(placed, rows.y, (*known.features, POSITION), parameters, plan.recipe.n_trees, init=base)
+    x = trees.snapshot(facts, known, counts, plan.recipe.width_s, event)
     first = np.column_stack([x, np.zeros(len(x), np.float32)])
     additive = estimates.now.scores(facts.user[event], facts.post[event])
     return {
@@ -122,7 +110,7 @@ def _knn(
     facts: Facts, known: asof.Statics, plan: Plan, event: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """Return scores by likeness to what the user liked before the split: cosine between posts' likers."""
-    past = Past(facts.until(plan.split.test_from_s - 1), known, plan.seed, plan.threads)
+    past = Past(facts.until(plan.split.test_from_s - 1), known, plan.recipe.seed, plan.recipe.threads)
     ranking = item_knn(cosine)(past)
     out = np.empty(len(event))
     users, row = np.unique(facts.user[event], return_inverse=True)

@@ -10,7 +10,6 @@ import numpy as np
 import redis
 from redis.client import Pipeline
 
-from api.contract.codec import encode as as_text
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish import past, shard
@@ -21,6 +20,7 @@ from batch.publish.memory.plan import Sizes
 from batch.publish.memory.probe import planned
 from batch.publish.past import Made
 from batch.publish.proof.inputs import INPUTS
+from batch.publish.release import take_number
 from batch.publish.retire import retire, served
 from batch.publish.store.lease import LeaseLost, Progress, hold
 from batch.publish.store.server import Needs, StoreUnfit, require
@@ -79,7 +79,7 @@ def recall(
     with hold(client, keys.lease(), now(), progress) as lease:
         _refuse_unfit(client, keys, edition, kept, rng)
         work = Work(client, keys, lease, edition, folder, progress)
-        draft = _begin(work, now())
+        draft = take_number(work, now())
         try:
             return _seal(work, made, _fill(work, made, draft, ttl_s))
         except LeaseLost:
@@ -105,19 +105,6 @@ def _refuse_unfit(
     reason = replace(found, adds=found.adds + found.generation).refusal()
     if reason:
         raise StoreUnfit(reason)
-
-
-def _begin(work: Work, now_s: int) -> Manifest:
-    keys, number = work.keys, int(work.client.incr(work.keys.counter()))
-    draft = work.edition.draft(number, now_s)
-
-    def note(pipe: Pipeline) -> None:
-        pipe.hset(keys.states(), str(number), "building")
-        pipe.set(keys.users(number), as_text(work.edition.user_ids.tolist()))
-        pipe.set(keys.manifest(number), draft.to_json())
-
-    work.lease.commit(note)
-    return draft
 
 
 def _fill(work: Work, made: Made, draft: Manifest, ttl_s: int) -> Manifest:

@@ -121,7 +121,7 @@ def _make(work: Work, now: Callable[[], int], steps: Steps, *, force: bool) -> t
         raise
 
 
-def _begin(work: Work, now_s: int) -> Manifest:
+def take_number(work: Work, now_s: int) -> Manifest:
     """Take the next number and note, before the first list, all that clearing it would need to know."""
     keys, number = work.keys, int(work.client.incr(work.keys.counter()))
     draft = work.edition.draft(number, now_s)
@@ -132,7 +132,12 @@ def _begin(work: Work, now_s: int) -> Manifest:
         pipe.set(keys.manifest(number), draft.to_json())
 
     work.lease.commit(note)
-    home = work.folder / str(number)
+    return draft
+
+
+def _begin(work: Work, now_s: int) -> Manifest:
+    draft = take_number(work, now_s)
+    number, home = draft.generation, work.folder / str(draft.generation)
     if home.exists():  # of a store that is no more: in this one the number is new
         shutil.rmtree(home)
     home.mkdir(parents=True)

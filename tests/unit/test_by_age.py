@@ -8,6 +8,7 @@ from batch.features import asof
 from batch.judge import by_age as module
 from batch.judge.by_age import by_age
 from batch.judge.evaluate import Plan, shown
+from batch.learn.learn import Recipe
 from batch.learn.split import Split, last_week
 from batch.source.facts import Facts
 from tests.facts import BEGIN_S, even_likes_even
@@ -16,9 +17,7 @@ from tests.facts import BEGIN_S, even_likes_even
 def plan_for(facts: Facts) -> Plan:
     split = last_week(facts)
     assert split is not None
-    return Plan(
-        split, train_days=20, train_rows=10**6, width_s=3600, n_trees=10, n_leaves=7, seed=1, threads=1
-    )
+    return Plan(split, Recipe(20, train_rows=10**6, width_s=3600, n_trees=10, n_leaves=7, seed=1, threads=1))
 
 
 def test_every_age_has_its_figures_inside_their_intervals() -> None:

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from batch.features import asof
 from batch.judge.evaluate import Plan, evaluate
 from batch.judge.metrics import auc, auc_in_session, hitrate_at_k, random_hitrate_at_k
+from batch.learn.learn import Recipe
 from batch.learn.split import last_week
 from batch.source.facts import Facts
 from tests.facts import even_likes_even
@@ -59,7 +60,7 @@ def test_hitrate_counts_a_session_once_however_many_likes_it_holds() -> None:
 def plan_for(facts: Facts) -> Plan:
     split = last_week(facts)
     assert split is not None
-    return Plan(split, 30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1)
+    return Plan(split, Recipe(30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1))
 
 
 def test_a_world_with_a_clear_taste_is_ranked_far_above_random_and_popular() -> None:

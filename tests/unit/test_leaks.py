@@ -70,7 +70,7 @@ def changed_features(facts: Facts) -> list[str]:
 def evaluated(facts: Facts) -> dict[str, float]:
     split = last_week(facts)
     assert split is not None
-    plan = Plan(split, 30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1)
+    plan = Plan(split, Recipe(30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1))
     return evaluate(facts, asof.statics(facts, RECIPE.seed), plan, {})
 
 

@@ -116,7 +116,7 @@ def test_ours_ranks_a_pair_as_its_lists_do(past: Past) -> None:
 def compared(facts: Facts, *names: str) -> dict[str, object]:
     split = last_week(facts)
     assert split is not None
-    plan = Plan(split, 30, 10**6, 3600, n_trees=20, n_leaves=7, seed=1, threads=1)
+    plan = Plan(split, Recipe(30, 10**6, 3600, n_trees=20, n_leaves=7, seed=1, threads=1))
     return compare(facts, asof.statics(facts, 1), plan, names).values()
 
 
@@ -136,7 +136,8 @@ def test_a_comparison_ranks_the_split_by_what_lies_before_it() -> None:
 def test_weekly_origins_are_pooled() -> None:
     facts = even_likes_even(n_users=20, n_posts=N_POSTS, days=21)
     known, from_s = asof.statics(facts, 1), BEGIN_S + 7 * DAY_S
-    plan = Plan(Split(from_s, from_s + DAY_S), 30, 10**6, 3600, n_trees=5, n_leaves=7, seed=1, threads=1)
+    made_by = Recipe(30, 10**6, 3600, n_trees=5, n_leaves=7, seed=1, threads=1)
+    plan = Plan(Split(from_s, from_s + DAY_S), made_by)
 
     found = compare(facts, known, plan, ("popular",), weeks=2)
 
