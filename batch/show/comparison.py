@@ -86,7 +86,7 @@ def plot(found: Values, file: Path) -> None:
         axes.set(title=title, xlabel="seconds to learn", ylabel=label, xscale="log")
         axes.grid(visible=True, alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(file, metadata={"Date": None})
+    figure.savefig(file, metadata={"Date": None, "Creator": None})
 
 
 def _panels(found: Values) -> list[tuple[str, str, dict[str, tuple[float, float]], dict[str, float]]]:
