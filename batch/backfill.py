@@ -3,24 +3,21 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import redis
 
-from api.contract.buckets import Horizon, moment
+from api.contract.buckets import moment
 from api.contract.keys import Keys
 from batch.features import asof
-from batch.learn.estimates import estimate
-from batch.learn.learn import learn, training_rows
-from batch.publish.generation import left_out
+from batch.learn.learn import trained
+from batch.making import lists, ready, recipe
 from batch.publish.past import FOLDER, Made, listed, save
-from batch.publish.proof.inputs import Inputs
 from batch.publish.recall import recall
-from batch.run import edition_of, read_facts, recipe
-from batch.score.engine import score
+from batch.run import read_facts
 from batch.settings import Settings
 from batch.shell.connection import events_location
 from batch.shell.progress import Progress
@@ -114,25 +111,10 @@ def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, creat
     """
     stood = _known(facts, live, as_of_s, Mapping.load(settings.mapping).like_within_s)
     known = asof.statics(stood, settings.seed)
-    estimates = estimate.fit(stood, known.texts, as_of_s, settings.seed)
-    rows = training_rows(stood, known, estimates, recipe(settings))
-    model = learn(stood, known, estimates, rows, recipe(settings))
-    horizon = Horizon.after(as_of_s, settings.bucket_width_s, settings.n_buckets)
-    counts = asof.tally(stood, known).advance(as_of_s)
-    sides = asof.sides(stood, known, counts, np.array(horizon.starts, np.int64))
-    edition = replace(edition_of(settings, stood, counts, horizon, model), as_of_s=as_of_s)
-    seen = left_out(edition.seen_policy, edition.views, edition.likes)
-    dense = model.factors.dense if model.factors is not None else None
-    lists = score(
-        model.text,
-        sides,
-        seen,
-        edition.depth,
-        threads=settings.threads,
-        memory_mb=settings.memory_mb,
-        dense=dense,
-    )
-    return save(folder_of(settings), edition, lists, Inputs(model.text, sides, seen, dense), created_at_s)
+    model = trained(stood, known, as_of_s, recipe(settings))
+    then = ready(settings, stood, known, model, as_of_s)
+    blocks = lists(settings, then.inputs, then.edition.depth)
+    return save(folder_of(settings), then.edition, blocks, then.inputs, created_at_s)
 
 
 def numbers(text: str, made: Sequence[Made]) -> list[int]:

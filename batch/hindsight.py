@@ -23,7 +23,8 @@ def evaluate(
     from batch.judge.by_age import by_age as measure
     from batch.judge.evaluate import Plan
     from batch.learn.split import last_week
-    from batch.run import read_facts, recipe
+    from batch.making import recipe
+    from batch.run import read_facts
     from batch.shell.connection import facts_location
     from batch.show.ages import draw_ages
 

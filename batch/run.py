@@ -3,28 +3,22 @@
 import logging
 import time
 from dataclasses import asdict, dataclass
-from typing import cast
 
-import numpy as np
 import redis
 
-from api.contract.buckets import Horizon, moment
+from api.contract.buckets import moment
 from api.contract.keys import Keys
-from api.contract.manifest import Manifest, SeenPolicy
-from batch.features import asof, popularity
-from batch.features.profile import segments
-from batch.features.tally import Tally
+from api.contract.manifest import Manifest
+from batch.features import asof
 from batch.judge.evaluate import Line, Plan, evaluate
 from batch.judge.gate.thresholds import Thresholds
 from batch.learn import ranker
 from batch.learn.estimates import estimate
-from batch.learn.learn import Recipe, learn, training_rows
+from batch.learn.learn import learn, training_rows
 from batch.learn.split import Split, last_week
-from batch.publish.generation import Edition, left_out, post_json
-from batch.publish.proof.inputs import Inputs
+from batch.making import lists, ready, recipe
 from batch.publish.writer import publish
 from batch.refresh.freeze import freeze
-from batch.score.engine import score
 from batch.settings import Settings
 from batch.shell.connection import events_location
 from batch.shell.progress import Advance, Progress
@@ -33,7 +27,6 @@ from batch.source.live.events import drain, read_live
 from batch.source.live.unite import unite
 from batch.source.mapping import Mapping
 from batch.source.read import read
-from batch.source.seen import earliest
 
 log = logging.getLogger(__name__)
 
@@ -95,43 +88,30 @@ def run(
     if evaluated:
         with progress.step("evaluate"):
             metrics = _evaluate(settings, facts, known, split, lines or {})
+    made_by = recipe(settings)
     with progress.step("estimate"):
         estimates = estimate.fit(facts, known.texts, as_of_s, settings.seed)
-        rows = training_rows(facts, known, estimates, recipe(settings))
+        rows = training_rows(facts, known, estimates, made_by)
     with progress.step("train", settings.n_trees) as advance:
-        model = learn(facts, known, estimates, rows, recipe(settings), metrics, advance)
+        model = learn(facts, known, estimates, rows, made_by, metrics, advance)
         model.save(settings.state_dir / "models" / model.fingerprint)
-    horizon = Horizon.after(as_of_s, settings.bucket_width_s, settings.n_buckets)
     with progress.step("features"):
-        counts = asof.tally(facts, known).advance(as_of_s)
-        sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
-        edition = edition_of(settings, facts, counts, horizon, model)
-    seen = left_out(edition.seen_policy, edition.views, edition.likes)
-    dense = model.factors.dense if model.factors is not None else None
+        tonight = ready(settings, facts, known, model, as_of_s)
     with progress.phases("publish") as show:
-        blocks = score(
-            model.text,
-            sides,
-            seen,
-            edition.depth,
-            threads=settings.threads,
-            memory_mb=settings.memory_mb,
-            dense=dense,
-        )
         manifest = publish(
             store,
             Keys(settings.prefix),
-            edition,
-            blocks,
+            tonight.edition,
+            lists(settings, tonight.inputs, tonight.edition.depth),
             settings.state_dir / "generations",
             now=lambda: int(time.time()),
             ttl_s=settings.list_ttl_s,
             kept=settings.generations_kept,
             progress=show,
-            inputs=Inputs(model.text, sides, seen, dense),
+            inputs=tonight.inputs,
             limits=Thresholds() if settings.gate == "on" else None,
             plan_memory=True,
-            keep=freeze(facts, known, counts, edition),
+            keep=freeze(facts, known, tonight.counts, tonight.edition),
         )
     model.save(settings.state_dir / "model")
     result = _result(facts, model, manifest, progress)
@@ -184,50 +164,6 @@ def _evaluate(
         log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
         return {}
     return evaluate(facts, known, Plan(split, recipe(settings)), lines)
-
-
-def recipe(settings: Settings) -> Recipe:
-    """Return how settings train."""
-    return Recipe(
-        train_days=settings.train_days,
-        train_rows=settings.train_rows,
-        width_s=settings.bucket_width_s,
-        n_trees=settings.n_trees,
-        n_leaves=settings.n_leaves,
-        seed=settings.seed,
-        threads=settings.threads,
-    )
-
-
-def edition_of(
-    settings: Settings, facts: Facts, counts: Tally, horizon: Horizon, model: ranker.Ranker
-) -> Edition:
-    """Return what a run publishes beside its lists, as of the newest of its facts."""
-    by = tuple(name for name in settings.segment_by.split(",") if name in facts.users.columns)
-    names, segment = segments(facts.users, by)
-    depth = min(settings.depth, len(facts.posts))
-    starts = np.array(horizon.starts, np.int64)
-    popular = popularity.rank(facts, counts, starts, segment, len(names), depth)
-    return Edition(
-        variant=settings.variant,
-        as_of_s=facts.as_of_s,
-        horizon=horizon,
-        depth=depth,
-        seen_policy=cast(SeenPolicy, settings.seen_policy),
-        model=model.fingerprint,
-        features=tuple(feature.name for feature in model.features),
-        segment_by=by,
-        user_ids=facts.user_ids,
-        post_ids=facts.post_ids,
-        posts=post_json(facts.posts),
-        popular=popular.buckets,
-        segments=dict(zip(names, popular.segments, strict=True)),
-        segment_of=[names[number] if number >= 0 else None for number in segment],
-        catalogue=popular.catalogue,
-        views=earliest(facts, "views"),
-        likes=earliest(facts, "likes"),
-        metrics=model.metrics,
-    )
 
 
 def _result(facts: Facts, model: ranker.Ranker, manifest: Manifest, progress: Progress) -> Result:

@@ -7,24 +7,22 @@ import numpy as np
 import pandas as pd
 import redis
 
-from api.contract.buckets import DAY_S, Horizon
+from api.contract.buckets import DAY_S
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.features import asof, popularity
-from batch.features.profile import segments
-from batch.learn import ranker
-from batch.learn.factors import fingerprint
-from batch.publish.generation import Edition, left_out, post_json
-from batch.publish.proof.inputs import INPUTS, Inputs, load
+from batch.features import asof
+from batch.learn.estimates import estimate
+from batch.learn.learn import learn, training_rows
+from batch.learn.ranker import fit, parameters_for
+from batch.making import lists, ready, recipe
+from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.writer import publish
 from batch.refresh.draft import draft
 from batch.refresh.freeze import freeze
 from batch.refresh.frozen import FROZEN, Frozen
 from batch.refresh.known import Known, compare, take_note
-from batch.refresh.refresh import scorer
 from batch.settings import Settings
 from batch.source.facts import Facts
-from batch.source.seen import earliest
 
 BEGIN_S = 1_640_000_000
 AS_OF_S = BEGIN_S + 6 * DAY_S
@@ -164,55 +162,40 @@ def text(rng: np.random.Generator) -> str:
 def settings_of(folder: Path, prefix: str) -> Settings:
     """Return settings of lists of a dozen posts for four hours."""
     return Settings(
-        state_dir=folder / prefix, prefix=prefix, depth=12, n_buckets=4, segment_by="gender", threads=1
+        state_dir=folder / prefix,
+        prefix=prefix,
+        depth=12,
+        n_buckets=4,
+        segment_by="gender",
+        n_trees=12,
+        n_leaves=8,
+        threads=1,
     )
 
 
-def full_run(store: redis.Redis, settings: Settings, facts: Facts, *, dense: bool) -> Manifest:
-    """Describe, train, score and publish, as a run does, and keep what a refresh needs."""
-    known = asof.statics(facts, 1)
-    rng = np.random.default_rng(3)
-    rows = asof.rows(facts, known, BEGIN_S + DAY_S, AS_OF_S + 1, 3600, 10**5, rng)
-    model = ranker.train(rows, known.features, AS_OF_S, n_trees=12, n_leaves=8, seed=1, threads=1)
-    horizon = Horizon.after(AS_OF_S, settings.bucket_width_s, settings.n_buckets)
-    counts = asof.tally(facts, known).advance(AS_OF_S)
-    starts = np.array(horizon.starts, np.int64)
-    names, segment = segments(facts.users, ("gender",))
-    popular = popularity.rank(facts, counts, starts, segment, len(names), settings.depth)
-    factors = (rng.normal(0, 0.2, (len(facts.users), 3)), rng.normal(0, 0.2, (len(facts.posts), 3)))
-    edition = Edition(
-        variant=settings.variant,
-        as_of_s=facts.as_of_s,
-        horizon=horizon,
-        depth=settings.depth,
-        seen_policy="views",
-        model=fingerprint(model.text, [factors[0]], factors[1]) if dense else model.fingerprint,
-        features=tuple(feature.name for feature in known.features),
-        segment_by=("gender",),
-        user_ids=facts.user_ids,
-        post_ids=facts.post_ids,
-        posts=post_json(facts.posts),
-        popular=popular.buckets,
-        segments=dict(zip(names, popular.segments, strict=True)),
-        segment_of=[names[number] if number >= 0 else None for number in segment],
-        catalogue=popular.catalogue,
-        views=earliest(facts, "views"),
-        likes=earliest(facts, "likes"),
-    )
-    seen = left_out("views", edition.views, edition.likes)
-    sides = asof.sides(facts, known, counts, starts)
-    inputs = Inputs(model.text, sides, seen, factors if dense else None)
+def full_run(store: redis.Redis, settings: Settings, facts: Facts) -> Manifest:
+    """Describe, train, score and publish, as a run does, and keep what a refresh needs.
+
+    The trees start from nothing, unlike a run's: so they have much to say, of new posts too.
+    """
+    known, made_by = asof.statics(facts, settings.seed), recipe(settings)
+    estimates = estimate.fit(facts, known.texts, facts.as_of_s, settings.seed)
+    rows = training_rows(facts, known, estimates, made_by)
+    parameters = parameters_for(len(rows.y), made_by.n_leaves, made_by.seed, made_by.threads)
+    alone = fit(rows.x, rows.y, known.features, parameters, made_by.n_trees)
+    model = replace(learn(facts, known, estimates, rows, made_by), text=alone.model_to_string())
+    full = ready(settings, facts, known, model, facts.as_of_s)
     return publish(
         store,
         Keys(settings.prefix),
-        edition,
-        scorer(settings)(inputs, edition.depth),
+        full.edition,
+        lists(settings, full.inputs, full.edition.depth),
         settings.state_dir / "generations",
         now=lambda: AS_OF_S + 60,
         ttl_s=settings.list_ttl_s,
         kept=2,
-        inputs=inputs,
-        keep=freeze(facts, known, counts, edition),
+        inputs=full.inputs,
+        keep=freeze(facts, known, full.counts, full.edition),
     )
 
 
@@ -229,7 +212,7 @@ def whole_on_frozen(store: redis.Redis, settings: Settings, base: Manifest, fact
         store,
         Keys(settings.prefix),
         planned.edition,
-        scorer(settings)(planned.inputs, planned.edition.depth),
+        lists(settings, planned.inputs, planned.edition.depth),
         folder,
         now=lambda: AS_OF_S + 60,
         ttl_s=settings.list_ttl_s,

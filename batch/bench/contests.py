@@ -9,7 +9,8 @@ from batch.judge.compare import compare
 from batch.judge.contest import OURS
 from batch.judge.evaluate import Plan
 from batch.learn.split import Split, last_week
-from batch.run import read_facts, recipe
+from batch.making import recipe
+from batch.run import read_facts
 from batch.settings import Settings
 from batch.shell.progress import Advance
 from batch.zoo.contestant import PEERS

@@ -9,9 +9,8 @@ import numpy as np
 from api.contract.buckets import Horizon
 from batch.features import asof
 from batch.features.sides import Sides
-from batch.learn.estimates import estimate
-from batch.learn.learn import learn, training_rows
-from batch.run import recipe
+from batch.learn.learn import trained
+from batch.making import recipe
 from batch.score.predict import Dense
 from batch.score.ranked import SeenRows
 from batch.settings import Settings
@@ -60,10 +59,7 @@ def make(size: Size, threads: int = 0) -> Made:
     last = FIRST_DAY + timedelta(days=size.n_days)
     facts = simulate(WorldConfig(size.n_users, size.n_posts, size.seed, start=FIRST_DAY, end=last))
     known = asof.statics(facts, size.seed)
-    estimates = estimate.fit(facts, known.texts, facts.as_of_s, size.seed)
-    made_by = recipe(settings)
-    model = learn(facts, known, estimates, training_rows(facts, known, estimates, made_by), made_by)
-    assert model.factors is not None
+    model = trained(facts, known, facts.as_of_s, recipe(settings))
     horizon = Horizon.after(facts.as_of_s, settings.bucket_width_s, size.n_buckets)
     counts = asof.tally(facts, known).advance(facts.as_of_s)
     sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))

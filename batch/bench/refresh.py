@@ -15,22 +15,21 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import redis
 
-from api.contract.buckets import DAY_S, Horizon
+from api.contract.buckets import DAY_S
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.bench.made import FIRST_DAY, Size
 from batch.features import asof
 from batch.features.profile import segments
-from batch.learn import ranker
-from batch.publish.generation import left_out
-from batch.publish.proof.inputs import INPUTS, Inputs, load
+from batch.learn.learn import trained
+from batch.making import lists, ready, recipe
+from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.writer import publish
 from batch.refresh.draft import draft
 from batch.refresh.freeze import freeze
 from batch.refresh.frozen import FROZEN, Frozen
 from batch.refresh.known import Known, compare, take_note
-from batch.refresh.refresh import Outcome, refresh, scorer
-from batch.run import edition_of
+from batch.refresh.refresh import Outcome, refresh
 from batch.settings import Settings
 from batch.shell.connection import connected
 from batch.shell.progress import Progress
@@ -131,37 +130,20 @@ def _facts(size: Size) -> Facts:
 def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manifest, float]:
     """Learn, then score and publish whole; return the seconds of the latter two."""
     known = asof.statics(facts, settings.seed)
-    end_s = facts.as_of_s + 1
-    rng = np.random.default_rng(settings.seed)
-    begin_s = end_s - 9 * DAY_S
-    rows = asof.rows(facts, known, begin_s, end_s, settings.bucket_width_s, settings.train_rows, rng)
-    model = ranker.train(
-        rows,
-        known.features,
-        facts.as_of_s,
-        n_trees=settings.n_trees,
-        n_leaves=settings.n_leaves,
-        seed=settings.seed,
-        threads=settings.threads,
-    )
-    horizon = Horizon.after(facts.as_of_s, settings.bucket_width_s, settings.n_buckets)
-    counts = asof.tally(facts, known).advance(facts.as_of_s)
-    edition = edition_of(settings, facts, counts, horizon, model)
-    sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
-    seen = left_out("views", edition.views, edition.likes)
-    inputs = Inputs(model.text, sides, seen)
-    keep = freeze(facts, known, counts, edition)
+    model = trained(facts, known, facts.as_of_s, recipe(settings))
+    first = ready(settings, facts, known, model, facts.as_of_s)
+    keep = freeze(facts, known, first.counts, first.edition)
     begin = time.perf_counter()
     manifest = publish(
         store,
         Keys(settings.prefix),
-        edition,
-        scorer(settings)(inputs, edition.depth),
+        first.edition,
+        lists(settings, first.inputs, first.edition.depth),
         settings.state_dir / "generations",
         now=lambda: int(time.time()),
         ttl_s=settings.list_ttl_s,
         kept=settings.generations_kept,
-        inputs=inputs,
+        inputs=first.inputs,
         plan_memory=True,
         keep=keep,
     )
@@ -203,7 +185,7 @@ def _whole(settings: Settings, store: redis.Redis, base: Manifest, facts: Facts)
         store,
         Keys(settings.prefix),
         edition,
-        scorer(settings)(planned.inputs, edition.depth),
+        lists(settings, planned.inputs, edition.depth),
         folder,
         now=lambda: int(time.time()),
         ttl_s=settings.list_ttl_s,

@@ -7,7 +7,7 @@ import numpy as np
 
 from api.contract.buckets import DAY_S
 from batch.features.asof import Rows, Statics
-from batch.learn.estimates import trees
+from batch.learn.estimates import estimate, trees
 from batch.learn.estimates.estimate import Estimates
 from batch.learn.factors import Factors
 from batch.learn.ranker import Ranker, check_labels, parameters_for
@@ -82,3 +82,13 @@ def learn(
         metrics={**(metrics or {}), **{f"weight_{name}": weight for name, weight in weights.items()}},
         factors=Factors(facts.user_ids, facts.post_ids, now.x, now.y, now.level - now.base),
     )
+
+
+def trained(facts: Facts, known: Statics, as_of_s: int, recipe: Recipe) -> Ranker:
+    """Estimate and learn in one, from what lies up to a moment.
+
+    Raises:
+        ValueError: That cannot train a model.
+    """
+    estimates = estimate.fit(facts, known.texts, as_of_s, recipe.seed)
+    return learn(facts, known, estimates, training_rows(facts, known, estimates, recipe), recipe)

@@ -41,22 +41,20 @@ class Ranker:
         features: Columns in order, each with its side.
         as_of_s: No fact later than this was used.
         parameters: What LightGBM was given.
+        factors: What is added to the trees' score.
         metrics: What the evaluation before this training measured.
-        factors: What is added to the trees' score; None where the trees stand alone.
     """
 
     text: str
     features: tuple[Feature, ...]
     as_of_s: int
     parameters: dict[str, Any]
+    factors: Factors
     metrics: dict[str, float] = field(default_factory=dict)
-    factors: Factors | None = None
 
     @property
     def fingerprint(self) -> str:
         """Return 16 hex digits that name this model, trees and factors."""
-        if self.factors is None:
-            return fingerprint(self.text)
         return fingerprint(self.text, [self.factors.x], self.factors.y)
 
     def booster(self) -> lgb.Booster:
@@ -64,7 +62,7 @@ class Ranker:
         return lgb.Booster(model_str=self.text)
 
     def save(self, folder: Path) -> Path:
-        """Write `model.txt`, `model.json` and, if there are any, `factors.npz`, each whole or not at all."""
+        """Write `model.txt`, `factors.npz` and `model.json`, each whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         about = {
             "features": [asdict(feature) for feature in self.features],
@@ -75,38 +73,9 @@ class Ranker:
         }
         (folder / FACTORS).unlink(missing_ok=True)  # never an older model's beside these trees
         _write(folder / "model.txt", self.text.encode())
-        if self.factors is not None:
-            self.factors.save(folder / FACTORS)
+        self.factors.save(folder / FACTORS)
         _write(folder / "model.json", orjson.dumps(about, option=orjson.OPT_INDENT_2))
         return folder / "model.txt"
-
-
-def train(
-    rows: Rows,
-    features: tuple[Feature, ...],
-    as_of_s: int,
-    *,
-    n_trees: int,
-    n_leaves: int,
-    seed: int,
-    threads: int = 0,
-    metrics: dict[str, float] | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Ranker:
-    """Train on impressions; position in the session is no feature, since it is an alias of preference.
-
-    Raises:
-        ValueError: There are no impressions, or all of them have the same label.
-    """
-    check_labels(rows)
-    parameters = parameters_for(len(rows.y), n_leaves, seed, threads)
-    return Ranker(
-        text=fit(rows.x, rows.y, features, parameters, n_trees, progress).model_to_string(),
-        features=features,
-        as_of_s=as_of_s,
-        parameters={**parameters, "num_iterations": n_trees},
-        metrics=metrics or {},
-    )
 
 
 def check_labels(rows: Rows) -> None:

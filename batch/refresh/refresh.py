@@ -1,7 +1,7 @@
 """A refresh, top to bottom: who has moved, their features, their lists, one more generation."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,14 @@ from api.contract.buckets import moment
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.features.text import Unplaceable
+from batch.making import lists
 from batch.publish.carried.lists import read_stored
 from batch.publish.carried.writer import Refreshed, publish_refreshed
-from batch.publish.proof.inputs import Inputs
 from batch.refresh.conditions import FullRunNeeded, Start, refuse, start
 from batch.refresh.draft import Draft, draft
 from batch.refresh.frozen import FROZEN, hand_on
 from batch.refresh.known import Known, Moves, compare, take_note
-from batch.refresh.steps import Score, Work
-from batch.score.engine import score
-from batch.score.ranked import RankedBlock
+from batch.refresh.steps import Work
 from batch.settings import Settings
 from batch.shell.progress import Progress
 from batch.source.facts import Facts
@@ -114,23 +112,6 @@ def refresh(
     return outcome
 
 
-def scorer(settings: Settings) -> Score:
-    """Return the engine with the settings' threads and memory."""
-
-    def scored(inputs: Inputs, depth: int) -> Iterator[RankedBlock]:
-        return score(
-            inputs.model,
-            inputs.sides,
-            inputs.left_out,
-            depth,
-            threads=settings.threads,
-            memory_mb=settings.memory_mb,
-            dense=inputs.dense,
-        )
-
-    return scored
-
-
 def _drafted(begin: Start, facts: Facts, moves: Moves) -> Draft:
     try:
         return draft(begin.base.manifest, begin.frozen, begin.inputs(), facts, moves)
@@ -148,7 +129,7 @@ def _refreshed(settings: Settings, begin: Start, planned: Draft, note: Known, wo
     stored = partial(read_stored, base.home, horizon=base.manifest.horizon, depth=base.manifest.depth)
     return Refreshed(
         base=base,
-        steps=work.steps(planned, scorer(settings), stored),
+        steps=work.steps(planned, partial(lists, settings), stored),
         moved=planned.moved,
         inputs=planned.inputs,
         ttl_s=settings.list_ttl_s,

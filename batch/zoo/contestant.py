@@ -90,7 +90,6 @@ class Ours:
 
     @property
     def _dense(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        assert self.model.factors is not None
         return self.model.factors.dense
 
 

@@ -8,20 +8,30 @@ import pytest
 
 from batch.features import asof
 from batch.features.asof import Rows
-from batch.learn import loader, ranker
+from batch.learn import loader
 from batch.learn.estimates import estimate
 from batch.learn.factors import Factors, fingerprint
 from batch.learn.learn import Recipe, learn, training_rows
+from batch.learn.learn import trained as learned
 from batch.learn.ranker import Ranker
-from tests.facts import BEGIN_S, DAY_S, even_likes_even
+from batch.source.facts import Facts
+from tests.facts import even_likes_even
+
+RECIPE = Recipe(30, 10**6, 3600, n_trees=5, n_leaves=7, seed=1, threads=1)
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[Ranker, Rows]:
+def made() -> tuple[Facts, asof.Statics, Ranker, Rows]:
     facts = even_likes_even(n_users=40, days=14)
     known = asof.statics(facts, seed=1)
-    rows = asof.rows(facts, known, BEGIN_S, BEGIN_S + 14 * DAY_S, 3600, 10**6, np.random.default_rng(0))
-    return ranker.train(rows, known.features, facts.as_of_s, n_trees=20, n_leaves=7, seed=1, threads=1), rows
+    estimates = estimate.fit(facts, known.texts, facts.as_of_s, RECIPE.seed)
+    rows = training_rows(facts, known, estimates, RECIPE)
+    return facts, known, learn(facts, known, estimates, rows, RECIPE), rows
+
+
+@pytest.fixture(scope="module")
+def trained(made: tuple[Facts, asof.Statics, Ranker, Rows]) -> tuple[Ranker, Rows]:
+    return made[2], made[3]
 
 
 def test_the_model_is_kept_as_lightgbm_text_with_a_json_beside_it(
@@ -40,21 +50,17 @@ def test_the_model_is_kept_as_lightgbm_text_with_a_json_beside_it(
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_the_same_rows_and_seed_give_the_same_model(trained: tuple[Ranker, Rows]) -> None:
-    model, rows = trained
+def test_the_same_facts_and_seed_give_the_same_model(made: tuple[Facts, asof.Statics, Ranker, Rows]) -> None:
+    facts, known, model, _ = made
 
-    again = ranker.train(rows, model.features, model.as_of_s, n_trees=20, n_leaves=7, seed=1, threads=1)
-
-    assert again.text == model.text
+    assert learned(facts, known, facts.as_of_s, RECIPE).fingerprint == model.fingerprint
 
 
-def test_labels_of_one_kind_train_nothing(trained: tuple[Ranker, Rows]) -> None:
-    model, rows = trained
+def test_labels_of_one_kind_train_nothing(made: tuple[Facts, asof.Statics, Ranker, Rows]) -> None:
+    facts, known, _, _ = made
 
     with pytest.raises(ValueError, match="with 0 likes"):
-        ranker.train(
-            Rows(rows.event, rows.x, np.zeros_like(rows.y)), model.features, 0, n_trees=1, n_leaves=2, seed=1
-        )
+        learned(replace(facts, target=np.zeros_like(facts.target)), known, facts.as_of_s, RECIPE)
 
 
 def test_what_was_trained_loads_as_a_checker_loads_it(
@@ -74,20 +80,16 @@ def test_what_was_trained_loads_as_a_checker_loads_it(
 
 
 @pytest.fixture(scope="module")
-def blended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ranker, Factors, Path]:
-    facts = even_likes_even(n_users=40, days=14)
-    known = asof.statics(facts, seed=1)
-    recipe = Recipe(30, 10**6, 3600, n_trees=5, n_leaves=7, seed=1, threads=1)
-    estimates = estimate.fit(facts, known.texts, facts.as_of_s, recipe.seed)
-    model = learn(facts, known, estimates, training_rows(facts, known, estimates, recipe), recipe)
-    assert model.factors is not None
-    return model, model.factors, model.save(tmp_path_factory.mktemp("model"))
+def blended(trained: tuple[Ranker, Rows], tmp_path_factory: pytest.TempPathFactory) -> tuple[Ranker, Path]:
+    model, _ = trained
+    return model, model.save(tmp_path_factory.mktemp("model"))
 
 
 def test_a_loaded_model_answers_known_users_and_posts_with_trees_and_factors(
-    blended: tuple[Ranker, Factors, Path], monkeypatch: pytest.MonkeyPatch
+    blended: tuple[Ranker, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, factors, path = blended
+    model, path = blended
+    factors = model.factors
     monkeypatch.delenv("IS_LMS", raising=False)
     pairs = pd.DataFrame({"user_id": [3, 3, -5], "post_id": [7, 8, 7]})
     frame = pairs.assign(**{f.name: 0.0 for f in model.features})
@@ -102,9 +104,9 @@ def test_a_loaded_model_answers_known_users_and_posts_with_trees_and_factors(
 
 
 def test_trees_without_their_factors_still_say_how_often_anything_is_liked(
-    blended: tuple[Ranker, Factors, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blended: tuple[Ranker, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, _, path = blended
+    model, path = blended
     monkeypatch.delenv("IS_LMS", raising=False)
     (tmp_path / "model.txt").write_text(path.read_text())
 
@@ -115,8 +117,9 @@ def test_trees_without_their_factors_still_say_how_often_anything_is_liked(
     assert 0.3 < like < 0.7  # half of all impressions are liked
 
 
-def test_the_fingerprint_names_trees_and_factors(blended: tuple[Ranker, Factors, Path]) -> None:
-    model, factors, _ = blended
+def test_the_fingerprint_names_trees_and_factors(blended: tuple[Ranker, Path]) -> None:
+    model, _ = blended
+    factors = model.factors
     moved = replace(factors, x=factors.x + np.eye(*factors.x.shape) * 1e-6)
     turned = replace(factors, y=-factors.y)
 
@@ -128,17 +131,13 @@ def test_the_fingerprint_names_trees_and_factors(blended: tuple[Ranker, Factors,
     assert model.fingerprint == fingerprint(model.text, [factors.x[:9], factors.x[9:]], factors.y)
 
 
-def test_trees_saved_over_a_blend_leave_no_factors_behind(
-    blended: tuple[Ranker, Factors, Path], tmp_path: Path
-) -> None:
-    model, factors, _ = blended
-    model.save(tmp_path)
-    again = Factors.load(tmp_path / "factors.npz")
+def test_saved_factors_load_as_they_were(blended: tuple[Ranker, Path]) -> None:
+    model, path = blended
 
-    replace(model, factors=None).save(tmp_path)
+    again = Factors.load(path.parent / "factors.npz")
 
-    np.testing.assert_array_equal(again.x, factors.x)
-    assert not (tmp_path / "factors.npz").exists()
+    for name in ("user_ids", "post_ids", "x", "y", "level"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(model.factors, name))
 
 
 def test_a_frame_that_lacks_a_column_is_refused_by_name(trained: tuple[Ranker, Rows], tmp_path: Path) -> None:

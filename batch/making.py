@@ -1,0 +1,109 @@
+"""Facts and settings to what is published: how to train, a model's lists, and what stands beside them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from api.contract.buckets import Horizon
+from api.contract.manifest import SeenPolicy
+from batch.features import asof, popularity
+from batch.features.profile import segments
+from batch.features.tally import Tally
+from batch.learn.learn import Recipe
+from batch.learn.ranker import Ranker
+from batch.publish.generation import Edition, left_out, post_json
+from batch.publish.proof.inputs import Inputs
+from batch.score.engine import score
+from batch.score.ranked import RankedBlock
+from batch.settings import Settings
+from batch.source.facts import Facts
+from batch.source.seen import earliest
+
+
+def recipe(settings: Settings) -> Recipe:
+    """Return how settings train."""
+    return Recipe(
+        train_days=settings.train_days,
+        train_rows=settings.train_rows,
+        width_s=settings.bucket_width_s,
+        n_trees=settings.n_trees,
+        n_leaves=settings.n_leaves,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """All that a publication takes but the lists, which are scored from `inputs`.
+
+    Attributes:
+        edition: What stands beside the lists.
+        inputs: All that scoring reads.
+        counts: The tally that the features came from.
+    """
+
+    edition: Edition
+    inputs: Inputs
+    counts: Tally
+
+
+def ready(settings: Settings, facts: Facts, known: asof.Statics, model: Ranker, as_of_s: int) -> Ready:
+    """Lay out what a model scores as of a moment, and what is published beside its lists.
+
+    Args:
+        settings: Of the run.
+        facts: Events up to `as_of_s`.
+        known: What does not change with time.
+        model: A trained one.
+        as_of_s: Epoch seconds; the horizon begins with its bucket.
+    """
+    horizon = Horizon.after(as_of_s, settings.bucket_width_s, settings.n_buckets)
+    counts = asof.tally(facts, known).advance(as_of_s)
+    sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
+    edition = _edition(settings, facts, counts, horizon, model)
+    seen = left_out(edition.seen_policy, edition.views, edition.likes)
+    return Ready(edition, Inputs(model.text, sides, seen, model.factors.dense), counts)
+
+
+def lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBlock]:
+    """Score everything exactly, with the threads and the memory of the settings."""
+    return score(
+        inputs.model,
+        inputs.sides,
+        inputs.left_out,
+        depth,
+        threads=settings.threads,
+        memory_mb=settings.memory_mb,
+        dense=inputs.dense,
+    )
+
+
+def _edition(settings: Settings, facts: Facts, counts: Tally, horizon: Horizon, model: Ranker) -> Edition:
+    by = tuple(name for name in settings.segment_by.split(",") if name in facts.users.columns)
+    names, segment = segments(facts.users, by)
+    depth = min(settings.depth, len(facts.posts))
+    starts = np.array(horizon.starts, np.int64)
+    popular = popularity.rank(facts, counts, starts, segment, len(names), depth)
+    return Edition(
+        variant=settings.variant,
+        as_of_s=counts.at_s,
+        horizon=horizon,
+        depth=depth,
+        seen_policy=cast(SeenPolicy, settings.seen_policy),
+        model=model.fingerprint,
+        features=tuple(feature.name for feature in model.features),
+        segment_by=by,
+        user_ids=facts.user_ids,
+        post_ids=facts.post_ids,
+        posts=post_json(facts.posts),
+        popular=popular.buckets,
+        segments=dict(zip(names, popular.segments, strict=True)),
+        segment_of=[names[number] if number >= 0 else None for number in segment],
+        catalogue=popular.catalogue,
+        views=earliest(facts, "views"),
+        likes=earliest(facts, "likes"),
+        metrics=model.metrics,
+    )
