@@ -12,37 +12,41 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from api.contract.buckets import DAY_S, Horizon
+from api.contract.buckets import DAY_S
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.features import asof, popularity
-from batch.features.profile import segments
+from batch.features import asof
 from batch.judge.evaluate import Plan, evaluate
 from batch.judge.gate.thresholds import Thresholds
-from batch.learn import ranker
-from batch.learn.learn import Recipe
+from batch.learn.estimates import estimate
+from batch.learn.learn import learn, training_rows
 from batch.learn.split import Split
-from batch.publish.generation import Edition, left_out, post_json
+from batch.making import ready, recipe
+from batch.publish.generation import Edition
 from batch.publish.proof.inputs import Inputs
 from batch.publish.writer import publish
 from batch.score.predict import scorer
 from batch.score.ranked import RankedBlock
+from batch.settings import Settings
 from batch.source.facts import Facts
 from batch.source.mapping import Mapping
 from batch.source.read import read
-from batch.source.seen import SeenTimes, earliest
+from batch.source.seen import SeenTimes
 from batch.source.sink import write
 from batch.world.config import WorldConfig
 from batch.world.feed import tables
 
 N_TREES, DEPTH, TRAIN_DAYS, TEST_DAYS, N_BUCKETS = 20, 20, 10, 3, 3
 KEYS = Keys()
-WORLD = WorldConfig(300, 400, 3, "gaussian", 1.0, date(2021, 12, 1), date(2021, 12, 31))
+SETTINGS = Settings(
+    n_buckets=N_BUCKETS, depth=DEPTH, segment_by="gender", n_trees=N_TREES, train_days=TRAIN_DAYS, seed=3
+)
+WORLD = WorldConfig(1000, 400, 3, "gaussian", 2.0, date(2021, 12, 1), date(2022, 1, 14))
 
 
 @cache
 def whole() -> tuple[Facts, asof.Statics]:
-    """Make the world once: 300 users, 400 posts, thirty days."""
+    """Make the world once: 1,000 users, 400 posts, six weeks."""
     with TemporaryDirectory() as folder:
         write(folder, tables(WORLD), replace=True, progress=lambda *_: None)
         facts = read(
@@ -105,47 +109,23 @@ def night(day: int) -> Night:
     return compute(day)
 
 
-def compute(day: int, *, blank: tuple[str, ...] = ()) -> Night:
-    """Compute the run at the end of a day; training sees nothing in the columns of the sides in `blank`."""
+def compute(day: int, *, for_all: bool = False) -> Night:
+    """Compute the run at the end of a day; `for_all` takes what tells users apart from the model."""
     everything, known = whole()
     end_s = int(everything.time[0]) // DAY_S * DAY_S + day * DAY_S
     facts = everything.until(end_s - 1)
-    as_of_s = facts.as_of_s
-    split = Split(end_s - TEST_DAYS * DAY_S, end_s)
-    plan = Plan(split, Recipe(TRAIN_DAYS, 10**6, 3600, N_TREES, 31, WORLD.seed))
+    plan = Plan(Split(end_s - TEST_DAYS * DAY_S, end_s), recipe(SETTINGS))
     metrics = evaluate(facts, known, plan, {})
-    rng = np.random.default_rng(WORLD.seed)
-    rows = asof.rows(facts, known, end_s - TRAIN_DAYS * DAY_S, end_s, 3600, 10**6, rng)
-    rows.x[:, [feature.side in blank for feature in known.features]] = np.nan
-    model = ranker.train(
-        rows, known.features, as_of_s, n_trees=N_TREES, n_leaves=31, seed=WORLD.seed, metrics=metrics
-    )
-    horizon = Horizon.after(as_of_s, 3600, N_BUCKETS)
-    counts = asof.tally(facts, known).advance(as_of_s)
-    sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
-    names, segment = segments(facts.users, ("gender",))
-    popular = popularity.rank(facts, counts, sides.starts, segment, len(names), DEPTH)
-    edition = Edition(
-        variant="default",
-        as_of_s=as_of_s,
-        horizon=horizon,
-        depth=DEPTH,
-        seen_policy="views",
-        model=model.fingerprint,
-        features=tuple(feature.name for feature in model.features),
-        segment_by=("gender",),
-        user_ids=facts.user_ids,
-        post_ids=facts.post_ids,
-        posts=post_json(facts.posts),
-        popular=popular.buckets,
-        segments=dict(zip(names, popular.segments, strict=True)),
-        segment_of=[names[number] if number >= 0 else None for number in segment],
-        catalogue=popular.catalogue,
-        views=earliest(facts, "views"),
-        likes=earliest(facts, "likes"),
-        metrics=metrics,
-    )
-    return Night(edition, Inputs(model.text, sides, left_out("views", edition.views, edition.likes)))
+    estimates = estimate.fit(facts, known.texts, facts.as_of_s, SETTINGS.seed)
+    rows = training_rows(facts, known, estimates, recipe(SETTINGS))
+    if for_all:
+        rows.x[:, [feature.side in ("user", "user_group") for feature in known.features]] = np.nan
+    model = learn(facts, known, estimates, rows, recipe(SETTINGS), metrics)
+    if for_all:
+        alike = np.tile(model.factors.x.mean(axis=0), (len(facts.users), 1))
+        model = replace(model, factors=replace(model.factors, x=alike))
+    tonight = ready(SETTINGS, facts, known, model, facts.as_of_s)
+    return Night(tonight.edition, tonight.inputs)
 
 
 def publish_night(

@@ -11,13 +11,14 @@ from api.contract.buckets import DAY_S
 from batch.features import profile, text
 from batch.features.population import Population, cell_side, user_side
 from batch.features.sides import Feature, Sides
-from batch.features.tally import Tally, shrunk_lift
+from batch.features.tally import Tally, shrunk, spread
 from batch.source.facts import Facts
 
 BEHAVIOUR = ("user_lift", "user_lift_recent", "user_views", "user_days_away")
 POST = ("post_lift", "post_lift_recent", "post_trend", "post_views", "post_days_shown", "text_length")
 TIME = ("hour", "weekday")
 CELLS = ("topic_lift", "cluster_lift", "topic_share")
+GROWING = {"user_views", "user_days_away", "post_days_shown"}
 UNSHOWN = (1.0, 1.0, 0.0, 0.0, float("nan"))  # the columns of POST but the length, of a post nobody has seen
 
 
@@ -36,10 +37,10 @@ def statics(facts: Facts, seed: int) -> Statics:
     texts = text.describe(facts.posts, facts.embeddings, seed)
     features = (
         *profiles.features,
-        *(Feature(name, "user") for name in BEHAVIOUR),
+        *(Feature(name, "user", grows=name in GROWING) for name in BEHAVIOUR),
         Feature("topic", "post", categorical=True),
         Feature("cluster", "post", categorical=True),
-        *(Feature(name, "post") for name in POST),
+        *(Feature(name, "post", grows=name in GROWING) for name in POST),
         *(Feature(f"text_{k}", "post") for k in range(text.N_FACTORS_KEPT)),
         *(Feature(name, "time") for name in TIME),
         *(Feature(name, "user_group") for name in CELLS),
@@ -83,34 +84,6 @@ class Rows:
     y: npt.NDArray[np.int8]
 
 
-def rows(
-    facts: Facts, known: Statics, start_s: int, end_s: int, width_s: int, most: int, rng: np.random.Generator
-) -> Rows:
-    """Return impressions of `[start, end)` with the features that a batch before their day would have had.
-
-    The window is cut into days counted back from its end; a day's rows see facts up to the day's begin
-    and none after it, exactly as a feed computed once a day does. Like rows are dropped. More than `most`
-    impressions are thinned evenly at random.
-    """
-    low, high = np.searchsorted(facts.time, [start_s, end_s], side="left")
-    events = low + np.flatnonzero(facts.views[low:high])
-    if len(events) > most:
-        events = np.sort(rng.choice(events, most, replace=False))
-    x = np.empty((len(events), len(known.features)), np.float32)
-    counts = tally(facts, known)
-    time = facts.time[events]
-    for begin_s in range(end_s - DAY_S * -(-(end_s - start_s) // DAY_S), end_s, DAY_S):
-        first, last = np.searchsorted(time, [begin_s, begin_s + DAY_S], side="left")
-        if first == last:
-            continue
-        chosen = events[first:last]
-        counts.advance(begin_s - 1)
-        starts, bucket = np.unique(time[first:last] - time[first:last] % width_s, return_inverse=True)
-        day = sides(facts, known, counts, starts)
-        x[first:last] = day.rows(facts.user[chosen], facts.post[chosen], bucket)
-    return Rows(events, x, facts.target[events])
-
-
 def time_side(starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Return float32 (buckets, 2): hour 0..23 and weekday 0..6 (Monday 0) of each start, UTC."""
     moments = [datetime.fromtimestamp(int(start), UTC) for start in starts]
@@ -125,8 +98,9 @@ def post_side(texts: text.Texts, behaviour: npt.NDArray[np.floating[Any]]) -> np
 
 def _post_side(counts: Tally, texts: text.Texts) -> npt.NDArray[np.float32]:
     posts, base = counts.posts, counts.base_rate
-    lift = shrunk_lift(posts.likes, posts.views * base)
-    recent = shrunk_lift(posts.recent_likes, posts.recent_views * base)
+    expected, expected_lately = posts.views * base, posts.recent_views * base
+    lift = shrunk(posts.likes, expected, spread(posts.likes, expected))
+    recent = shrunk(posts.recent_likes, expected_lately, spread(posts.recent_likes, expected_lately))
     shown = (counts.at_s - counts.first_shown_s) / DAY_S
     # Views per post grow with time and with the number of users; their share of the mean does neither.
     views = posts.views / max(float(posts.views.mean()), 1e-9)

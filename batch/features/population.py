@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
-from batch.features.tally import Count, Counts, prior_weight, shrunk
+from batch.features.tally import Count, Counts, shrunk, spread
 from batch.features.text import Texts
 
 
@@ -44,19 +44,20 @@ class Population:
 
     Attributes:
         base_rate: Likes per view over everything.
-        lift: Weight of the prior of a user's like rate; of his recent one: `recent_lift`.
-        recent_lift: See `lift`.
-        topic_lift: Weight of the prior of a user's like rate in a topic; in a text cluster: `cluster_lift`.
-        cluster_lift: See `topic_lift`.
+        spread: Variance of users' like rates, each in multiples of what is expected; of their recent ones:
+            `recent_spread`.
+        recent_spread: See `spread`.
+        topic_spread: The same of a user's like rate in a topic; in a text cluster: `cluster_spread`.
+        cluster_spread: See `topic_spread`.
         topics: float64 (topics,). Likes there are in a topic for each that users' own rates let expect.
         clusters: float64 (clusters,). The same by text cluster.
     """
 
     base_rate: float
-    lift: float
-    recent_lift: float
-    topic_lift: float
-    cluster_lift: float
+    spread: float
+    recent_spread: float
+    topic_spread: float
+    cluster_spread: float
     topics: Counts
     clusters: Counts
 
@@ -64,15 +65,16 @@ class Population:
     def of(cls, counts: Counted, texts: Texts, base_rate: float) -> "Population":
         """Take stock of all users."""
         users = counts.users
-        rate = _rate(users, base_rate, weight := prior_weight(users.likes, users.views * base_rate))
+        of_users = spread(users.likes, users.views * base_rate)
+        rate = _rate(users, base_rate, of_users)
         likes, views, topic_likes, topic_views = _cells(counts, texts.topic_of_cluster)
         topics, clusters = _scale(topic_likes, topic_views, rate), _scale(likes, views, rate)
         return cls(
             base_rate=base_rate,
-            lift=weight,
-            recent_lift=prior_weight(users.recent_likes, users.recent_views * base_rate),
-            topic_lift=prior_weight(topic_likes, _expected(topic_views, rate, topics)),
-            cluster_lift=prior_weight(likes, _expected(views, rate, clusters)),
+            spread=of_users,
+            recent_spread=spread(users.recent_likes, users.recent_views * base_rate),
+            topic_spread=spread(topic_likes, _expected(topic_views, rate, topics)),
+            cluster_spread=spread(likes, _expected(views, rate, clusters)),
             topics=topics,
             clusters=clusters,
         )
@@ -84,8 +86,8 @@ def user_side(counts: Counted, common: Population) -> Counts:
     away = (counts.at_s - counts.last_seen_s) / DAY_S
     return np.column_stack(
         [
-            shrunk(users.likes, users.views * base, common.lift),
-            shrunk(users.recent_likes, users.recent_views * base, common.recent_lift),
+            shrunk(users.likes, users.views * base, common.spread),
+            shrunk(users.recent_likes, users.recent_views * base, common.recent_spread),
             users.views,
             away,
         ]
@@ -100,9 +102,9 @@ def cell_side(
     A topic's value stands under each of its clusters.
     """
     likes, views, topic_likes, topic_views = _cells(counts, topic_of_cluster)
-    rate = _rate(counts.users, common.base_rate, common.lift)
-    of_topic = shrunk(topic_likes, _expected(topic_views, rate, common.topics), common.topic_lift)
-    of_cluster = shrunk(likes, _expected(views, rate, common.clusters), common.cluster_lift)
+    rate = _rate(counts.users, common.base_rate, common.spread)
+    of_topic = shrunk(topic_likes, _expected(topic_views, rate, common.topics), common.topic_spread)
+    of_cluster = shrunk(likes, _expected(views, rate, common.clusters), common.cluster_spread)
     share = topic_views / np.maximum(counts.users.views, 1.0)[:, None]
     return np.stack([of_topic[:, topic_of_cluster], of_cluster, share[:, topic_of_cluster]]).astype(
         np.float32
@@ -117,8 +119,8 @@ def _cells(counts: Counted, topic_of_cluster: npt.NDArray[np.int32]) -> tuple[Co
     return likes, views, likes @ member, views @ member  # sums of whole numbers: exact in any order
 
 
-def _rate(users: Count, base_rate: float, weight: float) -> Counts:
-    return np.asarray(shrunk(users.likes, users.views * base_rate, weight) * base_rate, np.float64)
+def _rate(users: Count, base_rate: float, variance: float) -> Counts:
+    return np.asarray(shrunk(users.likes, users.views * base_rate, variance) * base_rate, np.float64)
 
 
 def _scale(likes: Counts, views: Counts, rate: Counts) -> Counts:

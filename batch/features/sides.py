@@ -16,11 +16,20 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of the model: its name, its side, and whether LightGBM treats it as categorical."""
+    """One column of the model.
+
+    Attributes:
+        name: Unlike all others'.
+        side: What it is a property of.
+        categorical: LightGBM takes its values as codes.
+        grows: It goes up as days pass, without anything new to tell: scoring meets greater values than
+            training did.
+    """
 
     name: str
     side: Side
     categorical: bool = False
+    grows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from batch.source.facts import Facts
 Counts = npt.NDArray[np.float64]
 HALF_LIFE_S = 7 * DAY_S  # of "recent" counts: a week holds two sessions of a median user
 CHUNK = 4_000_000  # events added at a time; bounds the temporary index arrays
+LEAST_SPREAD = 1e-4  # of rows that are ranked by their lift
 
 
 @dataclass(slots=True)
@@ -115,23 +116,26 @@ def shrunk_lift(likes: Counts, expected: Counts) -> Counts:
         expected: float64, same shape. Likes expected if the row were like any other.
 
     Returns:
-        float64, same shape: posterior means; 1 where nothing was expected.
+        float64, same shape: posterior means; 1 where nothing was expected. Rows differ a little even where
+        chance may have made all of their difference, so that they can be ranked.
 
     Source: gamma-Poisson shrinkage, W. DuMouchel, The American Statistician 53 (1999), 177-190.
     """
-    return shrunk(likes, expected, prior_weight(likes, expected))
+    return shrunk(likes, expected, max(spread(likes, expected), LEAST_SPREAD))
 
 
-def prior_weight(likes: Counts, expected: Counts) -> float:
-    """Return the prior's weight, in likes: from the rows themselves by the method of moments.
+def spread(likes: Counts, expected: Counts) -> float:
+    """Return the variance of the rows' true lifts by the method of moments, at most 1.
 
-    So rows that differ by chance alone are all shrunk to 1.
+    It is 0 unless two standard errors above what chance alone makes of rows that are all alike: a feature
+    that says nothing is then constant, and no tree can split on its noise.
     """
-    excess = float(np.sum((likes - expected) ** 2 - expected))
-    variance = max(excess / max(float(np.sum(expected**2)), 1e-12), 1e-4)
-    return 1.0 / min(variance, 1.0)
+    square = max(float(np.sum(expected**2)), 1e-12)
+    variance = float(np.sum((likes - expected) ** 2 - expected)) / square
+    by_chance = float(np.sqrt(np.sum(expected + 2 * expected**2))) / square  # of Poisson counts
+    return min(variance, 1.0) if variance > 2 * by_chance else 0.0
 
 
-def shrunk(likes: Counts, expected: Counts, weight: float) -> Counts:
-    """Return what `shrunk_lift` does, of a weight that is known: then a row's value is its own alone."""
-    return np.asarray((likes + weight) / (expected + weight), np.float64)
+def shrunk(likes: Counts, expected: Counts, variance: float) -> Counts:
+    """Return posterior lifts for a known `spread`: then a row's value is its own alone."""
+    return np.asarray((1 + variance * likes) / (1 + variance * expected), np.float64)

@@ -19,7 +19,7 @@ from tests.edition import published
 from tests.nights import KEYS, Night, night, publish_night
 
 pytestmark = pytest.mark.integration
-FIRST, NEXT = 12, 13
+FIRST, NEXT = 22, 23
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ def test_two_posts_that_changed_places_are_found_by_checksum_and_by_place(
     ids = decode(read.fields(store, KEYS.list(user, 1))[b"%d" % start])
     store.hset(KEYS.list(user, 1), str(start), encode([*ids[:4], ids[5], ids[4], *ids[6:]]))
 
-    verdict = verified(store, tmp_path, sample=300)
+    verdict = verified(store, tmp_path, sample=1000)
 
     assert not verdict.ok
     assert verdict.bad_shards == (next(name for name in sorted(live.checksums) if name.startswith("lists-")),)
     assert verdict.differences == (Difference(user, start, 4, ids[4], ids[5]),)
-    assert (verdict.n_different, verdict.n_lists) == (1, 900)
+    assert (verdict.n_different, verdict.n_lists) == (1, 3000)
 
 
 def with_factors(run: Night, seed: int = 7) -> Night:

@@ -140,16 +140,28 @@ def test_a_feature_in_anothers_place_is_told_from_one_that_grew() -> None:
 
 
 def test_values_far_outside_the_training_are_counted() -> None:
-    features = (Feature("age", "user"), Feature("os", "user", categorical=True), Feature("flat", "user"))
+    features = (
+        Feature("age", "user"),
+        Feature("os", "user", categorical=True),
+        Feature("flat", "user"),
+        Feature("untested", "user"),
+        Feature("days", "post", grows=True),
+    )
     values = {
         "age": np.array([20.0, 95.0, 190.0, np.nan]),
         "os": np.array([0.0, 1.0, 7.0]),
         "flat": np.ones(2),
+        "untested": np.full(2, 1e9),
+        "days": np.array([-99.0, 5.0, 30.0, 3000.0]),
     }
 
-    found = outside(features, values, "feature_infos=[10:90] 0:1 none\n")
+    model = "feature_infos=[10:90] 0:1 none [0:1] [0:20]\nsplit_feature=0 1 4\n"
 
-    assert found == {"age": pytest.approx(1 / 3), "os": pytest.approx(1 / 3)}
+    assert outside(features, values, model) == {
+        "age": pytest.approx(1 / 3),
+        "os": pytest.approx(1 / 3),
+        "days": 0.25,
+    }
 
 
 def test_one_list_for_all_has_one_order_whatever_each_has_seen() -> None:

@@ -34,16 +34,20 @@ def leaky(facts: Facts, known: Statics) -> Tally:
     return Leaky(facts, known.texts.cluster, len(known.texts.topic_of_cluster))
 
 
-def weak_taste(seed: int = 2, n_users: int = 80, n_posts: int = 60, days: int = 21) -> Facts:
-    """Make a world that hardly tells who likes what: a like has a chance of .25 or .15."""
+def news(seed: int = 2, n_users: int = 60, a_day: int = 15, days: int = 21) -> Facts:
+    """Make a world of news: every day has posts of its own, some liked more, which nobody can know before.
+
+    Users like topics to differing degrees as well.
+    """
     rng = np.random.default_rng(seed)
+    rate, taste = 0.2 * rng.gamma(2.0, 0.5, days * a_day), rng.gamma(2.0, 0.5, (n_users, 3))
     events = []
     for day in range(days):
         for user in range(n_users):
-            for place, post in enumerate(rng.choice(n_posts, 12, replace=False).tolist()):
-                liked = int(rng.random() < (0.25 if user % 2 == post % 2 else 0.15))
-                events.append((user, post, BEGIN_S + day * DAY_S + 9 * 3600 + place * 60, 0, liked))
-    return facts_of(events, n_users, n_posts)
+            for place, post in enumerate(day * a_day + rng.choice(a_day, 12, replace=False)):
+                liked = int(rng.random() < rate[post] * taste[user, post % 3])
+                events.append((user, int(post), BEGIN_S + day * DAY_S + 9 * 3600 + place * 60, 0, liked))
+    return facts_of(events, n_users, days * a_day)
 
 
 def model_of(facts: Facts) -> Ranker:
@@ -75,7 +79,7 @@ def evaluated(facts: Facts) -> dict[str, float]:
 
 
 def test_later_facts_change_nothing_of_a_model() -> None:
-    facts = weak_taste(n_users=24)
+    facts = news(n_users=24)
 
     with_later, without = model_of(facts), model_of(facts.until(AS_OF_S))
 
@@ -84,7 +88,7 @@ def test_later_facts_change_nothing_of_a_model() -> None:
 
 
 def test_later_facts_change_no_feature_and_a_planted_one_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = weak_taste(n_users=24)
+    facts = news(n_users=24)
     assert changed_features(facts) == []
 
     monkeypatch.setattr(asof, "tally", leaky)
@@ -104,7 +108,7 @@ def test_a_model_of_shuffled_likes_scores_at_chance_in_all_its_parts() -> None:
 
 
 def test_a_feature_that_knows_the_future_is_too_good_for_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = weak_taste()
+    facts = news()
     honest = evaluated(facts)
 
     monkeypatch.setattr(asof, "tally", leaky)

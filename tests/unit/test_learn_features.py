@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.features import asof
-from batch.features.tally import Tally, shrunk_lift
+from batch.features.tally import Tally, shrunk, shrunk_lift, spread
+from batch.learn.estimates import estimate, trees
 from batch.source.facts import Facts
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
@@ -43,22 +44,25 @@ def test_features_do_not_change_when_later_facts_are_added(
         np.testing.assert_array_equal(values, with_later[name], err_msg=name)
 
 
-@settings(max_examples=25, deadline=None)
-@given(events)
-def test_a_training_row_has_the_features_that_scoring_before_its_day_would_have(
-    rows: list[tuple[int, int, int, int, int]],
-) -> None:
-    facts = facts_of(rows, N_USERS, N_POSTS)
+@pytest.fixture(scope="module")
+def trains() -> tuple[Facts, asof.Statics, estimate.Estimates]:
+    facts = even_likes_even(days=14)
     known = asof.statics(facts, seed=1)
-    end_s = BEGIN_S + 7 * DAY_S
+    return facts, known, estimate.fit(facts, known.texts, facts.as_of_s, 1)
 
-    made = asof.rows(facts, known, BEGIN_S, end_s, 3600, 10**6, np.random.default_rng(0))
 
-    assert len(made.event) == len(rows)
+def test_a_training_row_has_the_features_that_scoring_before_its_period_would_have(
+    trains: tuple[Facts, asof.Statics, estimate.Estimates],
+) -> None:
+    facts, known, estimates = trains
+
+    made = trees.rows(facts, known, estimates, 3600, 60, np.random.default_rng(0))
+
+    ends = np.array([one.as_of_s for one in estimates.past])
     for event, x in zip(made.event, made.x, strict=True):
         at = int(facts.time[event])
-        day_s = BEGIN_S + (at - BEGIN_S) // DAY_S * DAY_S
-        counts = asof.tally(facts, known).advance(day_s - 1)
+        before_s = int(ends[ends < at].max())
+        counts = asof.tally(facts, known).advance(before_s)
         sides = asof.sides(facts, known, counts, np.array([at - at % 3600], np.int64))
         alone = sides.rows(facts.user[[event]], facts.post[[event]], np.array([0]))
         np.testing.assert_allclose(x, alone[0], rtol=1e-5)
@@ -86,21 +90,24 @@ def test_a_tally_refuses_to_go_back() -> None:
         counts.advance(BEGIN_S)
 
 
-def test_like_rows_are_no_impressions_and_train_nothing() -> None:
-    facts = even_likes_even(days=3)
-    known = asof.statics(facts, seed=1)
+def test_like_rows_are_no_impressions_and_train_nothing(
+    trains: tuple[Facts, asof.Statics, estimate.Estimates],
+) -> None:
+    facts, known, estimates = trains
 
-    made = asof.rows(facts, known, BEGIN_S, BEGIN_S + 3 * DAY_S, 3600, 10**6, np.random.default_rng(0))
+    made = trees.rows(facts, known, estimates, 3600, 10**6, np.random.default_rng(0))
 
-    assert len(made.event) == int(facts.views.sum()) < len(facts.time)
+    later = facts.time > estimates.past[0].as_of_s
+    assert len(made.event) == int((facts.views & later).sum()) < int(later.sum())
     assert facts.views[made.event].all()
 
 
-def test_thinning_keeps_the_number_asked_for_in_order_of_time() -> None:
-    facts = even_likes_even(days=4)
-    known = asof.statics(facts, seed=1)
+def test_thinning_keeps_the_number_asked_for_in_order_of_time(
+    trains: tuple[Facts, asof.Statics, estimate.Estimates],
+) -> None:
+    facts, known, estimates = trains
 
-    made = asof.rows(facts, known, BEGIN_S, BEGIN_S + 4 * DAY_S, 3600, 100, np.random.default_rng(0))
+    made = trees.rows(facts, known, estimates, 3600, 100, np.random.default_rng(0))
 
     assert len(made.event) == len(set(made.event)) == 100
     assert (np.diff(facts.time[made.event]) >= 0).all()
@@ -115,6 +122,19 @@ def test_rows_that_differ_by_chance_alone_are_shrunk_to_one() -> None:
 
     assert by_chance.std() < 0.08
     assert by_taste.std() > 0.4
+
+
+def test_a_spread_that_chance_may_have_made_is_none_yet_rows_can_be_ranked() -> None:
+    rng = np.random.default_rng(4)
+    expected = np.full(400, 9.0)
+    likes = rng.poisson(expected).astype(float)
+
+    assert spread(likes, expected) == 0.0
+    assert (shrunk(likes, expected, 0.0) == 1.0).all()
+    assert (np.argsort(shrunk_lift(likes, expected), kind="stable") == np.argsort(likes, kind="stable")).all()
+    assert spread(rng.poisson(expected * rng.gamma(4.0, 0.25, 400)).astype(float), expected) == (
+        pytest.approx(0.25, abs=0.06)
+    )
 
 
 def test_nothing_expected_means_a_lift_of_one() -> None:

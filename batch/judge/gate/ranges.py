@@ -12,17 +12,22 @@ MARGIN = 0.5  # of the range's width: counts and ages of posts go on growing aft
 
 
 def trained_on(model: str) -> list[tuple[float, float] | frozenset[int] | None]:
-    """Return what LightGBM's text says of each feature: range, categories, or None where it was constant.
+    """Return what LightGBM's text says of each feature: range, categories, or None where no tree tests it.
 
-    >>> trained_on("feature_infos=[0.5:3] 0:2:1 none")
-    [(0.5, 3.0), frozenset({0, 1, 2}), None]
+    >>> trained_on("feature_infos=[0.5:3] 0:2:1 none [0:1]\\nsplit_feature=0 1 0")
+    [(0.5, 3.0), frozenset({0, 1, 2}), None, None]
     """
     line = re.search(r"^feature_infos=(.*)$", model, re.MULTILINE)
-    return [_info(text) for text in line.group(1).split()] if line else []
+    splits = re.findall(r"^split_feature=(.*)$", model, re.MULTILINE)
+    tested = {int(number) for some in splits for number in some.split()}
+    infos = line.group(1).split() if line else []
+    return [_info(text) if k in tested else None for k, text in enumerate(infos)]
 
 
 def outside(features: tuple[Feature, ...], values: Mapping[str, Floats], model: str) -> dict[str, float]:
     """Return for each feature which share of its values, missing ones aside, lies far outside its training.
+
+    What grows with the days may lie above its training, never below.
 
     Args:
         features: The model's columns, in its order.
@@ -42,7 +47,9 @@ def outside(features: tuple[Feature, ...], values: Mapping[str, Floats], model: 
         else:
             low, high = known
             margin = MARGIN * (high - low)
-            far = (some < low - margin) | (some > high + margin)
+            far = some < low - margin
+            if not feature.grows:
+                far |= some > high + margin
         found[feature.name] = float(far.mean())
     return found
 
