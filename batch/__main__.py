@@ -13,6 +13,7 @@ import time
 import traceback
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -130,18 +131,21 @@ def schedule(
     at_start: Annotated[bool, typer.Option(help="run once before the first time of ALMANAC_SCHEDULE")] = True,
     json: Json = False,
 ) -> None:
-    """Run at the times of ALMANAC_SCHEDULE, one run at a time, until SIGTERM."""
+    """Run at the times of ALMANAC_SCHEDULE, refresh at those of ALMANAC_REFRESH_SCHEDULE, until SIGTERM."""
+    from batch.incremental import run_incremental
     from batch.run import run as run_once
-    from batch.schedule import run_forever, scheduler
+    from batch.schedule import Job, run_forever, scheduler
     from batch.shell.connection import connected, facts_location
 
     teller, settings = Teller(json=json), Settings.from_env()
     with connected(settings) as store:
         location = data or facts_location(settings)
-        planned = scheduler(
-            settings.schedule, lambda: run_once(settings, store, location, teller.progress), at_start=at_start
-        )
-        run_forever(planned)
+        what = (settings, store, location, teller.progress)
+        jobs = [Job("run", "ALMANAC_SCHEDULE", settings.schedule, partial(run_once, *what))]
+        if settings.refresh_schedule:
+            again = partial(run_incremental, *what, evaluated=False)
+            jobs.append(Job("refresh", "ALMANAC_REFRESH_SCHEDULE", settings.refresh_schedule, again))
+        run_forever(scheduler(jobs, at_start=at_start))
     teller.tell({"stopped": True})
 
 

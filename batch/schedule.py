@@ -2,40 +2,63 @@
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 log = logging.getLogger(__name__)
 
 
-def scheduler(cron: str, job: Callable[[], object], *, at_start: bool = False) -> BlockingScheduler:
-    """Return a scheduler that runs `job` at a cron expression's times, UTC, and `at_start` once before.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is run at a cron expression's times.
 
-    A run that is still going when the next is due lets that one pass; times missed while the machine
-    slept become one run. A job that fails is logged and waits for its next time: what is served stays.
+    Attributes:
+        name: In the log.
+        setting: Whose value the cron expression is: named where it is none.
+        cron: Five fields, UTC.
+        work: Is called without arguments.
+    """
+
+    name: str
+    setting: str
+    cron: str
+    work: Callable[[], object]
+
+
+def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BlockingScheduler:
+    """Return a scheduler that runs jobs at their times, and `at_start` the first one once before.
+
+    One job runs at a time, on one thread: one that is due meanwhile waits for its turn. A job that is still
+    going when it is next due lets that time pass; times missed while the machine slept become one. A job
+    that fails is logged and waits for its next time: what is served stays.
 
     Raises:
-        ValueError: The expression is no cron expression; the message holds it.
+        ValueError: An expression is no cron expression; the message holds it.
     """
-    try:
-        trigger = CronTrigger.from_crontab(cron, timezone=UTC)
-    except ValueError as exc:
-        raise ValueError(f"ALMANAC_SCHEDULE={cron!r} is no cron expression of five fields: {exc}") from exc
-    planned = BlockingScheduler(timezone=UTC)
-    first = {"next_run_time": datetime.now(UTC)} if at_start else {}
-    planned.add_job(
-        _guarded(job), trigger, id="run", max_instances=1, coalesce=True, misfire_grace_time=None, **first
-    )
+    planned = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+    for number, job in enumerate(jobs):
+        first = {"next_run_time": datetime.now(UTC)} if at_start and number == 0 else {}
+        planned.add_job(
+            _guarded(job),
+            _trigger(job),
+            id=job.name,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+            **first,
+        )
     return planned
 
 
 def run_forever(planned: BlockingScheduler) -> None:
     """Run the scheduler until SIGTERM or Ctrl-C; a run in progress is let end, and killing it is safe."""
     signal.signal(signal.SIGTERM, lambda *_: planned.shutdown(wait=False))
-    log.info("schedule.started", extra={"trigger": str(planned.get_job("run"))})
+    log.info("schedule.started", extra={"jobs": [str(job) for job in planned.get_jobs()]})
     try:
         planned.start()
     except KeyboardInterrupt:
@@ -43,11 +66,18 @@ def run_forever(planned: BlockingScheduler) -> None:
     log.info("schedule.stopped")
 
 
-def _guarded(job: Callable[[], object]) -> Callable[[], None]:
+def _trigger(job: Job) -> CronTrigger:
+    try:
+        return CronTrigger.from_crontab(job.cron, timezone=UTC)
+    except ValueError as exc:
+        raise ValueError(f"{job.setting}={job.cron!r} is no cron expression of five fields: {exc}") from exc
+
+
+def _guarded(job: Job) -> Callable[[], None]:
     def guarded() -> None:
         try:
-            job()
+            job.work()
         except Exception as exc:
-            log.exception("run.failed", extra={"why": str(exc)})
+            log.exception("run.failed", extra={"job": job.name, "why": str(exc)})
 
     return guarded

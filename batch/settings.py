@@ -40,6 +40,9 @@ class Settings:
     memory_mb: int = setting(2048, "memory that scoring may plan with, MiB")
     threads: int = setting(0, "threads for training and scoring; 0: all cores")
     schedule: str = setting("0 3 * * *", "when `almanac schedule` runs: cron, UTC")
+    refresh_schedule: str = setting(
+        "", "when `almanac schedule` refreshes what moved since: cron, UTC; empty: never between runs"
+    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":

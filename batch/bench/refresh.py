@@ -45,13 +45,25 @@ NEW_EVENTS = 10  # of each user who moves
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds of whole publications and of refreshes, and whether they agree."""
+    """Seconds of whole publications and of refreshes, whether they agree, and what the store held.
 
+    Attributes:
+        first: The first generation, published into an empty store.
+        first_s: Seconds of its scoring and publishing.
+        whole_s: The same of the one on the frozen parts.
+        refresh_s: Seconds of the refresh.
+        outcome: What it did.
+        same: It equals the whole one.
+        peak: Most bytes that the store took: the whole one being built beside the refresh and the first.
+    """
+
+    first: Manifest
     first_s: float
     whole_s: float
     refresh_s: float
     outcome: Outcome
     same: bool
+    peak: int
 
 
 def run(size: Size | None = None, share: float = 0.01, threads: int = 0) -> dict[str, object]:
@@ -59,6 +71,7 @@ def run(size: Size | None = None, share: float = 0.01, threads: int = 0) -> dict
 
     `ratio` is against scoring and publishing everything into an empty store, `ratio_seen_held` against doing
     so beside an older generation, when all seen posts but the newest are in the store already.
+    `store_mb_peak` is with three generations in the store: two, and the one being built.
 
     Args:
         size: What is made; None: the original's users, posts and seen posts.
@@ -82,6 +95,7 @@ def run(size: Size | None = None, share: float = 0.01, threads: int = 0) -> dict
         with connected(settings) as store:
             found = _measure(settings, store, facts, share)
     assert found.same, "the refresh is not what a whole publication on the frozen parts gives"
+    planned, taken = (found.first.counts[name] for name in ("bytes_planned", "bytes_taken"))
     n_events, n_users, n_posts = len(facts.time), len(facts.users), len(facts.posts)
     return {
         "machine": f"{os.cpu_count()} × {platform.machine()}",
@@ -95,6 +109,10 @@ def run(size: Size | None = None, share: float = 0.01, threads: int = 0) -> dict
         "ratio_seen_held": round(found.refresh_s / found.whole_s, 4),
         "lists_written": found.outcome.lists_written,
         "lists_carried": found.outcome.lists_carried,
+        "store_mb_planned": round(planned / 1e6, 1),
+        "store_mb_taken": round(taken / 1e6, 1),
+        "plan_error": round(planned / taken - 1, 4),
+        "store_mb_peak": round(found.peak / 1e6, 1),
         "root": found.outcome.root,
         "equal": found.same,
     }
@@ -107,7 +125,8 @@ def _measure(settings: Settings, store: redis.Redis, facts: Facts, share: float)
     outcome = refresh(settings, store, later, Progress(), now=lambda: int(time.time()))
     refresh_s = time.perf_counter() - begin
     whole, whole_s = _whole(settings, store, base, later)
-    return Measured(first_s, whole_s, refresh_s, outcome, whole.root == outcome.root)
+    peak = int(store.info("memory")["used_memory_peak"])
+    return Measured(base, first_s, whole_s, refresh_s, outcome, whole.root == outcome.root, peak)
 
 
 def _facts(size: Size) -> Facts:

@@ -1,9 +1,15 @@
 import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from apscheduler.schedulers.blocking import BlockingScheduler
 
-from batch.schedule import run_forever, scheduler
+from batch.schedule import Job, run_forever, scheduler
+
+
+def nightly(work: Callable[[], object] = lambda: None) -> Job:
+    return Job("run", "ALMANAC_SCHEDULE", "0 3 * * *", work)
 
 
 def runs_of(planned: BlockingScheduler, until: threading.Event) -> None:
@@ -16,7 +22,7 @@ def runs_of(planned: BlockingScheduler, until: threading.Event) -> None:
 
 
 def test_one_run_at_a_time_and_missed_times_become_one() -> None:
-    planned = scheduler("0 3 * * *", lambda: None)
+    planned = scheduler([nightly()])
 
     (job,) = planned.get_jobs()
 
@@ -26,7 +32,7 @@ def test_one_run_at_a_time_and_missed_times_become_one() -> None:
 def test_the_first_run_may_come_at_the_start() -> None:
     ran = threading.Event()
 
-    runs_of(scheduler("0 3 * * *", ran.set, at_start=True), ran)
+    runs_of(scheduler([nightly(ran.set)], at_start=True), ran)
 
     assert ran.is_set()
 
@@ -38,7 +44,7 @@ def test_a_run_that_fails_leaves_the_schedule_going(caplog: pytest.LogCaptureFix
         failed.set()
         raise RuntimeError("the database is away")
 
-    planned = scheduler("0 3 * * *", job, at_start=True)
+    planned = scheduler([nightly(job)], at_start=True)
     runs_of(planned, failed)
 
     assert "run.failed" in caplog.text
@@ -46,12 +52,40 @@ def test_a_run_that_fails_leaves_the_schedule_going(caplog: pytest.LogCaptureFix
 
 
 def test_what_is_no_cron_expression_is_named() -> None:
-    with pytest.raises(ValueError, match="ALMANAC_SCHEDULE='nightly' is no cron expression"):
-        scheduler("nightly", lambda: None)
+    hourly = Job("refresh", "ALMANAC_REFRESH_SCHEDULE", "hourly", lambda: None)
+
+    with pytest.raises(ValueError, match="ALMANAC_REFRESH_SCHEDULE='hourly' is no cron expression"):
+        scheduler([nightly(), hourly])
+
+
+def test_a_refresh_that_is_due_during_a_run_waits_for_its_end() -> None:
+    begun, let_end, both = threading.Event(), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def run() -> None:
+        begun.set()
+        let_end.wait(10)
+        order.append("run")
+
+    def refresh() -> None:
+        order.append("refresh")
+        both.set()
+
+    planned = scheduler([nightly(run), Job("refresh", "", "* * * * *", refresh)], at_start=True)
+
+    def due() -> None:
+        begun.wait(10)
+        planned.modify_job("refresh", next_run_time=datetime.now(UTC))
+        let_end.set()
+
+    threading.Thread(target=due).start()
+    runs_of(planned, both)
+
+    assert order == ["run", "refresh"]
 
 
 def test_run_forever_ends_when_the_scheduler_is_shut_down() -> None:
-    planned = scheduler("0 3 * * *", lambda: planned.shutdown(wait=False), at_start=True)
+    planned = scheduler([nightly(lambda: planned.shutdown(wait=False))], at_start=True)
 
     run_forever(planned)
 
