@@ -2,13 +2,17 @@
 
 import logging
 import signal
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
+
+HEED_S = 0.2  # between two looks at whether to stop
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +34,7 @@ class Job:
     work: Callable[[], object]
 
 
-def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BlockingScheduler:
+def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundScheduler:
     """Return a scheduler that runs jobs at their times, and `at_start` the first one once before.
 
     One job runs at a time, on one thread: one that is due meanwhile waits for its turn. A job that is still
@@ -40,13 +44,14 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BlockingSchedul
     Raises:
         ValueError: An expression is no cron expression; the message holds it.
     """
-    planned = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+    planned = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
     for number, job in enumerate(jobs):
         first = {"next_run_time": datetime.now(UTC)} if at_start and number == 0 else {}
         planned.add_job(
             _guarded(job),
             _trigger(job),
             id=job.name,
+            name=job.name,
             max_instances=1,
             coalesce=True,
             misfire_grace_time=None,
@@ -55,13 +60,21 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BlockingSchedul
     return planned
 
 
-def run_forever(planned: BlockingScheduler) -> None:
+def run_forever(planned: BackgroundScheduler) -> None:
     """Run the scheduler until SIGTERM or Ctrl-C; a run in progress is let end, and killing it is safe."""
-    signal.signal(signal.SIGTERM, lambda *_: planned.shutdown(wait=False))
+    told = False
+
+    def stop(*_: object) -> None:
+        nonlocal told
+        told = True  # and no more: a handler may come while this thread holds any lock
+
+    signal.signal(signal.SIGTERM, stop)
+    planned.start()
     log.info("schedule.started", extra={"jobs": [str(job) for job in planned.get_jobs()]})
-    try:
-        planned.start()
-    except KeyboardInterrupt:
+    with suppress(KeyboardInterrupt):
+        while planned.running and not told:
+            time.sleep(HEED_S)
+    if planned.running:
         planned.shutdown(wait=False)
     log.info("schedule.stopped")
 

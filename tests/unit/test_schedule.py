@@ -1,9 +1,12 @@
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from batch.schedule import Job, run_forever, scheduler
 
@@ -12,13 +15,11 @@ def nightly(work: Callable[[], object] = lambda: None) -> Job:
     return Job("run", "ALMANAC_SCHEDULE", "0 3 * * *", work)
 
 
-def runs_of(planned: BlockingScheduler, until: threading.Event) -> None:
-    """Run the scheduler on a thread of its own until the event, then stop it."""
-    thread = threading.Thread(target=planned.start)
-    thread.start()
+def runs_of(planned: BackgroundScheduler, until: threading.Event) -> None:
+    """Run the scheduler until the event, then stop it."""
+    planned.start()
     assert until.wait(10)
     planned.shutdown(wait=True)
-    thread.join(10)
 
 
 def test_one_run_at_a_time_and_missed_times_become_one() -> None:
@@ -88,5 +89,22 @@ def test_run_forever_ends_when_the_scheduler_is_shut_down() -> None:
     planned = scheduler([nightly(lambda: planned.shutdown(wait=False))], at_start=True)
 
     run_forever(planned)
+
+    assert not planned.running
+
+
+def test_a_second_sigterm_ends_nothing_that_has_ended() -> None:
+    def told_twice() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        planned = scheduler([nightly(told_twice)], at_start=True)
+        run_forever(planned)
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
     assert not planned.running
