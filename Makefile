@@ -6,7 +6,7 @@ ARGS ?=
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos clean
+.PHONY: help demo test check bench chaos rectools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty ni
 	ALMANAC_CHAOS=1 $(BIN)/pytest tests/chaos tests/integration/test_publish_killed.py tests/integration/test_generations_gate.py \
 	  tests/integration/test_api_traffic.py tests/integration/test_replay.py
 
+rectools: $(VENV)/.dev .rectools/.made ## our metrics beside RecTools', which needs numpy < 2 and so an environment of its own
+	$(BIN)/pytest tests/unit/test_rectools.py $(ARGS)
+
 clean: ## remove the environment and everything computed
-	rm -rf $(VENV) .almanac
+	rm -rf $(VENV) .rectools .almanac
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Almanac needs Python 3.11 or newer, " + sys.executable + " is " + sys.version.split()[0] + ": set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -46,6 +49,11 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml .constraints/core.txt
 
 $(VENV)/.ml-100k: $(VENV)/.run
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps recbole
+	@touch $@
+
+.rectools/.made: .constraints/rectools.txt
+	$(PYTHON) -m venv .rectools
+	.rectools/bin/pip install --quiet --disable-pip-version-check --no-compile -c $< rectools
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -7,35 +7,54 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import epoch
-from batch.settings import Settings
+from batch.settings import Settings, with_mapping
 from batch.shell.console import Teller
-from batch.shell.options import Data, Json
+from batch.shell.options import Data, Json, Mapped
 
 
 def evaluate(
     by_age: Annotated[bool, typer.Option("--by-age", help="quality of lists 0 to 72 hours old")] = False,
     data: Data = "",
+    mapping: Mapped = "",
+    test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
+    test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
+    weeks: Annotated[int, typer.Option(min=1, help="so many tests of a week each")] = 1,
+    cold: Annotated[bool, typer.Option("--cold", help="also on users and posts held out entirely")] = False,
+    held: Annotated[float, typer.Option(min=0.01, max=0.5, help="share that --cold holds out")] = 0.1,
     json: Json = False,
 ) -> None:
-    """Measure on held-out sessions what lists are worth, from facts alone; nothing is published."""
+    """Measure on what came later what lists are worth, from facts alone; nothing is published."""
+    from batch.shell.connection import facts_location
+
+    teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
+    location = data or facts_location(settings)
+    span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
+    if by_age:
+        _by_age(teller, settings, location, span)
+        return
+    from batch.bench.evaluation import on_facts
+    from batch.show.evaluation import draw_evaluation
+
+    found = on_facts(settings, location, span, weeks, held if cold else 0.0, teller.progress)
+    values = {**found.values(), "seconds": teller.progress.seconds}
+    teller.tell(values, lambda console: draw_evaluation(console, found))
+
+
+def _by_age(teller: Teller, settings: Settings, location: str, span: tuple[int, int] | None) -> None:
     from batch.features import asof
     from batch.judge.by_age import AGES_H
     from batch.judge.by_age import by_age as measure
     from batch.judge.evaluate import Plan
-    from batch.learn.split import last_week
+    from batch.learn.split import Split, last_week
     from batch.making import recipe
     from batch.run import read_facts
-    from batch.shell.connection import facts_location
     from batch.show.ages import draw_ages
 
-    if not by_age:
-        raise typer.BadParameter("say what to measure: --by-age")
-    teller, settings = Teller(json=json), Settings.from_env()
     with teller.progress.step("read") as advance:
-        facts = read_facts(settings, data or facts_location(settings), advance)
+        facts = read_facts(settings, location, advance)
     with teller.progress.step("describe"):
         known = asof.statics(facts, settings.seed)
-    split = last_week(facts)
+    split = Split(*span) if span else last_week(facts)
     if split is None:
         raise ValueError("no user of these facts comes back on a later day: nothing can be tested")
     with teller.progress.step("by age") as advance:

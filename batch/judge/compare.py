@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from api.contract.buckets import DAY_S
 from batch.features import asof
+from batch.judge.chance import random_hitrate_at_k
 from batch.judge.contest import OURS, Cost, entries, interval, ranked
-from batch.judge.evaluate import K, Plan, shown
-from batch.judge.metrics import hitrate_at_k, pairs_won, random_hitrate_at_k
+from batch.judge.evaluate import K, Plan, shown, weekly
+from batch.judge.metrics import hitrate_at_k, pairs_won
 from batch.learn.split import Split
 from batch.source.facts import Facts
 from batch.zoo.contestant import ours
@@ -121,7 +121,7 @@ def compare(
     Raises:
         ValueError: What lies before a split cannot train ours, or no session in any is long enough.
     """
-    splits = [plan.split] if weeks == 1 else _weekly(plan.split.test_from_s, weeks)
+    splits = weekly(plan.split, weeks)
     seen = [_Shown.of(facts, split) for split in splits]
     owner = np.concatenate([one.owner for one in seen])
     if not len(owner):
@@ -140,7 +140,7 @@ def compare(
             costs.setdefault(entry.name, []).append(entry.cost)
     rng = np.random.default_rng(plan.recipe.seed)
     pooled = {name: _Judged.pooled(parts) for name, parts in found.items()}
-    standings = [_standing(name, pooled, owner, _mean(costs[name]), rng) for name in pooled]
+    standings = [_standing(name, pooled, owner, Cost.mean(costs[name]), rng) for name in pooled]
     first = [one.judged(-one.position.astype(np.float64)) for one in seen]
     standings.append(_line("first5", _Judged.pooled(first)))
     chance = np.concatenate([random_hitrate_at_k(one.session, one.liked, K) for one in seen])
@@ -148,19 +148,6 @@ def compare(
     standings.sort(key=lambda standing: -standing.auc_in_session)
     n_impressions = sum(len(one.post) for one in seen)
     return Comparison(tuple(standings), len(owner), len(np.unique(owner)), n_impressions, absent)
-
-
-def _weekly(begin_s: int, n: int) -> list[Split]:
-    starts = [begin_s + k * 7 * DAY_S for k in range(n)]
-    return [Split(start, start + 7 * DAY_S) for start in starts]
-
-
-def _mean(costs: list[Cost]) -> Cost:
-    return Cost(
-        float(np.mean([cost.fit_s for cost in costs])),
-        float(np.mean([cost.rank_s for cost in costs])),
-        float(np.max([cost.memory_mb for cost in costs])),
-    )
 
 
 def _standing(

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from batch.judge.intervals import intervals
 from batch.zoo.contestant import PEERS, Fitted, Ranked
 from batch.zoo.past import Ints, Past
 
 OURS = "almanac"
 SAMPLE_S = 0.02  # between looks at the memory
-N_DRAWS = 1_000  # of the owners, for an interval
 STATM = Path("/proc/self/statm")
 
 
@@ -27,6 +27,15 @@ class Cost:
     fit_s: float = 0.0
     rank_s: float = 0.0
     memory_mb: float = float("nan")
+
+    @classmethod
+    def mean(cls, costs: list["Cost"]) -> "Cost":
+        """Return the mean seconds of several trainings, and the most memory."""
+        return cls(
+            float(np.mean([cost.fit_s for cost in costs])),
+            float(np.mean([cost.rank_s for cost in costs])),
+            float(np.max([cost.memory_mb for cost in costs])),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +118,5 @@ def interval(
         owner: int64 (n,). Whose row.
         rng: Draws.
     """
-    distinct, number = np.unique(owner, return_inverse=True)
-    sums, sizes = np.bincount(number, parts), np.bincount(number, wholes)
-    if not sizes.sum():
-        return float("nan"), float("nan")
-    drawn = rng.multinomial(len(distinct), np.full(len(distinct), 1 / len(distinct)), N_DRAWS)
-    low, high = np.quantile((drawn @ sums) / np.maximum(drawn @ sizes, 1e-12), [0.025, 0.975])
-    return float(low), float(high)
+    low, high = intervals(parts[:, None], wholes[:, None], owner, rng)[0].tolist()
+    return low, high

@@ -1,20 +1,19 @@
 """Evaluation on shown posts: train before a week, rank what that week's sessions showed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from api.contract.buckets import DAY_S
 from batch.features import asof
 from batch.features.popularity import post_scores
-from batch.features.sides import Feature
-from batch.features.tally import Tally
-from batch.judge.metrics import auc, auc_in_session, hitrate_at_k, random_hitrate_at_k
-from batch.learn.estimates import estimate, trees
-from batch.learn.learn import Recipe, learn, training_rows
-from batch.learn.ranker import fit, parameters_for
+from batch.judge.chance import random_hitrate_at_k
+from batch.judge.metrics import auc, auc_in_session, hitrate_at_k
+from batch.judge.trained import Trained, said
+from batch.learn.estimates import choices
+from batch.learn.learn import Recipe
 from batch.learn.sessions import positions
 from batch.learn.split import MIN_SHOWN, Split
 from batch.source.facts import Facts
@@ -23,12 +22,12 @@ from batch.zoo.past import Past
 
 K = 5
 USERS_AT_ONCE = 500  # whose scores of every post are held: 30 MB at 7,023 posts
-POSITION = Feature("position", "time")  # only compared: at scoring nobody knows it
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 # Scores from user ids, post ids and epoch seconds: a line that somebody else draws, such as an oracle's.
-Line = Callable[
-    [npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float64]
-]
+Line = Callable[[Ints, Ints, Ints], Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,14 @@ class Plan:
     recipe: Recipe
 
 
+def weekly(first: Split, n: int) -> list[Split]:
+    """Return the split itself, or `n` of a week each from its begin on."""
+    if n == 1:
+        return [first]
+    starts = [first.test_from_s + k * 7 * DAY_S for k in range(n)]
+    return [Split(start, start + 7 * DAY_S) for start in starts]
+
+
 def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Line]) -> dict[str, float]:
     """Measure AUC and HitRate@5 on the split's shown posts, beside random, popular, kNN and first-five.
 
@@ -46,7 +53,8 @@ def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Lin
     not renewed inside it: factors, trees and features as of the split's begin. Beside it stand its factors
     alone (`estimate`), trees that start from nothing (`trees_alone`), and ours with each impression's place
     in its session among the features, then scored as if all came first (`position_fixed`): it shows what
-    position takes away.
+    position takes away. Where users chose what they took, a session holds what they liked next among posts
+    that they did not take (`choices.slates`), since what they took tells only what they like once taken.
 
     Returns:
         Metric name to value; `auc_in_session` counts pairs of the same session only.
@@ -55,13 +63,18 @@ def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Lin
         ValueError: What lies before the split cannot train a model.
     """
     split = plan.split
+    trained = Trained.at(facts, known, split.test_from_s - 1, plan.recipe)
+    past = Past(facts.until(split.test_from_s - 1), known, plan.recipe.seed, plan.recipe.threads)
+    if facts.shown == "choices":
+        rng = np.random.default_rng(plan.recipe.seed)
+        facts = choices.slates(facts, [split.test_from_s - 1, split.test_to_s - 1], rng)
+    made = replace(trained, facts=facts)
     event, session, position = shown(facts, split)
     liked = facts.target[event] == 1
-    counts = asof.tally(facts, known).advance(split.test_from_s - 1)
     scores = {
-        **_trained(facts, known, plan, counts, event),
-        "_popular": post_scores(counts)[facts.post[event]],
-        "_knn": _knn(facts, known, plan, event),
+        **_said(made, event),
+        "_popular": post_scores(made.counts)[facts.post[event]],
+        "_knn": _knn(past, facts, event),
         "_first5": -position.astype(np.float64),
     }
     for name, line in lines.items():
@@ -83,34 +96,20 @@ def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Lin
     return found
 
 
-def _trained(
-    facts: Facts, known: asof.Statics, plan: Plan, counts: Tally, event: npt.NDArray[np.int64]
-) -> dict[str, npt.NDArray[np.float64]]:
+def _said(made: Trained, event: Ints) -> dict[str, Floats]:
     """Return the scores of ours and of the models that tell where its worth comes from."""
-    estimates = estimate.fit(facts, known.texts, plan.split.test_from_s - 1, plan.recipe.seed)
-    rows = training_rows(facts, known, estimates, plan.recipe)
-    model = learn(facts, known, estimates, rows, plan.recipe)
-    parameters = parameters_for(len(rows.y), plan.recipe.n_leaves, plan.recipe.seed, plan.recipe.threads)
-    alone = fit(rows.x, rows.y, known.features, parameters, plan.recipe.n_trees)
-    placed = np.column_stack([rows.x, _positions_of(facts, rows.event)])
-    base = estimates.before(facts, rows.event)
-    aliased = fit(placed, rows.y, (*known.features, POSITION), parameters, plan.recipe.n_trees, init=base)
-    x = trees.snapshot(facts, known, counts, plan.recipe.width_s, event)
+    x, additive = made.snapshot(event), made.additive(event)
     first = np.column_stack([x, np.zeros(len(x), np.float32)])
-    additive = estimates.now.scores(facts.user[event], facts.post[event])
     return {
-        "": additive + _said(model.booster(), x),
+        "": additive + said(made.model.booster(), x),
         "_estimate": additive,
-        "_trees_alone": _said(alone, x),
-        "_position_fixed": additive + _said(aliased, first),
+        "_trees_alone": said(made.alone(), x),
+        "_position_fixed": additive + said(made.placed(), first),
     }
 
 
-def _knn(
-    facts: Facts, known: asof.Statics, plan: Plan, event: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
+def _knn(past: Past, facts: Facts, event: Ints) -> Floats:
     """Return scores by likeness to what the user liked before the split: cosine between posts' likers."""
-    past = Past(facts.until(plan.split.test_from_s - 1), known, plan.recipe.seed, plan.recipe.threads)
     ranking = item_knn(cosine)(past)
     out = np.empty(len(event))
     users, row = np.unique(facts.user[event], return_inverse=True)
@@ -123,13 +122,7 @@ def _knn(
     return out
 
 
-def _said(booster: lgb.Booster, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    return np.asarray(booster.predict(x, raw_score=True), np.float64) if len(x) else np.empty(0)
-
-
-def shown(
-    facts: Facts, split: Split
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def shown(facts: Facts, split: Split) -> tuple[Ints, Ints, Ints]:
     """Return the split's impressions in long enough sessions: rows in the facts, session, position."""
     low, high = np.searchsorted(facts.time, [split.test_from_s, split.test_to_s], side="left")
     event = low + np.flatnonzero(facts.views[low:high])
@@ -137,10 +130,3 @@ def shown(
     kept = np.bincount(session)[session] >= MIN_SHOWN
     _, number = np.unique(session[kept], return_inverse=True)
     return event[kept], number.astype(np.int64), position[kept]
-
-
-def _positions_of(facts: Facts, event: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return the place in its session of each impression among all impressions, thinned ones included."""
-    shown = np.flatnonzero(facts.views)
-    _, position = positions(facts.user[shown], facts.time[shown])
-    return position[np.searchsorted(shown, event)].astype(np.float32)

@@ -1,10 +1,146 @@
-"""Metrics over sessions: did the five we would have put first hold a like."""
+"""Metrics of order: how early ranked posts hold what was liked, in sessions and in lists.
+
+Every metric at a cut-off is a function of `Hits`, which come from scores of sessions' impressions or from
+ranked lists of posts, so one formula serves both. Definitions are RecTools' with its own defaults, and a test
+holds them equal (`make rectools`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+CUTS = (1, 3, 5, 10, 15)
+NO_POST = -1  # stands in a list where it has ended
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Which places of ranked lists hold something relevant.
+
+    Attributes:
+        relevant: bool (lists, depth). Best place first; False past a list's end.
+        n_relevant: int64 (lists,). All that is relevant to each, listed or not.
+    """
+
+    relevant: npt.NDArray[np.bool_]
+    n_relevant: Ints
+
+    @classmethod
+    def of_sessions(cls, session: Ints, scores: Floats, liked: npt.NDArray[np.bool_], depth: int) -> "Hits":
+        """Rank each session's impressions by score; what was liked is relevant.
+
+        Args:
+            session: int64 (n,). Numbers 0..sessions-1 in any order; each occurs.
+            scores: float64 (n,). Higher is better; ties go to the earlier row.
+            liked: bool (n,).
+            depth: Places to keep.
+        """
+        order = np.lexsort((-scores, session))
+        sizes = np.bincount(session)
+        place = np.arange(len(session)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        kept, relevant = place < depth, np.zeros((len(sizes), depth), np.bool_)
+        relevant[session[order][kept], place[kept]] = liked[order][kept]
+        return cls(relevant, np.bincount(session[liked], minlength=len(sizes)).astype(np.int64))
+
+    @classmethod
+    def of_lists(cls, lists: Ints, row: Ints, post: Ints) -> "Hits":
+        """Look up ranked posts among the relevant ones.
+
+        Args:
+            lists: int64 (lists, depth). Posts, best first, different ones in a list; `NO_POST` past its end.
+            row: int64 (n,). For each relevant post, the row in `lists` of whom it is relevant to.
+            post: int64 (n,). The relevant posts, named as `lists` names them; repeated pairs count once.
+
+        >>> Hits.of_lists(np.array([[7, 8], [9, -1]]), np.array([0, 0, 1]), np.array([8, 5, 9])).relevant
+        array([[False,  True],
+               [ True, False]])
+        """
+        names, number = np.unique(post, return_inverse=True)
+        pairs = np.unique(row * len(names) + number)
+        n_relevant = np.bincount(pairs // max(len(names), 1), minlength=len(lists)).astype(np.int64)
+        at = np.minimum(np.searchsorted(names, lists), max(len(names) - 1, 0))
+        known = (names[at] == lists) & (lists != NO_POST) if len(names) else np.zeros(lists.shape, np.bool_)
+        keys = np.arange(len(lists))[:, None] * len(names) + at
+        return cls(known & np.isin(keys, pairs), n_relevant)
+
+
+def hitrate(hits: Hits, k: int) -> Floats:
+    """Return for each list whether its first `k` hold something relevant, float64 (lists,), 1.0 or 0.0.
+
+    Source: `HitRate` of RecTools.
+    """
+    return np.asarray(hits.relevant[:, :k].any(axis=1), np.float64)
+
+
+def precision(hits: Hits, k: int) -> Floats:
+    """Return the relevant among each list's first `k`, over `k` also where the list is shorter.
+
+    Source: `Precision` of RecTools.
+    """
+    return np.asarray(hits.relevant[:, :k].sum(axis=1) / k, np.float64)
+
+
+def recall(hits: Hits, k: int) -> Floats:
+    """Return which share of all that is relevant stands among the first `k`; NaN where nothing is.
+
+    Source: `Recall` of RecTools: over all that is relevant, also where that is more than `k`.
+    """
+    return _share(hits.relevant[:, :k].sum(axis=1).astype(np.float64), hits.n_relevant)
+
+
+def ndcg(hits: Hits, k: int, *, achievable: bool = False) -> Floats:
+    """Return the discounted gain of the first `k` over the ideal one; NaN where nothing is relevant.
+
+    Args:
+        hits: Lists.
+        k: Cut-off.
+        achievable: The ideal is what the list could reach, `min(k, relevant)` places, so that a perfect list
+            has 1. Without it the ideal is `k` relevant places for everybody, which is RecTools' default.
+
+    Source: Järvelin and Kekäläinen, ACM TOIS 20 (2002), 422-446; RecTools' `NDCG(divide_by_achievable=...)`.
+    """
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    gain = hits.relevant[:, :k] @ discount[: hits.relevant.shape[1]]
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])
+    best = ideal[np.minimum(hits.n_relevant, k)] if achievable else np.full(len(gain), ideal[k])
+    return _share(gain, np.where(hits.n_relevant > 0, best, 0.0))
+
+
+def average_precision(hits: Hits, k: int) -> Floats:
+    """Return the precision at each relevant place of the first `k`, summed, over all that is relevant.
+
+    So a list of `k` cannot reach 1 where more than `k` are relevant; NaN where nothing is. Its mean is MAP@k.
+
+    Source: `MAP(divide_by_k=False)` of RecTools, its default.
+    """
+    relevant = hits.relevant[:, :k]
+    at = np.cumsum(relevant, axis=1) / np.arange(1, relevant.shape[1] + 1)
+    return _share((at * relevant).sum(axis=1), hits.n_relevant)
+
+
+def reciprocal_rank(hits: Hits, k: int) -> Floats:
+    """Return one over the first relevant place of the first `k`, 0 where none is; its mean is MRR@k.
+
+    Source: Voorhees, TREC-8 question answering track, 1999; `MRR` of RecTools.
+    """
+    relevant = hits.relevant[:, :k]
+    return np.where(relevant.any(axis=1), 1 / (relevant.argmax(axis=1) + 1), 0.0)
+
+
+METRICS: dict[str, Callable[[Hits, int], Floats]] = {
+    "hitrate": hitrate,
+    "recall": recall,
+    "precision": precision,
+    "ndcg": ndcg,
+    "ndcg_achievable": lambda hits, k: ndcg(hits, k, achievable=True),
+    "map": average_precision,
+    "mrr": reciprocal_rank,
+}
 
 
 def hitrate_at_k(
@@ -24,27 +160,7 @@ def hitrate_at_k(
     >>> hitrate_at_k(np.array([0, 0, 1]), np.array([1.0, 2.0, 1.0]), np.array([True, False, True]), 1)
     array([0., 1.])
     """
-    order = np.lexsort((-scores, session))
-    sizes = np.bincount(session)
-    rank = np.arange(len(session)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.minimum(np.bincount(session[order], (rank < k) & liked[order], len(sizes)), 1.0)
-
-
-def random_hitrate_at_k(session: npt.NDArray[np.int64], liked: npt.NDArray[np.bool_], k: int) -> Floats:
-    """Return for each session the exact chance that `k` random impressions hold a like, float64 (sessions,).
-
-    Of n impressions with l likes: 1 - C(n - l, k) / C(n, k); 1.0 where fewer than k are unliked.
-
-    >>> random_hitrate_at_k(np.array([0, 0]), np.array([True, False]), 1)
-    array([0.5])
-    """
-    n = np.bincount(session).astype(np.float64)
-    rest = n - np.bincount(session, liked, len(n))
-    k_of = np.minimum(k, n)
-    some = rest >= k_of
-    missed = np.zeros(len(n))
-    missed[some] = np.exp(_log_choose(rest[some], k_of[some]) - _log_choose(n[some], k_of[some]))
-    return 1.0 - missed
+    return hitrate(Hits.of_sessions(session, scores, liked, k), k)
 
 
 def auc(scores: Floats, liked: npt.NDArray[np.bool_]) -> float:
@@ -94,5 +210,8 @@ def pairs_won(
     return won, likes * (sizes - likes)
 
 
-def _log_choose(n: Floats, k: Floats) -> Floats:
-    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1), np.float64)
+def _share(part: Floats, whole: Floats | Ints) -> Floats:
+    """Divide; NaN where the whole is 0."""
+    out = np.full(len(part), np.nan)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.integration
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "says"),
     [
-        (["evaluate"], 2, "--by-age"),
+        (["evaluate", "--held", "0.9"], 2, "0.5"),
+        (["evaluate", "--mapping", "nowhere"], 2, "nowhere"),
         (["backfill", "--from", "2021-12-02", "--to", "2021-12-01"], 2, "lies before"),
         (["replay", "--user", "7", "--at", "2021-12-01"], 2, "almanac backfill"),
     ],
@@ -24,6 +25,34 @@ def test_a_wrong_look_back_is_one_sentence(
 
     assert (code, said["exit_code"]) == (exit_code, exit_code)
     assert says in said["error"]
+
+
+def test_a_made_world_is_evaluated_on_shown_posts_on_all_and_by_its_truth(env: dict[str, str]) -> None:
+    almanac(env, "simulate", "--users", "30", "--posts", "600")
+
+    code, found, _ = almanac(env, "evaluate", "--test-from", "2021-12-10", "--weeks", "2", "--cold")
+
+    assert code == 0
+    assert [origin["test_from"][:10] for origin in found["origins"]] == ["2021-12-10", "2021-12-17"]
+    for section, metric in (
+        ("shown", "auc_in_session"),
+        ("all_posts", "recall_at_15"),
+        ("truth", "normalized_at_5"),
+    ):
+        figure = found[section]["lines"]["almanac"][metric]
+        assert figure["interval"][0] <= figure["value"] <= figure["interval"][1]
+        assert found[section]["by_warmth"]
+    assert found["shown"]["lines"]["oracle"]["auc_in_session"]["value"] > 0.55
+    assert found["cold"]["users"]["by_warmth"].keys() == {"0"}
+
+
+def test_days_without_a_session_are_one_sentence(env: dict[str, str]) -> None:
+    almanac(env, "simulate", "--users", "30", "--posts", "200")
+
+    code, said, _ = almanac(env, "evaluate", "--test-from", "2022-02-01")
+
+    assert (code, said["exit_code"]) == (2, 2)
+    assert "nothing can be ranked" in said["error"]
 
 
 def test_a_backfilled_day_is_replayed_from_disk(env: dict[str, str]) -> None:

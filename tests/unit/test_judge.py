@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from batch.features import asof
+from batch.judge.chance import random_hitrate_at_k
 from batch.judge.evaluate import Plan, evaluate
-from batch.judge.metrics import auc, auc_in_session, hitrate_at_k, random_hitrate_at_k
+from batch.judge.metrics import auc, auc_in_session, hitrate_at_k
 from batch.learn.learn import Recipe
 from batch.learn.split import last_week
 from batch.source.facts import Facts

@@ -1,0 +1,87 @@
+"""Evaluation of tables as they are read: with something missing, and with the truth of the world they are."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from batch.bench.evaluation import on_facts, truth_of
+from batch.settings import Settings
+from batch.shell.progress import Progress
+from batch.show.evaluation import draw_evaluation
+from batch.source.sink import write
+from batch.world.config import WorldConfig
+from batch.world.feed import facts as made_facts
+from batch.world.feed import tables
+
+WORLD = WorldConfig(n_users=25, n_posts=600, seed=3)
+
+
+def settings_at(folder: Path) -> Settings:
+    return Settings.from_env(
+        {"ALMANAC_STATE_DIR": str(folder), "ALMANAC_N_TREES": "3", "ALMANAC_THREADS": "1"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "texts"),
+    [
+        ("users", "texts"),
+        ("posts", "topics"),
+        ("text", "topics"),
+        ("topic", "texts"),
+        ("embeddings", "embeddings"),
+    ],
+)
+def test_profiles_texts_or_embeddings_may_be_missing(tmp_path: Path, missing: str, texts: str) -> None:
+    write(str(tmp_path / "facts"), tables(WORLD))
+    folder, rng = tmp_path / "facts", np.random.default_rng(1)
+    if missing == "users":
+        (folder / "user_data.parquet").unlink()
+    elif missing == "posts":
+        (folder / "post_text_df.parquet").unlink()
+    elif missing == "embeddings":  # of half of the posts
+        ids = pd.read_parquet(folder / "post_text_df.parquet")["post_id"].to_numpy()[::2]
+        columns = {f"e{k}": rng.normal(size=len(ids)) for k in range(4)}
+        pd.DataFrame({"post_id": ids, **columns}).to_parquet(folder / "post_embeddings.parquet")
+    else:
+        posts = pd.read_parquet(folder / "post_text_df.parquet")
+        posts.assign(**{missing: None}).to_parquet(folder / "post_text_df.parquet")
+
+    found = on_facts(settings_at(tmp_path), str(folder), None, 1, 0.1, Progress())
+
+    assert found.data.texts == texts
+    assert found.data.users_without_profile == (25 if missing == "users" else 0)
+    assert found.shown
+    assert found.shown.by_segment.keys() & {"none"} == ({"none"} if missing == "users" else set())
+    assert found.all_posts
+    assert np.isfinite(found.all_posts.lines["almanac"]["diversity_at_10"].value)
+    assert found.cold
+    draw_evaluation(Console(width=160, quiet=True), found)
+
+
+def test_the_truth_is_told_of_its_own_world_only(tmp_path: Path) -> None:
+    settings, made = settings_at(tmp_path), made_facts(WORLD)
+    assert truth_of(settings, made) is None
+
+    (tmp_path / "world.json").write_text(WORLD.to_json())
+
+    truth = truth_of(settings, made)
+    assert truth is not None
+    assert 0 < truth(made.user_ids[:1], made.post_ids[:1], made.time[:1])[0] < 1
+    assert truth_of(settings, made_facts(replace(WORLD, seed=4))) is None
+    assert truth_of(settings, made_facts(replace(WORLD, n_users=26))) is None
+
+
+def test_without_a_first_day_the_last_weeks_are_tested(tmp_path: Path) -> None:
+    write(str(tmp_path / "facts"), tables(WORLD))
+
+    one, two = (
+        on_facts(settings_at(tmp_path), str(tmp_path / "facts"), None, weeks, 0.0, Progress()).origins
+        for weeks in (1, 2)
+    )
+
+    assert [origin.test_to for origin in two] == [one[0].test_from, one[0].test_to]
