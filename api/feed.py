@@ -9,7 +9,7 @@ from typing import Literal
 
 from api.contract.manifest import Manifest
 
-Rung = Literal["own", "rest", "segment", "popular", "catalogue"]
+Rung = Literal["own", "rest", "profile", "segment", "popular", "catalogue"]
 Degraded = Literal["", "value", "generation", "store"]
 Reason = Literal["catalogue", "taken_down", "excluded", "seen"]
 Rungs = Iterable[tuple[Rung, Sequence[int]]]
@@ -56,12 +56,13 @@ class LookUp:
         pointer: What was current when this was read.
         generation: What it names.
         own: The user's ranked list of the bucket; empty for an unknown user.
-        segment: The name of his segment; None for an unknown user.
+        segment: The name of his segment; None for an unknown user who does not tell it.
         hidden: Posts seen by `at_s`. Those taken down are not among the generation's posts.
         sees_all: Whether `hidden` has all posts seen by `at_s`, or only those since as_of, which is all
             that his own list can hold.
         degraded: What could not be read, so that this is from what else is known: the user's list
             (`value`), the current generation, or the store at all. Empty when all is well.
+        profile: The list of his profile, for an unknown user who tells it.
     """
 
     user_id: int
@@ -74,6 +75,7 @@ class LookUp:
     hidden: frozenset[int]
     sees_all: bool
     degraded: Degraded = ""
+    profile: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +124,12 @@ def ladder(found: LookUp, limit: int) -> Rungs:
     """Yield the rungs, best first; most requests need only the first.
 
     Rung `own` is the first `limit` places of the user's own list, `rest` the deeper ones. Whatever is
-    missing (an unknown user, segment or bucket) is an empty rung.
+    missing (an unknown user, profile, segment or bucket) is an empty rung.
     """
     shared, bucket_s = found.generation, found.bucket_s
     yield "own", found.own[:limit]
     yield "rest", found.own[limit:]
+    yield "profile", found.profile
     yield "segment", shared.segments.get(found.segment or "", {}).get(bucket_s, ())
     yield "popular", shared.popular.get(bucket_s, ())
     yield "catalogue", shared.catalogue

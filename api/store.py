@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from api.contract.codec import decode
 from api.contract.keys import Keys
+from api.contract.profile import Fields, segment, signature
 from api.feed import Generation, LookUp, Pointer
 from api.journal import Journal
 from api.lookup.ask import Ask, ids_of, sound
@@ -159,13 +160,31 @@ class Store:
             return found
         packed, n_replies = Plan(self._keys, found.generation.manifest).all(found.user_id, found.at_s)
         with reading():
-            segment, *seen = await self._call(packed, n_replies)
-            name = None if found.degraded else sound(segment)  # then it is no hash, or not ours
+            stored, *seen = await self._call(packed, n_replies)
+            name = None if found.degraded else sound(stored)  # then it is no hash, or not ours
             hidden = found.hidden | ids_of(seen)
-        return replace(found, segment=name.decode() if name else None, hidden=hidden, sees_all=True)
+        return replace(found, segment=name.decode() if name else found.segment, hidden=hidden, sees_all=True)
 
-    def remembered(self, user_id: int, at_s: int, why: Exception, variant: str | None = None) -> LookUp:
-        """Return what memory still knows, for a day on which the store does not: popular posts, no user.
+    async def introduce(self, found: LookUp, fields: Fields) -> LookUp:
+        """Return the look-up with what his profile gives a user who has no list: its list, his segment.
+
+        Raises:
+            BadProfile: A field has a value that its column cannot have.
+            StoreUnavailable: The store did not answer in time.
+        """
+        manifest = found.generation.manifest
+        name = signature(manifest.profile, fields)
+        if found.own:
+            return found
+        packed = Plan(self._keys, manifest).profile(name, found.bucket_s)
+        with reading():
+            ranked = decode(sound((await self._call(packed, 1))[0]))
+        return replace(found, segment=found.segment or segment(manifest.segment_by, fields), profile=ranked)
+
+    def remembered(
+        self, user_id: int, at_s: int, why: Exception, variant: str | None, told: Fields
+    ) -> LookUp:
+        """Return what memory still knows, on a day on which the store does not: popular posts, no user.
 
         Raises:
             Exception: `why` itself, if nothing was ever loaded.
@@ -181,7 +200,7 @@ class Store:
             pointer=served.pointer,
             generation=served.view,
             own=(),
-            segment=None,
+            segment=segment(served.view.manifest.segment_by, told),
             hidden=frozenset(),
             sees_all=True,
             degraded="store" if isinstance(why, StoreUnavailable) else "generation",

@@ -23,7 +23,7 @@ from api.contract.buckets import epoch
 from api.contract.tokens import Scope
 from batch.benches import bench, compare
 from batch.hindsight import COMMANDS
-from batch.settings import Settings, with_mapping
+from batch.settings import Settings, with_mapping, with_variant
 from batch.shell.console import Teller, complain, keep_traceback
 from batch.shell.options import At, Data, Json, Mapped, Replace
 
@@ -102,6 +102,9 @@ def run(
         bool,
         typer.Option("--incremental", help="score only what moved since the last run, where that will do"),
     ] = False,
+    variant: Annotated[
+        str, typer.Option(help="publish under this name; a peer's name publishes that peer's lists")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
@@ -111,6 +114,7 @@ def run(
     from batch.shell.connection import connected, facts_location
 
     teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
+    settings = with_variant(settings, variant)
     split = Split(epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
     with connected(settings) as store:
         location = data or facts_location(settings)
@@ -237,10 +241,11 @@ def demo(
     """Make a world (or read --data), train, publish, serve, and print three users' feeds."""
     from batch.show.demo import demo as show
     from batch.show.drawing import draw_demo
-    from batch.source.movielens import NAME, located
+    from batch.source.movielens import NAME, located, mapping_of
     from batch.world.config import WorldConfig
 
     teller, settings = Teller(json=json), Settings.from_env()
+    settings = with_mapping(settings, mapping_of(data, settings.mapping))
     data = located(data, settings.state_dir / "data" / NAME)
     with show(settings, data, WorldConfig(n_users=users, seed=settings.seed), teller, host, port) as shown:
         teller.tell(shown.values(), lambda console: draw_demo(console, shown))

@@ -26,6 +26,7 @@ from batch.source.facts import Facts
 from batch.source.live.events import LiveEvents, read_live
 from batch.source.live.unite import unite
 from batch.source.mapping import Mapping
+from batch.zoo.named import peer_of
 
 EVERY_S = {"h": 3600, "d": 86_400}
 
@@ -86,8 +87,11 @@ def backfill(settings: Settings, location: str, period: Period, progress: Progre
 
     Raises:
         SourceError: The facts cannot be read; TooManyRejected: too many of them are bad.
-        ValueError: What lies before a moment cannot train a model; those before it are made.
+        ValueError: What lies before a moment cannot train a model; those before it are made. Or the variant
+            is a peer's, which has no past.
     """
+    if peer_of(settings.variant) is not None:
+        raise ValueError(f"ALMANAC_VARIANT={settings.variant} is a peer's: only our own model is backfilled")
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with progress.step("read") as advance:
         facts = read_facts(settings, location, advance)

@@ -1,13 +1,14 @@
 """Facts and settings to what is published: how to train, a model's lists, and what stands beside them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 
 from api.contract.buckets import Horizon
 from api.contract.manifest import SeenPolicy
+from batch.cold import by_profile
 from batch.features import asof, popularity
 from batch.features.profile import segments
 from batch.features.tally import Tally
@@ -60,12 +61,14 @@ def ready(settings: Settings, facts: Facts, known: asof.Statics, model: Ranker, 
         model: A trained one.
         as_of_s: Epoch seconds; the horizon begins with its bucket.
     """
-    horizon = Horizon.after(as_of_s, settings.bucket_width_s, settings.n_buckets)
     counts = asof.tally(facts, known).advance(as_of_s)
-    sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
-    edition = _edition(settings, facts, counts, horizon, model)
-    seen = left_out(edition.seen_policy, edition.views, edition.likes)
-    return Ready(edition, Inputs(model.text, sides, seen, model.factors.dense), counts)
+    names = tuple(feature.name for feature in model.features)
+    own = edition(settings, facts, counts, model.fingerprint, names, model.metrics)
+    sides = asof.sides(facts, known, counts, np.array(own.horizon.starts, np.int64))
+    seen = left_out(own.seen_policy, own.views, own.likes)
+    unknown = by_profile(settings, facts, known, counts, model, sides, own.depth)
+    own = replace(own, profile=unknown.bins, profiles=unknown.lists)
+    return Ready(own, Inputs(model.text, sides, seen, model.factors.dense), counts)
 
 
 def lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBlock]:
@@ -81,7 +84,25 @@ def lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBloc
     )
 
 
-def _edition(settings: Settings, facts: Facts, counts: Tally, horizon: Horizon, model: Ranker) -> Edition:
+def edition(
+    settings: Settings,
+    facts: Facts,
+    counts: Tally,
+    model: str,
+    features: tuple[str, ...] = (),
+    metrics: dict[str, float] | None = None,
+) -> Edition:
+    """Return what is published beside the lists, as of the moment of the counts.
+
+    Args:
+        settings: Of the run.
+        facts: Events up to `counts.at_s`, whose bucket begins the horizon.
+        counts: Their tally.
+        model: What makes the lists, for the manifest.
+        features: Its columns, if it has any.
+        metrics: What was measured of it.
+    """
+    horizon = Horizon.after(counts.at_s, settings.bucket_width_s, settings.n_buckets)
     by = tuple(name for name in settings.segment_by.split(",") if name in facts.users.columns)
     names, segment = segments(facts.users, by)
     depth = min(settings.depth, len(facts.posts))
@@ -93,8 +114,8 @@ def _edition(settings: Settings, facts: Facts, counts: Tally, horizon: Horizon, 
         horizon=horizon,
         depth=depth,
         seen_policy=cast(SeenPolicy, settings.seen_policy),
-        model=model.fingerprint,
-        features=tuple(feature.name for feature in model.features),
+        model=model,
+        features=features,
         segment_by=by,
         user_ids=facts.user_ids,
         post_ids=facts.post_ids,
@@ -105,5 +126,5 @@ def _edition(settings: Settings, facts: Facts, counts: Tally, horizon: Horizon, 
         catalogue=popular.catalogue,
         views=earliest(facts, "views"),
         likes=earliest(facts, "likes"),
-        metrics=model.metrics,
+        metrics=metrics or {},
     )

@@ -12,11 +12,11 @@ from api.contract.manifest import Manifest
 from batch.features import asof
 from batch.judge.evaluate import Line, Plan, evaluate
 from batch.judge.gate.thresholds import Thresholds
-from batch.learn import ranker
 from batch.learn.estimates import estimate
 from batch.learn.learn import learn, training_rows
 from batch.learn.split import Split, last_week
 from batch.making import lists, ready, recipe
+from batch.peers import publish_peer
 from batch.publish.writer import publish
 from batch.refresh.freeze import freeze
 from batch.settings import Settings
@@ -27,6 +27,8 @@ from batch.source.live.events import drain, read_live
 from batch.source.live.unite import unite
 from batch.source.mapping import Mapping
 from batch.source.read import read
+from batch.source.sentences import embedded
+from batch.zoo.named import peer_of, require
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ def run(
 ) -> Result:
     """Read, learn, score and publish; what is served changes only by the last step's single write.
 
+    A variant named as a peer of `batch.zoo` is made by that peer, any other by our own model.
+
     Args:
         settings: Frozen settings of this run.
         store: Client of the store, replies as bytes.
@@ -72,31 +76,53 @@ def run(
         progress: Where to show the steps.
         split: Test days of the evaluation; None finds the last week of histories.
         lines: Further lines to draw beside the evaluation's own.
-        evaluated: False skips the evaluation and the two trainings it takes.
+        evaluated: False skips the evaluation and the two trainings it takes; a peer's run has none.
         facts: What `facts_now` has read already; None reads them.
 
     Raises:
+        LookupError: The peer needs a package that is not installed.
         SourceError: The facts cannot be read; TooManyRejected: too many of them are bad.
         ValueError: They cannot train a model.
         PublishError: The store refuses, or another run holds the lease.
     """
+    peer = peer_of(settings.variant)
+    if peer is not None:
+        require(peer)
     facts = facts or facts_now(settings, store, location, progress)
-    as_of_s = facts.as_of_s
+    if peer is not None:
+        manifest = publish_peer(settings, store, facts, peer, progress)
+    else:
+        manifest = _publish_own(settings, store, facts, progress, split, lines or {}, evaluated=evaluated)
+    result = _result(facts, manifest, progress)
+    log.info("run.done", extra=asdict(result))
+    return result
+
+
+def _publish_own(
+    settings: Settings,
+    store: redis.Redis,
+    facts: Facts,
+    progress: Progress,
+    split: Split | None,
+    lines: dict[str, Line],
+    *,
+    evaluated: bool,
+) -> Manifest:
     with progress.step("describe"):
         known = asof.statics(facts, settings.seed)
     metrics: dict[str, float] = {}
     if evaluated:
         with progress.step("evaluate"):
-            metrics = _evaluate(settings, facts, known, split, lines or {})
+            metrics = _evaluate(settings, facts, known, split, lines)
     made_by = recipe(settings)
     with progress.step("estimate"):
-        estimates = estimate.fit(facts, known.texts, as_of_s, settings.seed)
+        estimates = estimate.fit(facts, known.texts, facts.as_of_s, settings.seed)
         rows = training_rows(facts, known, estimates, made_by)
     with progress.step("train", settings.n_trees) as advance:
         model = learn(facts, known, estimates, rows, made_by, metrics, advance)
         model.save(settings.state_dir / "models" / model.fingerprint)
     with progress.step("features"):
-        tonight = ready(settings, facts, known, model, as_of_s)
+        tonight = ready(settings, facts, known, model, facts.as_of_s)
     with progress.phases("publish") as show:
         manifest = publish(
             store,
@@ -114,9 +140,7 @@ def run(
             keep=freeze(facts, known, tonight.counts, tonight.edition),
         )
     model.save(settings.state_dir / "model")
-    result = _result(facts, model, manifest, progress)
-    log.info("run.done", extra=asdict(result))
-    return result
+    return manifest
 
 
 def facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
@@ -134,8 +158,9 @@ def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:
 
     Raises:
         SourceError: They cannot be read; TooManyRejected: too many of them are bad.
+        ValueError: The text model is none; LookupError: what reads it is not installed.
     """
-    return read(
+    facts = read(
         location,
         mapping=Mapping.load(settings.mapping),
         rejects=settings.state_dir / "rejects.jsonl",
@@ -143,6 +168,7 @@ def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:
         now_s=int(time.time()),
         progress=lambda _table, n: advance(n),
     )
+    return embedded(facts, settings.text_model)
 
 
 def _with_live(settings: Settings, store: redis.Redis, facts: Facts) -> Facts:
@@ -166,7 +192,7 @@ def _evaluate(
     return evaluate(facts, known, Plan(split, recipe(settings)), lines)
 
 
-def _result(facts: Facts, model: ranker.Ranker, manifest: Manifest, progress: Progress) -> Result:
+def _result(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
     report = facts.report
     return Result(
         generation=manifest.generation,
@@ -181,7 +207,7 @@ def _result(facts: Facts, model: ranker.Ranker, manifest: Manifest, progress: Pr
         posts=len(facts.posts),
         posts_without_text=report.posts_without_text,
         lists_written=manifest.counts["lists"],
-        model=model.fingerprint,
-        metrics=model.metrics,
+        model=manifest.model,
+        metrics=manifest.metrics,
         seconds=progress.seconds,
     )

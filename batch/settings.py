@@ -1,6 +1,7 @@
 """The batch's settings: frozen, read from the environment once at start, each with unit, default and doc."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +22,15 @@ class Settings:
     prefix: str = setting("almanac", "first part of every key in the store")
     variant: str = setting("default", "name under which a run publishes")
     mapping: str = setting("", "TOML file that maps a foreign schema; empty: StartML's names")
+    text_model: str = setting("", "folder of a model2vec model that embeds posts' texts; empty: TF-IDF")
     bucket_width_s: int = setting(3600, "width of a time bucket, seconds")
     n_buckets: int = setting(24, "buckets in the horizon")
     depth: int = setting(50, "posts in a ranked list")
     seen_policy: str = setting("views", "what leaves a list: views, likes or none")
     segment_by: str = setting("gender,exp_group", "profile columns whose values make a user's segment")
+    profiles: int = setting(
+        2_000, "most profiles with lists for unknown users, never more than a tenth of the users; 0: none"
+    )
     max_rejected_share: float = setting(0.05, "share of rejected event rows above which a run stops, 0..1")
     list_ttl_s: int = setting(14 * 86_400, "life of users' lists, seconds; a dead batch then falls back")
     generations_kept: int = setting(2, "generations kept in the store per variant, the current one included")
@@ -69,6 +74,13 @@ class Settings:
             self.seen_policy in ("views", "likes", "none"),
             "views, likes or none",
         )
+        check(
+            "VARIANT",
+            self.variant,
+            re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", self.variant) is not None,
+            "1 to 64 letters, digits, `_`, `-` or `.`, which the API can be asked for",
+        )
+        check("PROFILES", self.profiles, 0 <= self.profiles <= 20_000, "0..20000")
         check("MAX_REJECTED_SHARE", self.max_rejected_share, 0 <= self.max_rejected_share <= 1, "0..1")
         check("GENERATIONS_KEPT", self.generations_kept, self.generations_kept >= 1, "at least 1")
         check("N_TREES", self.n_trees, self.n_trees >= 1, "at least 1")
@@ -81,3 +93,8 @@ class Settings:
 def with_mapping(settings: Settings, mapping: str) -> Settings:
     """Return the settings with another mapping; as they are where it is empty."""
     return replace(settings, mapping=mapping) if mapping else settings
+
+
+def with_variant(settings: Settings, variant: str) -> Settings:
+    """Return the settings with another variant; as they are where it is empty."""
+    return replace(settings, variant=variant) if variant else settings

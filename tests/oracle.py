@@ -5,6 +5,7 @@ nothing of `api` or `batch`, so that it can share no error with them. Slow and p
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ def expected(
     limit: int,
     prefix: str = "almanac",
     variant: str = "default",
+    profile: Mapping[str, str] | None = None,
 ) -> list[int]:
     """Return the post ids that a user must be answered at a time, best first.
 
@@ -44,15 +46,21 @@ def expected(
         limit: How many posts at most.
         prefix: First part of every key.
         variant: The name whose current generation answers.
+        profile: What he tells of himself; it counts where he has no list.
     """
     base = f"{prefix}:1"
     generation = _text(client.hget(f"{base}:current:{variant}", "generation"))
     manifest = json.loads(_text(client.get(f"{base}:manifest:{generation}")))
     bucket = str(bucket_of(manifest, at_s))
     own = f"{base}:list:{{{user_id}}}:{generation}"
-    segment = _text(client.hget(own, "segment"))
+    segment, told = _text(client.hget(own, "segment")), ""
+    if profile and not client.hget(own, bucket):
+        told = f"{base}:profile:{generation}:{signature(manifest['profile'], profile)}"
+        if manifest["segment_by"] and all(name in profile for name in manifest["segment_by"]):
+            segment = segment or ",".join(f"{name}={profile[name]}" for name in manifest["segment_by"])
     ranked = [
         _text(client.hget(own, bucket)),
+        _text(client.hget(told, bucket)) if told else "",
         _text(client.hget(f"{base}:segment:{generation}:{segment}", bucket)) if segment else "",
         _text(client.hget(f"{base}:popular:{generation}", bucket)),
         _text(client.get(f"{base}:catalogue:{generation}")),
@@ -61,6 +69,22 @@ def expected(
     hidden |= {int(post) for post in client.smembers(f"{base}:takedowns")}
     wanted = [post for post in map(int, " ".join(ranked).split()) if post not in hidden]
     return list(dict.fromkeys(wanted))[:limit]
+
+
+def signature(bins: dict[str, list[Any]], profile: Mapping[str, str]) -> str:
+    """Return a profile's signature by counting edges and frequent values one by one."""
+    parts = []
+    for name, of in sorted(bins.items()):
+        if name not in profile:
+            parts.append("_")
+        elif isinstance(of[0], str):
+            place = 0
+            while place < len(of) and of[place] != profile[name]:
+                place += 1
+            parts.append(str(place))
+        else:
+            parts.append(str(sum(edge <= float(profile[name]) for edge in of)))
+    return ".".join(parts)
 
 
 def seen_by(events: Events, user_id: int, at_s: int) -> set[int]:

@@ -20,15 +20,17 @@ from tests.oracle import Events
 AS_OF_S = epoch(datetime(2021, 12, 20, 10, 30, tzinfo=UTC))
 PROMOTED_AT_S = AS_OF_S + 900
 HOUR_S = 3600
+PROFILES = ("0.0", "1.0", "1.1", "2._")  # signatures of ages below 20, from 20, from 40, and of parities
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     """Users 1..8 and posts 1..40; a user likes the posts of his own parity, the highest id most.
 
-    An own list holds `depth` liked posts, a segment's list all that it likes, `popular` the first ten
-    posts and the catalogue all, ascending. A list starts one place further for each bucket and for each
-    `turn`, which is what tells two generations apart. Every user saw the first four posts before as_of.
+    An own list holds `depth` liked posts, a segment's list all that it likes, a profile's list every fourth
+    post, `popular` the first ten posts and the catalogue all, ascending. A list starts one place further for
+    each bucket and for each `turn`, which is what tells two generations apart. Every user saw the first four
+    posts before as_of.
     """
 
     generation: int = 1
@@ -55,7 +57,8 @@ class World:
             model="parity",
             features=("parity",),
             segment_by=("parity",),
-            segments=("even", "odd"),
+            segments=("parity=even", "parity=odd"),
+            profile={"age": [20.0, 40.0], "parity": ["even", "odd"]},
             counts={"users": len(self.users), "posts": len(self.posts), "turn": self.turn},
         )
 
@@ -75,7 +78,11 @@ class World:
 
     def segment(self, name: str, bucket_s: int) -> list[int]:
         """Return a segment's ranked list, seen posts included."""
-        return self._turned(self.liked(0 if name == "even" else 1), bucket_s)
+        return self._turned(self.liked(0 if name == "parity=even" else 1), bucket_s)
+
+    def profile(self, signature: str, bucket_s: int) -> list[int]:
+        """Return a profile's ranked list: every fourth post, from the one on that the age says."""
+        return self._turned(list(self.posts[int(signature[0]) :: 4]), bucket_s)
 
     def popular(self, bucket_s: int) -> list[int]:
         """Return everyone's ranked list."""
@@ -98,10 +105,12 @@ class World:
             pipe.hset(keys.popular(self.generation), field, encode(self.popular(bucket_s)))
             for name in self.manifest.segments:
                 pipe.hset(keys.segment(self.generation, name), field, encode(self.segment(name, bucket_s)))
+            for name in PROFILES:
+                pipe.hset(keys.profile(self.generation, name), field, encode(self.profile(name, bucket_s)))
             for user in self.users:
                 pipe.hset(keys.list(user, self.generation), field, encode(self.own(user, bucket_s)))
         for user in self.users:
-            segment = "odd" if user % 2 else "even"
+            segment = "parity=odd" if user % 2 else "parity=even"
             pipe.hset(keys.list(user, self.generation), SEGMENT_FIELD, segment)
         pipe.execute()
         for user, post, at_s in self.views:

@@ -66,6 +66,14 @@ class Keys:
         """HASH bucket start to post ids popular in a segment of users."""
         return self._key("segment", generation, name)
 
+    def profiles(self, generation: int) -> str:
+        """STRING: signatures of the profiles that have a list, as text: what clearing needs to know."""
+        return self._key("profiles", generation)
+
+    def profile(self, generation: int, signature: str) -> str:
+        """HASH bucket start to post ids: the model's list for users of whom only the profile is known."""
+        return self._key("profile", generation, signature)
+
     def catalogue(self, generation: int) -> str:
         """STRING: every post of the generation, most popular first."""
         return self._key("catalogue", generation)

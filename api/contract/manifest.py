@@ -7,6 +7,7 @@ import orjson
 
 from api.contract.buckets import Horizon
 from api.contract.keys import SCHEMA
+from api.contract.profile import Bins
 
 SeenPolicy = Literal["views", "likes", "none"]
 State = Literal["building", "sealed", "retired", "quarantined"]
@@ -18,6 +19,7 @@ class Manifest:
 
     `as_of_s` is the newest accepted fact; no later one entered. `checksums` maps a shard's name to the
     digest of its lists; `root` digests those. `gate` is the report that let it through, where one ran.
+    `profile` says how a profile becomes a signature: columns and their bins, see `profile.signature`.
     """
 
     generation: int
@@ -38,6 +40,7 @@ class Manifest:
     root: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     gate: dict[str, Any] | None = None
+    profile: Bins = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property

@@ -48,6 +48,10 @@ class Plan:
         """Pack: the user's segment, then all that he has seen by a time; and count replies."""
         return self._every(user_id, at_s, ("HGET", self._list(user_id), SEGMENT_FIELD))
 
+    def profile(self, signature: str, bucket_s: int) -> bytes:
+        """Pack: the list of a profile in a bucket."""
+        return pack("HGET", self._keys.profile(self._number, signature), str(bucket_s))
+
     def kept(self) -> bytes:
         """Pack: the generation's state. Sent after a list, it tells that the list was still whole."""
         return pack("HGET", self._keys.states(), self._number)

@@ -43,6 +43,7 @@ class Served:
         self._keys = keys
         self._lifeline = lifeline
         self._loader = loader
+        self._whole: Generation | None = None
         self._taken_down: frozenset[int] = frozenset()
         self._stale = True
         self._n_asking = 0  # readings of pointer and takedowns under way: what was read before is stale
@@ -94,7 +95,7 @@ class Served:
             pointer, first_s, past_s, taken_down = await self._named(link)
             self._hide(taken_down, turn)
             async with asyncio.timeout(wait_s):
-                generation = await self._loader.load(pointer)
+                generation = self._held(pointer) or await self._loader.load(pointer)
         except TimeoutError as exc:
             if self.view is None:
                 self.change()
@@ -140,10 +141,14 @@ class Served:
             raise NothingPublished(self._variant)
         return Pointer(int(generation), int(promoted_at or 0))
 
+    def _held(self, pointer: Pointer) -> Generation | None:
+        """Return what is served, if a pointer names it: of many variants the shelf holds but a few."""
+        return self._whole if pointer == self.pointer else None
+
     def _serve(self, pointer: Pointer, generation: Generation, taken: frozenset[int]) -> None:
         if pointer == self.pointer and taken == self._taken_down and self.plan is not None:
             return
         self.n_changes += 1
         self.pointer, self._taken_down = pointer, taken
-        self.view = without(generation, taken)
+        self._whole, self.view = generation, without(generation, taken)
         self.plan = Plan(self._keys, generation.manifest)

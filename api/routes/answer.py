@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from api.contract.buckets import Label, moment
 from api.contract.manifest import Manifest
+from api.contract.profile import Fields
 from api.feed import (
     Choice,
     Degraded,
@@ -26,6 +27,7 @@ from api.schemas.cursor import Cursor
 from api.store import BAD_DAY, Store
 
 Headers = list[tuple[bytes, bytes]]
+NOTHING: Fields = {}
 
 _HEAD = b"".join(
     (
@@ -46,8 +48,9 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
     },
     "X-Almanac-Rung": {
         "description": "The lowest rung of the fallback ladder that was needed. own: the first `limit` "
-        "places of the user's own list; rest: its deeper places; then the popular posts of his segment, "
-        "those of everyone, and the whole catalogue.",
+        "places of the user's own list; rest: its deeper places; profile: the model's list for the profile "
+        "that an unknown user gives; then the popular posts of his segment, those of everyone, and the whole "
+        "catalogue.",
         "schema": {"type": "string", "enum": get_args(Rung)},
     },
     "X-Almanac-Time": {
@@ -77,21 +80,29 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
 
 
 async def feed_for(
-    store: Store, user_id: int, at_s: int, limit: int, variant: str | None = None
+    store: Store,
+    user_id: int,
+    at_s: int,
+    limit: int,
+    variant: str | None = None,
+    profile: Fields = NOTHING,
 ) -> tuple[LookUp, Choice]:
-    """Look up and choose; the choice stands.
+    """Look up and choose; the choice stands. A `profile` counts where the user has no list.
 
     Raises:
+        BadProfile: A field has a value that its column cannot have.
         NothingPublished, GenerationUnreadable, StoreUnavailable: And memory holds nothing either.
     """
     try:
         found = await store.look_up(user_id, at_s, variant)
+        if profile:
+            found = await store.introduce(found, profile)
         choice = answer(found, limit)
         if not stands(found, choice):
             found = await store.see_all(found)
             choice = answer(found, limit)
     except BAD_DAY as exc:
-        found = store.remembered(user_id, at_s, exc, variant)
+        found = store.remembered(user_id, at_s, exc, variant, profile)
         choice = answer(found, limit)
     return found, choice
 
@@ -105,24 +116,30 @@ async def page_for(
     cursor: Cursor | None,
     excluded: frozenset[int],
     variant: str | None,
+    profile: Fields = NOTHING,
 ) -> tuple[LookUp, Page]:
     """Look up and choose a page. Only a first page can be from memory: a later one must not repeat it.
 
     Raises:
+        BadProfile: A field has a value that its column cannot have.
         GenerationGone: The cursor's generation is no longer kept.
         NothingPublished, GenerationUnreadable, StoreUnavailable: And memory holds nothing either.
     """
     if cursor is not None:
         found = await store.look_up_pinned(user_id, cursor.at_s, cursor.generation, cursor.created_at_s)
+        if profile:
+            found = await store.introduce(found, profile)
         return found, page(found, limit, cursor.start, excluded)
     try:
         found = await store.look_up(user_id, at_s, variant)
+        if profile:
+            found = await store.introduce(found, profile)
         first = page(found, limit, 0, excluded)
         if not stands(found, first.choice):
             found = await store.see_all(found)
             first = page(found, limit, 0, excluded)
     except BAD_DAY as exc:
-        found = store.remembered(user_id, at_s, exc, variant)
+        found = store.remembered(user_id, at_s, exc, variant, profile)
         first = page(found, limit, 0, excluded)
     return found, first
 

@@ -15,6 +15,7 @@ from api.schemas.value import (
     read_exclude,
     read_limit,
     read_post_id,
+    read_profile,
     read_user_id,
     read_variant,
 )
@@ -33,6 +34,16 @@ def _said(read: Callable[[str], object], kind: str, *, kept: bool = False) -> Be
         return value if kept else read_as
 
     return BeforeValidator(validate)
+
+
+def _fields(value: object) -> object:
+    """Check fields of a profile; the texts are kept for the route."""
+    if isinstance(value, list):
+        try:
+            read_profile(value)
+        except ValueError as exc:
+            raise PydanticCustomError("profile", "{sentence}", {"sentence": str(exc)}) from exc
+    return value
 
 
 UserId = Annotated[
@@ -93,6 +104,17 @@ Variant = Annotated[
         alias="variant",
         description="Whose lists: the name of a published variant; the API's own, if left out. With a cursor "
         "it has no effect.",
+    ),
+]
+Profile = Annotated[
+    list[str] | None,
+    BeforeValidator(_fields),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "examples": ["age=25"]}}),
+    Query(
+        alias="profile",
+        description="What is known of an unknown user, a column and its value, once for each: "
+        "`profile=gender=1&profile=age=25`. He gets the model's list for his profile, else what is popular "
+        "in his segment. A user who has a list of his own gets that. Give the same with each page.",
     ),
 ]
 

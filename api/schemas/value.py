@@ -1,11 +1,13 @@
 """How plain values are read from text; a route may call these by hand."""
 
 import re
+from collections.abc import Sequence
 
 INT64 = range(-(2**63), 2**63)
 LIMITS = range(1, 101)
 DEFAULT_LIMIT = 10
 EXCLUDED_MOST = 1000
+FIELDS_MOST, FIELD_LONGEST = 32, 200
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
@@ -68,6 +70,31 @@ def read_variant(text: str) -> str:
     if NAME.fullmatch(text):
         return text
     raise ValueError(f"variant={text[:40]!r} is not a name: 1 to 64 letters, digits, `_`, `-` or `.`")
+
+
+def read_profile(texts: Sequence[str]) -> dict[str, str]:
+    """Read fields of a profile, each a column and its value.
+
+    Raises:
+        ValueError: One is no such field, a column comes twice, or they are too many or too long.
+
+    >>> read_profile(["gender=1", "city=a=b"])
+    {'gender': '1', 'city': 'a=b'}
+    """
+    fields: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value or len(text) > FIELD_LONGEST:
+            raise ValueError(
+                f"profile={text[:40]!r} is no field: a column, `=` and its value, such as profile=age=25, "
+                f"in at most {FIELD_LONGEST} characters"
+            )
+        if name in fields:
+            raise ValueError(f"profile={text[:40]!r} gives {name[:40]} twice")
+        fields[name] = value
+    if len(fields) > FIELDS_MOST:
+        raise ValueError(f"a profile of {len(fields)} fields has more than {FIELDS_MOST}")
+    return fields
 
 
 def read_limit(text: str) -> int:

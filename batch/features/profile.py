@@ -31,7 +31,7 @@ class Profiles:
 def encode(users: pd.DataFrame) -> Profiles:
     """Encode every profile column; a code is the value's rank by frequency, ties by the value's text."""
     columns = [name for name in users.columns if name != USER_ID]
-    codes = {name: _codes(users[name]) if _is_categorical(users[name]) else None for name in columns}
+    codes = {name: _codes(users[name]) if is_categorical(users[name]) else None for name in columns}
     features = tuple(Feature(name, "user", codes[name] is not None) for name in columns)
     return Profiles(features, values(users, codes), codes)
 
@@ -58,7 +58,7 @@ def segments(users: pd.DataFrame, by: tuple[str, ...]) -> tuple[tuple[str, ...],
     present = [name for name in by if name in users.columns]
     if not present:
         return (), np.full(len(users), -1, np.int32)
-    parts = [name + "=" + users[name].map(_plain, na_action="ignore").astype(object) for name in present]
+    parts = [name + "=" + users[name].map(plain, na_action="ignore").astype(object) for name in present]
     label = parts[0]
     for part in parts[1:]:
         label = label + "," + part
@@ -66,12 +66,13 @@ def segments(users: pd.DataFrame, by: tuple[str, ...]) -> tuple[tuple[str, ...],
     return tuple(str(name) for name in names), codes.astype(np.int32)
 
 
-def _plain(value: object) -> str:
-    """Write 3.0 as 3: a column with gaps holds its integers as floats."""
+def plain(value: object) -> str:
+    """Write a value as text, 3.0 as 3: a column with gaps holds its integers as floats."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _is_categorical(column: "pd.Series[object]") -> bool:
+def is_categorical(column: "pd.Series[object]") -> bool:
+    """Say whether a column's values are categories: no numbers, or few whole ones."""
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return True
     known = column.dropna()
@@ -79,14 +80,14 @@ def _is_categorical(column: "pd.Series[object]") -> bool:
 
 
 def _codes(column: "pd.Series[object]") -> dict[str, int]:
-    text = column.map(_plain, na_action="ignore").astype(object)
+    text = column.map(plain, na_action="ignore").astype(object)
     counts = text.value_counts().rename_axis("value").reset_index(name="n")
     order = counts.sort_values(["n", "value"], ascending=[False, True], kind="stable")["value"].tolist()
     return {value: min(rank, MAX_CODES - 1) for rank, value in enumerate(order)}
 
 
 def _coded(column: "pd.Series[object]", codes: dict[str, int]) -> npt.NDArray[np.float32]:
-    text = column.map(_plain, na_action="ignore").astype(object)
+    text = column.map(plain, na_action="ignore").astype(object)
     known = text.map(codes)
     rare = known.isna() & text.notna()
     return np.asarray(known.mask(rare, min(len(codes), MAX_CODES - 1)).to_numpy(np.float32, na_value=np.nan))

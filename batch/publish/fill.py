@@ -55,15 +55,17 @@ def write_lists(work: Work, wire: Wire, number: int, block: RankedBlock, ttl_s: 
 
 
 def write_shared(work: Work, wire: Wire, number: int) -> str:
-    """Write what is not a user's: popular, segments, catalogue, posts. Return their checksum.
+    """Write what is not a user's: popular, segments, profiles, catalogue, posts. Return their checksum.
 
     These have no life of their own: they are what a dead batch leaves to serve.
     """
     edition, keys = work.edition, work.keys
     hashes = {keys.popular(number): edition.popular}
     hashes |= {keys.segment(number, name): edition.segments[name] for name in sorted(edition.segments)}
+    hashes |= {keys.profile(number, name): edition.profiles[name] for name in sorted(edition.profiles)}
     digest = blake2b(digest_size=shard.DIGEST_BYTES)
     for key, rows in hashes.items():
+        work.lease.check()
         values = [_text(edition, row) for row in rows]
         digest.update(b"".join(value + b"\n" for value in values))
         starts = [b"%d" % start for start in edition.horizon.starts]

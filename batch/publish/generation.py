@@ -11,6 +11,7 @@ import pandas as pd
 
 from api.contract.buckets import Horizon
 from api.contract.manifest import Manifest, SeenPolicy
+from api.contract.profile import Bins
 from batch.score.ranked import SeenRows
 from batch.source.columns import POST_ID, TEXT, TOPIC
 from batch.source.seen import SeenTimes
@@ -40,6 +41,8 @@ class Edition:
         catalogue: int32 (posts,). All posts, most popular first.
         views: When each user saw what, rows as in `user_ids`.
         likes: When each user liked what.
+        profile: How the profile of an unknown user becomes a signature.
+        profiles: Signature to int32 (buckets, ≤ depth), like `popular`, for unknown users.
         metrics: Name to value, for the manifest.
         gate: The report that lets the generation through, where one ran.
     """
@@ -61,6 +64,8 @@ class Edition:
     catalogue: Rows
     views: SeenTimes
     likes: SeenTimes
+    profile: Bins = field(default_factory=dict)
+    profiles: dict[str, Rows] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     gate: dict[str, Any] | None = None
 
@@ -80,6 +85,7 @@ class Edition:
             "popular": (len(self.popular), n_buckets),
         }
         lengths |= {f"segment {name}": (len(rows), n_buckets) for name, rows in self.segments.items()}
+        lengths |= {f"profile {name}": (len(rows), n_buckets) for name, rows in self.profiles.items()}
         for name, (length, wanted) in lengths.items():
             if length != wanted:
                 raise ValueError(f"{name} has {length} rows, expected {wanted}")
@@ -112,7 +118,9 @@ class Edition:
                 "lists": len(self.user_ids) * self.horizon.n_buckets,
                 "seen": len(self.views.post),
                 "likes": len(self.likes.post),
+                "profiles": len(self.profiles),
             },
+            profile=self.profile,
             metrics=self.metrics,
             gate=self.gate,
         )

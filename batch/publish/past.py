@@ -26,6 +26,7 @@ from batch.source.seen import SeenTimes
 FOLDER = "backfill"  # in the state folder
 MANIFEST, USERS, POSTS, SHARED = "manifest.json", "users.parquet", "posts.parquet", "shared.parquet"
 EVERYONE = ""  # the name of the popular lists among those of segments
+PROFILE = "profile:"  # begins the name of a profile's lists; a segment's has a = in it
 
 Ints = npt.NDArray[np.int64]
 
@@ -97,6 +98,7 @@ def open_edition(made: Made) -> Edition:
     post_ids = posts["post_id"].to_numpy()
     nobody = SeenTimes(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
     lists = _named(shared, post_ids, manifest.n_buckets)
+    profiles = [name for name in lists if name.startswith(PROFILE)]
     return Edition(
         variant=manifest.variant,
         as_of_s=manifest.as_of_s,
@@ -110,6 +112,8 @@ def open_edition(made: Made) -> Edition:
         post_ids=post_ids,
         posts=posts["shown"].to_pylist(),
         popular=lists.pop(EVERYONE),
+        profile=manifest.profile,
+        profiles={name.removeprefix(PROFILE): lists.pop(name) for name in profiles},
         segments=lists,
         segment_of=users["segment"].to_pylist(),
         catalogue=np.argsort(posts["place"].to_numpy()).astype(np.int32),
@@ -157,6 +161,7 @@ def _number(folder: Path, edition: Edition) -> int:
 
 def _shared(edition: Edition) -> dict[str, Any]:
     lists = {EVERYONE: edition.popular} | {name: edition.segments[name] for name in sorted(edition.segments)}
+    lists |= {PROFILE + name: edition.profiles[name] for name in sorted(edition.profiles)}
     starts = edition.horizon.starts
     ids = [edition.post_ids[row[row >= 0]].tolist() for rows in lists.values() for row in np.asarray(rows)]
     return {

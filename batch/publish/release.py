@@ -129,6 +129,8 @@ def take_number(work: Work, now_s: int) -> Manifest:
     def note(pipe: Pipeline) -> None:
         pipe.hset(keys.states(), str(number), "building")
         pipe.set(keys.users(number), as_text(work.edition.user_ids.tolist()))
+        if work.edition.profiles:
+            pipe.set(keys.profiles(number), " ".join(sorted(work.edition.profiles)))
         pipe.set(keys.manifest(number), draft.to_json())
 
     work.lease.commit(note)

@@ -107,7 +107,7 @@ def retire(
 ) -> None:
     """Remove one generation's keys and folder. Killed at any point, it can be done again.
 
-    What is needed to clear, the users and the manifest, goes last. A quarantined one stays quarantined.
+    What is needed to clear, users, profiles and manifest, goes last. A quarantined one stays quarantined.
 
     Raises:
         StillServed: It is current.
@@ -130,9 +130,14 @@ def retire(
         client.unlink(key)
     for name in known.segments if known else ():
         client.unlink(keys.segment(generation, name))
+    with client.pipeline(transaction=False) as pipe:
+        for name in read.words(client, keys.profiles(generation)):
+            pipe.unlink(keys.profile(generation, name))
+        pipe.execute()
     if (folder / str(generation)).is_dir():
         shutil.rmtree(folder / str(generation))
-    lease.commit(lambda pipe: pipe.unlink(keys.users(generation), keys.manifest(generation)))
+    last = keys.users(generation), keys.profiles(generation), keys.manifest(generation)
+    lease.commit(lambda pipe: pipe.unlink(*last))
     log.info("generation.retired", extra={"generation": generation, "n_users": len(users)})
 
 

@@ -14,6 +14,7 @@ from batch.refresh.known import Known, Moves
 from batch.settings import Settings
 from batch.source.columns import USER_ID
 from batch.source.facts import Facts
+from batch.zoo.named import peer_of
 
 MOST_MOVED = 0.2  # of the users: beyond it a full run costs little more, and learns from what they did
 
@@ -51,6 +52,10 @@ def start(settings: Settings, store: redis.Redis, keys: Keys, folder: Path) -> S
     Raises:
         FullRunNeeded: There is no such thing, or settings that shape lists are others by now.
     """
+    if peer_of(settings.variant) is not None:
+        raise FullRunNeeded(
+            f"variant {settings.variant!r} is a peer's, which keeps no model to refresh by: it learns anew"
+        )
     try:
         base = find(store, keys, settings.variant, folder)
         frozen = Frozen.load(base.home)

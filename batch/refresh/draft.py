@@ -87,6 +87,8 @@ def draft(manifest: Manifest, frozen: Frozen, before: Inputs, facts: Facts, move
             catalogue=_catalogue(frozen, facts),
             views=views,
             likes=likes,
+            profile=manifest.profile,
+            profiles={name: _as_rows(lists, facts) for name, lists in frozen.profiles.items()},
             metrics=manifest.metrics,
         ),
         inputs=inputs,

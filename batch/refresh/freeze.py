@@ -25,6 +25,7 @@ def freeze(facts: Facts, known: Statics, counts: Tally, edition: Edition) -> Cal
         post_scores=post_scores(counts),
         popular=as_ids(edition, edition.popular),
         segments={name: as_ids(edition, rows) for name, rows in edition.segments.items()},
+        profiles={name: as_ids(edition, rows) for name, rows in edition.profiles.items()},
     )
     note = take_note(facts)
 

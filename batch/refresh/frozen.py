@@ -41,6 +41,7 @@ class Frozen:
         post_scores: float64 (posts,). What orders the catalogue.
         popular: int64 (buckets, depth). Popular posts, -1 fills.
         segments: Name to int64 (buckets, depth), popular posts in a segment.
+        profiles: Signature to int64 (buckets, depth), posts for unknown users of a profile.
     """
 
     as_of_s: int
@@ -52,6 +53,7 @@ class Frozen:
     post_scores: npt.NDArray[np.float64]
     popular: Ints
     segments: dict[str, Ints]
+    profiles: dict[str, Ints]
 
     def save(self, home: Path) -> None:
         """Write `frozen` into a generation's folder."""
@@ -66,6 +68,7 @@ class Frozen:
             "topics": self.texts.topics,
             "words": self.texts.words,
             "segments": list(self.segments),
+            "profiles": list(self.profiles),
         }
         (folder / _JSON).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
         arrays: dict[str, Any] = {
@@ -80,6 +83,8 @@ class Frozen:
             "post_scores": self.post_scores,
             "popular": self.popular,
         }
+        if self.profiles:
+            arrays["profiles"] = np.stack(list(self.profiles.values()))
         arrays |= {f"segment_{k}": rows for k, rows in enumerate(self.segments.values())}
         with (folder / _ARRAYS).open("wb") as file:
             np.savez(file, **arrays)
@@ -110,6 +115,7 @@ class Frozen:
             post_scores=arrays["post_scores"],
             popular=arrays["popular"],
             segments={name: arrays[f"segment_{k}"] for k, name in enumerate(about["segments"])},
+            profiles={name: arrays["profiles"][k] for k, name in enumerate(about.get("profiles", ()))},
         )
 
 

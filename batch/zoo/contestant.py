@@ -15,10 +15,10 @@ from batch.learn.ranker import Ranker
 from batch.score.engine import score
 from batch.score.ranked import SeenRows
 from batch.zoo import counts, models, neighbours, twostage
+from batch.zoo.lists import USERS_AT_ONCE, top
 from batch.zoo.past import Floats, Ints, Past, Peer, Ranking
 
 PEERS: tuple[Peer, ...] = (*counts.PEERS, *neighbours.PEERS, *models.PEERS, *twostage.PEERS)
-USERS_AT_ONCE = 256
 
 
 class Fitted(Protocol):
@@ -41,14 +41,9 @@ class Ranked:
 
     def lists(self, users: Ints, n: int) -> Ints:
         """Return each user's `n` best posts."""
-        out = np.empty((len(users), n), np.int64)
-        for low in range(0, len(users), USERS_AT_ONCE):
-            scores = self.ranking(users[low : low + USERS_AT_ONCE])
-            least = np.partition(scores, -n, axis=1)[:, -n]
-            for row, (own, enough) in enumerate(zip(scores, least, strict=True)):
-                posts = np.flatnonzero(own >= enough)
-                out[low + row] = posts[np.argsort(-own[posts], kind="stable")[:n]]
-        return out
+        lows = range(0, len(users), USERS_AT_ONCE)
+        parts = [top(self.ranking(users[low : low + USERS_AT_ONCE]), n) for low in lows]
+        return np.vstack([np.empty((0, n), np.int64), *parts])
 
     def pairs(self, users: Ints, posts: Ints) -> Floats:
         """Return the scores of pairs, each user ranked once."""

@@ -83,5 +83,6 @@ def filled(scores: Floats, popular: Floats) -> Floats:
     [[0, 1, 2], [0, 2, 1]]
     """
     largest = np.maximum(np.abs(scores).max(axis=1, keepdims=True), 1e-12)
-    place = np.argsort(np.argsort(popular, kind="stable"), kind="stable")
+    place = np.empty(len(popular), np.int64)
+    place[np.argsort(-popular, kind="stable")[::-1]] = np.arange(len(popular))
     return np.asarray(scores / largest + TIE * place / len(place), np.float64)

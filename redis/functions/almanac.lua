@@ -6,6 +6,8 @@
 --       4 seen:{<user>}, or likes:{<user>} where the manifest's seen_policy is `likes`
 --       5 takedowns   6 popular:<generation>   7 catalogue:<generation>   8 posts:<generation>
 --       9… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
+--       then, for a user without a list, as his profile names them: profile:<generation>:<signature>,
+--       segment:<generation>:<name>
 -- ARGV  1 the time, epoch seconds   2 how many posts, 1..100   3… posts that are not wanted
 -- Reply the rung, the bucket's start, the label of the time, then post ids, best first
 -- Error the generation is no longer current, is not there, or an argument is wrong
@@ -103,11 +105,16 @@ local function feed(keys, args)
     end
 
     local function rung()
-        local last = take(redis.call('HGET', keys[3], bucket))
+        local own = redis.call('HGET', keys[3], bucket)
+        local last = take(own)
         if last then
             return last <= limit and 'own' or 'rest'
         end
-        local segment = segment_key(keys, manifest)
+        local unknown, told = not own or own == '', 9 + #manifest.segments
+        if unknown and keys[told] and take(redis.call('HGET', keys[told], bucket)) then
+            return 'profile'
+        end
+        local segment = segment_key(keys, manifest) or unknown and keys[told + 1]
         if segment and take(redis.call('HGET', segment, bucket)) then
             return 'segment'
         end

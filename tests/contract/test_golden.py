@@ -26,6 +26,7 @@ MANIFEST = Manifest(
     segments=("0", "1"),
     counts={"users": 2},
     metrics={"auc": 0.5},
+    profile={"age": [20.5, 31.0], "os": ["iOS"]},
 )
 GOLDEN = b"""{
   "as_of_s": 1640357999,
@@ -46,6 +47,15 @@ GOLDEN = b"""{
   },
   "model": "sha256:ab",
   "n_buckets": 24,
+  "profile": {
+    "age": [
+      20.5,
+      31.0
+    ],
+    "os": [
+      "iOS"
+    ]
+  },
   "root": "",
   "schema": 1,
   "seen_policy": "views",
@@ -102,6 +112,8 @@ def test_what_is_no_manifest_is_refused(text: bytes) -> None:
         (Keys().list(200, 42), "almanac:1:list:{200}:42"),
         (Keys().popular(42), "almanac:1:popular:42"),
         (Keys().segment(42, "1|3"), "almanac:1:segment:42:1|3"),
+        (Keys().profile(42, "1._.0"), "almanac:1:profile:42:1._.0"),
+        (Keys().profiles(42), "almanac:1:profiles:42"),
         (Keys().catalogue(42), "almanac:1:catalogue:42"),
         (Keys().posts(42), "almanac:1:posts:42"),
         (Keys().seen(200), "almanac:1:seen:{200}"),

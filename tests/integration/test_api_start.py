@@ -155,13 +155,13 @@ def test_openapi_documents_parameters_headers_and_statuses() -> None:
 
     feed = paths[PATH]["get"]
     parameters = {parameter["name"]: parameter for parameter in feed["parameters"]}
-    assert set(parameters) == {"id", "time", "limit"}
+    assert set(parameters) == {"id", "time", "limit", "variant", "profile"}
     assert [name for name, parameter in parameters.items() if parameter["required"]] == ["id"]
     limit, at = parameters["limit"]["schema"], parameters["time"]["schema"]
     assert (limit["type"], limit["minimum"], limit["maximum"], limit["default"]) == ("integer", 1, 100, 10)
     assert at["examples"] == TIMES
     assert {read_time(text) for text in TIMES} == {1_639_958_400}
-    assert set(feed["responses"]) == {"200", "401", "422", "503"}
+    assert set(feed["responses"]) == {"200", "401", "404", "422", "503"}
     assert len(feed["responses"]["200"]["headers"]) == 8
     assert "Retry-After" in feed["responses"]["503"]["headers"]
     assert set(paths) >= {PATH, "/users/{user_id}/feed", "/health", "/ready"}

@@ -1,6 +1,7 @@
 """API, `FCALL_RO feed` and the oracle answer alike, for random users, times, seen posts and takedowns."""
 
 import random
+from typing import Any
 
 import pytest
 import redis
@@ -8,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from api.contract.buckets import DAY_S, moment
 from api.contract.keys import Keys
+from api.contract.profile import signature
 from api.main import create_app
 from api.settings import Settings
 from batch.publish.functions import load
@@ -19,7 +21,9 @@ pytestmark = pytest.mark.integration
 PATH = "/post/recommendations/"
 
 
-def called(store: redis.Redis, world: World, user: int, at_s: int, limit: int) -> list[str]:
+def called(
+    store: redis.Redis, world: World, user: int, at_s: int, limit: int, profile: dict[str, str] | None = None
+) -> list[str]:
     """Return what the function replies: rung, bucket, label, post ids."""
     keys, number = Keys(), world.generation
     seen = keys.likes(user) if world.seen_policy == "likes" else keys.seen(user)
@@ -34,9 +38,22 @@ def called(store: redis.Redis, world: World, user: int, at_s: int, limit: int) -
         keys.posts(number),
         *(keys.segment(number, name) for name in world.manifest.segments),
     ]
+    if profile:
+        told = signature(world.manifest.profile, profile)
+        names += [keys.profile(number, told), keys.segment(number, f"parity={profile.get('parity')}")]
     reply = store.fcall_ro("feed", len(names), *names, str(at_s), str(limit))
     assert isinstance(reply, list)
     return [part.decode() for part in reply]
+
+
+def drawn(rng: random.Random) -> dict[str, str]:
+    """Draw what a user tells of himself: nothing, or any of an age, a parity and what is no column."""
+    fields = {
+        "age": str(rng.randrange(10, 60)),
+        "parity": rng.choice(["even", "odd", "none"]),
+        "planet": "Mars",
+    }
+    return {name: value for name, value in fields.items() if rng.random() < 0.5}
 
 
 @pytest.mark.parametrize("policy", ["views", "likes", "none"])
@@ -60,14 +77,16 @@ def test_the_api_the_function_and_the_oracle_agree(
                 store.sadd(Keys().takedowns(), rng.choice(world.posts))
             if rng.random() < 0.3:
                 store.srem(Keys().takedowns(), rng.choice(world.posts))
-            limit = rng.randrange(1, 60)
+            limit, profile = rng.randrange(1, 60), drawn(rng)
+            query: dict[str, Any] = {"id": user, "time": moment(at_s).isoformat(), "limit": limit}
 
-            reply = client.get(PATH, params={"id": user, "time": moment(at_s).isoformat(), "limit": limit})
-            rung, bucket, label, *posts = called(store, world, user, at_s, limit)
+            fields = [f"{name}={value}" for name, value in profile.items()]
+            reply = client.get(PATH, params={**query, "profile": fields})
+            rung, bucket, label, *posts = called(store, world, user, at_s, limit, profile)
 
-            wanted = expected(store, events_of(views), user, at_s, limit)
-            assert [post["id"] for post in reply.json()] == wanted, (user, at_s, limit)
-            assert list(map(int, posts)) == wanted, (user, at_s, limit)
+            wanted = expected(store, events_of(views), user, at_s, limit, profile=profile)
+            assert [post["id"] for post in reply.json()] == wanted, (user, at_s, limit, profile)
+            assert list(map(int, posts)) == wanted, (user, at_s, limit, profile)
             assert (rung, label) == (reply.headers["x-almanac-rung"], reply.headers["x-almanac-time"])
             assert moment(int(bucket)).isoformat() == reply.headers["x-almanac-bucket"]
 

@@ -157,6 +157,7 @@ def test_the_manifest_says_what_was_published(store: redis.Redis, tmp_path: Path
         "short_lists": n_short,
         "seen": 240,
         "likes": 60,
+        "profiles": 0,
     }
 
 

@@ -28,7 +28,7 @@ EVERYTHING = Generation(
     posts={post: b"%d" % post for post in WORLD.posts},
     catalogue=list(WORLD.posts),
     popular={BUCKET_S: WORLD.popular(BUCKET_S)},
-    segments={"even": {BUCKET_S: WORLD.segment("even", BUCKET_S)}},
+    segments={"even": {BUCKET_S: WORLD.segment("parity=even", BUCKET_S)}},
 )
 POST_IDS = st.integers(1, 30)
 LISTS = st.lists(POST_IDS, max_size=12)

@@ -31,6 +31,7 @@ def test_a_variable_is_read_as_its_settings_kind() -> None:
         ("ALMANAC_SEEN_POLICY", "some", "ALMANAC_SEEN_POLICY=some must be views, likes or none"),
         ("ALMANAC_BUCKET_WIDTH_S", "7000", "ALMANAC_BUCKET_WIDTH_S=7000 must be a divisor of 86400"),
         ("ALMANAC_N_LEAVES", "256", r"ALMANAC_N_LEAVES=256 must be 2\.\.255"),
+        ("ALMANAC_VARIANT", "a b", "ALMANAC_VARIANT=a b must be 1 to 64 letters, digits"),
     ],
 )
 def test_a_bad_value_names_the_variable_and_the_value(name: str, value: str, says: str) -> None:

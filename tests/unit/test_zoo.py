@@ -13,9 +13,11 @@ from batch.judge.contest import Cost, interval, spent
 from batch.judge.evaluate import Plan
 from batch.learn.learn import Recipe
 from batch.learn.split import Split, last_week
+from batch.score.ranked import SeenRows
 from batch.source.facts import Facts
 from batch.zoo import neighbours
 from batch.zoo.contestant import PEERS, Ours, Ranked, ours
+from batch.zoo.lists import blocks
 from batch.zoo.past import Past, Peer, filled
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
 
@@ -95,10 +97,24 @@ def test_a_users_many_likes_count_less_each_by_tfidf_and_bm25() -> None:
         assert 0 <= weighed[0, 0] < weighed[0, 1]
 
 
-def test_ties_are_broken_by_popularity_and_by_nothing_else() -> None:
+def test_ties_are_broken_by_popularity_then_by_the_lower_post() -> None:
     scores = np.array([[0.0, 3.0, 0.0, 3.0]])
 
     assert np.argsort(-filled(scores, np.array([0.1, 0.2, 0.3, 0.4])))[0].tolist() == [3, 1, 2, 0]
+    assert np.argsort(-filled(scores, np.array([0.1, 0.2, 0.1, 0.2])))[0].tolist() == [1, 3, 0, 2]
+
+
+def test_lists_leave_posts_out_and_are_short_only_where_nothing_is_left() -> None:
+    scores = np.array([[4.0, 3.0, 2.0, 1.0], [1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]])
+    left_out = SeenRows(np.array([0, 1, 1, 4]), np.array([0, 0, 1, 3], np.int32))
+
+    (block,) = blocks(lambda users: scores[users], left_out, depth=3, n_buckets=2)
+
+    assert block.posts[:, 0].tolist() == [[1, 2, 3], [0, 1, 2], [2, -1, -1]]
+    assert block.scores[0, 1].tolist() == [3.0, 2.0, 1.0]
+    assert np.isnan(block.scores[2, 0, 1:]).all()
+    np.testing.assert_array_equal(block.posts[:, 0], block.posts[:, 1])
+    assert scores[0, 0] == 4.0
 
 
 def test_ours_ranks_a_pair_as_its_lists_do(past: Past) -> None:

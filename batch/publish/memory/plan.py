@@ -21,7 +21,7 @@ class Sizes:
         n_users: Users with lists.
         n_buckets: Buckets in the horizon.
         depth: Posts in a list.
-        n_segments: Segments with lists of their own.
+        n_shared: Segments and profiles with lists of their own.
         post_ids: int (posts,). Their digits count.
         post_bytes: int (posts,). Length of each post as the API answers it.
         seen: int (any,). Posts that users have seen, one number a user or one for all.
@@ -31,7 +31,7 @@ class Sizes:
     n_users: int
     n_buckets: int
     depth: int
-    n_segments: int
+    n_shared: int
     post_ids: Ints
     post_bytes: Ints
     seen: Ints
@@ -44,7 +44,7 @@ class Sizes:
             n_users=len(edition.user_ids),
             n_buckets=edition.horizon.n_buckets,
             depth=edition.depth,
-            n_segments=len(edition.segments),
+            n_shared=len(edition.segments) + len(edition.profiles),
             post_ids=edition.post_ids,
             post_bytes=np.array([len(post) for post in edition.posts], np.int64),
             seen=np.diff(edition.views.start),
@@ -60,7 +60,7 @@ class Sizes:
             n_users=users,
             n_buckets=buckets,
             depth=min(depth, posts),
-            n_segments=0,
+            n_shared=0,
             post_ids=np.arange(1, posts + 1),
             post_bytes=np.full(posts, text_bytes),
             seen=np.array([seen]),
@@ -139,7 +139,7 @@ def plan(sizes: Sizes, costs: Costs, *, kept: int, used: int, limit: int, held: 
         held: Share of the seen sets that the store holds already, 0..1.
     """
     digits = float(np.char.str_len(sizes.post_ids.astype(str)).mean()) if len(sizes.post_ids) else 0.0
-    shared_lists = (sizes.n_segments + 1) * sizes.n_buckets * sizes.depth * (digits + 1)
+    shared_lists = (sizes.n_shared + 1) * sizes.n_buckets * sizes.depth * (digits + 1)
     catalogue = len(sizes.post_ids) * (digits + 1)
     users = sizes.n_users * (len(str(sizes.n_users)) + 1)
     posts = len(sizes.post_ids) * costs.post

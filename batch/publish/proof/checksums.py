@@ -75,6 +75,7 @@ def _shared(client: redis.Redis, keys: Keys, manifest: Manifest) -> str:
     """Digest what is not a user's, as it was digested when it was written; posts ascend by id."""
     number, digest = manifest.generation, blake2b(digest_size=shard.DIGEST_BYTES)
     shared = [keys.popular(number), *(keys.segment(number, name) for name in sorted(manifest.segments))]
+    shared += [keys.profile(number, name) for name in read.words(client, keys.profiles(number))]
     for key in shared:
         fields = read.fields(client, key)
         for start in manifest.horizon.starts:

@@ -18,6 +18,7 @@ from batch.publish.proof.lists import read_lists, user_ids
 from batch.publish.store import read
 from batch.publish.store.lease import Progress
 from batch.score.predict import best, raw_scores
+from batch.zoo.named import maker
 
 SHOWN = 5  # examples of each kind in a verdict
 
@@ -131,6 +132,12 @@ def kept(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]) -> In
     Raises:
         InputsMissing: They are not.
     """
+    peer = maker(manifest.model)
+    if peer is not None:
+        raise InputsMissing(
+            f"generation {manifest.generation} is the peer {peer}'s, which keeps no model to score again by: "
+            "what is proven is that the store holds what was sealed"
+        )
     if INPUTS not in manifest.checksums:
         raise InputsMissing(f"generation {manifest.generation} was published without its inputs")
     inputs = load(folder, users, manifest.checksums[INPUTS])

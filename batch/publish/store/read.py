@@ -9,6 +9,11 @@ def value(client: redis.Redis, key: str) -> bytes | None:
     return None if reply is None else narrow(reply)
 
 
+def words(client: redis.Redis, key: str) -> list[str]:
+    """Return the words of a STRING, in order; none where the key is missing."""
+    return (value(client, key) or b"").decode().split()
+
+
 def fields(client: redis.Redis, key: str) -> dict[bytes, bytes]:
     """Return a HASH; empty where the key is missing."""
     return {narrow(name): narrow(text) for name, text in client.hgetall(key).items()}

@@ -1,0 +1,105 @@
+"""Which profiles get lists of their own: the most frequent combinations of binned profile values."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from api.contract.profile import MISSING, Bins, part
+from batch.features.profile import Profiles, is_categorical, plain
+from batch.source.columns import USER_ID
+
+N_EDGES = 4  # of a column of numbers: its quintiles
+MOST_VALUES, LEAST_SHARE = 7, 0.02  # of a column of categories: values that are told apart, and of whom
+PEOPLE = 10  # users a list, at least on the average: fewer do not tell a profile from its users
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """The profiles that get lists.
+
+    Attributes:
+        bins: How fields become a signature.
+        names: Signatures, most frequent first, ties by text.
+        of_user: int32 (users,). Number into `names`; -1 where the user's profile is rarer, or missing.
+    """
+
+    bins: Bins
+    names: tuple[str, ...]
+    of_user: npt.NDArray[np.int32]
+
+
+def find(users: pd.DataFrame, most: int) -> Signatures:
+    """Bin the profile columns, and name the most frequent signatures of the users there are.
+
+    Args:
+        users: `user_id`, then the profile columns.
+        most: How many signatures, where the users are ten times as many.
+    """
+    bins = {name: bins_of(users[name]) for name in sorted(map(str, users.columns)) if name != USER_ID}
+    bins = {name: found for name, found in bins.items() if found}
+    most = min(most, len(users) // PEOPLE)
+    if not bins or not most:
+        return Signatures({}, (), np.full(len(users), -1, np.int32))
+    texts = zip(*(_parts(name, found, users[name]) for name, found in bins.items()), strict=True)
+    signature = np.array([".".join(row) for row in texts], object)
+    names, of_user, counts = np.unique(signature, return_inverse=True, return_counts=True)
+    counts[names == ".".join([MISSING] * len(bins))] = 0  # no profile at all
+    kept = [k for k in np.argsort(-counts, kind="stable")[:most].tolist() if counts[k]]
+    number = np.full(len(names), -1, np.int32)
+    number[kept] = np.arange(len(kept))
+    return Signatures(bins, tuple(str(names[k]) for k in kept), number[of_user])
+
+
+def bins_of(column: "pd.Series[object]") -> list[str] | list[float]:
+    """Return a column's frequent values, most frequent first, or its inner quintiles; empty if it has none.
+
+    >>> bins_of(pd.Series(["iOS", "Android", "iOS", None])), bins_of(pd.Series(range(101)))
+    (['iOS', 'Android'], [20.0, 40.0, 60.0, 80.0])
+    """
+    known = column.dropna()
+    if not len(known):
+        return []
+    if not is_categorical(column):
+        inner = [k / (N_EDGES + 1) for k in range(1, N_EDGES + 1)]
+        edges: list[float] = np.unique(np.quantile(known.to_numpy(np.float64), inner)).tolist()
+        return edges
+    counts = known.map(plain).value_counts().rename_axis("value").reset_index(name="n")
+    counts = counts.sort_values(["n", "value"], ascending=[False, True], kind="stable")
+    frequent = counts[counts["n"] >= LEAST_SHARE * len(known)]
+    return [str(value) for value in frequent["value"][:MOST_VALUES]]
+
+
+def typical(profiles: Profiles, signatures: Signatures) -> Floats:
+    """Return each signature's typical profile, float64 (signatures, columns), as the model reads it.
+
+    Of categories the most frequent code among its users, the smallest of those alike; of numbers the median;
+    NaN where none of them has a value.
+    """
+    out = np.full((len(signatures.names), len(profiles.features)), np.nan)
+    order = np.argsort(signatures.of_user, kind="stable")
+    ends = np.searchsorted(signatures.of_user[order], np.arange(len(out) + 1))
+    for k, (low, high) in enumerate(pairwise(ends.tolist())):
+        own = profiles.values[order[low:high]]
+        for column, feature in enumerate(profiles.features):
+            known = own[~np.isnan(own[:, column]), column]
+            if not len(known):
+                continue
+            if feature.categorical:
+                values, counts = np.unique(known, return_counts=True)
+                out[k, column] = values[counts.argmax()]
+            else:
+                out[k, column] = np.median(known)
+    return out
+
+
+def _parts(name: str, bins: list[str] | list[float], column: "pd.Series[object]") -> npt.NDArray[np.object_]:
+    """Return each user's part of the signature, spelled by what the API spells it with."""
+    text = column.map(plain, na_action="ignore").astype(object)
+    codes, distinct = pd.factorize(text, use_na_sentinel=True)
+    parts = [*(part(name, bins, str(value)) for value in distinct), MISSING]
+    return np.asarray(np.array(parts, object)[codes], object)  # code -1 is missing, and last
