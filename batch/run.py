@@ -137,7 +137,7 @@ def _publish_own(
             inputs=tonight.inputs,
             limits=Thresholds() if settings.gate == "on" else None,
             plan_memory=True,
-            keep=freeze(facts, known, tonight.counts, tonight.edition),
+            keep=freeze(facts, known, tonight),
         )
     model.save(settings.state_dir / "model")
     return manifest

@@ -195,7 +195,7 @@ def full_run(store: redis.Redis, settings: Settings, facts: Facts) -> Manifest:
         ttl_s=settings.list_ttl_s,
         kept=2,
         inputs=full.inputs,
-        keep=freeze(facts, known, full.counts, full.edition),
+        keep=freeze(facts, known, full),
     )
 
 

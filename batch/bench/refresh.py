@@ -151,7 +151,7 @@ def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manife
     known = asof.statics(facts, settings.seed)
     model = trained(facts, known, facts.as_of_s, recipe(settings))
     first = ready(settings, facts, known, model, facts.as_of_s)
-    keep = freeze(facts, known, first.counts, first.edition)
+    keep = freeze(facts, known, first)
     begin = time.perf_counter()
     manifest = publish(
         store,

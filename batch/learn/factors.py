@@ -43,12 +43,13 @@ class Factors:
     def of(self, user_ids: npt.NDArray[np.integer], post_ids: npt.NDArray[np.integer]) -> Floats:
         """Return level and taste of (user, post) pairs given by id, float64 (pairs,), in log-odds.
 
-        An unknown user is like everyone, so his level and his taste are 0; an unknown post's taste is 0.
+        An unknown user has everybody's mean taste and level 0; an unknown post is average: its taste is 0.
         """
         user, known = _rows(self.user_ids, user_ids)
         post, listed = _rows(self.post_ids, post_ids)
-        taste = np.einsum("ij,ij->i", self.x[user], self.y[post])
-        return np.asarray(np.where(known, self.level[user], 0.0) + np.where(known & listed, taste, 0.0))
+        x = np.where(known[:, None], self.x[user], self.x.mean(axis=0))
+        taste = np.einsum("ij,ij->i", x, self.y[post])
+        return np.asarray(np.where(known, self.level[user], 0.0) + np.where(listed, taste, 0.0))
 
     def save(self, path: Path) -> None:
         """Write numpy's own format without pickle, whole or not at all."""

@@ -65,7 +65,7 @@ def draft(manifest: Manifest, frozen: Frozen, before: Inputs, facts: Facts, move
     views, likes = earliest(events, "views"), earliest(events, "likes")
     new = left_out(manifest.seen_policy, views, likes)
     seen = _left_out(before, facts, moved, new)
-    dense = _dense(before, facts)
+    dense = _dense(before, facts, frozen.everybody)
     inputs = Inputs(before.model, sides, seen, dense)
     same = not (moves.new_users.any() or moves.n_users_gone or moves.new_posts.any())
     return Draft(
@@ -169,14 +169,14 @@ def _left_out(before: Inputs, facts: Facts, moved: Bools, new: SeenRows) -> Seen
     return SeenRows(start, np.concatenate([np.empty(0, np.int32), *parts]))
 
 
-def _dense(before: Inputs, facts: Facts) -> Dense | None:
-    """Return the factors as they were; an unknown user or post is like everyone, and has zeros."""
+def _dense(before: Inputs, facts: Facts, everybody: npt.NDArray[np.float64]) -> Dense | None:
+    """Return the factors as they were; a new user has everybody's, a new post is average."""
     if before.dense is None:
         return None
     sides, (x, y) = before.sides, before.dense
     user, known_user = rows_of(sides.user_ids, facts.user_ids)
     post, known_post = rows_of(sides.post_ids, facts.post_ids)
-    return np.where(known_user[:, None], x[user], 0.0), np.where(known_post[:, None], y[post], 0.0)
+    return np.where(known_user[:, None], x[user], everybody), np.where(known_post[:, None], y[post], 0.0)
 
 
 def _named(inputs: Inputs) -> str:

@@ -3,18 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from batch.features.asof import Statics
 from batch.features.popularity import post_scores
 from batch.features.population import Population
-from batch.features.tally import Tally
-from batch.publish.generation import Edition
+from batch.making import Ready
 from batch.refresh.frozen import FROZEN, Frozen, as_ids
 from batch.refresh.known import take_note
 from batch.source.facts import Facts
 
 
-def freeze(facts: Facts, known: Statics, counts: Tally, edition: Edition) -> Callable[[Path], None]:
+def freeze(facts: Facts, known: Statics, full: Ready) -> Callable[[Path], None]:
     """Return what writes into a full run's folder all that later refreshes hold fast to."""
+    counts, edition, dense = full.counts, full.edition, full.inputs.dense
     frozen = Frozen(
         as_of_s=counts.at_s,
         population=Population.of(counts, known.texts, counts.base_rate),
@@ -26,6 +28,7 @@ def freeze(facts: Facts, known: Statics, counts: Tally, edition: Edition) -> Cal
         popular=as_ids(edition, edition.popular),
         segments={name: as_ids(edition, rows) for name, rows in edition.segments.items()},
         profiles={name: as_ids(edition, rows) for name, rows in edition.profiles.items()},
+        everybody=dense[0].mean(axis=0) if dense is not None else np.empty(0),
     )
     note = take_note(facts)
 

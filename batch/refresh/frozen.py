@@ -42,6 +42,7 @@ class Frozen:
         popular: int64 (buckets, depth). Popular posts, -1 fills.
         segments: Name to int64 (buckets, depth), popular posts in a segment.
         profiles: Signature to int64 (buckets, depth), posts for unknown users of a profile.
+        everybody: float64 (factors,). The factors of a user who comes later: everybody's mean.
     """
 
     as_of_s: int
@@ -54,6 +55,7 @@ class Frozen:
     popular: Ints
     segments: dict[str, Ints]
     profiles: dict[str, Ints]
+    everybody: npt.NDArray[np.float64]
 
     def save(self, home: Path) -> None:
         """Write `frozen` into a generation's folder."""
@@ -82,6 +84,7 @@ class Frozen:
             "post_ids": self.post_ids,
             "post_scores": self.post_scores,
             "popular": self.popular,
+            "everybody": self.everybody,
         }
         if self.profiles:
             arrays["profiles"] = np.stack(list(self.profiles.values()))
@@ -114,6 +117,7 @@ class Frozen:
             post_ids=arrays["post_ids"],
             post_scores=arrays["post_scores"],
             popular=arrays["popular"],
+            everybody=arrays["everybody"],
             segments={name: arrays[f"segment_{k}"] for k, name in enumerate(about["segments"])},
             profiles={name: arrays["profiles"][k] for k, name in enumerate(about.get("profiles", ()))},
         )

@@ -99,7 +99,8 @@ def test_a_loaded_model_answers_known_users_and_posts_with_trees_and_factors(
 
     odds, trees_odds = (np.log(p / (1 - p)) for p in (like, alone))
     taste = factors.x[2] @ factors.y[[6, 7]].T
-    np.testing.assert_allclose(odds - trees_odds, [*(factors.level[2] + taste), 0.0], atol=1e-9)
+    of_all = factors.x.mean(axis=0) @ factors.y[6]
+    np.testing.assert_allclose(odds - trees_odds, [*(factors.level[2] + taste), of_all], atol=1e-9)
     assert like[0] > like[1]  # odd users like odd posts
 
 
