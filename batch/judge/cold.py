@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from batch.features import asof
+from batch.features.signatures import find
 from batch.judge.contest import OURS
 from batch.judge.evaluate import Plan
 from batch.judge.judged import BASELINE, Column, Columns, column
@@ -15,12 +17,14 @@ from batch.judge.metrics import Floats, pairs_won
 from batch.judge.section import Section, Tested, impressions, section
 from batch.judge.sessions import AUC, RANDOM, Shown, chance, columns
 from batch.judge.variety import share_among
+from batch.learn.cold import shared_factors
 from batch.learn.split import Split
 from batch.source.facts import Facts
 from batch.zoo import counts
-from batch.zoo.contestant import Fitted, Ranked, ours
+from batch.zoo.contestant import Fitted, Ours, Ranked, ours
 from batch.zoo.past import Past
 
+N_PROFILES = 2_000  # with lists for unknown users, as a run has unless a setting says otherwise
 HELD = 0.1  # share of the users, or of the posts, that is taken out
 EXPOSED = f"share_of_top_{K}"
 Flags = npt.NDArray[np.bool_]
@@ -119,13 +123,34 @@ def _users(facts: Facts, known: asof.Statics, plan: Plan, held: Flags) -> Tested
     what = Shown.of(kept, plan.split, plan.recipe.seed, held)
     if what is None:
         return None
+    everybody = _trained(kept, known, plan)
+    own = everybody[OURS]
+    assert isinstance(own, Ours)
+    everybody[OURS] = introduced(own, facts.users, held)
     rankings: dict[str, Columns] = {
         name: columns(what, fitted.pairs(what.user, what.post))
-        for name, fitted in _trained(kept, known, plan).items()
+        for name, fitted in everybody.items()
         if name != RANDOM
     }
     rankings[RANDOM] = chance(what)
     return Tested(rankings, what.owner, np.zeros(len(what.owner), np.int64), len(what.event))
+
+
+def introduced(own: Ours, users: pd.DataFrame, held: Flags) -> Ours:
+    """Return ours as users without a history are served who tell their profile: its users' mean factors.
+
+    Args:
+        own: Trained without the users held out.
+        users: Profiles of all.
+        held: bool (users,).
+    """
+    signatures, factors = find(users, N_PROFILES), own.model.factors
+    others = np.where(held, -1, signatures.of_user)
+    shared = shared_factors(factors.x, factors.y, others, len(signatures.names))
+    told = held & (signatures.of_user >= 0)
+    x = factors.x.copy()
+    x[told] = shared[signatures.of_user[told]]
+    return replace(own, model=replace(own.model, factors=replace(factors, x=x)))
 
 
 def _pairs(kept: Facts, plan: Plan, held: Flags, everybody: dict[str, Fitted]) -> Tested | None:
