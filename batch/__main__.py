@@ -20,19 +20,19 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import epoch
-from api.contract.tokens import Scope
 from batch.benches import bench, compare
 from batch.hindsight import COMMANDS
 from batch.settings import Settings, with_mapping, with_variant
 from batch.shell.console import Teller, complain, keep_traceback
+from batch.shell.exits import exit_code_of
 from batch.shell.options import At, Data, Json, Mapped, Replace
+from batch.tokens import app as tokens
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-tokens = typer.Typer(help="Who may read, write and administer over HTTP.", no_args_is_help=True)
-app.add_typer(tokens, name="tokens")
 for command in (*COMMANDS, compare):
     app.command()(command)
 app.add_typer(bench, name="bench")
+app.add_typer(tokens, name="tokens")
 
 
 @app.command()
@@ -253,39 +253,6 @@ def demo(
             _until_stopped()
 
 
-@tokens.command()
-def add(
-    scope: Annotated[Scope, typer.Option(help="each includes the ones before it: read, write, admin")],
-    name: Annotated[str, typer.Option(help="whose it is")] = "",
-    json: Json = False,
-) -> None:
-    """Make a token; it is shown this once, the API takes it without a restart."""
-    from batch.shell.tokens import add as make
-
-    token, text = make(Settings.from_env().state_dir, scope, name)
-    Teller(json=json).tell({"id": token.token_id, "scope": token.scope, "token": text})
-
-
-@tokens.command(name="list")
-def list_(json: Json = False) -> None:
-    """List the tokens, without their texts."""
-    from batch.shell.tokens import listed
-
-    known = listed(Settings.from_env().state_dir)
-    Teller(json=json).tell({"tokens": [asdict(token) for token in known]})
-
-
-@tokens.command()
-def revoke(
-    token_id: Annotated[str, typer.Argument(help="as `almanac tokens list` names it")], json: Json = False
-) -> None:
-    """End a token at once."""
-    from batch.shell.tokens import revoke as end
-
-    end(Settings.from_env().state_dir, token_id)
-    Teller(json=json).tell({"revoked": token_id})
-
-
 def main() -> None:
     """Run the command line; every error is one sentence and an exit code."""
     # Before LightGBM loads OpenMP: spinning threads on a shared core made training eight times slower.
@@ -307,7 +274,7 @@ def _guarded(arguments: list[str]) -> int:
         usage = getattr(exc, "format_message", None)  # Typer's own errors, whose class moved between versions
         if usage is not None:
             return complain(usage(), json=json, exit_code=2)
-        exit_code = _exit_code(exc)
+        exit_code = exit_code_of(exc)
         if exit_code != 1:
             return complain(" ".join(str(exc).split()), json=json, exit_code=exit_code)
         place = keep_traceback(
@@ -316,35 +283,6 @@ def _guarded(arguments: list[str]) -> int:
         return complain(
             f"{type(exc).__name__}: {exc} (a bug: its traceback is in {place})", json=json, exit_code=1
         )
-
-
-def _exit_code(exc: Exception) -> int:
-    kinds: list[tuple[list[tuple[str, str]], int]] = [
-        (
-            [
-                ("batch.source.checked.rejects", "TooManyRejected"),
-                ("batch.source.tables.location", "SourceError"),
-            ],
-            3,
-        ),
-        (
-            [
-                ("batch.publish.store.server", "StoreUnfit"),
-                ("redis", "RedisError"),
-                ("batch.publish.carried.lists", "ListsGone"),
-            ],
-            4,
-        ),
-        ([("batch.publish.store.lease", "LeaseTaken"), ("batch.publish.carried.writer", "BaseGone")], 5),
-        ([("batch.publish.writer", "GateClosed")], 6),
-        ([("builtins", "ValueError"), ("builtins", "LookupError"), ("builtins", "FileNotFoundError")], 2),
-    ]
-    return next((code for names, code in kinds if any(_is(exc, *name) for name in names)), 1)
-
-
-def _is(exc: Exception, module: str, name: str) -> bool:
-    """Say whether an error is of a class; a module that nobody has loaded raised nothing."""
-    return module in sys.modules and isinstance(exc, getattr(sys.modules[module], name))
 
 
 def _until_stopped() -> None:
