@@ -1,6 +1,7 @@
 """One look-up that waits, and how its replies become an answer."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any
 
 from api.contract.codec import decode
@@ -11,7 +12,7 @@ from api.lookup.link import Refusal, Replies
 _NOBODY: frozenset[int] = frozenset()
 
 
-class Ask:
+class Ask(ABC):
     """A look-up that waits; subclasses say what becomes of it. Neither call may raise."""
 
     __slots__ = ("at_s", "bucket_s", "is_current", "lost", "n_replies", "turns", "user_id")
@@ -26,13 +27,13 @@ class Ask:
         self.lost = False
         self.is_current = False  # whether what is current must answer, whatever the time
 
+    @abstractmethod
     def found(self, found: LookUp) -> None:
         """Take the answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def failed(self, why: Exception) -> None:
         """Take note that there is none: NothingPublished, GenerationUnreadable or StoreUnavailable."""
-        raise NotImplementedError
 
 
 class Promise(Ask):

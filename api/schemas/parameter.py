@@ -46,10 +46,18 @@ def _fields(value: object) -> object:
     return value
 
 
-UserId = Annotated[
+_User = Annotated[
     int,
     _said(read_user_id, "user_id"),
     WithJsonSchema({"type": "integer", "format": "int64", "examples": [200]}),
+]
+_Size = Annotated[
+    int,
+    _said(read_limit, "limit"),
+    WithJsonSchema({"type": "integer", "minimum": LIMITS[0], "maximum": LIMITS[-1], "examples": [5]}),
+]
+UserId = Annotated[
+    _User,
     Query(alias="id", description="Whose feed. An unknown user gets what is popular."),
 ]
 At = Annotated[
@@ -63,15 +71,11 @@ At = Annotated[
     ),
 ]
 Limit = Annotated[
-    int,
-    _said(read_limit, "limit"),
-    WithJsonSchema({"type": "integer", "minimum": LIMITS[0], "maximum": LIMITS[-1], "examples": [5]}),
+    _Size,
     Query(description="How many posts at most; fewer come only when there are no more."),
 ]
 PathUserId = Annotated[
-    int,
-    _said(read_user_id, "user_id"),
-    WithJsonSchema({"type": "integer", "format": "int64", "examples": [200]}),
+    _User,
     Path(alias="user_id", description="Whose feed. An unknown user gets what is popular."),
 ]
 NativeAt = Annotated[
@@ -125,14 +129,10 @@ PathPostId = Annotated[
     Path(alias="post_id", description="Which post; it need not be published."),
 ]
 ShopUserId = Annotated[
-    int,
-    _said(read_user_id, "user_id"),
-    WithJsonSchema({"type": "integer", "format": "int64", "examples": [200]}),
+    _User,
     Query(alias="user_id", description="Whose recommendations. An unknown user gets what is popular."),
 ]
 K = Annotated[
-    int,
-    _said(read_limit, "limit"),
-    WithJsonSchema({"type": "integer", "minimum": LIMITS[0], "maximum": LIMITS[-1], "examples": [5]}),
+    _Size,
     Query(alias="k", description="How many posts at most; fewer come only when there are no more."),
 ]
