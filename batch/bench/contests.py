@@ -8,6 +8,7 @@ from batch.features import asof
 from batch.judge.compare import compare
 from batch.judge.contest import OURS
 from batch.judge.evaluate import Plan
+from batch.judge.unseen import compare_unseen
 from batch.learn.split import Split, last_week
 from batch.making import recipe
 from batch.run import read_facts
@@ -38,6 +39,23 @@ def on_facts(
         raise ValueError(f"no user in {location} comes back on a later day, so nothing can be tested")
     plan = Plan(split, recipe(settings))
     return compare(facts, asof.statics(facts, settings.seed), plan, names, weeks).values()
+
+
+def on_unseen(settings: Settings, location: str, n_cuts: int, names: tuple[str, ...]) -> dict[str, Any]:
+    """Compare on facts whose users chose the posts: warm users' lists of unseen posts at rolling cut-offs.
+
+    Args:
+        settings: How ours is trained.
+        location: Folder or URL of the facts.
+        n_cuts: Cut-offs over the second half of the events.
+        names: Peers that take part; empty for all.
+
+    Raises:
+        ValueError: A name is no peer's, or the facts hold too little for so many cut-offs.
+    """
+    _check(names)
+    facts = read_facts(settings, location, lambda _n: None)
+    return compare_unseen(facts, asof.statics(facts, settings.seed), recipe(settings), n_cuts, names).values()
 
 
 def on_worlds(

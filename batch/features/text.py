@@ -89,8 +89,14 @@ def place(posts: pd.DataFrame, embeddings: Floats | None, about: Map) -> Texts:
 
     Raises:
         Unplaceable: A post has a topic that none of the others has, or is the first of its topic without
-            text, or the first with one.
+            text, or the first with one; or the others were described with another text model.
     """
+    n_columns = len(about.words) if embeddings is None else embeddings.shape[1]
+    if len(about.axes) and about.axes.shape[1] != n_columns:
+        raise Unplaceable(
+            f"texts are of {n_columns} columns, those before them of {about.axes.shape[1]}: "
+            "another text model, or none, described them"
+        )
     number = {name: k for k, name in enumerate(about.topics)}
     n_topics = int(about.topic_of_cluster.max(initial=-1)) + 1
     topic = np.array(

@@ -85,6 +85,7 @@ def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Lin
         "auc": auc(scores[""], liked),
         "test_sessions": float(session.max(initial=-1) + 1),
         "test_impressions": float(len(event)),
+        "of_choices": float(facts.shown == "choices"),
         "hitrate_at_5_random5": float(random_hitrate_at_k(session, liked, K).mean())
         if len(event)
         else float("nan"),

@@ -71,7 +71,7 @@ def learn(
         progress: Called with 1 after each tree.
     """
     parameters = parameters_for(len(rows.y), recipe.n_leaves, recipe.seed, recipe.threads)
-    fitted = trees.fit_trees(facts, rows, estimates, known.features, parameters, recipe.n_trees, progress)
+    fitted = trees.fit_trees(rows, estimates, known.features, parameters, recipe.n_trees, progress)
     weights = {**estimates.weights, "trees": fitted.share}
     now = estimates.now
     return Ranker(

@@ -32,6 +32,24 @@ def draw_facts(console: Console, found: Values) -> None:
     _absent(console, found)
 
 
+def draw_unseen(console: Console, found: Values) -> None:
+    """Show how near everybody's lists came to what warm users liked next."""
+    title = (
+        f"{len(found['cuts'])} cut-offs, {found['n_lists']} lists of {found['n_users']} warm users; best: "
+        + ", ".join(f"{name} ({figure})" for figure, name in found["best_peer"].items())
+    )
+    figures = {"NDCG@10": "ndcg_at_10", "Recall@10": "recall_at_10"}
+    columns = [name for figure in figures for name in (figure, "ours ahead")]
+    table = _table(title, "ranking", *columns, *(name for name, _ in COSTS))
+    for line in found["ranks"]:
+        values = []
+        for key in figures.values():
+            values += [f"{line[key]:.3f}", _ahead(*line["ahead"][key]) if line["ahead"] else ""]
+        table.add_row(line["name"], *values, *_costs(line["cost"]))
+    console.print(table)
+    _absent(console, found)
+
+
 def draw_worlds(console: Console, found: Values) -> None:
     """Show how near everybody came to the oracle, by regime."""
     for regime, of in found["regimes"].items():
@@ -91,6 +109,9 @@ def plot(found: Values, file: Path) -> None:
 
 def _panels(found: Values) -> list[tuple[str, str, dict[str, tuple[float, float]], dict[str, float]]]:
     """Return title, label, points and level lines of each panel."""
+    if "ranks" in found:
+        points = {line["name"]: (line["cost"]["fit_s"], line["ndcg_at_10"]) for line in found["ranks"]}
+        return [("unseen posts", "NDCG@10", points, {})]
     if "standings" in found:
         lines = found["standings"]
         points = {

@@ -1,6 +1,7 @@
 """Facts: what is known, checked once, held in compact columns that every later step reads."""
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ import pandas as pd
 from batch.source.columns import LIKE, POST_ID, USER_ID, VIEW
 
 Ints = npt.NDArray[np.int64]
+# What a view says. `impressions`: a feed put the post there, so a view without a like is a no. `choices`: the
+# user took it himself, from everything there was, so it is a yes, and the noes are all that he did not take.
+Shown = Literal["impressions", "choices"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Facts:
         action: int8 (events,). VIEW or LIKE.
         target: int8 (events,). 1 on a view that a like followed; 0 on every like row.
         report: Counts of what was read and rejected.
+        shown: What a view says; of all of them alike.
     """
 
     users: pd.DataFrame
@@ -50,6 +55,7 @@ class Facts:
     action: npt.NDArray[np.int8]
     target: npt.NDArray[np.int8]
     report: Report = field(default_factory=Report)
+    shown: Shown = "impressions"
 
     @property
     def user_ids(self) -> Ints:

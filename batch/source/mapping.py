@@ -21,6 +21,7 @@ from batch.source.columns import (
     USER_ID,
     USERS,
 )
+from batch.source.facts import Shown
 
 TimeUnit = Literal["s", "ms", "us"]
 
@@ -48,6 +49,7 @@ class Mapping:
         time_unit: Unit of times that are numbers, since 1970-01-01 UTC.
         like_within_s: Where no `target` is given, a view counts as liked when the same user's like of
             the same post follows within this many seconds.
+        shown: What a view says: `impressions` of a feed, or the user's own `choices`.
     """
 
     tables: dict[str, str] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class Mapping:
     profile: tuple[str, ...] | None = None
     time_unit: TimeUnit = "s"
     like_within_s: int = DAY_S
+    shown: Shown = "impressions"
 
     def table(self, ours: str) -> str:
         """Return their name of our table."""
@@ -97,7 +100,7 @@ class Mapping:
         Raises:
             ValueError: A key is unknown or a value has the wrong form; the message names both.
         """
-        _known("key", raw, ("tables", "columns", "events", "profile", "time", "like_within_s"))
+        _known("key", raw, ("tables", "columns", "events", "profile", "time", "like_within_s", "shown"))
         time, profile = _section(raw, "time"), _section(raw, "profile")
         _known("key in [time]", time, ("unit",))
         _known("key in [profile]", profile, ("columns",))
@@ -109,6 +112,7 @@ class Mapping:
             profile=tuple(_texts("profile.columns", profile["columns"])) if profile else None,
             time_unit=_unit(time.get("unit", "s")),
             like_within_s=_seconds(raw.get("like_within_s", DAY_S)),
+            shown=_shown(raw.get("shown", "impressions")),
         )
 
 
@@ -181,6 +185,13 @@ def _unit(value: object) -> TimeUnit:
         if value == unit:
             return unit  # type: ignore[no-any-return] # get_args forgets the literals
     raise ValueError(f"time.unit = {value!r} must be s, ms or us")
+
+
+def _shown(value: object) -> Shown:
+    for shown in get_args(Shown):
+        if value == shown:
+            return shown  # type: ignore[no-any-return] # get_args forgets the literals
+    raise ValueError(f"shown = {value!r} must be impressions or choices")
 
 
 def _seconds(value: object) -> int:

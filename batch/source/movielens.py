@@ -20,6 +20,15 @@ LEAST_STARS = 4  # of a like
 _PLACE = Path("dataset_example") / NAME
 
 
+def mapping_of(data: str, mapping: str) -> str:
+    """Return the mapping that data are read with: `ml-100k` has one of its own where none is named.
+
+    >>> mapping_of("ml-100k", ""), mapping_of("facts", ""), mapping_of("ml-100k", "mine.toml")
+    ('ml-100k', '', 'mine.toml')
+    """
+    return NAME if data == NAME and not mapping else mapping
+
+
 def located(data: str, folder: Path) -> str:
     """Return a location of facts: `ml-100k` is written to `folder` first, anything else is what it is.
 

@@ -90,6 +90,7 @@ def read(
         action=events.action,
         target=events.target,
         report=report,
+        shown=mapping.shown,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from batch.features import asof
@@ -10,13 +11,15 @@ from batch.features.asof import Statics
 from batch.learn import ranker
 from batch.learn.estimates import blend, estimate, trees
 from batch.learn.estimates.estimate import Estimates
-from batch.learn.estimates.hierarchical import describe, fit_tastes
+from batch.learn.estimates.hierarchical import _whitened, again, describe, fit_tastes
 from batch.learn.estimates.impressions import EARLY, LATE, Impressions, gather
 from batch.learn.estimates.levels import fit_levels, steepness
 from batch.learn.estimates.parts import NAMES, fit_parts
 from batch.learn.estimates.types import fit_types, membership
 from batch.source.facts import Facts
 from tests.facts import BEGIN_S, DAY_S, TOPICS, facts_of
+
+Floats = npt.NDArray[np.float64]
 
 
 def by_topic(
@@ -114,6 +117,60 @@ def test_a_user_without_a_view_has_no_taste() -> None:
     assert found.user[4].any()
 
 
+def with_tastes(
+    n_users: int = 400, n_posts: int = 120, views: int = 200
+) -> tuple[Impressions, Floats, Floats]:
+    """Make impressions liked by two of thirty columns; return them, the columns and everybody's tastes."""
+    rng = np.random.default_rng(5)
+    about = rng.standard_normal((n_posts, 30))
+    taste = 0.1 * rng.standard_normal((n_users, 2)) @ about[:, :2].T
+    user, post = np.repeat(np.arange(n_users), views), rng.integers(0, n_posts, n_users * views)
+    liked = rng.random(len(post)) < np.clip(0.15 + taste[user, post], 0, 1)
+    events = [
+        (int(u), int(p), BEGIN_S + at, 0, int(y))
+        for at, (u, p, y) in enumerate(zip(user, post, liked, strict=True))
+    ]
+    return gather(facts_of(events, n_users, n_posts)), about, taste - taste.mean(axis=1, keepdims=True)
+
+
+def test_tastes_find_the_columns_that_are_liked_and_the_next_step_comes_closer() -> None:
+    shown, about, truth = with_tastes()
+
+    first = fit_tastes(shown, fit_levels(shown, placed=False), about)
+    beside = fit_levels(shown, placed=False, tastes=(first.user, first.post))
+    next_one = again(shown, beside, first)
+
+    error = [((one.user @ one.post.T - truth) ** 2).mean() for one in (first, next_one)]
+    assert error[1] < error[0] < 0.25 * (truth**2).mean()
+    assert first.variance[:2].min() > 10 * first.variance[2]
+
+
+def test_levels_beside_no_taste_are_levels() -> None:
+    shown = gather(by_topic(n_users=12, days=6))
+    none = np.zeros((shown.n_users, 2)), np.ones((shown.n_posts, 2))
+
+    alone, beside = fit_levels(shown, placed=True), fit_levels(shown, placed=True, tastes=none)
+
+    np.testing.assert_array_equal(alone.post, beside.post)
+    np.testing.assert_array_equal(alone.score, beside.score)
+
+
+def test_what_a_column_tells_is_what_those_before_it_do_not() -> None:
+    rng = np.random.default_rng(4)
+    first, own = rng.standard_normal((2, 50, 1))
+    information = rng.uniform(1, 2, 50)
+
+    found = _whitened(np.hstack([first, first, first + own]), information)
+
+    covariance = found.T @ (found * information[:, None]) / information.sum()
+    np.testing.assert_allclose(covariance, np.eye(2), atol=1e-9)
+    assert abs(np.corrcoef(found[:, 0], first[:, 0])[0, 1]) > 0.999
+
+
+def test_without_information_posts_do_not_differ() -> None:
+    assert _whitened(np.eye(4), np.zeros(4)).shape == (4, 0)
+
+
 def test_impressions_are_grouped_by_user_and_session() -> None:
     events = [(0, post, BEGIN_S + 60 * post, 0, 0) for post in range(9)]
     events += [(1, 3, BEGIN_S + 5, 0, 1), (0, 2, BEGIN_S + 7200, 0, 1), (0, 2, BEGIN_S + 7220, 1, 0)]
@@ -143,7 +200,7 @@ def test_levels_find_a_post_that_is_liked_more() -> None:
 
 
 def test_rare_likes_multiply_and_frequent_ones_add() -> None:
-    steep = steepness(np.array([0.003, 0.3]))
+    steep = steepness(np.array([0.002, 0.3]))
 
     assert steep[0] == pytest.approx(0.1, abs=0.01)
     assert steep[1] == pytest.approx(1.0, abs=0.01)
@@ -168,12 +225,12 @@ def test_types_are_found_from_the_order_of_what_was_shown() -> None:
 
 
 def test_a_part_that_does_not_pay_gets_no_weight() -> None:
-    square = np.diag([400.0, 400.0, 400.0, 400.0])
-    product = np.array([400.0, 380.0, -20.0, -50.0])
+    square = 400 * np.eye(len(NAMES))
+    product = np.array([400.0, 380.0, -20.0, -50.0, *[400.0] * (len(NAMES) - 4)])
 
     weights = dict(zip(NAMES, blend.weigh(blend.Evidence(square, product)), strict=True))
 
-    assert weights["types"] == weights["taste_placed"] == 0
+    assert weights["types"] == weights["taste_placed"] == weights["liked_together"] == 0
     assert weights["post"] == pytest.approx(1, abs=0.05)
     assert weights["taste"] == pytest.approx(0.95, abs=0.05)
 
@@ -184,10 +241,10 @@ def test_trees_start_from_the_estimates_and_keep_only_what_paid() -> None:
     shown = trees.rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
     parameters = ranker.parameters_for(len(shown.y), 7, 1, 1)
 
-    found = trees.fit_trees(facts, shown, estimates, known.features, parameters, 10)
+    found = trees.fit_trees(shown, estimates, known.features, parameters, 10)
 
     said = np.asarray(found.booster.predict(shown.x, raw_score=True)) - estimates.now.base
-    base = estimates.before(facts, shown.event)
+    base = estimates.before(shown.event)
     assert 0 <= found.share <= 1
     assert np.abs(said).mean() < 0.5 * np.abs(base - base.mean()).mean()
 
@@ -210,7 +267,7 @@ def test_an_event_older_than_the_first_estimate_is_refused() -> None:
     _, estimates = learnt(facts)
 
     with pytest.raises(ValueError, match="older than the first estimate"):
-        estimates.before(facts, np.array([0]))
+        estimates.before(np.array([0]))
 
 
 def test_without_events_nothing_can_be_estimated() -> None:

@@ -81,6 +81,17 @@ def test_each_fault_is_stopped_by_its_own_check(spoilt: Evidence, name: str, out
     assert report.why == report.stopped_by[0].says
 
 
+def test_choices_among_all_posts_are_told_apart_better_than_impressions() -> None:
+    first = replace(GOOD, live=None, metrics=METRICS | {"auc_in_session": 0.91})
+    chosen = replace(first, metrics=first.metrics | {"of_choices": 1.0})
+
+    assert judge(first, Thresholds()).outcome == "quarantine"
+    assert judge(chosen, Thresholds()).outcome == "proceed"
+    assert judge(
+        replace(chosen, metrics=chosen.metrics | {"auc_in_session": 0.99}), Thresholds()
+    ).outcome == ("quarantine")
+
+
 def test_the_gravest_outcome_counts_and_comes_first() -> None:
     report = judge(replace(GOOD, moved=9.0, rescored=(32, 32), reread=(2, 2)), Thresholds())
 

@@ -25,6 +25,8 @@ def test_a_shipped_mapping_is_loaded_by_name() -> None:
     assert deskdrop.column("feed_data", "post_id") == "contentId"
     assert deskdrop.events == {"VIEW": VIEW, "LIKE": LIKE, "BOOKMARK": LIKE}
     assert shop.time_unit == "ms"
+    assert {Mapping.load(name).shown for name in ("deskdrop", "retailrocket", "ml-100k")} == {"choices"}
+    assert Mapping().shown == "impressions"
 
 
 def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
@@ -32,6 +34,7 @@ def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
     path.write_text(
         """
         like_within_s = 60
+        shown = "choices"
         [tables]
         user_data = "people"
         [columns.user_data]
@@ -57,13 +60,15 @@ def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
         profile=("country", "age"),
         time_unit="us",
         like_within_s=60,
+        shown="choices",
     )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("table = 1", "unknown key: 'table' (known: tables, columns, events, profile, time, like_within_s)"),
+        ("table = 1", "unknown key: 'table' (known: tables, columns, events, profile, time, like_within_s,"),
+        ("shown = 'feed'", "shown = 'feed' must be impressions or choices"),
         ("tables = 1", "tables = 1 must be a section [tables]"),
         ("[tables]\nusers = 'u'", "unknown table in [tables]: 'users' (known: user_data, post_text_df"),
         ("[tables]\nuser_data = ''", "tables.user_data = '' must be a name in quotes"),
@@ -98,5 +103,7 @@ def test_a_wrong_mapping_says_what_is_wrong(tmp_path: Path, text: str, message: 
 
 
 def test_an_unknown_mapping_lists_those_that_ship() -> None:
-    with pytest.raises(ValueError, match="no mapping 'nowhere': give a TOML file or one of deskdrop, retail"):
+    with pytest.raises(
+        ValueError, match="no mapping 'nowhere': give a TOML file or one of deskdrop, ml-100k, retail"
+    ):
         Mapping.load("nowhere")

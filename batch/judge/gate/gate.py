@@ -147,10 +147,19 @@ def _believable(evidence: Evidence, limits: Thresholds) -> Check:
     before = evidence.live.metrics.get(AUC, math.nan) if evidence.live else math.nan
     if math.isnan(new):
         return _unasked("leak", "AUC in session was not measured")
-    limit = limits.best_auc if math.isnan(before) else min(limits.best_auc, before + limits.too_good)
+    of_choices = evidence.metrics.get("of_choices", 0.0) > 0
+    best = limits.best_auc_of_choices if of_choices else limits.best_auc
+    limit = best if math.isnan(before) else min(best, before + limits.too_good)
     against = "" if math.isnan(before) else f" after {before:.3f} of the live one"
     says = f"AUC in session is {new:.3f}{against}: more than {limit:.3f} is a leak sooner than a success"
-    return _most("leak", new, limit, "quarantine", says, "too_good, best_auc")
+    return _most(
+        "leak",
+        new,
+        limit,
+        "quarantine",
+        says,
+        "too_good, best_auc_of_choices" if of_choices else "too_good, best_auc",
+    )
 
 
 def _steady(evidence: Evidence, limits: Thresholds) -> Iterator[Check]:

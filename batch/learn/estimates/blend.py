@@ -1,5 +1,6 @@
 """How much of each part: weights that win inside the sessions of later days; what does not pay stays off."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,13 +8,15 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from batch.learn.estimates.levels import steepness
-from batch.learn.estimates.parts import NAMES, Parts
+from batch.learn.estimates.parts import NAMES, OF_IMPRESSIONS, Parts
 from batch.learn.sessions import positions
 from batch.source.facts import Facts
 
 Floats = npt.NDArray[np.float64]
 
-EXPECTED = np.array([1.0, 1.0, 1.0, 0.0])  # shrunk estimates are on their own scale; the order says nothing
+EXPECTED = np.array(
+    [1.0, 1.0, 1.0, *[0.0] * (len(NAMES) - 3)]
+)  # shrunk estimates are on their own scale; the order says nothing
 PRIOR_SD = 0.5  # of a weight around what is expected
 LEAST_Z = 1.0  # standard errors above 0 from which a part pays
 MOST_ROWS = 3_000_000  # sessions are thinned to about so many impressions a period
@@ -63,9 +66,31 @@ def weigh(found: Evidence) -> Floats:
     Tastes with and without the place held against the likes are compared by how well the rest of the blend
     does with each.
     """
-    kinds = [[k for k in range(len(NAMES)) if NAMES[k] != other] for other in ("taste_placed", "taste")]
-    tried = [_solve(found, kind) for kind in kinds]
+    kinds = [[NAMES.index(k) for k in OF_IMPRESSIONS if k != other] for other in ("taste_placed", "taste")]
+    tried = [solve(found, EXPECTED, kind) for kind in kinds]
     return max(tried, key=lambda weights: _fit(found, weights))
+
+
+def solve(found: Evidence, expected: Floats, on: Sequence[int] | None = None) -> Floats:
+    """Return the weights that meet the evidence best, float64 (parts,), 0 for parts that do not pay.
+
+    Args:
+        found: What was measured.
+        expected: float64 (parts,). Weights where nothing was.
+        on: Parts that may have a weight; None for all.
+    """
+    weights, parts = np.zeros(len(found.product)), list(range(len(found.product)) if on is None else on)
+    while parts:
+        square = found.square[np.ix_(parts, parts)] + np.eye(len(parts)) / PRIOR_SD**2
+        product = found.product[parts] + expected[parts] / PRIOR_SD**2
+        root = np.linalg.cholesky(square)
+        solved, _ = nnls(root.T, np.linalg.solve(root, product))
+        z = solved / np.sqrt(np.diag(np.linalg.inv(square)))
+        if z.min() >= LEAST_Z:
+            weights[parts] = solved
+            break
+        parts = [part for part in parts if part != parts[int(z.argmin())]]
+    return weights
 
 
 def slope(facts: Facts, events: npt.NDArray[np.int64], base: Floats, further: Floats) -> float:
@@ -89,22 +114,6 @@ def slope(facts: Facts, events: npt.NDArray[np.int64], base: Floats, further: Fl
     if square <= 0 or product / np.sqrt(square) < LEAST_Z:
         return 0.0
     return min(product / (square + 1 / PRIOR_SD**2), 1.0)
-
-
-def _solve(found: Evidence, parts: list[int]) -> Floats:
-    """Return the weights with only these parts on, less the parts that do not pay."""
-    weights = np.zeros(len(found.product))
-    while parts:
-        square = found.square[np.ix_(parts, parts)] + np.eye(len(parts)) / PRIOR_SD**2
-        product = found.product[parts] + EXPECTED[parts] / PRIOR_SD**2
-        root = np.linalg.cholesky(square)
-        solved, _ = nnls(root.T, np.linalg.solve(root, product))
-        z = solved / np.sqrt(np.diag(np.linalg.inv(square)))
-        if z.min() >= LEAST_Z:
-            weights[parts] = solved
-            break
-        parts = [part for part in parts if part != parts[int(z.argmin())]]
-    return weights
 
 
 def _fit(found: Evidence, weights: Floats) -> float:

@@ -7,14 +7,16 @@ import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
 from batch.features.text import Texts
+from batch.learn.estimates import choices
 from batch.learn.estimates.blend import evidence, weigh
-from batch.learn.estimates.parts import NAMES, Parts, fit_parts, gain
+from batch.learn.estimates.parts import NAMES, Parts, fit_parts
 from batch.source.facts import Facts
 
 Floats = npt.NDArray[np.float64]
 
 N_PERIODS = 3  # periods of the past whose likes weigh the parts and train the trees
 PERIOD_S = 7 * DAY_S  # a week holds two sessions of a median user; shorter where the history is
+CHOSEN_SHARE = 0.1  # of all choices, which make a period where few users come back within a week
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +50,24 @@ class Estimates:
         now: As of the newest fact allowed.
         past: As of the beginning of each period, oldest first; the last period ends with `now`.
         weights: Part name to weight, one blend for all times.
+        shown: What was put before the users, as events: the facts as they are, or slates drawn from choices.
     """
 
     now: Estimate
     past: tuple[Estimate, ...]
     weights: dict[str, float]
+    shown: Facts
 
     @property
     def begin_s(self) -> int:
         """Return the first moment whose impressions have an estimate made before them."""
         return self.past[0].as_of_s + 1
 
-    def before(self, facts: Facts, events: npt.NDArray[np.int64]) -> Floats:
+    def before(self, events: npt.NDArray[np.int64]) -> Floats:
         """Return for each event the log-odds of a like that were estimated before its period began.
 
         Args:
-            facts: Events, as given to `fit`.
-            events: int64 (n,). Rows, ascending, from `begin_s` on.
+            events: int64 (n,). Rows of `shown`, ascending, from `begin_s` on.
 
         Returns:
             float64 (n,): the user's level and x_u·y_p; LightGBM's `init_score`.
@@ -72,6 +75,7 @@ class Estimates:
         Raises:
             ValueError: An event is older than `begin_s`.
         """
+        facts = self.shown
         time = facts.time[events]
         if len(time) and time.min() < self.begin_s:
             raise ValueError(f"an event at {time.min()} is older than the first estimate at {self.begin_s}")
@@ -103,11 +107,16 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
     fitted: list[Parts] = []
     for end in ends:
         fitted.append(fit_parts(known, texts, end, seed, fitted[-1] if fitted else None))
-    periods = zip(fitted, ends[1:], strict=False)
-    found = [evidence(known, parts, end + 1, rng) for parts, end in periods]
-    weights = weigh(sum(found[1:], found[0]))
+    if known.shown == "choices":
+        shown = choices.slates(known, ends, rng)
+        weights = choices.weigh(shown, fitted[:-1])
+    else:
+        periods = zip(fitted, ends[1:], strict=False)
+        found = [evidence(known, parts, end + 1, rng) for parts, end in periods]
+        shown, weights = known, weigh(sum(found[1:], found[0]))
     estimates = [_weighed(parts, weights) for parts in fitted]
-    return Estimates(estimates[-1], tuple(estimates[:-1]), dict(zip(NAMES, weights.tolist(), strict=True)))
+    named = dict(zip(NAMES, weights.tolist(), strict=True))
+    return Estimates(estimates[-1], tuple(estimates[:-1]), named, shown)
 
 
 def renew(
@@ -140,17 +149,22 @@ def _ends(facts: Facts, as_of_s: int) -> list[int]:
     """Return the last moment before each period, then `as_of_s`, ascending."""
     if not len(facts.time):
         raise ValueError(f"there is no event up to {as_of_s}: nothing can be estimated")
+    if facts.shown == "choices":
+        last = [int(len(facts.time) * (1 - CHOSEN_SHARE * k)) - 1 for k in range(N_PERIODS, 0, -1)]
+        return [*(int(facts.time[max(row, 0)]) for row in last), as_of_s]
     history_s = as_of_s - int(facts.time[0])
     period_s = max(1, min(PERIOD_S, history_s // (N_PERIODS + 1)))
     return [as_of_s - k * period_s for k in range(N_PERIODS, -1, -1)]
 
 
 def _weighed(parts: Parts, weights: Floats) -> Estimate:
-    on = [k for k in range(len(NAMES)) if weights[k] > 0] or [0]
+    on = [k for k in range(len(NAMES)) if weights[k] > 0]
+    if not on:  # the first part there is, at no weight: the engine wants a column
+        on = [next(k for k in range(len(NAMES)) if parts.x[k].shape[1])]
     x = np.hstack([weights[k] * parts.x[k] for k in on])
     level, base = (np.log(rate / (1 - rate)) for rate in (parts.rate, parts.base))
     y = np.hstack([parts.y[k] for k in on])
-    return Estimate(parts.as_of_s, _short(gain(parts.rate)[:, None] * x), _short(y), level, float(base))
+    return Estimate(parts.as_of_s, _short(parts.gain[:, None] * x), _short(y), level, float(base))
 
 
 def _short(values: Floats) -> Floats:

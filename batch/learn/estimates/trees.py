@@ -41,7 +41,7 @@ def rows(
     rng: np.random.Generator,
     begin_s: int = 0,
 ) -> Rows:
-    """Return the past periods' impressions with features as old as the estimates they go with.
+    """Return what the past periods showed, with features as old as the estimates it goes with.
 
     Features of the day would know of posts what the estimate of the period's begin does not; trees would
     learn to add it, and add it twice where both are fresh.
@@ -56,17 +56,18 @@ def rows(
         begin_s: Impressions before this moment are left out, epoch seconds.
     """
     ends = [one.as_of_s for one in (*estimates.past, estimates.now)]
-    bounds = np.searchsorted(facts.time, ends, side="right")
-    first = max(int(bounds[0]), int(np.searchsorted(facts.time, begin_s)))
-    events = first + np.flatnonzero(facts.views[first : bounds[-1]])
+    shown = estimates.shown
+    bounds = np.searchsorted(shown.time, ends, side="right")
+    first = max(int(bounds[0]), int(np.searchsorted(shown.time, begin_s)))
+    events = first + np.flatnonzero(shown.views[first : bounds[-1]])
     if len(events) > most:
         events = np.sort(rng.choice(events, most, replace=False))
     x = np.empty((len(events), len(known.features)), np.float32)
     counts = asof.tally(facts, known)
     cuts = np.searchsorted(events, bounds)
     for end_s, low, high in zip(ends, cuts, cuts[1:], strict=False):
-        x[low:high] = snapshot(facts, known, counts.advance(end_s), width_s, events[low:high])
-    return Rows(events, x, facts.target[events])
+        x[low:high] = snapshot(shown, known, counts.advance(end_s), width_s, events[low:high])
+    return Rows(events, x, shown.target[events])
 
 
 def snapshot(
@@ -79,7 +80,6 @@ def snapshot(
 
 
 def fit_trees(
-    facts: Facts,
     shown: Rows,
     estimates: Estimates,
     features: tuple[Feature, ...],
@@ -90,7 +90,6 @@ def fit_trees(
     """Boost trees from the estimates on; the last period says how much of them to keep, then trains too.
 
     Args:
-        facts: Events, as given to `estimate.fit`.
         shown: What `rows` returned.
         estimates: What was estimated before each of them.
         features: Columns of the rows.
@@ -101,7 +100,8 @@ def fit_trees(
     Raises:
         ValueError: A row is older than the first estimate.
     """
-    base = estimates.before(facts, shown.event)
+    facts = estimates.shown
+    base = estimates.before(shown.event)
     held = facts.time[shown.event] > estimates.past[-1].as_of_s
     share = 0.0
     tried: lgb.Booster | None = None

@@ -1,0 +1,208 @@
+"""Where users choose: what is liked together is found, and later choices change nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from batch.features import asof
+from batch.judge.evaluate import Plan, evaluate
+from batch.judge.unseen import compare_unseen, cut_offs
+from batch.learn.estimates import choices, estimate
+from batch.learn.estimates.collaborative import fit_together
+from batch.learn.estimates.parts import N_UNTAKEN, OF_CHOICES, fit_parts
+from batch.learn.learn import Recipe, trained
+from batch.learn.ranker import Ranker
+from batch.learn.split import Split
+from batch.source.facts import Facts
+from tests.facts import BEGIN_S, DAY_S, facts_of
+
+RECIPE = Recipe(train_days=60, train_rows=10**6, width_s=3600, n_trees=10, n_leaves=7, seed=1, threads=1)
+N_USERS, N_POSTS, DAYS = 60, 200, 40
+AS_OF_S = BEGIN_S + 30 * DAY_S
+
+
+def even_choose_even(seed: int = 1, strength: float = 0.95) -> Facts:
+    """Make a world where even user rows choose even posts and odd ones odd, and like two of three of them.
+
+    Each user takes a post a day, none twice; the lower a post's row, the more choose it.
+    """
+    rng = np.random.default_rng(seed)
+    events = []
+    for user in range(N_USERS):
+        weight = np.where((np.arange(N_POSTS) + user) % 2 == 0, strength, 1 - strength) / (
+            20 + np.arange(N_POSTS)
+        )
+        for day, post in enumerate(rng.choice(N_POSTS, DAYS, replace=False, p=weight / weight.sum())):
+            at_s = BEGIN_S + day * DAY_S + 60 * user
+            events.append((user, int(post), at_s, 0, int(rng.random() < 2 / 3)))
+    return replace(facts_of(events, N_USERS, N_POSTS), shown="choices")
+
+
+@pytest.fixture(scope="module")
+def facts() -> Facts:
+    return even_choose_even()
+
+
+def model_of(facts: Facts) -> Ranker:
+    return trained(facts, asof.statics(facts, 1), AS_OF_S, RECIPE)
+
+
+def test_factors_tell_who_takes_what() -> None:
+    rng = np.random.default_rng(2)
+    same = (np.arange(40)[:, None] + np.arange(30)) % 2 == 0
+    taken = same & (rng.random(same.shape) < 0.4)
+
+    found = fit_together(sparse.csr_matrix(taken.astype(float)), 4, seed=1)
+
+    scores = found.x @ found.y.T
+    assert np.median(scores[same & ~taken]) > 2 * np.quantile(scores[~same], 0.9)
+
+
+def test_factors_are_those_of_the_normal_equations() -> None:
+    taken = (np.random.default_rng(3).random((12, 9)) < 0.3).astype(float)
+    taken[4] = 0
+
+    found = fit_together(sparse.csr_matrix(taken), 3, seed=1)
+
+    assert not found.x[4].any()
+    gram = 0.3 * found.y.T @ found.y
+    for row in np.flatnonzero(taken.any(axis=1)):
+        own = found.y[taken[row] > 0]
+        shrunk = 0.01 * (len(own) + 0.3 * 9) * np.eye(3)
+        np.testing.assert_allclose(
+            found.x[row], np.linalg.solve(gram + own.T @ own + shrunk, own.sum(axis=0)), rtol=1e-6
+        )
+
+
+def test_factors_go_on_from_those_of_a_time_before(facts: Facts) -> None:
+    known = asof.statics(facts, 1)
+    before = fit_parts(facts, known.texts, AS_OF_S - DAY_S, 1, None)
+
+    warm, cold = (fit_parts(facts, known.texts, AS_OF_S, 1, one) for one in (before, None))
+
+    at = [len(x) and x.shape[1] > 1 for x in warm.x].index(True)
+    one, other = (parts.x[at] @ parts.y[at].T for parts in (warm, cold))
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
+
+
+def test_a_slate_holds_one_new_like_and_posts_that_its_user_never_took(facts: Facts) -> None:
+    begin_s = AS_OF_S - 6 * DAY_S
+
+    drawn = choices.slates(facts, [begin_s, AS_OF_S], np.random.default_rng(1))
+
+    past, liked = facts.until(AS_OF_S), drawn.target == 1
+    taken = set(zip(past.user.tolist(), past.post.tolist(), strict=True))
+    untaken = set(zip(drawn.user[~liked].tolist(), drawn.post[~liked].tolist(), strict=True))
+    assert liked.sum() == ((past.time > begin_s) & (past.target == 1)).sum()
+    assert not untaken & taken
+    assert (~liked).sum() > 0.5 * N_UNTAKEN * liked.sum()
+    assert (np.diff(drawn.time) >= 0).all()
+    assert drawn.views.all()
+
+
+def test_what_is_liked_together_is_worth_something_and_lists_hold_it(facts: Facts) -> None:
+    known = asof.statics(facts, 1)
+
+    found = estimate.fit(facts, known.texts, AS_OF_S, 1)
+
+    assert found.weights["liked_together"] > 0
+    assert set(found.weights) >= set(OF_CHOICES)
+    assert found.now.x.shape[1] <= 64
+    scores = found.now.x @ found.now.y.T
+    past = facts.until(AS_OF_S)
+    scores[past.user, past.post] = -np.inf
+    best = np.argsort(-scores, axis=1)[:, :5]
+    assert ((best + np.arange(N_USERS)[:, None]) % 2 == 0).mean() > 0.75
+
+
+def test_where_all_choose_at_random_nothing_is_put_together() -> None:
+    rng = np.random.default_rng(4)
+    events = [
+        (user, int(post), BEGIN_S + day * DAY_S + 60 * user, 0, 1)
+        for user in range(N_USERS)
+        for day, post in enumerate(rng.choice(N_POSTS, DAYS, replace=False))
+    ]
+    facts = replace(facts_of(events, N_USERS, N_POSTS), shown="choices")
+
+    found = estimate.fit(facts, asof.statics(facts, 1).texts, AS_OF_S, 1)
+
+    scores = found.now.x @ found.now.y.T
+    assert scores.std() < 0.3
+
+
+def test_later_choices_change_nothing_of_a_model(facts: Facts) -> None:
+    later = facts.time > AS_OF_S
+    turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
+
+    models = [model_of(some) for some in (facts, turned, facts.until(AS_OF_S))]
+
+    assert len({model.fingerprint for model in models}) == 1
+    assert models[0].metrics == models[2].metrics
+
+
+def test_the_choices_of_a_period_do_not_enter_what_was_estimated_before_it(facts: Facts) -> None:
+    known = asof.statics(facts, 1)
+    whole = estimate.fit(facts, known.texts, AS_OF_S, 1)
+    first = whole.past[0].as_of_s
+    turned = replace(
+        facts, target=np.where(facts.time > first, 1 - facts.target, facts.target).astype(np.int8)
+    )
+
+    one, other = (fit_parts(some, known.texts, first, 1, None) for some in (facts, turned))
+
+    for part, same in zip((*one.x, *one.y), (*other.x, *other.y), strict=True):
+        np.testing.assert_array_equal(part, same)
+
+
+def test_the_evaluation_asks_what_is_liked_next_of_what_was_not_taken(facts: Facts) -> None:
+    plan = Plan(Split(AS_OF_S + 1, AS_OF_S + 5 * DAY_S), RECIPE)
+
+    found = evaluate(facts, asof.statics(facts, 1), plan, {})
+
+    later = (facts.time > AS_OF_S) & (facts.time < AS_OF_S + 5 * DAY_S) & (facts.target == 1)
+    assert found["test_sessions"] == later.sum()
+    assert found["auc_in_session"] > max(0.6, found["auc_in_session_popular"])
+    assert found["hitrate_at_5_random5"] == pytest.approx(5 / N_UNTAKEN, abs=0.1)
+
+
+def test_cut_offs_follow_one_another_over_the_second_half(facts: Facts) -> None:
+    splits = cut_offs(facts, 4)
+
+    n_before = [len(facts.until(split.test_from_s - 1).time) for split in splits]
+    assert n_before == pytest.approx([len(facts.time) * share for share in (0.5, 0.625, 0.75, 0.875)], abs=2)
+    assert [one.test_to_s for one in splits[:-1]] == [one.test_from_s for one in splits[1:]]
+    assert splits[-1].test_to_s == facts.as_of_s + 1
+
+
+def test_too_few_events_for_so_many_cut_offs_are_refused() -> None:
+    facts = facts_of([(0, 0, BEGIN_S, 0, 1), (0, 1, BEGIN_S, 0, 1)], 1, 2)
+
+    with pytest.raises(ValueError, match="2 events do not make 5 tests"):
+        cut_offs(facts, 5)
+
+
+def test_ours_and_peers_are_asked_for_the_same_unseen_posts(facts: Facts) -> None:
+    known = asof.statics(facts, 1)
+
+    found = compare_unseen(facts, known, RECIPE, 2, ("random", "popular", "item_knn_cosine"))
+
+    rank = {one.name: one for one in found.ranks}
+    assert set(rank) == {"random", "popular", "item_knn_cosine", "almanac"}
+    assert rank["almanac"].ahead is None
+    assert rank["almanac"].ndcg_at_10 > rank["random"].ndcg_at_10 + 0.05
+    gap, (low, high) = (rank["random"].ahead or {})["ndcg_at_10"]
+    assert gap == pytest.approx(rank["almanac"].ndcg_at_10 - rank["random"].ndcg_at_10)
+    assert low < gap < high
+    assert found.n_users <= N_USERS < found.n_lists
+    assert found.best_peer["recall_at_10"] in ("popular", "item_knn_cosine")
+    assert found.values()["ranks"][0]["name"] == found.ranks[0].name
+
+
+def test_without_a_new_like_nothing_can_be_learnt() -> None:
+    events = [(user, user, BEGIN_S + day * DAY_S, 0, 0) for user in range(3) for day in range(20)]
+    facts = replace(facts_of(events, 3, 5), shown="choices")
+
+    with pytest.raises(ValueError, match="0 impressions with 0 likes before as_of cannot train a ranker"):
+        trained(facts, asof.statics(facts, 1), facts.as_of_s, RECIPE)
