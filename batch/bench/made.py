@@ -9,7 +9,9 @@ import numpy as np
 from api.contract.buckets import Horizon
 from batch.features import asof
 from batch.features.sides import Sides
-from batch.learn.learn import trained
+from batch.learn.estimates import estimate
+from batch.learn.learn import training_rows
+from batch.learn.ranker import fit, parameters_for
 from batch.making import recipe
 from batch.score.predict import Dense
 from batch.score.ranked import SeenRows
@@ -47,7 +49,7 @@ class Made:
 
 
 def make(size: Size, threads: int = 0) -> Made:
-    """Simulate the world, train as a run trains, and lay out the sides as a run does."""
+    """Simulate the world, train on what a run trains on, and lay out the sides as a run does."""
     settings = replace(
         Settings(),
         n_buckets=size.n_buckets,
@@ -59,11 +61,18 @@ def make(size: Size, threads: int = 0) -> Made:
     last = FIRST_DAY + timedelta(days=size.n_days)
     facts = simulate(WorldConfig(size.n_users, size.n_posts, size.seed, start=FIRST_DAY, end=last))
     known = asof.statics(facts, size.seed)
-    model = trained(facts, known, facts.as_of_s, recipe(settings))
+    made_by = recipe(settings)
+    estimates = estimate.fit(facts, known.texts, facts.as_of_s, size.seed)
+    rows = training_rows(facts, known, estimates, made_by)
+    parameters = parameters_for(len(rows.y), made_by.n_leaves, made_by.seed, made_by.threads)
+    # As many trees as were asked for, whether or not all of them would pay.
+    base = estimates.before(rows.event)
+    booster = fit(rows.x, rows.y, known.features, parameters, made_by.n_trees, init=base)
     horizon = Horizon.after(facts.as_of_s, settings.bucket_width_s, size.n_buckets)
     counts = asof.tally(facts, known).advance(facts.as_of_s)
     sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
-    return Made(model.text, sides, _seen(np.random.default_rng(size.seed), size), model.factors.dense)
+    seen = _seen(np.random.default_rng(size.seed), size)
+    return Made(booster.model_to_string(), sides, seen, (estimates.now.x, estimates.now.y))
 
 
 def share_on_time(made: Made) -> float:

@@ -249,6 +249,26 @@ def test_trees_start_from_the_estimates_and_keep_only_what_paid() -> None:
     assert np.abs(said).mean() < 0.5 * np.abs(base - base.mean()).mean()
 
 
+def test_trees_are_kept_for_what_only_they_see_and_none_for_chance() -> None:
+    facts = by_topic(strength=0.0)
+    match = (facts.user + facts.post) % 2
+    odds = np.where(match == 1, 0.35, 0.05)
+    facts.target[:] = np.random.default_rng(3).random(len(odds)) < odds
+    known, estimates = learnt(facts)
+    shown = trees.rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
+    shown.x[:, 0] = match[shown.event]
+    blind = replace(shown, x=np.random.default_rng(5).normal(size=shown.x.shape).astype(np.float32))
+    parameters = ranker.parameters_for(len(shown.y), 7, 1, 1)
+
+    seeing, chance = (
+        trees.fit_trees(some, estimates, known.features, parameters, 64) for some in (shown, blind)
+    )
+
+    assert seeing.share > 0.5
+    assert seeing.booster.num_trees() in (8, 16, 32, 64)
+    assert (chance.share, chance.booster.num_trees()) == (0.0, 1)
+
+
 def test_rows_that_train_trees_see_nothing_of_their_period() -> None:
     facts = by_topic(n_users=24, days=12)
     known, estimates = learnt(facts)

@@ -93,17 +93,29 @@ def solve(found: Evidence, expected: Floats, on: Sequence[int] | None = None) ->
     return weights
 
 
-def slope(facts: Facts, events: npt.NDArray[np.int64], base: Floats, further: Floats) -> float:
-    """Return how much of `further` to add to `base` so that later likes are met best inside sessions.
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What adding a further score to a first one is worth.
+
+    Attributes:
+        share: How much of it to add: 0 where it does not pay, at most 1.
+        gain: By how much later likes are met better then, in log likelihood; 0 where the share is.
+        error: Standard error of the gain.
+    """
+
+    share: float
+    gain: float
+    error: float
+
+
+def worth(facts: Facts, events: npt.NDArray[np.int64], base: Floats, further: Floats) -> Worth:
+    """Measure how much of `further` to add to `base` so that later likes are met best inside sessions.
 
     Args:
         facts: Events.
         events: int64 (n,). Rows of impressions that neither score was made from.
         base: float64 (n,). Log-odds.
         further: float64 (n,). Log-odds to be added, such as what trees say.
-
-    Returns:
-        0 where it does not pay; at most 1.
     """
     session, _ = positions(facts.user[events], facts.time[events])
     chance = 1 / (1 + np.exp(-base))
@@ -112,8 +124,9 @@ def slope(facts: Facts, events: npt.NDArray[np.int64], base: Floats, further: Fl
     centred = _centred(rows, session)
     square, product = float(centred[:, 0] @ centred[:, 0]), float(centred[:, 0] @ centred[:, 1])
     if square <= 0 or product / np.sqrt(square) < LEAST_Z:
-        return 0.0
-    return min(product / (square + 1 / PRIOR_SD**2), 1.0)
+        return Worth(0.0, 0.0, 0.0)
+    share = min(product / (square + 1 / PRIOR_SD**2), 1.0)
+    return Worth(share, share * product - share**2 * square / 2, share * float(np.sqrt(square)))
 
 
 def _fit(found: Evidence, weights: Floats) -> float:

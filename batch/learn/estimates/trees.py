@@ -12,10 +12,12 @@ from batch.features import asof
 from batch.features.asof import Rows, Statics
 from batch.features.sides import Feature
 from batch.features.tally import Tally
-from batch.learn.estimates.blend import slope
+from batch.learn.estimates.blend import Worth, worth
 from batch.learn.estimates.estimate import Estimates
 from batch.learn.ranker import fit
 from batch.source.facts import Facts
+
+HALVINGS = 5  # of the trees asked for, down to six of two hundred
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,11 @@ def fit_trees(
     n_trees: int,
     progress: Callable[[int], None] | None = None,
 ) -> Trees:
-    """Boost trees from the estimates on; the last period says how much of them to keep, then trains too.
+    """Boost trees from the estimates on; the last period says how many and how much of them to keep.
+
+    Of half the trees, a quarter and so on down to six the fewest are kept whose gain is within a standard
+    error of the best: what further trees add to the order of logged sessions has chance in it, and the first
+    places among all posts go to what chance has raised most. Then all periods train that many.
 
     Args:
         shown: What `rows` returned.
@@ -100,24 +106,37 @@ def fit_trees(
     Raises:
         ValueError: A row is older than the first estimate.
     """
-    facts = estimates.shown
     base = estimates.before(shown.event)
-    held = facts.time[shown.event] > estimates.past[-1].as_of_s
-    share = 0.0
-    tried: lgb.Booster | None = None
-    if 0 < shown.y[~held].sum() < (~held).sum():
+    held = estimates.shown.time[shown.event] > estimates.past[-1].as_of_s
+    kept, share = 1, 0.0
+    if held.any() and 0 < shown.y[~held].sum() < (~held).sum():
         tried = fit(shown.x[~held], shown.y[~held], features, parameters, n_trees, init=base[~held])
-        said = (
-            np.asarray(tried.predict(shown.x[held], raw_score=True), np.float64) if held.any() else base[held]
-        )
-        share = slope(facts, shown.event[held], base[held], said)
-    if share > 0:
-        booster = fit(shown.x, shown.y, features, parameters, n_trees, progress, init=base)
-    else:
-        booster = fit(shown.x, shown.y, features, parameters, 1, init=base)
-        if progress is not None:
-            progress(n_trees)
+        kept, share = _worth_keeping(tried, shown, held, base, estimates.shown)
+    booster = fit(shown.x, shown.y, features, parameters, kept, progress if share else None, init=base)
+    if progress is not None:
+        progress(n_trees - kept if share else n_trees)
     return Trees(_scaled(booster, share, estimates.now.base), share)
+
+
+def _worth_keeping(
+    tried: lgb.Booster, shown: Rows, held: npt.NDArray[np.bool_], base: npt.NDArray[np.float64], facts: Facts
+) -> tuple[int, float]:
+    """Return how many trees to keep and which share of what they say; a single one of share 0 where none pay.
+
+    Source: the rule of one standard error, Breiman, Friedman, Olshen and Stone, Classification and
+    Regression Trees, 1984, 78-80.
+    """
+    x, events, first = shown.x[held], shown.event[held], base[held]
+    said, done = np.zeros(len(x)), 0
+    found: list[tuple[int, Worth]] = []
+    for n in sorted({max(tried.num_trees() >> halved, 1) for halved in range(HALVINGS + 1)}):
+        said += tried.predict(x, raw_score=True, start_iteration=done, num_iteration=n - done)
+        done = n
+        found.append((n, worth(facts, events, first, said)))
+    best = max((one for _, one in found), key=lambda one: one.gain)
+    if not best.share:
+        return 1, 0.0
+    return next((n, one.share) for n, one in found if one.share and one.gain >= best.gain - best.error)
 
 
 def _scaled(booster: lgb.Booster, share: float, base: float) -> lgb.Booster:
