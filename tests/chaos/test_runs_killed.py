@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,17 +54,6 @@ class Runs:
         command = [sys.executable, "-m", "batch", *(arguments or ("run", "--data", self._facts))]
         subprocess.run(command, env=self._env, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
         return time.monotonic() - began
-
-
-@pytest.fixture
-def own_store(tmp_path: Path) -> Iterator[OwnStore]:
-    """Give a store with a log; it does not run yet."""
-    (tmp_path / "store").mkdir()
-    own = OwnStore(tmp_path / "store")
-    try:
-        yield own
-    finally:
-        own.kill()
 
 
 def test_killing_whole_runs_or_the_store_under_them_leaves_what_is_served(

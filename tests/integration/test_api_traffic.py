@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,16 +162,6 @@ class Client(threading.Thread):
     def _check(self, user: int, holds: bool, what: str) -> None:
         if not holds:
             self._truth.wrong.append(f"user {user}: {what}")
-
-
-@pytest.fixture
-def own_store(tmp_path: Path) -> Iterator[OwnStore]:
-    """Give a store that may be killed; it does not run yet."""
-    own = OwnStore(tmp_path)
-    try:
-        yield own
-    finally:
-        own.kill()
 
 
 def flip(store: redis.Redis, truth: Truth) -> None:

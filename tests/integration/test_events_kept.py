@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -144,16 +143,6 @@ def test_drains_that_are_killed_anywhere_neither_lose_nor_double(
 
     assert n_killed
     assert kept(url) == sorted(f"e{number}" for number in range(2000))
-
-
-@pytest.fixture
-def own_store(tmp_path: Path) -> Iterator[OwnStore]:
-    """Give a store that may be killed; it does not run yet."""
-    own = OwnStore(tmp_path)
-    try:
-        yield own
-    finally:
-        own.kill()
 
 
 def test_no_acknowledged_event_is_lost_when_the_store_is_killed(own_store: OwnStore, tmp_path: Path) -> None:

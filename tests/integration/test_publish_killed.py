@@ -74,17 +74,6 @@ def publishers(store: redis.Redis, valkey_url: str, tmp_path: Path) -> Iterator[
     started.close()
 
 
-@pytest.fixture
-def own_store(tmp_path: Path) -> Iterator[OwnStore]:
-    """Give a store with a log that may be killed; it does not run yet."""
-    (tmp_path / "store").mkdir()
-    own = OwnStore(tmp_path / "store")
-    try:
-        yield own
-    finally:
-        own.kill()
-
-
 def current(store: redis.Redis) -> int:
     """Return the served generation."""
     return int(store.hget(KEYS.current("default"), "generation") or 0)

@@ -82,14 +82,13 @@ def test_each_fault_is_stopped_by_its_own_check(spoilt: Evidence, name: str, out
 
 
 def test_choices_among_all_posts_are_told_apart_better_than_impressions() -> None:
-    first = replace(GOOD, live=None, metrics=METRICS | {"auc_in_session": 0.91})
-    chosen = replace(first, metrics=first.metrics | {"of_choices": 1.0})
+    def outcome(auc: float, **further: float) -> Outcome:
+        metrics = METRICS | {"auc_in_session": auc, **further}
+        return judge(replace(GOOD, live=None, metrics=metrics), Thresholds()).outcome
 
-    assert judge(first, Thresholds()).outcome == "quarantine"
-    assert judge(chosen, Thresholds()).outcome == "proceed"
-    assert judge(
-        replace(chosen, metrics=chosen.metrics | {"auc_in_session": 0.99}), Thresholds()
-    ).outcome == ("quarantine")
+    assert outcome(0.91) == "quarantine"
+    assert outcome(0.91, of_choices=1.0) == "proceed"
+    assert outcome(0.99, of_choices=1.0) == "quarantine"
 
 
 def test_the_gravest_outcome_counts_and_comes_first() -> None:
