@@ -23,6 +23,9 @@ def compare(
     test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
     test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
     weeks: Annotated[int, typer.Option(min=1, help="tests of a week each from the first day on")] = 1,
+    likes_only: Annotated[
+        bool, typer.Option("--likes-only", help="ours without the order of what was shown")
+    ] = False,
     unseen: Annotated[bool, typer.Option("--unseen", help="lists of all unseen posts, at --cuts")] = False,
     cuts: Annotated[int, typer.Option(min=1, help="cut-offs over the second half of the events")] = 5,
     peers: Annotated[str, typer.Option(help="names with commas between; all where empty")] = "",
@@ -56,7 +59,8 @@ def compare(
             found = on_unseen(settings, data or facts_location(settings), cuts, names)
         else:
             span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901
-            found = on_facts(settings, data or facts_location(settings), span, weeks, names)
+            location = data or facts_location(settings)
+            found = on_facts(settings, location, span, weeks, names, likes_only=likes_only)
     if plot is not None:
         comparison.plot(found, plot)
     asked = comparison.draw_unseen if unseen else comparison.draw_facts

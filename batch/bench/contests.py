@@ -18,7 +18,13 @@ from batch.zoo.contestant import PEERS
 
 
 def on_facts(
-    settings: Settings, location: str, span: tuple[int, int] | None, weeks: int, names: tuple[str, ...]
+    settings: Settings,
+    location: str,
+    span: tuple[int, int] | None,
+    weeks: int,
+    names: tuple[str, ...],
+    *,
+    likes_only: bool = False,
 ) -> dict[str, Any]:
     """Compare on facts.
 
@@ -28,6 +34,7 @@ def on_facts(
         span: Begin and end of the test, epoch seconds; None finds the last week of histories.
         weeks: More than 1: so many tests of a week each, the first at the span's begin.
         names: Peers that take part; empty for all.
+        likes_only: Ours learns nothing from the order of what was shown.
 
     Raises:
         ValueError: A name is no peer's, or the facts hold nothing to test on.
@@ -38,7 +45,8 @@ def on_facts(
     if split is None:
         raise ValueError(f"no user in {location} comes back on a later day, so nothing can be tested")
     plan = Plan(split, recipe(settings))
-    return compare(facts, asof.statics(facts, settings.seed), plan, names, weeks).values()
+    known = asof.statics(facts, settings.seed)
+    return compare(facts, known, plan, names, weeks, likes_only=likes_only).values()
 
 
 def on_unseen(settings: Settings, location: str, n_cuts: int, names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Peers and ours on the same facts and split: how they rank what was shown, and what they cost."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from batch.judge.evaluate import K, Plan, shown, weekly
 from batch.judge.metrics import hitrate_at_k, pairs_won
 from batch.learn.split import Split
 from batch.source.facts import Facts
-from batch.zoo.contestant import ours
+from batch.zoo.contestant import Fitted, from_likes, ours
 from batch.zoo.past import Floats, Ints, Past
 
 Interval = tuple[float, float]
@@ -103,7 +104,13 @@ class _Shown:
 
 
 def compare(
-    facts: Facts, known: asof.Statics, plan: Plan, names: tuple[str, ...] = (), weeks: int = 1
+    facts: Facts,
+    known: asof.Statics,
+    plan: Plan,
+    names: tuple[str, ...] = (),
+    weeks: int = 1,
+    *,
+    likes_only: bool = False,
 ) -> Comparison:
     """Let all learn from what lies before the split, and rank the sessions inside it.
 
@@ -117,6 +124,7 @@ def compare(
         names: Peers that take part; empty for all.
         weeks: More than 1: so many splits of a week each from the plan's begin on, everybody trained anew
             for each; their sessions are pooled.
+        likes_only: Ours is what likes alone tell, without the order of what was shown.
 
     Raises:
         ValueError: What lies before a split cannot train ours, or no session in any is long enough.
@@ -131,7 +139,10 @@ def compare(
     absent: dict[str, str] = {}
     for split, one in zip(splits, seen, strict=True):
         past = Past(facts.until(split.test_from_s - 1), known, plan.recipe.seed, plan.recipe.threads)
-        for entry in entries(past, partial(ours, past, plan.recipe, split.test_from_s), names):
+        own: Callable[[], Fitted] = partial(ours, past, plan.recipe, split.test_from_s)
+        if likes_only:
+            own = partial(from_likes, past, plan.recipe)
+        for entry in entries(past, own, names):
             if entry.fitted is None:
                 absent[entry.name] = entry.why_absent
                 continue

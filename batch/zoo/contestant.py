@@ -10,6 +10,7 @@ import numpy.typing as npt
 from batch.features import asof
 from batch.features.sides import Sides
 from batch.learn.estimates import estimate
+from batch.learn.estimates.parts import NAMES, fit_parts
 from batch.learn.learn import Recipe, learn, training_rows
 from batch.learn.ranker import Ranker
 from batch.score.engine import score
@@ -96,3 +97,22 @@ def ours(past: Past, recipe: Recipe, at_s: int) -> Ours:
     starts = np.array([at_s - at_s % recipe.width_s], np.int64)
     counts_now = asof.tally(facts, known).advance(facts.as_of_s)
     return Ours(model, asof.sides(facts, known, counts_now, starts), recipe.threads)
+
+
+def from_likes(past: Past, recipe: Recipe) -> Ranked:
+    """Fit what likes alone tell: posts' effects and users' tastes, nothing of the order of what was shown.
+
+    Places in the session only take what is due to them out of posts' effects.
+
+    Raises:
+        ValueError: Users chose what they saw, so there is no order to leave out.
+    """
+    facts = past.facts
+    if facts.shown == "choices":
+        raise ValueError(
+            "users chose these posts themselves: there is no order of what was shown to leave out"
+        )
+    parts = fit_parts(facts, past.known.texts, facts.as_of_s, recipe.seed, None)
+    on = [NAMES.index(name) for name in ("post", "taste")]
+    x, y = (np.hstack([side[k] for k in on]) for side in (parts.x, parts.y))
+    return Ranked(lambda users: np.asarray(x[users] @ y.T, np.float64))

@@ -16,7 +16,7 @@ from batch.learn.split import Split, last_week
 from batch.score.ranked import SeenRows
 from batch.source.facts import Facts
 from batch.zoo import neighbours
-from batch.zoo.contestant import PEERS, Ours, Ranked, ours
+from batch.zoo.contestant import PEERS, Ours, Ranked, from_likes, ours
 from batch.zoo.lists import blocks
 from batch.zoo.past import Past, Peer, filled
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
@@ -127,6 +127,14 @@ def test_ours_ranks_a_pair_as_its_lists_do(past: Past) -> None:
 
     assert (np.diff(scores, axis=1) <= 1e-9).all()
     assert (lists[0, :10] % 2 == 0).all()
+
+
+def test_likes_alone_give_even_users_even_posts_where_a_feed_showed_them(past: Past) -> None:
+    fitted = from_likes(past, RECIPE)
+
+    assert (fitted.lists(np.array([4]), 10) % 2 == 0).all()
+    with pytest.raises(ValueError, match="no order of what was shown"):
+        from_likes(replace(past, facts=replace(past.facts, shown="choices")), RECIPE)
 
 
 def compared(facts: Facts, *names: str) -> dict[str, object]:
