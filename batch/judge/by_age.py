@@ -4,21 +4,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
 from batch.features import asof
 from batch.judge.evaluate import K, Plan, shown
+from batch.judge.intervals import intervals
 from batch.judge.metrics import hitrate_at_k, pairs_won
+from batch.judge.trained import said
 from batch.learn.estimates import estimate, trees
 from batch.learn.learn import learn, training_rows
 from batch.source.facts import Facts
 
 HOUR_S = 3600
 AGES_H = (0, 1, 3, 6, 12, 24, 72)
-N_DRAWS = 2_000  # of users, for the intervals
-TAIL = 2.5  # per cent on either side of them
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -125,13 +124,9 @@ def _lists(
 
         def score(events: Ints, now: estimate.Estimate = now) -> Floats:
             x = trees.snapshot(facts, known, counts, plan.recipe.width_s, events)
-            return now.scores(facts.user[events], facts.post[events]) + _said(booster, x)
+            return now.scores(facts.user[events], facts.post[events]) + said(booster, x)
 
         yield at_s, score
-
-
-def _said(booster: lgb.Booster, x: npt.NDArray[np.float32]) -> Floats:
-    return np.asarray(booster.predict(x, raw_score=True), np.float64) if len(x) else np.empty(0)
 
 
 def _ages(
@@ -143,35 +138,20 @@ def _ages(
     rng: np.random.Generator,
 ) -> tuple[Age, ...]:
     """Return each age's figures; all ages are drawn with the same users."""
-    _, user = np.unique(owner, return_inverse=True)
-    n_users = int(user.max()) + 1
-    drawn = rng.multinomial(n_users, np.full(n_users, 1 / n_users), N_DRAWS).astype(np.float64)
-    auc, hits = [], []
-    for row in scores:
-        won, pairs = pairs_won(session, row, liked)
-        hit = hitrate_at_k(session, row, liked, K)
-        auc.append(_rates(user, won, pairs, drawn))
-        hits.append(_rates(user, hit, np.ones(len(hit)), drawn))
-    return tuple(
-        Age(age_h, *_measured(a, auc[0]), *_measured(h, hits[0]))
-        for age_h, a, h in zip(ages_h, auc, hits, strict=True)
-    )
+    won, pairs = zip(*(pairs_won(session, row, liked) for row in scores), strict=True)
+    hits = np.column_stack([hitrate_at_k(session, row, liked, K) for row in scores])
+    auc = _measured(np.column_stack(won), np.column_stack(pairs), owner, rng)
+    hitrate = _measured(hits, np.ones_like(hits), owner, rng)
+    return tuple(Age(age_h, *a, *h) for age_h, a, h in zip(ages_h, auc, hitrate, strict=True))
 
 
-def _rates(user: Ints, above: Floats, below: Floats, drawn: Floats) -> Floats:
-    """Return float64 (draws + 1,): the ratio of sums over all users, then over each draw of users."""
-    n_users = drawn.shape[1]
-    tops, bottoms = (np.bincount(user, values, n_users) for values in (above, below))
-    whole = np.vstack([np.ones(n_users), drawn])
-    return np.asarray((whole @ tops) / np.maximum(whole @ bottoms, 1e-9), np.float64)
-
-
-def _measured(rates: Floats, fresh: Floats) -> tuple[float, Interval, float, Interval]:
-    """Return a rate with its interval, and what it lost against fresh lists with that interval."""
-    lost = fresh - rates
-    return float(rates[0]), _interval(rates[1:]), float(lost[0]), _interval(lost[1:])
-
-
-def _interval(draws: Floats) -> Interval:
-    low, high = np.percentile(draws, [TAIL, 100 - TAIL])
-    return float(low), float(high)
+def _measured(
+    parts: Floats, wholes: Floats, owner: Ints, rng: np.random.Generator
+) -> list[tuple[float, Interval, float, Interval]]:
+    """Return each column's rate with its interval, and what it lost against the first, with that interval."""
+    both = np.hstack([parts, parts[:, :1] - parts])
+    whole = np.hstack([wholes, wholes])
+    rates = (both.sum(axis=0) / np.maximum(whole.sum(axis=0), 1e-9)).tolist()
+    ranges = [(low, high) for low, high in intervals(both, whole, owner, rng).tolist()]
+    n = parts.shape[1]
+    return list(zip(rates[:n], ranges[:n], rates[n:], ranges[n:], strict=True))

@@ -78,7 +78,8 @@ def cold(
         progress(1)
         held = _drawn(rng, np.arange(n_posts), n_posts, share)
         kept = without(facts, split, held[facts.post])
-        everybody = _trained(kept, known, plan)
+        own, others = _trained(kept, known, plan)
+        everybody: dict[str, Fitted] = {OURS: own, **others}
         posts.append(_pairs(kept, plan, held, everybody))
         asked = Asked.of(kept, split, rng)
         likes.append(held[asked.post])
@@ -105,12 +106,11 @@ def _drawn(rng: np.random.Generator, among: npt.NDArray[np.integer], n: int, sha
     return held
 
 
-def _trained(kept: Facts, known: asof.Statics, plan: Plan) -> dict[str, Fitted]:
-    """Fit ours and what needs no history of the user on what lies before the split."""
+def _trained(kept: Facts, known: asof.Statics, plan: Plan) -> tuple[Ours, dict[str, Fitted]]:
+    """Fit ours, and beside it what needs no history of the user, on what lies before the split."""
     begin_s = plan.split.test_from_s
     past = Past(kept.until(begin_s - 1), known, plan.recipe.seed, plan.recipe.threads)
-    return {
-        OURS: ours(past, plan.recipe, begin_s),
+    return ours(past, plan.recipe, begin_s), {
         BASELINE: Ranked(counts.popular(past)),
         "popular_by_segment": Ranked(counts.popular_by_segment(past)),
         RANDOM: Ranked(counts.random(past)),
@@ -123,10 +123,8 @@ def _users(facts: Facts, known: asof.Statics, plan: Plan, held: Flags) -> Tested
     what = Shown.of(kept, plan.split, plan.recipe.seed, held)
     if what is None:
         return None
-    everybody = _trained(kept, known, plan)
-    own = everybody[OURS]
-    assert isinstance(own, Ours)
-    everybody[OURS] = introduced(own, facts.users, held)
+    own, others = _trained(kept, known, plan)
+    everybody: dict[str, Fitted] = {OURS: introduced(own, facts.users, held), **others}
     rankings: dict[str, Columns] = {
         name: columns(what, fitted.pairs(what.user, what.post))
         for name, fitted in everybody.items()

@@ -6,14 +6,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from batch.features import asof
 from batch.judge.chance import random_hitrate_at_k
 from batch.judge.contest import OURS, Cost, entries, interval, ranked
-from batch.judge.evaluate import K, Plan, shown, weekly
+from batch.judge.evaluate import K, Plan, weekly
 from batch.judge.metrics import hitrate_at_k, pairs_won
-from batch.learn.split import Split
+from batch.judge.sessions import Shown
 from batch.source.facts import Facts
 from batch.zoo.contestant import Fitted, from_likes, ours
 from batch.zoo.past import Floats, Ints, Past
@@ -73,34 +72,14 @@ class _Judged:
     pairs: Floats
 
     @classmethod
+    def of(cls, what: Shown, scores: Floats) -> "_Judged":
+        won, pairs = pairs_won(what.session, scores, what.liked)
+        return cls(hitrate_at_k(what.session, scores, what.liked, K), won, pairs)
+
+    @classmethod
     def pooled(cls, parts: list["_Judged"]) -> "_Judged":
         columns = [(part.hits, part.won, part.pairs) for part in parts]
         return cls(*(np.concatenate(column) for column in zip(*columns, strict=True)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What a split's long enough sessions showed."""
-
-    user: Ints
-    post: Ints
-    session: Ints
-    position: Ints
-    owner: Ints  # of each session
-    liked: npt.NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, facts: Facts, split: Split) -> "_Shown":
-        event, session, position = shown(facts, split)
-        user = facts.user[event].astype(np.int64)
-        owner = np.empty(int(session.max(initial=-1)) + 1, np.int64)
-        owner[session] = user
-        post, liked = facts.post[event].astype(np.int64), facts.target[event] == 1
-        return cls(user, post, session, position, owner, liked)
-
-    def judged(self, scores: Floats) -> _Judged:
-        won, pairs = pairs_won(self.session, scores, self.liked)
-        return _Judged(hitrate_at_k(self.session, scores, self.liked, K), won, pairs)
 
 
 def compare(
@@ -130,14 +109,15 @@ def compare(
         ValueError: What lies before a split cannot train ours, or no session in any is long enough.
     """
     splits = weekly(plan.split, weeks)
-    seen = [_Shown.of(facts, split) for split in splits]
-    owner = np.concatenate([one.owner for one in seen])
-    if not len(owner):
+    found_in = [(split, Shown.of(facts, split, plan.recipe.seed)) for split in splits]
+    tests = [(split, what) for split, what in found_in if what is not None]
+    if not tests:
         raise ValueError(f"no session of ten impressions lies in {splits}: nothing can be compared")
+    owner = np.concatenate([what.owner for _, what in tests])
     found: dict[str, list[_Judged]] = {}
     costs: dict[str, list[Cost]] = {}
     absent: dict[str, str] = {}
-    for split, one in zip(splits, seen, strict=True):
+    for split, what in tests:
         past = Past(facts.until(split.test_from_s - 1), known, plan.recipe.seed, plan.recipe.threads)
         own: Callable[[], Fitted] = partial(ours, past, plan.recipe, split.test_from_s)
         if likes_only:
@@ -146,18 +126,20 @@ def compare(
             if entry.fitted is None:
                 absent[entry.name] = entry.why_absent
                 continue
-            ranked(entry, np.unique(one.user), min(DEPTH, len(facts.posts)))
-            found.setdefault(entry.name, []).append(one.judged(entry.fitted.pairs(one.user, one.post)))
+            ranked(entry, np.unique(what.user), min(DEPTH, len(facts.posts)))
+            found.setdefault(entry.name, []).append(
+                _Judged.of(what, entry.fitted.pairs(what.user, what.post))
+            )
             costs.setdefault(entry.name, []).append(entry.cost)
     rng = np.random.default_rng(plan.recipe.seed)
     pooled = {name: _Judged.pooled(parts) for name, parts in found.items()}
     standings = [_standing(name, pooled, owner, Cost.mean(costs[name]), rng) for name in pooled]
-    first = [one.judged(-one.position.astype(np.float64)) for one in seen]
+    first = [_Judged.of(what, -what.position.astype(np.float64)) for _, what in tests]
     standings.append(_line("first5", _Judged.pooled(first)))
-    chance = np.concatenate([random_hitrate_at_k(one.session, one.liked, K) for one in seen])
+    chance = np.concatenate([random_hitrate_at_k(what.session, what.liked, K) for _, what in tests])
     standings.append(Standing("random_exact", float(chance.mean()), 0.5))
     standings.sort(key=lambda standing: -standing.auc_in_session)
-    n_impressions = sum(len(one.post) for one in seen)
+    n_impressions = sum(len(what.post) for _, what in tests)
     return Comparison(tuple(standings), len(owner), len(np.unique(owner)), n_impressions, absent)
 
 

@@ -17,11 +17,11 @@ from batch.learn.learn import Recipe
 from batch.learn.sessions import positions
 from batch.learn.split import MIN_SHOWN, Split
 from batch.source.facts import Facts
+from batch.zoo.contestant import Ranked
 from batch.zoo.neighbours import cosine, item_knn
 from batch.zoo.past import Past
 
 K = 5
-USERS_AT_ONCE = 500  # whose scores of every post are held: 30 MB at 7,023 posts
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -71,16 +71,15 @@ def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Lin
     made = replace(trained, facts=facts)
     event, session, position = shown(facts, split)
     liked = facts.target[event] == 1
+    user, post = facts.user[event].astype(np.int64), facts.post[event].astype(np.int64)
     scores = {
         **_said(made, event),
-        "_popular": post_scores(made.counts)[facts.post[event]],
-        "_knn": _knn(past, facts, event),
+        "_popular": post_scores(made.counts)[post],
+        "_knn": Ranked(item_knn(cosine)(past)).pairs(user, post),
         "_first5": -position.astype(np.float64),
     }
     for name, line in lines.items():
-        scores[f"_{name}"] = line(
-            facts.user_ids[facts.user[event]], facts.post_ids[facts.post[event]], facts.time[event]
-        )
+        scores[f"_{name}"] = line(facts.user_ids[user], facts.post_ids[post], facts.time[event])
     found = {
         "auc": auc(scores[""], liked),
         "test_sessions": float(session.max(initial=-1) + 1),
@@ -107,20 +106,6 @@ def _said(made: Trained, event: Ints) -> dict[str, Floats]:
         "_trees_alone": said(made.alone(), x),
         "_position_fixed": additive + said(made.placed(), first),
     }
-
-
-def _knn(past: Past, facts: Facts, event: Ints) -> Floats:
-    """Return scores by likeness to what the user liked before the split: cosine between posts' likers."""
-    ranking = item_knn(cosine)(past)
-    out = np.empty(len(event))
-    users, row = np.unique(facts.user[event], return_inverse=True)
-    order, counts = np.argsort(row, kind="stable"), np.bincount(row, minlength=len(users))
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    for low in range(0, len(users), USERS_AT_ONCE):
-        high = min(low + USERS_AT_ONCE, len(users))
-        at = order[ends[low] : ends[high]]
-        out[at] = ranking(users[low:high].astype(np.int64))[row[at] - low, facts.post[event[at]]]
-    return out
 
 
 def shown(facts: Facts, split: Split) -> tuple[Ints, Ints, Ints]:

@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from batch.features import asof
 from batch.features.sides import Sides
-from batch.learn.estimates import estimate
 from batch.learn.estimates.parts import NAMES, fit_parts
-from batch.learn.learn import Recipe, learn, training_rows
+from batch.learn.learn import Recipe, trained
 from batch.learn.ranker import Ranker
 from batch.score.engine import score
 from batch.score.ranked import SeenRows
@@ -92,8 +91,7 @@ class Ours:
 def ours(past: Past, recipe: Recipe, at_s: int) -> Ours:
     """Train as a run does on the past; lists are for the bucket that holds `at_s`."""
     facts, known = past.facts, past.known
-    estimates = estimate.fit(facts, known.texts, facts.as_of_s, recipe.seed)
-    model = learn(facts, known, estimates, training_rows(facts, known, estimates, recipe), recipe)
+    model = trained(facts, known, facts.as_of_s, recipe)
     starts = np.array([at_s - at_s % recipe.width_s], np.int64)
     counts_now = asof.tally(facts, known).advance(facts.as_of_s)
     return Ours(model, asof.sides(facts, known, counts_now, starts), recipe.threads)
