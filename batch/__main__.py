@@ -6,9 +6,7 @@ back; 7 a generation is not what it should be; 130 interrupted.
 """
 
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from dataclasses import asdict
@@ -26,6 +24,7 @@ from batch.settings import Settings, with_mapping, with_variant
 from batch.shell.console import Teller, complain, keep_traceback
 from batch.shell.exits import exit_code_of
 from batch.shell.options import At, Data, Json, Mapped, Replace
+from batch.shell.stop import told_to_stop
 from batch.tokens import app as tokens
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -178,7 +177,7 @@ def store(json: Json = False) -> None:
     teller, settings = Teller(json=json), Settings.from_env()
     with store_url(settings) as url:
         teller.tell({"url": url, "look": f"redis-cli -u {url}"})
-        _until_stopped()
+        told_to_stop().get()
 
 
 @app.command()
@@ -241,16 +240,13 @@ def demo(
     """Make a world (or read --data), train, publish, serve, and print three users' feeds."""
     from batch.show.demo import demo as show
     from batch.show.drawing import draw_demo
-    from batch.source.movielens import NAME, located, mapping_of
     from batch.world.config import WorldConfig
 
     teller, settings = Teller(json=json), Settings.from_env()
-    settings = with_mapping(settings, mapping_of(data, settings.mapping))
-    data = located(data, settings.state_dir / "data" / NAME)
     with show(settings, data, WorldConfig(n_users=users, seed=settings.seed), teller, host, port) as shown:
         teller.tell(shown.values(), lambda console: draw_demo(console, shown))
         if not once:
-            _until_stopped()
+            told_to_stop().get()
 
 
 def main() -> None:
@@ -283,14 +279,6 @@ def _guarded(arguments: list[str]) -> int:
         return complain(
             f"{type(exc).__name__}: {exc} (a bug: its traceback is in {place})", json=json, exit_code=1
         )
-
-
-def _until_stopped() -> None:
-    """Wait for Ctrl-C or SIGTERM, also where the shell that started us in the background ignores Ctrl-C."""
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    stopped.wait()
 
 
 if __name__ == "__main__":

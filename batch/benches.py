@@ -42,11 +42,10 @@ def compare(
     from batch.shell.connection import facts_location
     from batch.shell.extras import demand
     from batch.show import comparison
-    from batch.source.movielens import NAME, located, mapping_of
 
     teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
-    settings = with_mapping(settings, mapping_of(data, settings.mapping))
-    data = located(data, settings.state_dir / "data" / NAME)
+    if likes_only and (world or unseen):
+        raise typer.BadParameter("--likes-only ranks what a feed showed: leave --world and --unseen out")
     names = tuple(name.strip() for name in peers.split(",") if name.strip())
     if plot is not None:
         demand("matplotlib", "plot")

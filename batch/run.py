@@ -26,6 +26,7 @@ from batch.source.facts import Facts
 from batch.source.live.events import drain, read_live
 from batch.source.live.unite import unite
 from batch.source.mapping import Mapping
+from batch.source.movielens import NAME, located, mapping_of
 from batch.source.read import read
 from batch.source.sentences import embedded
 from batch.zoo.named import peer_of, require
@@ -157,12 +158,13 @@ def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:
     """Read and check facts as settings say; live events are not among them.
 
     Raises:
-        SourceError: They cannot be read; TooManyRejected: too many of them are bad.
+        SourceError: They cannot be read, or are `ml-100k` and recbole is not there; TooManyRejected: too many
+            of them are bad.
         ValueError: The text model is none; LookupError: what reads it is not installed.
     """
     facts = read(
-        location,
-        mapping=Mapping.load(settings.mapping),
+        located(location, settings.state_dir / "data" / NAME),
+        mapping=Mapping.load(mapping_of(location, settings.mapping)),
         rejects=settings.state_dir / "rejects.jsonl",
         max_rejected_share=settings.max_rejected_share,
         now_s=int(time.time()),

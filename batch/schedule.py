@@ -1,18 +1,16 @@
 """When to run: APScheduler, one run at a time, missed times coalesced into one."""
 
 import logging
-import signal
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from apscheduler.events import EVENT_SCHEDULER_SHUTDOWN
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-HEED_S = 0.2  # between two looks at whether to stop
+from batch.shell.stop import told_to_stop
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +60,11 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundSched
 
 def run_forever(planned: BackgroundScheduler) -> None:
     """Run the scheduler until SIGTERM or Ctrl-C; a run in progress is let end, and killing it is safe."""
-    told = False
-
-    def stop(*_: object) -> None:
-        nonlocal told
-        told = True  # and no more: a handler may come while this thread holds any lock
-
-    signal.signal(signal.SIGTERM, stop)
+    told = told_to_stop()
+    planned.add_listener(lambda _event: told.put(None), EVENT_SCHEDULER_SHUTDOWN)
     planned.start()
     log.info("schedule.started", extra={"jobs": [str(job) for job in planned.get_jobs()]})
-    with suppress(KeyboardInterrupt):
-        while planned.running and not told:
-            time.sleep(HEED_S)
+    told.get()
     if planned.running:
         planned.shutdown(wait=False)
     log.info("schedule.stopped")

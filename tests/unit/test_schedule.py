@@ -1,8 +1,7 @@
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -85,6 +84,7 @@ def test_a_refresh_that_is_due_during_a_run_waits_for_its_end() -> None:
     assert order == ["run", "refresh"]
 
 
+@pytest.mark.usefixtures("handlers")
 def test_run_forever_ends_when_the_scheduler_is_shut_down() -> None:
     planned = scheduler([nightly(lambda: planned.shutdown(wait=False))], at_start=True)
 
@@ -93,18 +93,23 @@ def test_run_forever_ends_when_the_scheduler_is_shut_down() -> None:
     assert not planned.running
 
 
-def test_a_second_sigterm_ends_nothing_that_has_ended() -> None:
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Put the signals' handlers back afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_sigterm_ends_it_however_often_it_comes() -> None:
     def told_twice() -> None:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.1)
 
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        planned = scheduler([nightly(told_twice)], at_start=True)
-        run_forever(planned)
-        os.kill(os.getpid(), signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    planned = scheduler([nightly(told_twice)], at_start=True)
+    run_forever(planned)
+    os.kill(os.getpid(), signal.SIGTERM)
 
     assert not planned.running
