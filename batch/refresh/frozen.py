@@ -97,7 +97,7 @@ class Frozen:
         """Read what `save` wrote.
 
         Raises:
-            FrozenMissing: It is not there.
+            FrozenMissing: It is not there, or another version wrote it.
         """
         folder = home / FROZEN
         if not (folder / _JSON).is_file() or not (folder / _ARRAYS).is_file():
@@ -105,6 +105,13 @@ class Frozen:
         about = orjson.loads((folder / _JSON).read_bytes())
         with np.load(folder / _ARRAYS, allow_pickle=False) as file:
             arrays = dict(file)
+        try:
+            return cls._of(about, arrays)
+        except (KeyError, TypeError) as exc:
+            raise FrozenMissing(f"another version of Almanac froze what {home} keeps: {exc}") from exc
+
+    @classmethod
+    def _of(cls, about: dict[str, Any], arrays: dict[str, Any]) -> "Frozen":
         texts = {name: arrays[name] for name in ("topic_of_cluster", "centres", "weights", "mean", "axes")}
         return cls(
             as_of_s=about["as_of_s"],
@@ -119,7 +126,7 @@ class Frozen:
             popular=arrays["popular"],
             everybody=arrays["everybody"],
             segments={name: arrays[f"segment_{k}"] for k, name in enumerate(about["segments"])},
-            profiles={name: arrays["profiles"][k] for k, name in enumerate(about.get("profiles", ()))},
+            profiles={name: arrays["profiles"][k] for k, name in enumerate(about["profiles"])},
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import orjson
 import pytest
 import redis
 from hypothesis import HealthCheck, example, given, settings
@@ -210,6 +211,15 @@ def without(*names: str) -> Callable[[redis.Redis, Settings, Feed], Settings]:
     return lose
 
 
+def older_version(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Find what an older Almanac froze, which did not know profiles."""
+    path = of.state_dir / "generations" / "1" / "frozen" / "frozen.json"
+    about = orjson.loads(path.read_bytes())
+    del about["profiles"]
+    path.write_bytes(orjson.dumps(about))
+    return of
+
+
 def days_later(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     """Let time pass."""
     feed.happen(5, AS_OF_S + 86_400, AS_OF_S + 90_000)
@@ -251,6 +261,7 @@ def other_profile(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
         (lost_store, "nothing is served under variant 'default'"),
         (without("roll.parquet"), "has no roll.parquet"),
         (without("frozen"), "keeps no frozen parts of a full run"),
+        (older_version, "another version of Almanac froze what .* keeps: 'profiles'"),
         (without("inputs/model.txt"), "has no model.txt"),
         (days_later, "the lists' horizon ends at 2021-12-26T"),
         (everybody, "of the users have moved, a refresh is for up to 20%"),
