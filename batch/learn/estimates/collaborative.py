@@ -80,32 +80,9 @@ def _solve_rows(
             other = others[column[at]]
             for i in range(k):
                 product[i] += weight[at] * other[i]
-                for j in range(i + 1):
+                for j in range(k):
                     square[i, j] += weight[at] * other[i] * other[j]
         shrunk = shrinkage * (start[row + 1] - start[row] + untaken * len(others))
         for i in range(k):
             square[i, i] += shrunk
-        _solve(square, product)
-        out[row] = product
-
-
-@numba.njit(cache=True)
-def _solve(square: Any, product: Any) -> None:
-    """Solve a positive definite system in place by Cholesky; the lower triangle is read."""
-    k = len(product)
-    for j in range(k):
-        for i in range(j):
-            square[j, j] -= square[j, i] * square[j, i]
-        square[j, j] = np.sqrt(square[j, j])
-        for row in range(j + 1, k):
-            for i in range(j):
-                square[row, j] -= square[row, i] * square[j, i]
-            square[row, j] /= square[j, j]
-    for j in range(k):
-        for i in range(j):
-            product[j] -= square[j, i] * product[i]
-        product[j] /= square[j, j]
-    for j in range(k - 1, -1, -1):
-        for i in range(j + 1, k):
-            product[j] -= square[i, j] * product[i]
-        product[j] /= square[j, j]
+        out[row] = np.linalg.solve(square, product)
