@@ -89,7 +89,7 @@ def by_age(
     Raises:
         ValueError: What lies before the oldest list cannot train a model, or no session can be tested.
     """
-    event, session, _ = shown(facts, plan.split)
+    event, session, _ = shown(facts, plan.split, plan.recipe.seed)
     if not len(event):
         raise ValueError("no session of ten impressions or more lies in the test days: nothing can be ranked")
     begin = np.full(session.max() + 1, np.iinfo(np.int64).max)

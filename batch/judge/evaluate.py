@@ -69,7 +69,7 @@ def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Lin
         rng = np.random.default_rng(plan.recipe.seed)
         facts = choices.slates(facts, [split.test_from_s - 1, split.test_to_s - 1], rng)
     made = replace(trained, facts=facts)
-    event, session, position = shown(facts, split)
+    event, session, position = shown(facts, split, plan.recipe.seed)
     liked = facts.target[event] == 1
     user, post = facts.user[event].astype(np.int64), facts.post[event].astype(np.int64)
     scores = {
@@ -108,11 +108,14 @@ def _said(made: Trained, event: Ints) -> dict[str, Floats]:
     }
 
 
-def shown(facts: Facts, split: Split) -> tuple[Ints, Ints, Ints]:
-    """Return the split's impressions in long enough sessions: rows in the facts, session, position."""
+def shown(facts: Facts, split: Split, seed: int) -> tuple[Ints, Ints, Ints]:
+    """Return the split's impressions in long enough sessions: rows in the facts, session, position.
+
+    They come in a random order: ties go to the earlier row, and one by time would give the place away.
+    """
     low, high = np.searchsorted(facts.time, [split.test_from_s, split.test_to_s], side="left")
     event = low + np.flatnonzero(facts.views[low:high])
     session, position = positions(facts.user[event], facts.time[event])
-    kept = np.bincount(session)[session] >= MIN_SHOWN
+    kept = np.random.default_rng(seed).permutation(np.flatnonzero(np.bincount(session)[session] >= MIN_SHOWN))
     _, number = np.unique(session[kept], return_inverse=True)
     return event[kept], number.astype(np.int64), position[kept]

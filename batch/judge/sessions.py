@@ -25,9 +25,7 @@ FEW = (AUC, "hitrate_at_5", "ndcg_at_10")  # by segment and by warmth
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a split's long enough sessions showed, in a random order.
-
-    Ties go to the earlier row: an order by time would give away the place in the session.
+    """What a split's long enough sessions showed, in a random order; see `evaluate.shown`.
 
     Attributes:
         event: int64 (n,). Row in the facts.
@@ -60,7 +58,7 @@ class Shown:
 
         Of more users than `most`, so many drawn at random count.
         """
-        rng, (event, session, position) = np.random.default_rng(seed), shown(facts, split)
+        rng, (event, session, position) = np.random.default_rng(seed), shown(facts, split, seed)
         some = np.ones(len(facts.users), np.bool_) if users is None else users
         came = np.unique(facts.user[event[some[facts.user[event]]]])
         if not len(came):
@@ -69,9 +67,7 @@ class Shown:
         drawn[came if len(came) <= most else rng.choice(came, most, replace=False)] = True
         kept = drawn[facts.user[event]]
         event, session, position = event[kept], session[kept], position[kept]
-        lot = rng.permutation(len(event))
-        event, position = event[lot], position[lot]
-        _, number = np.unique(session[lot], return_inverse=True)
+        _, number = np.unique(session, return_inverse=True)
         user, post = facts.user[event].astype(np.int64), facts.post[event].astype(np.int64)
         owner = np.empty(int(number.max()) + 1, np.int64)
         owner[number] = user

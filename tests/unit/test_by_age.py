@@ -42,7 +42,7 @@ def test_every_age_has_its_figures_inside_their_intervals() -> None:
 def test_a_list_knows_no_fact_from_after_it_was_made() -> None:
     facts = even_likes_even(days=14)
     known, plan = asof.statics(facts, 1), plan_for(facts)
-    event, _, _ = shown(facts, plan.split)
+    event, _, _ = shown(facts, plan.split, plan.recipe.seed)
     made = np.array([plan.split.test_from_s, plan.split.test_from_s + DAY_S])
     later = facts.time >= made[0]
     flipped = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))

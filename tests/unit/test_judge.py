@@ -8,12 +8,12 @@ from sklearn.metrics import roc_auc_score
 
 from batch.features import asof
 from batch.judge.chance import random_hitrate_at_k
-from batch.judge.evaluate import Plan, evaluate
+from batch.judge.evaluate import Plan, evaluate, shown
 from batch.judge.metrics import auc, auc_in_session, hitrate_at_k
 from batch.learn.learn import Recipe
-from batch.learn.split import last_week
+from batch.learn.split import Split, last_week
 from batch.source.facts import Facts
-from tests.facts import even_likes_even
+from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
 scored = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=30)
 
@@ -83,3 +83,21 @@ def test_a_model_of_shuffled_labels_scores_at_chance() -> None:
     found = evaluate(facts, known, plan_for(facts), {})
 
     assert 0.46 < found["auc_in_session"] < 0.54
+
+
+def test_what_finds_posts_alike_does_not_get_their_place() -> None:
+    facts = facts_of(
+        [
+            (user, place, BEGIN_S + 60 * place, 0, int(place == 0))
+            for user in range(200)
+            for place in range(20)
+        ],
+        n_users=200,
+        n_posts=20,
+    )
+
+    _, session, position = shown(facts, Split(BEGIN_S, BEGIN_S + DAY_S), seed=1)
+    hits = hitrate_at_k(session, np.zeros(len(session)), position == 0, 5)
+
+    assert len(hits) == 200
+    assert 0.15 < hits.mean() < 0.35  # 5 of 20, where the order of time would make it 1
