@@ -6,9 +6,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from api.auth import TokenRefused
-from api.events import BodyTooLarge
 from api.schemas.answer import Problem
-from api.store import GenerationGone, GenerationUnreadable, NothingPublished, StoreUnavailable
+from api.schemas.event import BodyTooLarge
+from api.store.store import GenerationGone, GenerationUnreadable, NothingPublished, StoreUnavailable
 
 # Seconds after which asking again makes sense: a store restarts in one, a publication takes longer.
 RETRY_AFTER_S: dict[type[Exception], int] = {

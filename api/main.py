@@ -24,16 +24,16 @@ from api.auth import Rights, prepare
 from api.contract.keys import Keys
 from api.contract.tokens import FILE
 from api.errors import register
+from api.http.server import serve
 from api.log import configure
-from api.lookup.lifeline import Lifeline
-from api.lookup.link import Address
 from api.metrics import Metrics
 from api.routes import admin, compat, events, feed, health, metrics
 from api.routes.hot import Hot, Life
 from api.routes.observed import Observed
-from api.server import serve
 from api.settings import Settings
-from api.store import BAD_DAY, Shelf, Store
+from api.store.connection import Address
+from api.store.lifeline import Lifeline
+from api.store.store import BAD_DAY, Shelf, Store
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest
 
 from api.feed import Choice, Generation, LookUp, Pointer, underfill
-from api.lookup.meter import Histogram, Meter
+from api.store.stats import Histogram, Meter
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 

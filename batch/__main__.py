@@ -18,14 +18,14 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import epoch
-from batch.benches import bench, compare
-from batch.hindsight import COMMANDS
+from batch.cli.compare import bench, compare
+from batch.cli.exits import exit_code_of
+from batch.cli.history import COMMANDS
+from batch.cli.options import At, Data, Json, Mapped, Replace
+from batch.cli.output import Teller, complain, keep_traceback
+from batch.cli.tokens import app as tokens
+from batch.jobs.stop import told_to_stop
 from batch.settings import Settings, with_mapping, with_variant
-from batch.shell.console import Teller, complain, keep_traceback
-from batch.shell.exits import exit_code_of
-from batch.shell.options import At, Data, Json, Mapped, Replace
-from batch.shell.stop import told_to_stop
-from batch.tokens import app as tokens
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (*COMMANDS, compare):
@@ -46,10 +46,10 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Make a world of users, posts and a feed, calibrated to the StartML rows."""
-    from batch.shell.connection import facts_location
-    from batch.source.sink import write
-    from batch.world.config import WorldConfig
-    from batch.world.feed import tables
+    from batch.data.sink import write
+    from batch.simulate.config import WorldConfig
+    from batch.simulate.feed import tables
+    from batch.store.connection import facts_location
 
     teller, settings = Teller(json=json), Settings.from_env()
     config = WorldConfig(users, posts, seed, regime, taste)  # type: ignore[arg-type] # checked by the class
@@ -71,9 +71,9 @@ def import_(
     json: Json = False,
 ) -> None:
     """Check facts and copy them to where runs read them."""
-    from batch.shell.connection import facts_location
-    from batch.source.copy import copy
-    from batch.source.mapping import Mapping
+    from batch.data.copy import copy
+    from batch.data.mapping import Mapping
+    from batch.store.connection import facts_location
 
     teller, settings = Teller(json=json), Settings.from_env()
     with teller.progress.step("import") as advance:
@@ -107,10 +107,10 @@ def run(
     json: Json = False,
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
-    from batch.incremental import run_incremental
+    from batch.jobs.full import run as run_once
+    from batch.jobs.refresh.incremental import run_incremental
     from batch.learn.split import Split
-    from batch.run import run as run_once
-    from batch.shell.connection import connected, facts_location
+    from batch.store.connection import connected, facts_location
 
     teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
     settings = with_variant(settings, variant)
@@ -135,10 +135,10 @@ def schedule(
     json: Json = False,
 ) -> None:
     """Run at the times of ALMANAC_SCHEDULE, refresh at those of ALMANAC_REFRESH_SCHEDULE, until SIGTERM."""
-    from batch.incremental import run_incremental
-    from batch.run import run as run_once
-    from batch.schedule import Job, run_forever, scheduler
-    from batch.shell.connection import connected, facts_location
+    from batch.jobs.full import run as run_once
+    from batch.jobs.refresh.incremental import run_incremental
+    from batch.jobs.schedule import Job, run_forever, scheduler
+    from batch.store.connection import connected, facts_location
 
     teller, settings = Teller(json=json), Settings.from_env()
     with connected(settings) as store:
@@ -159,8 +159,8 @@ def serve(
     json: Json = False,
 ) -> None:
     """Serve the current generation over HTTP until Ctrl-C."""
-    from batch.shell.connection import store_url
-    from batch.shell.server import environment, serve_forever
+    from batch.jobs.api_process import environment, serve_forever
+    from batch.store.connection import store_url
 
     teller, settings = Teller(json=json), Settings.from_env()
     with store_url(settings) as url:
@@ -172,7 +172,7 @@ def serve(
 @app.command()
 def store(json: Json = False) -> None:
     """Keep the embedded store up, for `redis-cli`, until Ctrl-C."""
-    from batch.shell.connection import store_url
+    from batch.store.connection import store_url
 
     teller, settings = Teller(json=json), Settings.from_env()
     with store_url(settings) as url:
@@ -195,7 +195,7 @@ def plan(
     from api.contract.keys import Keys
     from batch.publish.memory.plan import Sizes
     from batch.publish.memory.probe import planned
-    from batch.shell.connection import connected
+    from batch.store.connection import connected
 
     teller, settings = Teller(json=json), Settings.from_env()
     sizes = Sizes.of_numbers(
@@ -218,9 +218,9 @@ def plan(
 @app.command()
 def inspect(user: Annotated[int, typer.Argument(help="user id")], at: At = None, json: Json = False) -> None:
     """Show a user's list at a time, what he has seen, and what the API would answer."""
-    from batch.shell.connection import connected
-    from batch.show.drawing import draw_inspection
-    from batch.show.inspect import inspect as look
+    from batch.cli.draw.demo import draw_inspection
+    from batch.jobs.inspect import inspect as look
+    from batch.store.connection import connected
 
     teller, settings = Teller(json=json), Settings.from_env()
     with connected(settings) as client:
@@ -238,9 +238,9 @@ def demo(
     json: Json = False,
 ) -> None:
     """Make a world (or read --data), train, publish, serve, and print three users' feeds."""
-    from batch.show.demo import demo as show
-    from batch.show.drawing import draw_demo
-    from batch.world.config import WorldConfig
+    from batch.cli.draw.demo import draw_demo
+    from batch.jobs.demo import demo as show
+    from batch.simulate.config import WorldConfig
 
     teller, settings = Teller(json=json), Settings.from_env()
     with show(settings, data, WorldConfig(n_users=users, seed=settings.seed), teller, host, port) as shown:
@@ -260,7 +260,7 @@ def _guarded(arguments: list[str]) -> int:
     json = "--json" in arguments
     try:
         if arguments[:1] in (["generations"], ["--help"], []):  # it loads the publisher: not for each command
-            from batch.generations import app as generations
+            from batch.cli.generations import app as generations
 
             app.add_typer(generations, name="generations")
         return app(arguments, standalone_mode=False) or 0

@@ -10,19 +10,19 @@ import redis
 from api.contract.buckets import DAY_S
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
+from batch.data.facts import Facts
 from batch.features import asof
-from batch.learn.estimates import estimate
-from batch.learn.learn import learn, training_rows
+from batch.jobs.assemble import lists, ready, recipe
+from batch.jobs.refresh.digests import Known, compare, take_note
+from batch.jobs.refresh.freeze import freeze
+from batch.jobs.refresh.frozen import FROZEN, Frozen
+from batch.jobs.refresh.plan import draft
+from batch.learn.factors import estimate
 from batch.learn.ranker import fit, parameters_for
-from batch.making import lists, ready, recipe
+from batch.learn.train import learn, training_rows
 from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.writer import publish
-from batch.refresh.draft import draft
-from batch.refresh.freeze import freeze
-from batch.refresh.frozen import FROZEN, Frozen
-from batch.refresh.known import Known, compare, take_note
 from batch.settings import Settings
-from batch.source.facts import Facts
 
 BEGIN_S = 1_640_000_000
 AS_OF_S = BEGIN_S + 6 * DAY_S

@@ -19,11 +19,11 @@ from api.contract.buckets import Horizon
 from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
+from batch.data.seen import SeenTimes
 from batch.publish import shard
 from batch.publish.generation import Edition
 from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock
-from batch.source.seen import SeenTimes
 
 AS_OF_S = 1_640_357_999
 DEPTH, N_BUCKETS, N_POSTS = 5, 3, 30

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from batch.source.facts import Facts
+from batch.data.facts import Facts
 
 DAY_S = 86_400
 BEGIN_S = 1_633_046_400  # 2021-10-01 00:00 UTC

@@ -15,26 +15,26 @@ import redis
 from api.contract.buckets import DAY_S
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
+from batch.data.facts import Facts
+from batch.data.mapping import Mapping
+from batch.data.read import read
+from batch.data.seen import SeenTimes
+from batch.data.sink import write
+from batch.evaluate.evaluate import Plan, evaluate
 from batch.features import asof
-from batch.judge.evaluate import Plan, evaluate
-from batch.judge.gate.thresholds import Thresholds
-from batch.learn.estimates import estimate
-from batch.learn.learn import learn, training_rows
+from batch.jobs.assemble import ready, recipe
+from batch.learn.factors import estimate
 from batch.learn.split import Split
-from batch.making import ready, recipe
+from batch.learn.train import learn, training_rows
+from batch.publish.gate.thresholds import Thresholds
 from batch.publish.generation import Edition
 from batch.publish.proof.inputs import Inputs
 from batch.publish.writer import publish
 from batch.score.predict import scorer
 from batch.score.ranked import RankedBlock
 from batch.settings import Settings
-from batch.source.facts import Facts
-from batch.source.mapping import Mapping
-from batch.source.read import read
-from batch.source.seen import SeenTimes
-from batch.source.sink import write
-from batch.world.config import WorldConfig
-from batch.world.feed import tables
+from batch.simulate.config import WorldConfig
+from batch.simulate.feed import tables
 
 N_TREES, DEPTH, TRAIN_DAYS, TEST_DAYS, N_BUCKETS = 20, 20, 10, 3, 3
 KEYS = Keys()

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from batch.source.facts import Facts
-from batch.source.mapping import Mapping
-from batch.source.read import read
+from batch.data.facts import Facts
+from batch.data.mapping import Mapping
+from batch.data.read import read
 
 NOW_S = 1_700_000_000
 TEXT = 'Shares fell, "again".\n\nThe second line, с кириллицей.'

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from api.auth import needs_admin
 from api.errors import REFUSED, UNAVAILABLE
 from api.schemas.parameter import PathPostId
-from api.store import BAD_DAY, Store
+from api.store.store import BAD_DAY, Store
 
 router = APIRouter(prefix="/posts", tags=["admin"], dependencies=[Depends(needs_admin)])
 

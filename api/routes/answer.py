@@ -24,7 +24,7 @@ from api.feed import (
 )
 from api.routes.observed import MADE, NAME, number
 from api.schemas.cursor import Cursor
-from api.store import BAD_DAY, Store
+from api.store.store import BAD_DAY, Store
 
 Headers = list[tuple[bytes, bytes]]
 NOTHING: Fields = {}

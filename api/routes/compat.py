@@ -15,7 +15,7 @@ from api.errors import UNAUTHORIZED, UNAVAILABLE, refusal, unavailable
 from api.routes.answer import DESCRIBED, feed_for, headers
 from api.schemas.parameter import K, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
-from api.store import BAD_DAY, NothingPublished, Store
+from api.store.store import BAD_DAY, NothingPublished, Store
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from api.auth import needs_write
 from api.contract.buckets import moment
 from api.contract.event import Event
 from api.errors import REFUSED, TOO_LARGE, UNAVAILABLE
-from api.events import (
+from api.schemas.event import (
     LARGEST_BODY,
     MOST_EVENTS,
     BodyTooLarge,
@@ -23,7 +23,7 @@ from api.events import (
     read_events,
     status_of,
 )
-from api.store import GenerationUnreadable, NothingPublished, Store
+from api.store.store import GenerationUnreadable, NothingPublished, Store
 
 router = APIRouter(tags=["events"], dependencies=[Depends(needs_write)])
 

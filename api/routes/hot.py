@@ -19,7 +19,7 @@ from api.routes.feed import native_body
 from api.routes.observed import NAME, id_of
 from api.schemas.moment import read_time
 from api.schemas.value import DEFAULT_LIMIT, read_limit, read_user_id
-from api.store import BAD_DAY, Store
+from api.store.store import BAD_DAY, Store
 
 EXPRESS = "almanac.express"  # the extension of the ASGI scope by which `express.py` is let in
 JSON = (b"content-type", b"application/json")

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from api.auth import needs_read
 from api.errors import UNAUTHORIZED
 from api.metrics import TEXT, Metrics
-from api.store import GenerationUnreadable, NothingPublished, Store, StoreUnavailable
+from api.store.store import GenerationUnreadable, NothingPublished, Store, StoreUnavailable
 
 router = APIRouter(tags=["health"], dependencies=[Depends(needs_read)])
 

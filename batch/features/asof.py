@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.data.facts import Facts
 from batch.features import profile, text
 from batch.features.population import Population, cell_side, user_side
 from batch.features.sides import Feature, Sides
 from batch.features.tally import Tally, shrunk, spread
-from batch.source.facts import Facts
 
 BEHAVIOUR = ("user_lift", "user_lift_recent", "user_views", "user_days_away")
 POST = ("post_lift", "post_lift_recent", "post_trend", "post_views", "post_days_shown", "text_length")

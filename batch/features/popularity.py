@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.data.facts import Facts
 from batch.features.tally import CHUNK, Tally, shrunk_lift
-from batch.source.facts import Facts
 
 HOURS = 24
 NEAR = 1  # hours on either side that count for an hour's list

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from batch.data.columns import USER_ID
 from batch.features.sides import Feature
-from batch.source.columns import USER_ID
 
 MAX_CODES = 60  # rarer values share one code: StartML has 3,915 cities, half of them with one user
 FEW = 32  # an integer column with at most this many values is a category, as gender and exp_group are

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from api.contract.profile import MISSING, Bins, part
+from batch.data.columns import USER_ID
 from batch.features.profile import Profiles, is_categorical, plain
-from batch.source.columns import USER_ID
 
 N_EDGES = 4  # of a column of numbers: its quintiles
 MOST_VALUES, LEAST_SHARE = 7, 0.02  # of a column of categories: values that are told apart, and of whom

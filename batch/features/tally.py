@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
-from batch.source.facts import Facts
+from batch.data.facts import Facts
 
 Counts = npt.NDArray[np.float64]
 HALF_LIFE_S = 7 * DAY_S  # of "recent" counts: a week holds two sessions of a median user

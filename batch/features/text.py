@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from batch.source.columns import POST_ID, TEXT, TOPIC
+from batch.data.columns import POST_ID, TEXT, TOPIC
 
 Floats = npt.NDArray[np.float32]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from api.contract.buckets import DAY_S
+from batch.data.facts import Facts
 from batch.learn.sessions import positions
-from batch.source.facts import Facts
 
 TEST_DAYS = 7
 MIN_SHOWN = 10  # a shorter session cannot tell rankings of five apart

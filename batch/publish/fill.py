@@ -11,9 +11,9 @@ from api.contract.codec import encode as as_text
 from api.contract.keys import SEGMENT_FIELD, Keys
 from batch.publish import shard
 from batch.publish.generation import Edition, Rows
-from batch.publish.store.lease import Lease, Progress
-from batch.publish.store.wire import EXEC, MULTI, Wire, bulk, pack
 from batch.score.ranked import RankedBlock
+from batch.store.lease import Lease, Progress
+from batch.store.wire import EXEC, MULTI, Wire, bulk, pack
 
 POSTS_A_COMMAND = 200
 

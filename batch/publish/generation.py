@@ -12,9 +12,9 @@ import pandas as pd
 from api.contract.buckets import Horizon
 from api.contract.manifest import Manifest, SeenPolicy
 from api.contract.profile import Bins
+from batch.data.columns import POST_ID, TEXT, TOPIC
+from batch.data.seen import SeenTimes
 from batch.score.ranked import SeenRows
-from batch.source.columns import POST_ID, TEXT, TOPIC
-from batch.source.seen import SeenTimes
 
 Rows = npt.NDArray[np.int32]
 

@@ -8,7 +8,7 @@ from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
 from batch.publish.retire import served
-from batch.publish.store import read
+from batch.store import read
 
 
 class NothingServed(LookupError):

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from api.contract.manifest import Manifest
+from batch.data.seen import SeenTimes
 from batch.publish import shard
 from batch.publish.generation import Edition, Rows
 from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.score.ranked import RankedBlock
-from batch.source.seen import SeenTimes
 
 FOLDER = "backfill"  # in the state folder
 MANIFEST, USERS, POSTS, SHARED = "manifest.json", "users.parquet", "posts.parquet", "shared.parquet"

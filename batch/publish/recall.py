@@ -22,9 +22,9 @@ from batch.publish.past import Made
 from batch.publish.proof.inputs import INPUTS
 from batch.publish.release import take_number
 from batch.publish.retire import retire, served
-from batch.publish.store.lease import LeaseLost, Progress, hold
-from batch.publish.store.server import Needs, StoreUnfit, require
-from batch.publish.store.wire import Wire
+from batch.store.lease import LeaseLost, Progress, hold
+from batch.store.server import Needs, StoreUnfit, require
+from batch.store.wire import Wire
 
 
 class NothingServed(LookupError):

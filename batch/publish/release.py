@@ -18,17 +18,17 @@ from redis.client import Pipeline
 from api.contract.codec import encode as as_text
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.judge.gate.report import Report
 from batch.publish import functions, shard
 from batch.publish import generation as editions
-from batch.publish.evidence import Made
 from batch.publish.fill import Work
+from batch.publish.gate.gate_inputs import Made
+from batch.publish.gate.report import Report
 from batch.publish.generation import Edition
 from batch.publish.ledger.promotion import promote
 from batch.publish.memory.room import Room
 from batch.publish.retire import ledger, retire, sweep
-from batch.publish.store.lease import LeaseLost, Progress, hold
-from batch.publish.store.server import Needs, require
+from batch.store.lease import LeaseLost, Progress, hold
+from batch.store.server import Needs, require
 
 log = logging.getLogger(__name__)
 

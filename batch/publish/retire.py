@@ -13,9 +13,9 @@ from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish.ledger.past import announce, made_for_past
-from batch.publish.store import read
-from batch.publish.store.lease import Lease, Progress
-from batch.publish.store.transaction import Write
+from batch.store import read
+from batch.store.lease import Lease, Progress
+from batch.store.transaction import Write
 
 CHUNK = 500  # keys an UNLINK: the server frees them beside its work, readers wait for none
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.manifest import Manifest
+from batch.data.seen import SeenTimes
 from batch.publish.generation import Edition
-from batch.publish.store.lease import Lease, Progress
-from batch.publish.store.wire import FRAME, Wire, bulk, n_digits, put_bulk
-from batch.source.seen import SeenTimes
+from batch.store.lease import Lease, Progress
+from batch.store.wire import FRAME, Wire, bulk, n_digits, put_bulk
 
 BLOCK = 4096  # users turned into bytes at a time
 PIECE = 1000  # pairs a command: one user with very many must not hold up the readers

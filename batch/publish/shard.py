@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.publish.generation import Edition
-from batch.publish.store.wire import n_digits, put_number
 from batch.score.ranked import RankedBlock
+from batch.store.wire import n_digits, put_number
 
 SCHEMA = pa.schema(
     [

@@ -10,21 +10,21 @@ import redis
 
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.judge.gate.gate import judge
-from batch.judge.gate.portrait import Sample
-from batch.judge.gate.report import Report
-from batch.judge.gate.thresholds import Thresholds
 from batch.publish import seen, shard
-from batch.publish.evidence import Made, gather
 from batch.publish.fill import Work, write_lists, write_shared
+from batch.publish.gate.gate import judge
+from batch.publish.gate.gate_inputs import Made, gather
+from batch.publish.gate.report import Report
+from batch.publish.gate.stats import Sample
+from batch.publish.gate.thresholds import Thresholds
 from batch.publish.generation import Edition, left_out
 from batch.publish.memory.room import Room, reserve
 from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.publish.release import GateClosed, newest_sealed, release, silent
-from batch.publish.roll import Roll
-from batch.publish.store.lease import Progress
-from batch.publish.store.wire import Wire
+from batch.publish.user_digests import Roll
 from batch.score.ranked import RankedBlock
+from batch.store.lease import Progress
+from batch.store.wire import Wire
 
 __all__ = ["GateClosed", "publish", "silent"]
 

@@ -6,7 +6,7 @@ two cores; the bench itself asserts that lists are `predict`'s before it reports
 
 from typing import cast
 
-from batch.bench.score import run
+from tests.bench.score import run
 
 BUDGET = {"ratio": 1_000.0, "ratio_run": 900.0}
 LIMITS = {"seconds_first_bucket": 15.0, "seconds_per_bucket": 4.0, "peak_rss_mb": 4_096.0}

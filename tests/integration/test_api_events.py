@@ -15,11 +15,11 @@ from redis.backoff import NoBackoff
 from api.contract.buckets import moment
 from api.contract.event import Event
 from api.contract.keys import Keys
-from api.journal import LIVE_S, REMEMBERED_S, Journal
-from api.lookup.faults import StoreUnavailable
 from api.main import connected
 from api.settings import Settings
-from batch.source.live.events import Entry, drain
+from api.store.errors import StoreUnavailable
+from api.store.events import LIVE_S, REMEMBERED_S, Journal
+from batch.data.live.events import Entry, drain
 from tests.clients import NOW_S, first_token, serving
 from tests.conftest import free_port
 from tests.world import AS_OF_S, HOUR_S, World

@@ -14,8 +14,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.contract.keys import Keys
-from api.express import MOST_HELD, SLICE, Express
 from api.feed import Choice, LookUp
+from api.http.protocol import MOST_HELD, SLICE, Express
 from api.main import create_app
 from api.settings import Settings
 from tests.conftest import free_port

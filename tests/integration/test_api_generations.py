@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from api.contract.keys import Keys
 from api.main import connected, create_app
 from api.settings import Settings
-from api.store import GENERATIONS_HELD, Shelf
+from api.store.store import GENERATIONS_HELD, Shelf
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration

@@ -13,16 +13,16 @@ from fastapi.testclient import TestClient
 
 from api.contract.keys import Keys
 from api.feed import Generation
-from api.lookup import ask as ask_module
-from api.lookup import lane
-from api.lookup.ask import Ask
-from api.lookup.lane import Lane
-from api.lookup.link import Link
-from api.lookup.plan import Plan
-from api.lookup.shelf import Loader
 from api.main import connected, create_app
 from api.settings import Settings
-from api.store import Store, StoreUnavailable
+from api.store import batcher
+from api.store import pending as ask_module
+from api.store.batcher import Lane
+from api.store.cache import Loader
+from api.store.commands import Plan
+from api.store.connection import Link
+from api.store.pending import Ask
+from api.store.store import Store, StoreUnavailable
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration
@@ -98,7 +98,7 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_own(
 
     async def ask() -> list[Any]:
         async with reading(valkey_url) as reader:
-            monkeypatch.setattr(lane, "settle", slip)
+            monkeypatch.setattr(batcher, "settle", slip)
             return await asyncio.gather(
                 *(reader.look_up(user, NOON_S) for user in (1, 2, 3)), return_exceptions=True
             )

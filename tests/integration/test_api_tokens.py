@@ -8,7 +8,7 @@ import redis
 from fastapi.testclient import TestClient
 
 from api.contract.tokens import FILE, FIRST
-from batch.shell import tokens
+from batch.jobs import tokens
 from tests.clients import first_token, serving
 from tests.world import World
 

@@ -20,7 +20,7 @@ import redis
 import sqlalchemy as sa
 
 from api.contract.keys import Keys
-from batch.source.live.events import drain
+from batch.data.live.events import drain
 from tests.clients import OwnStore, first_token, running
 from tests.world import AS_OF_S, World
 

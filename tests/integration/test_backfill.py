@@ -11,24 +11,24 @@ from fastapi.testclient import TestClient
 from api.contract.buckets import DAY_S, moment
 from api.main import create_app
 from api.settings import Settings as ApiSettings
-from batch import backfill
+from batch.data.facts import Facts
+from batch.data.live.events import LiveEvents
+from batch.data.mapping import Mapping
+from batch.data.read import read
+from batch.data.sink import write
+from batch.jobs import backfill
+from batch.jobs.full import run
+from batch.progress import Progress
 from batch.publish.ledger.entries import retire_one
 from batch.publish.past import Made, listed
 from batch.publish.proof.verify import verify
 from batch.publish.recall import NothingServed
 from batch.publish.replay.open import replayer
-from batch.publish.store.server import StoreUnfit
 from batch.publish.writer import silent
-from batch.run import run
 from batch.settings import Settings
-from batch.shell.progress import Progress
-from batch.source.facts import Facts
-from batch.source.live.events import LiveEvents
-from batch.source.mapping import Mapping
-from batch.source.read import read
-from batch.source.sink import write
-from batch.world.config import WorldConfig
-from batch.world.feed import tables
+from batch.simulate.config import WorldConfig
+from batch.simulate.feed import tables
+from batch.store.server import StoreUnfit
 from tests.clients import serving
 from tests.edition import KEYS
 from tests.integration.test_publish import generations_with_keys

@@ -2,9 +2,9 @@
 
 import pytest
 
-from batch.bench import load
-from batch.bench.serve import RIVALS, run
-from batch.bench.stock import Stock
+from tests.bench import load
+from tests.bench.serve import RIVALS, run
+from tests.bench.stock import Stock
 
 pytestmark = pytest.mark.integration
 

@@ -11,14 +11,14 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
+from batch.data.columns import VIEW
+from batch.data.facts import Facts
 from batch.features import asof
-from batch.learn.learn import trained
+from batch.jobs.assemble import Ready, lists, ready, recipe
+from batch.jobs.full import read_facts
 from batch.learn.ranker import Ranker
-from batch.making import Ready, lists, ready, recipe
-from batch.run import read_facts
+from batch.learn.train import trained
 from batch.settings import Settings
-from batch.source.columns import VIEW
-from batch.source.facts import Facts
 
 DEPTH, DAY_S = 20, 86_400
 BEGIN_S = 1_457_913_600  # 2016-03-14, when Deskdrop begins

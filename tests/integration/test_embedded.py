@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 import redis
 
-from batch.embedded import binary
-from batch.embedded.attach import attach
-from batch.embedded.binary import ServerMissing
-from batch.embedded.files import Files, Lock
+from batch.store.embedded import binary
+from batch.store.embedded.attach import attach
+from batch.store.embedded.binary import ServerMissing
+from batch.store.embedded.files import Files, Lock
 
 pytestmark = pytest.mark.integration
 
 USER = """
 import sys, time
 from pathlib import Path
-from batch.embedded.attach import attach
+from batch.store.embedded.attach import attach
 with attach(Path(sys.argv[1])) as store:
     print(store.pid, store.url, flush=True)
     time.sleep(float(sys.argv[2]))

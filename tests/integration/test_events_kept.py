@@ -15,12 +15,12 @@ from redis.asyncio import Redis
 
 from api.contract.event import Event
 from api.contract.keys import Keys
-from api.journal import Journal
-from api.lookup.faults import StoreUnavailable
-from batch.source.columns import LIKE, VIEW
-from batch.source.live import events as live
-from batch.source.live.events import drain, read_live
-from batch.source.tables.location import SourceError
+from api.store.errors import StoreUnavailable
+from api.store.events import Journal
+from batch.data.columns import LIKE, VIEW
+from batch.data.live import events as live
+from batch.data.live.events import drain, read_live
+from batch.data.tables.location import SourceError
 from tests.clients import NOW_S, OwnStore
 
 pytestmark = pytest.mark.integration

@@ -12,8 +12,8 @@ from batch.publish.ledger.entries import entries, retire_one, show
 from batch.publish.ledger.history import Promotion, promotions, served_at
 from batch.publish.ledger.promotion import NothingBefore, NotServable, promote, quarantine, rollback
 from batch.publish.retire import StillServed, served
-from batch.publish.store.lease import LeaseTaken, hold
 from batch.publish.writer import publish, silent
+from batch.store.lease import LeaseTaken, hold
 from tests.edition import AS_OF_S, KEYS, TTL_S, blocks, edition, published
 from tests.integration.test_publish import generations_with_keys
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import redis
 
+from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.tally import Tally
-from batch.judge.gate.report import Report
+from batch.publish.gate.report import Report
 from batch.publish.ledger.entries import entries
 from batch.publish.ledger.promotion import NotServable, promote
 from batch.publish.retire import served
 from batch.publish.writer import GateClosed
 from batch.score.ranked import RankedBlock
-from batch.source.facts import Facts
 from tests.integration.test_publish import generations_with_keys
 from tests.nights import KEYS, Night, compute, night, publish_night
 

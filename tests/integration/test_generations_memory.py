@@ -15,9 +15,9 @@ from batch.publish.generation import Edition
 from batch.publish.memory.plan import Sizes
 from batch.publish.memory.probe import planned, weight
 from batch.publish.memory.room import reserve
-from batch.publish.store.server import StoreUnfit
 from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock
+from batch.store.server import StoreUnfit
 from tests.edition import AS_OF_S, KEYS, TTL_S, blocks, edition
 
 pytestmark = pytest.mark.integration

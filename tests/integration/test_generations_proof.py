@@ -9,12 +9,12 @@ import redis
 
 from api.contract.codec import decode, encode
 from api.contract.manifest import Manifest
-from batch.learn.factors import fingerprint
+from batch.learn.factors.by_id import fingerprint
 from batch.publish.proof.diff import compare, diff
 from batch.publish.proof.inputs import InputsMissing, digest, load
 from batch.publish.proof.verify import Difference, Verdict, verify
-from batch.publish.store import read
 from batch.publish.writer import silent
+from batch.store import read
 from tests.edition import published
 from tests.nights import KEYS, Night, night, publish_night
 

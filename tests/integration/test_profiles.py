@@ -16,18 +16,18 @@ from api.contract.codec import decode
 from api.contract.manifest import Manifest
 from api.main import create_app
 from api.settings import Settings as ApiSettings
-from batch import backfill
-from batch.incremental import run_incremental
+from batch.data.facts import Facts
+from batch.data.live.events import LiveEvents
+from batch.jobs import backfill
+from batch.jobs.full import run
+from batch.jobs.refresh.incremental import run_incremental
+from batch.progress import Progress
 from batch.publish.ledger.entries import retire_one
 from batch.publish.past import open_edition
 from batch.publish.proof.verify import verify
 from batch.publish.recall import recall
 from batch.publish.writer import silent
-from batch.run import run
 from batch.settings import Settings
-from batch.shell.progress import Progress
-from batch.source.facts import Facts
-from batch.source.live.events import LiveEvents
 from tests.edition import KEYS
 from tests.facts import even_likes_even
 from tests.integration.test_variants import beside
@@ -251,7 +251,7 @@ def test_a_refresh_takes_over_the_profiles_of_the_full_run(
         action=np.append(facts.action, np.int8(0)),
         target=np.append(facts.target, np.int8(0)),
     )
-    monkeypatch.setattr("batch.incremental.facts_now", lambda *_: moved)
+    monkeypatch.setattr("batch.jobs.refresh.incremental.facts_now", lambda *_: moved)
 
     told = run_incremental(fresh.settings, fresh.store, "nowhere", Progress())
 

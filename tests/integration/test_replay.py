@@ -19,6 +19,9 @@ from api.contract.buckets import DAY_S, Horizon, moment
 from api.contract.manifest import SeenPolicy
 from api.main import create_app
 from api.settings import Settings
+from batch.data.columns import LIKE
+from batch.data.live.events import drain, read_accepted, read_live
+from batch.data.seen import SeenTimes
 from batch.features.sides import Feature, Sides
 from batch.publish.generation import Edition, left_out
 from batch.publish.ledger.promotion import NothingBefore, promote, quarantine, rollback
@@ -28,9 +31,6 @@ from batch.publish.replay.known import chronicle
 from batch.publish.replay.replay import Replayer
 from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock
-from batch.source.columns import LIKE
-from batch.source.live.events import drain, read_accepted, read_live
-from batch.source.seen import SeenTimes
 from tests.clients import first_token
 from tests.edition import AS_OF_S, DEPTH, KEYS, N_BUCKETS, N_POSTS, edition
 

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from batch.source.checked.rejects import REASONS, Rejects, TooManyRejected
-from batch.source.columns import LIKE, VIEW
-from batch.source.mapping import Mapping
-from batch.source.read import read
-from batch.source.sink import write
-from batch.source.tables import database
-from batch.source.tables.database import Database
-from batch.source.tables.location import SourceError
+from batch.data.columns import LIKE, VIEW
+from batch.data.mapping import Mapping
+from batch.data.read import read
+from batch.data.sink import write
+from batch.data.tables import database
+from batch.data.tables.database import Database
+from batch.data.tables.location import SourceError
+from batch.data.validation.rejects import REASONS, Rejects, TooManyRejected
 from tests.source_rows import NOW_S, TEXT, assert_equal_facts, csv, feed, parquet, read_all, tables
 
 

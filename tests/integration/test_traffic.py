@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from batch.bench.stock import Stock
-from batch.bench.traffic.run import own, run
+from tests.bench.stock import Stock
+from tests.bench.traffic.run import own, run
 from tests.clients import first_token
 from tests.clients import running as serving
 from tests.world import World

@@ -16,17 +16,17 @@ from api.contract.codec import decode
 from api.contract.manifest import Manifest
 from api.main import create_app
 from api.settings import Settings as ApiSettings
-from batch.backfill import Period, backfill
-from batch.incremental import run_incremental
+from batch.data.facts import Facts
+from batch.jobs.backfill import Period, backfill
+from batch.jobs.full import run
+from batch.jobs.refresh.incremental import run_incremental
+from batch.progress import Progress
 from batch.publish.ledger.entries import entries, show
 from batch.publish.proof.diff import diff
 from batch.publish.proof.lists import user_ids
 from batch.publish.proof.verify import verify
 from batch.publish.writer import silent
-from batch.run import run
 from batch.settings import Settings
-from batch.shell.progress import Progress
-from batch.source.facts import Facts
 from tests.edition import KEYS
 from tests.facts import even_likes_even
 from tests.integration.test_cli import almanac, env
@@ -268,7 +268,7 @@ def test_verify_proves_what_is_sealed_and_says_that_a_peer_is_not_scored_again(p
 def test_a_refresh_of_a_peer_learns_anew_and_says_why(
     peer: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch.incremental.facts_now", lambda *_: peer.facts)
+    monkeypatch.setattr("batch.jobs.refresh.incremental.facts_now", lambda *_: peer.facts)
 
     told = run_incremental(replace(peer.settings, variant="bm25"), peer.store, "nowhere", SILENT)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from batch.source.columns import ACTIONS, EMBEDDINGS, FEED, POSTS, USERS
-from batch.source.facts import Facts
-from batch.world.behaviour import Behaviour, measure
-from batch.world.config import Regime, WorldConfig
-from batch.world.feed import facts
-from batch.world.profiles import user_table
+from batch.data.columns import ACTIONS, EMBEDDINGS, FEED, POSTS, USERS
+from batch.data.facts import Facts
+from batch.simulate.behaviour import Behaviour, measure
+from batch.simulate.config import Regime, WorldConfig
+from batch.simulate.feed import facts
+from batch.simulate.profiles import user_table
 
 REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
 

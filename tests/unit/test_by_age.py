@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from api.contract.buckets import DAY_S
+from batch.data.facts import Facts
+from batch.evaluate import by_age as module
+from batch.evaluate.by_age import by_age
+from batch.evaluate.evaluate import Plan, shown
 from batch.features import asof
-from batch.judge import by_age as module
-from batch.judge.by_age import by_age
-from batch.judge.evaluate import Plan, shown
-from batch.learn.learn import Recipe
 from batch.learn.split import Split, last_week
-from batch.source.facts import Facts
+from batch.learn.train import Recipe
 from tests.facts import BEGIN_S, even_likes_even
 
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from batch.data.facts import Facts
+from batch.evaluate.evaluate import Plan, evaluate
+from batch.evaluate.unseen import compare_unseen, cut_offs
 from batch.features import asof
-from batch.judge.evaluate import Plan, evaluate
-from batch.judge.unseen import compare_unseen, cut_offs
-from batch.learn.estimates import choices, estimate
-from batch.learn.estimates.collaborative import fit_together
-from batch.learn.estimates.parts import N_UNTAKEN, OF_CHOICES, fit_parts
-from batch.learn.learn import Recipe, trained
+from batch.learn.factors import estimate, negative_sampling
+from batch.learn.factors.collaborative import fit_together
+from batch.learn.factors.components import N_UNTAKEN, OF_CHOICES, fit_parts
 from batch.learn.ranker import Ranker
 from batch.learn.split import Split
-from batch.source.facts import Facts
+from batch.learn.train import Recipe, trained
 from tests.facts import BEGIN_S, DAY_S, facts_of
 
 RECIPE = Recipe(train_days=60, train_rows=10**6, width_s=3600, n_trees=10, n_leaves=7, seed=1, threads=1)
@@ -90,7 +90,7 @@ def test_factors_go_on_from_those_of_a_time_before(facts: Facts) -> None:
 def test_a_slate_holds_one_new_like_and_posts_that_its_user_never_took(facts: Facts) -> None:
     begin_s = AS_OF_S - 6 * DAY_S
 
-    drawn = choices.slates(facts, [begin_s, AS_OF_S], np.random.default_rng(1))
+    drawn = negative_sampling.slates(facts, [begin_s, AS_OF_S], np.random.default_rng(1))
 
     past, liked = facts.until(AS_OF_S), drawn.target == 1
     taken = set(zip(past.user.tolist(), past.post.tolist(), strict=True))

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from batch.source.cut import as_they_stood
-from batch.source.facts import Facts
+from batch.data.cut import as_they_stood
+from batch.data.facts import Facts
 from tests.facts import BEGIN_S, DAY_S, facts_of
 
 NOON_S = BEGIN_S + DAY_S

@@ -6,17 +6,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Statics
 from batch.learn import ranker
-from batch.learn.estimates import blend, estimate, trees
-from batch.learn.estimates.estimate import Estimates
-from batch.learn.estimates.hierarchical import _whitened, again, describe, fit_tastes
-from batch.learn.estimates.impressions import EARLY, LATE, Impressions, gather
-from batch.learn.estimates.levels import fit_levels, steepness
-from batch.learn.estimates.parts import NAMES, fit_parts
-from batch.learn.estimates.types import fit_types, membership
-from batch.source.facts import Facts
+from batch.learn.factors import estimate, stacking, trees
+from batch.learn.factors.biases import fit_levels, steepness
+from batch.learn.factors.components import NAMES, fit_parts
+from batch.learn.factors.estimate import Estimates
+from batch.learn.factors.impressions import EARLY, LATE, Impressions, gather
+from batch.learn.factors.latent_classes import fit_types, membership
+from batch.learn.factors.taste_factors import _whitened, again, describe, fit_tastes
 from tests.facts import BEGIN_S, DAY_S, TOPICS, facts_of
 
 Floats = npt.NDArray[np.float64]
@@ -228,7 +228,7 @@ def test_a_part_that_does_not_pay_gets_no_weight() -> None:
     square = 400 * np.eye(len(NAMES))
     product = np.array([400.0, 380.0, -20.0, -50.0, *[400.0] * (len(NAMES) - 4)])
 
-    weights = dict(zip(NAMES, blend.weigh(blend.Evidence(square, product)), strict=True))
+    weights = dict(zip(NAMES, stacking.weigh(stacking.Evidence(square, product)), strict=True))
 
     assert weights["types"] == weights["taste_placed"] == weights["liked_together"] == 0
     assert weights["post"] == pytest.approx(1, abs=0.05)

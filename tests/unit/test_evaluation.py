@@ -8,19 +8,19 @@ import orjson
 import pytest
 from rich.console import Console
 
+from batch.cli.draw.evaluation import draw_evaluation
+from batch.data.facts import Facts
+from batch.evaluate.cold import pairs_with, without
+from batch.evaluate.evaluate import Plan
+from batch.evaluate.full import Evaluation, Scope, evaluate_in_full
+from batch.evaluate.listed import Asked, unseen
+from batch.evaluate.metrics import NO_POST, Floats, Ints
+from batch.evaluate.sessions import Shown
+from batch.evaluate.trained import Trained
 from batch.features import asof
-from batch.judge.cold import pairs_with, without
-from batch.judge.evaluate import Plan
-from batch.judge.full import Evaluation, Scope, evaluate_in_full
-from batch.judge.listed import Asked, unseen
-from batch.judge.metrics import NO_POST, Floats, Ints
-from batch.judge.sessions import Shown
-from batch.judge.trained import Trained
-from batch.learn.learn import Recipe
+from batch.learn.baselines.recommender import Fitted
 from batch.learn.split import Split
-from batch.show.evaluation import draw_evaluation
-from batch.source.facts import Facts
-from batch.zoo.contestant import Fitted
+from batch.learn.train import Recipe
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
 
 RECIPE = Recipe(30, 10**6, 3600, n_trees=15, n_leaves=7, seed=1, threads=1)

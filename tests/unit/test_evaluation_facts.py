@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from batch.bench.evaluation import on_facts, truth_of
+from batch.cli.draw.evaluation import draw_evaluation
+from batch.data.sink import write
+from batch.evaluate.evaluation import on_facts, truth_of
+from batch.progress import Progress
 from batch.settings import Settings
-from batch.shell.progress import Progress
-from batch.show.evaluation import draw_evaluation
-from batch.source.sink import write
-from batch.world.config import WorldConfig
-from batch.world.feed import facts as made_facts
-from batch.world.feed import tables
+from batch.simulate.config import WorldConfig
+from batch.simulate.feed import facts as made_facts
+from batch.simulate.feed import tables
 
 WORLD = WorldConfig(n_users=25, n_posts=600, seed=3)
 

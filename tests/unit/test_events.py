@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.contract.event import ACTIONS, Event
-from api.events import AHEAD_S, MOST_EVENTS, Malformed, NoEvents, read_event, read_events, status_of
+from api.schemas.event import AHEAD_S, MOST_EVENTS, Malformed, NoEvents, read_event, read_events, status_of
 
 NOW_S = 1_640_361_721
 OURS = {"user_id": 200, "post_id": 17, "action": "view"}

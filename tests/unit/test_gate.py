@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from batch.features.sides import Feature
-from batch.judge.gate.gate import Evidence, Live, judge
-from batch.judge.gate.overlap import rank_biased_overlap, shared_share
-from batch.judge.gate.portrait import Portrait, Sample, portrait
-from batch.judge.gate.ranges import outside
-from batch.judge.gate.report import Outcome
-from batch.judge.gate.spread import Spread, mistaken
-from batch.judge.gate.thresholds import Thresholds
+from batch.publish.gate.gate import Evidence, Live, judge
+from batch.publish.gate.overlap import rank_biased_overlap, shared_share
+from batch.publish.gate.ranges import outside
+from batch.publish.gate.report import Outcome
+from batch.publish.gate.spread import Spread, mistaken
+from batch.publish.gate.stats import Portrait, Sample, portrait
+from batch.publish.gate.thresholds import Thresholds
 from batch.score.ranked import RankedBlock
 
 PORTRAIT = Portrait(

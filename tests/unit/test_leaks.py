@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from batch.data.facts import Facts
+from batch.evaluate.evaluate import Plan, evaluate
 from batch.features import asof
 from batch.features.asof import Statics
 from batch.features.tally import Tally
-from batch.judge.evaluate import Plan, evaluate
-from batch.judge.gate.thresholds import Thresholds
-from batch.learn.estimates import estimate
-from batch.learn.learn import Recipe, learn, training_rows
+from batch.learn.factors import estimate
 from batch.learn.ranker import Ranker
 from batch.learn.split import last_week
-from batch.source.facts import Facts
+from batch.learn.train import Recipe, learn, training_rows
+from batch.publish.gate.thresholds import Thresholds
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
 RECIPE = Recipe(train_days=30, train_rows=10**6, width_s=3600, n_trees=20, n_leaves=7, seed=1, threads=1)

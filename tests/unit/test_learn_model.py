@@ -6,15 +6,15 @@ import orjson
 import pandas as pd
 import pytest
 
+from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Rows
 from batch.learn import loader
-from batch.learn.estimates import estimate
-from batch.learn.factors import Factors, fingerprint
-from batch.learn.learn import Recipe, learn, training_rows
-from batch.learn.learn import trained as learned
+from batch.learn.factors import estimate
+from batch.learn.factors.by_id import Factors, fingerprint
 from batch.learn.ranker import Ranker
-from batch.source.facts import Facts
+from batch.learn.train import Recipe, learn, training_rows
+from batch.learn.train import trained as learned
 from tests.facts import even_likes_even
 
 RECIPE = Recipe(30, 10**6, 3600, n_trees=5, n_leaves=7, seed=1, threads=1)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from batch.source.columns import LIKE, VIEW
-from batch.source.facts import Facts
-from batch.source.live.events import LiveEvents
-from batch.source.live.unite import unite
+from batch.data.columns import LIKE, VIEW
+from batch.data.facts import Facts
+from batch.data.live.events import LiveEvents
+from batch.data.live.unite import unite
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
 Row = tuple[int, int, int, int, int]

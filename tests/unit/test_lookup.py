@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.contract.keys import Keys
-from api.lookup.link import Address, Link, LinkLost, Refusal, pack
-from api.lookup.plan import Plan
+from api.store.commands import Plan
+from api.store.connection import Address, Link, LinkLost, Refusal, pack
 from tests.world import AS_OF_S, World
 
 USER_IDS = st.integers(-(2**63), 2**63 - 1)

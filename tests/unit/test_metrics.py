@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.judge import variety
-from batch.judge.chance import EXPECTED
-from batch.judge.contest import interval
-from batch.judge.intervals import intervals
-from batch.judge.metrics import CUTS, METRICS, NO_POST, Hits, ndcg
+from batch.evaluate import variety
+from batch.evaluate.chance import EXPECTED
+from batch.evaluate.contest import interval
+from batch.evaluate.intervals import intervals
+from batch.evaluate.metrics import CUTS, METRICS, NO_POST, Hits, ndcg
 
 
 @pytest.mark.parametrize("name", METRICS)

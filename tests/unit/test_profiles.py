@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from api.contract.profile import BadProfile, Bins, segment, signature
-from batch.cold import Nobody, by_profile, cold_sides
 from batch.features import asof
 from batch.features.population import Population, cell_side, user_side
 from batch.features.profile import encode
 from batch.features.signatures import bins_of, find, typical
+from batch.jobs.profile_lists import Nobody, by_profile, cold_sides
 from batch.learn.cold import shared_factors
-from batch.learn.learn import Recipe, trained
+from batch.learn.train import Recipe, trained
 from batch.score.predict import best, raw_scores
 from batch.settings import Settings
 from tests.facts import even_likes_even

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from redis.connection import Connection
 
 from api.contract import codec
+from batch.data.seen import SeenTimes
 from batch.publish import seen, shard
 from batch.publish.generation import left_out, post_json
 from batch.publish.retire import surplus
-from batch.publish.store.server import Needs, unfit
-from batch.publish.store.wire import n_digits, pack, put_bulk, put_number
 from batch.score.ranked import RankedBlock
-from batch.source.seen import SeenTimes
+from batch.store.server import Needs, unfit
+from batch.store.wire import n_digits, pack, put_bulk, put_number
 from tests.edition import AS_OF_S, blocks, edition
 
 FIT = {"hash-max-listpack-value": 512, "hash-max-listpack-entries": 512, "zset-max-listpack-entries": 1024}

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from batch.judge import variety
-from batch.judge.metrics import CUTS, METRICS, Hits
+from batch.evaluate import variety
+from batch.evaluate.metrics import CUTS, METRICS, Hits
 
 PYTHON = Path(__file__).parents[2] / ".rectools" / "bin" / "python"
 SCRIPT = Path(__file__).parents[1] / "rectools_figures.py"

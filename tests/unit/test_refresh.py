@@ -12,9 +12,9 @@ from api.contract.buckets import DAY_S
 from batch.features import asof
 from batch.features.population import Population, cell_side, user_side
 from batch.features.text import Unplaceable, describe, place
-from batch.refresh.known import Known, compare, take_note
-from batch.refresh.own import count, events_of
-from batch.refresh.steps import Lists, merge
+from batch.jobs.refresh.digests import Known, compare, take_note
+from batch.jobs.refresh.own import count, events_of
+from batch.jobs.refresh.steps import Lists, merge
 from tests.changing import AS_OF_S, Feed
 
 DEPTH = 4

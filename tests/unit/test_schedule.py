@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from batch.schedule import Job, run_forever, scheduler
+from batch.jobs.schedule import Job, run_forever, scheduler
 
 
 def nightly(work: Callable[[], object] = lambda: None) -> Job:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.source.columns import LIKE, VIEW
-from batch.source.facts import Facts
-from batch.source.seen import SeenTimes, earliest
+from batch.data.columns import LIKE, VIEW
+from batch.data.facts import Facts
+from batch.data.seen import SeenTimes, earliest
 
 N_USERS, N_POSTS = 4, 5
 Event = tuple[int, int, int, int, int]  # time, user, post, action, target

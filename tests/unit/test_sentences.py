@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from batch.data.facts import Facts
+from batch.data.sentences import embedded
 from batch.features import asof
 from batch.features.text import Unplaceable, place
-from batch.source.facts import Facts
-from batch.source.sentences import embedded
 from tests.facts import even_likes_even
 
 WORDS = ("[UNK]", "sport", "tech", "movie", "all")

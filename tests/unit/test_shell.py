@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from batch.shell.console import complain, keep_traceback, line, plain
-from batch.shell.progress import Progress
+from batch.cli.output import complain, keep_traceback, line, plain
+from batch.progress import Progress
 
 
 def test_without_a_terminal_a_step_is_one_log_line_with_its_seconds(caplog: pytest.LogCaptureFixture) -> None:

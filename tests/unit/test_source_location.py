@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch.source.tables.location import SourceError, parse_url, shown, sqlite_file
+from batch.data.tables.location import SourceError, parse_url, shown, sqlite_file
 
 
 def test_a_password_is_never_shown() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from batch.source.columns import LIKE, VIEW
-from batch.source.mapping import Mapping
+from batch.data.columns import LIKE, VIEW
+from batch.data.mapping import Mapping
 
 
 def test_no_mapping_is_the_identity() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.source import movielens
-from batch.source.mapping import Mapping
-from batch.source.read import read
-from batch.source.tables.location import SourceError
+from batch.data import movielens
+from batch.data.mapping import Mapping
+from batch.data.read import read
+from batch.data.tables.location import SourceError
 
 FILES = {
     "inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"

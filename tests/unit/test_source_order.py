@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.source.checked import order
-from batch.source.checked.order import Chunk, Events, in_order, liked
-from batch.source.columns import LIKE, VIEW
+from batch.data.columns import LIKE, VIEW
+from batch.data.validation import order
+from batch.data.validation.order import Chunk, Events, in_order, liked
 
 Row = tuple[int, int, int, int, int]  # time, user, post, action, target
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from batch.source.checked.values import Parsed, ids, numbers, targets, times
+from batch.data.validation.values import Parsed, ids, numbers, targets, times
 
 DAY = 1_633_046_400  # 2021-10-01, UTC
 

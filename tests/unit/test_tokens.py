@@ -9,7 +9,7 @@ import pytest
 
 from api.auth import Rights, prepare
 from api.contract.tokens import FILE, FIRST, SCOPES, Scope, from_json, issue, scope_of, to_json
-from batch.shell import tokens
+from batch.jobs import tokens
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

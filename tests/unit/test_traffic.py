@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from batch.bench.traffic import run
-from batch.bench.traffic.figures import draw, figures
-from batch.bench.traffic.judge import Answer, Chain, Judge
-from batch.bench.traffic.visits import Visit, most_at_once, visits
-from batch.world import effects
+from batch.simulate import effects
+from tests.bench.traffic import run
+from tests.bench.traffic.figures import draw, figures
+from tests.bench.traffic.judge import Answer, Chain, Judge
+from tests.bench.traffic.visits import Visit, most_at_once, visits
 
 DAY_S = 86_400
 MIDNIGHT_S = int(datetime(2021, 12, 20, tzinfo=UTC).timestamp())

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from batch.world.config import Regime, WorldConfig
-from batch.world.feed import facts, tables
-from batch.world.posts import TOPICS
+from batch.simulate.config import Regime, WorldConfig
+from batch.simulate.feed import facts, tables
+from batch.simulate.posts import TOPICS
 
 REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
 WEEK = {"n_posts": 400, "start": date(2021, 11, 1), "end": date(2021, 11, 8)}

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from batch.source.facts import Facts
-from batch.world import effects
-from batch.world.behaviour import SESSION_GAP_S
-from batch.world.config import Regime, WorldConfig
-from batch.world.feed import facts
-from batch.world.truth import Truth
+from batch.data.facts import Facts
+from batch.simulate import effects
+from batch.simulate.behaviour import SESSION_GAP_S
+from batch.simulate.config import Regime, WorldConfig
+from batch.simulate.feed import facts
+from batch.simulate.truth import Truth
 
 REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
 AT_S = WorldConfig().start_s + 40 * 86_400 + 19 * 3600

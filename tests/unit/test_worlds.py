@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from batch.bench.contests import on_facts, on_worlds
-from batch.bench.worlds import Plan, World, contest, of_regime, verdict, worlds
-from batch.judge.contest import Cost
-from batch.learn.learn import Recipe
+from batch.cli.draw import comparison
+from batch.data.sink import write
+from batch.evaluate.contest import Cost
+from batch.evaluate.contests import on_facts, on_worlds
+from batch.evaluate.worlds import Plan, World, contest, of_regime, verdict, worlds
+from batch.learn.train import Recipe
 from batch.settings import Settings
-from batch.show import comparison
-from batch.source.sink import write
-from batch.world.config import WorldConfig
-from batch.world.feed import tables
+from batch.simulate.config import WorldConfig
+from batch.simulate.feed import tables
 
 RECIPE = Recipe(60, 20_000, 3600, n_trees=10, n_leaves=7, seed=1, threads=1)
 PLAN = Plan(

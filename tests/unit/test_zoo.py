@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from batch.data.facts import Facts
+from batch.evaluate import contest
+from batch.evaluate.compare import compare
+from batch.evaluate.contest import Cost, interval, spent
+from batch.evaluate.evaluate import Plan
 from batch.features import asof
-from batch.judge import contest
-from batch.judge.compare import compare
-from batch.judge.contest import Cost, interval, spent
-from batch.judge.evaluate import Plan
-from batch.learn.learn import Recipe
+from batch.learn.baselines import neighbours
+from batch.learn.baselines.lists import blocks
+from batch.learn.baselines.past import Past, Peer, filled
+from batch.learn.baselines.recommender import PEERS, Ours, Ranked, from_likes, ours
 from batch.learn.split import Split, last_week
+from batch.learn.train import Recipe
 from batch.score.ranked import SeenRows
-from batch.source.facts import Facts
-from batch.zoo import neighbours
-from batch.zoo.contestant import PEERS, Ours, Ranked, from_likes, ours
-from batch.zoo.lists import blocks
-from batch.zoo.past import Past, Peer, filled
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
 
 N_POSTS = 40

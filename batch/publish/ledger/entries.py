@@ -13,8 +13,8 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish.ledger.history import Promotion, promotions
 from batch.publish.retire import retire, served
-from batch.publish.store import read
-from batch.publish.store.lease import Progress, hold
+from batch.store import read
+from batch.store.lease import Progress, hold
 
 
 @dataclass(frozen=True, slots=True)

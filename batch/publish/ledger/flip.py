@@ -8,7 +8,7 @@ import redis
 
 from api.contract.keys import Keys
 from batch.publish.ledger.history import Why
-from batch.publish.store.lease import Lease
+from batch.store.lease import Lease
 
 Act = Literal["promote", "rollback", "quarantine"]
 

@@ -6,7 +6,7 @@ import redis
 from redis.client import Pipeline
 
 from api.contract.keys import Keys
-from batch.publish.store.transaction import Write, transact
+from batch.store.transaction import Write, transact
 
 
 def made_for_past(client: redis.Redis, keys: Keys, variant: str) -> set[int]:

@@ -12,8 +12,8 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish.ledger.flip import Flip, NothingBefore, Refused, flip
 from batch.publish.ledger.history import Why
-from batch.publish.store import read
-from batch.publish.store.lease import Lease
+from batch.store import read
+from batch.store.lease import Lease
 
 __all__ = ["Flip", "NotServable", "NothingBefore", "promote", "quarantine", "rollback"]
 

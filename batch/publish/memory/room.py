@@ -11,7 +11,7 @@ from api.contract.manifest import Manifest
 from batch.publish.generation import Edition
 from batch.publish.memory.plan import Plan, Sizes
 from batch.publish.memory.probe import planned, weight
-from batch.publish.store.server import StoreUnfit
+from batch.store.server import StoreUnfit
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
 from batch.publish import shard
 from batch.publish.proof.lists import hashes
-from batch.publish.store import read
-from batch.publish.store.lease import Progress
+from batch.store import read
+from batch.store.lease import Progress
 
 
 def shard_names(manifest: Manifest) -> list[str]:

@@ -11,9 +11,9 @@ import redis
 from api.contract.buckets import moment
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.judge.gate.overlap import rank_biased_overlap, shared_share
+from batch.publish.gate.overlap import rank_biased_overlap, shared_share
 from batch.publish.proof.lists import matching_starts, read_lists, user_ids
-from batch.publish.store import read
+from batch.store import read
 
 Ints = npt.NDArray[np.int64]
 BINS = 10  # of the histogram

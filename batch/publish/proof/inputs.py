@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.features.sides import Feature, Sides
-from batch.learn.factors import fingerprint
+from batch.learn.factors.by_id import fingerprint
 from batch.score.predict import Dense
 from batch.score.ranked import SeenRows
 

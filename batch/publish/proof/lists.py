@@ -10,7 +10,7 @@ from api.contract.buckets import Horizon
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.publish.store import read
+from batch.store import read
 
 CHUNK = 250  # users a round trip: 1.5 MB of lists
 

@@ -12,13 +12,13 @@ import redis
 
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
+from batch.learn.baselines.named import maker
 from batch.publish.proof.checksums import bad_checksums, shard_names
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load, model_of
 from batch.publish.proof.lists import read_lists, user_ids
-from batch.publish.store import read
-from batch.publish.store.lease import Progress
 from batch.score.predict import best, raw_scores
-from batch.zoo.named import maker
+from batch.store import read
+from batch.store.lease import Progress
 
 SHOWN = 5  # examples of each kind in a verdict
 

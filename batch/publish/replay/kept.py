@@ -16,7 +16,7 @@ from batch.publish import past
 from batch.publish.generation import Rows
 from batch.publish.past import Made
 from batch.publish.proof.inputs import INPUTS, InputsMissing, load
-from batch.publish.store import read
+from batch.store import read
 
 
 class GenerationLost(LookupError):

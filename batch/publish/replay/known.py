@@ -11,10 +11,10 @@ import redis
 
 from api.contract.keys import Keys
 from api.contract.manifest import SeenPolicy
+from batch.data.columns import LIKE
+from batch.data.live.events import LiveEvents
 from batch.publish.ledger.history import Promotion, promotions
-from batch.publish.store import read
-from batch.source.columns import LIKE
-from batch.source.live.events import LiveEvents
+from batch.store import read
 
 Name = int | str  # of a generation: its number in the store, or where it lies on disk
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import redis
 
 from api.contract.keys import Keys
+from batch.data.live.events import read_accepted
 from batch.publish.past import FOLDER, listed
 from batch.publish.replay.kept import Kept, from_disk, from_store
 from batch.publish.replay.known import Name, chronicle
 from batch.publish.replay.replay import Replayer
-from batch.source.live.events import read_accepted
 
 
 def replayer(prefix: str, client: redis.Redis, variant: str, state_dir: Path, events_url: str) -> Replayer:

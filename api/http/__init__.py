@@ -1,0 +1,1 @@
+"""What is below the routes: the server and its HTTP protocol."""

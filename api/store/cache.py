@@ -1,0 +1,175 @@
+"""What every user of a generation shares, read once per generation and kept in memory.
+
+Nothing here is hot: it reads through redis-py, each generation once, however many wait for it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.contract.codec import decode
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from api.feed import Generation, Pointer, RankedLists
+from api.store.errors import GenerationGone, GenerationUnreadable, StoreUnavailable
+
+GENERATIONS_HELD = 3  # current, previous, and one that has just been published
+POSTS_A_READ = 500  # at 1-2 KB a post about 1 MB: what the event loop parses without keeping others waiting
+AGAIN_S = 0.25  # what could not be loaded is not tried again sooner, however many ask
+
+Shelf = dict[Pointer, Generation]  # generations in memory, the one loaded longest ago first
+
+
+class Loader:
+    """Loads generations onto a shelf, each once. `shelf` may outlive it: it holds plain values only."""
+
+    def __init__(
+        self,
+        client: Redis,
+        keys: Keys,
+        shelf: Shelf,
+        clock: Callable[[], float] = time.monotonic,
+        held: int = GENERATIONS_HELD,
+    ) -> None:
+        self.shelf = shelf
+        self._client = client
+        self._keys = keys
+        self._clock = clock
+        self._held = held
+        self._loading: dict[Pointer, asyncio.Task[Generation]] = {}
+        self._failed: dict[Pointer, tuple[float, Exception]] = {}
+
+    async def load(self, pointer: Pointer) -> Generation:
+        """Return what a pointer names, from the shelf; who comes while it is being loaded waits for it.
+
+        Raises:
+            GenerationUnreadable: It lacks a part.
+            StoreUnavailable: The store did not answer in time.
+        """
+        if pointer in self.shelf:
+            return self.shelf[pointer]
+        failed_at, failure = self._failed.get(pointer, (0.0, None))
+        if failure is not None and self._clock() < failed_at + AGAIN_S:
+            raise failure
+        if pointer not in self._loading:
+            task = asyncio.create_task(self._put(pointer))
+            self._loading[pointer] = task
+            task.add_done_callback(lambda _: self._loading.pop(pointer))
+        # Shielded: one client that hangs up must not end the loading for all who wait.
+        return await asyncio.shield(self._loading[pointer])
+
+    def then(self, pointer: Pointer, call: Callable[[], None]) -> None:
+        """Call once what a pointer names is no longer being loaded, for better or worse."""
+        if pointer in self._loading:
+            self._loading[pointer].add_done_callback(lambda _: call())
+        else:
+            call()
+
+    async def pinned(self, number: int, created_at_s: int) -> tuple[Pointer, Generation]:
+        """Return a generation by number and birth, which need not be current.
+
+        Raises:
+            GenerationGone: There is none of that number, or it is another one.
+            GenerationUnreadable, StoreUnavailable: As `load`.
+        """
+        for pointer, generation in self.shelf.items():
+            if (pointer.generation, generation.manifest.created_at_s) == (number, created_at_s):
+                return pointer, generation
+        with reading():
+            text = await self._client.get(self._keys.manifest(number))
+        if text is None or _manifest(number, cast("bytes", text)).created_at_s != created_at_s:
+            raise GenerationGone(number)
+        pointer = Pointer(number, created_at_s)
+        return pointer, await self.load(pointer)
+
+    async def rest(self) -> None:
+        """End what is still being loaded."""
+        loading = list(self._loading.values())
+        for task in loading:
+            task.cancel()
+        await asyncio.gather(*loading, return_exceptions=True)
+
+    async def _put(self, pointer: Pointer) -> Generation:
+        try:
+            with reading():
+                loaded = await self._read(pointer.generation)
+        except (GenerationUnreadable, StoreUnavailable) as exc:
+            self._failed = {pointer: (self._clock(), exc)}
+            raise
+        self.shelf[pointer] = loaded
+        while len(self.shelf) > self._held:
+            self.shelf.pop(next(iter(self.shelf)))
+        return loaded
+
+    async def _read(self, number: int) -> Generation:
+        text = await self._client.get(self._keys.manifest(number))
+        if text is None:
+            raise GenerationUnreadable(number, "its manifest is missing")
+        manifest = _manifest(number, cast("bytes", text))
+        held = (shelved for shelved in self.shelf.values() if shelved.manifest == manifest)
+        return next(held, None) or await self._shared(manifest)
+
+    async def _shared(self, manifest: Manifest) -> Generation:
+        number, keys = manifest.generation, self._keys
+        pipe = self._client.pipeline(transaction=False)
+        pipe.get(keys.catalogue(number))
+        pipe.hgetall(keys.popular(number))
+        for name in manifest.segments:
+            pipe.hgetall(keys.segment(number, name))
+        catalogue, popular, *segments = await pipe.execute()
+        if catalogue is None:
+            raise GenerationUnreadable(number, "its catalogue is missing")
+        read = self._client.hscan_iter(keys.posts(number), count=POSTS_A_READ)
+        posts: Mapping[int, bytes] = {int(post_id): text async for post_id, text in read}
+        # Generations mostly have the same posts: what is alike is held once.
+        posts = next((held.posts for held in self.shelf.values() if held.posts == posts), posts)
+        loaded = Generation(
+            manifest=manifest,
+            posts=posts,
+            catalogue=decode(catalogue),
+            popular=_lists(popular),
+            segments=dict(zip(manifest.segments, map(_lists, segments), strict=True)),
+        )
+        n_missing = len(set(loaded.catalogue) - loaded.posts.keys())
+        if n_missing:
+            raise GenerationUnreadable(
+                number, f"{n_missing} of its {len(loaded.catalogue)} posts are missing"
+            )
+        return loaded
+
+
+def without(generation: Generation, taken_down: Iterable[int]) -> Generation:
+    """Return a generation that no longer knows the posts taken down; it shares all else."""
+    gone = generation.posts.keys() & set(taken_down)
+    if not gone:
+        return generation
+    posts = {post_id: text for post_id, text in generation.posts.items() if post_id not in gone}
+    return replace(generation, posts=posts)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    try:
+        yield
+    except (RedisError, OSError) as exc:
+        raise StoreUnavailable(str(exc)) from exc
+    except ValueError as exc:
+        raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
+
+
+def _manifest(number: int, text: bytes) -> Manifest:
+    try:
+        return Manifest.from_json(text)
+    except ValueError as exc:
+        raise GenerationUnreadable(number, str(exc)) from exc
+
+
+def _lists(reply: Mapping[bytes, bytes]) -> RankedLists:
+    return {int(start): decode(ids) for start, ids in reply.items()}

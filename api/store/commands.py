@@ -1,0 +1,94 @@
+"""The commands of one look-up as bytes, made from templates: a look-up fills in a user and a time.
+
+The hot path sends three commands. A list holds no post that was seen by as_of, so what was seen since is all
+that can be in it, plus what was accepted late: after the batch read its facts, but with an earlier time.
+"""
+
+from collections.abc import Callable
+
+from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.manifest import Manifest
+from api.feed import seen_after
+from api.store.connection import pack
+
+_USER = 7_777_777_777_777_777_777  # stands where a user's id goes while a template is made
+
+
+class Plan:
+    """What to ask of one generation."""
+
+    def __init__(self, keys: Keys, manifest: Manifest) -> None:
+        """Choose the seen set by the manifest's policy."""
+        self._keys = keys
+        self._manifest = manifest
+        self._number = manifest.generation
+        match manifest.seen_policy:
+            case "views":
+                self._seen: tuple[Callable[[int], str], ...] = (keys.seen, keys.seen_live)
+            case "likes":
+                self._seen = (keys.likes, keys.likes_live)
+            case "none":
+                self._seen = ()
+        self._templates: dict[tuple[int, int], bytes] = {}
+        self._as_of_s = manifest.as_of_s
+
+    def own(self, user_id: int, at_s: int, bucket_s: int) -> tuple[bytes, int]:
+        """Pack: the own list of a bucket, then what of it may have been seen by `at_s`; and count replies."""
+        if at_s < self._as_of_s or not self._seen:
+            return self._every(user_id, at_s, ("HGET", self._list(user_id), str(bucket_s)))
+        user = b"%d" % user_id
+        shape = (bucket_s, len(user))
+        template = self._templates.get(shape)
+        if template is None:
+            template = self._templates[shape] = self._template(bucket_s, len(user))
+        at = b"%d" % at_s
+        return template % (user, user, len(at), at, user), 3
+
+    def all(self, user_id: int, at_s: int) -> tuple[bytes, int]:
+        """Pack: the user's segment, then all that he has seen by a time; and count replies."""
+        return self._every(user_id, at_s, ("HGET", self._list(user_id), SEGMENT_FIELD))
+
+    def profile(self, signature: str, bucket_s: int) -> bytes:
+        """Pack: the list of a profile in a bucket."""
+        return pack("HGET", self._keys.profile(self._number, signature), str(bucket_s))
+
+    def kept(self) -> bytes:
+        """Pack: the generation's state. Sent after a list, it tells that the list was still whole."""
+        return pack("HGET", self._keys.states(), self._number)
+
+    def _every(self, user_id: int, at_s: int, first: tuple[str, ...]) -> tuple[bytes, int]:
+        """Pack a command and a read of the whole seen set, which holds late posts, too."""
+        packed = pack(*first)
+        if not self._seen:
+            return packed, 1
+        return packed + pack("ZRANGE", self._seen[0](user_id), "-inf", at_s, "BYSCORE"), 2
+
+    def _list(self, user_id: int) -> str:
+        return self._keys.list(user_id, self._number)
+
+    def _template(self, bucket_s: int, n_digits: int) -> bytes:
+        """Return the three commands of an own list with places for user, user, time's length, time, user.
+
+        A range from the newest down ends at as_of; from the oldest up it would pass all that he ever saw.
+        """
+        since = seen_after(self._manifest, self._as_of_s)
+        seen, live = self._seen
+        return b"".join(
+            (
+                b"*3\r\n$4\r\nHGET\r\n" + self._key(self._list, n_digits) + _bulk(bucket_s),
+                b"*6\r\n$6\r\nZRANGE\r\n" + self._key(seen, n_digits),
+                b"$%d\r\n%b\r\n" + _bulk(f"({since}") + _bulk("BYSCORE") + _bulk("REV"),
+                b"*5\r\n$6\r\nZRANGE\r\n" + self._key(live, n_digits),
+                _bulk("-inf") + _bulk(self._as_of_s) + _bulk("BYSCORE"),
+            )
+        )
+
+    def _key(self, spelled: Callable[[int], str], n_digits: int) -> bytes:
+        before, after = spelled(_USER).replace("%", "%%").split(str(_USER))
+        length = len(spelled(_USER).encode()) - len(str(_USER)) + n_digits
+        return f"${length}\r\n{before}%b{after}\r\n".encode()
+
+
+def _bulk(value: object) -> bytes:
+    text = str(value).encode()
+    return b"$%d\r\n%b\r\n" % (len(text), text)

@@ -1,0 +1,154 @@
+"""What is current under one variant, as it was last read: pointer, takedowns, and the generation in memory.
+
+The pointer and the takedowns are read when they change, not per request: the server is asked to track both
+keys and tells of a change on the same connection, before any reply that it gives later (RESP3, client
+tracking). A server that does not track, or does not let us ask for it, is read before every write instead.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from api.contract.hindsight import NOWHERE, Reach
+from api.contract.keys import Keys
+from api.feed import Generation, Pointer
+from api.store.cache import Loader, without
+from api.store.commands import Plan
+from api.store.connection import Link, LinkLost, Replies
+from api.store.errors import LOADING, NothingPublished, StoreUnavailable
+from api.store.lifeline import Lifeline
+from api.store.pending import sound
+
+TRACK = ("CLIENT", "CACHING", "YES")  # the next command's keys are tracked
+
+
+class Served:
+    """What is current under a variant.
+
+    Attributes:
+        pointer: What is named; None before the first reading.
+        view: The generation that it names, without what is taken down.
+        plan: What to ask of that generation.
+        reach: The times that another generation may answer.
+        n_changes: Differs from before when what stands here may have changed, or has.
+    """
+
+    def __init__(self, variant: str, keys: Keys, lifeline: Lifeline, loader: Loader) -> None:
+        """Read nothing yet."""
+        self.pointer: Pointer | None = None
+        self.view: Generation | None = None
+        self.plan: Plan | None = None
+        self.reach = NOWHERE
+        self.n_changes = 0
+        self._variant = variant
+        self._keys = keys
+        self._lifeline = lifeline
+        self._loader = loader
+        self._whole: Generation | None = None
+        self._taken_down: frozenset[int] = frozenset()
+        self._stale = True
+        self._n_asking = 0  # readings of pointer and takedowns under way: what was read before is stale
+        self._n_reads = 0
+        self._served_by = 0
+
+    @property
+    def stale(self) -> bool:
+        """Say whether pointer and takedowns must be read before anything is answered.
+
+        Not while a generation that was named is still being loaded: the one before may answer until then,
+        without what is taken down by now.
+        """
+        return self._stale or self._n_asking > 0
+
+    def change(self) -> None:
+        """Take note that the pointer or the takedowns may have changed."""
+        self._stale = True
+        self.n_changes += 1
+
+    def hiding(self, generation: Generation) -> Generation:
+        """Return any generation without what is taken down."""
+        return without(generation, self._taken_down)
+
+    async def read(self, wait_s: float | None = None) -> None:
+        """Read the pointer and the takedowns now, and load what is named.
+
+        Args:
+            wait_s: Longest wait for the loading, which goes on all the same: until it is done, what was
+                current before is served. None waits for its end.
+
+        Raises:
+            NothingPublished, GenerationUnreadable, StoreUnavailable: There is none, or it cannot be read.
+        """
+        self._n_reads += 1
+        turn = self._n_reads
+        for last in (False, True):
+            try:
+                await self._take(await self._lifeline.link(), turn, wait_s)
+            except LinkLost as exc:
+                if last:
+                    raise StoreUnavailable(exc) from exc
+            else:
+                return
+
+    async def _take(self, link: Link, turn: int, wait_s: float | None) -> None:
+        self._stale = False  # a change that comes with the replies makes it true again
+        try:
+            pointer, first_s, past_s, taken_down = await self._named(link)
+            self._hide(taken_down, turn)
+            async with asyncio.timeout(wait_s):
+                generation = self._held(pointer) or await self._loader.load(pointer)
+        except TimeoutError as exc:
+            if self.view is None:
+                self.change()
+                raise StoreUnavailable(LOADING) from exc
+            self._loader.then(pointer, self.change)
+            return
+        except BaseException as exc:
+            self.change()  # what could not be read, or is not there, or nobody waited for, must be read again
+            if isinstance(exc, ValueError):
+                raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
+            raise
+        if turn > self._served_by:  # else a later reading was loaded sooner
+            self._served_by = turn
+            self.reach = Reach.of(first_s, pointer.promoted_at_s, past_s, generation.manifest.as_of_s)
+            self._serve(pointer, generation, taken_down)
+
+    async def _named(self, link: Link) -> tuple[Pointer, int | None, int | None, frozenset[int]]:
+        """Read what is current; until it is known, nobody is answered from what was."""
+        self._n_asking += 1
+        try:
+            named, taken = map(sound, await self._ask(link))
+        finally:
+            self._n_asking -= 1
+        first_s, past_s = (int(second) if second else None for second in named[2:])
+        return self._pointed(named), first_s, past_s, frozenset(map(int, taken))
+
+    def _hide(self, taken: frozenset[int], turn: int) -> None:
+        """Take posts out of what is served while another generation is still being loaded."""
+        if self.view is not None and turn > self._served_by and not taken <= self._taken_down:
+            self.n_changes += 1
+            self.view, self._taken_down = without(self.view, taken), self._taken_down | taken
+
+    async def _ask(self, link: Link) -> Replies:
+        pointer = ("HMGET", self._keys.current(self._variant), "generation", "promoted_at", "since", "past")
+        taken = ("SMEMBERS", self._keys.takedowns())
+        if link.tracks:
+            return (await link.call(TRACK, pointer, TRACK, taken))[1::2]
+        return await link.call(pointer, taken)
+
+    def _pointed(self, named: Sequence[bytes | None]) -> Pointer:
+        generation, promoted_at = named[:2]
+        if generation is None:
+            raise NothingPublished(self._variant)
+        return Pointer(int(generation), int(promoted_at or 0))
+
+    def _held(self, pointer: Pointer) -> Generation | None:
+        """Return what is served, if a pointer names it: of many variants the shelf holds but a few."""
+        return self._whole if pointer == self.pointer else None
+
+    def _serve(self, pointer: Pointer, generation: Generation, taken: frozenset[int]) -> None:
+        if pointer == self.pointer and taken == self._taken_down and self.plan is not None:
+            return
+        self.n_changes += 1
+        self.pointer, self._taken_down = pointer, taken
+        self._whole, self.view = generation, without(generation, taken)
+        self.plan = Plan(self._keys, generation.manifest)

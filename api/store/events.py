@@ -1,0 +1,145 @@
+"""What the API writes: live events, and which posts are taken down. What it acknowledges is safe.
+
+Safe means: in the store's log, as the kernel has it, so that killing the store loses nothing. A server that
+syncs its log every second writes to it before it answers, except while a sync is under way: then it answers
+first and writes later (`flushAppendOnlyFile` in aof.c). So each write asks in its round trip whether one is.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import NoScriptError, RedisError
+
+from api.contract.buckets import DAY_S
+from api.contract.event import Event
+from api.contract.keys import Keys
+from api.store.cache import reading
+from api.store.errors import StoreUnavailable
+
+REMEMBERED_S = (
+    DAY_S  # an event sent again within this is told to be a duplicate; later, only the drain sees it
+)
+# An event stays in a user's live set until every list that was made without knowing it has ended: lists live
+# for ALMANAC_LIST_TTL_S, 14 days, and a run reads the events before it makes them.
+LIVE_S = 30 * DAY_S
+PAUSE_S = 0.002  # a sync takes milliseconds
+UNSAFE_S = 2.5  # a server that is told to write writes after two seconds, whatever the sync does
+
+
+class Journal:
+    """Writes for one event loop."""
+
+    def __init__(self, client: Redis, keys: Keys) -> None:
+        """Open nothing. `client` waits only so long for anything."""
+        self._client = client
+        self._keys = keys
+        self._script = (files("api") / "accept.lua").read_text("utf-8")
+        self._sha = ""
+
+    async def accept(self, events: Sequence[Event]) -> list[bool]:
+        """Record events, each once and whole; return of each whether it is new.
+
+        Raises:
+            StoreUnavailable: The store did not answer in time, or refused; some may be recorded. To send
+                all of them again, with their ids, is safe.
+        """
+        attempt = secrets.token_hex(8)
+        replies = await self._record(attempt, events)
+        if any(isinstance(reply, NoScriptError) for reply in replies):  # a server that has just started
+            self._sha = ""
+            replies = await self._record(attempt, events)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise StoreUnavailable(reply)
+        return [bool(reply) for reply in replies]
+
+    async def take_down(self, post_id: int, now_s: float) -> bool:
+        """Keep a post from every answer from now on; return whether it was not so before.
+
+        Raises:
+            StoreUnavailable: The store did not answer in time, or refused.
+        """
+        with reading():
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.sadd(self._keys.takedowns(), post_id)
+                return await self._noted(pipe, f"{round(now_s * 1000)} {post_id} down", now_s)
+
+    async def put_back(self, post_id: int, now_s: float) -> bool:
+        """Let a post be answered again; return whether it was taken down.
+
+        Raises:
+            StoreUnavailable: The store did not answer in time, or refused.
+        """
+        with reading():
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.srem(self._keys.takedowns(), post_id)
+                return await self._noted(pipe, f"{round(now_s * 1000)} {post_id} up", now_s)
+
+    async def _noted(self, pipe: Pipeline, note: str, now_s: float) -> bool:
+        """Carry out the change in a pipeline, with a note of it for replays; say whether it was one."""
+        pipe.zadd(self._keys.takedown_log(), {note: int(now_s)})
+        changed, _ = await self._safely(pipe)
+        return bool(_sound(changed))
+
+    async def _record(self, attempt: str, events: Sequence[Event]) -> list[Any]:
+        with reading():
+            if not self._sha:
+                self._sha = await self._client.script_load(self._script)
+            async with self._client.pipeline(transaction=False) as pipe:
+                for place, event in enumerate(events):
+                    said = _arguments(f"{attempt}-{place}", event)
+                    names = self._names(event)
+                    pipe.evalsha(self._sha, len(names), *names, *said)
+                return await self._safely(pipe)
+
+    async def _safely(self, pipe: Pipeline) -> list[Any]:
+        """Carry out the writes of a pipeline; return their replies once all are in the store's log."""
+        pipe.info("persistence")
+        *replies, log = await pipe.execute(raise_on_error=False)
+        give_up = asyncio.get_running_loop().time() + UNSAFE_S
+        while not _logged(_sound(log)):
+            if asyncio.get_running_loop().time() > give_up:
+                raise StoreUnavailable("its log cannot be written")
+            await asyncio.sleep(PAUSE_S)
+            log = await self._client.info("persistence")
+        return replies
+
+    def _names(self, event: Event) -> tuple[str, ...]:
+        keys, user_id = self._keys, event.user_id
+        return (
+            keys.event(event.event_id),
+            keys.events(),
+            keys.seen(user_id),
+            keys.seen_live(user_id),
+            keys.seen_told(user_id),
+            keys.likes(user_id),
+            keys.likes_live(user_id),
+            keys.likes_told(user_id),
+        )
+
+
+def _arguments(attempt: str, event: Event) -> list[str | int]:
+    entry = [part for field in event.to_fields().items() for part in field]
+    times = (event.occurred_at_s, event.accepted_at_s)
+    return [attempt, REMEMBERED_S, LIVE_S, event.action, event.post_id, *times, *entry]
+
+
+def _logged(log: Mapping[str, Any]) -> bool:
+    """Say whether all that was written before is in the log, from the server's INFO.
+
+    With no sync under way when INFO ran, the server writes its log before it sends INFO's reply.
+    """
+    if not log.get("aof_enabled"):
+        return True  # a server without a log promises nothing
+    return not log.get("aof_pending_bio_fsync") and log.get("aof_last_write_status") == "ok"
+
+
+def _sound(reply: Any) -> Any:
+    if isinstance(reply, RedisError):
+        raise reply
+    return reply

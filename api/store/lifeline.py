@@ -1,0 +1,108 @@
+"""Keeps one connection open: who comes while it is down for good is told at once, not after a time-out."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from api.store.connection import Address, Link, connect
+from api.store.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+# Between two attempts, seconds. The longest is well below the second within which we must be back.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.25
+
+
+class Lifeline:
+    """A connection that is opened when first asked for and opened again when it is lost; for one event loop.
+
+    The breaker: after a loss one attempt is made that callers wait for, so a connection that the server
+    merely closed costs no request. When that fails, callers are refused at once, while a single task, whoever
+    and however many ask, goes on trying.
+    """
+
+    def __init__(self, address: Address) -> None:
+        """Open nothing yet."""
+        self.open: Link | None = None
+        self.changed: Callable[[], None] = _ignore
+        self._address = address
+        self._trying: asyncio.Task[None] | None = None
+        self._first: asyncio.Future[None] | None = None
+        self._why: str | None = None
+        self._closed = False
+
+    async def link(self) -> Link:
+        """Return the open connection; wait for the first attempt to open it, but for no later one.
+
+        Raises:
+            StoreUnavailable: It is not open.
+        """
+        if self.open is not None:
+            return self.open
+        if self._trying is None and not self._closed:
+            self._try()
+        if self._why is None and self._first is not None:
+            await asyncio.shield(self._first)
+        return self._opened()
+
+    async def close(self) -> None:
+        """End the connection and stop trying."""
+        self._closed = True
+        if self._trying is not None:
+            self._trying.cancel()
+            await asyncio.gather(self._trying, return_exceptions=True)
+        if self.open is not None:
+            self.open.drop("we are stopping")
+
+    def _opened(self) -> Link:
+        if self.open is None:
+            raise StoreUnavailable(self._why or "the connection was closed")
+        return self.open
+
+    def _try(self) -> None:
+        self._first = asyncio.get_running_loop().create_future()
+        self._trying = asyncio.create_task(self._reopen(self._first))
+        self._trying.add_done_callback(self._tried)
+
+    def _tried(self, _: object) -> None:
+        self._trying = None
+        if self._first is not None and not self._first.done():
+            self._first.set_result(None)
+
+    async def _reopen(self, first: "asyncio.Future[None]") -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                self.open = await connect(self._address, lambda: self.changed(), self._lose)
+            except (OSError, ValueError) as exc:
+                self._note(str(exc) or f"no connection within {self._address.connect_timeout_s:g} s")
+            else:
+                break
+            if not first.done():
+                first.set_result(None)
+            # Drawn at random, so that many processes do not come back to a restarted store in step.
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        self.changed()
+        if self._why is not None:
+            self._why = None
+            log.info("store.found")
+
+    def _note(self, why: str) -> None:
+        if self._why is None:
+            log.warning("store.lost", extra={"why": why})
+        self._why = why
+
+    def _lose(self) -> None:
+        """Take note that the open connection ended; try again at once."""
+        lost, self.open = self.open, None
+        self.changed()
+        if lost is not None and lost.overdue:
+            self._note(lost.why)  # who waited has waited long enough: the next ones are told at once
+        if lost is not None and not self._closed and self._trying is None:
+            self._try()
+
+
+def _ignore() -> None:
+    """Nobody listens yet."""

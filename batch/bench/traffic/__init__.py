@@ -1,1 +1,0 @@
-"""Traffic: people who behave as the made world's do, played by locust; every answer is judged."""

@@ -1,0 +1,1 @@
+"""The command line: parse, call, print; no logic. The only room with imports inside functions."""

@@ -1,0 +1,1 @@
+"""Results on a terminal: tables and plots of what a job returns."""

@@ -1,0 +1,132 @@
+"""`almanac generations`: the ledger as people use it. Parse, configure, call."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import redis
+import typer
+
+from api.contract.keys import Keys
+from batch.cli.draw import generations as picture
+from batch.cli.options import Json
+from batch.cli.output import Teller
+from batch.publish.ledger import entries as ledger
+from batch.publish.ledger import promotion
+from batch.publish.proof.diff import diff as compare
+from batch.publish.proof.verify import verify as prove
+from batch.settings import Settings
+from batch.store.connection import connected
+
+app = typer.Typer(help="What was published: look, compare, prove, flip, roll back.", no_args_is_help=True)
+
+Number = Annotated[int, typer.Argument(help="generation")]
+Sample = Annotated[int, typer.Option(min=1, help="users to look at")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What each command works with."""
+
+    teller: Teller
+    settings: Settings
+    store: redis.Redis
+    keys: Keys
+    folder: Path
+    rng: np.random.Generator
+
+
+@contextmanager
+def _desk(*, json: bool) -> Iterator[_Desk]:
+    teller, settings = Teller(json=json), Settings.from_env()
+    with connected(settings) as store:
+        folder, rng = settings.state_dir / "generations", np.random.default_rng(settings.seed)
+        yield _Desk(teller, settings, store, Keys(settings.prefix), folder, rng)
+
+
+@app.command(name="list")
+def list_(json: Json = False) -> None:
+    """List every generation, newest first, with its state and when it was served."""
+    with _desk(json=json) as desk:
+        known = ledger.entries(desk.store, desk.keys, [desk.settings.variant])
+        desk.teller.tell({"generations": picture.rows(known)}, lambda c: picture.draw_list(c, known))
+
+
+@app.command()
+def show(generation: Number, json: Json = False) -> None:
+    """Show one generation: manifest, checksums, intervals, what the gate said."""
+    with _desk(json=json) as desk:
+        shown = ledger.show(desk.store, desk.keys, generation, desk.folder, [desk.settings.variant])
+        desk.teller.tell(shown, lambda c: picture.draw_show(c, shown))
+
+
+@app.command()
+def promote(
+    generation: Number,
+    force: Annotated[bool, typer.Option(help="serve it though the gate held it back; logged")] = False,
+    json: Json = False,
+) -> None:
+    """Make a sealed generation current, by one write."""
+    with _desk(json=json) as desk:
+        flip = promotion.promote(desk.store, desk.keys, generation, int(time.time()), force=force)
+        desk.teller.tell(asdict(flip))
+
+
+@app.command()
+def rollback(
+    quarantine: Annotated[bool, typer.Option(help="never serve the one we leave again")] = False,
+    json: Json = False,
+) -> None:
+    """Go back to the generation that was current before; never to a quarantined one."""
+    with _desk(json=json) as desk:
+        now_s = int(time.time())
+        flip = promotion.rollback(desk.store, desk.keys, desk.settings.variant, now_s, quarantine=quarantine)
+        desk.teller.tell(asdict(flip))
+
+
+@app.command()
+def quarantine(generation: Number, json: Json = False) -> None:
+    """Bar a generation from being served; where it is current, roll back first."""
+    with _desk(json=json) as desk:
+        flip = promotion.quarantine(desk.store, desk.keys, generation, int(time.time()))
+        desk.teller.tell({"quarantined": generation, "flip": asdict(flip) if flip else None})
+
+
+@app.command()
+def retire(generation: Number, json: Json = False) -> None:
+    """Clear a generation's keys and files in small steps."""
+    with _desk(json=json) as desk:
+        with desk.teller.progress.phases("retire") as shown:
+            ledger.retire_one(desk.store, desk.keys, desk.folder, generation, int(time.time()), shown)
+        desk.teller.tell({"retired": generation})
+
+
+@app.command()
+def diff(
+    a: Number,
+    b: Number,
+    user: Annotated[int | None, typer.Option(help="one user; else a sample")] = None,
+    sample: Sample = 1_000,
+    json: Json = False,
+) -> None:
+    """Compare two generations' lists: what came, went and moved, who won and lost."""
+    with _desk(json=json) as desk:
+        change = compare(desk.store, desk.keys, a, b, user_id=user, sample=sample, rng=desk.rng)
+        desk.teller.tell(change.values(), lambda c: picture.draw_diff(c, change))
+
+
+@app.command()
+def verify(generation: Number, sample: Sample = 100, json: Json = False) -> None:
+    """Compute checksums and a sample of lists again, and compare with what Redis returns."""
+    with _desk(json=json) as desk:
+        with desk.teller.progress.phases("verify") as shown:
+            verdict = prove(
+                desk.store, desk.keys, generation, desk.folder, sample=sample, rng=desk.rng, progress=shown
+            )
+        desk.teller.tell(verdict.values(), lambda c: picture.draw_verdict(c, verdict))
+    if not verdict.ok:
+        raise typer.Exit(7)

@@ -1,0 +1,111 @@
+"""Commands that look back: how lists age, what somebody was shown, generations for the past. No logic."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from api.contract.buckets import epoch
+from batch.cli.options import Data, Json, Mapped
+from batch.cli.output import Teller
+from batch.settings import Settings, with_mapping
+
+
+def evaluate(
+    by_age: Annotated[bool, typer.Option("--by-age", help="quality of lists 0 to 72 hours old")] = False,
+    data: Data = "",
+    mapping: Mapped = "",
+    test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
+    test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
+    weeks: Annotated[int, typer.Option(min=1, help="so many tests of a week each")] = 1,
+    cold: Annotated[bool, typer.Option("--cold", help="also on users and posts held out entirely")] = False,
+    held: Annotated[float, typer.Option(min=0.01, max=0.5, help="share that --cold holds out")] = 0.1,
+    json: Json = False,
+) -> None:
+    """Measure on what came later what lists are worth, from facts alone; nothing is published."""
+    from batch.store.connection import facts_location
+
+    teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
+    location = data or facts_location(settings)
+    span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
+    if by_age:
+        _by_age(teller, settings, location, span)
+        return
+    from batch.cli.draw.evaluation import draw_evaluation
+    from batch.evaluate.evaluation import on_facts
+
+    found = on_facts(settings, location, span, weeks, held if cold else 0.0, teller.progress)
+    values = {**found.values(), "seconds": teller.progress.seconds}
+    teller.tell(values, lambda console: draw_evaluation(console, found))
+
+
+def _by_age(teller: Teller, settings: Settings, location: str, span: tuple[int, int] | None) -> None:
+    from batch.cli.draw.ages import draw_ages
+    from batch.evaluate.by_age import AGES_H
+    from batch.evaluate.by_age import by_age as measure
+    from batch.evaluate.evaluate import Plan
+    from batch.features import asof
+    from batch.jobs.assemble import recipe
+    from batch.jobs.full import read_facts
+    from batch.learn.split import Split, last_week
+
+    with teller.progress.step("read") as advance:
+        facts = read_facts(settings, location, advance)
+    with teller.progress.step("describe"):
+        known = asof.statics(facts, settings.seed)
+    split = Split(*span) if span else last_week(facts)
+    if split is None:
+        raise ValueError("no user of these facts comes back on a later day: nothing can be tested")
+    with teller.progress.step("by age") as advance:
+        curve = measure(facts, known, Plan(split, recipe(settings)), AGES_H, advance)
+    teller.tell(curve.values(), lambda console: draw_ages(console, curve))
+
+
+def replay(
+    user: Annotated[int, typer.Option(help="user id")],
+    at: Annotated[datetime, typer.Option(help="time, UTC")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="posts")] = 10,
+    json: Json = False,
+) -> None:
+    """Show what a user was shown at a past time, or would have been, from what was known then."""
+    from batch.publish.replay.open import replayer
+    from batch.store.connection import connected, events_location
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with connected(settings) as store:
+        found = replayer(
+            settings.prefix, store, settings.variant, settings.state_dir, events_location(settings)
+        )
+        teller.tell(found.replay(user, epoch(at), limit).values())
+
+
+def backfill(
+    from_: Annotated[datetime | None, typer.Option("--from", help="first as_of, UTC")] = None,
+    to: Annotated[datetime | None, typer.Option(help="last as_of, UTC")] = None,
+    every: Annotated[str, typer.Option(help="step: 1h, 6h, 1d")] = "1d",
+    load: Annotated[str, typer.Option(help="numbers to hold in the store, as in 1,2,5; or all")] = "",
+    data: Data = "",
+    json: Json = False,
+) -> None:
+    """Make generations for a past period on disk, and hold those that --load names in the store."""
+    from batch.jobs import backfill as maker
+    from batch.publish.past import listed
+    from batch.store.connection import connected, facts_location
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    if (from_ is None) != (to is None) or (from_ is None and not load):
+        raise typer.BadParameter("give --from and --to, or --load with what is on disk, or both")
+    if from_ is not None and to is not None:
+        period = maker.Period(epoch(from_), epoch(to), maker.every(every))
+        maker.backfill(settings, data or facts_location(settings), period, teller.progress)
+    made, loaded = listed(maker.folder_of(settings), settings.variant), {}
+    if load:
+        with connected(settings) as store:
+            loaded = maker.load(settings, store, maker.numbers(load, made), teller.progress)
+    rows = list(maker.rows(made, loaded))
+    teller.tell({"generations": rows, "seconds": teller.progress.seconds})
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (evaluate, replay, backfill)

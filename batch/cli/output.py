@@ -1,0 +1,77 @@
+"""How the command line speaks: bars and tables on a terminal, JSON lines elsewhere, one sentence on error."""
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api.log import configure
+from batch.progress import Progress
+
+Values = Mapping[str, object]
+
+
+class Teller:
+    """Speaks for one command; with `json`, its last line on stdout is one JSON object."""
+
+    def __init__(self, *, json: bool) -> None:
+        """Log JSON lines unless a person watches."""
+        self.json = json
+        self.console = Console()
+        self.watched = self.console.is_terminal and not json
+        configure("WARNING" if self.watched else "INFO")
+        self.progress = Progress(self.console if self.watched else None)
+
+    def tell(self, values: Values, draw: Callable[[Console], None] | None = None) -> None:
+        """Give the command's result: the JSON object, or `draw`'s picture of it, or a plain table."""
+        if self.json:
+            line(values)
+        elif draw is not None:
+            draw(self.console)
+        else:
+            self.console.print(plain(values))
+
+
+def line(values: Values) -> None:
+    """Print one JSON object; NaN is null, times are ISO 8601."""
+    sys.stdout.write(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY, default=str).decode() + "\n")
+    sys.stdout.flush()
+
+
+def plain(values: Values) -> Table:
+    """Return names and values as a table without a frame, nested names dotted."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in _flat(values, ""):
+        table.add_row(name, escape(f"{value:,.4g}" if isinstance(value, float) else f"{value}"))
+    return table
+
+
+def complain(sentence: str, *, json: bool, exit_code: int) -> int:
+    """Say what went wrong in one sentence, on stderr, and as JSON where asked; return the exit code."""
+    sys.stderr.write(f"error: {sentence}\n")
+    if json:
+        line({"error": sentence, "exit_code": exit_code})
+    return exit_code
+
+
+def keep_traceback(text: str, folder: Path) -> Path:
+    """Write a bug's traceback where it can be found, and return the place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "last-error.txt"
+    path.write_text(text)
+    return path
+
+
+def _flat(values: Values, prefix: str) -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        elif not (isinstance(value, float) and math.isnan(value)):
+            rows.append((f"{prefix}{name}", value))
+    return rows

@@ -1,0 +1,46 @@
+"""`almanac tokens`: who may read, write and administer over HTTP. Parse, configure, call."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from api.contract.tokens import Scope
+from batch.cli.options import Json
+from batch.cli.output import Teller
+from batch.settings import Settings
+
+app = typer.Typer(help="Who may read, write and administer over HTTP.", no_args_is_help=True)
+
+
+@app.command()
+def add(
+    scope: Annotated[Scope, typer.Option(help="each includes the ones before it: read, write, admin")],
+    name: Annotated[str, typer.Option(help="whose it is")] = "",
+    json: Json = False,
+) -> None:
+    """Make a token; it is shown this once, the API takes it without a restart."""
+    from batch.jobs.tokens import add as make
+
+    token, text = make(Settings.from_env().state_dir, scope, name)
+    Teller(json=json).tell({"id": token.token_id, "scope": token.scope, "token": text})
+
+
+@app.command(name="list")
+def list_(json: Json = False) -> None:
+    """List the tokens, without their texts."""
+    from batch.jobs.tokens import listed
+
+    known = listed(Settings.from_env().state_dir)
+    Teller(json=json).tell({"tokens": [asdict(token) for token in known]})
+
+
+@app.command()
+def revoke(
+    token_id: Annotated[str, typer.Argument(help="as `almanac tokens list` names it")], json: Json = False
+) -> None:
+    """End a token at once."""
+    from batch.jobs.tokens import revoke as end
+
+    end(Settings.from_env().state_dir, token_id)
+    Teller(json=json).tell({"revoked": token_id})

@@ -1,0 +1,105 @@
+"""Facts: what is known, checked once, held in compact columns that every later step reads."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from batch.data.columns import LIKE, POST_ID, USER_ID, VIEW
+
+Ints = npt.NDArray[np.int64]
+# What a view says. `impressions`: a feed put the post there, so a view without a like is a no. `choices`: the
+# user took it himself, from everything there was, so it is a yes, and the noes are all that he did not take.
+Shown = Literal["impressions", "choices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How many rows came in, and why some did not stay."""
+
+    read: dict[str, int] = field(default_factory=dict)  # table name to rows
+    rejected: dict[str, int] = field(default_factory=dict)  # reason to rows
+    users_with_profile: int = 0
+    users_without_profile: int = 0
+    posts_without_text: int = 0
+    posts_without_embedding: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)  # event name that the mapping leaves out, to rows
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Users, posts and events, checked. Row numbers, not ids, link the columns.
+
+    Attributes:
+        users: One row a user, `user_id` int64 ascending, then the profile columns; a missing profile is
+            a row of missing values. Profiles united with everyone in the feed.
+        posts: One row a post, `post_id` int64 ascending, `topic` and `text` (may be missing).
+        embeddings: float32 (posts, d), NaN rows where missing; None where the data brings none.
+        user: int32 (events,). Row in `users`.
+        post: int32 (events,). Row in `posts`.
+        time: int64 (events,). Epoch seconds, ascending; ties in order of user, post, action.
+        action: int8 (events,). VIEW or LIKE.
+        target: int8 (events,). 1 on a view that a like followed; 0 on every like row.
+        report: Counts of what was read and rejected.
+        shown: What a view says; of all of them alike.
+    """
+
+    users: pd.DataFrame
+    posts: pd.DataFrame
+    embeddings: npt.NDArray[np.float32] | None
+    user: npt.NDArray[np.int32]
+    post: npt.NDArray[np.int32]
+    time: Ints
+    action: npt.NDArray[np.int8]
+    target: npt.NDArray[np.int8]
+    report: Report = field(default_factory=Report)
+    shown: Shown = "impressions"
+
+    @property
+    def user_ids(self) -> Ints:
+        """Return int64 (users,), ascending."""
+        return np.asarray(self.users[USER_ID], np.int64)
+
+    @property
+    def post_ids(self) -> Ints:
+        """Return int64 (posts,), ascending."""
+        return np.asarray(self.posts[POST_ID], np.int64)
+
+    @property
+    def as_of_s(self) -> int:
+        """Return the newest fact's time.
+
+        Raises:
+            ValueError: There is no event.
+        """
+        if len(self.time) == 0:
+            raise ValueError("the facts hold no event: import some, or run `almanac simulate`")
+        return int(self.time[-1])
+
+    def until(self, as_of_s: int) -> "Facts":
+        """Return the facts with no event later than `as_of_s`; columns are views, nothing is copied."""
+        n = int(np.searchsorted(self.time, as_of_s, side="right"))
+        return self._slice(0, n)
+
+    def between(self, start_s: int, end_s: int) -> "Facts":
+        """Return the facts with the events of `[start, end)` only."""
+        low, high = np.searchsorted(self.time, [start_s, end_s], side="left")
+        return self._slice(int(low), int(high))
+
+    def _slice(self, low: int, high: int) -> "Facts":
+        columns = {
+            name: getattr(self, name)[low:high] for name in ("user", "post", "time", "action", "target")
+        }
+        return replace(self, **columns)
+
+    @property
+    def views(self) -> npt.NDArray[np.bool_]:
+        """Return bool (events,): the rows that are impressions."""
+        return np.equal(self.action, VIEW)
+
+    @property
+    def likes(self) -> npt.NDArray[np.bool_]:
+        """Return bool (events,): the rows that are interactions."""
+        return np.equal(self.action, LIKE)

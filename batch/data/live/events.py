@@ -1,0 +1,205 @@
+"""Live events: out of the store's stream into a database of their own, exactly once, and back as columns.
+
+The facts' own database may be read-only, so accepted events have one beside it, one row an event. An entry
+leaves the stream only after its row is committed, and a row is written once however often its entry is read:
+a kill anywhere in between repeats work and changes nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import redis
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from api.contract.event import Event
+from api.contract.keys import Keys
+from batch.data.columns import ACTIONS
+from batch.data.facts import Ints
+from batch.data.tables.location import SourceError, parse_url, reason, shown
+
+CHUNK = 2000  # entries read, and rows written, at a time
+SQLITE_WAIT_S = 30  # for another process that writes, as in a run beside a drain
+
+Entry = tuple[bytes, dict[bytes, bytes]]  # its id in the stream, and its fields
+
+_TABLES = sa.MetaData()
+_EVENTS = sa.Table(
+    "live_events",
+    _TABLES,
+    sa.Column("event_id", sa.String(128), primary_key=True),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("post_id", sa.BigInteger, nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("transaction_id", sa.String(128), nullable=False),
+    sa.Column("occurred_at_s", sa.BigInteger, nullable=False),
+    sa.Column("accepted_at_s", sa.BigInteger, nullable=False),
+)
+# What stood in the stream and could not be read, as by a newer API: kept, so that nothing is lost.
+_UNREADABLE = sa.Table(
+    "live_unreadable",
+    _TABLES,
+    sa.Column("entry_id", sa.String(64), primary_key=True),
+    sa.Column("fields", sa.Text, nullable=False),
+)
+
+
+class Drained(NamedTuple):
+    """How many entries left the stream; how many of them were new events, how many could not be read."""
+
+    n_entries: int
+    n_new: int
+    n_unreadable: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvents:
+    """Accepted events in columns, (events,) each, in order of acceptance.
+
+    Attributes:
+        user: int64. User ids.
+        post: int64. Post ids.
+        time: int64. Epoch seconds at which they occurred.
+        action: int8. VIEW or LIKE.
+        accepted: int64. Epoch seconds at which we were told.
+    """
+
+    user: Ints
+    post: Ints
+    time: Ints
+    action: npt.NDArray[np.int8]
+    accepted: Ints
+
+
+def drain(store: redis.Redis, keys: Keys, url: str) -> Drained:
+    """Move what is in the stream now into the database at a SQLAlchemy URL, SQLite or PostgreSQL.
+
+    Any number of processes may do so at once.
+
+    Raises:
+        SourceError: The database cannot be opened or written; the stream keeps what is not in it.
+    """
+    total = Drained(0, 0, 0)
+    with _opened(url) as engine:
+        # No further than what was there at the begin: events may come as fast as they are drained.
+        for _ in range(0, int(store.xlen(keys.events())), CHUNK):
+            entries = cast("list[Entry]", store.xrange(keys.events(), count=CHUNK))
+            if not entries:
+                break
+            done = _keep(engine, entries)
+            _remove(store, keys.events(), entries)
+            total = Drained(*(a + b for a, b in zip(total, done, strict=True)))
+    return total
+
+
+def read_live(url: str) -> LiveEvents:
+    """Read all events that were ever drained.
+
+    Raises:
+        SourceError: The database cannot be opened or read.
+    """
+    events = _EVENTS.c
+    columns = (events.user_id, events.post_id, events.occurred_at_s, events.accepted_at_s, events.action)
+    query = sa.select(*columns).order_by(events.accepted_at_s, events.event_id)
+    with _opened(url) as engine, engine.connect() as connection:
+        rows = connection.execute(query).all()
+    numbers = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
+    actions = np.array([ACTIONS[row.action] for row in rows], np.int8)
+    return LiveEvents(numbers[:, 0], numbers[:, 1], numbers[:, 2], actions, numbers[:, 3])
+
+
+def read_accepted(store: redis.Redis, keys: Keys, url: str) -> LiveEvents:
+    """Read all events that were ever accepted, those still in the stream included; they stay there.
+
+    Raises:
+        SourceError: The database cannot be opened or read.
+    """
+    parts = (read_live(url), _streamed(store, keys))
+    columns = ("user", "post", "time", "action", "accepted")
+    return LiveEvents(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+def _streamed(store: redis.Redis, keys: Keys) -> LiveEvents:
+    """Read the events in the stream; unreadable ones are passed over."""
+    events = []
+    for _, fields in cast("list[Entry]", store.xrange(keys.events())):
+        with suppress(ValueError):
+            events.append(Event.from_fields(fields))
+    numbers = [(event.user_id, event.post_id, event.occurred_at_s, event.accepted_at_s) for event in events]
+    columns = np.array(numbers, np.int64).reshape(-1, 4)
+    actions = np.array([ACTIONS[event.action] for event in events], np.int8)
+    return LiveEvents(columns[:, 0], columns[:, 1], columns[:, 2], actions, columns[:, 3])
+
+
+def _keep(engine: sa.Engine, entries: list[Entry]) -> Drained:
+    """Write the entries that are not there yet, in one transaction."""
+    events: list[dict[str, object]] = []
+    unreadable: list[dict[str, object]] = []
+    for entry_id, fields in entries:
+        try:
+            events.append(_row(Event.from_fields(fields)))
+        except ValueError:
+            text = {
+                str(name, "utf-8", "replace"): str(value, "utf-8", "replace")
+                for name, value in fields.items()
+            }
+            unreadable.append({"entry_id": entry_id.decode(), "fields": orjson.dumps(text).decode()})
+    with engine.begin() as connection:
+        n_new = _insert(connection, _EVENTS, events)
+        _insert(connection, _UNREADABLE, unreadable)
+    return Drained(len(entries), n_new, len(unreadable))
+
+
+def _row(event: Event) -> dict[str, object]:
+    return {
+        "event_id": event.event_id,
+        "user_id": event.user_id,
+        "post_id": event.post_id,
+        "action": event.action,
+        "kind": event.kind,
+        "transaction_id": event.transaction,
+        "occurred_at_s": event.occurred_at_s,
+        "accepted_at_s": event.accepted_at_s,
+    }
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, object]]) -> int:
+    """Write the rows whose key is not there yet; return how many those were."""
+    if not rows:
+        return 0
+    key = table.primary_key.columns[0]
+    if connection.dialect.name == "postgresql":
+        statement: sa.Insert = postgresql.insert(table).on_conflict_do_nothing(index_elements=[key])
+    else:
+        statement = sqlite.insert(table).on_conflict_do_nothing(index_elements=[key])
+    return len(connection.execute(statement.returning(key), rows).all())
+
+
+def _remove(store: redis.Redis, key: str, entries: list[Entry]) -> None:
+    """Remove entries that were read from the stream's begin; those that came since have later ids."""
+    milliseconds, number = entries[-1][0].decode().split("-")
+    store.xtrim(key, minid=f"{milliseconds}-{int(number) + 1}", approximate=False)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[sa.Engine]:
+    """Open the database; its tables are made where they are missing."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise SourceError(f"ALMANAC_EVENTS_URL={shown(url)} is neither SQLite nor PostgreSQL")
+    wait = {"timeout": SQLITE_WAIT_S} if parsed.get_backend_name() == "sqlite" else {}
+    engine = sa.create_engine(parsed, connect_args=wait)
+    try:
+        _TABLES.create_all(engine)
+        yield engine
+    except sa.exc.SQLAlchemyError as exc:
+        why = reason(parsed, exc)
+        raise SourceError(f"ALMANAC_EVENTS_URL={shown(url)} cannot be read or written: {why}") from exc
+    finally:
+        engine.dispose()

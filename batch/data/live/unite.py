@@ -1,0 +1,86 @@
+"""Live events among the facts of a run. Pure: no I/O, no clock."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from batch.data.columns import USER_ID
+from batch.data.facts import Facts, Ints
+from batch.data.live.events import LiveEvents
+from batch.data.validation.order import Chunk, Events, in_order, liked
+
+
+class United(NamedTuple):
+    """Facts with live events among them; how many of those the facts lacked, and how many have no post."""
+
+    facts: Facts
+    n_new: int
+    n_unknown: int
+
+
+def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
+    """Return facts with the live events among them, as if all had been read from one place.
+
+    A live event that the facts have, too (same time, user, post and action), counts once. One of a post that
+    they do not know is left out; a user whom they do not know has no profile. Where a user and a post have a
+    live event, views count as liked as `liked` says; every other target stays. Only the events from the
+    earliest live one on are sorted again. Without live events the facts come back as they are.
+    """
+    known = np.isin(live.post, facts.post_ids)
+    n_unknown = int(np.count_nonzero(~known))
+    if not known.any():
+        return United(facts, 0, n_unknown)
+    wider, row = _with_users(facts, live.user[known])
+    new = Chunk(
+        time=live.time[known],
+        user=np.searchsorted(wider.user_ids, live.user[known]).astype(np.int32),
+        post=np.searchsorted(facts.post_ids, live.post[known]).astype(np.int32),
+        what=_what(live.action[known], np.zeros(int(known.sum()), np.int8)),
+    )
+    cut = int(np.searchsorted(facts.time, new.time.min(), side="left"))
+    old = Chunk(
+        time=facts.time[cut:],
+        user=row[facts.user[cut:]],
+        post=facts.post[cut:],
+        what=_what(facts.action[cut:], facts.target[cut:]),
+    )
+    merged, again = in_order([old, new] if len(old.time) else [new], *_rows(wider))
+    merged = replace(merged, target=_targets(merged, new, like_within_s))
+    columns: dict[str, Any] = {"user": np.concatenate([row[facts.user[:cut]], merged.user])}
+    for name in ("post", "time", "action", "target"):
+        columns[name] = np.concatenate([getattr(facts, name)[:cut], getattr(merged, name)])
+    return United(replace(wider, **columns), int(known.sum()) - len(again.time), n_unknown)
+
+
+def _what(action: npt.NDArray[np.int8], target: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+    return np.asarray((action.astype(np.uint8) << 1) | target.astype(np.uint8), np.uint8)
+
+
+def _rows(facts: Facts) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return each row of users and of posts as itself: the chunks hold rows already."""
+    return np.arange(len(facts.users), dtype=np.int32), np.arange(len(facts.posts), dtype=np.int32)
+
+
+def _targets(merged: Events, live: Chunk, like_within_s: int) -> npt.NDArray[np.int8]:
+    """Return the targets, those of pairs with a live event found anew."""
+    pairs = (live.user.astype(np.int64) << np.int64(32)) | live.post
+    touched = np.isin((merged.user.astype(np.int64) << np.int64(32)) | merged.post, pairs)
+    anew = np.maximum(merged.target, liked(merged, like_within_s))
+    return np.where(touched, anew, merged.target).astype(np.int8)
+
+
+def _with_users(facts: Facts, user_ids: Ints) -> tuple[Facts, npt.NDArray[np.int32]]:
+    """Return the facts with a row for every user, and int32 (old users,): where each old row is now."""
+    every = np.union1d(facts.user_ids, user_ids)
+    row = np.searchsorted(every, facts.user_ids).astype(np.int32)
+    if len(every) == len(facts.users):
+        return facts, row
+    users = facts.users.set_index(USER_ID).reindex(pd.Index(every, name=USER_ID)).reset_index()
+    for name in users.columns:
+        if users[name].dtype == object:  # a missing text is None, which pandas' own filling makes NaN
+            texts = [None if pd.isna(value) else value for value in users[name]]
+            users[name] = pd.Series(texts, dtype=object)
+    return replace(facts, users=users), row

@@ -1,0 +1,200 @@
+"""A mapping: what a foreign schema calls our tables, columns and events. Read from TOML, checked, frozen."""
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from batch.data.columns import (
+    ACTION,
+    ACTIONS,
+    EMBEDDINGS,
+    FEED,
+    POST_ID,
+    POSTS,
+    TARGET,
+    TEXT,
+    TIMESTAMP,
+    TOPIC,
+    USER_ID,
+    USERS,
+)
+from batch.data.facts import Shown
+
+TimeUnit = Literal["s", "ms", "us"]
+
+DAY_S = 86_400
+# Columns that we know by name; user_data has profile columns of any name besides.
+COLUMNS = {
+    USERS: (USER_ID,),
+    POSTS: (POST_ID, TOPIC, TEXT),
+    FEED: (TIMESTAMP, USER_ID, POST_ID, ACTION, TARGET),
+    EMBEDDINGS: (POST_ID,),
+}
+_SHIPPED = files("batch.data") / "mappings"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """How to read a schema as ours; `Mapping()` reads StartML's, which is ours.
+
+    Attributes:
+        tables: Our table name to theirs; an unnamed table keeps its name and may be absent.
+        columns: Our table name to (our column to theirs); an unnamed column keeps its name.
+        events: Their event name to our code of the action.
+        ignores_other_events: Any other event is ignored and counted, not rejected.
+        profile: Our names of the profile columns to keep; None keeps every column but `user_id`.
+        time_unit: Unit of times that are numbers, since 1970-01-01 UTC.
+        like_within_s: Where no `target` is given, a view counts as liked when the same user's like of
+            the same post follows within this many seconds.
+        shown: What a view says: `impressions` of a feed, or the user's own `choices`.
+    """
+
+    tables: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=lambda: dict(ACTIONS))
+    ignores_other_events: bool = False
+    profile: tuple[str, ...] | None = None
+    time_unit: TimeUnit = "s"
+    like_within_s: int = DAY_S
+    shown: Shown = "impressions"
+
+    def table(self, ours: str) -> str:
+        """Return their name of our table."""
+        return self.tables.get(ours, ours)
+
+    def column(self, table: str, ours: str) -> str:
+        """Return their name of our column in our table.
+
+        >>> Mapping(columns={"feed_data": {"user_id": "personId"}}).column("feed_data", "user_id")
+        'personId'
+        """
+        return self.columns.get(table, {}).get(ours, ours)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> "Mapping":
+        """Load a shipped mapping by name or any other by its file; empty is the identity.
+
+        Raises:
+            ValueError: No such mapping, no TOML, or a key or value that a mapping does not have.
+        """
+        if not str(name_or_path):
+            return cls()
+        shipped = _SHIPPED / f"{name_or_path}.toml"
+        path = shipped if shipped.is_file() else Path(name_or_path)
+        if not path.is_file():
+            raise ValueError(
+                f"no mapping {str(name_or_path)!r}: give a TOML file or one of {_listed(_names())}"
+            )
+        try:
+            return cls.from_toml(tomllib.loads(path.read_text("utf-8")))
+        except ValueError as exc:  # tomllib's errors are ValueErrors too
+            raise ValueError(f"mapping {name_or_path}: {exc}") from exc
+
+    @classmethod
+    def from_toml(cls, raw: dict[str, Any]) -> "Mapping":
+        """Check and freeze a parsed TOML document.
+
+        Raises:
+            ValueError: A key is unknown or a value has the wrong form; the message names both.
+        """
+        _known("key", raw, ("tables", "columns", "events", "profile", "time", "like_within_s", "shown"))
+        time, profile = _section(raw, "time"), _section(raw, "profile")
+        _known("key in [time]", time, ("unit",))
+        _known("key in [profile]", profile, ("columns",))
+        return cls(
+            tables=_tables(_section(raw, "tables")),
+            columns=_columns(_section(raw, "columns")),
+            events=_events(_section(raw, "events")) if "events" in raw else dict(ACTIONS),
+            ignores_other_events="events" in raw,
+            profile=tuple(_texts("profile.columns", profile["columns"])) if profile else None,
+            time_unit=_unit(time.get("unit", "s")),
+            like_within_s=_seconds(raw.get("like_within_s", DAY_S)),
+            shown=_shown(raw.get("shown", "impressions")),
+        )
+
+
+def _names() -> list[str]:
+    return sorted(
+        path.name.removesuffix(".toml") for path in _SHIPPED.iterdir() if path.name.endswith(".toml")
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f"unknown {what}: {name!r} (known: {_listed(known)})")
+
+
+def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    section = raw.get(name, {})
+    if not isinstance(section, dict):
+        raise ValueError(f"{name} = {section!r} must be a section [{name}]")  # noqa: TRY004 - one error type
+    return section
+
+
+def _tables(section: dict[str, Any]) -> dict[str, str]:
+    _known("table in [tables]", section, COLUMNS)
+    return {ours: _text(f"tables.{ours}", theirs) for ours, theirs in section.items()}
+
+
+def _columns(section: dict[str, Any]) -> dict[str, dict[str, str]]:
+    _known("table in [columns]", section, COLUMNS)
+    renames: dict[str, dict[str, str]] = {}
+    for table in section:
+        names = _section(section, table)
+        if table != USERS:  # a profile column may have any name
+            _known(f"column in [columns.{table}]", names, COLUMNS[table])
+        renames[table] = {ours: _text(f"columns.{table}.{ours}", theirs) for ours, theirs in names.items()}
+    return renames
+
+
+def _events(section: dict[str, Any]) -> dict[str, int]:
+    _known("action in [events]", section, ACTIONS)
+    codes: dict[str, int] = {}
+    for action, names in section.items():
+        for name in _texts(f"events.{action}", names):
+            if name in codes:
+                raise ValueError(f"event {name!r} stands under two actions in [events]")
+            codes[name] = ACTIONS[action]
+    if not codes:
+        raise ValueError("[events] names no event: give view = [...] and like = [...], or leave it out")
+    return codes
+
+
+def _text(where: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{where} = {value!r} must be a name in quotes")
+    return value
+
+
+def _texts(where: str, value: object) -> list[str]:
+    if not isinstance(value, list):
+        raise ValueError(f"{where} = {value!r} must be a list of names")  # noqa: TRY004 - one error type
+    return [_text(where, item) for item in value]
+
+
+def _unit(value: object) -> TimeUnit:
+    for unit in get_args(TimeUnit):
+        if value == unit:
+            return unit  # type: ignore[no-any-return] # get_args forgets the literals
+    raise ValueError(f"time.unit = {value!r} must be s, ms or us")
+
+
+def _shown(value: object) -> Shown:
+    for shown in get_args(Shown):
+        if value == shown:
+            return shown  # type: ignore[no-any-return] # get_args forgets the literals
+    raise ValueError(f"shown = {value!r} must be impressions or choices")
+
+
+def _seconds(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"like_within_s = {value!r} must be a whole number of seconds, 0 or more")
+    return value

@@ -1,0 +1,161 @@
+"""Read facts: tables in from a folder or a database, renamed, checked, sorted; nothing is written there."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from batch.data.columns import (
+    ACTION,
+    ACTIONS,
+    EMBEDDINGS,
+    FEED,
+    POST_ID,
+    POSTS,
+    TARGET,
+    TEXT,
+    TIMESTAMP,
+    USER_ID,
+    USERS,
+)
+from batch.data.facts import Facts, Report
+from batch.data.mapping import Mapping
+from batch.data.renamed import Progress, Renamed
+from batch.data.tables.origin import opened
+from batch.data.validation.codes import Codes
+from batch.data.validation.entities import Entities, Ints, gather, reject_unknown
+from batch.data.validation.feed import Feed
+from batch.data.validation.frames import posts_frame, users_frame, vectors
+from batch.data.validation.order import Events, in_order, liked
+from batch.data.validation.rejects import Rejects, TooManyRejected
+
+
+def read(
+    location: str,
+    *,
+    mapping: Mapping,
+    rejects: Path,
+    max_rejected_share: float,
+    now_s: int,
+    progress: Progress | None = None,
+) -> Facts:
+    """Read, check and sort every fact of a location.
+
+    Profile columns that hold numbers alone are float64 (NaN is missing), all others object (None is
+    missing); in CSV, which knows no types, text that looks like a number is one. Where there is no table
+    of posts, the posts are those of the feed; where there is no target, views are liked as `mapping` says.
+
+    Args:
+        location: A folder of Parquet or CSV files named after the tables, or a SQLAlchemy URL.
+        mapping: Their names of our tables, columns and events.
+        rejects: File that receives the rejected rows, JSON lines; made anew. Its reasons are `Reason`'s.
+        max_rejected_share: Largest share of event rows that may be rejected, 0..1.
+        now_s: Epoch seconds; a later event is rejected.
+        progress: Called with a table's name and the number of rows read since its last call.
+
+    Raises:
+        SourceError: The location, a table or a column is not there, or cannot be read.
+        TooManyRejected: More event rows than allowed were rejected.
+    """
+    with opened(location) as tables, Rejects(rejects) as out:
+        source = Renamed(tables, mapping, progress)
+        posts, post_columns = _entities(source, POSTS, POST_ID, out)
+        users, profile = _entities(source, USERS, USER_ID, out)
+        embeddings, dimensions = _entities(source, EMBEDDINGS, POST_ID, out)
+        feed, has_target = _feed(source, mapping, posts, now_s, out)
+        user_ids = np.union1d(feed.users.ids, users.ids) if users else np.sort(feed.users.ids)
+        post_ids = posts.ids if posts else np.sort(feed.posts.ids)
+        events = _events(feed, user_ids, post_ids, out)
+        _refuse_too_many(feed.n_read, max_rejected_share, out)
+        if not has_target:
+            events = replace(events, target=liked(events, mapping.like_within_s))
+        user_frame = users_frame(user_ids, users, profile)
+        post_frame = posts_frame(post_ids, posts, post_columns)
+        vector = None
+        if embeddings:
+            vector = vectors(
+                post_ids, embeddings, dimensions, reject_unknown(embeddings, EMBEDDINGS, post_ids, out)
+            )
+        report = _report(source.read, dict(feed.ignored), out, user_frame, post_frame, vector)
+    return Facts(
+        users=user_frame,
+        posts=post_frame,
+        embeddings=vector,
+        user=events.user,
+        post=events.post,
+        time=events.time,
+        action=events.action,
+        target=events.target,
+        report=report,
+        shown=mapping.shown,
+    )
+
+
+def _entities(source: Renamed, table: str, key: str, rejects: Rejects) -> tuple[Entities | None, list[str]]:
+    """Return a table's rows and its columns beside the key; None where there is no such table."""
+    if not source.has(table):
+        return None, []
+    columns = source.columns(table)
+    rows = gather(table, key, source.batches(table, columns), rejects, typed=source.typed(table))
+    return rows, [column for column in columns if column != key]
+
+
+def _feed(
+    source: Renamed, mapping: Mapping, posts: Entities | None, now_s: int, rejects: Rejects
+) -> tuple[Feed, bool]:
+    """Return the checked events, and whether they bring a target."""
+    source.has(FEED)
+    columns = source.columns(FEED)
+    feed = Feed(mapping, Codes(posts.ids if posts else None), now_s, rejects)
+    for batch in source.batches(FEED, columns):
+        feed.add(batch)
+    return feed, TARGET in columns
+
+
+def _events(feed: Feed, user_ids: Ints, post_ids: Ints, rejects: Rejects) -> Events:
+    """Sort the events, and reject those that come twice."""
+    user_row = np.searchsorted(user_ids, feed.users.ids).astype(np.int32)
+    post_row = np.searchsorted(post_ids, feed.posts.ids).astype(np.int32)
+    events, again = in_order(feed.chunks, user_row, post_row)
+    names = {code: name for name, code in ACTIONS.items()}
+    first = slice(rejects.room)
+    rows = {
+        TIMESTAMP: np.datetime_as_string(again.time[first].astype("datetime64[s]")).tolist(),
+        USER_ID: user_ids[again.user[first]].tolist(),
+        POST_ID: post_ids[again.post[first]].tolist(),
+        ACTION: [names[code] for code in again.action[first].tolist()],
+        TARGET: again.target[first].tolist(),
+    }
+    written = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+    rejects.add_rows(FEED, "duplicate_event", len(again.time), written)
+    return events
+
+
+def _refuse_too_many(n_read: int, limit: float, rejects: Rejects) -> None:
+    reasons = rejects.rows_of(FEED)
+    if sum(reasons.values()) > limit * n_read:
+        raise TooManyRejected(n_read, limit, reasons, rejects.path)
+
+
+def _report(
+    read_rows: dict[str, int],
+    ignored: dict[str, int],
+    rejects: Rejects,
+    users: pd.DataFrame,
+    posts: pd.DataFrame,
+    embeddings: npt.NDArray[np.float32] | None,
+) -> Report:
+    with_profile = int(users.drop(columns=USER_ID).notna().any(axis=1).sum())
+    no_vector: Any = len(posts) if embeddings is None else np.isnan(embeddings).all(axis=1).sum()
+    return Report(
+        read=read_rows,
+        rejected=rejects.by_reason(),
+        users_with_profile=with_profile,
+        users_without_profile=len(users) - with_profile,
+        posts_without_text=int(posts[TEXT].isna().sum()),
+        posts_without_embedding=int(no_vector),
+        ignored=ignored,
+    )

@@ -1,0 +1,123 @@
+"""What each user has seen and liked, and since when, from the facts. Pure: no I/O, no clock."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from batch.data.columns import LIKE, VIEW
+from batch.data.facts import Facts
+
+What = Literal["views", "likes"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTimes:
+    """Pairs (user, post) with the earliest time of each, as compressed rows.
+
+    User `u` has `post[start[u]:start[u+1]]` and the times of the same places.
+
+    Attributes:
+        start: int64 (users + 1,), ascending from 0.
+        post: int32 (pairs,). Row numbers of posts, ascending and distinct within a user.
+        time: int64 (pairs,). Epoch seconds at which the user first saw, or liked, the post.
+    """
+
+    start: npt.NDArray[np.int64]
+    post: npt.NDArray[np.int32]
+    time: npt.NDArray[np.int64]
+
+    @property
+    def n_users(self) -> int:
+        """Return the number of users, those without a pair included."""
+        return len(self.start) - 1
+
+    @property
+    def largest(self) -> int:
+        """Return the most pairs that one user has; 0 without users."""
+        return int(np.diff(self.start).max(initial=0))
+
+
+def earliest(facts: Facts, what: What) -> SeenTimes:
+    """Return what every user saw or liked, with the earliest time of each pair.
+
+    Seen is the union of impressions and interactions, since a like implies that the post was shown.
+    Liked is the union of like rows and of views whose target is 1. Takes 16 bytes an event of memory
+    beside the facts, 12 of which the result keeps, and time in proportion to the events.
+
+    Returns:
+        One row of pairs a user of `facts.users`, in their order; users without events have none.
+
+    Raises:
+        ValueError: `what` is neither views nor likes.
+    """
+    if what not in ("views", "likes"):
+        raise ValueError(f"what={what!r} must be views or likes")
+    likes_only = what == "likes"
+    events = (facts.action, facts.target, likes_only)
+    by_post = _grouped(facts.post, len(facts.posts), *events)
+    start = _starts(facts.user, len(facts.users), *events)
+    post = np.empty(start[-1], np.int32)
+    time = np.empty(start[-1], np.int64)
+    kept = _distinct(by_post, facts.user, facts.post, facts.time, start, post, time)
+    return SeenTimes(kept, post[: kept[-1]], time[: kept[-1]])
+
+
+# No sorting within these: cached numba functions that sort and cached ones that argsort, compiled by
+# different processes, name their inner functions alike, and calling one may run the other (numba 0.68).
+
+
+@numba.njit(cache=True)
+def _counts(action: Any, target: Any, likes_only: Any) -> Any:
+    """Say whether one event makes a pair."""
+    return action == LIKE or (action == VIEW and (not likes_only or target == 1))
+
+
+@numba.njit(cache=True)
+def _starts(label: Any, n_labels: Any, action: Any, target: Any, likes_only: Any) -> Any:
+    """Return where the events of each label (user or post) begin once events are grouped by it."""
+    start = np.zeros(n_labels + 1, np.int64)
+    for i in range(len(label)):
+        if _counts(action[i], target[i], likes_only):
+            start[label[i] + 1] += 1
+    for k in range(n_labels):
+        start[k + 1] += start[k]
+    return start
+
+
+@numba.njit(cache=True)
+def _grouped(post: Any, n_posts: Any, action: Any, target: Any, likes_only: Any) -> Any:
+    """Return the events that count, grouped by post; within a post they stay in order of time."""
+    cursor = _starts(post, n_posts, action, target, likes_only)
+    events = np.empty(cursor[-1], np.uint32)  # up to four billion events
+    for i in range(len(post)):
+        if _counts(action[i], target[i], likes_only):
+            events[cursor[post[i]]] = i
+            cursor[post[i]] += 1
+    return events
+
+
+@numba.njit(cache=True)
+def _distinct(by_post: Any, user: Any, post: Any, time: Any, start: Any, post_out: Any, time_out: Any) -> Any:
+    """Write each user's pairs from the front of his place, then close the gaps; return where each begins.
+
+    Events come by post, then by time: a user's posts ascend, and the first event of a pair is its earliest.
+    """
+    end = start[:-1].copy()
+    for i in by_post:
+        u = user[i]
+        if end[u] == start[u] or post_out[end[u] - 1] != post[i]:
+            post_out[end[u]] = post[i]
+            time_out[end[u]] = time[i]
+            end[u] += 1
+    kept = np.zeros(len(start), np.int64)
+    for u in range(len(end)):
+        to = kept[u]
+        for at in range(start[u], end[u]):
+            post_out[to] = post_out[at]
+            time_out[to] = time_out[at]
+            to += 1
+        kept[u + 1] = to
+    return kept

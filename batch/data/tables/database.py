@@ -1,0 +1,239 @@
+"""A database's tables in batches: ADBC straight to Arrow, SQLAlchemy for whatever ADBC cannot do."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+from urllib.parse import quote
+
+import adbc_driver_manager
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from batch.data.tables.location import SourceError, parse_url, reason, sqlite_file
+
+BATCH_ROWS = 1 << 16
+_AS_THEY_ARE = (sa.Integer, sa.Float, sa.Boolean, sa.String, sa.DateTime, sa.Date)
+_ADBC_ERRORS = (adbc_driver_manager.Error, OSError)  # a stream that breaks raises OSError
+
+
+class Database:
+    """The tables of a database, never written to: read-only transactions, SQLite opened `mode=ro`.
+
+    On PostgreSQL all tables are read from one snapshot.
+    """
+
+    def __init__(self, location: str, *, adbc: bool = True) -> None:
+        """Connect; `adbc=False` reads by SQLAlchemy alone.
+
+        Raises:
+            SourceError: There is no such file, driver or server, or it refuses us.
+        """
+        self._url = parse_url(location)
+        self.location = self._url.render_as_string(hide_password=True)
+        self._engine = read_engine(self._url)
+        try:
+            self._connection = self._engine.connect()
+            self._inspector = sa.inspect(self._connection)
+            self._inspector.get_table_names()  # SQLite opens its file only when first asked
+        except (sa.exc.DBAPIError, sqlite3.Error) as exc:
+            self._engine.dispose()
+            raise unreachable(self._url, exc) from exc
+        self._adbc_connection = self._adbc() if adbc else None
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._drop_adbc()
+        self._connection.close()
+        self._engine.dispose()
+
+    def names(self) -> list[str]:
+        """Return the names of tables and views in the default schema, ascending."""
+        return sorted({*self._inspector.get_table_names(), *self._inspector.get_view_names()})
+
+    def typed(self, table: str) -> bool:  # noqa: ARG002 - a folder answers by table
+        """Say that the database knows types."""
+        return True
+
+    def columns(self, table: str) -> list[str] | None:
+        """Return a table's column names, None where there is no such table; `schema.table` works."""
+        reflected = self._reflected(table)
+        return None if reflected is None else [column["name"] for column in reflected]
+
+    def batches(self, table: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield a table's rows with the given columns, in that order.
+
+        Where ADBC fails before the first batch, SQLAlchemy reads; where an SQLite stream breaks later,
+        at a value whose type the column did not have before, SQLAlchemy goes on after the rows delivered.
+
+        Raises:
+            SourceError: The database fails, or breaks off in the middle.
+        """
+        statement = self._select(table, columns)
+        delivered = 0
+        if self._adbc_connection is not None:
+            try:
+                for batch in self._by_adbc(statement):
+                    yield batch
+                    delivered += batch.num_rows
+            except _ADBC_ERRORS as exc:
+                if delivered and self._url.get_backend_name() != "sqlite":
+                    raise SourceError(
+                        f"{self.location} broke off after {delivered} rows of {table}: "
+                        f"{reason(self._url, exc)}"
+                    ) from exc
+                self._drop_adbc()
+            else:
+                return
+        try:
+            yield from _beyond(delivered, self._by_sqlalchemy(statement, columns))
+        except sa.exc.SQLAlchemyError as exc:
+            raise self._failed(table, exc) from exc
+
+    def _failed(self, table: str, exc: BaseException) -> SourceError:
+        return SourceError(f"cannot read {table} in {self.location}: {reason(self._url, exc)}")
+
+    def _reflected(self, table: str) -> Sequence[Any] | None:
+        name, schema = _split(table)
+        for part, where in ((table, None), (name, schema)):
+            try:
+                return self._inspector.get_columns(part, schema=where)
+            except sa.exc.NoSuchTableError:
+                continue
+            except sa.exc.SQLAlchemyError as exc:
+                raise self._failed(table, exc) from exc
+        return None
+
+    def _select(self, table: str, columns: Sequence[str]) -> str:
+        whole = self._inspector.has_table(table)
+        name, schema = (table, None) if whole else _split(table)
+        types = {column["name"]: column["type"] for column in self._reflected(table) or ()}
+        source = sa.table(name, *(sa.column(column) for column in columns), schema=schema)
+        chosen: list[sa.ColumnElement[Any]] = list(source.c)
+        backend = self._url.get_backend_name()
+        if backend != "sqlite":  # whose types belong to values, not to columns: there is nothing to cast by
+            is_postgresql = backend == "postgresql"
+            chosen = [_plain(c, types[c.name], is_postgresql=is_postgresql) for c in chosen]
+        return str(sa.select(*chosen).compile(dialect=self._engine.dialect))
+
+    def _by_adbc(self, statement: str) -> Iterator[pa.RecordBatch]:
+        assert self._adbc_connection is not None
+        with self._adbc_connection.cursor() as cursor:
+            if self._url.get_backend_name() == "sqlite":
+                cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
+            cursor.execute(statement)
+            with cursor.fetch_record_batch() as reader:
+                yield from reader
+
+    def _by_sqlalchemy(self, statement: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        streamed = self._connection.execution_options(stream_results=True)
+        # Sent as text: SQLAlchemy's own result types would stop at the first text that is no date.
+        with streamed.exec_driver_sql(statement) as result:
+            for rows in result.partitions(BATCH_ROWS):
+                arrays = [_array(values) for values in zip(*rows, strict=True)]
+                yield pa.record_batch(arrays, names=list(columns))
+
+    def _adbc(self) -> Any:
+        """Open an ADBC connection, None where ADBC has no driver or cannot connect."""
+        backend = self._url.get_backend_name()
+        uri = _read_only_uri(self._url) if backend == "sqlite" else libpq_uri(self._url)
+        with suppress(*_ADBC_ERRORS, ImportError):
+            connection = adbc_driver(backend).connect(uri)
+            if backend == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return connection
+        return None
+
+    def _drop_adbc(self) -> None:
+        if self._adbc_connection is not None:
+            self._adbc_connection.close()
+            self._adbc_connection = None
+
+
+def read_engine(url: URL) -> sa.Engine:
+    """Return an engine that can only read, unconnected.
+
+    Raises:
+        SourceError: No file, or no driver for this kind of database.
+    """
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        uri = _read_only_uri(url)
+        return sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
+    try:
+        options: dict[str, Any] = {}
+        if backend == "postgresql":
+            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        return sa.create_engine(url, execution_options=options)
+    except (sa.exc.NoSuchModuleError, ImportError) as exc:
+        raise SourceError(
+            f"no driver for {url.render_as_string()}: install one that SQLAlchemy knows, "
+            "or use postgresql:// or sqlite:///"
+        ) from exc
+
+
+def adbc_driver(backend: str) -> Any:
+    """Return the ADBC driver's module.
+
+    Raises:
+        ImportError: There is none for this kind of database, or it is not installed.
+    """
+    if backend not in ("sqlite", "postgresql"):
+        raise ImportError(f"no ADBC driver for {backend}")
+    return import_module(f"adbc_driver_{backend}.dbapi")
+
+
+def unreachable(url: URL, exc: BaseException) -> SourceError:
+    """Return the error that says a database cannot be reached, and what to look at."""
+    remedy = "is it running, and are host, port, user, password and database right?"
+    if url.get_backend_name() == "sqlite":
+        remedy = "is it an SQLite file that this user may open?"
+    return SourceError(f"cannot reach {url.render_as_string()}: {reason(url, exc)}; {remedy}")
+
+
+def libpq_uri(url: URL) -> str:
+    """Return the URL as libpq wants it, password included: for connecting only."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _read_only_uri(url: URL) -> str:
+    path = sqlite_file(url)
+    if not path.is_file():
+        raise SourceError(f"no SQLite file {path}: make one with `almanac simulate` or `almanac import`")
+    return f"file:{quote(str(path))}?mode=ro"
+
+
+def _split(table: str) -> tuple[str, str | None]:
+    schema, _, name = table.rpartition(".")
+    return name, schema or None
+
+
+def _plain(column: sa.ColumnElement[Any], kind: Any, *, is_postgresql: bool) -> sa.ColumnElement[Any]:
+    """Cast what the two ways of reading would bring differently: decimals, enums, identifiers, documents.
+
+    A time that is infinite is missing.
+    """
+    if isinstance(kind, (sa.DateTime, sa.Date)) and is_postgresql:
+        return sa.case((sa.func.isfinite(column), column)).label(column.key or "")  # no other has infinity
+    if isinstance(kind, _AS_THEY_ARE) and not isinstance(kind, sa.Enum):
+        return column
+    as_type = sa.Double() if isinstance(kind, sa.Numeric) else sa.Text()
+    return sa.cast(column, as_type).label(column.key or "")
+
+
+def _array(values: Sequence[object]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError):  # mixed types, as SQLite allows
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _beyond(n: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the batches without their first `n` rows."""
+    for batch in batches:
+        if n < batch.num_rows:
+            yield batch.slice(n)
+        n = max(0, n - batch.num_rows)

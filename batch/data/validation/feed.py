@@ -1,0 +1,118 @@
+"""The feed's rows: parsed, checked and packed, a batch at a time."""
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batch.data.columns import ACTION, FEED, LIKE, POST_ID, TARGET, TIMESTAMP, USER_ID, VIEW
+from batch.data.mapping import Mapping
+from batch.data.validation.codes import Codes
+from batch.data.validation.order import Chunk
+from batch.data.validation.rejects import ACCEPTED, REASONS, Reason, Rejects
+from batch.data.validation.values import Bools, Parsed, ids, plain, targets, times
+
+_UNKNOWN, _IGNORED = -1, -2  # beside the codes of actions
+
+
+class Feed:
+    """The accepted events so far. `n_read` counts rows that are events of ours, `ignored` the others."""
+
+    def __init__(self, mapping: Mapping, posts: Codes, now_s: int, rejects: Rejects) -> None:
+        """Begin with no event.
+
+        Args:
+            mapping: Names of events, unit of times.
+            posts: Knows the posts; or learns them from accepted events, where there is no table of posts.
+            now_s: Epoch seconds; a later event is rejected.
+            rejects: Takes the rows that are not accepted.
+        """
+        self.users = Codes()
+        self.posts = posts
+        self.chunks: list[Chunk] = []
+        self.n_read = 0
+        self.ignored: Counter[str] = Counter()
+        self._mapping = mapping
+        self._now_s = now_s
+        self._rejects = rejects
+        self._names = pa.array(mapping.events, pa.string())
+        self._actions = np.array([*mapping.events.values(), _UNKNOWN], np.int8)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Check the rows of a batch, columns by our names, and keep the good ones."""
+        action = self._action(plain(batch.column(ACTION)))
+        ours = action != _IGNORED
+        if not ours.all():
+            self._count_ignored(batch.column(ACTION).filter(pa.array(~ours)))
+            batch, action = batch.filter(pa.array(ours)), action[ours]
+        self.n_read += batch.num_rows
+        time = times(batch.column(TIMESTAMP), self._mapping.time_unit)
+        user, post = ids(batch.column(USER_ID)), ids(batch.column(POST_ID))
+        target, bad_target = _targets(batch, action)
+        reason = _Reasons(batch.num_rows)
+        self._check(reason, time, user, post)
+        reason.mark("unknown_action", action == _UNKNOWN)
+        reason.mark("bad_target", bad_target)
+        # The posts that are known say so here; where they are learnt, a rejected row must teach none.
+        reason.mark_unknown_posts(self.posts, post)
+        self._rejects.add(FEED, batch, reason.code)
+        good = reason.code == ACCEPTED
+        what = (action[good].astype(np.uint8) << 1) | target[good].astype(np.uint8)
+        users, posts = self.users.of(user.value[good]), self.posts.of(post.value[good])
+        if len(what):
+            self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what))
+
+    def _check(self, reason: "_Reasons", time: Parsed, user: Parsed, post: Parsed) -> None:
+        reason.mark("missing_time", time.missing)
+        reason.mark("unreadable_time", time.unreadable)
+        reason.mark("future_time", time.value > self._now_s)
+        reason.mark("missing_user", user.missing)
+        reason.mark("missing_post", post.missing)
+        reason.mark("unreadable_id", user.unreadable | post.unreadable)
+
+    def _action(self, column: pa.Array) -> npt.NDArray[np.int8]:
+        text = column if pa.types.is_string(column.type) else column.cast(pa.string())
+        found = pc.index_in(text, value_set=self._names)
+        place = np.asarray(pc.fill_null(found, len(self._names)), np.int64)
+        action = self._actions[place]
+        if self._mapping.ignores_other_events and found.null_count:
+            present = np.asarray(
+                pc.fill_null(pc.not_equal(text, ""), fill_value=False).to_numpy(zero_copy_only=False)
+            )
+            action[(action == _UNKNOWN) & present] = _IGNORED
+        return action
+
+    def _count_ignored(self, names: pa.Array) -> None:
+        for entry in pc.value_counts(plain(names)).to_pylist():
+            self.ignored[str(entry["values"])] += entry["counts"]
+
+
+class _Reasons:
+    """The first reason against each row: `code` is int8 (rows,), a place in REASONS or ACCEPTED."""
+
+    def __init__(self, n: int) -> None:
+        self.code = np.full(n, ACCEPTED, np.int8)
+
+    def mark(self, reason: Reason, rows: Bools) -> None:
+        if rows.any():
+            self.code[rows & (self.code == ACCEPTED)] = REASONS.index(reason)
+
+    def mark_unknown_posts(self, posts: Codes, post: Parsed) -> None:
+        if not posts.learns:
+            self.mark("unknown_post", posts.of(post.value) < 0)
+
+
+def _targets(batch: pa.RecordBatch, action: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8], Bools]:
+    """Return the targets, 0 where missing, and which rows' are impossible."""
+    if TARGET not in batch.schema.names:
+        return np.zeros(batch.num_rows, np.int8), np.zeros(batch.num_rows, np.bool_)
+    target, missing = targets(batch.column(TARGET))
+    bad_view = (action == VIEW) & (target < 0)
+    bad_like = (action == LIKE) & (target != 0) & ~missing
+    return np.where(target < 0, 0, target).astype(np.int8), bad_view | bad_like
+
+
+def _narrow(time: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32] | npt.NDArray[np.int64]:
+    return time.astype(np.uint32) if time.max() < 2**32 else time

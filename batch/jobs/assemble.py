@@ -1,0 +1,130 @@
+"""Facts and settings to what is published: how to train, a model's lists, and what stands beside them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from api.contract.buckets import Horizon
+from api.contract.manifest import SeenPolicy
+from batch.data.facts import Facts
+from batch.data.seen import earliest
+from batch.features import asof, popularity
+from batch.features.profile import segments
+from batch.features.tally import Tally
+from batch.jobs.profile_lists import by_profile
+from batch.learn.ranker import Ranker
+from batch.learn.train import Recipe
+from batch.publish.generation import Edition, left_out, post_json
+from batch.publish.proof.inputs import Inputs
+from batch.score.engine import score
+from batch.score.ranked import RankedBlock
+from batch.settings import Settings
+
+
+def recipe(settings: Settings) -> Recipe:
+    """Return how settings train."""
+    return Recipe(
+        train_days=settings.train_days,
+        train_rows=settings.train_rows,
+        width_s=settings.bucket_width_s,
+        n_trees=settings.n_trees,
+        n_leaves=settings.n_leaves,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """All that a publication takes but the lists, which are scored from `inputs`.
+
+    Attributes:
+        edition: What stands beside the lists.
+        inputs: All that scoring reads.
+        counts: The tally that the features came from.
+    """
+
+    edition: Edition
+    inputs: Inputs
+    counts: Tally
+
+
+def ready(settings: Settings, facts: Facts, known: asof.Statics, model: Ranker, as_of_s: int) -> Ready:
+    """Lay out what a model scores as of a moment, and what is published beside its lists.
+
+    Args:
+        settings: Of the run.
+        facts: Events up to `as_of_s`.
+        known: What does not change with time.
+        model: A trained one.
+        as_of_s: Epoch seconds; the horizon begins with its bucket.
+    """
+    counts = asof.tally(facts, known).advance(as_of_s)
+    names = tuple(feature.name for feature in model.features)
+    own = edition(settings, facts, counts, model.fingerprint, names, model.metrics)
+    sides = asof.sides(facts, known, counts, np.array(own.horizon.starts, np.int64))
+    seen = left_out(own.seen_policy, own.views, own.likes)
+    unknown = by_profile(settings, facts, known, counts, model, sides, own.depth)
+    own = replace(own, profile=unknown.bins, profiles=unknown.lists)
+    return Ready(own, Inputs(model.text, sides, seen, model.factors.dense), counts)
+
+
+def lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBlock]:
+    """Score everything exactly, with the threads and the memory of the settings."""
+    return score(
+        inputs.model,
+        inputs.sides,
+        inputs.left_out,
+        depth,
+        threads=settings.threads,
+        memory_mb=settings.memory_mb,
+        dense=inputs.dense,
+    )
+
+
+def edition(
+    settings: Settings,
+    facts: Facts,
+    counts: Tally,
+    model: str,
+    features: tuple[str, ...] = (),
+    metrics: dict[str, float] | None = None,
+) -> Edition:
+    """Return what is published beside the lists, as of the moment of the counts.
+
+    Args:
+        settings: Of the run.
+        facts: Events up to `counts.at_s`, whose bucket begins the horizon.
+        counts: Their tally.
+        model: What makes the lists, for the manifest.
+        features: Its columns, if it has any.
+        metrics: What was measured of it.
+    """
+    horizon = Horizon.after(counts.at_s, settings.bucket_width_s, settings.n_buckets)
+    by = tuple(name for name in settings.segment_by.split(",") if name in facts.users.columns)
+    names, segment = segments(facts.users, by)
+    depth = min(settings.depth, len(facts.posts))
+    starts = np.array(horizon.starts, np.int64)
+    popular = popularity.rank(facts, counts, starts, segment, len(names), depth)
+    return Edition(
+        variant=settings.variant,
+        as_of_s=counts.at_s,
+        horizon=horizon,
+        depth=depth,
+        seen_policy=cast(SeenPolicy, settings.seen_policy),
+        model=model,
+        features=features,
+        segment_by=by,
+        user_ids=facts.user_ids,
+        post_ids=facts.post_ids,
+        posts=post_json(facts.posts),
+        popular=popular.buckets,
+        segments=dict(zip(names, popular.segments, strict=True)),
+        segment_of=[names[number] if number >= 0 else None for number in segment],
+        catalogue=popular.catalogue,
+        views=earliest(facts, "views"),
+        likes=earliest(facts, "likes"),
+        metrics=metrics or {},
+    )

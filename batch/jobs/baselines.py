@@ -1,0 +1,53 @@
+"""A peer's run: it learns from the facts, and its lists are published under its own name."""
+
+import time
+
+import redis
+
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.data.facts import Facts
+from batch.features import asof
+from batch.jobs.assemble import edition
+from batch.learn.baselines.lists import blocks
+from batch.learn.baselines.named import signed
+from batch.learn.baselines.past import Past, Peer
+from batch.progress import Progress
+from batch.publish.generation import left_out
+from batch.publish.writer import publish
+from batch.settings import Settings
+
+
+def publish_peer(
+    settings: Settings, store: redis.Redis, facts: Facts, peer: Peer, progress: Progress
+) -> Manifest:
+    """Fit a peer on all facts and publish its lists of all users, the cold ones included.
+
+    It keeps no model, so it leaves no inputs to score again from; and the gate is not asked, which would
+    rightly stop what many peers are for: one list for all, places by chance.
+
+    Raises:
+        PublishError: As `batch.publish.writer.publish` says.
+    """
+    with progress.step("describe"):
+        known = asof.statics(facts, settings.seed)
+    past = Past(facts, known, settings.seed, settings.threads)
+    with progress.step("train"):
+        ranking = peer.fit(past)
+    with progress.step("features"):
+        counts = asof.tally(facts, known).advance(facts.as_of_s)
+        own = edition(settings, facts, counts, signed(peer, past))
+    seen = left_out(own.seen_policy, own.views, own.likes)
+    with progress.phases("publish") as show:
+        return publish(
+            store,
+            Keys(settings.prefix),
+            own,
+            blocks(ranking, seen, own.depth, own.horizon.n_buckets),
+            settings.state_dir / "generations",
+            now=lambda: int(time.time()),
+            ttl_s=settings.list_ttl_s,
+            kept=settings.generations_kept,
+            progress=show,
+            plan_memory=True,
+        )

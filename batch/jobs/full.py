@@ -1,0 +1,215 @@
+"""One run, top to bottom: facts → features → model → lists → generation; each step takes the last value."""
+
+import logging
+import time
+from dataclasses import asdict, dataclass
+
+import redis
+
+from api.contract.buckets import moment
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.data.facts import Facts
+from batch.data.live.events import drain, read_live
+from batch.data.live.unite import unite
+from batch.data.mapping import Mapping
+from batch.data.movielens import NAME, located, mapping_of
+from batch.data.read import read
+from batch.data.sentences import embedded
+from batch.evaluate.evaluate import Line, Plan, evaluate
+from batch.features import asof
+from batch.jobs.assemble import lists, ready, recipe
+from batch.jobs.baselines import publish_peer
+from batch.jobs.refresh.freeze import freeze
+from batch.learn.baselines.named import peer_of, require
+from batch.learn.factors import estimate
+from batch.learn.split import Split, last_week
+from batch.learn.train import learn, training_rows
+from batch.progress import Advance, Progress
+from batch.publish.gate.thresholds import Thresholds
+from batch.publish.writer import publish
+from batch.settings import Settings
+from batch.store.connection import events_location
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run did, as its JSON says it."""
+
+    generation: int
+    variant: str
+    as_of: str
+    rows_read: dict[str, int]
+    rows_rejected: dict[str, int]
+    rows_ignored: dict[str, int]
+    users: int
+    users_with_profile: int
+    users_without_profile: int
+    posts: int
+    posts_without_text: int
+    lists_written: int
+    model: str
+    metrics: dict[str, float]
+    seconds: dict[str, float]
+
+
+def run(
+    settings: Settings,
+    store: redis.Redis,
+    location: str,
+    progress: Progress,
+    *,
+    split: Split | None = None,
+    lines: dict[str, Line] | None = None,
+    evaluated: bool = True,
+    facts: Facts | None = None,
+) -> Result:
+    """Read, learn, score and publish; what is served changes only by the last step's single write.
+
+    A variant named as a peer of `batch.learn.baselines` is made by that peer, any other by our own model.
+
+    Args:
+        settings: Frozen settings of this run.
+        store: Client of the store, replies as bytes.
+        location: Folder or URL of the facts.
+        progress: Where to show the steps.
+        split: Test days of the evaluation; None finds the last week of histories.
+        lines: Further lines to draw beside the evaluation's own.
+        evaluated: False skips the evaluation and the two trainings it takes; a peer's run has none.
+        facts: What `facts_now` has read already; None reads them.
+
+    Raises:
+        LookupError: The peer needs a package that is not installed.
+        SourceError: The facts cannot be read; TooManyRejected: too many of them are bad.
+        ValueError: They cannot train a model.
+        PublishError: The store refuses, or another run holds the lease.
+    """
+    peer = peer_of(settings.variant)
+    if peer is not None:
+        require(peer)
+    facts = facts or facts_now(settings, store, location, progress)
+    if peer is not None:
+        manifest = publish_peer(settings, store, facts, peer, progress)
+    else:
+        manifest = _publish_own(settings, store, facts, progress, split, lines or {}, evaluated=evaluated)
+    result = _result(facts, manifest, progress)
+    log.info("run.done", extra=asdict(result))
+    return result
+
+
+def _publish_own(
+    settings: Settings,
+    store: redis.Redis,
+    facts: Facts,
+    progress: Progress,
+    split: Split | None,
+    lines: dict[str, Line],
+    *,
+    evaluated: bool,
+) -> Manifest:
+    with progress.step("describe"):
+        known = asof.statics(facts, settings.seed)
+    metrics: dict[str, float] = {}
+    if evaluated:
+        with progress.step("evaluate"):
+            metrics = _evaluate(settings, facts, known, split, lines)
+    made_by = recipe(settings)
+    with progress.step("estimate"):
+        estimates = estimate.fit(facts, known.texts, facts.as_of_s, settings.seed)
+        rows = training_rows(facts, known, estimates, made_by)
+    with progress.step("train", settings.n_trees) as advance:
+        model = learn(facts, known, estimates, rows, made_by, metrics, advance)
+        model.save(settings.state_dir / "models" / model.fingerprint)
+    with progress.step("features"):
+        tonight = ready(settings, facts, known, model, facts.as_of_s)
+    with progress.phases("publish") as show:
+        manifest = publish(
+            store,
+            Keys(settings.prefix),
+            tonight.edition,
+            lists(settings, tonight.inputs, tonight.edition.depth),
+            settings.state_dir / "generations",
+            now=lambda: int(time.time()),
+            ttl_s=settings.list_ttl_s,
+            kept=settings.generations_kept,
+            progress=show,
+            inputs=tonight.inputs,
+            limits=Thresholds() if settings.gate == "on" else None,
+            plan_memory=True,
+            keep=freeze(facts, known, tonight),
+        )
+    model.save(settings.state_dir / "model")
+    return manifest
+
+
+def facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
+    """Read the facts, the live events among them, as a run begins.
+
+    Raises:
+        SourceError: They cannot be read; TooManyRejected: too many of them are bad.
+    """
+    with progress.step("read") as advance:
+        return _with_live(settings, store, read_facts(settings, location, advance))
+
+
+def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:
+    """Read and check facts as settings say; live events are not among them.
+
+    Raises:
+        SourceError: They cannot be read, or are `ml-100k` and recbole is not there; TooManyRejected: too many
+            of them are bad.
+        ValueError: The text model is none; LookupError: what reads it is not installed.
+    """
+    facts = read(
+        located(location, settings.state_dir / "data" / NAME),
+        mapping=Mapping.load(mapping_of(location, settings.mapping)),
+        rejects=settings.state_dir / "rejects.jsonl",
+        max_rejected_share=settings.max_rejected_share,
+        now_s=int(time.time()),
+        progress=lambda _table, n: advance(n),
+    )
+    return embedded(facts, settings.text_model)
+
+
+def _with_live(settings: Settings, store: redis.Redis, facts: Facts) -> Facts:
+    """Drain what the API accepted into its own table, and unite that with the facts."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    url = events_location(settings)
+    drained = drain(store, Keys(settings.prefix), url)
+    united = unite(facts, read_live(url), Mapping.load(settings.mapping).like_within_s)
+    counts = {**drained._asdict(), "n_in_facts": united.n_new, "n_unknown": united.n_unknown}
+    log.info("events.united", extra=counts)
+    return united.facts
+
+
+def _evaluate(
+    settings: Settings, facts: Facts, known: asof.Statics, split: Split | None, lines: dict[str, Line]
+) -> dict[str, float]:
+    split = split or last_week(facts)
+    if split is None:
+        log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
+        return {}
+    return evaluate(facts, known, Plan(split, recipe(settings)), lines)
+
+
+def _result(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
+    report = facts.report
+    return Result(
+        generation=manifest.generation,
+        variant=manifest.variant,
+        as_of=moment(manifest.as_of_s).isoformat(),
+        rows_read=report.read,
+        rows_rejected=report.rejected,
+        rows_ignored=report.ignored,
+        users=len(facts.users),
+        users_with_profile=report.users_with_profile,
+        users_without_profile=report.users_without_profile,
+        posts=len(facts.posts),
+        posts_without_text=report.posts_without_text,
+        lists_written=manifest.counts["lists"],
+        model=manifest.model,
+        metrics=manifest.metrics,
+        seconds=progress.seconds,
+    )

@@ -1,0 +1,100 @@
+"""May a refresh stand for a full run? What it starts from, and every reason why not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from api.contract.buckets import moment
+from api.contract.keys import Keys
+from batch.data.columns import USER_ID
+from batch.data.facts import Facts
+from batch.jobs.refresh.base import Base, NoBase, find
+from batch.jobs.refresh.digests import Known, Moves
+from batch.jobs.refresh.frozen import FROZEN, Frozen, FrozenMissing
+from batch.learn.baselines.named import peer_of
+from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load
+from batch.settings import Settings
+
+MOST_MOVED = 0.2  # of the users: beyond it a full run costs little more, and learns from what they did
+
+
+class FullRunNeeded(Exception):
+    """A refresh cannot stand for a full run now; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a refresh starts from: the served generation, what is frozen, and what the facts said then."""
+
+    base: Base
+    frozen: Frozen
+    known: Known
+
+    def inputs(self) -> Inputs:
+        """Read the inputs of all users.
+
+        Raises:
+            FullRunNeeded: They are not there, or not what was sealed.
+        """
+        manifest = self.base.manifest
+        if INPUTS not in manifest.checksums:
+            raise FullRunNeeded(f"generation {manifest.generation} was published without its inputs")
+        try:
+            return load(self.base.home / INPUTS, None, manifest.checksums[INPUTS])
+        except InputsMissing as exc:
+            raise FullRunNeeded(str(exc)) from exc
+
+
+def start(settings: Settings, store: redis.Redis, keys: Keys, folder: Path) -> Start:
+    """Return what a refresh starts from.
+
+    Raises:
+        FullRunNeeded: There is no such thing, or settings that shape lists are others by now.
+    """
+    if peer_of(settings.variant) is not None:
+        raise FullRunNeeded(
+            f"variant {settings.variant!r} is a peer's, which keeps no model to refresh by: it learns anew"
+        )
+    try:
+        base = find(store, keys, settings.variant, folder)
+        frozen = Frozen.load(base.home)
+    except (NoBase, FrozenMissing) as exc:
+        raise FullRunNeeded(str(exc)) from exc
+    manifest = base.manifest
+    shapes = {
+        "ALMANAC_BUCKET_WIDTH_S": (settings.bucket_width_s, manifest.width_s),
+        "ALMANAC_N_BUCKETS": (settings.n_buckets, manifest.n_buckets),
+        "ALMANAC_DEPTH": (min(settings.depth, len(frozen.post_ids)), manifest.depth),
+        "ALMANAC_SEEN_POLICY": (settings.seen_policy, manifest.seen_policy),
+    }
+    for name, (wanted, was) in shapes.items():
+        if wanted != was:
+            raise FullRunNeeded(f"{name} is {wanted}, and generation {manifest.generation} has {was}")
+    return Start(base, frozen, Known.load(base.home / FROZEN))
+
+
+def refuse(begin: Start, facts: Facts, moves: Moves) -> None:
+    """Return if the facts let a refresh stand for a full run.
+
+    Raises:
+        FullRunNeeded: The horizon is over, posts or profile columns are others, or too many users moved.
+    """
+    horizon = begin.base.manifest.horizon
+    if facts.as_of_s >= horizon.end_s:
+        raise FullRunNeeded(
+            f"the newest fact is of {moment(facts.as_of_s).isoformat()}, "
+            f"and the lists' horizon ends at {moment(horizon.end_s).isoformat()}"
+        )
+    if len(moves.posts_gone):
+        raise FullRunNeeded(f"post {moves.posts_gone[0]} is not among the facts any more")
+    columns = [name for name in facts.users.columns if name != USER_ID]
+    if columns != list(begin.frozen.codes):
+        raise FullRunNeeded(
+            f"profiles have the columns {columns}, the model knows {list(begin.frozen.codes)}"
+        )
+    if begin.frozen.embedded != (facts.embeddings is not None):
+        raise FullRunNeeded("posts have embeddings now and had none at the last full run, or the reverse")
+    share = float(moves.users.mean()) if len(moves.users) else 0.0
+    if share > MOST_MOVED:
+        raise FullRunNeeded(f"{share:.0%} of the users have moved, a refresh is for up to {MOST_MOVED:.0%}")

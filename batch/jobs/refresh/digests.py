@@ -1,0 +1,167 @@
+"""What the facts said of each user and each post when lists were made of them: whoever differs has moved.
+
+Pure but for `save` and `load`. A user's inputs are his events and his profile, as they stand in the facts, in
+whatever order, late ones and corrected ones included; a post's are its text, its topic and its embedding.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch.data.columns import USER_ID
+from batch.data.facts import Facts
+from batch.publish.generation import post_json
+from batch.publish.seen import mixed
+
+USERS, POSTS = "users.parquet", "posts.parquet"
+
+Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Sums and digests of the facts.
+
+    Attributes:
+        user_ids: int64 (users,), ascending.
+        users: uint64 (users, 3). Two sums of numbers drawn by each event (post, time, action, target), one
+            number of the profile.
+        post_ids: int64 (posts,), ascending.
+        posts: uint64 (posts,). A digest of topic, text and embedding.
+    """
+
+    user_ids: Ints
+    users: Words
+    post_ids: Ints
+    posts: Words
+
+    def save(self, folder: Path) -> None:
+        """Write two Parquet files."""
+        columns = {f"users_{k}": np.ascontiguousarray(self.users[:, k]) for k in range(self.users.shape[1])}
+        _write(folder / USERS, {"user_id": self.user_ids, **columns})
+        _write(folder / POSTS, {"post_id": self.post_ids, "post": self.posts})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Known":
+        """Read what `save` wrote."""
+        users, posts = pq.read_table(folder / USERS), pq.read_table(folder / POSTS)
+        sums = [users[name].to_numpy() for name in users.column_names[1:]]
+        return cls(
+            users["user_id"].to_numpy(),
+            np.column_stack(sums),
+            posts["post_id"].to_numpy(),
+            posts["post"].to_numpy(),
+        )
+
+
+def take_note(facts: Facts) -> Known:
+    """Sum up the facts, on all cores."""
+    n = os.cpu_count() or 1
+    bounds = np.linspace(0, len(facts.time), n + 1).astype(np.int64)
+    parts = np.zeros((n, len(facts.users), 2), np.uint64)
+
+    def add(k: int) -> None:
+        rows = slice(bounds[k], bounds[k + 1])
+        user, post, time = facts.user[rows], facts.post[rows], facts.time[rows]
+        _add(user, post, time, facts.action[rows], facts.target[rows], facts.post_ids, parts[k])
+
+    with ThreadPoolExecutor(n) as pool:
+        list(pool.map(add, range(n)))
+    sums = np.column_stack([parts.sum(axis=0, dtype=np.uint64), _profiles(facts.users)])
+    return Known(facts.user_ids, sums, facts.post_ids, _posts(facts))
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Who and what is not as it was. Users and posts are rows of the facts now.
+
+    Attributes:
+        users: bool (users,). Their inputs differ, or they are new.
+        new_users: bool (users,). Those of them who are new.
+        n_users_gone: Users who were there and are not any more.
+        posts: bool (posts,). Their text, topic or embedding differs, or they are new.
+        new_posts: bool (posts,). Those of them that are new.
+        posts_gone: int64. Ids of posts that were there and are not any more.
+    """
+
+    users: npt.NDArray[np.bool_]
+    new_users: npt.NDArray[np.bool_]
+    n_users_gone: int
+    posts: npt.NDArray[np.bool_]
+    new_posts: npt.NDArray[np.bool_]
+    posts_gone: Ints
+
+    @property
+    def any(self) -> bool:
+        """Say whether anything is not as it was."""
+        return bool(self.users.any() or self.posts.any() or self.n_users_gone or len(self.posts_gone))
+
+
+def compare(before: Known, now: Known) -> Moves:
+    """Return who and what has moved."""
+    user, known_user = rows_of(before.user_ids, now.user_ids)
+    post, known_post = rows_of(before.post_ids, now.post_ids)
+    return Moves(
+        users=~known_user | (before.users[user] != now.users).any(axis=1),
+        new_users=~known_user,
+        n_users_gone=len(before.user_ids) - int(known_user.sum()),
+        posts=~known_post | (before.posts[post] != now.posts),
+        new_posts=~known_post,
+        posts_gone=np.setdiff1d(before.post_ids, now.post_ids),
+    )
+
+
+def rows_of(ids: Ints, wanted: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Return each wanted id's row among ascending ids, 0 where it has none, and whether it has one."""
+    at = np.searchsorted(ids, wanted)
+    at[at == len(ids)] = 0
+    known = ids[at] == wanted if len(ids) else np.zeros(len(wanted), np.bool_)
+    return np.where(known, at, 0).astype(np.int64), known
+
+
+def _profiles(users: pd.DataFrame) -> Words:
+    """Return uint64 (users,); a number counts by its value, whatever it is stored as."""
+    found = np.zeros(len(users), np.uint64)
+    for name in users.columns:
+        if name != USER_ID:
+            column = users[name]
+            number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+            values = column.astype(np.float64) if number else column.astype("string").fillna("\0")
+            hashed = pd.util.hash_array(np.asarray(values) + 0.0 if number else np.asarray(values, object))
+            found = found * np.uint64(31) + hashed + np.uint64(len(name))
+    return found
+
+
+def _posts(facts: Facts) -> Words:
+    found = np.empty(len(facts.posts), np.uint64)
+    for row, text in enumerate(post_json(facts.posts)):
+        digest = blake2b(text, digest_size=8)
+        if facts.embeddings is not None:
+            digest.update(facts.embeddings[row].tobytes())
+        found[row] = int.from_bytes(digest.digest(), "little")
+    return found
+
+
+def _write(path: Path, columns: dict[str, Any]) -> None:
+    pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=False)
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(user: Any, post: Any, time: Any, action: Any, target: Any, post_ids: Any, sums: Any) -> None:
+    """Add two numbers drawn by each event to its user's sums."""
+    for i in range(len(user)):
+        what = np.uint64(post_ids[post[i]]) * np.uint64(4) + np.uint64(2 * action[i] + target[i])
+        drawn = mixed(what * np.uint64(0xD6E8FEB86659FD93) + np.uint64(time[i]))
+        sums[user[i], 0] += drawn
+        sums[user[i], 1] += (drawn ^ (drawn >> np.uint64(29))) * drawn

@@ -1,0 +1,45 @@
+"""A run that does as little as will do: a refresh of what moved, or a full run, and why."""
+
+import logging
+import time
+from dataclasses import asdict
+from typing import Any
+
+import redis
+
+from batch.jobs.full import facts_now, run
+from batch.jobs.refresh.conditions import FullRunNeeded
+from batch.jobs.refresh.refresh import refresh
+from batch.learn.split import Split
+from batch.progress import Progress
+from batch.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def run_incremental(
+    settings: Settings,
+    store: redis.Redis,
+    location: str,
+    progress: Progress,
+    *,
+    split: Split | None = None,
+    evaluated: bool = True,
+) -> dict[str, Any]:
+    """Refresh the served generation, or run in full where a refresh cannot stand for that.
+
+    Returns:
+        `incremental`, whether it was a refresh; `full_because`, a sentence, or None; and the fields of
+        `batch.jobs.refresh.refresh.Outcome` or of `batch.jobs.full.Result`.
+
+    Raises:
+        Exception: What either of them raises.
+    """
+    facts = facts_now(settings, store, location, progress)
+    try:
+        outcome = refresh(settings, store, facts, progress, now=lambda: int(time.time()))
+    except FullRunNeeded as exc:
+        log.warning("refresh.refused", extra={"why": str(exc)})
+        result = run(settings, store, location, progress, split=split, evaluated=evaluated, facts=facts)
+        return {"incremental": False, "full_because": str(exc), **asdict(result)}
+    return {"incremental": True, "full_because": None, **asdict(outcome)}

@@ -1,0 +1,66 @@
+"""Features of some users from their own events, as a full run of all users would have made them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from batch.data.facts import Facts
+from batch.features.tally import HALF_LIFE_S, Count, Counts
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Counts of some users, each as of a moment of his own; see `batch.features.population.Counted`.
+
+    Attributes:
+        users: Count over the users.
+        cells: Count over user × n_groups + group.
+        n_groups: Groups of posts.
+        last_seen_s: float64 (users,). Time of each user's newest view; NaN where none.
+        at_s: int64 (users,). Each user's moment.
+    """
+
+    users: Count
+    cells: Count
+    n_groups: int
+    last_seen_s: Counts
+    at_s: Ints
+
+
+def events_of(facts: Facts, users: npt.NDArray[np.bool_]) -> Facts:
+    """Return the facts with the events of some users only; rows of users and posts stay."""
+    kept = np.flatnonzero(users[facts.user])
+    columns = {name: getattr(facts, name)[kept] for name in ("user", "post", "time", "action", "target")}
+    return replace(facts, **columns)
+
+
+def count(events: Facts, users: Ints, group: npt.NDArray[np.int32], n_groups: int, as_of_s: int) -> Own:
+    """Count users' events.
+
+    A user's moment is `as_of_s`, or that of his newest event where that is later. So his features follow from
+    his own events and from what is frozen: whoever has no new ones has the same values as before, whatever
+    others did in the meantime and however often they were counted.
+
+    Args:
+        events: Events of these users only, in order of time.
+        users: Rows of users, ascending.
+        group: int32 (posts,). Each post's group.
+        n_groups: How many groups there are.
+        as_of_s: The moment at which all features were made last, epoch seconds.
+    """
+    user = np.searchsorted(users, events.user)
+    at_s = np.full(len(users), as_of_s, np.int64)
+    np.maximum.at(at_s, user, events.time)
+    shown = events.views
+    user, post, time = user[shown], events.post[shown], events.time[shown]
+    liked = events.target[shown].astype(np.float64)
+    weight = 0.5 ** ((at_s[user] - time) / HALF_LIFE_S)
+    own, cells = Count.of(len(users)), Count.of(len(users) * n_groups)
+    own.add(user, liked, weight)
+    cells.add(user * n_groups + group[post], liked, weight)
+    last_seen_s = np.full(len(users), np.nan)
+    last_seen_s[user] = time  # time ascends, so the last write is the newest view
+    return Own(own, cells, n_groups, last_seen_s, at_s)

@@ -1,0 +1,209 @@
+"""What a refresh will publish: sides, posts left out and edition, of frozen parts and of who has moved."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from api.contract.manifest import Manifest
+from batch.data.facts import Facts
+from batch.data.seen import earliest
+from batch.features.asof import UNSHOWN, post_side
+from batch.features.population import cell_side, user_side
+from batch.features.profile import segments, values
+from batch.features.sides import Sides
+from batch.features.text import place
+from batch.jobs.refresh.digests import Moves, rows_of
+from batch.jobs.refresh.frozen import Frozen
+from batch.jobs.refresh.own import count, events_of
+from batch.learn.factors.by_id import fingerprint
+from batch.publish.generation import Edition, Rows, left_out, post_json
+from batch.publish.proof.inputs import Inputs
+from batch.score.predict import Dense
+from batch.score.ranked import SeenRows
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+RECEIVED = slice(2, 7)  # columns of the post side that say how a post has been received
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A refresh before it is scored.
+
+    Attributes:
+        edition: Everything but the lists; seen posts and likes of the moved users alone.
+        inputs: What all users' lists follow from.
+        moved: bool (users,). Users whose inputs differ.
+        posts: int64. Rows of posts that are new or were edited, ascending.
+    """
+
+    edition: Edition
+    inputs: Inputs
+    moved: Bools
+    posts: Ints
+
+
+def draft(manifest: Manifest, frozen: Frozen, before: Inputs, facts: Facts, moves: Moves) -> Draft:
+    """Bring the inputs up to date.
+
+    Args:
+        manifest: Of the generation that the refresh starts from.
+        frozen: What stays.
+        before: The inputs of that generation, of all its users.
+        facts: As they are now.
+        moves: Who has moved since.
+
+    Raises:
+        Unplaceable: A post is like none that the last full run knew.
+    """
+    post, group = _posts(frozen, before.sides, facts, moves)
+    moved = moves.users | _regrouped(before.sides, facts, moves, group)
+    events = events_of(facts, moved)
+    sides = _sides(frozen, before.sides, facts, events, moved, post, group)
+    views, likes = earliest(events, "views"), earliest(events, "likes")
+    new = left_out(manifest.seen_policy, views, likes)
+    seen = _left_out(before, facts, moved, new)
+    dense = _dense(before, facts, frozen.everybody)
+    inputs = Inputs(before.model, sides, seen, dense)
+    same = not (moves.new_users.any() or moves.n_users_gone or moves.new_posts.any())
+    return Draft(
+        edition=Edition(
+            variant=manifest.variant,
+            as_of_s=facts.as_of_s,
+            horizon=manifest.horizon,
+            depth=manifest.depth,
+            seen_policy=manifest.seen_policy,
+            model=manifest.model if same else _named(inputs),
+            features=manifest.features,
+            segment_by=manifest.segment_by,
+            user_ids=facts.user_ids,
+            post_ids=facts.post_ids,
+            posts=post_json(facts.posts),
+            popular=_as_rows(frozen.popular, facts),
+            segments={name: _as_rows(lists, facts) for name, lists in frozen.segments.items()},
+            segment_of=_segments(manifest, frozen, facts, moved if not moves.posts.any() else None),
+            catalogue=_catalogue(frozen, facts),
+            views=views,
+            likes=likes,
+            profile=manifest.profile,
+            profiles={name: _as_rows(lists, facts) for name, lists in frozen.profiles.items()},
+            metrics=manifest.metrics,
+        ),
+        inputs=inputs,
+        moved=moved,
+        posts=np.flatnonzero(moves.posts),
+    )
+
+
+def _posts(
+    frozen: Frozen, before: Sides, facts: Facts, moves: Moves
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Return the post side and each post's group; what is new or edited is placed among the rest."""
+    row, _ = rows_of(before.post_ids, facts.post_ids)
+    post, group = before.post[row], before.group[row]
+    changed = np.flatnonzero(moves.posts)
+    if len(changed):
+        vectors = None if facts.embeddings is None else facts.embeddings[changed]
+        texts = place(facts.posts.iloc[changed], vectors, frozen.texts)
+        received = np.where(moves.new_posts[changed, None], np.array(UNSHOWN), post[changed, RECEIVED])
+        post[changed], group[changed] = post_side(texts, received), texts.cluster
+    return post, group
+
+
+def _regrouped(before: Sides, facts: Facts, moves: Moves, group: npt.NDArray[np.int32]) -> Bools:
+    """Return bool (users,): users with events on a post that an edit has put into another group."""
+    row, known = rows_of(before.post_ids, facts.post_ids)
+    other = known & moves.posts & (before.group[row] != group)
+    found = np.zeros(len(facts.users), np.bool_)
+    if other.any():
+        found[facts.user[other[facts.post]]] = True
+    return found
+
+
+def _sides(
+    frozen: Frozen,
+    before: Sides,
+    facts: Facts,
+    events: Facts,
+    moved: Bools,
+    post: npt.NDArray[np.float32],
+    group: npt.NDArray[np.int32],
+) -> Sides:
+    """Return the sides, in which only moved users and changed posts have other values than before."""
+    users, n_groups = np.flatnonzero(moved), before.user_group.shape[2]
+    own = count(events, users, group, n_groups, frozen.as_of_s)
+    row, _ = rows_of(before.user_ids, facts.user_ids)
+    user, cells = before.user[row], before.user_group[:, row]
+    profiles = values(facts.users.iloc[users], frozen.codes)
+    user[users] = np.column_stack([profiles, user_side(own, frozen.population)]).astype(np.float32)
+    cells[:, users] = cell_side(own, frozen.texts.topic_of_cluster, frozen.population)
+    return replace(
+        before,
+        user_ids=facts.user_ids,
+        post_ids=facts.post_ids,
+        user=user,
+        post=post,
+        user_group=cells,
+        group=group,
+    )
+
+
+def _left_out(before: Inputs, facts: Facts, moved: Bools, new: SeenRows) -> SeenRows:
+    """Return what lists leave out: of moved users `new`, of the others what they left out before."""
+    old = before.left_out
+    row, _ = rows_of(before.sides.user_ids, facts.user_ids)
+    old_posts = old.post
+    if len(facts.posts) != len(before.sides.post_ids):
+        at, _ = rows_of(facts.post_ids, before.sides.post_ids)
+        old_posts = at.astype(np.int32)[old.post]
+    parts = [
+        new.post[new.start[user] : new.start[user + 1]]
+        if is_moved
+        else old_posts[old.start[was] : old.start[was + 1]]
+        for user, (is_moved, was) in enumerate(zip(moved.tolist(), row.tolist(), strict=True))
+    ]
+    sizes = np.where(moved, np.diff(new.start), np.diff(old.start)[row])
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return SeenRows(start, np.concatenate([np.empty(0, np.int32), *parts]))
+
+
+def _dense(before: Inputs, facts: Facts, everybody: npt.NDArray[np.float64]) -> Dense | None:
+    """Return the factors as they were; a new user has everybody's, a new post is average."""
+    if before.dense is None:
+        return None
+    sides, (x, y) = before.sides, before.dense
+    user, known_user = rows_of(sides.user_ids, facts.user_ids)
+    post, known_post = rows_of(sides.post_ids, facts.post_ids)
+    return np.where(known_user[:, None], x[user], everybody), np.where(known_post[:, None], y[post], 0.0)
+
+
+def _named(inputs: Inputs) -> str:
+    """Return the model's name: its factors have other rows than before."""
+    if inputs.dense is None:
+        return fingerprint(inputs.model)
+    return fingerprint(inputs.model, [inputs.dense[0]], inputs.dense[1])
+
+
+def _as_rows(ids: Ints, facts: Facts) -> Rows:
+    row, known = rows_of(facts.post_ids, ids.ravel())
+    return np.where(known, row, -1).reshape(ids.shape).astype(np.int32)
+
+
+def _segments(manifest: Manifest, frozen: Frozen, facts: Facts, moved: Bools | None) -> list[str | None]:
+    """Return each user's segment; of the moved ones alone, where only they are written."""
+    found: list[str | None] = [None] * len(facts.users)
+    rows = np.arange(len(found)) if moved is None else np.flatnonzero(moved)
+    names, numbers = segments(facts.users.iloc[rows], manifest.segment_by)
+    for row, number in zip(rows.tolist(), numbers.tolist(), strict=True):
+        if number >= 0 and names[number] in frozen.segments:
+            found[row] = names[number]
+    return found
+
+
+def _catalogue(frozen: Frozen, facts: Facts) -> Rows:
+    """Return all posts, best first; a post that nobody was shown is as good as the average."""
+    row, known = rows_of(frozen.post_ids, facts.post_ids)
+    scores: Any = np.where(known, frozen.post_scores[row], 1.0)
+    return np.argsort(-scores, kind="stable").astype(np.int32)

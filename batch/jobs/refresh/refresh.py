@@ -1,0 +1,159 @@
+"""A refresh, top to bottom: who has moved, their features, their lists, one more generation."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import redis
+
+from api.contract.buckets import moment
+from api.contract.keys import Keys
+from api.contract.manifest import Manifest
+from batch.data.facts import Facts
+from batch.features.text import Unplaceable
+from batch.jobs.assemble import lists
+from batch.jobs.refresh.carried import read_stored
+from batch.jobs.refresh.conditions import FullRunNeeded, Start, refuse, start
+from batch.jobs.refresh.digests import Known, Moves, compare, take_note
+from batch.jobs.refresh.frozen import FROZEN, hand_on
+from batch.jobs.refresh.plan import Draft, draft
+from batch.jobs.refresh.steps import Work
+from batch.jobs.refresh.writer import Refreshed, publish_refreshed
+from batch.progress import Progress
+from batch.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a refresh did, as its JSON says it.
+
+    Attributes:
+        generation: The new one; the one it started from where nothing had moved.
+        base: The one it started from.
+        as_of: Newest fact, ISO 8601.
+        full_as_of: Newest fact of the last full run, whose model and tables these are.
+        users_scored: Users whose lists were scored against all posts.
+        users_merged: Users in whose lists a new or edited post found a place.
+        users_carried: Users whose lists were copied as they were.
+        users_new: Users whom the base did not know.
+        users_gone: Users whom the facts do not know any more.
+        posts_new: Posts that the base did not know.
+        posts_edited: Posts whose text, topic or embedding differs.
+        lists_written: Lists that were written.
+        lists_carried: Lists that were copied.
+        root: Checksum of the generation.
+        seconds: Step to its seconds.
+    """
+
+    generation: int
+    base: int
+    as_of: str
+    full_as_of: str
+    users_scored: int
+    users_merged: int
+    users_carried: int
+    users_new: int
+    users_gone: int
+    posts_new: int
+    posts_edited: int
+    lists_written: int
+    lists_carried: int
+    root: str
+    seconds: dict[str, float]
+
+
+def refresh(
+    settings: Settings, store: redis.Redis, facts: Facts, progress: Progress, *, now: Callable[[], int]
+) -> Outcome:
+    """Publish a generation that differs from the served one by what has moved since.
+
+    It is byte for byte what scoring and publishing everything would give with the model, the tables, the
+    posts' and all users' features and the horizon of the last full run.
+
+    Args:
+        settings: Frozen settings; those that shape lists must be the last full run's.
+        store: Client of the store, replies as bytes.
+        facts: All facts as they are now.
+        progress: Where to show the steps.
+        now: The clock, epoch seconds.
+
+    Raises:
+        FullRunNeeded: It cannot; nothing was written.
+        PublishError: As `batch.publish.writer.publish` says.
+    """
+    keys, folder = Keys(settings.prefix), settings.state_dir / "generations"
+    with progress.step("compare"):
+        begin = start(settings, store, keys, folder)
+        note = take_note(facts)
+        moves = compare(begin.known, note)
+        refuse(begin, facts, moves)
+    work = Work()
+    if not moves.any:
+        return _outcome(begin, begin.base.manifest, moves, work, progress)
+    with progress.step("inputs"):
+        planned = _drafted(begin, facts, moves)
+    with progress.phases("publish") as show:
+        manifest = publish_refreshed(
+            store,
+            keys,
+            planned.edition,
+            _refreshed(settings, begin, planned, note, work),
+            folder,
+            now=now,
+            kept=settings.generations_kept,
+            progress=show,
+        )
+    outcome = _outcome(begin, manifest, moves, work, progress)
+    log.info("refresh.done", extra=asdict(outcome))
+    return outcome
+
+
+def _drafted(begin: Start, facts: Facts, moves: Moves) -> Draft:
+    try:
+        return draft(begin.base.manifest, begin.frozen, begin.inputs(), facts, moves)
+    except Unplaceable as exc:
+        raise FullRunNeeded(str(exc)) from exc
+
+
+def _refreshed(settings: Settings, begin: Start, planned: Draft, note: Known, work: Work) -> Refreshed:
+    base = begin.base
+
+    def keep(home: Path) -> None:
+        hand_on(base.home, home)
+        note.save(home / FROZEN)
+
+    stored = partial(read_stored, base.home, horizon=base.manifest.horizon, depth=base.manifest.depth)
+    return Refreshed(
+        base=base,
+        steps=work.steps(planned, partial(lists, settings), stored),
+        moved=planned.moved,
+        inputs=planned.inputs,
+        ttl_s=settings.list_ttl_s,
+        gate=settings.gate == "on",
+        keep=keep,
+    )
+
+
+def _outcome(begin: Start, manifest: Manifest, moves: Moves, work: Work, progress: Progress) -> Outcome:
+    n_buckets = manifest.n_buckets
+    return Outcome(
+        generation=manifest.generation,
+        base=begin.base.manifest.generation,
+        as_of=moment(manifest.as_of_s).isoformat(),
+        full_as_of=moment(begin.frozen.as_of_s).isoformat(),
+        users_scored=work.scored,
+        users_merged=work.merged,
+        users_carried=work.carried,
+        users_new=int(moves.new_users.sum()),
+        users_gone=moves.n_users_gone,
+        posts_new=int(moves.new_posts.sum()),
+        posts_edited=int((moves.posts & ~moves.new_posts).sum()),
+        lists_written=(work.scored + work.merged) * n_buckets,
+        lists_carried=work.carried * n_buckets,
+        root=manifest.root,
+        seconds=dict(progress.seconds),
+    )

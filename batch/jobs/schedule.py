@@ -1,0 +1,87 @@
+"""When to run: APScheduler, one run at a time, missed times coalesced into one."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from apscheduler.events import EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from batch.jobs.stop import told_to_stop
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is run at a cron expression's times.
+
+    Attributes:
+        name: In the log.
+        setting: Whose value the cron expression is: named where it is none.
+        cron: Five fields, UTC.
+        work: Is called without arguments.
+    """
+
+    name: str
+    setting: str
+    cron: str
+    work: Callable[[], object]
+
+
+def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundScheduler:
+    """Return a scheduler that runs jobs at their times, and `at_start` the first one once before.
+
+    One job runs at a time, on one thread: one that is due meanwhile waits for its turn. A job that is still
+    going when it is next due lets that time pass; times missed while the machine slept become one. A job
+    that fails is logged and waits for its next time: what is served stays.
+
+    Raises:
+        ValueError: An expression is no cron expression; the message holds it.
+    """
+    planned = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+    for number, job in enumerate(jobs):
+        first = {"next_run_time": datetime.now(UTC)} if at_start and number == 0 else {}
+        planned.add_job(
+            _guarded(job),
+            _trigger(job),
+            id=job.name,
+            name=job.name,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+            **first,
+        )
+    return planned
+
+
+def run_forever(planned: BackgroundScheduler) -> None:
+    """Run the scheduler until SIGTERM or Ctrl-C; a run in progress is let end, and killing it is safe."""
+    told = told_to_stop()
+    planned.add_listener(lambda _event: told.put(None), EVENT_SCHEDULER_SHUTDOWN)
+    planned.start()
+    log.info("schedule.started", extra={"jobs": [str(job) for job in planned.get_jobs()]})
+    told.get()
+    if planned.running:
+        planned.shutdown(wait=False)
+    log.info("schedule.stopped")
+
+
+def _trigger(job: Job) -> CronTrigger:
+    try:
+        return CronTrigger.from_crontab(job.cron, timezone=UTC)
+    except ValueError as exc:
+        raise ValueError(f"{job.setting}={job.cron!r} is no cron expression of five fields: {exc}") from exc
+
+
+def _guarded(job: Job) -> Callable[[], None]:
+    def guarded() -> None:
+        try:
+            job.work()
+        except Exception as exc:
+            log.exception("run.failed", extra={"job": job.name, "why": str(exc)})
+
+    return guarded

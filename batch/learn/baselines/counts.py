@@ -1,0 +1,66 @@
+"""Peers that count: random, popular, popular by segment, user × topic."""
+
+import numpy as np
+import numpy.typing as npt
+
+from batch.features.profile import segments
+from batch.features.tally import shrunk_lift
+from batch.learn.baselines.past import Floats, Ints, Past, Peer, Ranking
+
+SEGMENT_BY = ("gender", "exp_group")
+
+
+def random(past: Past) -> Ranking:
+    """Rank at random, the same for the same seed."""
+    n_posts, seed = len(past.facts.posts), past.seed
+    return lambda users: np.stack(
+        [np.random.default_rng([seed, user]).random(n_posts) for user in users.tolist()]
+    )
+
+
+def popular(past: Past) -> Ranking:
+    """Rank by like rate, the same for everybody."""
+    rates = past.rates()
+    return lambda users: np.tile(rates, (len(users), 1))
+
+
+def popular_by_segment(past: Past) -> Ranking:
+    """Rank by like rate in the user's segment, shrunk to everybody's; popular where he has no segment."""
+    names, segment = segments(past.facts.users, SEGMENT_BY)
+    rates, shape = past.rates(), (len(names) + 1, len(past.facts.posts))
+    shown = past.facts.views
+    cell = (segment[past.facts.user[shown]] % shape[0]).astype(np.int64) * shape[1] + past.facts.post[shown]
+    views = _table(cell, np.ones(len(cell)), shape)
+    likes = _table(cell, past.facts.target[shown].astype(np.float64), shape)
+    expected = views * rates
+    level = likes.sum(axis=1) / np.maximum(expected.sum(axis=1), 1e-12)
+    of_segment = rates * shrunk_lift(likes, expected * level[:, None])
+    of_segment[-1] = rates  # segment -1: none
+    return lambda users: np.asarray(of_segment[segment[users]], np.float64)
+
+
+def user_topic(past: Past) -> Ranking:
+    """Rank by the post's like rate times how much more than expected the user liked its topic."""
+    topic, rates = past.known.texts.topic, past.rates()
+    shape = (len(past.facts.users), int(topic.max(initial=0)) + 1)
+    shown = past.facts.views
+    user, post = past.facts.user[shown].astype(np.int64), past.facts.post[shown]
+    cell = user * shape[1] + topic[post]
+    likes = _table(cell, past.facts.target[shown].astype(np.float64), shape)
+    expected = _table(cell, rates[post], shape)
+    level = (likes.sum(axis=1) + 1) / (expected.sum(axis=1) + 1)
+    expected *= level[:, None]
+    lift = shrunk_lift(likes, expected)
+    return lambda users: np.asarray(lift[users][:, topic] * rates, np.float64)
+
+
+def _table(cell: Ints, weight: npt.NDArray[np.float64], shape: tuple[int, int]) -> Floats:
+    return np.asarray(np.bincount(cell, weight, shape[0] * shape[1]).reshape(shape), np.float64)
+
+
+PEERS = (
+    Peer("random", random),
+    Peer("popular", popular),
+    Peer("popular_by_segment", popular_by_segment),
+    Peer("user_topic", user_topic),
+)

@@ -1,0 +1,172 @@
+"""Estimates as of now and of earlier times, so that trees train on what was estimated before their rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from api.contract.buckets import DAY_S
+from batch.data.facts import Facts
+from batch.features.text import Texts
+from batch.learn.factors import negative_sampling
+from batch.learn.factors.components import NAMES, Parts, fit_parts
+from batch.learn.factors.stacking import evidence, weigh
+
+Floats = npt.NDArray[np.float64]
+
+N_PERIODS = 3  # periods of the past whose likes weigh the parts and train the trees
+PERIOD_S = 7 * DAY_S  # a week holds two sessions of a median user; shorter where the history is
+CHOSEN_SHARE = 0.1  # of all choices, which make a period where few users come back within a week
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An additive score of every user and post, in log-odds: `x @ y.T`, the engine's dense part.
+
+    Attributes:
+        as_of_s: No fact later than this was used.
+        x: float64 (users, k).
+        y: float64 (posts, k).
+        level: float64 (users,). Log-odds of the user's own like rate.
+        base: Log-odds of everybody's like rate; the level of a user without an impression.
+    """
+
+    as_of_s: int
+    x: Floats
+    y: Floats
+    level: Floats
+    base: float
+
+    def scores(self, users: npt.NDArray[np.integer], posts: npt.NDArray[np.integer]) -> Floats:
+        """Return x_u·y_p of (user, post) pairs, float64 (pairs,)."""
+        return np.asarray(np.einsum("ij,ij->i", self.x[users], self.y[posts]), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What was learnt, now and before.
+
+    Attributes:
+        now: As of the newest fact allowed.
+        past: As of the beginning of each period, oldest first; the last period ends with `now`.
+        weights: Part name to weight, one blend for all times.
+        shown: What was put before the users, as events: the facts as they are, or slates drawn from choices.
+    """
+
+    now: Estimate
+    past: tuple[Estimate, ...]
+    weights: dict[str, float]
+    shown: Facts
+
+    @property
+    def begin_s(self) -> int:
+        """Return the first moment whose impressions have an estimate made before them."""
+        return self.past[0].as_of_s + 1
+
+    def before(self, events: npt.NDArray[np.int64]) -> Floats:
+        """Return for each event the log-odds of a like that were estimated before its period began.
+
+        Args:
+            events: int64 (n,). Rows of `shown`, ascending, from `begin_s` on.
+
+        Returns:
+            float64 (n,): the user's level and x_u·y_p; LightGBM's `init_score`.
+
+        Raises:
+            ValueError: An event is older than `begin_s`.
+        """
+        facts = self.shown
+        time = facts.time[events]
+        if len(time) and time.min() < self.begin_s:
+            raise ValueError(f"an event at {time.min()} is older than the first estimate at {self.begin_s}")
+        out = np.empty(len(events))
+        bounds = np.searchsorted(time, [one.as_of_s + 1 for one in (*self.past[1:], self.now)], side="left")
+        for one, low, high in zip(self.past, (0, *bounds), (*bounds[:-1], len(time)), strict=False):
+            user, post = facts.user[events[low:high]], facts.post[events[low:high]]
+            out[low:high] = one.level[user] + one.scores(user, post)
+        return out
+
+
+def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
+    """Fit the estimates on the facts up to and including `as_of_s`, and weigh them on the last periods.
+
+    Each period of the past is estimated from what lay before it, and its likes say what each part is worth.
+
+    Args:
+        facts: Events; later ones are not read.
+        texts: What the posts are about.
+        as_of_s: Epoch seconds.
+        seed: Of everything random.
+
+    Raises:
+        ValueError: There is no event up to `as_of_s`.
+    """
+    known = facts.until(as_of_s)
+    ends = _ends(known, as_of_s)
+    rng = np.random.default_rng(seed)
+    fitted: list[Parts] = []
+    for end in ends:
+        fitted.append(fit_parts(known, texts, end, seed, fitted[-1] if fitted else None))
+    if known.shown == "choices":
+        shown = negative_sampling.slates(known, ends, rng)
+        weights = negative_sampling.weigh(shown, fitted[:-1])
+    else:
+        periods = zip(fitted, ends[1:], strict=False)
+        found = [evidence(known, parts, end + 1, rng) for parts, end in periods]
+        shown, weights = known, weigh(sum(found[1:], found[0]))
+    estimates = [_weighed(parts, weights) for parts in fitted]
+    named = dict(zip(NAMES, weights.tolist(), strict=True))
+    return Estimates(estimates[-1], tuple(estimates[:-1]), named, shown)
+
+
+def renew(
+    facts: Facts, texts: Texts, as_of_s: int, weights: dict[str, float], seed: int, before: Parts | None
+) -> tuple[Estimate, Parts]:
+    """Estimate as of another time with weights that stand: a seventh of what `fit` takes.
+
+    Args:
+        facts: Events; those later than `as_of_s` are not read.
+        texts: What the posts are about.
+        as_of_s: Epoch seconds.
+        weights: Part name to weight, as `fit` found them.
+        seed: Of everything random.
+        before: Parts of a time shortly before, to begin from; None begins anew.
+
+    Returns:
+        The estimate, and its parts for the next call.
+
+    Raises:
+        ValueError: There is no event up to `as_of_s`.
+    """
+    known = facts.until(as_of_s)
+    if not len(known.time):
+        raise ValueError(f"there is no event up to {as_of_s}: nothing can be estimated")
+    parts = fit_parts(known, texts, as_of_s, seed, before)
+    return _weighed(parts, np.array([weights[name] for name in NAMES])), parts
+
+
+def _ends(facts: Facts, as_of_s: int) -> list[int]:
+    """Return the last moment before each period, then `as_of_s`, ascending."""
+    if not len(facts.time):
+        raise ValueError(f"there is no event up to {as_of_s}: nothing can be estimated")
+    if facts.shown == "choices":
+        last = [int(len(facts.time) * (1 - CHOSEN_SHARE * k)) - 1 for k in range(N_PERIODS, 0, -1)]
+        return [*(int(facts.time[max(row, 0)]) for row in last), as_of_s]
+    history_s = as_of_s - int(facts.time[0])
+    period_s = max(1, min(PERIOD_S, history_s // (N_PERIODS + 1)))
+    return [as_of_s - k * period_s for k in range(N_PERIODS, -1, -1)]
+
+
+def _weighed(parts: Parts, weights: Floats) -> Estimate:
+    on = [k for k in range(len(NAMES)) if weights[k] > 0]
+    if not on:  # the first part there is, at no weight: the engine wants a column
+        on = [next(k for k in range(len(NAMES)) if parts.x[k].shape[1])]
+    x = np.hstack([weights[k] * parts.x[k] for k in on])
+    level, base = (np.log(rate / (1 - rate)) for rate in (parts.rate, parts.base))
+    y = np.hstack([parts.y[k] for k in on])
+    return Estimate(parts.as_of_s, _short(parts.gain[:, None] * x), _short(y), level, float(base))
+
+
+def _short(values: Floats) -> Floats:
+    """Round to float32's digits: half the bytes are then zeros, and cost nothing on disk."""
+    return values.astype(np.float32).astype(np.float64)

@@ -1,0 +1,148 @@
+"""Trees on top of the estimates: they learn what x_u·y_p leaves, and count as far as that paid later."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+
+from batch.data.facts import Facts
+from batch.features import asof
+from batch.features.asof import Rows, Statics
+from batch.features.sides import Feature
+from batch.features.tally import Tally
+from batch.learn.factors.estimate import Estimates
+from batch.learn.factors.stacking import Worth, worth
+from batch.learn.ranker import fit
+
+HALVINGS = 5  # of the trees asked for, down to six of two hundred
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Trees whose leaves are already scaled: their raw scores are added to the estimate's as they are.
+
+    Attributes:
+        booster: LightGBM's model; a single tree of one leaf where trees do not pay. Its scores are
+            around the log-odds of everybody's like rate, so that they are probabilities on their own too.
+        share: How much of what the trees said is in the leaves, 0..1.
+    """
+
+    booster: lgb.Booster
+    share: float
+
+
+def rows(
+    facts: Facts,
+    known: Statics,
+    estimates: Estimates,
+    width_s: int,
+    most: int,
+    rng: np.random.Generator,
+    begin_s: int = 0,
+) -> Rows:
+    """Return what the past periods showed, with features as old as the estimates it goes with.
+
+    Features of the day would know of posts what the estimate of the period's begin does not; trees would
+    learn to add it, and add it twice where both are fresh.
+
+    Args:
+        facts: Events, as given to `estimate.fit`.
+        known: What does not change with time.
+        estimates: Their periods are the rows'.
+        width_s: Width of a time bucket, seconds.
+        most: More impressions are thinned evenly at random to so many.
+        rng: For the thinning.
+        begin_s: Impressions before this moment are left out, epoch seconds.
+    """
+    ends = [one.as_of_s for one in (*estimates.past, estimates.now)]
+    shown = estimates.shown
+    bounds = np.searchsorted(shown.time, ends, side="right")
+    first = max(int(bounds[0]), int(np.searchsorted(shown.time, begin_s)))
+    events = first + np.flatnonzero(shown.views[first : bounds[-1]])
+    if len(events) > most:
+        events = np.sort(rng.choice(events, most, replace=False))
+    x = np.empty((len(events), len(known.features)), np.float32)
+    counts = asof.tally(facts, known)
+    cuts = np.searchsorted(events, bounds)
+    for end_s, low, high in zip(ends, cuts, cuts[1:], strict=False):
+        x[low:high] = snapshot(shown, known, counts.advance(end_s), width_s, events[low:high])
+    return Rows(events, x, shown.target[events])
+
+
+def snapshot(
+    facts: Facts, known: Statics, counts: Tally, width_s: int, events: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Return events' features, all as of `counts.at_s`, float32 (events, features)."""
+    time = facts.time[events]
+    starts, bucket = np.unique(time - time % width_s, return_inverse=True)
+    return asof.sides(facts, known, counts, starts).rows(facts.user[events], facts.post[events], bucket)
+
+
+def fit_trees(
+    shown: Rows,
+    estimates: Estimates,
+    features: tuple[Feature, ...],
+    parameters: dict[str, Any],
+    n_trees: int,
+    progress: Callable[[int], None] | None = None,
+) -> Trees:
+    """Boost trees from the estimates on; the last period says how many and how much of them to keep.
+
+    Of half the trees, a quarter and so on down to six the fewest are kept whose gain is within a standard
+    error of the best: what further trees add to the order of logged sessions has chance in it, and the first
+    places among all posts go to what chance has raised most. Then all periods train that many.
+
+    Args:
+        shown: What `rows` returned.
+        estimates: What was estimated before each of them.
+        features: Columns of the rows.
+        parameters: LightGBM's.
+        n_trees: Trees to boost.
+        progress: Called with 1 after each tree of the last training, with all at once where there is none.
+
+    Raises:
+        ValueError: A row is older than the first estimate.
+    """
+    base = estimates.before(shown.event)
+    held = estimates.shown.time[shown.event] > estimates.past[-1].as_of_s
+    kept, share = 1, 0.0
+    if held.any() and 0 < shown.y[~held].sum() < (~held).sum():
+        tried = fit(shown.x[~held], shown.y[~held], features, parameters, n_trees, init=base[~held])
+        kept, share = _worth_keeping(tried, shown, held, base, estimates.shown)
+    booster = fit(shown.x, shown.y, features, parameters, kept, progress if share else None, init=base)
+    if progress is not None:
+        progress(n_trees - kept if share else n_trees)
+    return Trees(_scaled(booster, share, estimates.now.base), share)
+
+
+def _worth_keeping(
+    tried: lgb.Booster, shown: Rows, held: npt.NDArray[np.bool_], base: npt.NDArray[np.float64], facts: Facts
+) -> tuple[int, float]:
+    """Return how many trees to keep and which share of what they say; a single one of share 0 where none pay.
+
+    Source: the rule of one standard error, Breiman, Friedman, Olshen and Stone, Classification and
+    Regression Trees, 1984, 78-80.
+    """
+    x, events, first = shown.x[held], shown.event[held], base[held]
+    said, done = np.zeros(len(x)), 0
+    found: list[tuple[int, Worth]] = []
+    for n in sorted({max(tried.num_trees() >> halved, 1) for halved in range(HALVINGS + 1)}):
+        said += tried.predict(x, raw_score=True, start_iteration=done, num_iteration=n - done)
+        done = n
+        found.append((n, worth(facts, events, first, said)))
+    best = max((one for _, one in found), key=lambda one: one.gain)
+    if not best.share:
+        return 1, 0.0
+    return next((n, one.share) for n, one in found if one.share and one.gain >= best.gain - best.error)
+
+
+def _scaled(booster: lgb.Booster, share: float, base: float) -> lgb.Booster:
+    """Return the model with a share of what its leaves say, and `base` once, in the first tree."""
+    for tree, about in enumerate(booster.dump_model()["tree_info"]):
+        for leaf in range(about["num_leaves"]):
+            value = share * booster.get_leaf_output(tree, leaf)
+            booster.set_leaf_output(tree, leaf, value + (0.0 if tree else base))
+    return lgb.Booster(model_str=booster.model_to_string())

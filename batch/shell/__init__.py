@@ -1,1 +1,0 @@
-"""How the batch meets its surroundings: terminal, store, the API's process."""

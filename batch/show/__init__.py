@@ -1,1 +1,0 @@
-"""What a person is shown: the demo, a user's list from inside."""

@@ -1,0 +1,212 @@
+"""The stream of a world's tables: users, posts, then the feed, user block by user block.
+
+A block's events depend on the seed and the block alone, so the rows are the same whatever the size of a
+chunk, and what is held at once does not grow with the world.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batch.data.columns import (
+    ACTION,
+    ACTIONS,
+    FEED,
+    LIKE,
+    POST_ID,
+    POSTS,
+    TARGET,
+    TIMESTAMP,
+    USER_ID,
+    USERS,
+    VIEW,
+)
+from batch.data.facts import Facts, Report
+from batch.simulate import effects
+from batch.simulate.config import WorldConfig
+from batch.simulate.profiles import user_table
+from batch.simulate.texts import post_table
+from batch.simulate.truth import Truth
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_BLOCK = 512  # users drawn together; part of what the seed means, so changing it changes every world
+_REDRAWS = 4  # rounds of replacing a post that a session already holds; what is left then is not shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """A block's impressions in the order of user and time. Rows of users and posts, epoch seconds."""
+
+    user: Ints
+    post: Ints
+    at_s: Ints
+    like_s: Ints
+    early: Bools
+
+
+def tables(config: WorldConfig, chunk_rows: int = 1_000_000) -> Iterator[tuple[str, pa.Table]]:
+    """Yield the world's tables as (name, Arrow table): users once, posts once, then the feed in chunks.
+
+    The feed has `timestamp` (naive UTC, microseconds), `user_id`, `post_id`, `action` and `target`,
+    ordered by user and then time. A liked view has target 1 and its like row follows 8-177 s later; like
+    rows have target 0.
+
+    Args:
+        config: The world.
+        chunk_rows: Least rows of a chunk of the feed but the last; a chunk holds whole blocks of users.
+
+    Raises:
+        ValueError: `chunk_rows` is below 1.
+    """
+    if chunk_rows < 1:
+        raise ValueError(f"chunk_rows={chunk_rows} must be at least 1")
+    return _stream(config, chunk_rows)
+
+
+def facts(config: WorldConfig) -> Facts:
+    """Return a small world as facts, with no database between; its events are held in memory."""
+    parts: dict[str, list[pa.Table]] = {USERS: [], POSTS: [], FEED: []}
+    for name, table in tables(config):
+        parts[name].append(table)
+    users, posts = (parts[name][0].to_pandas() for name in (USERS, POSTS))
+    feed = pa.concat_tables(parts[FEED])
+    user = np.searchsorted(users[USER_ID], feed[USER_ID].to_numpy())
+    post = np.searchsorted(posts[POST_ID], feed[POST_ID].to_numpy())
+    at_s = feed[TIMESTAMP].to_numpy().astype("datetime64[s]").astype(np.int64)
+    action = pc.index_in(feed[ACTION], pa.array(list(ACTIONS))).to_numpy().astype(np.int8)
+    order = np.lexsort((action, post, user, at_s))
+    return Facts(
+        users=users,
+        posts=posts,
+        embeddings=None,
+        user=user[order].astype(np.int32),
+        post=post[order].astype(np.int32),
+        time=at_s[order],
+        action=action[order],
+        target=feed[TARGET].to_numpy()[order],
+        report=Report(
+            read={name: sum(map(len, part)) for name, part in parts.items()}, users_with_profile=len(users)
+        ),
+    )
+
+
+def _stream(config: WorldConfig, chunk_rows: int) -> Iterator[tuple[str, pa.Table]]:
+    truth = Truth.from_config(config)
+    yield USERS, user_table(config)
+    yield POSTS, post_table(config, truth.posts)
+    shelves = _shelves(truth)
+    held: list[pa.Table] = []
+    for block in range(-(-config.n_users // _BLOCK)):
+        held.append(_events(truth, shelves, block))
+        if sum(len(table) for table in held) >= chunk_rows:
+            yield FEED, pa.concat_tables(held)
+            held = []
+    if held:
+        yield FEED, pa.concat_tables(held)
+
+
+def _events(truth: Truth, shelves: Floats, block: int) -> pa.Table:
+    """Return the feed rows of one block of users."""
+    rng = truth.config.rng("feed", block)
+    views = _views(rng, truth, shelves, block)
+    liked = rng.random(len(views.post)) < _chance(truth, views)
+    return _rows(truth, views, liked)
+
+
+def _views(rng: np.random.Generator, truth: Truth, shelves: Floats, block: int) -> _Views:
+    config = truth.config
+    users = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, config.n_users))
+    daily = rng.uniform(*effects.SESSION_CHANCE, len(users))
+    who, day = np.nonzero(rng.random((len(users), config.n_days)) < daily[:, None])
+    begin = rng.integers(effects.FIRST_START_S, effects.LAST_START_S, len(who))
+    n_early = rng.integers(effects.EARLY_VIEWS[0], effects.EARLY_VIEWS[1] + 1, len(who))
+    n_views = n_early + rng.integers(effects.LATE_VIEWS[0], effects.LATE_VIEWS[1] + 1, len(who))
+    session = np.repeat(np.arange(len(who)), n_views)
+    first = np.cumsum(n_views) - n_views
+    early = np.arange(len(session)) - first[session] < n_early[session]
+    user = users[who][session]
+    gap = rng.integers(effects.VIEW_GAP_S[0], effects.VIEW_GAP_S[1] + 1, len(session))
+    since = np.cumsum(gap) - gap
+    in_day = begin[session] + since - since[first][session]
+    post, fresh = _shown(rng, truth, shelves, user, session, early)
+    at_s = config.start_s + day[session] * 86_400 + in_day
+    like_s = at_s + gap - effects.LIKE_TO_NEXT_VIEW_S
+    kept = fresh & (in_day < 86_400 - effects.VIEW_GAP_S[1])  # nobody is awake after midnight
+    return _Views(user[kept], post[kept], at_s[kept], like_s[kept], early[kept])
+
+
+def _shelves(truth: Truth) -> Floats:
+    """Return rising shares of the posts to draw from, float64 (types × halves, posts), first half first."""
+    early, late = truth.preferred, ~truth.preferred
+    if truth.config.regime == "gaussian":
+        early = late
+    shares = np.cumsum(
+        np.stack([early, late], axis=1).reshape(-1, early.shape[1]) * truth.posts.exposure, axis=1
+    )
+    return np.asarray(shares / shares[:, -1:], np.float64)
+
+
+def _shown(
+    rng: np.random.Generator, truth: Truth, shelves: Floats, user: Ints, session: Ints, early: Bools
+) -> tuple[Ints, Bools]:
+    """Return the post of each view, and whether it is the session's first view of that post."""
+    misplaced = rng.random(len(user)) < effects.MISPLACED
+    shelf = 2 * truth.user_type[user] + (early == misplaced)
+    post = _take(rng, shelves, shelf)
+    again = _repeated(session, post)
+    for _ in range(_REDRAWS):
+        if not len(again):
+            break
+        post[again] = _take(rng, shelves, shelf[again])
+        again = _repeated(session, post)
+    fresh = np.ones(len(post), np.bool_)
+    fresh[again] = False
+    return post, fresh
+
+
+def _take(rng: np.random.Generator, shelves: Floats, shelf: Ints) -> Ints:
+    drawn = rng.random(len(shelf))
+    post = np.empty(len(shelf), np.int64)
+    for number, shares in enumerate(shelves):
+        mine = shelf == number
+        post[mine] = np.searchsorted(shares, drawn[mine], side="right")
+    return post
+
+
+def _repeated(session: Ints, post: Ints) -> Ints:
+    """Return the rows whose post came earlier in the same session, ascending."""
+    key = session * (int(post.max(initial=0)) + 1) + post
+    order = np.argsort(key, kind="stable")
+    return np.sort(order[1:][key[order[1:]] == key[order[:-1]]])
+
+
+def _chance(truth: Truth, views: _Views) -> Floats:
+    chance = truth.user_base[views.user] + truth.post_base[views.post]
+    chance += effects.of_moment(truth.config, views.at_s)
+    chance += np.einsum("ij,ij->i", truth.user_taste[views.user], truth.post_taste[views.post])
+    return truth.averaged(chance, views.early.astype(np.float64))
+
+
+def _rows(truth: Truth, views: _Views, liked: Bools) -> pa.Table:
+    """Return the views with each like after its view."""
+    copies = 1 + liked.astype(np.int64)
+    view = np.repeat(np.arange(len(liked)), copies)
+    is_like = np.zeros(len(view), np.bool_)
+    is_like[np.cumsum(copies)[liked] - 1] = True
+    seconds = np.where(is_like, views.like_s[view], views.at_s[view])
+    codes = pa.array(np.where(is_like, LIKE, VIEW), pa.int32())
+    columns = {
+        TIMESTAMP: pa.array(seconds * 1_000_000, pa.timestamp("us")),
+        USER_ID: pa.array(truth.user_ids[views.user[view]]),
+        POST_ID: pa.array(truth.post_ids[views.post[view]]),
+        ACTION: pa.DictionaryArray.from_arrays(codes, list(ACTIONS)).cast(pa.string()),
+        TARGET: pa.array((liked[view] & ~is_like).astype(np.int8)),
+    }
+    return pa.table(columns)

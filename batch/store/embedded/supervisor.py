@@ -1,0 +1,137 @@
+"""The process that keeps the embedded server; run as `python -m batch.store.embedded.supervisor DIR`.
+
+It starts the server, restarts it when it crashes, and ends it, and itself, once the last user has gone,
+however that user ended.
+"""
+
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import redis
+
+from batch.store.embedded import binary, options
+from batch.store.embedded.files import Files, Lock
+
+POLL_S = 0.25
+LOOK_S = 5.0  # somebody may be looking whether there is a supervisor
+START_S = 60.0  # a large append-only file takes a while to load
+STOP_S = 60.0
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Supervise the store of the folder given as the only argument."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # then the server ends first, as always
+    supervise(Files(Path(sys.argv[1])))
+
+
+def supervise(files: Files) -> None:
+    """Keep the store running while it has users.
+
+    Raises:
+        ServerMissing: There is no server program.
+        RuntimeError: The server does not start.
+    """
+    mine, users, servers = Lock(files.supervisor), Lock(files.users), Lock(files.server)
+    if not mine.wait(time.monotonic() + LOOK_S):
+        return  # another supervisor was first
+    path, name = binary.find()
+    _end_orphan(files, servers)
+    server = None
+    try:
+        while not users.acquire():
+            if server is None or server.poll() is not None:
+                files.address.unlink(missing_ok=True)
+                server, url = _start(path, files, servers)
+                files.write_address({"url": url, "pid": server.pid, "server": name})
+            time.sleep(POLL_S)
+    finally:
+        files.address.unlink(missing_ok=True)
+        if server is not None:
+            _stop(server)
+        # A newcomer waits for the users' lock, and must then find no trace of us.
+        for lock in (servers, mine, users):
+            lock.close()
+
+
+def _end_orphan(files: Files, servers: Lock) -> None:
+    """End the server of a supervisor that died hard, and take the servers' lock.
+
+    On Linux the kernel has told it to end, see `_end_with_parent`; elsewhere it is told here.
+
+    Raises:
+        RuntimeError: It does not end.
+    """
+    address = files.read_address()
+    if not servers.acquire() and address is not None:
+        with suppress(redis.RedisError), redis.Redis.from_url(address["url"]) as client:
+            if client.info("server")["process_id"] == address["pid"]:
+                client.shutdown()
+    if not servers.wait(time.monotonic() + STOP_S):
+        raise RuntimeError(f"a server of another supervisor still works on {files.data}: {address}")
+
+
+def _start(path: Path, files: Files, servers: Lock) -> tuple["subprocess.Popen[bytes]", str]:
+    """Start the server on a free port and return it once it answers."""
+    for _ in range(3):  # somebody else may take the port first
+        port = _free_port()
+        server = subprocess.Popen(  # noqa: S603 - the server program that `binary.find` chose
+            options.command(path, port, files.data.resolve()),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(servers.fileno(),),
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
+        url = f"redis://127.0.0.1:{port}/0"
+        if _answers(server, url):
+            return server, url
+        _stop(server)
+    raise RuntimeError(f"the embedded store does not start: see {files.data / 'server.log'}")
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end the server when its supervisor dies hard.
+
+    Other systems lack that: there the next supervisor does it, see `_end_orphan`.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _answers(server: "subprocess.Popen[bytes]", url: str) -> bool:
+    """Wait until the server answers; False if it ended or takes too long."""
+    give_up = time.monotonic() + START_S
+    with redis.Redis.from_url(url) as client:
+        while server.poll() is None and time.monotonic() < give_up:
+            try:
+                if client.info("server")["process_id"] == server.pid:
+                    return True
+            except (redis.ConnectionError, redis.BusyLoadingError):
+                time.sleep(0.02)
+    return False
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    """End the server as SHUTDOWN does: SIGTERM makes it write its append-only file out first."""
+    server.terminate()
+    try:
+        server.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()

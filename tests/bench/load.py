@@ -1,0 +1,243 @@
+"""Load: requests at a fixed rate, measured from when each was due to go; or as fast as answers come."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+TICK_S = 0.001
+STALLED_S = 10.0  # a measurement in which no answer came for so long has failed
+
+# Each request in its turn from a file; the figures as one line of JSON.
+_WRK = """
+local headers = {Host = 'localhost', Authorization = os.getenv('ALMANAC_BENCH_BEARER')}
+local targets = {}
+for line in io.lines(os.getenv('ALMANAC_BENCH_TARGETS')) do targets[#targets + 1] = line end
+local place = 0
+function request()
+    place = place % #targets + 1
+    return wrk.format('GET', targets[place], headers)
+end
+function done(summary, latency)
+    local e = summary.errors
+    local failed = e.connect + e.read + e.write + e.status + e.timeout
+    io.write(string.format('\\nFIGURES {"n": %d, "us": %d, "errors": %d, ',
+        summary.requests, summary.duration, failed))
+    io.write(string.format('"p50": %f, "p99": %f, "p999": %f}\\n',
+        latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asked, and for what: targets in turn, each with the same bearer token."""
+
+    port: int
+    targets: Sequence[str]
+    token: str
+
+    def requests(self) -> Iterator[bytes]:
+        """Yield the requests without end."""
+        head = f" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.token}\r\n\r\n"
+        return cycle(f"GET {target}{head}".encode() for target in self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one measurement gave; times in milliseconds."""
+
+    n_requests: int
+    took_s: float
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+
+    @property
+    def per_s(self) -> float:
+        """Return requests per second."""
+        return self.n_requests / self.took_s
+
+
+class LoadFailed(RuntimeError):
+    """Answers were missing or wrong, so that the figures would say nothing."""
+
+
+def generator() -> str:
+    """Return what saturates: wrk where it is on the PATH, else our own loop."""
+    return "wrk" if shutil.which("wrk") else "asyncio"
+
+
+def saturate(asked: Asked, connections: int, seconds: float) -> Figures:
+    """Ask as fast as answers come, over `connections` kept connections.
+
+    Raises:
+        LoadFailed: An answer was not 200, or none came.
+    """
+    if generator() == "wrk":
+        return _wrk(asked, connections, seconds)
+    return asyncio.run(_closed(asked, connections, seconds))
+
+
+def pace(asked: Asked, connections: int, seconds: float, per_s: int) -> Figures:
+    """Ask `per_s` times a second whatever the answers do; a request waits where no connection is free.
+
+    Its latency counts from when it was due, so a server that stalls is charged for all who waited.
+
+    Raises:
+        LoadFailed: An answer was not 200, or none came.
+    """
+    return asyncio.run(_open(asked, connections, seconds, per_s))
+
+
+def _wrk(asked: Asked, connections: int, seconds: float) -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        script, lines = Path(folder, "load.lua"), Path(folder, "targets")
+        script.write_text(_WRK)
+        lines.write_text("\n".join(asked.targets) + "\n")
+        command = [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s"]
+        ran = subprocess.run(
+            [*command, "-s", str(script), f"http://127.0.0.1:{asked.port}"],
+            env={"ALMANAC_BENCH_TARGETS": str(lines), "ALMANAC_BENCH_BEARER": f"Bearer {asked.token}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    found = re.search(r"^FIGURES (.*)$", ran.stdout, re.MULTILINE)
+    said = orjson.loads(found[1]) if found else {"n": 0, "errors": 0}
+    if not said["n"] or said["errors"]:
+        raise LoadFailed(
+            f"{said['errors']} of {said['n']} requests failed: {ran.stdout[:200]}{ran.stderr[:200]}"
+        )
+    return Figures(said["n"], said["us"] / 1e6, said["p50"] / 1000, said["p99"] / 1000, said["p999"] / 1000)
+
+
+class _Caller(asyncio.Protocol):
+    """One kept connection with at most one request under way."""
+
+    def __init__(self, answered: "Callable[[_Caller, float], None]") -> None:
+        self._answered = answered
+        self._due = 0.0
+        self._missing = -1  # bytes of the answer that are still to come; -1: its head is
+        self._head = b""
+        self.failure: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def ask(self, request: bytes, due: float) -> None:
+        self._due, self._missing, self._head = due, -1, b""
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        if self._missing < 0:
+            self._head += data
+            end = self._head.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head = self._head[:end].lower()
+            length = re.search(rb"\r\ncontent-length: *([0-9]+)", head)
+            if not head.startswith(b"http/1.1 200 ") or length is None:
+                self.failure = head[:80].decode("latin-1")
+            self._missing = (int(length[1]) if length else 0) - (len(self._head) - end - 4)
+        else:
+            self._missing -= len(data)
+        if self._missing <= 0:
+            self._answered(self, self._due)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.failure = self.failure or f"the connection was closed: {exc}"
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+async def _callers(
+    port: int, connections: int, answered: "Callable[[_Caller, float], None]"
+) -> list[_Caller]:
+    loop = asyncio.get_running_loop()
+    opened = [
+        await loop.create_connection(lambda: _Caller(answered), "127.0.0.1", port) for _ in range(connections)
+    ]
+    return [caller for _, caller in opened]
+
+
+async def _open(asked: Asked, connections: int, seconds: float, per_s: int) -> Figures:
+    loop, requests = asyncio.get_running_loop(), asked.requests()
+    took: list[float] = []
+    free: list[_Caller] = []
+    waiting: list[float] = []
+
+    def answered(caller: _Caller, due: float) -> None:
+        took.append(loop.time() - due)
+        if waiting:
+            caller.ask(next(requests), waiting.pop(0))
+        else:
+            free.append(caller)
+
+    callers = await _callers(asked.port, connections, answered)
+    free += callers
+    n_due, began = 0, loop.time()
+    while (now := loop.time()) < began + seconds:
+        # What is due by now goes now; that the timer woke us late is no fault of the server.
+        while n_due < (now - began) * per_s:
+            n_due += 1
+            if free:
+                free.pop().ask(next(requests), loop.time())
+            else:
+                waiting.append(now)
+        await asyncio.sleep(TICK_S)
+    return await _ended(callers, took, n_due, began)
+
+
+async def _closed(asked: Asked, connections: int, seconds: float) -> Figures:
+    loop, requests = asyncio.get_running_loop(), asked.requests()
+    took: list[float] = []
+    n_asked = 0
+    ends = loop.time() + seconds
+
+    def answered(caller: _Caller, due: float) -> None:
+        nonlocal n_asked
+        now = loop.time()
+        took.append(now - due)
+        if now < ends:
+            n_asked += 1
+            caller.ask(next(requests), now)
+
+    callers = await _callers(asked.port, connections, answered)
+    began = loop.time()
+    for caller in callers:
+        n_asked += 1
+        caller.ask(next(requests), began)
+    await asyncio.sleep(seconds)
+    return await _ended(callers, took, n_asked, began)
+
+
+async def _ended(callers: list[_Caller], took: list[float], n_asked: int, began: float) -> Figures:
+    """Wait for the last answers, then turn what was measured into figures."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + STALLED_S
+    while len(took) < n_asked and loop.time() < give_up and not any(caller.failure for caller in callers):
+        await asyncio.sleep(TICK_S)
+    took_s = loop.time() - began
+    failures = [caller.failure for caller in callers if caller.failure]
+    for caller in callers:
+        caller.close()
+    if failures or len(took) < n_asked:
+        raise LoadFailed(f"{n_asked - len(took)} of {n_asked} requests were not answered: {failures[:1]}")
+    p50, p99, p999 = (1000 * float(x) for x in np.percentile(_array(took), (50, 99, 99.9)))
+    return Figures(len(took), took_s, p50, p99, p999)
+
+
+def _array(values: list[float]) -> npt.NDArray[np.float64]:
+    return np.array(values, np.float64)

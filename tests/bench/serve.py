@@ -1,0 +1,213 @@
+"""What a feed costs to serve, in one run beside what it is compared with: ratios, latencies, CPU.
+
+All four apps run one uvicorn worker each on the same store and give the same bytes; they take turns, so that
+whatever else the machine does meets them all. Correctness is asserted before speed.
+"""
+
+import math
+import os
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import cast
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import orjson
+import redis
+
+from api.contract.buckets import epoch, moment
+from api.contract.codec import decode
+from api.contract.keys import Keys
+from batch.jobs.tokens import add
+from batch.store.lease import Progress
+from tests.bench import apps, load, stock
+from tests.bench.apps import App
+from tests.bench.load import Asked, Figures
+from tests.bench.stock import AS_OF_S, DAY_S, FIRST_USER, GENERATION, HOUR_S, Stock
+
+RATE_PER_S = 1000
+N_TARGETS = 200_000  # requests before they repeat
+N_CHECKED = 300
+READY_S = 60.0
+RIVALS = ("empty", "raw", "naive")
+
+
+def run(
+    *,
+    sizes: Stock | None = None,
+    connections: int = 32,
+    seconds: float = 5.0,
+    rounds: int = 5,
+    limit: int = 5,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Measure, and return the figures by name; ratios are medians over the rounds.
+
+    Args:
+        sizes: What is in the store.
+        connections: Kept connections at saturation.
+        seconds: Length of each measurement.
+        rounds: How often each app has its turn.
+        limit: Posts an answer.
+        progress: Told what is being done, how far, of how much.
+
+    Raises:
+        LoadFailed: An app did not answer, or not with 200.
+        RuntimeError: An app did not start, or ours answered wrongly.
+    """
+    tell, sizes = progress or _silent, sizes or Stock()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="almanac-bench-")))
+        url = stack.enter_context(apps.store(folder))
+        client = stack.enter_context(redis.Redis.from_url(url))
+        began = time.perf_counter()
+        stock.fill(client, Keys(), sizes, tell)
+        filled_s = time.perf_counter() - began
+        targets, (_, token) = _targets(sizes, limit), add(folder, "read", "bench")  # so reads need it
+        ours = stack.enter_context(apps.ours(folder, url, Asked(0, targets, token)))
+        _check(client, ours.asked, sizes, limit)
+        answer = _remember(folder, ours.asked)
+        running = {"ours": ours}
+        for name in RIVALS:
+            asked = Asked(0, targets if name == "naive" else ["/"], token)
+            running[name] = stack.enter_context(apps.rival(name, folder, url, answer, asked))
+        turns = []
+        for done in range(rounds):
+            turns.append(_turn(running, client, connections, seconds))
+            tell("rounds", done + 1, rounds)
+        paced = [load.pace(ours.asked, connections, seconds, RATE_PER_S) for _ in range(rounds)]
+        return {
+            **_ratios(turns),
+            "cpu_ratio_to_empty_fastapi": _median(
+                turn["empty"].api_us / turn["ours"].api_us for turn in turns
+            ),
+            **_latencies(paced, "at_1000_rps"),
+            **_latencies([turn["ours"].figures for turn in turns], "at_saturation"),
+            "cpu_us_per_request_api": _median(turn["ours"].api_us for turn in turns),
+            "cpu_us_per_request_store": _median(turn["ours"].store_us for turn in turns),
+            "requests_per_s": {name: _median(turn[name].figures.per_s for turn in turns) for name in running},
+            "cpu_us_per_request": {name: _median(turn[name].api_us for turn in turns) for name in running},
+            "generator": load.generator(),
+            "connections": connections,
+            "rounds": rounds,
+            "seconds": seconds,
+            "limit": limit,
+            "answer_bytes": len(answer.read_bytes()),
+            "sizes": {name: getattr(sizes, name) for name in Stock.__slots__},
+            "store": str(client.info("server").get("valkey_version") or client.info()["redis_version"]),
+            "store_bytes": int(client.info("memory")["used_memory"]),
+            "fill_s": round(filled_s, 1),
+            "machine": f"{os.cpu_count()} × {platform.machine()}, Python {platform.python_version()}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What one app's turn gave; CPU in microseconds a request, NaN where the system does not tell."""
+
+    figures: Figures
+    api_us: float
+    store_us: float
+
+
+def _turn(
+    running: Mapping[str, App],
+    client: redis.Redis,
+    connections: int,
+    seconds: float,
+) -> dict[str, _Turn]:
+    """Saturate each app once."""
+    turns = {}
+    for name, app in running.items():
+        api_s, store_s = _cpu_s(app.pid), _store_cpu_s(client)
+        figures = load.saturate(app.asked, connections, seconds)
+        api_us = 1e6 * (_cpu_s(app.pid) - api_s) / figures.n_requests
+        turns[name] = _Turn(figures, api_us, 1e6 * (_store_cpu_s(client) - store_s) / figures.n_requests)
+    return turns
+
+
+def _ratios(turns: Sequence[Mapping[str, _Turn]]) -> dict[str, float]:
+    names = {"empty": "empty_fastapi", "raw": "raw_asgi", "naive": "naive"}
+    return {
+        f"ratio_to_{names[rival]}": _median(
+            turn["ours"].figures.per_s / turn[rival].figures.per_s for turn in turns
+        )
+        for rival in RIVALS
+    }
+
+
+def _latencies(figures: Sequence[Figures], when: str) -> dict[str, float]:
+    return {
+        f"p{name}_ms_{when}": _median(getattr(one, f"p{name}_ms") for one in figures)
+        for name in ("50", "99", "999")
+    }
+
+
+def _median(values: Iterable[float]) -> float:
+    return round(median(values), 3)
+
+
+def _targets(sizes: Stock, limit: int) -> list[str]:
+    """Draw who asks for which second of the day after as_of."""
+    rng = np.random.default_rng(sizes.seed + 1)
+    users = rng.integers(FIRST_USER, FIRST_USER + sizes.n_users, N_TARGETS).tolist()
+    times = (AS_OF_S + rng.integers(1, DAY_S - HOUR_S, N_TARGETS)).tolist()
+    return [
+        f"/post/recommendations/?id={user}&time={moment(at):%Y-%m-%dT%H:%M:%S}&limit={limit}"
+        for user, at in zip(users, times, strict=True)
+    ]
+
+
+def _check(client: redis.Redis, ours: Asked, sizes: Stock, limit: int) -> None:
+    """Compare answers with what stands in the store, looked up one by one.
+
+    Raises:
+        RuntimeError: One is wrong.
+    """
+    keys, horizon = Keys(), sizes.horizon
+    taken_down = set(map(int, client.smembers(keys.takedowns())))
+    for target in ours.targets[:N_CHECKED]:
+        asked = parse_qs(urlsplit(target).query)
+        user_id, at_s = int(asked["id"][0]), epoch(datetime.fromisoformat(asked["time"][0]))
+        ranked = client.hget(keys.list(user_id, GENERATION), str(horizon.bucket_for(at_s)))
+        seen = cast("list[bytes]", client.zrangebyscore(keys.seen(user_id), "-inf", at_s))
+        hidden = taken_down.union(map(int, seen))
+        wanted = [post_id for post_id in decode(cast("bytes", ranked)) if post_id not in hidden][:limit]
+        _, body = apps.get(ours, target)
+        answered = [post["id"] for post in orjson.loads(body)]
+        if answered != wanted:
+            raise RuntimeError(f"{target} was answered with {answered}, not {wanted}")
+
+
+def _remember(folder: Path, ours: Asked) -> Path:
+    """Write one of our answers to where the rivals find it."""
+    headers, body = apps.get(ours, ours.targets[0])
+    kept = {name: value for name, value in headers.items() if name.startswith(("x-", "content-type"))}
+    path = folder / "answer.json"
+    path.write_bytes(orjson.dumps({"headers": kept, "body": body.decode()}))
+    return path
+
+
+def _cpu_s(pid: int) -> float:
+    """Return the CPU seconds that a process has used; NaN where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.nan
+    return (int(fields[11]) + int(fields[12])) / float(os.sysconf("SC_CLK_TCK"))
+
+
+def _store_cpu_s(client: redis.Redis) -> float:
+    used = client.info("cpu")
+    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Show nothing."""

@@ -1,0 +1,187 @@
+"""What the serving bench serves: a generation of random lists, and what every user has seen, at full size.
+
+Written as the publisher writes, but drawn instead of scored, and with nothing on disk.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import orjson
+import redis
+
+from api.contract.buckets import Horizon
+from api.contract.codec import encode as as_text
+from api.contract.keys import SEGMENT_FIELD, Keys
+from batch.data.seen import SeenTimes
+from batch.publish import shard
+from batch.publish.generation import Edition
+from batch.publish.seen import write_seen
+from batch.store.lease import Progress, hold
+from batch.store.wire import Wire, pack
+
+AS_OF_S = 1_640_357_999  # 2021-12-24T14:59:59Z
+HOUR_S, DAY_S = 3600, 86_400
+FIRST_USER = 200
+BLOCK = 2048  # users drawn and written at a time
+GENERATION, VARIANT, SEGMENT = 1, "default", "all"
+SEEN_SINCE = 3  # of what each user saw, how much after as_of: what a request's time decides about
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """How much is in the store; the defaults are StartML's users and posts, and what its users saw."""
+
+    n_users: int = 163_205
+    n_posts: int = 7_023
+    n_seen: int = 421
+    n_buckets: int = 24
+    depth: int = 50
+    n_takedowns: int = 120
+    text_bytes: int = 1_200
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        """Refuse a catalogue that cannot fill the lists."""
+        if self.n_posts < self.n_seen + self.depth or self.n_seen < SEEN_SINCE:
+            raise ValueError(
+                f"n_posts={self.n_posts} must be at least n_seen={self.n_seen} plus depth={self.depth}, "
+                f"and n_seen at least {SEEN_SINCE}"
+            )
+
+    @property
+    def horizon(self) -> Horizon:
+        """Return the buckets that the lists are for."""
+        return Horizon.after(AS_OF_S, HOUR_S, self.n_buckets)
+
+
+def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Progress, n_generations: int = 1) -> None:
+    """Fill an empty store and make the first generation current.
+
+    Each further generation has the lists of the one before with every first post last, and posts of its own,
+    so that a mixture shows.
+
+    Raises:
+        ValueError: The store is not empty.
+    """
+    if client.dbsize():
+        raise ValueError(f"the store has {client.dbsize()} keys; the bench fills an empty one only")
+    numbers = range(GENERATION, GENERATION + n_generations)
+    rng = np.random.default_rng(stock.seed)
+    with hold(client, keys.lease(), AS_OF_S, progress) as lease, Wire(client) as wire:
+        for low in range(0, stock.n_users, BLOCK):
+            n_users = min(BLOCK, stock.n_users - low)
+            seen, lists = _draw(rng, n_users, stock.n_posts, stock.n_seen, stock.n_buckets * stock.depth)
+            edition, lists = _edition(stock, low, _times(rng, seen)), lists.reshape(-1, stock.depth)
+            for turn, number in enumerate(numbers):
+                _write_lists(wire, keys, edition, number, np.roll(lists, -turn, axis=1))
+            write_seen(wire, lease, edition, edition.views, keys.seen, None, _silent)
+            progress("users", low + n_users, stock.n_users)
+        for number in numbers:
+            _write_shared(client, keys, stock, edition, number)
+    client.sadd(keys.takedowns(), *map(int, rng.choice(stock.n_posts, stock.n_takedowns, replace=False) + 1))
+    client.hset(keys.states(), mapping=dict.fromkeys(map(str, numbers), "sealed"))
+    client.hset(
+        keys.current(VARIANT), mapping={"generation": GENERATION, "previous": "", "promoted_at": AS_OF_S}
+    )
+
+
+def _edition(stock: Stock, low: int, views: SeenTimes) -> Edition:
+    """Return the edition of one block of users, but for what its posts say."""
+    popular = np.tile(np.arange(stock.depth, dtype=np.int32), (stock.n_buckets, 1))
+    return Edition(
+        variant=VARIANT,
+        as_of_s=AS_OF_S,
+        horizon=stock.horizon,
+        depth=stock.depth,
+        seen_policy="views",
+        model="drawn",
+        features=("drawn",),
+        segment_by=(),
+        user_ids=np.arange(low, low + views.n_users, dtype=np.int64) + FIRST_USER,
+        post_ids=np.arange(1, stock.n_posts + 1, dtype=np.int64),
+        posts=[b""] * stock.n_posts,  # each generation has its own
+        popular=popular,
+        segments={SEGMENT: popular},
+        segment_of=[SEGMENT] * views.n_users,
+        catalogue=np.arange(stock.n_posts, dtype=np.int32),
+        views=views,
+        likes=SeenTimes(np.zeros(views.n_users + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)),
+    )
+
+
+def _times(rng: np.random.Generator, seen: npt.NDArray[np.int32]) -> SeenTimes:
+    """Give each pair a time: all but the last few of a user within 90 days up to as_of."""
+    n_users, n_seen = seen.shape
+    times = AS_OF_S - rng.integers(0, 90 * DAY_S, (n_users, n_seen))
+    times[:, -SEEN_SINCE:] = AS_OF_S + rng.integers(1, DAY_S, (n_users, SEEN_SINCE))
+    order = np.argsort(seen, axis=1)
+    return SeenTimes(
+        np.arange(n_users + 1, dtype=np.int64) * n_seen,
+        np.take_along_axis(seen, order, 1).ravel(),
+        np.take_along_axis(times, order, 1).ravel(),
+    )
+
+
+def _write_lists(wire: Wire, keys: Keys, edition: Edition, number: int, lists: npt.NDArray[np.int32]) -> None:
+    texts, n_buckets = shard.encode(lists, edition.post_ids), edition.horizon.n_buckets
+    starts = [b"%d" % start for start in edition.horizon.starts]
+    for i, user_id in enumerate(edition.user_ids.tolist()):
+        values = [texts[i * n_buckets + b] for b in range(n_buckets)]
+        pairs = [part for pair in zip(starts, map(bytes, values), strict=True) for part in pair]
+        key = keys.list(user_id, number).encode()
+        wire.send(pack(b"HSET", key, *pairs, SEGMENT_FIELD.encode(), SEGMENT.encode()), 1)
+
+
+def _write_shared(client: redis.Redis, keys: Keys, stock: Stock, edition: Edition, number: int) -> None:
+    users = range(FIRST_USER, FIRST_USER + stock.n_users)
+    pipe = client.pipeline(transaction=False)
+    pipe.set(keys.manifest(number), edition.draft(number, AS_OF_S).to_json())
+    pipe.set(keys.users(number), as_text(users))
+    pipe.set(keys.catalogue(number), as_text(edition.post_ids.tolist()))
+    for start in edition.horizon.starts:
+        for key in (keys.popular(number), keys.segment(number, SEGMENT)):
+            pipe.hset(key, str(start), as_text(range(1, stock.depth + 1)))
+    for post_id in edition.post_ids.tolist():
+        pipe.hset(keys.posts(number), str(post_id), _post(post_id, number, stock.text_bytes))
+    pipe.execute()
+
+
+def _post(post_id: int, generation: int, text_bytes: int) -> bytes:
+    sentence = f"Post {post_id} says what posts of generation {generation} say. "
+    text = (sentence * (text_bytes // len(sentence) + 1))[:text_bytes]
+    return orjson.dumps({"id": post_id, "text": text, "topic": "tech"})
+
+
+@numba.njit(cache=True)
+def _draw(rng: Any, n_users: Any, n_posts: Any, n_seen: Any, n_listed: Any) -> Any:
+    """Draw what each user saw and his lists, which hold nothing that he saw by as_of.
+
+    Returns:
+        seen int32 (users, n_seen), those after as_of last; lists int32 (users, n_listed): places of several
+        lists one after another, each distinct as long as a list is shorter than what is unseen.
+    """
+    order = np.arange(n_posts).astype(np.int32)
+    seen = np.empty((n_users, n_seen), np.int32)
+    lists = np.empty((n_users, n_listed), np.int32)
+    first = n_seen - SEEN_SINCE
+    for u in range(n_users):
+        for k in range(n_seen):
+            other = rng.integers(k, n_posts)
+            order[k], order[other] = order[other], order[k]
+        seen[u] = order[:n_seen]
+        place = first
+        for k in range(n_listed):
+            other = rng.integers(place, n_posts)
+            order[place], order[other] = order[other], order[place]
+            lists[u, k] = order[place]
+            place += 1
+            if place == n_posts:
+                place = first
+    return seen, lists
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Show nothing."""
