@@ -26,8 +26,8 @@ check: $(VENV)/.dev ## lint, types, import boundaries, compose file
 	$(BIN)/docker-compose -f docker-compose.yml config -q
 
 bench: $(VENV)/.run ## figures of this machine, as JSON
-	$(BIN)/almanac bench score --json $(ARGS)
-	$(BIN)/almanac bench serve --json $(ARGS)
+	$(BIN)/python -m tests.bench score --json $(ARGS)
+	$(BIN)/python -m tests.bench serve --json $(ARGS)
 
 chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty nights; beside them ten minutes of traffic
 	ALMANAC_CHAOS=1 $(BIN)/pytest tests/integration/test_api_traffic.py & traffic=$$!; \

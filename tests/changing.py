@@ -12,13 +12,14 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.jobs.assemble import lists, ready, recipe
+from batch.jobs.assemble import lists, ready
 from batch.jobs.refresh.digests import Known, compare, take_note
 from batch.jobs.refresh.freeze import freeze
 from batch.jobs.refresh.frozen import FROZEN, Frozen
 from batch.jobs.refresh.plan import draft
 from batch.learn.factors import estimate
 from batch.learn.ranker import fit, parameters_for
+from batch.learn.recipe import recipe
 from batch.learn.train import learn, training_rows
 from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.writer import publish

@@ -22,8 +22,9 @@ from batch.data.seen import SeenTimes
 from batch.data.sink import write
 from batch.evaluate.evaluate import Plan, evaluate
 from batch.features import asof
-from batch.jobs.assemble import ready, recipe
+from batch.jobs.assemble import ready
 from batch.learn.factors import estimate
+from batch.learn.recipe import recipe
 from batch.learn.split import Split
 from batch.learn.train import learn, training_rows
 from batch.publish.gate.thresholds import Thresholds

@@ -1,6 +1,5 @@
 """Commands that look back: how lists age, what somebody was shown, generations for the past. No logic."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -30,7 +29,11 @@ def evaluate(
     location = data or facts_location(settings)
     span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
     if by_age:
-        _by_age(teller, settings, location, span)
+        from batch.cli.draw.ages import draw_ages
+        from batch.evaluate.evaluation import by_age as measure
+
+        curve = measure(settings, location, span, teller.progress)
+        teller.tell(curve.values(), lambda console: draw_ages(console, curve))
         return
     from batch.cli.draw.evaluation import draw_evaluation
     from batch.evaluate.evaluation import on_facts
@@ -38,28 +41,6 @@ def evaluate(
     found = on_facts(settings, location, span, weeks, held if cold else 0.0, teller.progress)
     values = {**found.values(), "seconds": teller.progress.seconds}
     teller.tell(values, lambda console: draw_evaluation(console, found))
-
-
-def _by_age(teller: Teller, settings: Settings, location: str, span: tuple[int, int] | None) -> None:
-    from batch.cli.draw.ages import draw_ages
-    from batch.evaluate.by_age import AGES_H
-    from batch.evaluate.by_age import by_age as measure
-    from batch.evaluate.evaluate import Plan
-    from batch.features import asof
-    from batch.jobs.assemble import recipe
-    from batch.jobs.full import read_facts
-    from batch.learn.split import Split, last_week
-
-    with teller.progress.step("read") as advance:
-        facts = read_facts(settings, location, advance)
-    with teller.progress.step("describe"):
-        known = asof.statics(facts, settings.seed)
-    split = Split(*span) if span else last_week(facts)
-    if split is None:
-        raise ValueError("no user of these facts comes back on a later day: nothing can be tested")
-    with teller.progress.step("by age") as advance:
-        curve = measure(facts, known, Plan(split, recipe(settings)), AGES_H, advance)
-    teller.tell(curve.values(), lambda console: draw_ages(console, curve))
 
 
 def replay(
@@ -106,6 +87,3 @@ def backfill(
             loaded = maker.load(settings, store, maker.numbers(load, made), teller.progress)
     rows = list(maker.rows(made, loaded))
     teller.tell({"generations": rows, "seconds": teller.progress.seconds})
-
-
-COMMANDS: tuple[Callable[..., None], ...] = (evaluate, replay, backfill)

@@ -3,15 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
+from batch.data.load import read_facts
 from batch.evaluate import worlds
 from batch.evaluate.compare import compare
 from batch.evaluate.contest import OURS
 from batch.evaluate.evaluate import Plan
 from batch.evaluate.unseen import compare_unseen
 from batch.features import asof
-from batch.jobs.assemble import recipe
-from batch.jobs.full import read_facts
 from batch.learn.baselines.recommender import PEERS
+from batch.learn.recipe import recipe
 from batch.learn.split import Split, last_week
 from batch.progress import Advance
 from batch.settings import Settings

@@ -17,9 +17,9 @@ from batch.learn.baselines.neighbours import cosine, item_knn
 from batch.learn.baselines.past import Past
 from batch.learn.baselines.recommender import Ranked
 from batch.learn.factors import negative_sampling
+from batch.learn.recipe import Recipe
 from batch.learn.sessions import positions
 from batch.learn.split import MIN_SHOWN, Split
-from batch.learn.train import Recipe
 
 K = 5
 

@@ -5,11 +5,13 @@ import numpy as np
 from api.contract.buckets import DAY_S
 from batch.data.columns import TOPIC
 from batch.data.facts import Facts
+from batch.data.load import read_facts
+from batch.evaluate.by_age import AGES_H, Curve
+from batch.evaluate.by_age import by_age as curve_by_age
 from batch.evaluate.evaluate import Line, Plan
 from batch.evaluate.full import Evaluation, Scope, evaluate_in_full
 from batch.features import asof
-from batch.jobs.assemble import recipe
-from batch.jobs.full import read_facts
+from batch.learn.recipe import recipe
 from batch.learn.split import Split, last_week
 from batch.progress import Progress
 from batch.settings import Settings
@@ -52,6 +54,19 @@ def on_facts(
     scope = Scope(weeks, by, truth_of(settings, facts), held)
     with progress.step("evaluate", weeks * (3 if held else 1)) as advance:
         return evaluate_in_full(facts, known, Plan(split, recipe(settings)), scope, advance)
+
+
+def by_age(settings: Settings, location: str, span: tuple[int, int] | None, progress: Progress) -> Curve:
+    """Measure lists of several ages on facts; arguments and errors as `on_facts`."""
+    with progress.step("read") as advance:
+        facts = read_facts(settings, location, advance)
+    with progress.step("describe"):
+        known = asof.statics(facts, settings.seed)
+    split = Split(*span) if span else last_week(facts)
+    if split is None:
+        raise ValueError(f"no user in {location} comes back on a later day, so nothing can be tested")
+    with progress.step("by age") as advance:
+        return curve_by_age(facts, known, Plan(split, recipe(settings)), AGES_H, advance)
 
 
 def _last(facts: Facts, weeks: int) -> Split | None:

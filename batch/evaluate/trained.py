@@ -15,8 +15,9 @@ from batch.learn.baselines.recommender import Ours
 from batch.learn.factors import estimate, trees
 from batch.learn.factors.estimate import Estimates
 from batch.learn.ranker import Ranker, fit, parameters_for
+from batch.learn.recipe import Recipe
 from batch.learn.sessions import positions
-from batch.learn.train import Recipe, learn, training_rows
+from batch.learn.train import learn, training_rows
 
 POSITION = Feature("position", "time")  # only compared: at scoring nobody knows it
 

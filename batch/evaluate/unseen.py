@@ -19,8 +19,8 @@ from batch.evaluate.metrics import Floats, Hits, Ints, ndcg, recall
 from batch.features import asof
 from batch.learn.baselines.past import Past
 from batch.learn.baselines.recommender import ours
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split
-from batch.learn.train import Recipe
 
 Interval = tuple[float, float]
 

@@ -19,7 +19,7 @@ from batch.evaluate.contest import OURS, Cost, entries, interval, ranked
 from batch.features import asof
 from batch.learn.baselines.past import Floats, Ints, Past
 from batch.learn.baselines.recommender import ours
-from batch.learn.train import Recipe
+from batch.learn.recipe import Recipe
 from batch.simulate.config import Regime, WorldConfig
 from batch.simulate.feed import facts as made
 from batch.simulate.truth import Truth

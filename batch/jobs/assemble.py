@@ -15,25 +15,11 @@ from batch.features.profile import segments
 from batch.features.tally import Tally
 from batch.jobs.profile_lists import by_profile
 from batch.learn.ranker import Ranker
-from batch.learn.train import Recipe
 from batch.publish.generation import Edition, left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.engine import score
 from batch.score.ranked import RankedBlock
 from batch.settings import Settings
-
-
-def recipe(settings: Settings) -> Recipe:
-    """Return how settings train."""
-    return Recipe(
-        train_days=settings.train_days,
-        train_rows=settings.train_rows,
-        width_s=settings.bucket_width_s,
-        n_trees=settings.n_trees,
-        n_leaves=settings.n_leaves,
-        seed=settings.seed,
-        threads=settings.threads,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from batch.data.cut import as_they_stood
 from batch.data.facts import Facts
 from batch.data.live.events import LiveEvents, read_live
 from batch.data.live.unite import unite
+from batch.data.load import read_facts
 from batch.data.mapping import Mapping
 from batch.features import asof
-from batch.jobs.assemble import lists, ready, recipe
-from batch.jobs.full import read_facts
+from batch.jobs.assemble import lists, ready
 from batch.learn.baselines.named import peer_of
+from batch.learn.recipe import recipe
 from batch.learn.train import trained
 from batch.progress import Progress
 from batch.publish.past import FOLDER, Made, listed, save

@@ -17,11 +17,11 @@ from api.contract.buckets import moment
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.cli.output import Teller
 from batch.data.sink import write
 from batch.evaluate.evaluate import Line
 from batch.jobs.api_process import environment, serving
 from batch.jobs.full import run
+from batch.progress import Progress
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
@@ -72,7 +72,7 @@ class Shown:
 
 @contextmanager
 def demo(
-    settings: Settings, data: str, world: WorldConfig, teller: Teller, host: str, port: int
+    settings: Settings, data: str, world: WorldConfig, progress: Progress, host: str, port: int
 ) -> Iterator[Shown]:
     """Compute, publish and serve; the API stays up while the context is open.
 
@@ -80,17 +80,17 @@ def demo(
         settings: As set; state folder and key prefix are kept apart from what is served, and per data.
         data: Folder or URL of real facts; empty makes `world`.
         world: The world to make where no data are given.
-        teller: Where progress is shown.
+        progress: Where it is shown.
         host: Loopback address of the API.
         port: Its port; a free one is taken where it is in use.
     """
     apart = _apart(settings, data or world.to_json())
     truth = None if data else Truth.from_config(world)
-    location = data or str(_made(apart.state_dir / "world", world, teller))
+    location = data or str(_made(apart.state_dir / "world", world, progress))
     lines: dict[str, Line] = {"oracle": lambda u, p, t: truth.likely(u, p, t)} if truth else {}
     with store_url(apart) as url:
         with redis.Redis.from_url(url) as store:
-            result = run(apart, store, location, teller.progress, lines=lines)
+            result = run(apart, store, location, progress, lines=lines)
             manifest, user_ids = _published(store, Keys(apart.prefix), result.generation)
         log = apart.state_dir / "api.log"
         with serving(environment(apart, url, host, _free(host, port)), log) as base:
@@ -122,13 +122,13 @@ def _apart(settings: Settings, what: str) -> Settings:
     )
 
 
-def _made(folder: Path, world: WorldConfig, teller: Teller) -> Path:
+def _made(folder: Path, world: WorldConfig, progress: Progress) -> Path:
     """Make the world unless this very one lies there already; its truth is kept in no file of the facts."""
     described = folder / "world.json"
     if not (described.is_file() and described.read_text() == world.to_json()):
         folder.mkdir(parents=True, exist_ok=True)
         described.unlink(missing_ok=True)
-        with teller.progress.step("simulate"):
+        with progress.step("simulate"):
             write(str(folder / "facts"), tables(world), replace=True)
         described.write_text(world.to_json())
     return folder / "facts"

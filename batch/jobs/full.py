@@ -10,26 +10,21 @@ from api.contract.buckets import moment
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
-from batch.data.live.events import drain, read_live
-from batch.data.live.unite import unite
-from batch.data.mapping import Mapping
-from batch.data.movielens import NAME, located, mapping_of
-from batch.data.read import read
-from batch.data.sentences import embedded
+from batch.data.load import facts_now
 from batch.evaluate.evaluate import Line, Plan, evaluate
 from batch.features import asof
-from batch.jobs.assemble import lists, ready, recipe
+from batch.jobs.assemble import lists, ready
 from batch.jobs.baselines import publish_peer
 from batch.jobs.refresh.freeze import freeze
 from batch.learn.baselines.named import peer_of, require
 from batch.learn.factors import estimate
+from batch.learn.recipe import recipe
 from batch.learn.split import Split, last_week
 from batch.learn.train import learn, training_rows
-from batch.progress import Advance, Progress
+from batch.progress import Progress
 from batch.publish.gate.thresholds import Thresholds
 from batch.publish.writer import publish
 from batch.settings import Settings
-from batch.store.connection import events_location
 
 log = logging.getLogger(__name__)
 
@@ -142,46 +137,6 @@ def _publish_own(
         )
     model.save(settings.state_dir / "model")
     return manifest
-
-
-def facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
-    """Read the facts, the live events among them, as a run begins.
-
-    Raises:
-        SourceError: They cannot be read; TooManyRejected: too many of them are bad.
-    """
-    with progress.step("read") as advance:
-        return _with_live(settings, store, read_facts(settings, location, advance))
-
-
-def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:
-    """Read and check facts as settings say; live events are not among them.
-
-    Raises:
-        SourceError: They cannot be read, or are `ml-100k` and recbole is not there; TooManyRejected: too many
-            of them are bad.
-        ValueError: The text model is none; LookupError: what reads it is not installed.
-    """
-    facts = read(
-        located(location, settings.state_dir / "data" / NAME),
-        mapping=Mapping.load(mapping_of(location, settings.mapping)),
-        rejects=settings.state_dir / "rejects.jsonl",
-        max_rejected_share=settings.max_rejected_share,
-        now_s=int(time.time()),
-        progress=lambda _table, n: advance(n),
-    )
-    return embedded(facts, settings.text_model)
-
-
-def _with_live(settings: Settings, store: redis.Redis, facts: Facts) -> Facts:
-    """Drain what the API accepted into its own table, and unite that with the facts."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    url = events_location(settings)
-    drained = drain(store, Keys(settings.prefix), url)
-    united = unite(facts, read_live(url), Mapping.load(settings.mapping).like_within_s)
-    counts = {**drained._asdict(), "n_in_facts": united.n_new, "n_unknown": united.n_unknown}
-    log.info("events.united", extra=counts)
-    return united.facts
 
 
 def _evaluate(

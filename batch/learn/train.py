@@ -1,7 +1,6 @@
 """Facts to the published model: estimates of users' tastes, and trees on top of what they leave."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,29 +11,7 @@ from batch.learn.factors import estimate, trees
 from batch.learn.factors.by_id import Factors
 from batch.learn.factors.estimate import Estimates
 from batch.learn.ranker import Ranker, check_labels, parameters_for
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a model is trained.
-
-    Attributes:
-        train_days: Days before as_of whose impressions may train the trees.
-        train_rows: Most impressions that do.
-        width_s: Width of a time bucket, seconds.
-        n_trees: Trees to boost.
-        n_leaves: Most leaves of a tree.
-        seed: Of everything random.
-        threads: Threads of LightGBM; 0: all cores.
-    """
-
-    train_days: int
-    train_rows: int
-    width_s: int
-    n_trees: int
-    n_leaves: int
-    seed: int
-    threads: int = 0
+from batch.learn.recipe import Recipe
 
 
 def training_rows(facts: Facts, known: Statics, estimates: Estimates, recipe: Recipe) -> Rows:

@@ -9,9 +9,9 @@ import numpy as np
 from api.contract.buckets import Horizon
 from batch.features import asof
 from batch.features.sides import Sides
-from batch.jobs.assemble import recipe
 from batch.learn.factors import estimate
 from batch.learn.ranker import fit, parameters_for
+from batch.learn.recipe import recipe
 from batch.learn.train import training_rows
 from batch.score.predict import Dense
 from batch.score.ranked import SeenRows

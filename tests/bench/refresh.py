@@ -22,12 +22,13 @@ from batch.data.facts import Facts
 from batch.data.seen import earliest
 from batch.features import asof
 from batch.features.profile import segments
-from batch.jobs.assemble import lists, ready, recipe
+from batch.jobs.assemble import lists, ready
 from batch.jobs.refresh.digests import Known, compare, take_note
 from batch.jobs.refresh.freeze import freeze
 from batch.jobs.refresh.frozen import FROZEN, Frozen
 from batch.jobs.refresh.plan import draft
 from batch.jobs.refresh.refresh import Outcome, refresh
+from batch.learn.recipe import recipe
 from batch.learn.train import trained
 from batch.progress import Progress
 from batch.publish.proof.inputs import INPUTS, load

@@ -13,10 +13,11 @@ import pytest
 
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
+from batch.data.load import read_facts
 from batch.features import asof
-from batch.jobs.assemble import Ready, lists, ready, recipe
-from batch.jobs.full import read_facts
+from batch.jobs.assemble import Ready, lists, ready
 from batch.learn.ranker import Ranker
+from batch.learn.recipe import recipe
 from batch.learn.train import trained
 from batch.settings import Settings
 

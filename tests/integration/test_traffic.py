@@ -55,7 +55,7 @@ def test_an_api_that_shows_what_was_seen_is_found_out(
     store: redis.Redis, valkey_url: str, tmp_path: Path
 ) -> None:
     World(seen_policy="none", users=range(1, 100)).publish(store).promote(store)
-    command = [sys.executable, "-m", "batch", "bench", "traffic", "--json", "--first-user", "1"]
+    command = [sys.executable, "-m", "tests.bench", "traffic", "--json", "--first-user", "1"]
     options = ["--users", "99", "--seconds", "3", "--speed", "6000"]
 
     with serving(valkey_url, tmp_path) as base:

@@ -9,8 +9,8 @@ from batch.evaluate import by_age as module
 from batch.evaluate.by_age import by_age
 from batch.evaluate.evaluate import Plan, shown
 from batch.features import asof
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
-from batch.learn.train import Recipe
 from tests.facts import BEGIN_S, even_likes_even
 
 

@@ -14,8 +14,9 @@ from batch.learn.factors import estimate, negative_sampling
 from batch.learn.factors.collaborative import fit_together
 from batch.learn.factors.components import N_UNTAKEN, OF_CHOICES, fit_parts
 from batch.learn.ranker import Ranker
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split
-from batch.learn.train import Recipe, trained
+from batch.learn.train import trained
 from tests.facts import BEGIN_S, DAY_S, facts_of
 
 RECIPE = Recipe(train_days=60, train_rows=10**6, width_s=3600, n_trees=10, n_leaves=7, seed=1, threads=1)

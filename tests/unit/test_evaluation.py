@@ -19,8 +19,8 @@ from batch.evaluate.sessions import Shown
 from batch.evaluate.trained import Trained
 from batch.features import asof
 from batch.learn.baselines.recommender import Fitted
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split
-from batch.learn.train import Recipe
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
 
 RECIPE = Recipe(30, 10**6, 3600, n_trees=15, n_leaves=7, seed=1, threads=1)

@@ -11,8 +11,8 @@ from batch.evaluate.chance import random_hitrate_at_k
 from batch.evaluate.evaluate import Plan, evaluate, shown
 from batch.evaluate.metrics import auc, auc_in_session, hitrate_at_k
 from batch.features import asof
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
-from batch.learn.train import Recipe
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
 scored = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=30)

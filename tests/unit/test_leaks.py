@@ -12,8 +12,9 @@ from batch.features.asof import Statics
 from batch.features.tally import Tally
 from batch.learn.factors import estimate
 from batch.learn.ranker import Ranker
+from batch.learn.recipe import Recipe
 from batch.learn.split import last_week
-from batch.learn.train import Recipe, learn, training_rows
+from batch.learn.train import learn, training_rows
 from batch.publish.gate.thresholds import Thresholds
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 

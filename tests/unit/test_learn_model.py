@@ -13,7 +13,8 @@ from batch.learn import loader
 from batch.learn.factors import estimate
 from batch.learn.factors.by_id import Factors, fingerprint
 from batch.learn.ranker import Ranker
-from batch.learn.train import Recipe, learn, training_rows
+from batch.learn.recipe import Recipe
+from batch.learn.train import learn, training_rows
 from batch.learn.train import trained as learned
 from tests.facts import even_likes_even
 

@@ -11,7 +11,8 @@ from batch.features.profile import encode
 from batch.features.signatures import bins_of, find, typical
 from batch.jobs.profile_lists import Nobody, by_profile, cold_sides
 from batch.learn.cold import shared_factors
-from batch.learn.train import Recipe, trained
+from batch.learn.recipe import Recipe
+from batch.learn.train import trained
 from batch.score.predict import best, raw_scores
 from batch.settings import Settings
 from tests.facts import even_likes_even

@@ -12,7 +12,7 @@ from batch.data.sink import write
 from batch.evaluate.contest import Cost
 from batch.evaluate.contests import on_facts, on_worlds
 from batch.evaluate.worlds import Plan, World, contest, of_regime, verdict, worlds
-from batch.learn.train import Recipe
+from batch.learn.recipe import Recipe
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables

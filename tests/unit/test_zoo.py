@@ -16,8 +16,8 @@ from batch.learn.baselines import neighbours
 from batch.learn.baselines.lists import blocks
 from batch.learn.baselines.past import Past, Peer, filled
 from batch.learn.baselines.recommender import PEERS, Ours, Ranked, from_likes, ours
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
-from batch.learn.train import Recipe
 from batch.score.ranked import SeenRows
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import redis
 
-from batch.jobs.full import facts_now, run
+from batch.data.load import facts_now
+from batch.jobs.full import run
 from batch.jobs.refresh.conditions import FullRunNeeded
 from batch.jobs.refresh.refresh import refresh
 from batch.learn.split import Split

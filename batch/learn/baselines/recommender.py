@@ -14,7 +14,8 @@ from batch.learn.baselines.lists import USERS_AT_ONCE, top
 from batch.learn.baselines.past import Floats, Ints, Past, Peer, Ranking
 from batch.learn.factors.components import NAMES, fit_parts
 from batch.learn.ranker import Ranker
-from batch.learn.train import Recipe, trained
+from batch.learn.recipe import Recipe
+from batch.learn.train import trained
 from batch.score.engine import score
 from batch.score.ranked import SeenRows
 

@@ -1,0 +1,65 @@
+"""Commands that bring facts: make a world, copy tables."""
+
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from batch.cli.options import Json, Mapped, Replace
+from batch.cli.output import Teller
+from batch.settings import Settings
+
+
+def simulate(
+    users: Annotated[int, typer.Option(min=1)] = 2_000,
+    posts: Annotated[int, typer.Option(min=100)] = 7_023,
+    seed: Annotated[int, typer.Option(min=0)] = 42,
+    taste: Annotated[float, typer.Option(min=0.0, help="strength of tastes; 1: as in the real rows")] = 1.0,
+    regime: Annotated[str, typer.Option(help="gaussian or typed")] = "gaussian",
+    to: Annotated[str, typer.Option(help="folder or SQLAlchemy URL; else where `almanac run` reads")] = "",
+    replace: Replace = False,
+    json: Json = False,
+) -> None:
+    """Make a world of users, posts and a feed, calibrated to the StartML rows."""
+    from batch.data.sink import write
+    from batch.simulate.config import WorldConfig
+    from batch.simulate.feed import tables
+    from batch.store.connection import facts_location
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    config = WorldConfig(users, posts, seed, regime, taste)  # type: ignore[arg-type] # checked by the class
+    with teller.progress.step("simulate") as advance:
+        rows = write(
+            to or facts_location(settings), tables(config), replace=replace, progress=lambda _, n: advance(n)
+        )
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    (settings.state_dir / "world.json").write_text(config.to_json())
+    teller.tell({"rows": rows, "seconds": teller.progress.seconds})
+
+
+def import_(
+    source: Annotated[str, typer.Argument(help="folder or SQLAlchemy URL to read")],
+    to: Annotated[str, typer.Option(help="folder or SQLAlchemy URL; else where `almanac run` reads")] = "",
+    mapping: Mapped = "",
+    replace: Replace = False,
+    json: Json = False,
+) -> None:
+    """Check facts and copy them to where runs read them."""
+    from batch.data.copy import copy
+    from batch.data.mapping import Mapping
+    from batch.store.connection import facts_location
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    with teller.progress.step("import") as advance:
+        report = copy(
+            source,
+            to or facts_location(settings),
+            mapping=Mapping.load(mapping or settings.mapping),
+            rejects=settings.state_dir / "rejects.jsonl",
+            max_rejected_share=settings.max_rejected_share,
+            now_s=int(time.time()),
+            replace=replace,
+            progress=lambda _, n: advance(n),
+        )
+    teller.tell({**asdict(report), "seconds": teller.progress.seconds})

@@ -1,0 +1,57 @@
+"""Commands that look without changing anything: a user's list, what a run would take."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from api.contract.buckets import epoch
+from batch.cli.options import At, Json
+from batch.cli.output import Teller
+from batch.settings import Settings
+
+
+def inspect(user: Annotated[int, typer.Argument(help="user id")], at: At = None, json: Json = False) -> None:
+    """Show a user's list at a time, what he has seen, and what the API would answer."""
+    from batch.cli.draw.demo import draw_inspection
+    from batch.jobs.inspect import inspect as look
+    from batch.store.connection import connected
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    with connected(settings) as client:
+        found = look(client, settings, user, epoch(at) if at else int(time.time()))
+    teller.tell(found, lambda console: draw_inspection(console, found))
+
+
+def plan(
+    users: Annotated[int, typer.Option(min=1)] = 163_205,
+    posts: Annotated[int, typer.Option(min=1)] = 7_023,
+    seen: Annotated[int, typer.Option(min=0, help="posts a user has seen")] = 421,
+    likes: Annotated[int, typer.Option(min=0, help="posts a user has liked")] = 50,
+    text_bytes: Annotated[int, typer.Option(min=0, help="length of a post as it is answered")] = 1_200,
+    json: Json = False,
+) -> None:
+    """Predict what a run will take in this store, from a probe of a second or two, and whether it fits."""
+    import numpy as np
+
+    from api.contract.keys import Keys
+    from batch.publish.memory.plan import Sizes
+    from batch.publish.memory.probe import planned
+    from batch.store.connection import connected
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    sizes = Sizes.of_numbers(
+        users=users,
+        posts=posts,
+        buckets=settings.n_buckets,
+        depth=settings.depth,
+        seen=seen,
+        likes=likes,
+        text_bytes=text_bytes,
+    )
+    with connected(settings) as client:
+        rng = np.random.default_rng(settings.seed)
+        found = planned(client, Keys(settings.prefix), sizes, settings.generations_kept, rng)
+    teller.tell(found.values())
+    if found.refusal():
+        raise typer.Exit(4)

@@ -1,0 +1,73 @@
+"""Commands that publish: once, or at set times."""
+
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from api.contract.buckets import epoch
+from batch.cli.options import Data, Json, Mapped
+from batch.cli.output import Teller
+from batch.settings import Settings, with_mapping, with_variant
+
+
+def run(
+    data: Data = "",
+    mapping: Mapped = "",
+    test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
+    test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
+    evaluate: Annotated[bool, typer.Option(help="measure on the split before training on all")] = True,
+    incremental: Annotated[
+        bool,
+        typer.Option("--incremental", help="score only what moved since the last run, where that will do"),
+    ] = False,
+    variant: Annotated[
+        str, typer.Option(help="publish under this name; a peer's name publishes that peer's lists")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Read facts, train, score every user × post × bucket, and publish one generation."""
+    from batch.jobs.full import run as run_once
+    from batch.jobs.refresh.incremental import run_incremental
+    from batch.learn.split import Split
+    from batch.store.connection import connected, facts_location
+
+    teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
+    settings = with_variant(settings, variant)
+    split = Split(epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
+    with connected(settings) as store:
+        location = data or facts_location(settings)
+        if incremental:
+            told = run_incremental(
+                settings, store, location, teller.progress, split=split, evaluated=evaluate
+            )
+        else:
+            told = asdict(
+                run_once(settings, store, location, teller.progress, split=split, evaluated=evaluate)
+            )
+    teller.tell(told)
+
+
+def schedule(
+    data: Data = "",
+    at_start: Annotated[bool, typer.Option(help="run once before the first time of ALMANAC_SCHEDULE")] = True,
+    json: Json = False,
+) -> None:
+    """Run at the times of ALMANAC_SCHEDULE, refresh at those of ALMANAC_REFRESH_SCHEDULE, until SIGTERM."""
+    from batch.jobs.full import run as run_once
+    from batch.jobs.refresh.incremental import run_incremental
+    from batch.jobs.schedule import Job, run_forever, scheduler
+    from batch.store.connection import connected, facts_location
+
+    teller, settings = Teller(json=json), Settings.from_env()
+    with connected(settings) as store:
+        location = data or facts_location(settings)
+        what = (settings, store, location, teller.progress)
+        jobs = [Job("run", "ALMANAC_SCHEDULE", settings.schedule, partial(run_once, *what))]
+        if settings.refresh_schedule:
+            again = partial(run_incremental, *what, evaluated=False)
+            jobs.append(Job("refresh", "ALMANAC_REFRESH_SCHEDULE", settings.refresh_schedule, again))
+        run_forever(scheduler(jobs, at_start=at_start))
+    teller.tell({"stopped": True})

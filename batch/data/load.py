@@ -1,0 +1,60 @@
+"""Facts as a run reads them: where settings say, with the live events that the API accepted."""
+
+import logging
+import time
+
+import redis
+
+from api.contract.keys import Keys
+from batch.data.facts import Facts
+from batch.data.live.events import drain, read_live
+from batch.data.live.unite import unite
+from batch.data.mapping import Mapping
+from batch.data.movielens import NAME, located, mapping_of
+from batch.data.read import read
+from batch.data.sentences import embedded
+from batch.progress import Advance, Progress
+from batch.settings import Settings
+from batch.store.connection import events_location
+
+log = logging.getLogger(__name__)
+
+
+def facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
+    """Read the facts, the live events among them, as a run begins.
+
+    Raises:
+        SourceError: They cannot be read; TooManyRejected: too many of them are bad.
+    """
+    with progress.step("read") as advance:
+        return _with_live(settings, store, read_facts(settings, location, advance))
+
+
+def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:
+    """Read and check facts as settings say; live events are not among them.
+
+    Raises:
+        SourceError: They cannot be read, or are `ml-100k` and recbole is not there; TooManyRejected: too many
+            of them are bad.
+        ValueError: The text model is none; LookupError: what reads it is not installed.
+    """
+    facts = read(
+        located(location, settings.state_dir / "data" / NAME),
+        mapping=Mapping.load(mapping_of(location, settings.mapping)),
+        rejects=settings.state_dir / "rejects.jsonl",
+        max_rejected_share=settings.max_rejected_share,
+        now_s=int(time.time()),
+        progress=lambda _table, n: advance(n),
+    )
+    return embedded(facts, settings.text_model)
+
+
+def _with_live(settings: Settings, store: redis.Redis, facts: Facts) -> Facts:
+    """Drain what the API accepted into its own table, and unite that with the facts."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    url = events_location(settings)
+    drained = drain(store, Keys(settings.prefix), url)
+    united = unite(facts, read_live(url), Mapping.load(settings.mapping).like_within_s)
+    counts = {**drained._asdict(), "n_in_facts": united.n_new, "n_unknown": united.n_unknown}
+    log.info("events.united", extra=counts)
+    return united.facts

@@ -1,0 +1,118 @@
+"""Measure this machine: `python -m tests.bench NAME --json`, in a checkout with the extras of `dev`.
+
+Each runs the real code at full size and asserts that its results are right before it reports a figure.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace as replace_fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.contract.buckets import epoch
+from batch.cli.options import At, Json
+from batch.cli.output import Teller
+from batch.extras import demand
+
+bench = typer.Typer(help="Measure this machine.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@bench.command()
+def score(
+    users: Annotated[int, typer.Option(min=500)] = 163_205,
+    posts: Annotated[int, typer.Option(min=100)] = 7_023,
+    trees: Annotated[int, typer.Option(min=1)] = 200,
+    leaves: Annotated[int, typer.Option(min=2)] = 31,
+    buckets: Annotated[int, typer.Option(min=1)] = 24,
+    memory_mb: Annotated[int, typer.Option(min=64, help="what scoring may plan with")] = 2_048,
+    lleaves: Annotated[bool, typer.Option(help="whether lleaves is installed apart, and timed")] = True,
+    json: Json = False,
+) -> None:
+    """Time exact scoring beside LightGBM's own predict, on the same world and model."""
+    from tests.bench.made import Size
+    from tests.bench.score import run as measure
+
+    size = Size(n_users=users, n_posts=posts, n_trees=trees, n_leaves=leaves, n_buckets=buckets)
+    Teller(json=json).tell(measure(size, memory_mb=memory_mb, with_lleaves=lleaves))
+
+
+@bench.command()
+def growth(
+    plot: Annotated[Path | None, typer.Option(help="also draw it, as .svg or .png; needs matplotlib")] = None,
+    json: Json = False,
+) -> None:
+    """Time exact scoring at several numbers of users, posts, buckets, trees and leaves."""
+    from tests.bench import growth as bench_growth
+
+    if plot is not None:
+        demand("matplotlib", "plot")
+    points = list(bench_growth.grow())
+    if plot is not None:
+        bench_growth.plot(points, plot)
+    Teller(json=json).tell({f"{point.axis}_{point.at}": point.seconds for point in points})
+
+
+@bench.command(name="refresh")
+def refreshing(
+    users: Annotated[int, typer.Option(min=100, help="users with lists and seen posts")] = 163_205,
+    share: Annotated[float, typer.Option(min=0.0, max=0.2, help="users who move between two runs")] = 0.01,
+    json: Json = False,
+) -> None:
+    """Time a refresh beside scoring and publishing everything; both must be equal byte for byte."""
+    from tests.bench.made import Size
+    from tests.bench.refresh import run as measure
+
+    teller = Teller(json=json)
+    teller.tell(measure(Size(n_users=users), share))
+
+
+@bench.command(name="serve")
+def serving(
+    users: Annotated[int, typer.Option(min=100, help="users with lists and seen posts")] = 163_205,
+    json: Json = False,
+) -> None:
+    """Time a feed request beside an empty FastAPI endpoint, a raw ASGI one and the naive route."""
+    from tests.bench.serve import run as measure
+    from tests.bench.stock import Stock
+
+    teller = Teller(json=json)
+    teller.tell(measure(sizes=replace_fields(Stock(), n_users=users)))
+
+
+@bench.command()
+def traffic(
+    url: Annotated[
+        str, typer.Option(help="a running API; else one of its own on a store of drawn lists")
+    ] = "",
+    token: Annotated[str, typer.Option(envvar="ALMANAC_TOKEN", help="brought with every request")] = "",
+    users: Annotated[int, typer.Option(min=1, help="users who may come")] = 5_000,
+    first_user: Annotated[int, typer.Option(help="the first of their ids, which follow one another")] = 200,
+    seconds: Annotated[float, typer.Option(min=1.0, help="how long, on the wall")] = 60.0,
+    speed: Annotated[float, typer.Option(min=1.0, help="seconds of the users' time in one of ours")] = 600.0,
+    at: At = None,
+    takedowns: Annotated[int, typer.Option(min=0, help="posts taken down meanwhile, with --url")] = 0,
+    read_only: Annotated[bool, typer.Option("--read-only", help="send no events, with --url")] = False,
+    json: Json = False,
+) -> None:
+    """Play users who come, scroll, like and tell, and judge every answer; needs locust."""
+    from tests.bench.stock import Stock
+    from tests.bench.traffic.figures import draw
+    from tests.bench.traffic.run import Target, own, running
+    from tests.bench.traffic.run import run as play
+
+    teller = Teller(json=json)
+    demand("locust", "load")
+    target: AbstractContextManager[Target] = own(replace_fields(Stock(), n_users=users), lambda *_: None)
+    if url:
+        who = range(first_user, first_user + users)
+        target = nullcontext(running(url, token, who, takedowns=takedowns, tells=not read_only))
+    with teller.progress.step("traffic"), target as api:
+        found = play(api, seconds=seconds, speed=speed, at_s=epoch(at) if at else None)
+    teller.tell(found, lambda console: draw(console, found))
+    if found["n_wrong"]:
+        raise typer.Exit(7)
+
+
+if __name__ == "__main__":
+    bench()
