@@ -12,11 +12,11 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.jobs.assemble import lists, ready
-from batch.jobs.refresh.digests import Known, compare, take_note
+from batch.jobs.assemble import assemble_publication, lists
+from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
 from batch.jobs.refresh.freeze import freeze
 from batch.jobs.refresh.frozen import FROZEN, Frozen
-from batch.jobs.refresh.plan import draft
+from batch.jobs.refresh.plan import plan_refresh
 from batch.learn.factors import estimate
 from batch.learn.ranker import fit, parameters_for
 from batch.learn.recipe import recipe
@@ -185,12 +185,12 @@ def full_run(store: redis.Redis, settings: Settings, facts: Facts) -> Manifest:
     parameters = parameters_for(len(rows.y), made_by.n_leaves, made_by.seed, made_by.threads)
     alone = fit(rows.x, rows.y, known.features, parameters, made_by.n_trees)
     model = replace(learn(facts, known, estimates, rows, made_by), text=alone.model_to_string())
-    full = ready(settings, facts, known, model, facts.as_of_s)
+    full = assemble_publication(settings, facts, known, model, facts.as_of_s)
     return publish(
         store,
         Keys(settings.prefix),
-        full.edition,
-        lists(settings, full.inputs, full.edition.depth),
+        full.content,
+        lists(settings, full.inputs, full.content.depth),
         settings.state_dir / "generations",
         now=lambda: AS_OF_S + 60,
         ttl_s=settings.list_ttl_s,
@@ -204,16 +204,16 @@ def whole_on_frozen(store: redis.Redis, settings: Settings, base: Manifest, fact
     """Compute every user's features again on the frozen parts, score everything, publish everything."""
     folder = settings.state_dir / "generations"
     home = folder / str(base.generation)
-    before = Known.load(home / FROZEN)
-    moves = compare(before, take_note(facts))
+    before = InputDigests.load(home / FROZEN)
+    changes = compare(before, digest_inputs(facts))
     inputs = load(home / INPUTS, None, base.checksums[INPUTS])
-    everyone = replace(moves, users=np.ones(len(facts.users), np.bool_))
-    planned = draft(base, Frozen.load(home), inputs, facts, everyone)
+    everyone = replace(changes, users=np.ones(len(facts.users), np.bool_))
+    planned = plan_refresh(base, Frozen.load(home), inputs, facts, everyone)
     return publish(
         store,
         Keys(settings.prefix),
-        planned.edition,
-        lists(settings, planned.inputs, planned.edition.depth),
+        planned.content,
+        lists(settings, planned.inputs, planned.content.depth),
         folder,
         now=lambda: AS_OF_S + 60,
         ttl_s=settings.list_ttl_s,

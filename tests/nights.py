@@ -22,13 +22,13 @@ from batch.data.seen import SeenTimes
 from batch.data.sink import write
 from batch.evaluate.evaluate import Plan, evaluate
 from batch.features import asof
-from batch.jobs.assemble import ready
+from batch.jobs.assemble import assemble_publication
 from batch.learn.factors import estimate
 from batch.learn.recipe import recipe
 from batch.learn.split import Split
 from batch.learn.train import learn, training_rows
 from batch.publish.gate.thresholds import Thresholds
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.publish.proof.inputs import Inputs
 from batch.publish.writer import publish
 from batch.score.predict import scorer
@@ -65,7 +65,7 @@ def whole() -> tuple[Facts, asof.Statics]:
 class Night:
     """All that one run hands to publishing."""
 
-    edition: Edition
+    content: GenerationContent
     inputs: Inputs
 
     def blocks(self) -> Iterator[RankedBlock]:
@@ -75,15 +75,15 @@ class Night:
 
     def of(self, users: npt.NDArray[np.integer]) -> "Night":
         """Return the same night with only some users, given by row number."""
-        known = self.edition
-        edition = replace(
+        known = self.content
+        content = replace(
             known,
             user_ids=known.user_ids[users],
             segment_of=[known.segment_of[user] for user in users.tolist()],
             views=_of(known.views, users),
             likes=_of(known.likes, users),
         )
-        return Night(edition, self.inputs.part(users, np.arange(N_BUCKETS)))
+        return Night(content, self.inputs.part(users, np.arange(N_BUCKETS)))
 
     def with_swapped(self, one: str, other: str) -> "Night":
         """Return the same night, scored from sides in which two columns stand in each other's place."""
@@ -95,7 +95,7 @@ class Night:
         order[[a, b]] = b, a
         swapped = sides.user[:, order] if side == "user" else sides.time[:, order]
         changed = replace(sides, **{side: swapped})  # type: ignore[arg-type] # the names of the sides
-        return Night(self.edition, replace(self.inputs, sides=changed))
+        return Night(self.content, replace(self.inputs, sides=changed))
 
 
 def _of(times: SeenTimes, users: npt.NDArray[np.integer]) -> SeenTimes:
@@ -125,8 +125,8 @@ def compute(day: int, *, for_all: bool = False) -> Night:
     if for_all:
         alike = np.tile(model.factors.x.mean(axis=0), (len(facts.users), 1))
         model = replace(model, factors=replace(model.factors, x=alike))
-    tonight = ready(SETTINGS, facts, known, model, facts.as_of_s)
-    return Night(tonight.edition, tonight.inputs)
+    tonight = assemble_publication(SETTINGS, facts, known, model, facts.as_of_s)
+    return Night(tonight.content, tonight.inputs)
 
 
 def publish_night(
@@ -142,10 +142,10 @@ def publish_night(
     return publish(
         store,
         KEYS,
-        run.edition,
+        run.content,
         run.blocks() if blocks is None else blocks,
         folder,
-        now=lambda: run.edition.as_of_s + 60,
+        now=lambda: run.content.as_of_s + 60,
         ttl_s=14 * DAY_S,
         kept=2,
         inputs=run.inputs if inputs else None,

@@ -15,7 +15,7 @@ from batch.features.profile import segments
 from batch.features.tally import Tally
 from batch.jobs.profile_lists import by_profile
 from batch.learn.ranker import Ranker
-from batch.publish.generation import Edition, left_out, post_json
+from batch.publish.generation import GenerationContent, left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.engine import score
 from batch.score.ranked import RankedBlock
@@ -23,21 +23,23 @@ from batch.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class Publication:
     """All that a publication takes but the lists, which are scored from `inputs`.
 
     Attributes:
-        edition: What stands beside the lists.
+        content: What stands beside the lists.
         inputs: All that scoring reads.
         counts: The tally that the features came from.
     """
 
-    edition: Edition
+    content: GenerationContent
     inputs: Inputs
     counts: Tally
 
 
-def ready(settings: Settings, facts: Facts, known: asof.Statics, model: Ranker, as_of_s: int) -> Ready:
+def assemble_publication(
+    settings: Settings, facts: Facts, known: asof.Statics, model: Ranker, as_of_s: int
+) -> Publication:
     """Lay out what a model scores as of a moment, and what is published beside its lists.
 
     Args:
@@ -49,12 +51,12 @@ def ready(settings: Settings, facts: Facts, known: asof.Statics, model: Ranker, 
     """
     counts = asof.tally(facts, known).advance(as_of_s)
     names = tuple(feature.name for feature in model.features)
-    own = edition(settings, facts, counts, model.fingerprint, names, model.metrics)
+    own = content(settings, facts, counts, model.fingerprint, names, model.metrics)
     sides = asof.sides(facts, known, counts, np.array(own.horizon.starts, np.int64))
     seen = left_out(own.seen_policy, own.views, own.likes)
     unknown = by_profile(settings, facts, known, counts, model, sides, own.depth)
     own = replace(own, profile=unknown.bins, profiles=unknown.lists)
-    return Ready(own, Inputs(model.text, sides, seen, model.factors.dense), counts)
+    return Publication(own, Inputs(model.text, sides, seen, model.factors.dense), counts)
 
 
 def lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBlock]:
@@ -70,14 +72,14 @@ def lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBloc
     )
 
 
-def edition(
+def content(
     settings: Settings,
     facts: Facts,
     counts: Tally,
     model: str,
     features: tuple[str, ...] = (),
     metrics: dict[str, float] | None = None,
-) -> Edition:
+) -> GenerationContent:
     """Return what is published beside the lists, as of the moment of the counts.
 
     Args:
@@ -94,7 +96,7 @@ def edition(
     depth = min(settings.depth, len(facts.posts))
     starts = np.array(horizon.starts, np.int64)
     popular = popularity.rank(facts, counts, starts, segment, len(names), depth)
-    return Edition(
+    return GenerationContent(
         variant=settings.variant,
         as_of_s=counts.at_s,
         horizon=horizon,

@@ -19,7 +19,7 @@ from batch.data.live.unite import unite
 from batch.data.load import read_facts
 from batch.data.mapping import Mapping
 from batch.features import asof
-from batch.jobs.assemble import lists, ready
+from batch.jobs.assemble import assemble_publication, lists
 from batch.learn.baselines.named import peer_of
 from batch.learn.recipe import recipe
 from batch.learn.train import trained
@@ -117,9 +117,9 @@ def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, creat
     stood = _known(facts, live, as_of_s, Mapping.load(settings.mapping).like_within_s)
     known = asof.statics(stood, settings.seed)
     model = trained(stood, known, as_of_s, recipe(settings))
-    then = ready(settings, stood, known, model, as_of_s)
-    blocks = lists(settings, then.inputs, then.edition.depth)
-    return save(folder_of(settings), then.edition, blocks, then.inputs, created_at_s)
+    then = assemble_publication(settings, stood, known, model, as_of_s)
+    blocks = lists(settings, then.inputs, then.content.depth)
+    return save(folder_of(settings), then.content, blocks, then.inputs, created_at_s)
 
 
 def numbers(text: str, made: Sequence[Made]) -> list[int]:

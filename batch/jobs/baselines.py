@@ -8,7 +8,7 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.jobs.assemble import edition
+from batch.jobs.assemble import content
 from batch.learn.baselines.lists import blocks
 from batch.learn.baselines.named import signed
 from batch.learn.baselines.past import Past, Peer
@@ -36,7 +36,7 @@ def publish_peer(
         ranking = peer.fit(past)
     with progress.step("features"):
         counts = asof.tally(facts, known).advance(facts.as_of_s)
-        own = edition(settings, facts, counts, signed(peer, past))
+        own = content(settings, facts, counts, signed(peer, past))
     seen = left_out(own.seen_policy, own.views, own.likes)
     with progress.phases("publish") as show:
         return publish(

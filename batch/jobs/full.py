@@ -13,7 +13,7 @@ from batch.data.facts import Facts
 from batch.data.load import facts_now
 from batch.evaluate.evaluate import Line, Plan, evaluate
 from batch.features import asof
-from batch.jobs.assemble import lists, ready
+from batch.jobs.assemble import assemble_publication, lists
 from batch.jobs.baselines import publish_peer
 from batch.jobs.refresh.freeze import freeze
 from batch.learn.baselines.named import peer_of, require
@@ -118,13 +118,13 @@ def _publish_own(
         model = learn(facts, known, estimates, rows, made_by, metrics, advance)
         model.save(settings.state_dir / "models" / model.fingerprint)
     with progress.step("features"):
-        tonight = ready(settings, facts, known, model, facts.as_of_s)
+        tonight = assemble_publication(settings, facts, known, model, facts.as_of_s)
     with progress.phases("publish") as show:
         manifest = publish(
             store,
             Keys(settings.prefix),
-            tonight.edition,
-            lists(settings, tonight.inputs, tonight.edition.depth),
+            tonight.content,
+            lists(settings, tonight.inputs, tonight.content.depth),
             settings.state_dir / "generations",
             now=lambda: int(time.time()),
             ttl_s=settings.list_ttl_s,

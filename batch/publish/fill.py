@@ -10,10 +10,10 @@ import redis
 from api.contract.codec import encode as as_text
 from api.contract.keys import SEGMENT_FIELD, Keys
 from batch.publish import shard
-from batch.publish.generation import Edition, Rows
+from batch.publish.generation import GenerationContent, Rows
 from batch.score.ranked import RankedBlock
 from batch.store.lease import Lease, Progress
-from batch.store.wire import EXEC, MULTI, Wire, bulk, pack
+from batch.store.wire import EXEC, MULTI, PipelinedWriter, bulk, pack
 
 POSTS_A_COMMAND = 200
 
@@ -25,19 +25,21 @@ class Work:
     client: redis.Redis
     keys: Keys
     lease: Lease
-    edition: Edition
+    content: GenerationContent
     folder: Path
     progress: Progress
 
 
-def write_lists(work: Work, wire: Wire, number: int, block: RankedBlock, ttl_s: int) -> list[bytes]:
+def write_lists(
+    work: Work, wire: PipelinedWriter, number: int, block: RankedBlock, ttl_s: int
+) -> list[bytes]:
     """Write each user's hash and its life in one transaction; return each user's digest."""
-    edition = work.edition
+    content = work.content
     n_users, n_buckets, depth = block.posts.shape
-    texts = shard.encode(block.posts.reshape(-1, depth), edition.post_ids)
-    users = edition.user_ids[block.first : block.first + n_users].tolist()
-    segments = edition.segment_of[block.first : block.first + n_users]
-    fields = [bulk(b"%d" % start) for start in edition.horizon.starts]
+    texts = shard.encode(block.posts.reshape(-1, depth), content.post_ids)
+    users = content.user_ids[block.first : block.first + n_users].tolist()
+    segments = content.segment_of[block.first : block.first + n_users]
+    fields = [bulk(b"%d" % start) for start in content.horizon.starts]
     life = b"$%d\r\n%d\r\n" % (len(str(ttl_s)), ttl_s)
     for i, (user_id, segment) in enumerate(zip(users, segments, strict=True)):
         work.lease.check()
@@ -54,31 +56,31 @@ def write_lists(work: Work, wire: Wire, number: int, block: RankedBlock, ttl_s: 
     ]
 
 
-def write_shared(work: Work, wire: Wire, number: int) -> str:
+def write_shared(work: Work, wire: PipelinedWriter, number: int) -> str:
     """Write what is not a user's: popular, segments, profiles, catalogue, posts. Return their checksum.
 
     These have no life of their own: they are what a dead batch leaves to serve.
     """
-    edition, keys = work.edition, work.keys
-    hashes = {keys.popular(number): edition.popular}
-    hashes |= {keys.segment(number, name): edition.segments[name] for name in sorted(edition.segments)}
-    hashes |= {keys.profile(number, name): edition.profiles[name] for name in sorted(edition.profiles)}
+    content, keys = work.content, work.keys
+    hashes = {keys.popular(number): content.popular}
+    hashes |= {keys.segment(number, name): content.segments[name] for name in sorted(content.segments)}
+    hashes |= {keys.profile(number, name): content.profiles[name] for name in sorted(content.profiles)}
     digest = blake2b(digest_size=shard.DIGEST_BYTES)
     for key, rows in hashes.items():
         work.lease.check()
-        values = [_text(edition, row) for row in rows]
+        values = [_text(content, row) for row in rows]
         digest.update(b"".join(value + b"\n" for value in values))
-        starts = [b"%d" % start for start in edition.horizon.starts]
+        starts = [b"%d" % start for start in content.horizon.starts]
         pairs = [part for pair in zip(starts, values, strict=True) for part in pair]
         wire.send(pack(b"HSET", key.encode(), *pairs), 1)
-    catalogue = _text(edition, edition.catalogue)
+    catalogue = _text(content, content.catalogue)
     digest.update(catalogue + b"\n")
     wire.send(pack(b"SET", keys.catalogue(number).encode(), catalogue), 1)
-    ids = edition.post_ids.tolist()
+    ids = content.post_ids.tolist()
     for low in range(0, len(ids), POSTS_A_COMMAND):
         work.lease.check()
         several = zip(
-            ids[low : low + POSTS_A_COMMAND], edition.posts[low : low + POSTS_A_COMMAND], strict=True
+            ids[low : low + POSTS_A_COMMAND], content.posts[low : low + POSTS_A_COMMAND], strict=True
         )
         pairs = [part for post_id, text in several for part in (b"%d" % post_id, text)]
         digest.update(b"".join(text + b"\n" for text in pairs[1::2]))
@@ -87,5 +89,5 @@ def write_shared(work: Work, wire: Wire, number: int) -> str:
     return digest.hexdigest()
 
 
-def _text(edition: Edition, rows: Rows) -> bytes:
-    return as_text(edition.post_ids[rows[np.greater_equal(rows, 0)]].tolist())
+def _text(content: GenerationContent, rows: Rows) -> bytes:
+    return as_text(content.post_ids[rows[np.greater_equal(rows, 0)]].tolist())

@@ -20,7 +20,7 @@ Rows = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Edition:
+class GenerationContent:
     """What a run publishes beside its lists. Posts are row numbers in `post_ids`.
 
     Attributes:

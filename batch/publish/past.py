@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
 from batch.publish import shard
-from batch.publish.generation import Edition, Rows
+from batch.publish.generation import GenerationContent, Rows
 from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.score.ranked import RankedBlock
 
@@ -51,35 +51,35 @@ def listed(folder: Path, variant: str) -> list[Made]:
 
 
 def save(
-    folder: Path, edition: Edition, blocks: Iterable[RankedBlock], inputs: Inputs, created_at_s: int
+    folder: Path, content: GenerationContent, blocks: Iterable[RankedBlock], inputs: Inputs, created_at_s: int
 ) -> Made:
     """Write a generation whole or not at all, in the place of an earlier one of the same variant and as_of.
 
     Args:
         folder: Where generations of the past lie; each gets a folder by its number.
-        edition: Everything but the lists.
+        content: Everything but the lists.
         blocks: Ranked lists of all users, in order.
         inputs: What the blocks are computed from.
         created_at_s: Epoch seconds, for the manifest.
 
     Raises:
-        ValueError: The blocks do not cover the edition's users.
+        ValueError: The blocks do not cover the content's users.
     """
-    number = _number(folder, edition)
+    number = _number(folder, content)
     draft = folder / f"{number}.part"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    with shard.Files(draft, edition) as files:
-        for block in shard.pieces(shard.covering(blocks, edition)):
+    with shard.Files(draft, content) as files:
+        for block in shard.pieces(shard.covering(blocks, content)):
             files.add(block)
-    _write(draft / USERS, {"user_id": edition.user_ids, "segment": pa.array(edition.segment_of, pa.string())})
-    place = np.empty(len(edition.post_ids), np.int64)
-    place[edition.catalogue] = np.arange(len(place))
-    shown = pa.array(edition.posts, pa.binary())
-    _write(draft / POSTS, {"post_id": edition.post_ids, "shown": shown, "place": place})
-    _write(draft / SHARED, _shared(edition))
+    _write(draft / USERS, {"user_id": content.user_ids, "segment": pa.array(content.segment_of, pa.string())})
+    place = np.empty(len(content.post_ids), np.int64)
+    place[content.catalogue] = np.arange(len(place))
+    shown = pa.array(content.posts, pa.binary())
+    _write(draft / POSTS, {"post_id": content.post_ids, "shown": shown, "place": place})
+    _write(draft / SHARED, _shared(content))
     checksums = {INPUTS: inputs.save(draft / INPUTS)}
-    manifest = replace(edition.draft(number, created_at_s), checksums=checksums)
+    manifest = replace(content.draft(number, created_at_s), checksums=checksums)
     (draft / MANIFEST).write_bytes(manifest.to_json())
     home = folder / str(number)
     shutil.rmtree(home, ignore_errors=True)
@@ -87,7 +87,7 @@ def save(
     return Made(home, manifest)
 
 
-def open_edition(made: Made) -> Edition:
+def open_content(made: Made) -> GenerationContent:
     """Read everything but the lists; seen posts are none, since the store has them from the facts.
 
     Raises:
@@ -99,7 +99,7 @@ def open_edition(made: Made) -> Edition:
     nobody = SeenTimes(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
     lists = _named(shared, post_ids, manifest.n_buckets)
     profiles = [name for name in lists if name.startswith(PROFILE)]
-    return Edition(
+    return GenerationContent(
         variant=manifest.variant,
         as_of_s=manifest.as_of_s,
         horizon=manifest.horizon,
@@ -123,12 +123,12 @@ def open_edition(made: Made) -> Edition:
     )
 
 
-def open_lists(made: Made, edition: Edition) -> Iterator[RankedBlock]:
+def open_lists(made: Made, content: GenerationContent) -> Iterator[RankedBlock]:
     """Read the lists back, shard by shard; their scores stay on disk."""
-    n_buckets, first = edition.horizon.n_buckets, 0
+    n_buckets, first = content.horizon.n_buckets, 0
     for path in sorted(made.home.glob("lists-*.parquet")):
         posts = pq.read_table(path, columns=["posts"])["posts"]
-        rows = _rows(posts, edition.post_ids, edition.depth).reshape(-1, n_buckets, edition.depth)
+        rows = _rows(posts, content.post_ids, content.depth).reshape(-1, n_buckets, content.depth)
         yield RankedBlock(first, rows, np.where(rows < 0, np.nan, 0.0))
         first += len(rows)
 
@@ -151,19 +151,19 @@ def link_inputs(made: Made, home: Path) -> None:
     shutil.copytree(made.home / INPUTS, home / INPUTS, copy_function=os.link)
 
 
-def _number(folder: Path, edition: Edition) -> int:
-    for made in listed(folder, edition.variant):
-        if made.manifest.as_of_s == edition.as_of_s:
+def _number(folder: Path, content: GenerationContent) -> int:
+    for made in listed(folder, content.variant):
+        if made.manifest.as_of_s == content.as_of_s:
             return made.manifest.generation
     taken = [int(path.parent.name) for path in folder.glob(f"*/{MANIFEST}")]
     return max(taken, default=0) + 1
 
 
-def _shared(edition: Edition) -> dict[str, Any]:
-    lists = {EVERYONE: edition.popular} | {name: edition.segments[name] for name in sorted(edition.segments)}
-    lists |= {PROFILE + name: edition.profiles[name] for name in sorted(edition.profiles)}
-    starts = edition.horizon.starts
-    ids = [edition.post_ids[row[row >= 0]].tolist() for rows in lists.values() for row in np.asarray(rows)]
+def _shared(content: GenerationContent) -> dict[str, Any]:
+    lists = {EVERYONE: content.popular} | {name: content.segments[name] for name in sorted(content.segments)}
+    lists |= {PROFILE + name: content.profiles[name] for name in sorted(content.profiles)}
+    starts = content.horizon.starts
+    ids = [content.post_ids[row[row >= 0]].tolist() for rows in lists.values() for row in np.asarray(rows)]
     return {
         "name": [name for name in lists for _ in starts],
         "bucket": [start for _ in lists for start in starts],

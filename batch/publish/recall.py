@@ -14,7 +14,7 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish import past, shard
 from batch.publish.fill import Work, write_lists, write_shared
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.publish.ledger.past import announce
 from batch.publish.memory.plan import Sizes
 from batch.publish.memory.probe import planned
@@ -24,7 +24,7 @@ from batch.publish.release import take_number
 from batch.publish.retire import retire, served
 from batch.store.lease import LeaseLost, Progress, hold
 from batch.store.server import Needs, StoreUnfit, require
-from batch.store.wire import Wire
+from batch.store.wire import PipelinedWriter
 
 
 class NothingServed(LookupError):
@@ -73,12 +73,12 @@ def recall(
         return int(there[0])
     if served(client, keys, variant)[0] is None:
         raise NothingServed(f"nothing is served under variant {variant!r} yet: run `almanac run` first")
-    edition = past.open_edition(made)
-    longest = max((len(name.encode()) for name in edition.segments), default=0)
-    require(client, Needs.of(edition.post_ids.tolist(), edition.depth, edition.horizon.n_buckets, longest))
+    content = past.open_content(made)
+    longest = max((len(name.encode()) for name in content.segments), default=0)
+    require(client, Needs.of(content.post_ids.tolist(), content.depth, content.horizon.n_buckets, longest))
     with hold(client, keys.lease(), now(), progress) as lease:
-        _refuse_unfit(client, keys, edition, kept, rng)
-        work = Work(client, keys, lease, edition, folder, progress)
+        _refuse_unfit(client, keys, content, kept, rng)
+        work = Work(client, keys, lease, content, folder, progress)
         draft = take_number(work, now())
         try:
             return _seal(work, made, _fill(work, made, draft, ttl_s))
@@ -91,7 +91,7 @@ def recall(
 
 
 def _refuse_unfit(
-    client: redis.Redis, keys: Keys, edition: Edition, kept: int, rng: np.random.Generator
+    client: redis.Redis, keys: Keys, content: GenerationContent, kept: int, rng: np.random.Generator
 ) -> None:
     """Make sure that the next run still fits beside it.
 
@@ -99,7 +99,7 @@ def _refuse_unfit(
         StoreUnfit: It would not.
     """
     try:
-        found = planned(client, keys, Sizes.of(edition), kept, rng, held=1.0)
+        found = planned(client, keys, Sizes.of(content), kept, rng, held=1.0)
     except redis.exceptions.OutOfMemoryError as exc:
         raise StoreUnfit(f"the store is full ({exc}): raise its maxmemory") from exc
     reason = replace(found, adds=found.adds + found.generation).refusal()
@@ -109,13 +109,13 @@ def _refuse_unfit(
 
 def _fill(work: Work, made: Made, draft: Manifest, ttl_s: int) -> Manifest:
     """Write all of it; return the whole manifest."""
-    edition, number, checksums = work.edition, draft.generation, dict(made.manifest.checksums)
+    content, number, checksums = work.content, draft.generation, dict(made.manifest.checksums)
     past.link_inputs(made, work.folder / str(number))
     digests: list[bytes] = []
-    with Wire(work.client) as wire:
-        for block in shard.pieces(past.open_lists(made, edition)):
+    with PipelinedWriter(work.client) as wire:
+        for block in shard.pieces(past.open_lists(made, content)):
             digests += write_lists(work, wire, number, block, ttl_s)
-            work.progress("lists", len(digests), len(edition.user_ids))
+            work.progress("lists", len(digests), len(content.user_ids))
         checksums["shared"] = write_shared(work, wire, number)
     for low in range(0, len(digests), shard.USERS):
         part = digests[low : low + shard.USERS]

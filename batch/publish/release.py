@@ -19,11 +19,11 @@ from api.contract.codec import encode as as_text
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish import functions, shard
-from batch.publish import generation as editions
+from batch.publish import generation as generation_content
 from batch.publish.fill import Work
 from batch.publish.gate.gate_inputs import Made
 from batch.publish.gate.report import Report
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.publish.ledger.promotion import promote
 from batch.publish.memory.room import Room
 from batch.publish.retire import ledger, retire, sweep
@@ -70,7 +70,7 @@ def silent(what: str, done: int, total: int) -> None:
 def release(
     client: redis.Redis,
     keys: Keys,
-    edition: Edition,
+    content: GenerationContent,
     folder: Path,
     steps: Steps,
     *,
@@ -83,13 +83,13 @@ def release(
 
     For the arguments, the result and the errors see `writer.publish`.
     """
-    longest = max((len(name.encode()) for name in edition.segments), default=0)
-    require(client, Needs.of(edition.post_ids.tolist(), edition.depth, edition.horizon.n_buckets, longest))
+    longest = max((len(name.encode()) for name in content.segments), default=0)
+    require(client, Needs.of(content.post_ids.tolist(), content.depth, content.horizon.n_buckets, longest))
     functions.load(client)
     with hold(client, keys.lease(), now(), progress) as lease:
-        work = Work(client, keys, lease, edition, folder, progress)
+        work = Work(client, keys, lease, content, folder, progress)
         clear = partial(
-            sweep, client, keys, lease, folder, variant=edition.variant, kept=kept, progress=progress
+            sweep, client, keys, lease, folder, variant=content.variant, kept=kept, progress=progress
         )
         clear()
         manifest, report = _make(work, now, steps, force=force)
@@ -124,13 +124,13 @@ def _make(work: Work, now: Callable[[], int], steps: Steps, *, force: bool) -> t
 def take_number(work: Work, now_s: int) -> Manifest:
     """Take the next number and note, before the first list, all that clearing it would need to know."""
     keys, number = work.keys, int(work.client.incr(work.keys.counter()))
-    draft = work.edition.draft(number, now_s)
+    draft = work.content.draft(number, now_s)
 
     def note(pipe: Pipeline) -> None:
         pipe.hset(keys.states(), str(number), "building")
-        pipe.set(keys.users(number), as_text(work.edition.user_ids.tolist()))
-        if work.edition.profiles:
-            pipe.set(keys.profiles(number), " ".join(sorted(work.edition.profiles)))
+        pipe.set(keys.users(number), as_text(work.content.user_ids.tolist()))
+        if work.content.profiles:
+            pipe.set(keys.profiles(number), " ".join(sorted(work.content.profiles)))
         pipe.set(keys.manifest(number), draft.to_json())
 
     work.lease.commit(note)
@@ -143,7 +143,7 @@ def _begin(work: Work, now_s: int) -> Manifest:
     if home.exists():  # of a store that is no more: in this one the number is new
         shutil.rmtree(home)
     home.mkdir(parents=True)
-    log.info("generation.begun", extra={"generation": number, "variant": work.edition.variant})
+    log.info("generation.begun", extra={"generation": number, "variant": work.content.variant})
     return draft
 
 
@@ -161,14 +161,14 @@ def _refuse_incomplete(made: Made, report: Report | None, *, force: bool) -> Non
 def _seal(work: Work, made: Made, report: Report | None, *, force: bool) -> Manifest:
     """Write the whole manifest and the state in one transaction: from here on the lists never change."""
     keys, number = work.keys, made.draft.generation
-    roll, root = made.roll, shard.root(made.checksums)
+    user_digests, root = made.user_digests, shard.root(made.checksums)
     counts = {
-        "short_lists": int(roll.n_short.sum()),
-        "seen": int(roll.seen.n.sum()),
-        "likes": int(roll.likes.n.sum()),
+        "short_lists": int(user_digests.n_short.sum()),
+        "seen": int(user_digests.seen.n.sum()),
+        "likes": int(user_digests.likes.n.sum()),
     }
-    drawn = editions.sealed(made.draft, dict(made.checksums), root, **counts)
-    manifest = replace(drawn, gate=report.values() if report else made.edition.gate)
+    drawn = generation_content.sealed(made.draft, dict(made.checksums), root, **counts)
+    manifest = replace(drawn, gate=report.values() if report else made.content.gate)
     (work.folder / str(number) / "manifest.json").write_bytes(manifest.to_json())
     barred = report is not None and report.outcome == "quarantine" and not force
     state = "quarantined" if barred else "sealed"

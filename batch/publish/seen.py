@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.store.lease import Lease, Progress
-from batch.store.wire import FRAME, Wire, bulk, n_digits, put_bulk
+from batch.store.wire import FRAME, PipelinedWriter, bulk, n_digits, put_bulk
 
 BLOCK = 4096  # users turned into bytes at a time
 PIECE = 1000  # pairs a command: one user with very many must not hold up the readers
@@ -43,7 +43,7 @@ class Marks:
         return Marks(self.n[users], self.sums[users])
 
 
-def mark(edition: Edition, times: SeenTimes, until_s: int) -> Marks:
+def mark(content: GenerationContent, times: SeenTimes, until_s: int) -> Marks:
     """Mark all pairs whose earliest time is not after `until_s`.
 
     A sealed manifest carries the marks of its own as_of, and its pairs were in the store before it was.
@@ -51,28 +51,30 @@ def mark(edition: Edition, times: SeenTimes, until_s: int) -> Marks:
     arrived late changes the mark. Independent of row numbers: users and posts enter by id. Against chance,
     not against someone who wants two sets of pairs to look alike.
     """
-    n, sums = _marks(edition.user_ids, edition.post_ids, times.start, times.post, times.time, until_s)
+    n, sums = _marks(content.user_ids, content.post_ids, times.start, times.post, times.time, until_s)
     return Marks(n, sums)
 
 
-def held_until(edition: Edition, times: SeenTimes, name: str, sealed: Manifest | None) -> int | None:
+def held_until(
+    content: GenerationContent, times: SeenTimes, name: str, sealed: Manifest | None
+) -> int | None:
     """Return the time up to which the store provably holds all pairs; None: nothing is proven.
 
     Args:
-        edition: Gives the ids.
+        content: Gives the ids.
         times: The pairs as the facts have them now.
         name: `seen` or `likes`, the mark's name among the manifest's checksums.
         sealed: The newest generation that was sealed in this store.
     """
-    if sealed is None or sealed.checksums.get(name) != mark(edition, times, sealed.as_of_s).digest:
+    if sealed is None or sealed.checksums.get(name) != mark(content, times, sealed.as_of_s).digest:
         return None
     return sealed.as_of_s
 
 
 def write_seen(
-    wire: Wire,
+    wire: PipelinedWriter,
     lease: Lease,
-    edition: Edition,
+    content: GenerationContent,
     times: SeenTimes,
     key: Callable[[int], str],
     since_s: int | None,
@@ -84,9 +86,9 @@ def write_seen(
     """
     what = key(0).split(":")[2]
     for low in range(0, times.n_users, BLOCK):
-        ids = edition.user_ids[low : low + BLOCK]
+        ids = content.user_ids[low : low + BLOCK]
         user, post, time = _later(times, low, len(ids), since_s)
-        text, place, end = _pairs(user, edition.post_ids[post], time, len(ids))
+        text, place, end = _pairs(user, content.post_ids[post], time, len(ids))
         view, places, ends = memoryview(text), place.tolist(), end.tolist()
         for i, user_id in enumerate(ids.tolist()):
             lease.check()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.score.ranked import RankedBlock
 from batch.store.wire import n_digits, put_number
 
@@ -112,7 +112,7 @@ def root(checksums: Mapping[str, str]) -> str:
     return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
-def covering(blocks: Iterable[RankedBlock], edition: Edition) -> Iterator[RankedBlock]:
+def covering(blocks: Iterable[RankedBlock], content: GenerationContent) -> Iterator[RankedBlock]:
     """Yield the blocks, and make sure that they cover all users once, in order, with lists that fit.
 
     Raises:
@@ -121,15 +121,15 @@ def covering(blocks: Iterable[RankedBlock], edition: Edition) -> Iterator[Ranked
     at = 0
     for block in blocks:
         n_users, n_buckets, depth = block.posts.shape
-        if block.first != at or n_buckets != edition.horizon.n_buckets or depth > edition.depth:
+        if block.first != at or n_buckets != content.horizon.n_buckets or depth > content.depth:
             raise ValueError(
                 f"a block of lists {block.posts.shape} from user row {block.first} does not fit: "
-                f"expected row {at}, {edition.horizon.n_buckets} buckets, depth up to {edition.depth}"
+                f"expected row {at}, {content.horizon.n_buckets} buckets, depth up to {content.depth}"
             )
         at += n_users
         yield block
-    if at != len(edition.user_ids):
-        raise ValueError(f"the lists cover {at} of {len(edition.user_ids)} users")
+    if at != len(content.user_ids):
+        raise ValueError(f"the lists cover {at} of {len(content.user_ids)} users")
 
 
 def pieces(blocks: Iterable[RankedBlock]) -> Iterator[RankedBlock]:
@@ -142,10 +142,10 @@ def pieces(blocks: Iterable[RankedBlock]) -> Iterator[RankedBlock]:
             low = high
 
 
-def write_parquet(path: Path, edition: Edition, block: RankedBlock) -> None:
+def write_parquet(path: Path, content: GenerationContent, block: RankedBlock) -> None:
     """Write one row a list: user_id, bucket, posts list<int64> best first, scores list<float64>."""
     with open_parquet(path) as writer:
-        writer.write_table(table(edition, block))
+        writer.write_table(table(content, block))
 
 
 def open_parquet(path: Path) -> pq.ParquetWriter:
@@ -163,9 +163,9 @@ def open_parquet(path: Path) -> pq.ParquetWriter:
 class Files:
     """The Parquet files of a generation's lists, one a shard, written piece by piece; see `pieces`."""
 
-    def __init__(self, folder: Path, edition: Edition) -> None:
+    def __init__(self, folder: Path, content: GenerationContent) -> None:
         """Write into `folder`."""
-        self._folder, self._edition = folder, edition
+        self._folder, self._content = folder, content
         self._open: pq.ParquetWriter | None = None
 
     def __enter__(self) -> "Files":
@@ -181,25 +181,25 @@ class Files:
         """Write one piece: a row group of its shard's file."""
         if piece.first % USERS == 0:
             self.__exit__()
-            name = names(piece.first, min(USERS, len(self._edition.user_ids) - piece.first))
+            name = names(piece.first, min(USERS, len(self._content.user_ids) - piece.first))
             self._open = open_parquet(self._folder / f"{name}.parquet")
         assert self._open is not None, "the first piece begins a shard"
-        self._open.write_table(table(self._edition, piece))
+        self._open.write_table(table(self._content, piece))
 
 
-def table(edition: Edition, block: RankedBlock) -> pa.Table:
+def table(content: GenerationContent, block: RankedBlock) -> pa.Table:
     """Return one row a list, see `write_parquet`."""
     n_users, n_buckets, depth = block.posts.shape
     rows, scores = block.posts.reshape(-1, depth), block.scores.reshape(-1, depth)
     there = rows >= 0
     ends = np.concatenate([[0], there.sum(axis=1).cumsum()])
     offsets = pa.array(ends, pa.int32())
-    users = edition.user_ids[block.first : block.first + n_users]
+    users = content.user_ids[block.first : block.first + n_users]
     return pa.table(
         {
             "user_id": np.repeat(users, n_buckets),
-            "bucket": np.tile(np.array(edition.horizon.starts, np.int64), n_users),
-            "posts": pa.ListArray.from_arrays(offsets, edition.post_ids[rows[there]]),
+            "bucket": np.tile(np.array(content.horizon.starts, np.int64), n_users),
+            "posts": pa.ListArray.from_arrays(offsets, content.post_ids[rows[there]]),
             "scores": pa.ListArray.from_arrays(offsets, scores[there]),
         },
         schema=SCHEMA,

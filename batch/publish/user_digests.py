@@ -1,4 +1,4 @@
-"""The roll of a generation: a row a user, from which its checksums and counts add up.
+"""Digests of each user's lists in a generation, from which its checksums and counts add up.
 
 So a generation that carries most users over is summed up from their rows, and no list is read again.
 """
@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from batch.publish import shard
 from batch.publish.seen import Marks
 
-ROLL = "roll.parquet"  # in the generation's folder
+USER_DIGESTS = "roll.parquet"  # in the generation's folder
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
+class UserDigests:
     """What a generation knows of each user's lists.
 
     Attributes:
@@ -55,23 +55,23 @@ class Roll:
         return np.where(known, at, 0).astype(np.int64), known
 
     def save(self, folder: Path) -> None:
-        """Write the roll into a generation's folder."""
+        """Write the digests into a generation's folder."""
         digests = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(shard.DIGEST_BYTES), len(self.lists), [None, pa.py_buffer(self.lists.tobytes())]
         )
         columns = {"user_id": self.user_ids, "lists": digests, "n_short": self.n_short}
         for name, marks in (("seen", self.seen), ("likes", self.likes)):
             columns |= {f"n_{name}": marks.n, f"{name}_0": marks.sums[:, 0], f"{name}_1": marks.sums[:, 1]}
-        pq.write_table(pa.table(columns), folder / ROLL, compression="zstd", use_dictionary=False)
+        pq.write_table(pa.table(columns), folder / USER_DIGESTS, compression="zstd", use_dictionary=False)
 
     @classmethod
-    def load(cls, folder: Path) -> "Roll":
+    def load(cls, folder: Path) -> "UserDigests":
         """Read what `save` wrote.
 
         Raises:
             FileNotFoundError: The folder has none.
         """
-        table = pq.read_table(folder / ROLL)
+        table = pq.read_table(folder / USER_DIGESTS)
         values = {name: table[name].to_numpy() for name in table.column_names if name != "lists"}
         seen, likes = (
             Marks(values[f"n_{name}"], np.column_stack([values[f"{name}_0"], values[f"{name}_1"]]))

@@ -17,14 +17,14 @@ from batch.publish.gate.gate_inputs import Made, gather
 from batch.publish.gate.report import Report
 from batch.publish.gate.stats import Sample
 from batch.publish.gate.thresholds import Thresholds
-from batch.publish.generation import Edition, left_out
+from batch.publish.generation import GenerationContent, left_out
 from batch.publish.memory.room import Room, reserve
 from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.publish.release import GateClosed, newest_sealed, release, silent
-from batch.publish.user_digests import Roll
+from batch.publish.user_digests import UserDigests
 from batch.score.ranked import RankedBlock
 from batch.store.lease import Progress
-from batch.store.wire import Wire
+from batch.store.wire import PipelinedWriter
 
 __all__ = ["GateClosed", "publish", "silent"]
 
@@ -32,7 +32,7 @@ __all__ = ["GateClosed", "publish", "silent"]
 def publish(
     client: redis.Redis,
     keys: Keys,
-    edition: Edition,
+    content: GenerationContent,
     blocks: Iterable[RankedBlock],
     folder: Path,
     *,
@@ -51,7 +51,7 @@ def publish(
     Args:
         client: The store; replies must be bytes.
         keys: Names of the keys.
-        edition: Everything but the lists.
+        content: Everything but the lists.
         blocks: Ranked lists of all users, in order; taken one at a time while the lease is held.
         folder: Gets a folder by the generation's number with the lists and their scores as Parquet.
         now: The clock, epoch seconds.
@@ -76,10 +76,10 @@ def publish(
         LeaseTaken: Another run is publishing; nothing was written.
         LeaseLost: This run stalled and lost its turn; what is served did not change.
         GateClosed: The gate did not let it through.
-        ValueError: The blocks do not cover the edition's users.
+        ValueError: The blocks do not cover the content's users.
     """
     whole = _Whole(blocks, inputs, ttl_s, kept, limits, plan_memory, keep)
-    return release(client, keys, edition, folder, whole, now=now, kept=kept, progress=progress, force=force)
+    return release(client, keys, content, folder, whole, now=now, kept=kept, progress=progress, force=force)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,45 +97,47 @@ class _Whole:
     def reserve(self, work: Work) -> Room | None:
         """Measure what the run will take, and refuse it where that does not fit."""
         newest = newest_sealed(work)
-        return reserve(work.client, work.keys, work.edition, self.kept, newest) if self.plan_memory else None
+        return reserve(work.client, work.keys, work.content, self.kept, newest) if self.plan_memory else None
 
     def fill(self, work: Work, draft: Manifest) -> Made:
         """Write lists, shared keys, then seen posts and inputs."""
-        edition, keys, number = work.edition, work.keys, draft.generation
+        content, keys, number = work.content, work.keys, draft.generation
         home = work.folder / str(number)
-        sample = Sample(len(edition.user_ids), _longest(edition), edition.depth)
+        sample = Sample(len(content.user_ids), _longest(content), content.depth)
         newest = newest_sealed(work)
         marks: dict[str, seen.Marks] = {}
-        with Wire(work.client) as wire:
+        with PipelinedWriter(work.client) as wire:
             lists, n_short = self._lists(work, wire, draft, sample)
             checksums = {"shared": write_shared(work, wire, number)}
             for name, times, key in (
-                ("seen", edition.views, keys.seen),
-                ("likes", edition.likes, keys.likes),
+                ("seen", content.views, keys.seen),
+                ("likes", content.likes, keys.likes),
             ):
-                since_s = seen.held_until(edition, times, name, newest)
-                seen.write_seen(wire, work.lease, edition, times, key, since_s, work.progress)
-                marks[name] = seen.mark(edition, times, edition.as_of_s)
-        roll = Roll(edition.user_ids, lists, n_short, marks["seen"], marks["likes"])
-        roll.save(home)
+                since_s = seen.held_until(content, times, name, newest)
+                seen.write_seen(wire, work.lease, content, times, key, since_s, work.progress)
+                marks[name] = seen.mark(content, times, content.as_of_s)
+        user_digests = UserDigests(content.user_ids, lists, n_short, marks["seen"], marks["likes"])
+        user_digests.save(home)
         if self.inputs is not None:
             checksums[INPUTS] = self.inputs.save(home / INPUTS)
         if self.keep is not None:
             self.keep(home)
-        return Made(edition, draft, {**checksums, **roll.checksums()}, roll, sample, self.inputs)
+        return Made(
+            content, draft, {**checksums, **user_digests.checksums()}, user_digests, sample, self.inputs
+        )
 
     def _lists(
-        self, work: Work, wire: Wire, draft: Manifest, sample: Sample
+        self, work: Work, wire: PipelinedWriter, draft: Manifest, sample: Sample
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Write all lists; return each user's digest and how many of his lists are short."""
-        edition, digests, n_short = work.edition, [b""], [np.empty(0, np.int64)]
-        with shard.Files(work.folder / str(draft.generation), edition) as files:
-            for block in shard.pieces(shard.covering(self.blocks, edition)):
+        content, digests, n_short = work.content, [b""], [np.empty(0, np.int64)]
+        with shard.Files(work.folder / str(draft.generation), content) as files:
+            for block in shard.pieces(shard.covering(self.blocks, content)):
                 digests += write_lists(work, wire, draft.generation, block, self.ttl_s)
-                n_short.append(shard.n_short(block, edition.depth))
+                n_short.append(shard.n_short(block, content.depth))
                 sample.add(block)
                 files.add(block)
-                work.progress("lists", block.first + len(block.posts), len(edition.user_ids))
+                work.progress("lists", block.first + len(block.posts), len(content.user_ids))
         return shard.as_rows(digests), np.concatenate(n_short)
 
     def ask(self, work: Work, made: Made) -> Report | None:
@@ -145,7 +147,7 @@ class _Whole:
         return judge(gather(work.client, work.keys, work.folder, made, self.limits), self.limits)
 
 
-def _longest(edition: Edition) -> npt.NDArray[np.int64]:
+def _longest(content: GenerationContent) -> npt.NDArray[np.int64]:
     """Return int64 (users,): the posts that each user's lists could hold."""
-    hidden = np.diff(left_out(edition.seen_policy, edition.views, edition.likes).start)
-    return np.asarray(np.minimum(edition.depth, len(edition.post_ids) - hidden), np.int64)
+    hidden = np.diff(left_out(content.seen_policy, content.views, content.likes).start)
+    return np.asarray(np.minimum(content.depth, len(content.post_ids) - hidden), np.int64)

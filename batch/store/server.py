@@ -17,7 +17,7 @@ class StoreUnfit(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What one edition asks of the server: the longest value and the most fields of a user's hash."""
+    """What one content asks of the server: the longest value and the most fields of a user's hash."""
 
     value_bytes: int
     fields: int
@@ -35,7 +35,7 @@ class Needs:
 
 
 def require(client: redis.Redis, needs: Needs) -> None:
-    """Return if the server can hold an edition as planned.
+    """Return if the server can hold the content of a generation as planned.
 
     Raises:
         StoreUnfit: It cannot, or does not say.
@@ -54,7 +54,7 @@ def require(client: redis.Redis, needs: Needs) -> None:
 
 
 def unfit(info: Mapping[str, object], config: Mapping[str, int], needs: Needs) -> str | None:
-    """Return why a server cannot hold an edition, in one sentence; None if it can.
+    """Return why a server cannot hold the content of a generation, in one sentence; None if it can.
 
     >>> unfit({"redis_version": "6.2.14"}, {}, Needs(250, 25))
     'the store is redis 6.2.14: Almanac needs redis 7 or valkey 8, or newer'

@@ -71,7 +71,7 @@ def put_bulk(out: Any, at: Any, value: Any) -> Any:
     return at + 2
 
 
-class Wire:
+class PipelinedWriter:
     """Sends packed commands in batches on one connection; while the server works, the next is packed.
 
     Commands may be held back until `BATCH_BYTES` are together: leave the context, or call `flush`, to be
@@ -90,7 +90,7 @@ class Wire:
         self._under_way = 0
         self.n_zeros = 0
 
-    def __enter__(self) -> "Wire":
+    def __enter__(self) -> "PipelinedWriter":
         """Connect."""
         self._connection = self._pool.get_connection()
         return self

@@ -22,11 +22,11 @@ from batch.data.facts import Facts
 from batch.data.seen import earliest
 from batch.features import asof
 from batch.features.profile import segments
-from batch.jobs.assemble import lists, ready
-from batch.jobs.refresh.digests import Known, compare, take_note
+from batch.jobs.assemble import assemble_publication, lists
+from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
 from batch.jobs.refresh.freeze import freeze
 from batch.jobs.refresh.frozen import FROZEN, Frozen
-from batch.jobs.refresh.plan import draft
+from batch.jobs.refresh.plan import plan_refresh
 from batch.jobs.refresh.refresh import Outcome, refresh
 from batch.learn.recipe import recipe
 from batch.learn.train import trained
@@ -41,7 +41,7 @@ from tests.bench.made import FIRST_DAY, Size
 
 EARLIER_DAYS = 81  # before the simulated days; with them 90, the span of the original's feed
 LIKE_RATE = 0.107
-NEW_EVENTS = 10  # of each user who moves
+NEW_EVENTS = 10  # of each user who changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +151,14 @@ def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manife
     """Learn, then score and publish whole; return the seconds of the latter two."""
     known = asof.statics(facts, settings.seed)
     model = trained(facts, known, facts.as_of_s, recipe(settings))
-    first = ready(settings, facts, known, model, facts.as_of_s)
+    first = assemble_publication(settings, facts, known, model, facts.as_of_s)
     keep = freeze(facts, known, first)
     begin = time.perf_counter()
     manifest = publish(
         store,
         Keys(settings.prefix),
-        first.edition,
-        lists(settings, first.inputs, first.edition.depth),
+        first.content,
+        lists(settings, first.inputs, first.content.depth),
         settings.state_dir / "generations",
         now=lambda: int(time.time()),
         ttl_s=settings.list_ttl_s,
@@ -190,12 +190,12 @@ def _whole(settings: Settings, store: redis.Redis, base: Manifest, facts: Facts)
     """Score and publish everything on the frozen parts; return the seconds of that."""
     folder = settings.state_dir / "generations"
     home = folder / str(base.generation)
-    before = Known.load(home / FROZEN)
+    before = InputDigests.load(home / FROZEN)
     inputs = load(home / INPUTS, None, base.checksums[INPUTS])
-    planned = draft(base, Frozen.load(home), inputs, facts, compare(before, take_note(facts)))
+    planned = plan_refresh(base, Frozen.load(home), inputs, facts, compare(before, digest_inputs(facts)))
     names, segment = segments(facts.users, base.segment_by)
-    edition = replace(
-        planned.edition,
+    content = replace(
+        planned.content,
         views=earliest(facts, "views"),
         likes=earliest(facts, "likes"),
         segment_of=[names[number] if number >= 0 else None for number in segment],
@@ -204,8 +204,8 @@ def _whole(settings: Settings, store: redis.Redis, base: Manifest, facts: Facts)
     manifest = publish(
         store,
         Keys(settings.prefix),
-        edition,
-        lists(settings, planned.inputs, edition.depth),
+        content,
+        lists(settings, planned.inputs, content.depth),
         folder,
         now=lambda: int(time.time()),
         ttl_s=settings.list_ttl_s,

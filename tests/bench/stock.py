@@ -17,10 +17,10 @@ from api.contract.codec import encode as as_text
 from api.contract.keys import SEGMENT_FIELD, Keys
 from batch.data.seen import SeenTimes
 from batch.publish import shard
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.publish.seen import write_seen
 from batch.store.lease import Progress, hold
-from batch.store.wire import Wire, pack
+from batch.store.wire import PipelinedWriter, pack
 
 AS_OF_S = 1_640_357_999  # 2021-12-24T14:59:59Z
 HOUR_S, DAY_S = 3600, 86_400
@@ -70,17 +70,17 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Progress, n_ge
         raise ValueError(f"the store has {client.dbsize()} keys; the bench fills an empty one only")
     numbers = range(GENERATION, GENERATION + n_generations)
     rng = np.random.default_rng(stock.seed)
-    with hold(client, keys.lease(), AS_OF_S, progress) as lease, Wire(client) as wire:
+    with hold(client, keys.lease(), AS_OF_S, progress) as lease, PipelinedWriter(client) as wire:
         for low in range(0, stock.n_users, BLOCK):
             n_users = min(BLOCK, stock.n_users - low)
             seen, lists = _draw(rng, n_users, stock.n_posts, stock.n_seen, stock.n_buckets * stock.depth)
-            edition, lists = _edition(stock, low, _times(rng, seen)), lists.reshape(-1, stock.depth)
+            content, lists = _content(stock, low, _times(rng, seen)), lists.reshape(-1, stock.depth)
             for turn, number in enumerate(numbers):
-                _write_lists(wire, keys, edition, number, np.roll(lists, -turn, axis=1))
-            write_seen(wire, lease, edition, edition.views, keys.seen, None, _silent)
+                _write_lists(wire, keys, content, number, np.roll(lists, -turn, axis=1))
+            write_seen(wire, lease, content, content.views, keys.seen, None, _silent)
             progress("users", low + n_users, stock.n_users)
         for number in numbers:
-            _write_shared(client, keys, stock, edition, number)
+            _write_shared(client, keys, stock, content, number)
     client.sadd(keys.takedowns(), *map(int, rng.choice(stock.n_posts, stock.n_takedowns, replace=False) + 1))
     client.hset(keys.states(), mapping=dict.fromkeys(map(str, numbers), "sealed"))
     client.hset(
@@ -88,10 +88,10 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Progress, n_ge
     )
 
 
-def _edition(stock: Stock, low: int, views: SeenTimes) -> Edition:
-    """Return the edition of one block of users, but for what its posts say."""
+def _content(stock: Stock, low: int, views: SeenTimes) -> GenerationContent:
+    """Return the content of one block of users, but for what its posts say."""
     popular = np.tile(np.arange(stock.depth, dtype=np.int32), (stock.n_buckets, 1))
-    return Edition(
+    return GenerationContent(
         variant=VARIANT,
         as_of_s=AS_OF_S,
         horizon=stock.horizon,
@@ -125,26 +125,30 @@ def _times(rng: np.random.Generator, seen: npt.NDArray[np.int32]) -> SeenTimes:
     )
 
 
-def _write_lists(wire: Wire, keys: Keys, edition: Edition, number: int, lists: npt.NDArray[np.int32]) -> None:
-    texts, n_buckets = shard.encode(lists, edition.post_ids), edition.horizon.n_buckets
-    starts = [b"%d" % start for start in edition.horizon.starts]
-    for i, user_id in enumerate(edition.user_ids.tolist()):
+def _write_lists(
+    wire: PipelinedWriter, keys: Keys, content: GenerationContent, number: int, lists: npt.NDArray[np.int32]
+) -> None:
+    texts, n_buckets = shard.encode(lists, content.post_ids), content.horizon.n_buckets
+    starts = [b"%d" % start for start in content.horizon.starts]
+    for i, user_id in enumerate(content.user_ids.tolist()):
         values = [texts[i * n_buckets + b] for b in range(n_buckets)]
         pairs = [part for pair in zip(starts, map(bytes, values), strict=True) for part in pair]
         key = keys.list(user_id, number).encode()
         wire.send(pack(b"HSET", key, *pairs, SEGMENT_FIELD.encode(), SEGMENT.encode()), 1)
 
 
-def _write_shared(client: redis.Redis, keys: Keys, stock: Stock, edition: Edition, number: int) -> None:
+def _write_shared(
+    client: redis.Redis, keys: Keys, stock: Stock, content: GenerationContent, number: int
+) -> None:
     users = range(FIRST_USER, FIRST_USER + stock.n_users)
     pipe = client.pipeline(transaction=False)
-    pipe.set(keys.manifest(number), edition.draft(number, AS_OF_S).to_json())
+    pipe.set(keys.manifest(number), content.draft(number, AS_OF_S).to_json())
     pipe.set(keys.users(number), as_text(users))
-    pipe.set(keys.catalogue(number), as_text(edition.post_ids.tolist()))
-    for start in edition.horizon.starts:
+    pipe.set(keys.catalogue(number), as_text(content.post_ids.tolist()))
+    for start in content.horizon.starts:
         for key in (keys.popular(number), keys.segment(number, SEGMENT)):
             pipe.hset(key, str(start), as_text(range(1, stock.depth + 1)))
-    for post_id in edition.post_ids.tolist():
+    for post_id in content.post_ids.tolist():
         pipe.hset(keys.posts(number), str(post_id), _post(post_id, number, stock.text_bytes))
     pipe.execute()
 

@@ -17,7 +17,7 @@ from api.settings import Settings
 from batch.publish.ledger.history import promotions
 from batch.publish.ledger.promotion import promote, rollback
 from batch.publish.retire import served
-from tests.edition import KEYS
+from tests.content import KEYS
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,7 @@ import pytest
 from batch.publish.memory.probe import weight
 from tests.clients import ROOT, OwnStore
 from tests.conftest import STORE_SETTINGS
-from tests.edition import KEYS
+from tests.content import KEYS
 from tests.integration.test_publish import generations_with_keys, hashes
 from tests.integration.test_publish_killed import current, is_back, only_kept
 

@@ -30,7 +30,7 @@ from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
 from batch.store.server import StoreUnfit
 from tests.clients import serving
-from tests.edition import KEYS
+from tests.content import KEYS
 from tests.integration.test_publish import generations_with_keys
 from tests.nights import WORLD
 

@@ -15,7 +15,7 @@ from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.data.load import read_facts
 from batch.features import asof
-from batch.jobs.assemble import Ready, lists, ready
+from batch.jobs.assemble import Publication, assemble_publication, lists
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import recipe
 from batch.learn.train import trained
@@ -32,19 +32,21 @@ def settings(folder: Path, mapping: str) -> Settings:
     )
 
 
-def made(facts: Facts, how: Settings) -> tuple[Ranker, Ready, np.ndarray, np.ndarray]:
+def made(facts: Facts, how: Settings) -> tuple[Ranker, Publication, np.ndarray, np.ndarray]:
     """Return the model, what is published beside its lists, and the lists with their scores."""
     known = asof.statics(facts, how.seed)
     model = trained(facts, known, facts.as_of_s, recipe(how))
-    tonight = ready(how, facts, known, model, facts.as_of_s)
-    blocks = list(lists(how, tonight.inputs, tonight.edition.depth))
+    tonight = assemble_publication(how, facts, known, model, facts.as_of_s)
+    blocks = list(lists(how, tonight.inputs, tonight.content.depth))
     posts, scores = (
         np.concatenate([getattr(block, name) for block in blocks]) for name in ("posts", "scores")
     )
     return model, tonight, posts, scores
 
 
-def assert_exact(facts: Facts, model: Ranker, tonight: Ready, posts: np.ndarray, scores: np.ndarray) -> None:
+def assert_exact(
+    facts: Facts, model: Ranker, tonight: Publication, posts: np.ndarray, scores: np.ndarray
+) -> None:
     """Check some users' lists against LightGBM's own predict and the factors over all untaken posts."""
     sides, booster = tonight.inputs.sides, lgb.Booster(model_str=model.text)
     every = np.arange(len(facts.posts))

@@ -14,7 +14,7 @@ from batch.publish.ledger.promotion import NothingBefore, NotServable, promote, 
 from batch.publish.retire import StillServed, served
 from batch.publish.writer import publish, silent
 from batch.store.lease import LeaseTaken, hold
-from tests.edition import AS_OF_S, KEYS, TTL_S, blocks, edition, published
+from tests.content import AS_OF_S, KEYS, TTL_S, blocks, content, published
 from tests.integration.test_publish import generations_with_keys
 
 pytestmark = pytest.mark.integration
@@ -24,7 +24,7 @@ NOW_S = AS_OF_S + 60
 def publish_many(store: redis.Redis, folder: Path, n: int, variant: str = "default") -> None:
     """Publish `n` generations, a hundred seconds apart, and keep all of them."""
     for seed in range(n):
-        of = edition(seed)
+        of = content(seed)
         at_s = NOW_S + 100 * seed
         lists = blocks(of, seed)
         publish(store, KEYS, of, lists, folder, now=lambda at_s=at_s: at_s, ttl_s=TTL_S, kept=9)  # type: ignore[misc]
@@ -153,7 +153,7 @@ def test_only_what_is_not_served_can_be_retired(store: redis.Redis, tmp_path: Pa
 
 def test_a_generation_whose_lists_have_ended_needs_force(store: redis.Redis, tmp_path: Path) -> None:
     publish_many(store, tmp_path, 2)
-    store.unlink(*(KEYS.list(user, 1) for user in edition().user_ids.tolist()))
+    store.unlink(*(KEYS.list(user, 1) for user in content().user_ids.tolist()))
 
     with pytest.raises(NotServable, match="came to the end of their life"):
         promote(store, KEYS, 1, NOW_S + 900)

@@ -59,7 +59,7 @@ def reasons(report: Report) -> set[str]:
 def shuffled(run: Night) -> Iterator[RankedBlock]:
     """Rank by chance: every list holds unseen posts in an order that has nothing to do with the scores."""
     rng = np.random.default_rng(1)
-    n_posts = len(run.edition.post_ids)
+    n_posts = len(run.content.post_ids)
     for block in run.blocks():
         posts = block.posts.copy()
         for u in range(len(posts)):
@@ -179,7 +179,7 @@ def test_columns_swapped_in_the_first_generation_lie_outside_their_training(
 
 
 def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Path) -> None:
-    worse = replace(night(NEXT).edition, metrics={**night(NEXT).edition.metrics, "hitrate_at_5": 0.2})
+    worse = replace(night(NEXT).content, metrics={**night(NEXT).content.metrics, "hitrate_at_5": 0.2})
 
     report = stopped(live, tmp_path, Night(worse, night(NEXT).inputs))
 
@@ -193,7 +193,7 @@ def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Pat
 def test_force_serves_it_all_the_same(
     live: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    worse = replace(night(NEXT).edition, metrics={**night(NEXT).edition.metrics, "hitrate_at_5": 0.2})
+    worse = replace(night(NEXT).content, metrics={**night(NEXT).content.metrics, "hitrate_at_5": 0.2})
 
     manifest = publish_night(live, tmp_path, Night(worse, night(NEXT).inputs), force=True)
 

@@ -11,14 +11,14 @@ import redis
 from api.contract.buckets import Horizon
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Sizes
 from batch.publish.memory.probe import planned, weight
 from batch.publish.memory.room import reserve
 from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock
 from batch.store.server import StoreUnfit
-from tests.edition import AS_OF_S, KEYS, TTL_S, blocks, edition
+from tests.content import AS_OF_S, KEYS, TTL_S, blocks, content
 
 pytestmark = pytest.mark.integration
 N_USERS = 12_000
@@ -33,18 +33,18 @@ def bounded(store: redis.Redis) -> Iterator[redis.Redis]:
 
 def publish_planned(store: redis.Redis, folder: Path, seed: int = 0, n_users: int = N_USERS) -> Manifest:
     """Publish with a plan of the memory."""
-    tonight, known = edition(seed, n_users), edition(0, n_users)
+    tonight, known = content(seed, n_users), content(0, n_users)
     of = replace(tonight, post_ids=known.post_ids, views=known.views, likes=known.likes)
     lists = blocks(of, seed, 2000)
     now = AS_OF_S + 60
     return publish(store, KEYS, of, lists, folder, now=lambda: now, ttl_s=TTL_S, kept=2, plan_memory=True)
 
 
-def nightly(seed: int) -> tuple[Edition, Iterator[RankedBlock]]:
+def nightly(seed: int) -> tuple[GenerationContent, Iterator[RankedBlock]]:
     """Draw lists as long as a night's, so that a user's lists outweigh his place in the table of keys."""
     rng, n_users, n_posts, n_buckets, depth = np.random.default_rng(seed), 2_000, 300, 24, 50
     of = replace(
-        edition(0, n_users),
+        content(0, n_users),
         horizon=Horizon.after(AS_OF_S, 3600, n_buckets),
         depth=depth,
         post_ids=np.arange(n_posts, dtype=np.int64) * 29 + 1,
@@ -83,7 +83,7 @@ def test_a_full_store_says_so(bounded: redis.Redis) -> None:
     bounded.config_set("maxmemory", 1)
 
     with pytest.raises(StoreUnfit, match=r"the store is full .*: raise its maxmemory"):
-        reserve(bounded, KEYS, edition(), 2, None)
+        reserve(bounded, KEYS, content(), 2, None)
 
 
 def test_numbers_alone_are_enough_for_a_plan(store: redis.Redis) -> None:

@@ -15,7 +15,7 @@ from batch.publish.proof.inputs import InputsMissing, digest, load
 from batch.publish.proof.verify import Difference, Verdict, verify
 from batch.publish.writer import silent
 from batch.store import read
-from tests.edition import published
+from tests.content import published
 from tests.nights import KEYS, Night, night, publish_night
 
 pytestmark = pytest.mark.integration
@@ -48,7 +48,7 @@ def test_what_was_published_is_what_the_stored_model_gives(
 def test_two_posts_that_changed_places_are_found_by_checksum_and_by_place(
     store: redis.Redis, live: Manifest, tmp_path: Path
 ) -> None:
-    user = int(night(FIRST).edition.user_ids[7])
+    user = int(night(FIRST).content.user_ids[7])
     start = live.start_s + 3600
     ids = decode(read.fields(store, KEYS.list(user, 1))[b"%d" % start])
     store.hset(KEYS.list(user, 1), str(start), encode([*ids[:4], ids[5], ids[4], *ids[6:]]))
@@ -65,8 +65,8 @@ def with_factors(run: Night, seed: int = 7) -> Night:
     """Return the same night with factors beside the trees, named by a fingerprint of both."""
     rng, sides = np.random.default_rng(seed), run.inputs.sides
     x, y = rng.normal(size=(len(sides.user_ids), 3)), rng.normal(size=(len(sides.post_ids), 3))
-    edition = replace(run.edition, model=fingerprint(run.inputs.model, [x], y))
-    return Night(edition, replace(run.inputs, dense=(x, y)))
+    content = replace(run.content, model=fingerprint(run.inputs.model, [x], y))
+    return Night(content, replace(run.inputs, dense=(x, y)))
 
 
 def test_lists_of_trees_and_factors_are_scored_again_with_both(store: redis.Redis, tmp_path: Path) -> None:
@@ -86,19 +86,19 @@ def test_lists_of_trees_and_factors_are_scored_again_with_both(store: redis.Redi
 
 def test_factors_that_are_not_the_models_prove_nothing(store: redis.Redis, tmp_path: Path) -> None:
     run, other = with_factors(night(FIRST)), with_factors(night(FIRST), seed=8)
-    publish_night(store, tmp_path, Night(run.edition, other.inputs))
+    publish_night(store, tmp_path, Night(run.content, other.inputs))
 
     verdict = verified(store, tmp_path)
 
     assert verdict.n_lists == 0
     assert verdict.unscored is not None
-    assert run.edition.model in verdict.unscored
+    assert run.content.model in verdict.unscored
 
 
 def test_lost_lists_and_changed_shared_keys_are_found(
     store: redis.Redis, live: Manifest, tmp_path: Path
 ) -> None:
-    user = int(night(FIRST).edition.user_ids[299])
+    user = int(night(FIRST).content.user_ids[299])
     store.unlink(KEYS.list(user, 1))
     store.hset(KEYS.popular(1), str(live.start_s), "1 2 3")
 
@@ -155,7 +155,7 @@ def test_a_difference_counts_what_came_went_and_moved(
     publish_night(store, tmp_path, night(NEXT))
 
     change = diff(store, KEYS, 1, 2, user_id=None, sample=100, rng=np.random.default_rng(0))
-    user = int(night(FIRST).edition.user_ids[0])
+    user = int(night(FIRST).content.user_ids[0])
     own = diff(store, KEYS, 1, 2, user_id=user, sample=1, rng=np.random.default_rng(0))
 
     assert (change.n_users, change.n_lists, sum(change.histogram)) == (100, 300, 300)
@@ -164,7 +164,7 @@ def test_a_difference_counts_what_came_went_and_moved(
     assert 0 < change.overlap < 1
     assert change.winners[0][1] > 0 > change.losers[0][1]
     assert [sample["user_id"] for sample in own.samples] == [user] * 3
-    start = night(NEXT).edition.horizon.start_s
+    start = night(NEXT).content.horizon.start_s
     assert own.samples[0]["b"] == decode(read.fields(store, KEYS.list(user, 2))[b"%d" % start])
     with pytest.raises(LookupError, match="user 5000000 has no lists in both generation 1 and generation 2"):
         diff(store, KEYS, 1, 2, user_id=5_000_000, sample=1, rng=np.random.default_rng(0))

@@ -23,12 +23,12 @@ from batch.jobs.full import run
 from batch.jobs.refresh.incremental import run_incremental
 from batch.progress import Progress
 from batch.publish.ledger.entries import retire_one
-from batch.publish.past import open_edition
+from batch.publish.past import open_content
 from batch.publish.proof.verify import verify
 from batch.publish.recall import recall
 from batch.publish.writer import silent
 from batch.settings import Settings
-from tests.edition import KEYS
+from tests.content import KEYS
 from tests.facts import even_likes_even
 from tests.integration.test_variants import beside
 
@@ -279,14 +279,14 @@ def test_a_generation_of_the_past_has_profiles_too(fresh: Published, facts: Fact
         rng=np.random.default_rng(1),
         progress=silent,
     )
-    edition, time = open_edition(made), moment(at_s + 60).isoformat()[:19]
+    content, time = open_content(made), moment(at_s + 60).isoformat()[:19]
 
     reply = fresh.client.get(f"{PATH}?id={STRANGER}&limit=5&time={time}&{'&'.join(AGED)}")
 
-    assert sorted(edition.profiles) == ["0.0", "0.1", "1.0", "1.1"]
+    assert sorted(content.profiles) == ["0.0", "0.1", "1.0", "1.1"]
     assert reply.headers["x-almanac-generation"] == str(number)
     assert reply.headers["x-almanac-rung"] == "profile"
-    wanted = edition.post_ids[edition.profiles["0.0"][0][:5]].tolist()
+    wanted = content.post_ids[content.profiles["0.0"][0][:5]].tolist()
     assert [post["id"] for post in reply.json()] == wanted
 
 

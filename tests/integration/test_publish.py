@@ -24,7 +24,7 @@ from batch.score.ranked import RankedBlock
 from batch.store import read
 from batch.store.lease import LeaseLost, LeaseTaken, hold
 from batch.store.server import StoreUnfit
-from tests.edition import AS_OF_S, KEYS, TTL_S, blocks, edition, expected, published
+from tests.content import AS_OF_S, KEYS, TTL_S, blocks, content, expected, published
 
 pytestmark = pytest.mark.integration
 
@@ -58,11 +58,11 @@ def seen_in_facts(times: SeenTimes, post_ids: np.ndarray, user: int) -> dict[int
 def test_every_list_stands_in_the_store_byte_for_byte(store: redis.Redis, tmp_path: Path) -> None:
     manifest = published(store, tmp_path)
 
-    assert hashes(store, manifest.generation) == expected(edition())
+    assert hashes(store, manifest.generation) == expected(content())
 
 
 def test_one_list_written_out(store: redis.Redis, tmp_path: Path) -> None:
-    of = edition()
+    of = content()
     lists = [
         RankedBlock(0, np.full((40, 3, 5), -1, np.int32), np.full((40, 3, 5), np.nan)),
     ]
@@ -97,7 +97,7 @@ def test_lists_end_by_themselves_and_what_serves_without_a_batch_does_not(
 
 
 def test_what_all_users_share_is_there(store: redis.Redis, tmp_path: Path) -> None:
-    of, generation = edition(), published(store, tmp_path).generation
+    of, generation = content(), published(store, tmp_path).generation
     starts = [str(start).encode() for start in of.horizon.starts]
 
     def texts(rows: np.ndarray) -> list[bytes]:
@@ -138,7 +138,7 @@ def test_the_checksums_can_be_computed_again_from_the_store(
 
 
 def test_the_manifest_says_what_was_published(store: redis.Redis, tmp_path: Path) -> None:
-    of, manifest = edition(), published(store, tmp_path)
+    of, manifest = content(), published(store, tmp_path)
     n_short = sum(
         len(text.split()) < 5
         for own in expected(of).values()
@@ -190,7 +190,7 @@ def test_the_second_generation_follows_the_first_and_the_third_ends_it(
     assert generations_with_keys(store) == {2, 3}
     assert store.hgetall(KEYS.states()) == {b"1": b"retired", b"2": b"sealed", b"3": b"sealed"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
-    assert hashes(store, 2) == expected(edition(1), 1)
+    assert hashes(store, 2) == expected(content(1), 1)
     assert store.exists(KEYS.lease()) == 0
 
 
@@ -206,7 +206,7 @@ def test_variants_live_side_by_side(store: redis.Redis, tmp_path: Path) -> None:
 
 
 def test_seen_posts_keep_the_earliest_time_and_what_the_api_added(store: redis.Redis, tmp_path: Path) -> None:
-    of = edition()
+    of = content()
     first = seen_in_facts(of.views, of.post_ids, 0)
     one, two = list(first)[:2]
     store.zadd(KEYS.seen(1), {str(one): 5, str(two): AS_OF_S * 2, "424242": AS_OF_S + 9})
@@ -229,7 +229,7 @@ def later(times: SeenTimes, as_of_s: int) -> SeenTimes:
 def test_the_next_night_writes_only_seen_posts_that_the_store_lacks(
     store: redis.Redis, tmp_path: Path
 ) -> None:
-    of = edition()
+    of = content()
     tonight = later(of.views, AS_OF_S)
     yesterday = [pairs_until(times, AS_OF_S) for times in (tonight, of.likes)]
     published(store, tmp_path, views=yesterday[0], likes=yesterday[1])
@@ -244,7 +244,7 @@ def test_the_next_night_writes_only_seen_posts_that_the_store_lacks(
 
 
 def test_a_late_fact_or_a_new_store_brings_all_seen_posts(store: redis.Redis, tmp_path: Path) -> None:
-    of = edition()
+    of = content()
     published(store, tmp_path)
     late = of.views.time.copy()
     late[0] -= 1000
@@ -269,14 +269,14 @@ def test_a_run_that_fails_clears_what_it_wrote(store: redis.Redis, tmp_path: Pat
     served = hashes(store, before.generation)
 
     def broken() -> Iterator[RankedBlock]:
-        yield from list(blocks(edition(1), 1))[:2]
+        yield from list(blocks(content(1), 1))[:2]
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        publish(store, KEYS, edition(1), broken(), tmp_path, now=lambda: 0, ttl_s=60, kept=2)
-    short = list(blocks(edition(1), 1))[:2]
+        publish(store, KEYS, content(1), broken(), tmp_path, now=lambda: 0, ttl_s=60, kept=2)
+    short = list(blocks(content(1), 1))[:2]
     with pytest.raises(ValueError, match="cover 32 of 40"):
-        publish(store, KEYS, edition(1), short, tmp_path, now=lambda: 0, ttl_s=60, kept=2)
+        publish(store, KEYS, content(1), short, tmp_path, now=lambda: 0, ttl_s=60, kept=2)
 
     assert hashes(store, before.generation) == served
     assert generations_with_keys(store) == {1}
@@ -302,14 +302,14 @@ def test_a_second_publisher_is_refused_by_name_and_the_first_goes_on(
     at_work, go_on = threading.Event(), threading.Event()
 
     def slowly() -> Iterator[RankedBlock]:
-        for block in blocks(edition()):
+        for block in blocks(content()):
             at_work.set()
             assert go_on.wait(30)
             yield block
 
     first = threading.Thread(
         target=lambda: publish(
-            store, KEYS, edition(), slowly(), tmp_path, now=lambda: AS_OF_S, ttl_s=60, kept=2
+            store, KEYS, content(), slowly(), tmp_path, now=lambda: AS_OF_S, ttl_s=60, kept=2
         )
     )
     first.start()
@@ -322,7 +322,7 @@ def test_a_second_publisher_is_refused_by_name_and_the_first_goes_on(
         first.join()
 
     assert store.hgetall(KEYS.states()) == {b"1": b"sealed"}
-    assert hashes(store, 1) == expected(edition())
+    assert hashes(store, 1) == expected(content())
 
 
 def test_a_dead_holders_lease_is_waited_for(store: redis.Redis) -> None:
@@ -349,12 +349,12 @@ def test_whoever_lost_the_lease_can_neither_seal_nor_promote(store: redis.Redis,
     other = orjson.dumps({"token": "other", "host": "far", "pid": 7, "since_s": 0})
 
     def robbed() -> Iterator[RankedBlock]:
-        for block in blocks(edition(1), 1):
+        for block in blocks(content(1), 1):
             store.set(KEYS.lease(), other, px=60_000)
             yield block
 
     with pytest.raises(LeaseLost):
-        publish(store, KEYS, edition(1), robbed(), tmp_path, now=lambda: 0, ttl_s=60, kept=2)
+        publish(store, KEYS, content(1), robbed(), tmp_path, now=lambda: 0, ttl_s=60, kept=2)
 
     assert store.hget(KEYS.current("default"), "generation") == b"1"
     assert store.hgetall(KEYS.states()) == {b"1": b"sealed", b"2": b"building"}
@@ -366,7 +366,7 @@ def test_whoever_lost_the_lease_can_neither_seal_nor_promote(store: redis.Redis,
 
 
 def test_looking_inside_shows_what_an_answer_is_made_of(store: redis.Redis, tmp_path: Path) -> None:
-    of, manifest = edition(), published(store, tmp_path)
+    of, manifest = content(), published(store, tmp_path)
     store.sadd(KEYS.takedowns(), 9, 3)
     first = next(iter(seen_in_facts(of.views, of.post_ids, 2)))
     store.zadd(KEYS.seen_live(5), {str(first): 7, "424242": AS_OF_S + 9})

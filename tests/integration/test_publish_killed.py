@@ -19,7 +19,7 @@ import redis
 from batch.publish.memory.probe import weight
 from tests.clients import OwnStore
 from tests.conftest import STORE_SETTINGS
-from tests.edition import KEYS, edition, expected, many, published
+from tests.content import KEYS, content, expected, many, published
 from tests.integration.test_publish import generations_with_keys, hashes
 
 pytestmark = pytest.mark.integration
@@ -38,7 +38,7 @@ class Publishers:
         """Start the process that forks; `quiet` drops the tracebacks of publishers whose store died."""
         self._url, self._folder = url, folder
         self._parent = subprocess.Popen(
-            [sys.executable, "-m", "tests.edition"],
+            [sys.executable, "-m", "tests.content"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if quiet else None,
@@ -185,4 +185,4 @@ def test_a_kill_at_each_step_is_cleared_by_the_next_run(
     published(store, tmp_path, 9)
     assert current(store) == 4
     assert only_kept(store, tmp_path)
-    assert hashes(store, 4) == expected(edition(9), 9)
+    assert hashes(store, 4) == expected(content(9), 9)

@@ -16,7 +16,7 @@ from api.store.events import Journal
 from batch.data.live.events import drain
 from batch.publish.inspect import look
 from tests.conftest import await_store, free_port
-from tests.edition import AS_OF_S, KEYS, edition, expected, published
+from tests.content import AS_OF_S, KEYS, content, expected, published
 from tests.integration.test_publish import hashes
 
 pytestmark = pytest.mark.integration
@@ -72,7 +72,7 @@ def test_the_batch_publishes_retires_and_looks_and_the_api_reads_it(connect: Con
     for seed in range(3):
         made = published(batch, tmp_path, seed)
 
-    assert hashes(api, made.generation) == expected(edition(2), 2)
+    assert hashes(api, made.generation) == expected(content(2), 2)
     assert batch.hget(KEYS.states(), "1") == b"retired"
     assert look(batch, KEYS, "default", 5, AS_OF_S)["generation"] == made.generation
     assert api.hget(KEYS.current("default"), "generation") == str(made.generation).encode()

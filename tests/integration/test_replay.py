@@ -23,7 +23,7 @@ from batch.data.columns import LIKE
 from batch.data.live.events import drain, read_accepted, read_live
 from batch.data.seen import SeenTimes
 from batch.features.sides import Feature, Sides
-from batch.publish.generation import Edition, left_out
+from batch.publish.generation import GenerationContent, left_out
 from batch.publish.ledger.promotion import NothingBefore, promote, quarantine, rollback
 from batch.publish.proof.inputs import Inputs
 from batch.publish.replay.kept import GenerationLost, from_store
@@ -32,7 +32,7 @@ from batch.publish.replay.replay import Replayer
 from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock
 from tests.clients import first_token
-from tests.edition import AS_OF_S, DEPTH, KEYS, N_BUCKETS, N_POSTS, edition
+from tests.content import AS_OF_S, DEPTH, KEYS, N_BUCKETS, N_POSTS, content
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 FULL = bool(os.environ.get("ALMANAC_CHAOS"))
@@ -65,7 +65,7 @@ class Week:
         self.drawn = random.Random(SEED)
         self.rng = np.random.default_rng(SEED)
         self.now_s = AS_OF_S
-        self.first = edition()
+        self.first = content()
         self.facts: Pairs = {}
         self.log: list[Logged] = []
         self.n_late = 0
@@ -145,7 +145,7 @@ class Week:
                 views[pair] = min(int(at_s), views.get(pair, int(at_s)))
                 if action == LIKE:
                     likes[pair] = min(int(at_s), likes.get(pair, int(at_s)))
-        of = self.edition(_rows(views, len(self.user_ids)), _rows(likes, len(self.user_ids)))
+        of = self.content(_rows(views, len(self.user_ids)), _rows(likes, len(self.user_ids)))
         inputs = _inputs(of, self.policy)
         lists = iter([self.lists(of, inputs)])
         publish(
@@ -167,7 +167,7 @@ class Week:
         if self.drawn.random() < 0.5:
             promote(self.store, KEYS, int(self.store.get(KEYS.counter()) or 0), self.now_s)
 
-    def edition(self, views: SeenTimes, likes: SeenTimes) -> Edition:
+    def content(self, views: SeenTimes, likes: SeenTimes) -> GenerationContent:
         """Return what a run publishes beside its lists."""
         as_of_s = int(max(views.time.max(), likes.time.max()))
         horizon = Horizon.after(as_of_s, 3600, N_BUCKETS)
@@ -181,7 +181,7 @@ class Week:
             popular=np.argsort(self.rng.random((N_BUCKETS, N_POSTS)))[:, :DEPTH].astype(np.int32),
         )
 
-    def lists(self, of: Edition, inputs: Inputs) -> RankedBlock:
+    def lists(self, of: GenerationContent, inputs: Inputs) -> RankedBlock:
         """Rank by chance what the users have not seen."""
         n_users = len(of.user_ids)
         posts = np.full((n_users, N_BUCKETS, DEPTH), -1, np.int32)
@@ -207,7 +207,7 @@ def _rows(pairs: Pairs, n_users: int) -> SeenTimes:
     return SeenTimes(start, keys[:, 1].astype(np.int32), np.array([pairs[key] for key in sorted(pairs)]))
 
 
-def _inputs(of: Edition, policy: SeenPolicy) -> Inputs:
+def _inputs(of: GenerationContent, policy: SeenPolicy) -> Inputs:
     n_users, n_posts = len(of.user_ids), len(of.post_ids)
     sides = Sides(
         features=(Feature("age", "user"), Feature("hour", "time")),

@@ -27,7 +27,7 @@ from batch.publish.proof.lists import user_ids
 from batch.publish.proof.verify import verify
 from batch.publish.writer import silent
 from batch.settings import Settings
-from tests.edition import KEYS
+from tests.content import KEYS
 from tests.facts import even_likes_even
 from tests.integration.test_cli import almanac, env
 

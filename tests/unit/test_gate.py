@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from batch.features.sides import Feature
-from batch.publish.gate.gate import Evidence, Live, judge
+from batch.publish.gate.gate import GateInputs, Live, judge
 from batch.publish.gate.overlap import rank_biased_overlap, shared_share
 from batch.publish.gate.ranges import outside
 from batch.publish.gate.report import Outcome
 from batch.publish.gate.spread import Spread, mistaken
-from batch.publish.gate.stats import Portrait, Sample, portrait
+from batch.publish.gate.stats import GenerationStats, Sample, summarize
 from batch.publish.gate.thresholds import Thresholds
 from batch.score.ranked import RankedBlock
 
-PORTRAIT = Portrait(
+STATS = GenerationStats(
     n_users=1000,
     n_empty=0,
     n_short=0,
@@ -29,14 +29,14 @@ PORTRAIT = Portrait(
 )
 POPULAR = "metric against popularity"
 METRICS = {"hitrate_at_5": 0.55, "hitrate_at_5_popular": 0.5, "auc_in_session": 0.55, "test_sessions": 2000.0}
-LIVE = Live(generation=7, n_users=1000, metrics=METRICS, portrait=PORTRAIT, churn=0.3)
-GOOD = Evidence(
-    portrait=PORTRAIT,
+LIVE = Live(generation=7, n_users=1000, metrics=METRICS, stats=STATS, churn=0.3)
+GOOD = GateInputs(
+    stats=STATS,
     metrics=METRICS,
     reread=(2, 0),
     rescored=(32, 0),
     outside={"age": 0.01},
-    moved=0.05,
+    psi=0.05,
     live=LIVE,
 )
 
@@ -52,13 +52,13 @@ def test_what_is_as_the_live_generation_proceeds() -> None:
     ("spoilt", "name", "outcome"),
     [
         (replace(GOOD, reread=(2, 1)), "checksum", "abort"),
-        (replace(GOOD, portrait=replace(PORTRAIT, n_users=940)), "users", "abort"),
-        (replace(GOOD, portrait=replace(PORTRAIT, n_empty=11)), "empty lists", "abort"),
-        (replace(GOOD, portrait=replace(PORTRAIT, n_short=25)), "short lists", "abort"),
+        (replace(GOOD, stats=replace(STATS, n_users=940)), "users", "abort"),
+        (replace(GOOD, stats=replace(STATS, n_empty=11)), "empty lists", "abort"),
+        (replace(GOOD, stats=replace(STATS, n_short=25)), "short lists", "abort"),
         (replace(GOOD, rescored=(32, 1)), "model", "quarantine"),
         (replace(GOOD, outside={"age": 0.6}), "trained range", "quarantine"),
-        (replace(GOOD, portrait=replace(PORTRAIT, same_order=0.6)), "same order", "quarantine"),
-        (replace(GOOD, portrait=replace(PORTRAIT, same_posts=0.97)), "same posts", "quarantine"),
+        (replace(GOOD, stats=replace(STATS, same_order=0.6)), "same order", "quarantine"),
+        (replace(GOOD, stats=replace(STATS, same_posts=0.97)), "same posts", "quarantine"),
         (replace(GOOD, metrics=METRICS | {"auc_in_session": 0.66}), "leak", "quarantine"),
         (replace(GOOD, mistaken={"age": "city"}), "inputs", "quarantine"),
         (
@@ -68,12 +68,12 @@ def test_what_is_as_the_live_generation_proceeds() -> None:
         ),
         (replace(GOOD, metrics=METRICS | {"hitrate_at_5_knn": 0.65}), "metric against item kNN", "wait"),
         (replace(GOOD, live=replace(LIVE, churn=0.01)), "churn", "wait"),
-        (replace(GOOD, moved=1.5), "scores", "wait"),
-        (replace(GOOD, portrait=replace(PORTRAIT, topics={"movie": 1.0})), "topics", "wait"),
-        (replace(GOOD, portrait=replace(PORTRAIT, coverage=0.2)), "coverage", "wait"),
+        (replace(GOOD, psi=1.5), "scores", "wait"),
+        (replace(GOOD, stats=replace(STATS, topics={"movie": 1.0})), "topics", "wait"),
+        (replace(GOOD, stats=replace(STATS, coverage=0.2)), "coverage", "wait"),
     ],
 )
-def test_each_fault_is_stopped_by_its_own_check(spoilt: Evidence, name: str, outcome: Outcome) -> None:
+def test_each_fault_is_stopped_by_its_own_check(spoilt: GateInputs, name: str, outcome: Outcome) -> None:
     report = judge(spoilt, Thresholds())
 
     assert [(check.name, check.outcome) for check in report.stopped_by] == [(name, outcome)]
@@ -92,7 +92,7 @@ def test_choices_among_all_posts_are_told_apart_better_than_impressions() -> Non
 
 
 def test_the_gravest_outcome_counts_and_comes_first() -> None:
-    report = judge(replace(GOOD, moved=9.0, rescored=(32, 32), reread=(2, 2)), Thresholds())
+    report = judge(replace(GOOD, psi=9.0, rescored=(32, 32), reread=(2, 2)), Thresholds())
 
     assert [check.outcome for check in report.stopped_by] == ["abort", "quarantine", "wait"]
     assert report.outcome == "abort"
@@ -105,7 +105,7 @@ def test_a_loss_within_what_chance_explains_proceeds() -> None:
 
 
 def test_without_anything_live_or_measured_the_rest_is_still_asked() -> None:
-    bare = replace(GOOD, live=None, metrics={}, moved=None)
+    bare = replace(GOOD, live=None, metrics={}, psi=None)
 
     report = judge(bare, Thresholds())
     asked = {check.name for check in report.checks if check.value is not None}
@@ -116,9 +116,9 @@ def test_without_anything_live_or_measured_the_rest_is_still_asked() -> None:
 
 
 def test_a_portrait_comes_back_from_json_as_it_was() -> None:
-    assert Portrait.from_values(PORTRAIT.values()) == PORTRAIT
-    with pytest.raises(ValueError, match="no portrait of a generation"):
-        Portrait.from_values({"n_users": 3})
+    assert GenerationStats.from_values(STATS.values()) == STATS
+    with pytest.raises(ValueError, match="no statistics of a generation"):
+        GenerationStats.from_values({"n_users": 3})
 
 
 def test_lists_are_alike_from_the_top() -> None:
@@ -135,8 +135,8 @@ def test_lists_are_alike_from_the_top() -> None:
 def test_a_spread_that_did_not_move_has_index_zero() -> None:
     values = np.array([1.0, 2.0, 2.0, 3.0, np.nan])
 
-    assert Spread.of(values).moved(values) == pytest.approx(0)
-    assert Spread.of(values).moved(values + 10) > 2
+    assert Spread.of(values).psi(values) == pytest.approx(0)
+    assert Spread.of(values).psi(values + 10) > 2
 
 
 def test_a_feature_in_anothers_place_is_told_from_one_that_grew() -> None:
@@ -180,10 +180,10 @@ def test_one_list_for_all_has_one_order_whatever_each_has_seen() -> None:
     same = np.array([[order[rng.random(40) < 0.9][:20]] for _ in range(60)])
     own = np.array([[rng.permutation(40)[:20]] for _ in range(60)]).astype(np.int32)
 
-    def seen(posts: np.ndarray) -> Portrait:
+    def seen(posts: np.ndarray) -> GenerationStats:
         sample = Sample(60, np.full(60, 20), 20)
         sample.add(RankedBlock(0, posts, np.zeros(posts.shape)))
-        return portrait(sample, ["t"] * 40, None)
+        return summarize(sample, ["t"] * 40, None)
 
     assert seen(same).same_order == 1.0
     assert seen(own).same_order < 0.1

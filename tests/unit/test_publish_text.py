@@ -1,4 +1,4 @@
-"""Lists and commands as bytes, checksums, and what an edition refuses: nothing here opens a store."""
+"""Lists and commands as bytes, checksums, and what a generation refuses: nothing here opens a store."""
 
 from dataclasses import replace
 from hashlib import blake2b
@@ -20,7 +20,7 @@ from batch.publish.retire import surplus
 from batch.score.ranked import RankedBlock
 from batch.store.server import Needs, unfit
 from batch.store.wire import n_digits, pack, put_bulk, put_number
-from tests.edition import AS_OF_S, blocks, edition
+from tests.content import AS_OF_S, blocks, content
 
 FIT = {"hash-max-listpack-value": 512, "hash-max-listpack-entries": 512, "zset-max-listpack-entries": 1024}
 VALKEY = {"redis_version": "7.2.4", "valkey_version": "9.1.2"}
@@ -72,7 +72,7 @@ def test_a_checksum_notices_two_users_whose_lists_were_swapped() -> None:
 
 def test_blocks_are_cut_where_shards_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shard, "USERS", 10)
-    of = edition()
+    of = content()
 
     cut = list(shard.pieces(blocks(of, size=16)))
 
@@ -89,7 +89,7 @@ def test_the_root_does_not_depend_on_the_order_in_which_shards_were_written() ->
 
 
 def test_a_shard_on_disk_holds_the_lists_in_order_with_their_scores(tmp_path: Path) -> None:
-    of = edition()
+    of = content()
     (block,) = blocks(of, size=40)
     shard.write_parquet(tmp_path / "lists.parquet", of, block)
 
@@ -108,7 +108,7 @@ def test_a_shard_on_disk_holds_the_lists_in_order_with_their_scores(tmp_path: Pa
 
 
 def test_blocks_must_cover_all_users_once_and_in_order() -> None:
-    of = edition()
+    of = content()
     parts = list(blocks(of))
     deep = [replace(parts[0], posts=np.zeros((16, 3, 6), np.int32)), *parts[1:]]
 
@@ -124,7 +124,7 @@ def test_blocks_must_cover_all_users_once_and_in_order() -> None:
 
 
 def test_the_seen_mark_knows_late_facts_and_no_row_numbers() -> None:
-    of = edition()
+    of = content()
     before = AS_OF_S - 40_000
     mark = seen.mark(of, of.views, before).digest
     later = of.views.time > before
@@ -146,7 +146,7 @@ def test_the_seen_mark_knows_late_facts_and_no_row_numbers() -> None:
 
 
 def test_the_policy_says_what_lists_leave_out() -> None:
-    of = edition()
+    of = content()
 
     assert left_out("views", of.views, of.likes).post is of.views.post
     assert left_out("likes", of.views, of.likes).of(0).tolist() == of.likes.post[:3].tolist()
@@ -163,7 +163,7 @@ def test_a_post_without_text_or_topic_is_answered_with_empty_ones() -> None:
 
 
 def test_an_edition_whose_parts_do_not_fit_is_refused() -> None:
-    of = edition()
+    of = content()
 
     with pytest.raises(ValueError, match="posts has 29 rows, expected 30"):
         replace(of, posts=of.posts[1:])

@@ -12,7 +12,7 @@ from api.contract.buckets import DAY_S
 from batch.features import asof
 from batch.features.population import Population, cell_side, user_side
 from batch.features.text import Unplaceable, describe, place
-from batch.jobs.refresh.digests import Known, compare, take_note
+from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
 from batch.jobs.refresh.own import count, events_of
 from batch.jobs.refresh.steps import Lists, merge
 from tests.changing import AS_OF_S, Feed
@@ -20,16 +20,16 @@ from tests.changing import AS_OF_S, Feed
 DEPTH = 4
 
 
-def moved(before: Known, feed: Feed) -> set[int]:
+def moved(before: InputDigests, feed: Feed) -> set[int]:
     """Return the ids of the users who have moved."""
     facts = feed.facts()
-    return set(facts.user_ids[compare(before, take_note(facts)).users].tolist())
+    return set(facts.user_ids[compare(before, digest_inputs(facts)).users].tolist())
 
 
 @pytest.mark.parametrize("change", ["new_events", "late_events", "lost_events", "late_likes", "profiles"])
 def test_only_those_whose_facts_changed_have_moved(change: str) -> None:
     feed = Feed.drawn(1)
-    old, before = feed.facts(), take_note(feed.facts())
+    old, before = feed.facts(), digest_inputs(feed.facts())
     getattr(feed, change)()
     new = feed.facts()
 
@@ -60,23 +60,23 @@ def test_the_order_of_events_and_how_numbers_are_stored_move_nobody() -> None:
         **{name: getattr(facts, name)[order] for name in ("user", "post", "time", "action", "target")},
     )
 
-    assert not compare(take_note(facts), take_note(shuffled)).any
+    assert not compare(digest_inputs(facts), digest_inputs(shuffled)).any
 
 
 def test_users_and_posts_come_go_and_are_edited() -> None:
     feed = Feed.drawn(3)
-    before = take_note(feed.facts())
+    before = digest_inputs(feed.facts())
     first, last = int(feed.posts["post_id"].iloc[0]), int(feed.posts["post_id"].iloc[-1])
     feed.gone_users()
     feed.new_users()
     feed.posts.loc[feed.posts["post_id"] == last, "text"] = "another text"
     feed.posts = feed.posts.iloc[1:]
-    moves = compare(before, take_note(feed.facts()))
+    changes = compare(before, digest_inputs(feed.facts()))
 
-    assert (moves.n_users_gone, int(moves.new_users.sum())) == (2, 3)
-    assert moves.posts_gone.tolist() == [first]
-    assert np.flatnonzero(moves.posts).tolist() == [len(feed.posts) - 1]
-    assert not moves.new_posts.any()
+    assert (changes.n_users_gone, int(changes.new_users.sum())) == (2, 3)
+    assert changes.posts_gone.tolist() == [first]
+    assert np.flatnonzero(changes.posts).tolist() == [len(feed.posts) - 1]
+    assert not changes.new_posts.any()
 
 
 def test_features_of_own_events_are_those_a_run_of_everyone_makes_bit_by_bit() -> None:

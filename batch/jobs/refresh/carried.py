@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from api.contract.buckets import Horizon
 from batch.publish.fill import Work
-from batch.store.wire import Wire, pack
+from batch.store.wire import PipelinedWriter, pack
 
 Ints = npt.NDArray[np.int64]
 
@@ -34,7 +34,7 @@ def copy_lists(work: Work, base: int, number: int, users: Sequence[int], ttl_s: 
         LeaseLost: This run stalled and lost its turn.
     """
     keys, life = work.keys, b"%d" % ttl_s
-    with Wire(work.client) as wire:
+    with PipelinedWriter(work.client) as wire:
         for user_id in users:
             work.lease.check()
             source, target = keys.list(user_id, base).encode(), keys.list(user_id, number).encode()

@@ -10,7 +10,7 @@ from api.contract.keys import Keys
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
 from batch.jobs.refresh.base import Base, NoBase, find
-from batch.jobs.refresh.digests import Known, Moves
+from batch.jobs.refresh.digests import Changes, InputDigests
 from batch.jobs.refresh.frozen import FROZEN, Frozen, FrozenMissing
 from batch.learn.baselines.named import peer_of
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load
@@ -29,7 +29,7 @@ class Start:
 
     base: Base
     frozen: Frozen
-    known: Known
+    known: InputDigests
 
     def inputs(self) -> Inputs:
         """Read the inputs of all users.
@@ -71,10 +71,10 @@ def start(settings: Settings, store: redis.Redis, keys: Keys, folder: Path) -> S
     for name, (wanted, was) in shapes.items():
         if wanted != was:
             raise FullRunNeeded(f"{name} is {wanted}, and generation {manifest.generation} has {was}")
-    return Start(base, frozen, Known.load(base.home / FROZEN))
+    return Start(base, frozen, InputDigests.load(base.home / FROZEN))
 
 
-def refuse(begin: Start, facts: Facts, moves: Moves) -> None:
+def refuse(begin: Start, facts: Facts, changes: Changes) -> None:
     """Return if the facts let a refresh stand for a full run.
 
     Raises:
@@ -86,8 +86,8 @@ def refuse(begin: Start, facts: Facts, moves: Moves) -> None:
             f"the newest fact is of {moment(facts.as_of_s).isoformat()}, "
             f"and the lists' horizon ends at {moment(horizon.end_s).isoformat()}"
         )
-    if len(moves.posts_gone):
-        raise FullRunNeeded(f"post {moves.posts_gone[0]} is not among the facts any more")
+    if len(changes.posts_gone):
+        raise FullRunNeeded(f"post {changes.posts_gone[0]} is not among the facts any more")
     columns = [name for name in facts.users.columns if name != USER_ID]
     if columns != list(begin.frozen.codes):
         raise FullRunNeeded(
@@ -95,6 +95,6 @@ def refuse(begin: Start, facts: Facts, moves: Moves) -> None:
         )
     if begin.frozen.embedded != (facts.embeddings is not None):
         raise FullRunNeeded("posts have embeddings now and had none at the last full run, or the reverse")
-    share = float(moves.users.mean()) if len(moves.users) else 0.0
+    share = float(changes.users.mean()) if len(changes.users) else 0.0
     if share > MOST_MOVED:
         raise FullRunNeeded(f"{share:.0%} of the users have moved, a refresh is for up to {MOST_MOVED:.0%}")

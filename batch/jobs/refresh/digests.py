@@ -30,7 +30,7 @@ Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class InputDigests:
     """Sums and digests of the facts.
 
     Attributes:
@@ -53,7 +53,7 @@ class Known:
         _write(folder / POSTS, {"post_id": self.post_ids, "post": self.posts})
 
     @classmethod
-    def load(cls, folder: Path) -> "Known":
+    def load(cls, folder: Path) -> "InputDigests":
         """Read what `save` wrote."""
         users, posts = pq.read_table(folder / USERS), pq.read_table(folder / POSTS)
         sums = [users[name].to_numpy() for name in users.column_names[1:]]
@@ -65,7 +65,7 @@ class Known:
         )
 
 
-def take_note(facts: Facts) -> Known:
+def digest_inputs(facts: Facts) -> InputDigests:
     """Sum up the facts, on all cores."""
     n = os.cpu_count() or 1
     bounds = np.linspace(0, len(facts.time), n + 1).astype(np.int64)
@@ -79,11 +79,11 @@ def take_note(facts: Facts) -> Known:
     with ThreadPoolExecutor(n) as pool:
         list(pool.map(add, range(n)))
     sums = np.column_stack([parts.sum(axis=0, dtype=np.uint64), _profiles(facts.users)])
-    return Known(facts.user_ids, sums, facts.post_ids, _posts(facts))
+    return InputDigests(facts.user_ids, sums, facts.post_ids, _posts(facts))
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
+class Changes:
     """Who and what is not as it was. Users and posts are rows of the facts now.
 
     Attributes:
@@ -108,11 +108,11 @@ class Moves:
         return bool(self.users.any() or self.posts.any() or self.n_users_gone or len(self.posts_gone))
 
 
-def compare(before: Known, now: Known) -> Moves:
+def compare(before: InputDigests, now: InputDigests) -> Changes:
     """Return who and what has moved."""
     user, known_user = rows_of(before.user_ids, now.user_ids)
     post, known_post = rows_of(before.post_ids, now.post_ids)
-    return Moves(
+    return Changes(
         users=~known_user | (before.users[user] != now.users).any(axis=1),
         new_users=~known_user,
         n_users_gone=len(before.user_ids) - int(known_user.sum()),

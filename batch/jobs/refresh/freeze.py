@@ -9,28 +9,28 @@ from batch.data.facts import Facts
 from batch.features.asof import Statics
 from batch.features.popularity import post_scores
 from batch.features.population import Population
-from batch.jobs.assemble import Ready
-from batch.jobs.refresh.digests import take_note
+from batch.jobs.assemble import Publication
+from batch.jobs.refresh.digests import digest_inputs
 from batch.jobs.refresh.frozen import FROZEN, Frozen, as_ids
 
 
-def freeze(facts: Facts, known: Statics, full: Ready) -> Callable[[Path], None]:
+def freeze(facts: Facts, known: Statics, full: Publication) -> Callable[[Path], None]:
     """Return what writes into a full run's folder all that later refreshes hold fast to."""
-    counts, edition, dense = full.counts, full.edition, full.inputs.dense
+    counts, content, dense = full.counts, full.content, full.inputs.dense
     frozen = Frozen(
         as_of_s=counts.at_s,
         population=Population.of(counts, known.texts, counts.base_rate),
         codes=known.profiles.codes,
         texts=known.texts.map,
         embedded=facts.embeddings is not None,
-        post_ids=edition.post_ids,
+        post_ids=content.post_ids,
         post_scores=post_scores(counts),
-        popular=as_ids(edition, edition.popular),
-        segments={name: as_ids(edition, rows) for name, rows in edition.segments.items()},
-        profiles={name: as_ids(edition, rows) for name, rows in edition.profiles.items()},
+        popular=as_ids(content, content.popular),
+        segments={name: as_ids(content, rows) for name, rows in content.segments.items()},
+        profiles={name: as_ids(content, rows) for name, rows in content.profiles.items()},
         everybody=dense[0].mean(axis=0) if dense is not None else np.empty(0),
     )
-    note = take_note(facts)
+    note = digest_inputs(facts)
 
     def keep(home: Path) -> None:
         frozen.save(home)

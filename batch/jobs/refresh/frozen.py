@@ -15,7 +15,7 @@ import orjson
 
 from batch.features.population import Population
 from batch.features.text import Map
-from batch.publish.generation import Edition, Rows
+from batch.publish.generation import GenerationContent, Rows
 
 FROZEN = "frozen"  # the folder, in the generation's
 _JSON, _ARRAYS = "frozen.json", "frozen.npz"
@@ -140,6 +140,6 @@ def hand_on(base: Path, home: Path) -> None:
             shutil.copy2(base / FROZEN / name, home / FROZEN / name)
 
 
-def as_ids(edition: Edition, rows: Rows) -> Ints:
+def as_ids(content: GenerationContent, rows: Rows) -> Ints:
     """Return posts given by row as ids; -1 stays."""
-    return np.where(rows >= 0, edition.post_ids[rows], -1)
+    return np.where(rows >= 0, content.post_ids[rows], -1)

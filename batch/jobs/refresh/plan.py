@@ -1,4 +1,4 @@
-"""What a refresh will publish: sides, posts left out and edition, of frozen parts and of who has moved."""
+"""What a refresh will publish: sides, posts left out and content, of frozen parts and of who has moved."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +14,11 @@ from batch.features.population import cell_side, user_side
 from batch.features.profile import segments, values
 from batch.features.sides import Sides
 from batch.features.text import place
-from batch.jobs.refresh.digests import Moves, rows_of
+from batch.jobs.refresh.digests import Changes, rows_of
 from batch.jobs.refresh.frozen import Frozen
 from batch.jobs.refresh.own import count, events_of
 from batch.learn.factors.by_id import fingerprint
-from batch.publish.generation import Edition, Rows, left_out, post_json
+from batch.publish.generation import GenerationContent, Rows, left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.predict import Dense
 from batch.score.ranked import SeenRows
@@ -29,23 +29,25 @@ RECEIVED = slice(2, 7)  # columns of the post side that say how a post has been 
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class RefreshPlan:
     """A refresh before it is scored.
 
     Attributes:
-        edition: Everything but the lists; seen posts and likes of the moved users alone.
+        content: Everything but the lists; seen posts and likes of the moved users alone.
         inputs: What all users' lists follow from.
         moved: bool (users,). Users whose inputs differ.
         posts: int64. Rows of posts that are new or were edited, ascending.
     """
 
-    edition: Edition
+    content: GenerationContent
     inputs: Inputs
     moved: Bools
     posts: Ints
 
 
-def draft(manifest: Manifest, frozen: Frozen, before: Inputs, facts: Facts, moves: Moves) -> Draft:
+def plan_refresh(
+    manifest: Manifest, frozen: Frozen, before: Inputs, facts: Facts, changes: Changes
+) -> RefreshPlan:
     """Bring the inputs up to date.
 
     Args:
@@ -53,13 +55,13 @@ def draft(manifest: Manifest, frozen: Frozen, before: Inputs, facts: Facts, move
         frozen: What stays.
         before: The inputs of that generation, of all its users.
         facts: As they are now.
-        moves: Who has moved since.
+        changes: Who has moved since.
 
     Raises:
         Unplaceable: A post is like none that the last full run knew.
     """
-    post, group = _posts(frozen, before.sides, facts, moves)
-    moved = moves.users | _regrouped(before.sides, facts, moves, group)
+    post, group = _posts(frozen, before.sides, facts, changes)
+    moved = changes.users | _regrouped(before.sides, facts, changes, group)
     events = events_of(facts, moved)
     sides = _sides(frozen, before.sides, facts, events, moved, post, group)
     views, likes = earliest(events, "views"), earliest(events, "likes")
@@ -67,9 +69,9 @@ def draft(manifest: Manifest, frozen: Frozen, before: Inputs, facts: Facts, move
     seen = _left_out(before, facts, moved, new)
     dense = _dense(before, facts, frozen.everybody)
     inputs = Inputs(before.model, sides, seen, dense)
-    same = not (moves.new_users.any() or moves.n_users_gone or moves.new_posts.any())
-    return Draft(
-        edition=Edition(
+    same = not (changes.new_users.any() or changes.n_users_gone or changes.new_posts.any())
+    return RefreshPlan(
+        content=GenerationContent(
             variant=manifest.variant,
             as_of_s=facts.as_of_s,
             horizon=manifest.horizon,
@@ -83,7 +85,7 @@ def draft(manifest: Manifest, frozen: Frozen, before: Inputs, facts: Facts, move
             posts=post_json(facts.posts),
             popular=_as_rows(frozen.popular, facts),
             segments={name: _as_rows(lists, facts) for name, lists in frozen.segments.items()},
-            segment_of=_segments(manifest, frozen, facts, moved if not moves.posts.any() else None),
+            segment_of=_segments(manifest, frozen, facts, moved if not changes.posts.any() else None),
             catalogue=_catalogue(frozen, facts),
             views=views,
             likes=likes,
@@ -93,29 +95,29 @@ def draft(manifest: Manifest, frozen: Frozen, before: Inputs, facts: Facts, move
         ),
         inputs=inputs,
         moved=moved,
-        posts=np.flatnonzero(moves.posts),
+        posts=np.flatnonzero(changes.posts),
     )
 
 
 def _posts(
-    frozen: Frozen, before: Sides, facts: Facts, moves: Moves
+    frozen: Frozen, before: Sides, facts: Facts, changes: Changes
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Return the post side and each post's group; what is new or edited is placed among the rest."""
     row, _ = rows_of(before.post_ids, facts.post_ids)
     post, group = before.post[row], before.group[row]
-    changed = np.flatnonzero(moves.posts)
+    changed = np.flatnonzero(changes.posts)
     if len(changed):
         vectors = None if facts.embeddings is None else facts.embeddings[changed]
         texts = place(facts.posts.iloc[changed], vectors, frozen.texts)
-        received = np.where(moves.new_posts[changed, None], np.array(UNSHOWN), post[changed, RECEIVED])
+        received = np.where(changes.new_posts[changed, None], np.array(UNSHOWN), post[changed, RECEIVED])
         post[changed], group[changed] = post_side(texts, received), texts.cluster
     return post, group
 
 
-def _regrouped(before: Sides, facts: Facts, moves: Moves, group: npt.NDArray[np.int32]) -> Bools:
+def _regrouped(before: Sides, facts: Facts, changes: Changes, group: npt.NDArray[np.int32]) -> Bools:
     """Return bool (users,): users with events on a post that an edit has put into another group."""
     row, known = rows_of(before.post_ids, facts.post_ids)
-    other = known & moves.posts & (before.group[row] != group)
+    other = known & changes.posts & (before.group[row] != group)
     found = np.zeros(len(facts.users), np.bool_)
     if other.any():
         found[facts.user[other[facts.post]]] = True

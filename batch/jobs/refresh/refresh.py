@@ -16,9 +16,9 @@ from batch.features.text import Unplaceable
 from batch.jobs.assemble import lists
 from batch.jobs.refresh.carried import read_stored
 from batch.jobs.refresh.conditions import FullRunNeeded, Start, refuse, start
-from batch.jobs.refresh.digests import Known, Moves, compare, take_note
+from batch.jobs.refresh.digests import Changes, InputDigests, compare, digest_inputs
 from batch.jobs.refresh.frozen import FROZEN, hand_on
-from batch.jobs.refresh.plan import Draft, draft
+from batch.jobs.refresh.plan import RefreshPlan, plan_refresh
 from batch.jobs.refresh.steps import Work
 from batch.jobs.refresh.writer import Refreshed, publish_refreshed
 from batch.progress import Progress
@@ -88,38 +88,40 @@ def refresh(
     keys, folder = Keys(settings.prefix), settings.state_dir / "generations"
     with progress.step("compare"):
         begin = start(settings, store, keys, folder)
-        note = take_note(facts)
-        moves = compare(begin.known, note)
-        refuse(begin, facts, moves)
+        note = digest_inputs(facts)
+        changes = compare(begin.known, note)
+        refuse(begin, facts, changes)
     work = Work()
-    if not moves.any:
-        return _outcome(begin, begin.base.manifest, moves, work, progress)
+    if not changes.any:
+        return _outcome(begin, begin.base.manifest, changes, work, progress)
     with progress.step("inputs"):
-        planned = _drafted(begin, facts, moves)
+        planned = _drafted(begin, facts, changes)
     with progress.phases("publish") as show:
         manifest = publish_refreshed(
             store,
             keys,
-            planned.edition,
+            planned.content,
             _refreshed(settings, begin, planned, note, work),
             folder,
             now=now,
             kept=settings.generations_kept,
             progress=show,
         )
-    outcome = _outcome(begin, manifest, moves, work, progress)
+    outcome = _outcome(begin, manifest, changes, work, progress)
     log.info("refresh.done", extra=asdict(outcome))
     return outcome
 
 
-def _drafted(begin: Start, facts: Facts, moves: Moves) -> Draft:
+def _drafted(begin: Start, facts: Facts, changes: Changes) -> RefreshPlan:
     try:
-        return draft(begin.base.manifest, begin.frozen, begin.inputs(), facts, moves)
+        return plan_refresh(begin.base.manifest, begin.frozen, begin.inputs(), facts, changes)
     except Unplaceable as exc:
         raise FullRunNeeded(str(exc)) from exc
 
 
-def _refreshed(settings: Settings, begin: Start, planned: Draft, note: Known, work: Work) -> Refreshed:
+def _refreshed(
+    settings: Settings, begin: Start, planned: RefreshPlan, note: InputDigests, work: Work
+) -> Refreshed:
     base = begin.base
 
     def keep(home: Path) -> None:
@@ -138,7 +140,7 @@ def _refreshed(settings: Settings, begin: Start, planned: Draft, note: Known, wo
     )
 
 
-def _outcome(begin: Start, manifest: Manifest, moves: Moves, work: Work, progress: Progress) -> Outcome:
+def _outcome(begin: Start, manifest: Manifest, changes: Changes, work: Work, progress: Progress) -> Outcome:
     n_buckets = manifest.n_buckets
     return Outcome(
         generation=manifest.generation,
@@ -148,10 +150,10 @@ def _outcome(begin: Start, manifest: Manifest, moves: Moves, work: Work, progres
         users_scored=work.scored,
         users_merged=work.merged,
         users_carried=work.carried,
-        users_new=int(moves.new_users.sum()),
-        users_gone=moves.n_users_gone,
-        posts_new=int(moves.new_posts.sum()),
-        posts_edited=int((moves.posts & ~moves.new_posts).sum()),
+        users_new=int(changes.new_users.sum()),
+        users_gone=changes.n_users_gone,
+        posts_new=int(changes.new_posts.sum()),
+        posts_edited=int((changes.posts & ~changes.new_posts).sum()),
         lists_written=(work.scored + work.merged) * n_buckets,
         lists_carried=work.carried * n_buckets,
         root=manifest.root,

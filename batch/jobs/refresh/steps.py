@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.jobs.refresh.digests import rows_of
-from batch.jobs.refresh.plan import Draft
+from batch.jobs.refresh.plan import RefreshPlan
 from batch.jobs.refresh.writer import Step
 from batch.publish.proof.inputs import Inputs
 from batch.score.predict import Dense
@@ -32,7 +32,7 @@ class Work:
     carried: int = 0
     _empty: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def steps(self, draft: Draft, score: Score, stored: Stored) -> Iterator[Step]:
+    def steps(self, draft: RefreshPlan, score: Score, stored: Stored) -> Iterator[Step]:
         """Yield the steps of a refresh; together they hold every user once."""
         others = np.flatnonzero(~draft.moved)
         if len(draft.posts):
@@ -44,25 +44,25 @@ class Work:
             yield Step(others, self._empty, _no_lists(draft))
         yield from self._scored(draft, np.flatnonzero(draft.moved), score)
 
-    def _scored(self, draft: Draft, users: Ints, score: Score) -> Iterator[Step]:
+    def _scored(self, draft: RefreshPlan, users: Ints, score: Score) -> Iterator[Step]:
         """Score users against all posts."""
         if not len(users):
             return
         every = np.arange(len(draft.inputs.sides.starts))
-        for block in score(draft.inputs.part(users, every), draft.edition.depth):
+        for block in score(draft.inputs.part(users, every), draft.content.depth):
             rows = users[block.first : block.first + len(block.posts)]
             self.scored += len(rows)
             yield Step(self._empty, rows, RankedBlock(0, block.posts, block.scores))
 
     def _merged(
-        self, draft: Draft, users: Ints, score: Score, stored: Stored, unsure: list[Ints]
+        self, draft: RefreshPlan, users: Ints, score: Score, stored: Stored, unsure: list[Ints]
     ) -> Iterator[Step]:
         """Score new and edited posts, and put them into the lists of users who did not move."""
-        edition, depth = draft.edition, draft.edition.depth
+        content, depth = draft.content, draft.content.depth
         for block in score(_only(draft, users), min(depth, len(draft.posts))):
             rows = users[block.first : block.first + len(block.posts)]
-            ids, scores = stored(edition.user_ids[rows])
-            at, _ = rows_of(edition.post_ids, ids.ravel().astype(np.int64))
+            ids, scores = stored(content.user_ids[rows])
+            at, _ = rows_of(content.post_ids, ids.ravel().astype(np.int64))
             old = np.where(ids < 0, -1, at.reshape(ids.shape))
             new = np.where(block.posts < 0, -1, draft.posts[block.posts])
             merged, certain = merge((old, scores), (new, block.scores), draft.posts, depth)
@@ -103,7 +103,7 @@ def merge(old: Lists, new: Lists, changed: Ints, depth: int) -> tuple[Lists, npt
     return (kept, kept_scores), exact.all(axis=1)
 
 
-def _only(draft: Draft, users: Ints) -> Inputs:
+def _only(draft: RefreshPlan, users: Ints) -> Inputs:
     """Return the inputs of some users and of the changed posts alone."""
     every = np.arange(len(draft.inputs.sides.starts))
     part, posts = draft.inputs.part(users, every), draft.posts
@@ -122,6 +122,6 @@ def _only(draft: Draft, users: Ints) -> Inputs:
     )
 
 
-def _no_lists(draft: Draft) -> RankedBlock:
-    shape = (0, draft.edition.horizon.n_buckets, draft.edition.depth)
+def _no_lists(draft: RefreshPlan) -> RankedBlock:
+    shape = (0, draft.content.horizon.n_buckets, draft.content.depth)
     return RankedBlock(0, np.empty(shape, np.int32), np.empty(shape))

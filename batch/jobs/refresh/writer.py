@@ -19,7 +19,7 @@ from batch.publish.fill import Work, write_lists, write_shared
 from batch.publish.gate.gate_inputs import Made, reread, rescored
 from batch.publish.gate.report import Check, Report
 from batch.publish.gate.stats import Sample
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Plan
 from batch.publish.memory.probe import weight
 from batch.publish.memory.room import Room
@@ -27,11 +27,11 @@ from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.publish.release import release, silent
 from batch.publish.retire import served
 from batch.publish.seen import Marks
-from batch.publish.user_digests import Roll
+from batch.publish.user_digests import UserDigests
 from batch.score.ranked import RankedBlock
 from batch.store.lease import Progress
 from batch.store.server import StoreUnfit
-from batch.store.wire import Wire
+from batch.store.wire import PipelinedWriter
 
 Ints = npt.NDArray[np.int64]
 
@@ -42,12 +42,12 @@ class BaseGone(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Some users of an edition, by row, ascending; together the steps hold every user once.
+    """Some users of a generation, by row, ascending; together the steps hold every user once.
 
     Attributes:
         carried: int64. Users whose lists are those of the base.
         written: int64. Users whose lists follow.
-        lists: Posts and scores of `written`, row by row; posts are rows of the edition's.
+        lists: Posts and scores of `written`, row by row; posts are rows of the content's.
     """
 
     carried: Ints
@@ -62,7 +62,7 @@ class Refreshed:
     Attributes:
         base: What it starts from.
         steps: Who is carried over, and the lists of the others.
-        moved: bool (users,). Users whose seen posts and likes the edition holds; the others' are the base's.
+        moved: bool (users,). Users whose seen posts and likes the content holds; the others' are the base's.
         inputs: What all lists follow from, those carried over, too.
         ttl_s: Life of the users' lists.
         gate: Ask, before promotion, whether the lists are there and are what the model gives.
@@ -96,63 +96,71 @@ class Refreshed:
         return Room(plan, used)
 
     def fill(self, work: Work, draft: Manifest) -> Made:
-        """Copy lists, write lists and save inputs at the same time, then shared keys, seen posts and roll."""
-        edition, home = work.edition, work.folder / str(draft.generation)
+        """Copy lists, write lists and save inputs at the same time, then shared keys, seen posts, digests."""
+        content, home = work.content, work.folder / str(draft.generation)
         link_lists(self.base.home, home)
-        with ThreadPoolExecutor(1) as saving, ThreadPoolExecutor(1) as copying, Wire(work.client) as wire:
+        with (
+            ThreadPoolExecutor(1) as saving,
+            ThreadPoolExecutor(1) as copying,
+            PipelinedWriter(work.client) as wire,
+        ):
             inputs = saving.submit(self.inputs.save, home / INPUTS)
             lists, n_short, copies, n_carried = self._lists(work, wire, draft, copying)
             checksums = {"shared": write_shared(work, wire, draft.generation)}
             self.keep(home)
-            seen_marks = self._seen(work, wire, edition.views, "seen", work.keys.seen)
-            like_marks = self._seen(work, wire, edition.likes, "likes", work.keys.likes)
-            roll = Roll(edition.user_ids, lists, n_short, seen_marks, like_marks)
-            roll.save(home)
+            seen_marks = self._seen(work, wire, content.views, "seen", work.keys.seen)
+            like_marks = self._seen(work, wire, content.likes, "likes", work.keys.likes)
+            user_digests = UserDigests(content.user_ids, lists, n_short, seen_marks, like_marks)
+            user_digests.save(home)
             checksums[INPUTS] = inputs.result()
             for copy in copies:
                 copy.result()
         counts = {"carried": n_carried, "carried_from": self.base.manifest.generation}
-        sample = Sample(0, np.empty(0, np.int64), edition.depth)
+        sample = Sample(0, np.empty(0, np.int64), content.depth)
         draft = replace(draft, counts=draft.counts | counts)
-        return Made(edition, draft, {**checksums, **roll.checksums()}, roll, sample, self.inputs)
+        return Made(
+            content, draft, {**checksums, **user_digests.checksums()}, user_digests, sample, self.inputs
+        )
 
     def _lists(
-        self, work: Work, wire: Wire, draft: Manifest, copying: ThreadPoolExecutor
+        self, work: Work, wire: PipelinedWriter, draft: Manifest, copying: ThreadPoolExecutor
     ) -> tuple[npt.NDArray[np.uint8], Ints, list[Future[None]], int]:
         """Take the steps; return digests, short lists, the copies under way, and how many users they are."""
-        edition, number, base = work.edition, draft.generation, self.base
-        row, _ = base.roll.rows(edition.user_ids)
-        lists, n_short = base.roll.lists[row], base.roll.n_short[row]
+        content, number, base = work.content, draft.generation, self.base
+        row, _ = base.user_digests.rows(content.user_ids)
+        lists, n_short = base.user_digests.lists[row], base.user_digests.n_short[row]
         left, copies, n_carried = np.ones(len(row), np.bool_), [], 0
         with shard.open_parquet(work.folder / str(number) / changed_name(number)) as file:
             for step in self.steps:
                 _tick(left, step)
                 n_carried += len(step.carried)
-                ids = edition.user_ids[step.carried].tolist()
+                ids = content.user_ids[step.carried].tolist()
                 copies.append(
                     copying.submit(copy_lists, work, base.manifest.generation, number, ids, self.ttl_s)
                 )
                 if len(step.written):
-                    own = replace(work, edition=part(edition, step.written))
+                    own = replace(work, content=part(content, step.written))
                     digests = write_lists(own, wire, number, step.lists, self.ttl_s)
                     lists[step.written] = shard.as_rows(digests)
-                    n_short[step.written] = shard.n_short(step.lists, edition.depth)
-                    file.write_table(shard.table(own.edition, step.lists))
+                    n_short[step.written] = shard.n_short(step.lists, content.depth)
+                    file.write_table(shard.table(own.content, step.lists))
                 work.progress("lists", len(left) - int(left.sum()), len(left))
         if left.any():
             raise ValueError(f"the steps cover {len(left) - int(left.sum())} of {len(left)} users")
         return lists, n_short, copies, n_carried
 
-    def _seen(self, work: Work, wire: Wire, times: SeenTimes, name: str, key: Callable[[int], str]) -> Marks:
+    def _seen(
+        self, work: Work, wire: PipelinedWriter, times: SeenTimes, name: str, key: Callable[[int], str]
+    ) -> Marks:
         """Write what moved users have seen and the store lacks; return the marks of all users."""
-        edition, base = work.edition, self.base
-        row, known = base.roll.rows(edition.user_ids)
-        held: Marks = getattr(base.roll, name).of(row)
-        then = seen.mark(edition, times, base.manifest.as_of_s)
+        content, base = work.content, self.base
+        row, known = base.user_digests.rows(content.user_ids)
+        held: Marks = getattr(base.user_digests, name).of(row)
+        then = seen.mark(content, times, base.manifest.as_of_s)
         same = known & (then.n == held.n) & (then.sums == held.sums).all(axis=1)
         lacking = _later(times, np.where(same, base.manifest.as_of_s, np.iinfo(np.int64).min))
-        seen.write_seen(wire, work.lease, edition, lacking, key, None, work.progress)
-        now = seen.mark(edition, times, edition.as_of_s)
+        seen.write_seen(wire, work.lease, content, lacking, key, None, work.progress)
+        now = seen.mark(content, times, content.as_of_s)
         return Marks(np.where(self.moved, now.n, held.n), np.where(self.moved[:, None], now.sums, held.sums))
 
     def ask(self, work: Work, made: Made) -> Report | None:
@@ -174,7 +182,7 @@ class Refreshed:
 def publish_refreshed(
     client: redis.Redis,
     keys: Keys,
-    edition: Edition,
+    content: GenerationContent,
     refreshed: Refreshed,
     folder: Path,
     *,
@@ -188,7 +196,7 @@ def publish_refreshed(
     Args:
         client: The store; replies must be bytes.
         keys: Names of the keys.
-        edition: Everything but the lists; seen posts and likes of the moved users only.
+        content: Everything but the lists; seen posts and likes of the moved users only.
         refreshed: What is carried over and what is new.
         folder: Where generations lie on disk.
         now: The clock, epoch seconds.
@@ -199,20 +207,20 @@ def publish_refreshed(
     Raises:
         BaseGone: The base is not served any more; nothing was written.
         ListsGone: Lists of the base are not in the store any more.
-        ValueError: The steps do not cover the edition's users once.
+        ValueError: The steps do not cover the content's users once.
     """
     return release(
-        client, keys, edition, folder, refreshed, now=now, kept=kept, progress=progress, force=force
+        client, keys, content, folder, refreshed, now=now, kept=kept, progress=progress, force=force
     )
 
 
-def part(edition: Edition, rows: Ints) -> Edition:
-    """Return the edition of some users, given by row, with nothing seen."""
+def part(content: GenerationContent, rows: Ints) -> GenerationContent:
+    """Return the content of some users, given by row, with nothing seen."""
     nothing = SeenTimes(np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
     return replace(
-        edition,
-        user_ids=edition.user_ids[rows],
-        segment_of=[edition.segment_of[row] for row in rows.tolist()],
+        content,
+        user_ids=content.user_ids[rows],
+        segment_of=[content.segment_of[row] for row in rows.tolist()],
         views=nothing,
         likes=nothing,
     )

@@ -1,4 +1,4 @@
-"""May these lists be served? Every check looks at cheap evidence, says a sentence, and names its limit."""
+"""May these lists be served? Every check looks at cheap inputs, says a sentence, and names its limit."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from batch.publish.gate.interval import difference
 from batch.publish.gate.report import Check, Outcome, Report
-from batch.publish.gate.stats import Portrait
+from batch.publish.gate.stats import GenerationStats
 from batch.publish.gate.thresholds import Thresholds
 
 METRIC, AUC, SESSIONS = "hitrate_at_5", "auc_in_session", "test_sessions"
@@ -21,7 +21,7 @@ class Live:
         generation: Its number.
         n_users: Users who have its lists.
         metrics: What its run measured.
-        portrait: None where its folder is not on this disk.
+        stats: None where its folder is not on this disk.
         churn: Mean rank-biased overlap of its lists and the new ones, same user, same hour; None where no
             sampled user has lists in both.
     """
@@ -29,61 +29,59 @@ class Live:
     generation: int
     n_users: int
     metrics: Mapping[str, float]
-    portrait: Portrait | None
+    stats: GenerationStats | None
     churn: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class GateInputs:
     """What the gate is told of a generation that is written and not yet sealed.
 
     Attributes:
-        portrait: Of the new lists.
+        stats: Of the new lists.
         metrics: What the run measured on the split; empty where it did not.
         reread: Checksums computed again from the store, and how many of them differ.
         rescored: Lists scored again from their inputs, and how many of them differ; None: no inputs kept.
         outside: Feature to the share of its values far outside what the model was trained on.
-        moved: Stability index of the raw scores against the live generation's; None: nothing to compare.
+        psi: Stability index of the raw scores against the live generation's; None: nothing to compare.
         mistaken: Feature to what its values look like now: another feature, or `missing`.
         live: None where nothing is served yet.
     """
 
-    portrait: Portrait
+    stats: GenerationStats
     metrics: Mapping[str, float]
     reread: tuple[int, int]
     rescored: tuple[int, int] | None
     outside: Mapping[str, float]
-    moved: float | None = None
+    psi: float | None = None
     mistaken: Mapping[str, str] = field(default_factory=dict)
     live: Live | None = None
 
 
-def judge(evidence: Evidence, limits: Thresholds) -> Report:
+def judge(inputs: GateInputs, limits: Thresholds) -> Report:
     """Ask every check; the gravest outcome is the report's. With nothing live, none compares."""
     checks = [
-        *_written(evidence, limits),
-        *_complete(evidence, limits),
-        *_as_modelled(evidence, limits),
-        *_personal(evidence, limits),
-        *_measured(evidence, limits),
-        *_steady(evidence, limits),
+        *_written(inputs, limits),
+        *_complete(inputs, limits),
+        *_as_modelled(inputs, limits),
+        *_personal(inputs, limits),
+        *_measured(inputs, limits),
+        *_steady(inputs, limits),
     ]
-    return Report(tuple(checks), evidence.live.generation if evidence.live else None)
+    return Report(tuple(checks), inputs.live.generation if inputs.live else None)
 
 
-def _written(evidence: Evidence, _limits: Thresholds) -> Iterator[Check]:
-    n, n_bad = evidence.reread
+def _written(inputs: GateInputs, _limits: Thresholds) -> Iterator[Check]:
+    n, n_bad = inputs.reread
     says = f"{n - n_bad} of {n} shards read back from the store have the checksum of what was written"
     yield Check("checksum", "abort" if n_bad else "proceed", says, float(n_bad), 0.0)
 
 
-def _complete(evidence: Evidence, limits: Thresholds) -> Iterator[Check]:
-    new = evidence.portrait
-    if evidence.live:
-        gone = 1 - new.n_users / max(evidence.live.n_users, 1)
-        says = (
-            f"{new.n_users:,} users have lists, {evidence.live.n_users:,} in live {evidence.live.generation}"
-        )
+def _complete(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+    new = inputs.stats
+    if inputs.live:
+        gone = 1 - new.n_users / max(inputs.live.n_users, 1)
+        says = f"{new.n_users:,} users have lists, {inputs.live.n_users:,} in live {inputs.live.generation}"
         yield _most("users", gone, limits.missing_users, "abort", says, "missing_users")
     share = new.n_empty / max(new.n_users, 1)
     says = f"{new.n_empty:,} of {new.n_users:,} users have no post in any list"
@@ -93,43 +91,41 @@ def _complete(evidence: Evidence, limits: Thresholds) -> Iterator[Check]:
     yield _most("short lists", share, limits.short_lists, "abort", says, "short_lists")
 
 
-def _as_modelled(evidence: Evidence, limits: Thresholds) -> Iterator[Check]:
-    if evidence.rescored is None:
+def _as_modelled(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+    if inputs.rescored is None:
         yield _unasked("model", "no inputs are kept with this generation")
     else:
-        n, n_bad = evidence.rescored
+        n, n_bad = inputs.rescored
         says = f"{n - n_bad} of {n} lists are what the stored model gives, place by place"
         yield Check("model", "quarantine" if n_bad else "proceed", says, float(n_bad), 0.0)
-    far = max(evidence.outside.items(), key=lambda item: item[1], default=None)
+    far = max(inputs.outside.items(), key=lambda item: item[1], default=None)
     if far is None:
         yield _unasked("trained range", "the model's text names no ranges")
     else:
-        over = _names(evidence.outside, limits.outside) or far[0]
+        over = _names(inputs.outside, limits.outside) or far[0]
         says = f"{far[1]:.0%} of a feature's values lie far outside its training, at most ({over})"
         yield _most("trained range", far[1], limits.outside, "quarantine", says, "outside")
 
 
-def _personal(evidence: Evidence, limits: Thresholds) -> Iterator[Check]:
-    new = evidence.portrait
+def _personal(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+    new = inputs.stats
     says = f"{new.same_order:.0%} of pairs of users have the posts they share in one order"
     yield _most("same order", new.same_order, limits.same_order, "quarantine", says, "same_order")
     says = f"two users have {new.same_posts:.0%} of their first ten posts in common"
     yield _most("same posts", new.same_posts, limits.same_posts, "quarantine", says, "same_posts")
 
 
-def _measured(evidence: Evidence, limits: Thresholds) -> Iterator[Check]:
-    new, n = evidence.metrics.get(METRIC, math.nan), evidence.metrics.get(SESSIONS, 0.0)
+def _measured(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+    new, n = inputs.metrics.get(METRIC, math.nan), inputs.metrics.get(SESSIONS, 0.0)
     if math.isnan(new) or not n:
         yield _unasked("metric", "this run measured nothing")
         return
     rivals = {
-        name: (evidence.metrics.get(f"{METRIC}_{suffix}", math.nan), n) for suffix, name in RIVALS.items()
+        name: (inputs.metrics.get(f"{METRIC}_{suffix}", math.nan), n) for suffix, name in RIVALS.items()
     }
-    if evidence.live:
-        known = evidence.live.metrics
-        rivals |= {
-            f"live {evidence.live.generation}": (known.get(METRIC, math.nan), known.get(SESSIONS, 0.0))
-        }
+    if inputs.live:
+        known = inputs.live.metrics
+        rivals |= {f"live {inputs.live.generation}": (known.get(METRIC, math.nan), known.get(SESSIONS, 0.0))}
     for name, (rate, n_rival) in rivals.items():
         if math.isnan(rate):
             yield _unasked(f"metric against {name}", "it was not measured")
@@ -138,16 +134,16 @@ def _measured(evidence: Evidence, limits: Thresholds) -> Iterator[Check]:
         says = f"HitRate@5 {new:.3f} against {rate:.3f}, difference {low:+.3f} to {high:+.3f}"
         outcome: Outcome = "wait" if high < -limits.worse else "proceed"
         yield Check(f"metric against {name}", outcome, says, high, -limits.worse, "worse")
-    yield _believable(evidence, limits)
+    yield _believable(inputs, limits)
 
 
-def _believable(evidence: Evidence, limits: Thresholds) -> Check:
+def _believable(inputs: GateInputs, limits: Thresholds) -> Check:
     """A label that leaks into a feature makes the offline figures too good to be true."""
-    new = evidence.metrics.get(AUC, math.nan)
-    before = evidence.live.metrics.get(AUC, math.nan) if evidence.live else math.nan
+    new = inputs.metrics.get(AUC, math.nan)
+    before = inputs.live.metrics.get(AUC, math.nan) if inputs.live else math.nan
     if math.isnan(new):
         return _unasked("leak", "AUC in session was not measured")
-    of_choices = evidence.metrics.get("of_choices", 0.0) > 0
+    of_choices = inputs.metrics.get("of_choices", 0.0) > 0
     best = limits.best_auc_of_choices if of_choices else limits.best_auc
     limit = best if math.isnan(before) else min(best, before + limits.too_good)
     against = "" if math.isnan(before) else f" after {before:.3f} of the live one"
@@ -162,8 +158,8 @@ def _believable(evidence: Evidence, limits: Thresholds) -> Check:
     )
 
 
-def _steady(evidence: Evidence, limits: Thresholds) -> Iterator[Check]:
-    live, new = evidence.live, evidence.portrait
+def _steady(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+    live, new = inputs.live, inputs.stats
     if live is None:
         yield _unasked("drift", "nothing is served yet")
         return
@@ -172,18 +168,18 @@ def _steady(evidence: Evidence, limits: Thresholds) -> Iterator[Check]:
     else:
         says = f"the lists' mean rank-biased overlap with live {live.generation} is {live.churn:.3f}"
         yield _least("churn", live.churn, limits.churn, "wait", says, "churn")
-    old = live.portrait
+    old = live.stats
     if old is None:
-        yield _unasked("drift", f"the portrait of live {live.generation} is not on this disk")
+        yield _unasked("drift", f"the stats of live {live.generation} is not on this disk")
         return
-    if evidence.moved is not None:
-        says = f"scores have moved by {evidence.moved:.3f} (population stability index)"
-        yield _most("scores", evidence.moved, limits.score_shift, "wait", says, "score_shift")
+    if inputs.psi is not None:
+        says = f"scores have moved by {inputs.psi:.3f} (population stability index)"
+        yield _most("scores", inputs.psi, limits.score_shift, "wait", says, "score_shift")
     if old.inputs:
-        looks = ", ".join(f"{name} looks like {other}" for name, other in sorted(evidence.mistaken.items()))
-        says = f"features in their place: {len(old.inputs) - len(evidence.mistaken)} of {len(old.inputs)}"
+        looks = ", ".join(f"{name} looks like {other}" for name, other in sorted(inputs.mistaken.items()))
+        says = f"features in their place: {len(old.inputs) - len(inputs.mistaken)} of {len(old.inputs)}"
         says = f"{says} ({looks})" if looks else says
-        yield _most("inputs", len(evidence.mistaken), 0.0, "quarantine", says, "input_shift")
+        yield _most("inputs", len(inputs.mistaken), 0.0, "quarantine", says, "input_shift")
     names = set(old.topics) | set(new.topics)
     shift = sum(abs(new.topics.get(name, 0.0) - old.topics.get(name, 0.0)) for name in names) / 2
     says = f"{shift:.0%} of the first ten places have changed their topic"

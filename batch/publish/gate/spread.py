@@ -37,7 +37,7 @@ class Spread:
         """Read what `asdict` gave."""
         return cls(tuple(raw["edges"]), tuple(raw["shares"]))
 
-    def moved(self, values: Values) -> float:
+    def psi(self, values: Values) -> float:
         """Return the population stability index of other values against these; 0 where nothing moved.
 
         By custom below 0.1 is no shift, above 0.25 a large one. Two spreads with nothing in common have
@@ -66,10 +66,10 @@ def mistaken(
     """
     found = {}
     for name, spread in live.items():
-        if name not in values or spread.moved(values[name]) <= limits[0]:
+        if name not in values or spread.psi(values[name]) <= limits[0]:
             continue
         gone = float(np.isnan(values[name]).mean()) - spread.shares[-1]
-        others = {other: known.moved(values[name]) for other, known in live.items() if other != name}
+        others = {other: known.psi(values[name]) for other, known in live.items() if other != name}
         like = min(others, key=lambda other: others[other], default="")
         if gone > limits[1]:
             found[name] = "missing"

@@ -62,7 +62,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
+class GenerationStats:
     """What the next generation is compared with.
 
     Attributes:
@@ -96,20 +96,20 @@ class Portrait:
         return asdict(self)
 
     @classmethod
-    def from_values(cls, raw: Mapping[str, Any]) -> "Portrait":
+    def from_values(cls, raw: Mapping[str, Any]) -> "GenerationStats":
         """Read what `values` gave.
 
         Raises:
-            ValueError: It is no portrait.
+            ValueError: It is no stats.
         """
         try:
             inputs = {name: Spread.from_values(spread) for name, spread in raw["inputs"].items()}
             return cls(**{**raw, "scores": Spread.from_values(raw["scores"]), "inputs": inputs})
         except (KeyError, TypeError, AttributeError) as exc:
-            raise ValueError(f"this is no portrait of a generation: {exc!r}") from exc
+            raise ValueError(f"these are no statistics of a generation: {exc!r}") from exc
 
 
-def portrait(sample: Sample, topics: Sequence[str], sides: Sides | None) -> Portrait:
+def summarize(sample: Sample, topics: Sequence[str], sides: Sides | None) -> GenerationStats:
     """Describe what has passed.
 
     Args:
@@ -124,7 +124,7 @@ def portrait(sample: Sample, topics: Sequence[str], sides: Sides | None) -> Port
     shares = np.bincount(topic[first[first >= 0]], minlength=len(names)) / max(int((first >= 0).sum()), 1)
     same_order, same_posts = _alike(posts)
     inputs = {} if sides is None else columns(sides, sample.rows, time=False)
-    return Portrait(
+    return GenerationStats(
         n_users=sample.n_users,
         n_empty=sample.n_empty,
         n_short=sample.n_short,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 
 Ints = npt.NDArray[np.integer]
 
@@ -38,17 +38,17 @@ class Sizes:
     likes: Ints
 
     @classmethod
-    def of(cls, edition: Edition) -> "Sizes":
+    def of(cls, content: GenerationContent) -> "Sizes":
         """Return the sizes of what is about to be published."""
         return cls(
-            n_users=len(edition.user_ids),
-            n_buckets=edition.horizon.n_buckets,
-            depth=edition.depth,
-            n_shared=len(edition.segments) + len(edition.profiles),
-            post_ids=edition.post_ids,
-            post_bytes=np.array([len(post) for post in edition.posts], np.int64),
-            seen=np.diff(edition.views.start),
-            likes=np.diff(edition.likes.start),
+            n_users=len(content.user_ids),
+            n_buckets=content.horizon.n_buckets,
+            depth=content.depth,
+            n_shared=len(content.segments) + len(content.profiles),
+            post_ids=content.post_ids,
+            post_bytes=np.array([len(post) for post in content.posts], np.int64),
+            seen=np.diff(content.views.start),
+            likes=np.diff(content.likes.start),
         )
 
     @classmethod

@@ -8,7 +8,7 @@ import redis
 
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Plan, Sizes
 from batch.publish.memory.probe import planned, weight
 from batch.store.server import StoreUnfit
@@ -30,23 +30,25 @@ class Room:
         return found
 
 
-def reserve(client: redis.Redis, keys: Keys, edition: Edition, kept: int, newest: Manifest | None) -> Room:
+def reserve(
+    client: redis.Redis, keys: Keys, content: GenerationContent, kept: int, newest: Manifest | None
+) -> Room:
     """Measure what a run will take, and let it begin only where that fits.
 
     Args:
         client: The store.
         keys: Names of the keys.
-        edition: What will be published.
+        content: What will be published.
         kept: Generations that stay.
         newest: The newest sealed generation: what it had seen need not be written again.
 
     Raises:
         StoreUnfit: It would not fit; nothing was written.
     """
-    pairs = len(edition.views.post)
+    pairs = len(content.views.post)
     held = min(newest.counts.get("seen", 0) / pairs, 1.0) if newest and pairs else 0.0
     try:
-        found = planned(client, keys, Sizes.of(edition), kept, np.random.default_rng(edition.as_of_s), held)
+        found = planned(client, keys, Sizes.of(content), kept, np.random.default_rng(content.as_of_s), held)
     except redis.exceptions.OutOfMemoryError as exc:
         raise StoreUnfit(f"the store is full ({exc}): raise its maxmemory") from exc
     except redis.exceptions.NoPermissionError as exc:

@@ -76,15 +76,15 @@ def from_store(client: redis.Redis, keys: Keys, number: int, folder: Path) -> Ke
 
 def from_disk(made: Made) -> Kept:
     """Read a generation made for the past from its folder; the store need not have it."""
-    edition, ranked = past.open_edition(made), past.open_list(made)
-    ids, starts = edition.post_ids, edition.horizon.starts
-    segment_of = dict(zip(edition.user_ids.tolist(), edition.segment_of, strict=True))
+    content, ranked = past.open_content(made), past.open_list(made)
+    ids, starts = content.post_ids, content.horizon.starts
+    segment_of = dict(zip(content.user_ids.tolist(), content.segment_of, strict=True))
     shared = Generation(
         manifest=made.manifest,
         posts=dict.fromkeys(ids.tolist(), b""),
-        catalogue=ids[edition.catalogue].tolist(),
-        popular=_ids(edition.popular, ids, starts),
-        segments={name: _ids(rows, ids, starts) for name, rows in edition.segments.items()},
+        catalogue=ids[content.catalogue].tolist(),
+        popular=_ids(content.popular, ids, starts),
+        segments={name: _ids(rows, ids, starts) for name, rows in content.segments.items()},
     )
     left_out = knowledge(made.manifest, made.home, list(segment_of))
 

@@ -1,6 +1,6 @@
-"""A small edition with lists drawn by a seed, what must stand in the store for it, and processes to kill.
+"""A small content with lists drawn by a seed, what must stand in the store for it, and processes to kill.
 
-Run as `python -m tests.edition` it forks a publisher for each line on stdin: URL, folder, seed and where to
+Run as `python -m tests.content` it forks a publisher for each line on stdin: URL, folder, seed and where to
 die, with tabs between.
 """
 
@@ -21,7 +21,7 @@ from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
 from batch.publish import shard
-from batch.publish.generation import Edition
+from batch.publish.generation import GenerationContent
 from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock
 
@@ -40,12 +40,12 @@ def times(rng: np.random.Generator, n_users: int, n_pairs: int) -> SeenTimes:
     return SeenTimes(start, np.concatenate(posts).astype(np.int32), moments)
 
 
-def edition(seed: int = 0, n_users: int = 40) -> Edition:
+def content(seed: int = 0, n_users: int = 40) -> GenerationContent:
     """Draw everything but the lists. Users have odd ids, every fifth no segment."""
     rng = np.random.default_rng(seed)
     rows = np.argsort(rng.random((3, N_BUCKETS, N_POSTS)))[:, :, :DEPTH].astype(np.int32)
     post_ids = np.sort(rng.choice(10_000, N_POSTS, replace=False)) + 1
-    return Edition(
+    return GenerationContent(
         variant="default",
         as_of_s=AS_OF_S,
         horizon=Horizon.after(AS_OF_S, 3600, N_BUCKETS),
@@ -67,7 +67,7 @@ def edition(seed: int = 0, n_users: int = 40) -> Edition:
     )
 
 
-def blocks(of: Edition, seed: int = 0, size: int = 16) -> Iterator[RankedBlock]:
+def blocks(of: GenerationContent, seed: int = 0, size: int = 16) -> Iterator[RankedBlock]:
     """Draw lists for blocks of `size` users; every seventh list is one too short, one user's are empty."""
     rng = np.random.default_rng(seed + 1000)
     n_users = len(of.user_ids)
@@ -79,7 +79,7 @@ def blocks(of: Edition, seed: int = 0, size: int = 16) -> Iterator[RankedBlock]:
         yield RankedBlock(first, posts[first : first + size], scores[first : first + size])
 
 
-def expected(of: Edition, seed: int = 0) -> dict[int, dict[bytes, bytes]]:
+def expected(of: GenerationContent, seed: int = 0) -> dict[int, dict[bytes, bytes]]:
     """Return what must stand in every user's hash, written list by list with the contract's own codec."""
     hashes: dict[int, dict[bytes, bytes]] = {}
     for block in blocks(of, seed):
@@ -96,14 +96,14 @@ def expected(of: Edition, seed: int = 0) -> dict[int, dict[bytes, bytes]]:
 
 
 def published(store: redis.Redis, folder: Path, seed: int = 0, **changes: object) -> Manifest:
-    """Publish the edition of a seed, with some of its parts changed, two generations kept."""
-    of = replace(edition(seed), **changes)  # type: ignore[arg-type] # the tests name parts that exist
+    """Publish the content of a seed, with some of its parts changed, two generations kept."""
+    of = replace(content(seed), **changes)  # type: ignore[arg-type] # the tests name parts that exist
     return publish(store, KEYS, of, blocks(of, seed), folder, now=lambda: AS_OF_S + 60, ttl_s=TTL_S, kept=2)
 
 
-def many(seed: int) -> Edition:
-    """Return one of two editions of 600 users, in turn: the next one's seen posts are others, never more."""
-    return edition(seed % 2, n_users=600)
+def many(seed: int) -> GenerationContent:
+    """Return one of two contents of 600 users, in turn: the next one's seen posts are others, never more."""
+    return content(seed % 2, n_users=600)
 
 
 def publish_once(url: str, folder: str, seed: str, die_at: str) -> None:
@@ -133,7 +133,7 @@ def publish_once(url: str, folder: str, seed: str, die_at: str) -> None:
 
 def main() -> None:
     """Fork a publisher for every line on stdin; say its process id, then its exit code."""
-    of = edition()
+    of = content()
     shard.encode(next(blocks(of)).posts.reshape(-1, DEPTH), of.post_ids)  # compiles before the first fork
     for line in sys.stdin:
         pid = os.fork()
