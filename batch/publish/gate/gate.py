@@ -130,7 +130,7 @@ def _measured(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
         if math.isnan(rate):
             yield _unasked(f"metric against {name}", "it was not measured")
             continue
-        low, high = difference(new, n, rate, n_rival, limits.z)
+        low, high = difference(new, n, rate, n_rival, limits.confidence)
         says = f"HitRate@5 {new:.3f} against {rate:.3f}, difference {low:+.3f} to {high:+.3f}"
         outcome: Outcome = "wait" if high < -limits.worse else "proceed"
         yield Check(f"metric against {name}", outcome, says, high, -limits.worse, "worse")

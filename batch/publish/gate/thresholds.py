@@ -16,7 +16,7 @@ class Thresholds:
             Scoring fills every place, so any is a fault; a thousandth lets nobody's edge case stop a night.
         worse: How much HitRate@5 may fall behind the live generation, popularity or kNN, below which even
             the upper end of the difference's interval must not lie. Nights differ by as much by chance.
-        z: Width of that interval in standard errors: 2.58 is 99 %, one false alarm in two hundred nights.
+        confidence: Probability that the interval holds: at 0.99 one false alarm in two hundred nights.
         too_good: Most by which AUC in session may rise over the live one: a retrained model moves by
             hundredths, a tally that sees the label by .27 and more.
         best_auc: Highest AUC in session that is believed at all, where there is no live one to compare with.
@@ -46,7 +46,7 @@ class Thresholds:
     empty_users: float = 0.01
     short_lists: float = 0.001
     worse: float = 0.02
-    z: float = 2.58
+    confidence: float = 0.99
     too_good: float = 0.10
     best_auc: float = 0.85
     best_auc_of_choices: float = 0.98
