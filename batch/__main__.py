@@ -13,7 +13,6 @@ from pathlib import Path
 import typer
 
 from batch.cli.compare import compare
-from batch.cli.exits import exit_code_of
 from batch.cli.facts import import_, simulate
 from batch.cli.history import backfill, evaluate, replay
 from batch.cli.look import inspect, plan
@@ -38,6 +37,16 @@ def main() -> None:
     sys.exit(_guarded(sys.argv[1:]))
 
 
+def exit_code_of(exc: Exception) -> int:
+    """Return an error's own exit code; else 2 for a bad argument, 4 for the store, 1 for a bug of ours."""
+    import redis  # after something failed: `almanac --help` need not wait for it
+
+    if isinstance(exc, redis.RedisError):
+        return 4
+    bad_argument = isinstance(exc, ValueError | LookupError | FileNotFoundError)
+    return int(getattr(exc, "exit_code", 2 if bad_argument else 1))
+
+
 def _guarded(arguments: list[str]) -> int:
     json = "--json" in arguments
     try:
@@ -50,17 +59,13 @@ def _guarded(arguments: list[str]) -> int:
         return 130
     except Exception as exc:
         usage = getattr(exc, "format_message", None)  # Typer's own errors, whose class moved between versions
-        if usage is not None:
-            return complain(usage(), json=json, exit_code=2)
-        exit_code = exit_code_of(exc)
-        if exit_code != 1:
-            return complain(" ".join(str(exc).split()), json=json, exit_code=exit_code)
-        place = keep_traceback(
-            traceback.format_exc(), Path(os.environ.get("ALMANAC_STATE_DIR") or ".almanac")
-        )
-        return complain(
-            f"{type(exc).__name__}: {exc} (a bug: its traceback is in {place})", json=json, exit_code=1
-        )
+        exit_code = 2 if usage is not None else exit_code_of(exc)
+        sentence = " ".join((usage() if usage is not None else str(exc)).split())
+        if exit_code == 1:
+            folder = Path(os.environ.get("ALMANAC_STATE_DIR") or ".almanac")
+            place = keep_traceback(traceback.format_exc(), folder)
+            sentence = f"{type(exc).__name__}: {exc} (a bug: its traceback is in {place})"
+        return complain(sentence, json=json, exit_code=exit_code)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 class GateClosed(RuntimeError):
     """The gate did not let a generation through; what is served did not change."""
 
+    exit_code = 6
+
     def __init__(self, generation: int, report: Report) -> None:
         """Name the generation and what stopped it."""
         self.generation, self.report = generation, report

@@ -28,6 +28,8 @@ Progress = Callable[[str, int, int], None]
 class LeaseTaken(RuntimeError):
     """Another run is publishing and alive."""
 
+    exit_code = 5
+
 
 class LeaseLost(RuntimeError):
     """This run stalled for longer than its lease, and another may be publishing by now."""

@@ -14,6 +14,8 @@ _SETTINGS = ("hash-max-listpack-value", "hash-max-listpack-entries", "zset-max-l
 class StoreUnfit(RuntimeError):
     """The server's version or settings would break what is published; the message says what to change."""
 
+    exit_code = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:

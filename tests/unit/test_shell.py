@@ -4,10 +4,21 @@ import logging
 from pathlib import Path
 
 import pytest
+import redis
 from rich.console import Console
 
+from batch.__main__ import exit_code_of
 from batch.cli.output import complain, keep_traceback, line, plain
+from batch.data.tables.location import SourceError
+from batch.data.validation.rejects import TooManyRejected
+from batch.jobs.refresh.carried import ListsGone
+from batch.jobs.refresh.writer import BaseGone
 from batch.progress import Progress
+from batch.publish.release import GateClosed
+from batch.store.embedded.attach import StoreNotStarted
+from batch.store.embedded.binary import ServerMissing
+from batch.store.lease import LeaseTaken
+from batch.store.server import StoreUnfit
 
 
 def test_without_a_terminal_a_step_is_one_log_line_with_its_seconds(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,3 +82,19 @@ def test_nested_names_are_dotted_and_missing_figures_left_out() -> None:
 
 def test_a_bugs_traceback_is_kept_where_the_sentence_says(tmp_path: Path) -> None:
     assert keep_traceback("Traceback …", tmp_path / "new").read_text() == "Traceback …"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "exit_code"),
+    [
+        ([RuntimeError, AssertionError, OSError], 1),
+        ([ValueError, LookupError, KeyError, FileNotFoundError], 2),
+        ([SourceError, TooManyRejected], 3),
+        ([StoreUnfit, ListsGone, ServerMissing, StoreNotStarted], 4),
+        ([redis.RedisError, redis.ConnectionError], 4),
+        ([LeaseTaken, BaseGone], 5),
+        ([GateClosed], 6),
+    ],
+)
+def test_an_error_brings_its_exit_code(kinds: list[type[Exception]], exit_code: int) -> None:
+    assert [exit_code_of(kind.__new__(kind)) for kind in kinds] == [exit_code] * len(kinds)

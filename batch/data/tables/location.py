@@ -9,6 +9,8 @@ from sqlalchemy.engine import URL
 class SourceError(ValueError):
     """Tables cannot be read or written; the message says which, where, and what to do."""
 
+    exit_code = 3
+
 
 def is_url(location: str) -> bool:
     """Tell a URL from a folder.

@@ -41,6 +41,8 @@ class TooManyRejected(ValueError):
         path: The file that holds the rejected rows.
     """
 
+    exit_code = 3
+
     def __init__(self, n_read: int, limit: float, reasons: dict[Reason, int], path: Path) -> None:
         """Write the sentence."""
         self.share = sum(reasons.values()) / n_read

@@ -21,6 +21,8 @@ Ints = npt.NDArray[np.int64]
 class ListsGone(RuntimeError):
     """Lists that were to be carried over are not in the store any more."""
 
+    exit_code = 4
+
 
 def copy_lists(work: Work, base: int, number: int, users: Sequence[int], ttl_s: int) -> None:
     """Copy users' lists of generation `base` to generation `number`, and give each a new life.

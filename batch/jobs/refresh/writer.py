@@ -39,6 +39,8 @@ Ints = npt.NDArray[np.int64]
 class BaseGone(RuntimeError):
     """Another generation has been made current since this refresh began."""
 
+    exit_code = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -17,6 +17,8 @@ WAIT_S = 90.0
 class StoreNotStarted(RuntimeError):
     """The embedded store did not come up in time; the message says where to look."""
 
+    exit_code = 4
+
 
 class Attached:
     """A user of the embedded store, which runs at least until `close` or the end of this process.

@@ -15,6 +15,8 @@ _OLDEST = {"valkey-server": 8, "redis-server": 7}
 class ServerMissing(RuntimeError):
     """No server program can be started here; the message says what to install."""
 
+    exit_code = 4
+
 
 def find() -> tuple[Path, str]:
     """Return the server's path and its name with version, such as `valkey 9.1.2`.
