@@ -5,8 +5,8 @@ rows say so: from the first nine views of a session to those after the nineteent
 for eager and lazy users alike, and 27 of 114 users never like a post after the nineteenth.
 
 "Rows" below are the 35,102 views of 114 users before 2021-12-12; "published" are the figures of the whole
-table. A constant is "fitted" when it was chosen for `behaviour.measure` to agree on the rows and on worlds of
-their period; the tests hold it to that.
+table. A constant is "fitted" when it was chosen for `measure` in tests/behaviour.py to agree on the rows and
+on worlds of their period; the tests hold it to that.
 """
 
 import numpy as np

@@ -11,10 +11,10 @@ import pytest
 
 from batch.data.columns import ACTIONS, EMBEDDINGS, FEED, POSTS, USERS
 from batch.data.facts import Facts
-from batch.simulate.behaviour import Behaviour, measure
 from batch.simulate.config import Regime, WorldConfig
 from batch.simulate.feed import facts
 from batch.simulate.profiles import user_table
+from tests.behaviour import Behaviour, measure
 
 REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
 

@@ -8,10 +8,10 @@ import pytest
 
 from batch.data.facts import Facts
 from batch.simulate import effects
-from batch.simulate.behaviour import SESSION_GAP_S
 from batch.simulate.config import Regime, WorldConfig
 from batch.simulate.feed import facts
 from batch.simulate.truth import Truth
+from tests.behaviour import SESSION_GAP_S
 
 REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
 AT_S = WorldConfig().start_s + 40 * 86_400 + 19 * 3600

@@ -20,7 +20,7 @@ from batch.data.tables import database
 from batch.data.tables.database import Database
 from batch.data.tables.location import SourceError
 from batch.data.validation.rejects import REASONS, Rejects, TooManyRejected
-from tests.source_rows import NOW_S, TEXT, assert_equal_facts, csv, feed, parquet, read_all, tables
+from tests.data_rows import NOW_S, TEXT, assert_equal_facts, csv, feed, parquet, read_all, tables
 
 
 def rejected(folder: Path) -> list[dict[str, Any]]:
