@@ -17,10 +17,9 @@ from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
 from batch.jobs.refresh.freeze import freeze
 from batch.jobs.refresh.frozen import FROZEN, Frozen
 from batch.jobs.refresh.plan import plan_refresh
-from batch.learn.factors import estimate
 from batch.learn.ranker import fit, parameters_for
 from batch.learn.recipe import recipe
-from batch.learn.train import learn, training_rows
+from batch.learn.train import train
 from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.writer import publish
 from batch.settings import Settings
@@ -180,11 +179,10 @@ def full_run(store: redis.Redis, settings: Settings, facts: Facts) -> Manifest:
     The trees start from nothing, unlike a run's: so they have much to say, of new posts too.
     """
     known, made_by = asof.statics(facts, settings.seed), recipe(settings)
-    estimates = estimate.fit(facts, known.texts, facts.as_of_s, settings.seed)
-    rows = training_rows(facts, known, estimates, made_by)
-    parameters = parameters_for(len(rows.y), made_by.n_leaves, made_by.seed, made_by.threads)
-    alone = fit(rows.x, rows.y, known.features, parameters, made_by.n_trees)
-    model = replace(learn(facts, known, estimates, rows, made_by), text=alone.model_to_string())
+    made = train(facts, known, facts.as_of_s, made_by)
+    parameters = parameters_for(len(made.rows.y), made_by.n_leaves, made_by.seed, made_by.threads)
+    alone = fit(made.rows.x, made.rows.y, known.features, parameters, made_by.n_trees)
+    model = replace(made.model, text=alone.model_to_string())
     full = assemble_publication(settings, facts, known, model, facts.as_of_s)
     return publish(
         store,

@@ -23,7 +23,6 @@ from batch.data.sink import write
 from batch.evaluate.evaluate import Plan, evaluate
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication
-from batch.learn.factors import estimate
 from batch.learn.recipe import recipe
 from batch.learn.split import Split
 from batch.learn.train import learn, training_rows
@@ -117,8 +116,7 @@ def compute(day: int, *, for_all: bool = False) -> Night:
     facts = everything.until(end_s - 1)
     plan = Plan(Split(end_s - TEST_DAYS * DAY_S, end_s), recipe(SETTINGS))
     metrics = evaluate(facts, known, plan, {})
-    estimates = estimate.fit(facts, known.texts, facts.as_of_s, SETTINGS.seed)
-    rows = training_rows(facts, known, estimates, recipe(SETTINGS))
+    estimates, rows = training_rows(facts, known, facts.as_of_s, recipe(SETTINGS))
     if for_all:
         rows.x[:, [feature.side in ("user", "user_group") for feature in known.features]] = np.nan
     model = learn(facts, known, estimates, rows, recipe(SETTINGS), metrics)

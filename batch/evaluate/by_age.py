@@ -14,7 +14,7 @@ from batch.evaluate.metrics import hitrate_at_k, pairs_won
 from batch.evaluate.trained import said
 from batch.features import asof
 from batch.learn.factors import estimate, trees
-from batch.learn.train import learn, training_rows
+from batch.learn.train import train
 
 HOUR_S = 3600
 AGES_H = (0, 1, 3, 6, 12, 24, 72)
@@ -114,12 +114,11 @@ def _lists(
     facts: Facts, known: asof.Statics, plan: Plan, made: Ints
 ) -> Iterator[tuple[int, Callable[[Ints], Floats]]]:
     """Yield for each time, ascending, what scores events as a list made then does."""
-    first = int(made[0]) - 1
-    estimates = estimate.fit(facts, known.texts, first, plan.recipe.seed)
-    model = learn(facts, known, estimates, training_rows(facts, known, estimates, plan.recipe), plan.recipe)
-    booster, counts, parts = model.booster(), asof.tally(facts, known), None
+    first = train(facts, known, int(made[0]) - 1, plan.recipe)
+    booster, weights = first.model.booster(), first.estimates.weights
+    counts, parts = asof.tally(facts, known), None
     for at_s in made.tolist():
-        now, parts = estimate.renew(facts, known.texts, at_s - 1, estimates.weights, plan.recipe.seed, parts)
+        now, parts = estimate.renew(facts, known.texts, at_s - 1, weights, plan.recipe.seed, parts)
         counts.advance(at_s - 1)
 
         def score(events: Ints, now: estimate.Estimate = now) -> Floats:

@@ -12,12 +12,12 @@ from batch.features import asof
 from batch.features.sides import Feature
 from batch.features.tally import Tally
 from batch.learn.baselines.recommender import Ours
-from batch.learn.factors import estimate, trees
+from batch.learn.factors import trees
 from batch.learn.factors.estimate import Estimates
 from batch.learn.ranker import Ranker, fit, parameters_for
 from batch.learn.recipe import Recipe
 from batch.learn.sessions import positions
-from batch.learn.train import learn, training_rows
+from batch.learn.train import train
 
 POSITION = Feature("position", "time")  # only compared: at scoring nobody knows it
 
@@ -55,11 +55,9 @@ class Trained:
         Raises:
             ValueError: That cannot train a model.
         """
-        estimates = estimate.fit(facts, known.texts, as_of_s, recipe.seed)
-        rows = training_rows(facts, known, estimates, recipe)
-        model = learn(facts, known, estimates, rows, recipe)
+        made = train(facts, known, as_of_s, recipe)
         counts = asof.tally(facts, known).advance(as_of_s)
-        return cls(facts, known, recipe, estimates, rows, model, counts)
+        return cls(facts, known, recipe, made.estimates, made.rows, made.model, counts)
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from batch.features import asof
 from batch.jobs.assemble import assemble_publication, lists
 from batch.learn.baselines.named import peer_of
 from batch.learn.recipe import recipe
-from batch.learn.train import trained
+from batch.learn.train import train
 from batch.progress import Progress
 from batch.publish.past import FOLDER, Made, listed, save
 from batch.publish.recall import recall
@@ -116,7 +116,7 @@ def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, creat
     """
     stood = _known(facts, live, as_of_s, Mapping.load(settings.mapping).like_within_s)
     known = asof.statics(stood, settings.seed)
-    model = trained(stood, known, as_of_s, recipe(settings))
+    model = train(stood, known, as_of_s, recipe(settings)).model
     then = assemble_publication(settings, stood, known, model, as_of_s)
     blocks = lists(settings, then.inputs, then.content.depth)
     return save(folder_of(settings), then.content, blocks, then.inputs, created_at_s)

@@ -17,10 +17,9 @@ from batch.jobs.assemble import assemble_publication, lists
 from batch.jobs.baselines import publish_peer
 from batch.jobs.refresh.freeze import freeze
 from batch.learn.baselines.named import peer_of, require
-from batch.learn.factors import estimate
 from batch.learn.recipe import recipe
 from batch.learn.split import Split, last_week
-from batch.learn.train import learn, training_rows
+from batch.learn.train import train
 from batch.progress import Progress
 from batch.publish.gate.thresholds import Thresholds
 from batch.publish.writer import publish
@@ -110,13 +109,8 @@ def _publish_own(
     if evaluated:
         with progress.step("evaluate"):
             metrics = _evaluate(settings, facts, known, split, lines)
-    made_by = recipe(settings)
-    with progress.step("estimate"):
-        estimates = estimate.fit(facts, known.texts, facts.as_of_s, settings.seed)
-        rows = training_rows(facts, known, estimates, made_by)
-    with progress.step("train", settings.n_trees) as advance:
-        model = learn(facts, known, estimates, rows, made_by, metrics, advance)
-        model.save(settings.state_dir / "models" / model.fingerprint)
+    model = train(facts, known, facts.as_of_s, recipe(settings), metrics, progress).model
+    model.save(settings.state_dir / "models" / model.fingerprint)
     with progress.step("features"):
         tonight = assemble_publication(settings, facts, known, model, facts.as_of_s)
     with progress.phases("publish") as show:

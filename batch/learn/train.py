@@ -1,6 +1,6 @@
-"""Facts to the published model: estimates of users' tastes, and trees on top of what they leave."""
+"""Facts to the published model, in one sequence: fit the estimates, gather rows of what they leave, boost."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,19 +12,64 @@ from batch.learn.factors.by_id import Factors
 from batch.learn.factors.estimate import Estimates
 from batch.learn.ranker import Ranker, check_labels, parameters_for
 from batch.learn.recipe import Recipe
+from batch.progress import Advance, Progress, Silent
 
 
-def training_rows(facts: Facts, known: Statics, estimates: Estimates, recipe: Recipe) -> Rows:
-    """Return the impressions that train the trees.
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One training: the model, and what it was made of.
+
+    Attributes:
+        estimates: The additive part of the model, now and before.
+        rows: The impressions that trained the trees.
+        model: Both parts.
+    """
+
+    estimates: Estimates
+    rows: Rows
+    model: Ranker
+
+
+def train(
+    facts: Facts,
+    known: Statics,
+    as_of_s: int,
+    recipe: Recipe,
+    metrics: dict[str, float] | None = None,
+    progress: Progress | None = None,
+) -> Training:
+    """Train the model on the facts up to and including `as_of_s`; every model of ours comes about here.
+
+    Args:
+        facts: Events; later ones are not read.
+        known: What does not change with time.
+        as_of_s: Epoch seconds.
+        recipe: Sizes and seed.
+        metrics: What an evaluation measured, kept with the model.
+        progress: Where to show the two steps; None shows nothing.
+
+    Raises:
+        ValueError: There are no impressions to train on, or all of them have the same label.
+    """
+    progress = progress or Silent()
+    with progress.step("estimate"):
+        estimates, rows = training_rows(facts, known, as_of_s, recipe)
+    with progress.step("train", recipe.n_trees) as advance:
+        return Training(estimates, rows, learn(facts, known, estimates, rows, recipe, metrics, advance))
+
+
+def training_rows(facts: Facts, known: Statics, as_of_s: int, recipe: Recipe) -> tuple[Estimates, Rows]:
+    """Fit the estimates, and gather the impressions of their last periods for the trees.
 
     Raises:
         ValueError: There are none, or all of them have the same label.
     """
-    begin_s = estimates.now.as_of_s + 1 - recipe.train_days * DAY_S
+    estimates = estimate.fit(facts, known.texts, as_of_s, recipe.seed)
+    begin_s = as_of_s + 1 - recipe.train_days * DAY_S
     rng = np.random.default_rng(recipe.seed)
     rows = trees.rows(facts, known, estimates, recipe.width_s, recipe.train_rows, rng, begin_s)
     check_labels(rows)
-    return rows
+    return estimates, rows
 
 
 def learn(
@@ -34,21 +79,14 @@ def learn(
     rows: Rows,
     recipe: Recipe,
     metrics: dict[str, float] | None = None,
-    progress: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> Ranker:
-    """Train the trees on the estimates' last periods; return both parts as one model.
+    """Boost the trees, and return estimates and trees as one model.
 
-    Args:
-        facts: Events, as given to `estimate.fit`.
-        known: What does not change with time.
-        estimates: The additive part, now and before.
-        rows: What `training_rows` returned.
-        recipe: Sizes and seed.
-        metrics: What the evaluation measured; the weight of each part is put beside it.
-        progress: Called with 1 after each tree.
+    The weight of each part is put beside `metrics`; `advance` is called with 1 after each tree.
     """
     parameters = parameters_for(len(rows.y), recipe.n_leaves, recipe.seed, recipe.threads)
-    fitted = trees.fit_trees(rows, estimates, known.features, parameters, recipe.n_trees, progress)
+    fitted = trees.fit_trees(rows, estimates, known.features, parameters, recipe.n_trees, advance)
     weights = {**estimates.weights, "trees": fitted.share}
     now = estimates.now
     return Ranker(
@@ -59,13 +97,3 @@ def learn(
         metrics={**(metrics or {}), **{f"weight_{name}": weight for name, weight in weights.items()}},
         factors=Factors(facts.user_ids, facts.post_ids, now.x, now.y, now.level - now.base),
     )
-
-
-def trained(facts: Facts, known: Statics, as_of_s: int, recipe: Recipe) -> Ranker:
-    """Estimate and learn in one, from what lies up to a moment.
-
-    Raises:
-        ValueError: That cannot train a model.
-    """
-    estimates = estimate.fit(facts, known.texts, as_of_s, recipe.seed)
-    return learn(facts, known, estimates, training_rows(facts, known, estimates, recipe), recipe)

@@ -9,7 +9,6 @@ import numpy as np
 from api.contract.buckets import Horizon
 from batch.features import asof
 from batch.features.sides import Sides
-from batch.learn.factors import estimate
 from batch.learn.ranker import fit, parameters_for
 from batch.learn.recipe import recipe
 from batch.learn.train import training_rows
@@ -62,8 +61,7 @@ def make(size: Size, threads: int = 0) -> Made:
     facts = simulate(WorldConfig(size.n_users, size.n_posts, size.seed, start=FIRST_DAY, end=last))
     known = asof.statics(facts, size.seed)
     made_by = recipe(settings)
-    estimates = estimate.fit(facts, known.texts, facts.as_of_s, size.seed)
-    rows = training_rows(facts, known, estimates, made_by)
+    estimates, rows = training_rows(facts, known, facts.as_of_s, made_by)
     parameters = parameters_for(len(rows.y), made_by.n_leaves, made_by.seed, made_by.threads)
     # As many trees as were asked for, whether or not all of them would pay.
     base = estimates.before(rows.event)

@@ -29,7 +29,7 @@ from batch.jobs.refresh.frozen import FROZEN, Frozen
 from batch.jobs.refresh.plan import plan_refresh
 from batch.jobs.refresh.refresh import Outcome, refresh
 from batch.learn.recipe import recipe
-from batch.learn.train import trained
+from batch.learn.train import train
 from batch.progress import Progress
 from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.writer import publish
@@ -150,7 +150,7 @@ def _facts(size: Size) -> Facts:
 def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manifest, float]:
     """Learn, then score and publish whole; return the seconds of the latter two."""
     known = asof.statics(facts, settings.seed)
-    model = trained(facts, known, facts.as_of_s, recipe(settings))
+    model = train(facts, known, facts.as_of_s, recipe(settings)).model
     first = assemble_publication(settings, facts, known, model, facts.as_of_s)
     keep = freeze(facts, known, first)
     begin = time.perf_counter()

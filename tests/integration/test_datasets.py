@@ -18,7 +18,7 @@ from batch.features import asof
 from batch.jobs.assemble import Publication, assemble_publication, lists
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import recipe
-from batch.learn.train import trained
+from batch.learn.train import train
 from batch.settings import Settings
 
 DEPTH, DAY_S = 20, 86_400
@@ -35,7 +35,7 @@ def settings(folder: Path, mapping: str) -> Settings:
 def made(facts: Facts, how: Settings) -> tuple[Ranker, Publication, np.ndarray, np.ndarray]:
     """Return the model, what is published beside its lists, and the lists with their scores."""
     known = asof.statics(facts, how.seed)
-    model = trained(facts, known, facts.as_of_s, recipe(how))
+    model = train(facts, known, facts.as_of_s, recipe(how)).model
     tonight = assemble_publication(how, facts, known, model, facts.as_of_s)
     blocks = list(lists(how, tonight.inputs, tonight.content.depth))
     posts, scores = (

@@ -16,7 +16,7 @@ from batch.learn.factors.components import N_UNTAKEN, OF_CHOICES, fit_parts
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
-from batch.learn.train import trained
+from batch.learn.train import train
 from tests.facts import BEGIN_S, DAY_S, facts_of
 
 RECIPE = Recipe(train_days=60, train_rows=10**6, width_s=3600, n_trees=10, n_leaves=7, seed=1, threads=1)
@@ -47,7 +47,7 @@ def facts() -> Facts:
 
 
 def model_of(facts: Facts) -> Ranker:
-    return trained(facts, asof.statics(facts, 1), AS_OF_S, RECIPE)
+    return train(facts, asof.statics(facts, 1), AS_OF_S, RECIPE).model
 
 
 def test_factors_tell_who_takes_what() -> None:
@@ -206,4 +206,4 @@ def test_without_a_new_like_nothing_can_be_learnt() -> None:
     facts = replace(facts_of(events, 3, 5), shown="choices")
 
     with pytest.raises(ValueError, match="0 impressions with 0 likes before as_of cannot train a ranker"):
-        trained(facts, asof.statics(facts, 1), facts.as_of_s, RECIPE)
+        train(facts, asof.statics(facts, 1), facts.as_of_s, RECIPE)

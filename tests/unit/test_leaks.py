@@ -10,11 +10,10 @@ from batch.evaluate.evaluate import Plan, evaluate
 from batch.features import asof
 from batch.features.asof import Statics
 from batch.features.tally import Tally
-from batch.learn.factors import estimate
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.split import last_week
-from batch.learn.train import learn, training_rows
+from batch.learn.train import train
 from batch.publish.gate.thresholds import Thresholds
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
@@ -53,8 +52,7 @@ def news(seed: int = 2, n_users: int = 60, a_day: int = 15, days: int = 21) -> F
 
 def model_of(facts: Facts) -> Ranker:
     known = asof.statics(facts, RECIPE.seed)
-    estimates = estimate.fit(facts, known.texts, AS_OF_S, RECIPE.seed)
-    return learn(facts, known, estimates, training_rows(facts, known, estimates, RECIPE), RECIPE)
+    return train(facts, known, AS_OF_S, RECIPE).model
 
 
 def changed_features(facts: Facts) -> list[str]:

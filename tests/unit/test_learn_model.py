@@ -10,12 +10,10 @@ from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Rows
 from batch.learn import loader
-from batch.learn.factors import estimate
 from batch.learn.factors.by_id import Factors, fingerprint
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
-from batch.learn.train import learn, training_rows
-from batch.learn.train import trained as learned
+from batch.learn.train import train
 from tests.facts import even_likes_even
 
 RECIPE = Recipe(30, 10**6, 3600, n_trees=5, n_leaves=7, seed=1, threads=1)
@@ -25,9 +23,8 @@ RECIPE = Recipe(30, 10**6, 3600, n_trees=5, n_leaves=7, seed=1, threads=1)
 def made() -> tuple[Facts, asof.Statics, Ranker, Rows]:
     facts = even_likes_even(n_users=40, days=14)
     known = asof.statics(facts, seed=1)
-    estimates = estimate.fit(facts, known.texts, facts.as_of_s, RECIPE.seed)
-    rows = training_rows(facts, known, estimates, RECIPE)
-    return facts, known, learn(facts, known, estimates, rows, RECIPE), rows
+    training = train(facts, known, facts.as_of_s, RECIPE)
+    return facts, known, training.model, training.rows
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +51,14 @@ def test_the_model_is_kept_as_lightgbm_text_with_a_json_beside_it(
 def test_the_same_facts_and_seed_give_the_same_model(made: tuple[Facts, asof.Statics, Ranker, Rows]) -> None:
     facts, known, model, _ = made
 
-    assert learned(facts, known, facts.as_of_s, RECIPE).fingerprint == model.fingerprint
+    assert train(facts, known, facts.as_of_s, RECIPE).model.fingerprint == model.fingerprint
 
 
 def test_labels_of_one_kind_train_nothing(made: tuple[Facts, asof.Statics, Ranker, Rows]) -> None:
     facts, known, _, _ = made
 
     with pytest.raises(ValueError, match="with 0 likes"):
-        learned(replace(facts, target=np.zeros_like(facts.target)), known, facts.as_of_s, RECIPE)
+        train(replace(facts, target=np.zeros_like(facts.target)), known, facts.as_of_s, RECIPE)
 
 
 def test_what_was_trained_loads_as_a_checker_loads_it(

@@ -12,7 +12,7 @@ from batch.features.signatures import bins_of, find, typical
 from batch.jobs.profile_lists import Nobody, by_profile, cold_sides
 from batch.learn.cold import shared_factors
 from batch.learn.recipe import Recipe
-from batch.learn.train import trained
+from batch.learn.train import train
 from batch.score.predict import best, raw_scores
 from batch.settings import Settings
 from tests.facts import even_likes_even
@@ -140,7 +140,7 @@ def test_an_unknown_user_has_the_features_of_one_without_an_event() -> None:
 def test_a_profiles_list_is_what_lightgbm_says_of_its_typical_user() -> None:
     facts = even_likes_even(n_users=40, n_posts=30)
     known = asof.statics(facts, 1)
-    model = trained(facts, known, facts.as_of_s, Recipe(30, 10**6, 3600, 10, 7, seed=1, threads=1))
+    model = train(facts, known, facts.as_of_s, Recipe(30, 10**6, 3600, 10, 7, seed=1, threads=1)).model
     counts = asof.tally(facts, known).advance(facts.as_of_s)
     sides = asof.sides(facts, known, counts, np.array([facts.as_of_s // 3600 * 3600], np.int64))
 

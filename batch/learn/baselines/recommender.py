@@ -15,7 +15,7 @@ from batch.learn.baselines.past import Floats, Ints, Past, Peer, Ranking
 from batch.learn.factors.components import NAMES, fit_parts
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
-from batch.learn.train import trained
+from batch.learn.train import train
 from batch.score.engine import score
 from batch.score.ranked import SeenRows
 
@@ -92,7 +92,7 @@ class Ours:
 def ours(past: Past, recipe: Recipe, at_s: int) -> Ours:
     """Train as a run does on the past; lists are for the bucket that holds `at_s`."""
     facts, known = past.facts, past.known
-    model = trained(facts, known, facts.as_of_s, recipe)
+    model = train(facts, known, facts.as_of_s, recipe).model
     starts = np.array([at_s - at_s % recipe.width_s], np.int64)
     counts_now = asof.tally(facts, known).advance(facts.as_of_s)
     return Ours(model, asof.sides(facts, known, counts_now, starts), recipe.threads)
