@@ -20,7 +20,7 @@ from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.seen import SeenTimes
 from batch.data.sink import write
-from batch.evaluate.evaluate import Plan, evaluate
+from batch.evaluate.nightly import Plan, evaluate
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication
 from batch.learn.recipe import recipe

@@ -30,13 +30,13 @@ def evaluate(
     span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
     if by_age:
         from batch.cli.draw.ages import draw_ages
-        from batch.evaluate.evaluation import by_age as measure
+        from batch.evaluate.commands import by_age as measure
 
         curve = measure(settings, location, span, teller.progress)
         teller.tell(curve.values(), lambda console: draw_ages(console, curve))
         return
     from batch.cli.draw.evaluation import draw_evaluation
-    from batch.evaluate.evaluation import on_facts
+    from batch.evaluate.commands import on_facts
 
     found = on_facts(settings, location, span, weeks, held if cold else 0.0, teller.progress)
     values = {**found.values(), "seconds": teller.progress.seconds}

@@ -9,17 +9,17 @@ import pandas as pd
 
 from batch.data.facts import Facts
 from batch.evaluate.contest import OURS
-from batch.evaluate.evaluate import Plan
-from batch.evaluate.judged import BASELINE, Column, Columns, column
-from batch.evaluate.listed import Asked, K, unseen
 from batch.evaluate.metrics import Floats, pairs_won
+from batch.evaluate.nightly import Plan
+from batch.evaluate.results import BASELINE, Column, Columns, column
 from batch.evaluate.section import Section, Tested, impressions, section
 from batch.evaluate.sessions import AUC, RANDOM, Shown, chance, columns
+from batch.evaluate.unseen import Asked, K, unseen
 from batch.evaluate.variety import share_among
 from batch.features import asof
 from batch.features.signatures import find
 from batch.learn.baselines import counts
-from batch.learn.baselines.past import Past
+from batch.learn.baselines.interactions import Past
 from batch.learn.baselines.recommender import Fitted, Ours, Ranked, ours
 from batch.learn.cold import shared_factors
 from batch.learn.split import Split

@@ -10,11 +10,11 @@ import numpy as np
 from batch.data.facts import Facts
 from batch.evaluate.chance import random_hitrate_at_k
 from batch.evaluate.contest import OURS, Cost, entries, interval, ranked
-from batch.evaluate.evaluate import K, Plan, weekly
 from batch.evaluate.metrics import hitrate_at_k, pairs_won
+from batch.evaluate.nightly import K, Plan, weekly
 from batch.evaluate.sessions import Shown
 from batch.features import asof
-from batch.learn.baselines.past import Floats, Ints, Past
+from batch.learn.baselines.interactions import Floats, Ints, Past
 from batch.learn.baselines.recommender import Fitted, from_likes, ours
 
 Interval = tuple[float, float]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.evaluate.intervals import intervals
-from batch.learn.baselines.past import Ints, Past
+from batch.learn.baselines.interactions import Ints, Past
 from batch.learn.baselines.recommender import PEERS, Fitted, Ranked
 
 OURS = "almanac"

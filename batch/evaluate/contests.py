@@ -7,8 +7,8 @@ from batch.data.load import read_facts
 from batch.evaluate import worlds
 from batch.evaluate.compare import compare
 from batch.evaluate.contest import OURS
-from batch.evaluate.evaluate import Plan
-from batch.evaluate.unseen import compare_unseen
+from batch.evaluate.cutoffs import compare_unseen
+from batch.evaluate.nightly import Plan
 from batch.features import asof
 from batch.learn.baselines.recommender import PEERS
 from batch.learn.recipe import recipe

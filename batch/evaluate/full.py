@@ -10,20 +10,20 @@ from api.contract.buckets import moment
 from batch.data.facts import Facts
 from batch.evaluate.cold import Cold, cold
 from batch.evaluate.contest import OURS
-from batch.evaluate.evaluate import Line, Plan, weekly
-from batch.evaluate.expected import expected
-from batch.evaluate.judged import BASELINE
-from batch.evaluate.listed import DRAWN, Asked, listed, unseen
-from batch.evaluate.listed import FEW as FEW_LISTED
 from batch.evaluate.metrics import CUTS, Ints
+from batch.evaluate.nightly import Line, Plan, weekly
+from batch.evaluate.own import Trained
+from batch.evaluate.results import BASELINE
 from batch.evaluate.section import Section, Tested, section
 from batch.evaluate.sessions import FEW as FEW_SHOWN
 from batch.evaluate.sessions import Shown, sessions
-from batch.evaluate.trained import Trained
+from batch.evaluate.truth import expected
+from batch.evaluate.unseen import DRAWN, Asked, listed, unseen
+from batch.evaluate.unseen import FEW as FEW_LISTED
 from batch.features import asof
 from batch.features.profile import segments
 from batch.learn.baselines import counts, neighbours
-from batch.learn.baselines.past import Past
+from batch.learn.baselines.interactions import Past
 from batch.learn.baselines.recommender import Fitted, Ranked
 from batch.learn.split import Split
 

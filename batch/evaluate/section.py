@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.data.facts import Facts
-from batch.evaluate.judged import Columns, Figure, pooled, summed
 from batch.evaluate.metrics import Ints
+from batch.evaluate.results import Columns, Figure, pooled, summed
 
 WARMTH = ((0, "0"), (1, "1-9"), (10, "10-99"), (100, "100 or more"))  # past impressions, from each number on
 NO_SEGMENT = "none"

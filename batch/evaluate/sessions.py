@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from batch.data.facts import Facts
 from batch.evaluate.contest import OURS
-from batch.evaluate.evaluate import Line, shown
-from batch.evaluate.judged import Column, Columns, of_chance, of_hits
 from batch.evaluate.metrics import CUTS, Floats, Hits, Ints, pairs_won
+from batch.evaluate.nightly import Line, shown
+from batch.evaluate.own import Trained, said
+from batch.evaluate.results import Column, Columns, of_chance, of_hits
 from batch.evaluate.section import Tested, impressions
-from batch.evaluate.trained import Trained, said
 from batch.learn.baselines.recommender import Fitted
 from batch.learn.split import Split
 

@@ -17,7 +17,7 @@ from api.contract.buckets import DAY_S
 from batch.evaluate import attainable
 from batch.evaluate.contest import OURS, Cost, entries, interval, ranked
 from batch.features import asof
-from batch.learn.baselines.past import Floats, Ints, Past
+from batch.learn.baselines.interactions import Floats, Ints, Past
 from batch.learn.baselines.recommender import ours
 from batch.learn.recipe import Recipe
 from batch.simulate.config import Regime, WorldConfig

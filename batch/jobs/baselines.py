@@ -9,9 +9,9 @@ from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
 from batch.jobs.assemble import content
+from batch.learn.baselines.interactions import Past, Peer
 from batch.learn.baselines.lists import blocks
 from batch.learn.baselines.named import signed
-from batch.learn.baselines.past import Past, Peer
 from batch.progress import Progress
 from batch.publish.generation import left_out
 from batch.publish.writer import publish

@@ -11,7 +11,7 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.data.load import facts_now
-from batch.evaluate.evaluate import Line, Plan, evaluate
+from batch.evaluate.nightly import Line, Plan, evaluate
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication, lists
 from batch.jobs.baselines import publish_peer

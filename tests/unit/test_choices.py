@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from batch.data.facts import Facts
-from batch.evaluate.evaluate import Plan, evaluate
-from batch.evaluate.unseen import compare_unseen, cut_offs
+from batch.evaluate.cutoffs import compare_unseen, cut_offs
+from batch.evaluate.nightly import Plan, evaluate
 from batch.features import asof
 from batch.learn.factors import estimate, negative_sampling
 from batch.learn.factors.collaborative import fit_together

@@ -11,12 +11,12 @@ from rich.console import Console
 from batch.cli.draw.evaluation import draw_evaluation
 from batch.data.facts import Facts
 from batch.evaluate.cold import pairs_with, without
-from batch.evaluate.evaluate import Plan
 from batch.evaluate.full import Evaluation, Scope, evaluate_in_full
-from batch.evaluate.listed import Asked, unseen
 from batch.evaluate.metrics import NO_POST, Floats, Ints
+from batch.evaluate.nightly import Plan
+from batch.evaluate.own import Trained
 from batch.evaluate.sessions import Shown
-from batch.evaluate.trained import Trained
+from batch.evaluate.unseen import Asked, unseen
 from batch.features import asof
 from batch.learn.baselines.recommender import Fitted
 from batch.learn.recipe import Recipe

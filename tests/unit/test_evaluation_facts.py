@@ -10,7 +10,7 @@ from rich.console import Console
 
 from batch.cli.draw.evaluation import draw_evaluation
 from batch.data.sink import write
-from batch.evaluate.evaluation import on_facts, truth_of
+from batch.evaluate.commands import on_facts, truth_of
 from batch.progress import Progress
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig

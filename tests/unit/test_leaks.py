@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from batch.data.facts import Facts
-from batch.evaluate.evaluate import Plan, evaluate
+from batch.evaluate.nightly import Plan, evaluate
 from batch.features import asof
 from batch.features.asof import Statics
 from batch.features.tally import Tally

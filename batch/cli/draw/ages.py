@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from batch.evaluate.by_age import Age, Curve
+from batch.evaluate.ages import Age, Curve
 
 
 def draw_ages(console: Console, curve: Curve) -> None:

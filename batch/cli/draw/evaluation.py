@@ -8,7 +8,7 @@ from rich.table import Table
 
 from batch.evaluate.cold import EXPOSED
 from batch.evaluate.full import Evaluation
-from batch.evaluate.judged import Figure
+from batch.evaluate.results import Figure
 from batch.evaluate.section import Group, Section
 
 OURS, POPULAR = "almanac", "popular"

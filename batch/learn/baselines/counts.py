@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from batch.features.profile import segments
 from batch.features.tally import shrunk_lift
-from batch.learn.baselines.past import Floats, Ints, Past, Peer, Ranking
+from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking
 
 SEGMENT_BY = ("gender", "exp_group")
 

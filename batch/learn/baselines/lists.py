@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from batch.learn.baselines.past import Floats, Ints, Ranking
+from batch.learn.baselines.interactions import Floats, Ints, Ranking
 from batch.score.ranked import RankedBlock, SeenRows
 
 USERS_AT_ONCE = 256  # scores of 7,023 posts for so many users take 14 MB

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
-from batch.learn.baselines.past import Floats, Ints, Past, Peer, Ranking, filled
+from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking, filled
 
 N_FACTORS, ALS_ROUNDS = 64, 15
 BPR_STEPS, BPR_ROUNDS = 40_000_000, (40, 400)  # passes over the likes: fewest, most

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from batch.extras import demand
-from batch.learn.baselines.past import Past, Peer
+from batch.learn.baselines.interactions import Past, Peer
 from batch.learn.baselines.recommender import PEERS
 
 MADE_BY = "peer:"  # begins what a peer's manifest names as its model; no fingerprint holds a colon

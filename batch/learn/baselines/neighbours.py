@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from batch.learn.baselines.past import Floats, Ints, Past, Peer, Ranking, filled
+from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking, filled
 
 N_POSTS = 100  # neighbours of a post that count
 N_USERS = 200  # neighbours of a user

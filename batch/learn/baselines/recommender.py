@@ -10,8 +10,8 @@ import numpy.typing as npt
 from batch.features import asof
 from batch.features.sides import Sides
 from batch.learn.baselines import counts, models, neighbours, twostage
+from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking
 from batch.learn.baselines.lists import USERS_AT_ONCE, top
-from batch.learn.baselines.past import Floats, Ints, Past, Peer, Ranking
 from batch.learn.factors.components import NAMES, fit_parts
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from api.contract.buckets import DAY_S
 from batch.features import asof
 from batch.features.sides import Feature
+from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking
 from batch.learn.baselines.models import als
 from batch.learn.baselines.neighbours import cosine, item_knn
-from batch.learn.baselines.past import Floats, Ints, Past, Peer, Ranking
 from batch.learn.ranker import fit as boost
 from batch.learn.ranker import parameters_for
 

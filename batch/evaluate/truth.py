@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from batch.evaluate.evaluate import Line
-from batch.evaluate.judged import Column, Columns, column
-from batch.evaluate.listed import Asked
 from batch.evaluate.metrics import CUTS, Floats, Ints
+from batch.evaluate.nightly import Line
+from batch.evaluate.results import Column, Columns, column
 from batch.evaluate.section import Tested, impressions
+from batch.evaluate.unseen import Asked
 
 MOST_TOLD = 500  # users of whom every post's chance is asked
 USERS_AT_ONCE = 16  # whose chances for every post are asked at a time: 100 MB at 7,023 posts

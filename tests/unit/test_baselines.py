@@ -10,11 +10,11 @@ from batch.data.facts import Facts
 from batch.evaluate import contest
 from batch.evaluate.compare import compare
 from batch.evaluate.contest import Cost, interval, spent
-from batch.evaluate.evaluate import Plan
+from batch.evaluate.nightly import Plan
 from batch.features import asof
 from batch.learn.baselines import neighbours
+from batch.learn.baselines.interactions import Past, Peer, filled
 from batch.learn.baselines.lists import blocks
-from batch.learn.baselines.past import Past, Peer, filled
 from batch.learn.baselines.recommender import PEERS, Ours, Ranked, from_likes, ours
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week

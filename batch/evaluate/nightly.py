@@ -10,11 +10,11 @@ from api.contract.buckets import DAY_S
 from batch.data.facts import Facts
 from batch.evaluate.chance import random_hitrate_at_k
 from batch.evaluate.metrics import auc, auc_in_session, hitrate_at_k
-from batch.evaluate.trained import Trained, said
+from batch.evaluate.own import Trained, said
 from batch.features import asof
 from batch.features.popularity import post_scores
+from batch.learn.baselines.interactions import Past
 from batch.learn.baselines.neighbours import cosine, item_knn
-from batch.learn.baselines.past import Past
 from batch.learn.baselines.recommender import Ranked
 from batch.learn.factors import negative_sampling
 from batch.learn.recipe import Recipe

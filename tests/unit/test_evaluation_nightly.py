@@ -8,8 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from batch.data.facts import Facts
 from batch.evaluate.chance import random_hitrate_at_k
-from batch.evaluate.evaluate import Plan, evaluate, shown
 from batch.evaluate.metrics import auc, auc_in_session, hitrate_at_k
+from batch.evaluate.nightly import Plan, evaluate, shown
 from batch.features import asof
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week

@@ -5,9 +5,9 @@ import pytest
 
 from api.contract.buckets import DAY_S
 from batch.data.facts import Facts
-from batch.evaluate import by_age as module
-from batch.evaluate.by_age import by_age
-from batch.evaluate.evaluate import Plan, shown
+from batch.evaluate import ages as module
+from batch.evaluate.ages import by_age
+from batch.evaluate.nightly import Plan, shown
 from batch.features import asof
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week

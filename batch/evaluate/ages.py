@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.data.facts import Facts
-from batch.evaluate.evaluate import K, Plan, shown
 from batch.evaluate.intervals import intervals
 from batch.evaluate.metrics import hitrate_at_k, pairs_won
-from batch.evaluate.trained import said
+from batch.evaluate.nightly import K, Plan, shown
+from batch.evaluate.own import said
 from batch.features import asof
 from batch.learn.factors import estimate, trees
 from batch.learn.train import train

@@ -6,10 +6,10 @@ from api.contract.buckets import DAY_S
 from batch.data.columns import TOPIC
 from batch.data.facts import Facts
 from batch.data.load import read_facts
-from batch.evaluate.by_age import AGES_H, Curve
-from batch.evaluate.by_age import by_age as curve_by_age
-from batch.evaluate.evaluate import Line, Plan
+from batch.evaluate.ages import AGES_H, Curve
+from batch.evaluate.ages import by_age as curve_by_age
 from batch.evaluate.full import Evaluation, Scope, evaluate_in_full
+from batch.evaluate.nightly import Line, Plan
 from batch.features import asof
 from batch.learn.recipe import recipe
 from batch.learn.split import Split, last_week
