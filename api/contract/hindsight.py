@@ -1,9 +1,8 @@
-"""The past: which times another generation than the current one answers, and what was known of whom then.
+"""The past: which times another generation than the current one answers.
 
-What may live here: pure functions over epoch seconds and post ids. API and `almanac replay` answer by them.
+What may live here: pure functions over epoch seconds.
 """
 
-from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -48,33 +47,3 @@ class Reach:
 
 BEFORE_ALL_S = -(1 << 63)
 NOWHERE = Reach(range(0), range(0), BEFORE_ALL_S)
-
-
-def seen_as_known(
-    seen: Iterable[tuple[int, int]],
-    told: Mapping[int, int],
-    own: Collection[int],
-    as_of_s: int,
-    at_s: int,
-    known_to_s: int | None,
-) -> frozenset[int]:
-    """Return the posts to hide at a past time: seen by then, as far as it was known then.
-
-    Args:
-        seen: Posts and the earliest second at which the user saw each.
-        told: Posts that nobody had told of before a live event did, and the second at which it was accepted.
-        own: His own list: what he saw by as_of and it holds nevertheless was learnt later.
-        as_of_s: As of when the list was made.
-        at_s: The time.
-        known_to_s: Newest fact that runs had taught the store by then; None where nothing was served yet:
-            then every fact counts as known when it occurred.
-
-    >>> seen_as_known([(1, 10), (2, 15), (3, 40), (4, 5)], {2: 60, 3: 45}, [4, 9], 20, 50, 30) == {1, 3}
-    True
-    """
-    if known_to_s is None:
-        return frozenset(post for post, seen_s in seen if seen_s <= at_s)
-    late = {post for post, told_s in told.items() if told_s > at_s}
-    facts = {post for post, seen_s in seen if seen_s <= min(at_s, known_to_s)} - late
-    learnt_later = {post for post, seen_s in seen if seen_s <= as_of_s}.intersection(own)
-    return frozenset(facts - learnt_later | told.keys() - late)

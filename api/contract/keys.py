@@ -23,6 +23,11 @@ class Keys:
     def _key(self, *parts: object) -> str:
         return ":".join([self.prefix, str(SCHEMA), *map(str, parts)])
 
+    @property
+    def obsolete(self) -> tuple[str, ...]:
+        """Return keys that earlier versions wrote and nobody reads any more."""
+        return (self._key("learnt"),)
+
     def current(self, variant: str) -> str:
         """HASH generation, previous, promoted_at: what is served under a variant's name.
 
@@ -97,18 +102,6 @@ class Keys:
     def likes_live(self, user_id: int) -> str:
         """ZSET like `likes`, of events accepted live."""
         return self._key("likes", f"{{{user_id}}}", "live")
-
-    def seen_told(self, user_id: int) -> str:
-        """ZSET post id by the second at which a live event first told of it: what was known when."""
-        return self._key("seen", f"{{{user_id}}}", "told")
-
-    def likes_told(self, user_id: int) -> str:
-        """ZSET like `seen_told`, of likes."""
-        return self._key("likes", f"{{{user_id}}}", "told")
-
-    def learnt(self) -> str:
-        """ZSET of what runs taught the seen sets: member `<generation> <as_of>` by the second they had it."""
-        return self._key("learnt")
 
     def past(self, variant: str) -> str:
         """ZSET of generations made for times before anything was served: number by its first second."""

@@ -116,17 +116,14 @@ class Journal:
             keys.events(),
             keys.seen(user_id),
             keys.seen_live(user_id),
-            keys.seen_told(user_id),
             keys.likes(user_id),
             keys.likes_live(user_id),
-            keys.likes_told(user_id),
         )
 
 
 def _arguments(attempt: str, event: Event) -> list[str | int]:
     entry = [part for field in event.to_fields().items() for part in field]
-    times = (event.occurred_at_s, event.accepted_at_s)
-    return [attempt, REMEMBERED_S, LIVE_S, event.action, event.post_id, *times, *entry]
+    return [attempt, REMEMBERED_S, LIVE_S, event.action, event.post_id, event.occurred_at_s, *entry]
 
 
 def _logged(log: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Look-ups of a past time: of the generation that answered then, or would have, as known then."""
+"""Look-ups of a past time: of the generation that answered then, or would have."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import cast
 from redis.asyncio import Redis
 
 from api.contract.codec import decode
-from api.contract.hindsight import Reach, seen_as_known
+from api.contract.hindsight import Reach
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from api.feed import LookUp
 from api.store.cache import Loader, reading, without
 from api.store.errors import GenerationGone, StoreUnavailable
-from api.store.pending import Ask
+from api.store.pending import Ask, ids_of
 
 GENERATIONS_HELD = 32  # one weighs half a megabyte: its posts are mostly those of the others
 
@@ -84,13 +84,13 @@ class Past:
             StoreUnavailable: The store did not answer in time.
         """
         with reading():
-            number, known_to_s, is_history = await self._named(variant, at_s)
+            number = await self._named(variant, at_s)
             text = None if number is None else await self._client.get(self._keys.manifest(number))
             if number is None or text is None:
                 return None
             created_at_s = Manifest.from_json(cast("bytes", text)).created_at_s
         try:
-            return await self._read(number, created_at_s, user_id, at_s, known_to_s if is_history else None)
+            return await self._read(number, created_at_s, user_id, at_s)
         except GenerationGone:
             return None
 
@@ -98,43 +98,35 @@ class Past:
         """End what is still being loaded."""
         await self._loader.rest()
 
-    async def _named(self, variant: str, at_s: int) -> tuple[int | None, int, bool]:
-        """Return the generation of a time, what had been learnt by then, and whether it was really served."""
+    async def _named(self, variant: str, at_s: int) -> int | None:
+        """Return the generation of a time."""
         pipe = self._client.pipeline(transaction=False)
-        for key in (self._keys.promotions(variant), self._keys.past(variant), self._keys.learnt()):
+        for key in (self._keys.promotions(variant), self._keys.past(variant)):
             pipe.zrange(key, at_s, cast("int", "-inf"), byscore=True, desc=True, offset=0, num=1)
-        served, made, learnt = cast("list[list[bytes]]", await pipe.execute())
-        known_to_s = int(learnt[0].split()[1]) if learnt else at_s
+        served, made = cast("list[list[bytes]]", await pipe.execute())
         if served:
-            return int(served[0].split()[1]), known_to_s, True
-        return (int(made[0]) if made else None), known_to_s, False
+            return int(served[0].split()[1])
+        return int(made[0]) if made else None
 
-    async def _read(
-        self, number: int, created_at_s: int, user_id: int, at_s: int, known_to_s: int | None
-    ) -> LookUp:
+    async def _read(self, number: int, created_at_s: int, user_id: int, at_s: int) -> LookUp:
         pointer, generation = await self._loader.pinned(number, created_at_s)
         manifest, keys = generation.manifest, self._keys
         bucket_s = manifest.horizon.bucket_for(at_s)
-        seen_key, told_key = (
-            (keys.likes, keys.likes_told) if manifest.seen_policy == "likes" else (keys.seen, keys.seen_told)
-        )
+        seen_key = keys.likes if manifest.seen_policy == "likes" else keys.seen
         pipe = self._client.pipeline(transaction=False)
         pipe.hmget(keys.list(user_id, number), str(bucket_s), "segment")
-        pipe.zrange(seen_key(user_id), cast("int", "-inf"), at_s, byscore=True, withscores=True)
-        pipe.zrange(told_key(user_id), 0, -1, withscores=True)
+        pipe.zrange(seen_key(user_id), cast("int", "-inf"), at_s, byscore=True)
         pipe.smembers(keys.takedowns())
         # The state comes last: a generation is marked before its first list goes.
         pipe.hget(keys.states(), str(number))
         with reading():
-            (ranked, segment), seen, told, taken_down, state = await pipe.execute()
+            (ranked, segment), seen, taken_down, state = await pipe.execute()
             if state != b"sealed":
                 raise GenerationGone(number)
             own = decode(ranked)
         hidden = frozenset[int]()
         if manifest.seen_policy != "none":
-            told_s = {int(post): int(second) for post, second in told}
-            seen_s = [(int(post), int(second)) for post, second in seen]
-            hidden = seen_as_known(seen_s, told_s, own, manifest.as_of_s, at_s, known_to_s)
+            hidden = ids_of([seen])
         return LookUp(
             user_id=user_id,
             at_s=at_s,

@@ -49,16 +49,14 @@ def replay(
     limit: Annotated[int, typer.Option(min=1, max=100, help="posts")] = 10,
     json: Json = False,
 ) -> None:
-    """Show what a user was shown at a past time, or would have been, from what was known then."""
+    """Show what a user was shown at a past time, or would have been."""
     from batch.publish.replay.open import replayer
-    from batch.store.connection import connected, events_location
+    from batch.store.connection import connected
 
     teller, settings = Teller(json=json), Settings.from_env()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with connected(settings) as store:
-        found = replayer(
-            settings.prefix, store, settings.variant, settings.state_dir, events_location(settings)
-        )
+        found = replayer(settings.prefix, store, settings.variant, settings.state_dir)
         teller.tell(found.replay(user, epoch(at), limit).values())
 
 

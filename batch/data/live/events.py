@@ -6,7 +6,7 @@ a kill anywhere in between repeats work and changes nothing.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -112,29 +112,6 @@ def read_live(url: str) -> LiveEvents:
     numbers = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
     actions = np.array([ACTIONS[row.action] for row in rows], np.int8)
     return LiveEvents(numbers[:, 0], numbers[:, 1], numbers[:, 2], actions, numbers[:, 3])
-
-
-def read_accepted(store: redis.Redis, keys: Keys, url: str) -> LiveEvents:
-    """Read all events that were ever accepted, those still in the stream included; they stay there.
-
-    Raises:
-        SourceError: The database cannot be opened or read.
-    """
-    parts = (read_live(url), _streamed(store, keys))
-    columns = ("user", "post", "time", "action", "accepted")
-    return LiveEvents(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
-
-
-def _streamed(store: redis.Redis, keys: Keys) -> LiveEvents:
-    """Read the events in the stream; unreadable ones are passed over."""
-    events = []
-    for _, fields in cast("list[Entry]", store.xrange(keys.events())):
-        with suppress(ValueError):
-            events.append(Event.from_fields(fields))
-    numbers = [(event.user_id, event.post_id, event.occurred_at_s, event.accepted_at_s) for event in events]
-    columns = np.array(numbers, np.int64).reshape(-1, 4)
-    actions = np.array([ACTIONS[event.action] for event in events], np.int8)
-    return LiveEvents(columns[:, 0], columns[:, 1], columns[:, 2], actions, columns[:, 3])
 
 
 def _keep(engine: sa.Engine, entries: list[Entry]) -> Drained:

@@ -1,1 +1,1 @@
-"""Replay: what a user was shown at a past time, or would have been, from what was known then."""
+"""Replay: what a user was shown at a past time, or would have been."""

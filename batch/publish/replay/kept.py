@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,6 @@ from api.feed import Generation, RankedLists
 from batch.publish import past
 from batch.publish.generation import Rows
 from batch.publish.past import Made
-from batch.publish.proof.inputs import INPUTS, InputsMissing, load
 from batch.store import read
 
 
@@ -25,11 +23,10 @@ class GenerationLost(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A user's list of a bucket, his segment, and what the run knew that he had seen; None: not kept."""
+    """A user's list of a bucket and their segment."""
 
     ranked: Sequence[int]
     segment: str | None
-    left_out: frozenset[int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,8 @@ class Kept:
     own: Callable[[int, int], Own]
 
 
-def from_store(client: redis.Redis, keys: Keys, number: int, folder: Path) -> Kept:
-    """Read a sealed generation from the store, and what its run knew from its folder, where that is kept.
+def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
+    """Read a sealed generation from the store.
 
     Raises:
         GenerationLost: It is not in the store.
@@ -63,13 +60,11 @@ def from_store(client: redis.Redis, keys: Keys, number: int, folder: Path) -> Ke
             name: _lists(read.fields(client, keys.segment(number, name))) for name in manifest.segments
         },
     )
-    users = decode(read.value(client, keys.users(number)))
-    left_out = knowledge(manifest, folder / str(number), users)
 
     def own(user_id: int, bucket_s: int) -> Own:
         ranked, segment = client.hmget(keys.list(user_id, number), str(bucket_s), SEGMENT_FIELD)
         name = read.narrow(segment).decode() if segment else None
-        return Own(decode(read.narrow(ranked or b"")), name, left_out(user_id))
+        return Own(decode(read.narrow(ranked or b"")), name)
 
     return Kept(shared, own)
 
@@ -86,28 +81,11 @@ def from_disk(made: Made) -> Kept:
         popular=_ids(content.popular, ids, starts),
         segments={name: _ids(rows, ids, starts) for name, rows in content.segments.items()},
     )
-    left_out = knowledge(made.manifest, made.home, list(segment_of))
 
     def own(user_id: int, bucket_s: int) -> Own:
-        return Own(ranked(user_id, bucket_s), segment_of.get(user_id), left_out(user_id))
+        return Own(ranked(user_id, bucket_s), segment_of.get(user_id))
 
     return Kept(shared, own)
-
-
-def knowledge(manifest: Manifest, home: Path, users: Sequence[int]) -> Callable[[int], frozenset[int] | None]:
-    """Return what tells of a user which posts the run knew he had seen; None where its inputs are gone."""
-    rows = {user_id: row for row, user_id in enumerate(users)}
-    try:
-        inputs = load(home / INPUTS, np.arange(len(users)), manifest.checksums.get(INPUTS, ""))
-    except InputsMissing:
-        return lambda _user_id: None
-    post_ids = inputs.sides.post_ids
-
-    def left_out(user_id: int) -> frozenset[int]:
-        row = rows.get(user_id)
-        return frozenset() if row is None else frozenset(post_ids[inputs.left_out.of(row)].tolist())
-
-    return left_out
 
 
 def _ids(rows: Rows, post_ids: npt.NDArray[np.int64], starts: Sequence[int]) -> RankedLists:

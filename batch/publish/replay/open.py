@@ -1,31 +1,26 @@
-"""Opens what a replay reads: store, events, generations of the store and of the disk."""
+"""Opens what a replay reads: generations of the store and of the disk."""
 
 from pathlib import Path
 
 import redis
 
 from api.contract.keys import Keys
-from batch.data.live.events import read_accepted
 from batch.publish.past import FOLDER, listed
 from batch.publish.replay.kept import Kept, from_disk, from_store
 from batch.publish.replay.known import Name, chronicle
 from batch.publish.replay.replay import Replayer
 
 
-def replayer(prefix: str, client: redis.Redis, variant: str, state_dir: Path, events_url: str) -> Replayer:
-    """Return what replays a variant's answers, as of what is recorded now.
-
-    Raises:
-        SourceError: The database of events cannot be read.
-    """
+def replayer(prefix: str, client: redis.Redis, variant: str, state_dir: Path) -> Replayer:
+    """Return what replays a variant's answers, as of what is recorded now."""
     keys = Keys(prefix)
     on_disk = {f"{FOLDER}/{made.home.name}": made for made in listed(state_dir / FOLDER, variant)}
     made = [(one.manifest.as_of_s, name) for name, one in on_disk.items()]
-    past = chronicle(client, keys, variant, read_accepted(client, keys, events_url), made)
+    past = chronicle(client, keys, variant, made)
 
     def opened(name: Name) -> Kept:
         if isinstance(name, int):
-            return from_store(client, keys, name, state_dir / "generations")
+            return from_store(client, keys, name)
         return from_disk(on_disk[name])
 
     return Replayer(client, keys, past, opened)

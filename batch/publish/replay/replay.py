@@ -1,4 +1,4 @@
-"""What a user was shown at a past time: by the generation of that time, with what was known then."""
+"""What a user was shown at a past time: by the generation of that time, without the posts seen by then."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -8,11 +8,10 @@ from typing import Any, cast
 import redis
 
 from api.contract.buckets import moment
-from api.contract.hindsight import seen_as_known
 from api.contract.keys import Keys
-from api.contract.manifest import Manifest
-from api.feed import LookUp, Pointer, Rung, answer, stands
-from batch.publish.replay.kept import GenerationLost, Kept, Own
+from api.contract.manifest import SeenPolicy
+from api.feed import LookUp, Pointer, Rung, answer
+from batch.publish.replay.kept import GenerationLost, Kept
 from batch.publish.replay.known import Chronicle, Name
 
 HELD = 64  # generations in memory
@@ -65,8 +64,9 @@ class Replayer:
         """Answer as the API did at a time, to the second: within it, events come before requests.
 
         What was current answers. Before anything was served, the newest generation made for a time not after
-        it does; then every fact counts as known when it occurred. An answer that was degraded is not
-        replayed as such, and one given while a run wrote seen sets may differ by what it was writing.
+        it does. A post is hidden if it was seen by the time, whenever that became known: an answer differs
+        from what was given by posts whose event was accepted later, or whose fact no run had read yet. One
+        that was degraded is not replayed as such.
 
         Raises:
             GenerationLost: No generation of that time is kept.
@@ -86,14 +86,11 @@ class Replayer:
         down = self._past.taken_down_at(at_s)
         posts = {post_id: b"" for post_id in kept.shared.posts if post_id not in down}
         shared = replace(kept.shared, posts=posts)
-        hidden, whole = self._hidden(user_id, at_s, bucket_s, own, manifest, was_served=served is not None)
+        hidden = self._hidden(user_id, at_s, manifest.seen_policy)
         found = LookUp(
-            user_id, at_s, bucket_s, pointer, shared, own.ranked, own.segment, hidden, sees_all=False
+            user_id, at_s, bucket_s, pointer, shared, own.ranked, own.segment, hidden, sees_all=True
         )
         choice = answer(found, limit)
-        if not stands(found, choice):
-            found.hidden, found.sees_all = whole, True
-            choice = answer(found, limit)
         return Replayed(
             user_id=user_id,
             at=moment(at_s).isoformat(),
@@ -106,43 +103,12 @@ class Replayer:
             post_ids=choice.post_ids,
         )
 
-    def _hidden(
-        self, user_id: int, at_s: int, bucket_s: int, own: Own, manifest: Manifest, *, was_served: bool
-    ) -> tuple[frozenset[int], frozenset[int]]:
-        """Return what is hidden of the own list, and what of all lists, as the API's two readings see it."""
-        policy, as_of_s = manifest.seen_policy, manifest.as_of_s
-        if policy == "none":
-            return frozenset(), frozenset()
-        seen = self._timed((self._keys.likes if policy == "likes" else self._keys.seen)(user_id))
-        if not was_served:
-            everything = seen_as_known(seen.items(), {}, own.ranked, as_of_s, at_s, None)
-            everything |= own.left_out or frozenset()
-            return everything, everything
-        facts = self._facts(user_id, at_s, bucket_s, own, manifest, seen)
-        told = self._past.told_by(user_id, at_s, policy)
-        fresh = {post for post in facts if seen.get(post, as_of_s) > as_of_s}
-        return frozenset(fresh | told.keys()), facts | told.keys()
-
-    def _facts(
-        self, user_id: int, at_s: int, bucket_s: int, own: Own, manifest: Manifest, seen: dict[int, int]
-    ) -> frozenset[int]:
-        """Return the posts that runs had taught the store by a time."""
-        learnt = self._past.learnt_by(at_s)
-        known = own.left_out
-        if learnt is not None and learnt[0] != manifest.generation and known is not None:
-            try:
-                newer = self._kept(learnt[0]).own(user_id, bucket_s).left_out
-            except GenerationLost:
-                newer = None
-            known = None if newer is None else known | newer
-        if known is not None:
-            return known
-        policy, newest_s = manifest.seen_policy, learnt[1] if learnt else manifest.as_of_s
-        told_key = self._keys.likes_told if policy == "likes" else self._keys.seen_told
-        later = {post: told_s for post, told_s in self._timed(told_key(user_id)).items() if told_s > at_s}
-        as_known = seen_as_known(seen.items(), later, own.ranked, manifest.as_of_s, at_s, newest_s)
-        return as_known | (own.left_out or frozenset())
-
-    def _timed(self, key: str) -> dict[int, int]:
-        found = cast("list[tuple[bytes, float]]", self._client.zrange(key, 0, -1, withscores=True))
-        return {int(post): int(second) for post, second in found}
+    def _hidden(self, user_id: int, at_s: int, policy: SeenPolicy) -> frozenset[int]:
+        """Return the posts that a user had seen by a time, by their earliest times in the store."""
+        keys = {
+            "views": (self._keys.seen, self._keys.seen_live),
+            "likes": (self._keys.likes, self._keys.likes_live),
+            "none": (),
+        }[policy]
+        found = [self._client.zrange(key(user_id), at_s, "-inf", byscore=True, desc=True) for key in keys]
+        return frozenset(int(post) for posts in cast("list[list[bytes]]", found) for post in posts)
