@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def create_app(
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[State]:
-        chosen = settings or Settings.from_env()
+        chosen = settings or Settings()
         with located(chosen) as url:
             async with connected(chosen, url, shelf) as store:
                 yield {
@@ -80,7 +79,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         if not logging.getLogger().handlers:
             configure()
-        prepare((settings or Settings.from_env()).state_dir / FILE)
+        prepare((settings or Settings()).state_dir / FILE)
         async with opened() as state, watched(state["rights"]):
             if state["rights"].open_to_read:
                 log.info("reads.opened", extra={"why": "no token of scope read: whoever asks may read"})
@@ -163,7 +162,7 @@ def located(settings: Settings) -> Iterator[str]:
         StoreMissing: There is no URL, and no embedded store.
     """
     if settings.redis_url:
-        yield settings.redis_url
+        yield settings.redis_url.get_secret_value()
         return
     import fcntl  # here, because only the embedded store needs it and not every system has it
 
@@ -236,10 +235,10 @@ def main() -> None:
     """Serve until told to stop; a start that fails ends with one sentence and exit code 1."""
     configure()
     try:
-        settings = Settings.from_env()
+        settings = Settings()
         with located(settings) as url:
             life = Life()
-            serve(create_app(replace(settings, redis_url=url), life=life), life, settings.host, settings.port)
+            serve(create_app(settings.replace(redis_url=url), life=life), life, settings.host, settings.port)
     except (ValueError, StoreMissing) as exc:
         sys.exit(str(exc))
 

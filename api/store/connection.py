@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import hiredis
@@ -38,7 +38,7 @@ class Address:
     path: str
     database: int
     username: str
-    password: str
+    password: str = field(repr=False)
     tls: bool
     connect_timeout_s: float
     read_timeout_s: float

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import epoch
-from batch.cli.options import Data, Json, Mapped
+from batch.cli.options import Data, Json, Mapped, read_settings
 from batch.cli.output import Teller
-from batch.settings import Settings, with_mapping
 
 
 def compare(
@@ -40,7 +39,7 @@ def compare(
     from batch.extras import demand
     from batch.store.connection import facts_location
 
-    teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
+    teller, settings = Teller(json=json), read_settings(mapping=mapping)
     if likes_only and (world or unseen):
         raise typer.BadParameter("--likes-only ranks what a feed showed: leave --world and --unseen out")
     names = tuple(name.strip() for name in peers.split(",") if name.strip())

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.options import Json, Mapped, Replace
+from batch.cli.options import Json, Mapped, Replace, read_settings
 from batch.cli.output import Teller
-from batch.settings import Settings
 
 
 def simulate(
@@ -27,7 +26,7 @@ def simulate(
     from batch.simulate.feed import tables
     from batch.store.connection import facts_location
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     config = WorldConfig(users, posts, seed, regime, taste)  # type: ignore[arg-type] # checked by the class
     with teller.progress.step("simulate") as advance:
         rows = write(
@@ -50,7 +49,7 @@ def import_(
     from batch.data.mapping import Mapping
     from batch.store.connection import facts_location
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     with teller.progress.step("import") as advance:
         report = copy(
             source,

@@ -13,7 +13,7 @@ import typer
 
 from api.contract.keys import Keys
 from batch.cli.draw import generations as picture
-from batch.cli.options import Json
+from batch.cli.options import Json, read_settings
 from batch.cli.output import Teller
 from batch.publish.ledger import entries as ledger
 from batch.publish.ledger import promotion
@@ -42,7 +42,7 @@ class _Desk:
 
 @contextmanager
 def _desk(*, json: bool) -> Iterator[_Desk]:
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     with connected(settings) as store:
         folder, rng = settings.state_dir / "generations", np.random.default_rng(settings.seed)
         yield _Desk(teller, settings, store, Keys(settings.prefix), folder, rng)

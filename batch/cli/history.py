@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import epoch
-from batch.cli.options import Data, Json, Mapped
+from batch.cli.options import Data, Json, Mapped, read_settings
 from batch.cli.output import Teller
-from batch.settings import Settings, with_mapping
 
 
 def evaluate(
@@ -25,7 +24,7 @@ def evaluate(
     """Measure on what came later what lists are worth, from facts alone; nothing is published."""
     from batch.store.connection import facts_location
 
-    teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
+    teller, settings = Teller(json=json), read_settings(mapping=mapping)
     location = data or facts_location(settings)
     span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
     if by_age:
@@ -53,7 +52,7 @@ def replay(
     from batch.publish.replay.open import replayer
     from batch.store.connection import connected
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with connected(settings) as store:
         found = replayer(settings.prefix, store, settings.variant, settings.state_dir)
@@ -73,7 +72,7 @@ def backfill(
     from batch.publish.past import listed
     from batch.store.connection import connected, facts_location
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     if (from_ is None) != (to is None) or (from_ is None and not load):
         raise typer.BadParameter("give --from and --to, or --load with what is on disk, or both")
     if from_ is not None and to is not None:

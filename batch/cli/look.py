@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import epoch
-from batch.cli.options import At, Json
+from batch.cli.options import At, Json, read_settings
 from batch.cli.output import Teller
-from batch.settings import Settings
 
 
 def inspect(user: Annotated[int, typer.Argument(help="user id")], at: At = None, json: Json = False) -> None:
@@ -17,7 +16,7 @@ def inspect(user: Annotated[int, typer.Argument(help="user id")], at: At = None,
     from batch.jobs.inspect import inspect as look
     from batch.store.connection import connected
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     with connected(settings) as client:
         found = look(client, settings, user, epoch(at) if at else int(time.time()))
     teller.tell(found, lambda console: draw_inspection(console, found))
@@ -39,7 +38,7 @@ def plan(
     from batch.publish.memory.probe import planned
     from batch.store.connection import connected
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     sizes = Sizes.of_numbers(
         users=users,
         posts=posts,

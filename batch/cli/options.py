@@ -1,9 +1,12 @@
 """Options that several commands share."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from batch.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last line")]
 Data = Annotated[
@@ -12,3 +15,14 @@ Data = Annotated[
 Mapped = Annotated[str, typer.Option("--mapping", help="mapping of a foreign schema: a name or a TOML file")]
 Replace = Annotated[bool, typer.Option("--replace", help="write over facts that lie there")]
 At = Annotated[datetime | None, typer.Option("--at", help="time, UTC; now where not given")]
+
+
+def read_settings(**options: Any) -> "Settings":
+    """Read the settings; an option that is not empty stands over its variable.
+
+    Raises:
+        ValueError: A value does not fit its setting; the message names the variable and the value.
+    """
+    from batch.settings import Settings
+
+    return Settings(**{name: value for name, value in options.items() if value})

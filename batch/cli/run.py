@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import epoch
-from batch.cli.options import Data, Json, Mapped
+from batch.cli.options import Data, Json, Mapped, read_settings
 from batch.cli.output import Teller
-from batch.settings import Settings, with_mapping, with_variant
 
 
 def run(
@@ -34,8 +33,7 @@ def run(
     from batch.learn.split import Split
     from batch.store.connection import connected, facts_location
 
-    teller, settings = Teller(json=json), with_mapping(Settings.from_env(), mapping)
-    settings = with_variant(settings, variant)
+    teller, settings = Teller(json=json), read_settings(mapping=mapping, variant=variant)
     split = Split(epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
     with connected(settings) as store:
         location = data or facts_location(settings)
@@ -61,7 +59,7 @@ def schedule(
     from batch.jobs.schedule import Job, run_forever, scheduler
     from batch.store.connection import connected, facts_location
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     with connected(settings) as store:
         location = data or facts_location(settings)
         what = (settings, store, location, teller.progress)

@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.options import Data, Json
+from batch.cli.options import Data, Json, read_settings
 from batch.cli.output import Teller
 from batch.jobs.stop import told_to_stop
-from batch.settings import Settings
 
 
 def serve(
@@ -19,7 +18,7 @@ def serve(
     from batch.jobs.api_process import environment, serve_forever
     from batch.store.connection import store_url
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     with store_url(settings) as url:
         exit_code = serve_forever(environment(settings, url, host, port))
     teller.tell({"stopped": True})
@@ -30,7 +29,7 @@ def store(json: Json = False) -> None:
     """Keep the embedded store up, for `redis-cli`, until Ctrl-C."""
     from batch.store.connection import store_url
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     with store_url(settings) as url:
         teller.tell({"url": url, "look": f"redis-cli -u {url}"})
         told_to_stop().get()
@@ -49,7 +48,7 @@ def demo(
     from batch.jobs.demo import demo as show
     from batch.simulate.config import WorldConfig
 
-    teller, settings = Teller(json=json), Settings.from_env()
+    teller, settings = Teller(json=json), read_settings()
     with show(
         settings, data, WorldConfig(n_users=users, seed=settings.seed), teller.progress, host, port
     ) as shown:

@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from api.contract.tokens import Scope
-from batch.cli.options import Json
+from batch.cli.options import Json, read_settings
 from batch.cli.output import Teller
-from batch.settings import Settings
 
 app = typer.Typer(help="Who may read, write and administer over HTTP.", no_args_is_help=True)
 
@@ -22,7 +21,7 @@ def add(
     """Make a token; it is shown this once, the API takes it without a restart."""
     from batch.jobs.tokens import add as make
 
-    token, text = make(Settings.from_env().state_dir, scope, name)
+    token, text = make(read_settings().state_dir, scope, name)
     Teller(json=json).tell({"id": token.token_id, "scope": token.scope, "token": text})
 
 
@@ -31,7 +30,7 @@ def list_(json: Json = False) -> None:
     """List the tokens, without their texts."""
     from batch.jobs.tokens import listed
 
-    known = listed(Settings.from_env().state_dir)
+    known = listed(read_settings().state_dir)
     Teller(json=json).tell({"tokens": [asdict(token) for token in known]})
 
 
@@ -42,5 +41,5 @@ def revoke(
     """End a token at once."""
     from batch.jobs.tokens import revoke as end
 
-    end(Settings.from_env().state_dir, token_id)
+    end(read_settings().state_dir, token_id)
     Teller(json=json).tell({"revoked": token_id})

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 
 from api.contract.buckets import Horizon
-from api.contract.manifest import SeenPolicy
 from batch.data.facts import Facts
 from batch.data.seen import earliest
 from batch.features import asof, popularity
@@ -101,7 +99,7 @@ def content(
         as_of_s=counts.at_s,
         horizon=horizon,
         depth=depth,
-        seen_policy=cast(SeenPolicy, settings.seen_policy),
+        seen_policy=settings.seen_policy,
         model=model,
         features=features,
         segment_by=by,

@@ -5,7 +5,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -117,8 +117,8 @@ def ask(base: str, user_id: int, at_s: int, limit: int = SHOWN) -> Feed:
 def _apart(settings: Settings, what: str) -> Settings:
     """Return settings of a place of its own: two worlds have the same user ids and different seen sets."""
     name = hashlib.sha256(what.encode()).hexdigest()[:8]
-    return replace(
-        settings, state_dir=settings.state_dir / "demo" / name, prefix=f"{settings.prefix}-demo-{name}"
+    return settings.replace(
+        state_dir=settings.state_dir / "demo" / name, prefix=f"{settings.prefix}-demo-{name}"
     )
 
 

@@ -19,7 +19,7 @@ LOADING_S = 60.0  # some 0.1 GB a second: a full store of 4 GB is read in 40
 def store_url(settings: Settings) -> Iterator[str]:
     """Give the store's URL; without `ALMANAC_REDIS_URL` start or join the embedded store for as long."""
     if settings.redis_url:
-        yield settings.redis_url
+        yield settings.redis_url.get_secret_value()
         return
     with attach(settings.state_dir) as embedded:
         yield embedded.url
@@ -53,9 +53,9 @@ def _await_data(client: redis.Redis) -> None:
 
 def facts_location(settings: Settings) -> str:
     """Return where the facts lie: `ALMANAC_DATABASE_URL`, or an SQLite file in the state folder."""
-    return settings.database_url or f"sqlite:///{Path(settings.state_dir, FACTS_FILE)}"
+    return settings.database_url.get_secret_value() or f"sqlite:///{Path(settings.state_dir, FACTS_FILE)}"
 
 
 def events_location(settings: Settings) -> str:
     """Return where live events are kept: `ALMANAC_EVENTS_URL`, or an SQLite file in the state folder."""
-    return settings.events_url or f"sqlite:///{Path(settings.state_dir, EVENTS_FILE)}"
+    return settings.events_url.get_secret_value() or f"sqlite:///{Path(settings.state_dir, EVENTS_FILE)}"

@@ -1,7 +1,7 @@
 """What the score bench scores: a simulated world, the model that a run would publish on it, seen posts."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -49,8 +49,7 @@ class Made:
 
 def make(size: Size, threads: int = 0) -> Made:
     """Simulate the world, train on what a run trains on, and lay out the sides as a run does."""
-    settings = replace(
-        Settings(),
+    settings = Settings(
         n_buckets=size.n_buckets,
         n_trees=size.n_trees,
         n_leaves=size.n_leaves,

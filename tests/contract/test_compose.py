@@ -98,7 +98,7 @@ def test_each_service_gets_only_its_own_passwords() -> None:
 
 
 def test_every_variable_of_the_batch_is_a_setting() -> None:
-    settings = {f"ALMANAC_{name.upper()}" for name in Settings.__dataclass_fields__}
+    settings = {f"ALMANAC_{name.upper()}" for name in Settings.model_fields}
     exported = set(re.findall(r"export (ALMANAC_\w+)=", SERVICES["batch"]["entrypoint"][2]))
 
     assert set(SERVICES["batch"]["environment"]) | exported <= settings

@@ -28,6 +28,7 @@ from batch.publish.writer import silent
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
+from batch.store.connection import facts_location
 from batch.store.server import StoreUnfit
 from tests.clients import serving
 from tests.content import KEYS
@@ -62,7 +63,9 @@ def facts_of(settings: Settings) -> Facts:
     """Read the world."""
     rejects = settings.state_dir.parent / "rejects.jsonl"
     mapping = Mapping.load("")
-    return read(settings.database_url, mapping=mapping, rejects=rejects, max_rejected_share=0.0, now_s=2**33)
+    return read(
+        facts_location(settings), mapping=mapping, rejects=rejects, max_rejected_share=0.0, now_s=2**33
+    )
 
 
 def contents(made: Made) -> dict[str, bytes]:
@@ -88,7 +91,7 @@ def test_no_later_fact_leaves_a_trace(settings: Settings, tmp_path: Path) -> Non
         np.zeros(1, np.int8),
         np.array([FIRST_S + 1]),
     )
-    elsewhere = [replace(settings, state_dir=tmp_path / name) for name in ("changed", "cut")]
+    elsewhere = [settings.replace(state_dir=tmp_path / name) for name in ("changed", "cut")]
 
     assert contents(backfill.make(elsewhere[0], changed, told, FIRST_S, 0)) == whole
     assert contents(backfill.make(elsewhere[1], facts.until(FIRST_S), NOBODY, FIRST_S, 0)) == whole
@@ -100,11 +103,11 @@ def test_a_time_of_the_period_is_answered_by_its_own_generation(
 ) -> None:
     progress = Progress(None)
     period = backfill.Period(FIRST_S, FIRST_S + 2 * DAY_S, DAY_S)
-    made = backfill.backfill(settings, settings.database_url, period, progress)
+    made = backfill.backfill(settings, facts_location(settings), period, progress)
     assert [one.manifest.generation for one in made] == [1, 2, 3]
     with pytest.raises(NothingServed):
         backfill.load(settings, store, [1], progress)
-    current = run(settings, store, settings.database_url, progress, evaluated=False).generation
+    current = run(settings, store, facts_location(settings), progress, evaluated=False).generation
 
     loaded = backfill.load(settings, store, [1, 3], progress)
 
@@ -150,11 +153,11 @@ def test_what_is_loaded_stays_until_it_is_retired(
 ) -> None:
     progress = Progress(None)
     period = backfill.Period(FIRST_S, FIRST_S, DAY_S)
-    run(settings, store, settings.database_url, progress, evaluated=False)
-    backfill.backfill(settings, settings.database_url, period, progress)
+    run(settings, store, facts_location(settings), progress, evaluated=False)
+    backfill.backfill(settings, facts_location(settings), period, progress)
     refused_without_room(settings, store)
     number = backfill.load(settings, store, [1], progress)[1]
-    run(settings, store, settings.database_url, progress, evaluated=False)  # two are kept beside it
+    run(settings, store, facts_location(settings), progress, evaluated=False)  # two are kept beside it
 
     assert store.hget(KEYS.states(), str(number)) == b"sealed"
     assert store.hget(KEYS.current("default"), "past") == str(FIRST_S).encode()

@@ -291,7 +291,7 @@ def test_a_generation_of_the_past_has_profiles_too(fresh: Published, facts: Fact
 
 
 def test_no_profiles_are_made_where_none_are_wanted(fresh: Published, facts: Facts) -> None:
-    own = replace(fresh.settings, profiles=0)
+    own = fresh.settings.replace(profiles=0)
 
     run(own, fresh.store, "nowhere", Progress(), evaluated=False, facts=facts)
 

@@ -234,7 +234,7 @@ def everybody(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
 
 def deeper(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     """Want longer lists."""
-    return replace(of, depth=20)
+    return of.replace(depth=20)
 
 
 def fewer_posts(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
@@ -308,14 +308,14 @@ def test_the_gate_stops_a_refresh_that_carries_over_what_was_not_sealed(
 ) -> None:
     feed = Feed.drawn(1)
     feed.profiles()
-    good = refreshed(store, replace(of, gate="on"), feed)
+    good = refreshed(store, of.replace(gate="on"), feed)
     store.hset(Keys().list(int(feed.users["user_id"].iloc[50]), good.generation), "segment", "gender=9")
     feed.profiles()
 
     with pytest.raises(
         GateClosed, match=r"\(abort\): 0 of 1 shards read back from the store have the checksum"
     ):
-        refreshed(store, replace(of, gate="on"), feed)
+        refreshed(store, of.replace(gate="on"), feed)
 
     assert store.hget(Keys().current("default"), "generation") == b"2"
     assert generations_with_keys(store) == {1, 2}

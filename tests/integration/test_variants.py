@@ -83,7 +83,7 @@ def settings_of(folder: Path) -> Settings:
 def publish(settings: Settings, store: redis.Redis, facts: Facts, *variants: str) -> Published:
     """Publish one variant after another."""
     for variant in variants:
-        own = replace(settings, variant=variant)
+        own = settings.replace(variant=variant)
         run(own, store, "nowhere", SILENT, evaluated=False, facts=facts)
     return Published(settings, store, facts)
 
@@ -270,7 +270,7 @@ def test_a_refresh_of_a_peer_learns_anew_and_says_why(
 ) -> None:
     monkeypatch.setattr("batch.jobs.refresh.incremental.facts_now", lambda *_: peer.facts)
 
-    told = run_incremental(replace(peer.settings, variant="bm25"), peer.store, "nowhere", SILENT)
+    told = run_incremental(peer.settings.replace(variant="bm25"), peer.store, "nowhere", SILENT)
 
     assert (told["incremental"], told["variant"], told["generation"]) == (False, "bm25", 2)
     assert told["full_because"] == (
@@ -280,7 +280,7 @@ def test_a_refresh_of_a_peer_learns_anew_and_says_why(
 
 def test_a_past_is_made_by_our_own_model_only(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ALMANAC_VARIANT=bm25 is a peer's"):
-        backfill(replace(settings_of(tmp_path), variant="bm25"), "nowhere", Period(0, 0, 3600), SILENT)
+        backfill(settings_of(tmp_path).replace(variant="bm25"), "nowhere", Period(0, 0, 3600), SILENT)
 
 
 def test_a_missing_package_is_said_before_anything_is_read(
@@ -291,7 +291,7 @@ def test_a_missing_package_is_said_before_anything_is_read(
     with pytest.raises(
         LookupError, match=r"implicit, which is not installed: pip install 'almanac-feed\[zoo\]'"
     ):
-        run(replace(settings_of(tmp_path), variant="als"), store, "nowhere", SILENT)
+        run(settings_of(tmp_path).replace(variant="als"), store, "nowhere", SILENT)
 
 
 def test_the_command_publishes_a_peer_by_its_name(env: dict[str, str]) -> None:

@@ -21,9 +21,7 @@ WORLD = WorldConfig(n_users=25, n_posts=600, seed=3)
 
 
 def settings_at(folder: Path) -> Settings:
-    return Settings.from_env(
-        {"ALMANAC_STATE_DIR": str(folder), "ALMANAC_N_TREES": "3", "ALMANAC_THREADS": "1"}
-    )
+    return Settings(state_dir=folder, n_trees=3, threads=1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""Settings from the environment: the API and the batch read `ALMANAC_*` by the same rules."""
+
+from typing import Any, Self
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "ALMANAC_"
+
+
+class EnvironmentSettings(BaseSettings):
+    """Frozen settings: `depth` is read from `ALMANAC_DEPTH`; what is unset or empty keeps its default."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        """Take `values`, and what they leave out from the environment.
+
+        Raises:
+            ValueError: One does not fit; the sentence names the variable, the value unless it is a secret,
+                and what is wanted.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as exc:
+            # `from None`: the cause's text repeats the values, secrets too.
+            raise ValueError("; ".join(map(self._sentence, exc.errors()))) from None
+
+    def replace(self, **values: Any) -> Self:
+        """Return the settings with other values, checked as those of the environment are."""
+        return type(self)(**{**self.model_dump(), **values})
+
+    @classmethod
+    def _sentence(cls, error: Any) -> str:
+        """Write pydantic's `Input should be …` as `ALMANAC_NAME=value must be …`."""
+        name = str(error["loc"][0])
+        secret = name in cls.model_fields and cls.model_fields[name].annotation is SecretStr
+        wanted = error["msg"].partition(" should ")[2] or error["msg"]
+        return f"{PREFIX}{name.upper()}={'***' if secret else error['input']} must {wanted}"
