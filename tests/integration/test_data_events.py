@@ -6,8 +6,10 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import redis
 import sqlalchemy as sa
@@ -82,8 +84,25 @@ def test_what_is_read_back_is_what_was_accepted(store: redis.Redis, url: str) ->
     assert found.action.tolist() == [LIKE, VIEW, VIEW, VIEW, LIKE]
 
 
+def test_events_are_read_in_order_of_acceptance_then_of_id_in_narrow_columns(
+    store: redis.Redis, url: str
+) -> None:
+    late, tied = event(9), [replace(event(number), accepted_at_s=NOW_S) for number in (12, 110, 3)]
+    record(store, late, *tied)
+
+    drain(store, KEYS, url)
+
+    found = read_live(url)
+    assert found.time.tolist() == [NOW_S + number for number in (110, 12, 3, 9)]
+    assert found.accepted.tolist() == [NOW_S, NOW_S, NOW_S, NOW_S + 10]
+    columns = (found.user, found.post, found.time, found.action, found.accepted)
+    assert [column.dtype for column in columns] == [np.int64, np.int64, np.int64, np.int8, np.int64]
+
+
 def test_a_database_without_events_is_empty(url: str) -> None:
-    assert len(read_live(url).user) == 0
+    found = read_live(url)
+
+    assert (len(found.user), found.user.dtype, found.action.dtype) == (0, np.int64, np.int8)
 
 
 def test_an_entry_that_is_no_event_is_kept_apart(store: redis.Redis, url: str) -> None:

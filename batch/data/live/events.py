@@ -13,6 +13,8 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 import redis
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,6 +24,7 @@ from api.contract.keys import Keys
 from batch.data.columns import ACTIONS
 from batch.data.facts import Ints
 from batch.data.tables.location import SourceError, parse_url, reason, shown
+from batch.data.tables.origin import opened as open_tables
 
 CHUNK = 2000  # entries read, and rows written, at a time
 SQLITE_WAIT_S = 30  # for another process that writes, as in a run beside a drain
@@ -40,6 +43,12 @@ _EVENTS = sa.Table(
     sa.Column("transaction_id", sa.String(128), nullable=False),
     sa.Column("occurred_at_s", sa.BigInteger, nullable=False),
     sa.Column("accepted_at_s", sa.BigInteger, nullable=False),
+)
+_COLUMNS = pa.schema(  # that are read back
+    {
+        **dict.fromkeys(("user_id", "post_id", "occurred_at_s", "accepted_at_s"), pa.int64()),
+        **dict.fromkeys(("action", "event_id"), pa.string()),
+    }
 )
 # What stood in the stream and could not be read, as by a newer API: kept, so that nothing is lost.
 _UNREADABLE = sa.Table(
@@ -60,14 +69,14 @@ class Drained(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LiveEvents:
-    """Accepted events in columns, (events,) each, in order of acceptance.
+    """Accepted events in columns, (events,) each, in order of acceptance; ties in order of event id.
 
     Attributes:
         user: int64. User ids.
         post: int64. Post ids.
         time: int64. Epoch seconds at which they occurred.
         action: int8. VIEW or LIKE.
-        accepted: int64. Epoch seconds at which we were told.
+        accepted: int64. Epoch seconds at which the API accepted them.
     """
 
     user: Ints
@@ -86,7 +95,7 @@ def drain(store: redis.Redis, keys: Keys, url: str) -> Drained:
         SourceError: The database cannot be opened or written; the stream keeps what is not in it.
     """
     total = Drained(0, 0, 0)
-    with _opened(url) as engine:
+    with _open_events(url) as engine:
         # No further than what was there at the begin: events may come as fast as they are drained.
         for _ in range(0, int(store.xlen(keys.events())), CHUNK):
             entries = cast("list[Entry]", store.xrange(keys.events(), count=CHUNK))
@@ -104,14 +113,15 @@ def read_live(url: str) -> LiveEvents:
     Raises:
         SourceError: The database cannot be opened or read.
     """
-    events = _EVENTS.c
-    columns = (events.user_id, events.post_id, events.occurred_at_s, events.accepted_at_s, events.action)
-    query = sa.select(*columns).order_by(events.accepted_at_s, events.event_id)
-    with _opened(url) as engine, engine.connect() as connection:
-        rows = connection.execute(query).all()
-    numbers = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
-    actions = np.array([ACTIONS[row.action] for row in rows], np.int8)
-    return LiveEvents(numbers[:, 0], numbers[:, 1], numbers[:, 2], actions, numbers[:, 3])
+    with _open_events(url), open_tables(url) as tables:
+        batches = list(tables.batches(_EVENTS.name, _COLUMNS.names))
+    # SQLite's columns have the types of their values, so none without a value.
+    rows = pa.Table.from_batches(batches).cast(_COLUMNS) if batches else _COLUMNS.empty_table()
+    order = pc.sort_indices(rows, [("accepted_at_s", "ascending"), ("event_id", "ascending")])
+    rows = rows.drop_columns("event_id").take(order)
+    user, post, time, accepted = (rows[name].to_numpy() for name in _COLUMNS.names[:4])
+    action = pc.index_in(rows["action"], pa.array(ACTIONS)).to_numpy().astype(np.int8)
+    return LiveEvents(user, post, time, action, accepted)
 
 
 def _keep(engine: sa.Engine, entries: list[Entry]) -> Drained:
@@ -165,7 +175,7 @@ def _remove(store: redis.Redis, key: str, entries: list[Entry]) -> None:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[sa.Engine]:
+def _open_events(url: str) -> Iterator[sa.Engine]:
     """Open the database; its tables are made where they are missing."""
     parsed = parse_url(url)
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
