@@ -1,6 +1,5 @@
 """The scorer of a run: every user × every post × every bucket from tables, exactly; see docs/engine.md."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from queue import SimpleQueue
 from typing import Literal
 
 import lightgbm as lgb
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +25,7 @@ from batch.score.tables.rows import NAME_WORDS, SEEN, Arena, find_rows, number_u
 from batch.score.tables.sets import TILE
 from batch.score.tables.trees import UnfactorableModel
 
+N_CORES = int(numba.get_num_threads())  # that this process may run on
 LINE = 32  # uint16 in a cache line
 ORDER_BY = 4  # features by which a block's users are sorted
 
@@ -69,7 +70,7 @@ def score(
         by_rows = predict.scorer(booster, dense=dense, threads=threads, progress=progress)
         yield from by_rows(sides, seen, depth)
         return
-    for block in Engine(prepared, sides, seen, depth, threads or os.cpu_count() or 1, memory_mb).blocks():
+    for block in Engine(prepared, sides, seen, depth, threads or N_CORES, memory_mb).blocks():
         yield block
         if progress is not None:
             progress(len(block.posts))
