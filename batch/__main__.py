@@ -14,9 +14,10 @@ import typer
 
 from batch.cli.compare import compare
 from batch.cli.facts import import_, simulate
+from batch.cli.generations import app as generations
 from batch.cli.history import backfill, evaluate, replay
 from batch.cli.look import inspect, plan
-from batch.cli.output import complain, keep_traceback
+from batch.cli.output import keep_traceback, print_error
 from batch.cli.run import run, schedule
 from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
@@ -28,13 +29,14 @@ for command in COMMANDS:
     app.command()(command)
 app.command(name="import")(import_)
 app.add_typer(tokens, name="tokens")
+app.add_typer(generations, name="generations")
 
 
 def main() -> None:
     """Run the command line; every error is one sentence and an exit code."""
     # Before LightGBM loads OpenMP: spinning threads on a shared core made training eight times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    sys.exit(_guarded(sys.argv[1:]))
+    sys.exit(_run(sys.argv[1:]))
 
 
 def exit_code_of(exc: Exception) -> int:
@@ -47,13 +49,9 @@ def exit_code_of(exc: Exception) -> int:
     return int(getattr(exc, "exit_code", 2 if bad_argument else 1))
 
 
-def _guarded(arguments: list[str]) -> int:
+def _run(arguments: list[str]) -> int:
     json = "--json" in arguments
     try:
-        if arguments[:1] in (["generations"], ["--help"], []):  # it loads the publisher: not for each command
-            from batch.cli.generations import app as generations
-
-            app.add_typer(generations, name="generations")
         return app(arguments, standalone_mode=False) or 0
     except (typer.Abort, KeyboardInterrupt):
         return 130
@@ -65,7 +63,7 @@ def _guarded(arguments: list[str]) -> int:
             folder = Path(os.environ.get("ALMANAC_STATE_DIR") or ".almanac")
             place = keep_traceback(traceback.format_exc(), folder)
             sentence = f"{type(exc).__name__}: {exc} (a bug: its traceback is in {place})"
-        return complain(sentence, json=json, exit_code=exit_code)
+        return print_error(sentence, json=json, exit_code=exit_code)
 
 
 if __name__ == "__main__":

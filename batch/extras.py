@@ -1,10 +1,10 @@
-"""Packages that only some commands need."""
+"""Packages that only some commands need: the extras of pyproject.toml."""
 
 import importlib.util
 
 
-def demand(module: str, extra: str) -> None:
-    """Say how to install what is missing.
+def require_extra(module: str, extra: str) -> None:
+    """Require a package of an extra; the error says how to install it.
 
     Raises:
         LookupError: `module`, which the extra brings, is not installed.

@@ -40,7 +40,7 @@ class Progress:
 
     @contextmanager
     def phases(self, name: str) -> Iterator[Show]:
-        """Time a step that has phases of its own, each with a bar: told its name, how far, of how much."""
+        """Time a step with phases of its own, a bar each; the yielded function takes name, done, total."""
         started = time.perf_counter()
         with self._bars() as show:
             yield show
@@ -51,7 +51,7 @@ class Progress:
     @contextmanager
     def _bars(self) -> Iterator[Show]:
         if not self._watched:
-            yield _silent
+            yield silent
             return
         columns = (
             TextColumn("{task.description:<12}"),
@@ -78,9 +78,9 @@ class Silent(Progress):
 
     @contextmanager
     def phases(self, name: str) -> Iterator[Show]:  # noqa: ARG002 # as the other one is called
-        """Yield what shows nothing."""
-        yield _silent
+        """Give a `Show` that shows nothing."""
+        yield silent
 
 
-def _silent(_what: str, _done: int, _total: int | None) -> None:
-    """Show nothing: nobody watches."""
+def silent(_what: str, _done: int, _total: int | None) -> None:
+    """Show no progress."""

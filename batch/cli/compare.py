@@ -9,7 +9,7 @@ import typer
 
 from api.contract.buckets import epoch
 from batch.cli.options import Data, Json, Mapped, read_settings
-from batch.cli.output import Teller
+from batch.cli.output import Output
 
 
 def compare(
@@ -36,16 +36,16 @@ def compare(
     """Rank the same posts by every peer and by ours: how well, how fast, in how much memory."""
     from batch.cli.draw import comparison
     from batch.evaluate.contests import on_facts, on_unseen, on_worlds
-    from batch.extras import demand
+    from batch.extras import require_extra
     from batch.store.connection import facts_location
 
-    teller, settings = Teller(json=json), read_settings(mapping=mapping)
+    output, settings = Output(json=json), read_settings(mapping=mapping)
     if likes_only and (world or unseen):
         raise typer.BadParameter("--likes-only ranks what a feed showed: leave --world and --unseen out")
     names = tuple(name.strip() for name in peers.split(",") if name.strip())
     if plot is not None:
-        demand("matplotlib", "plot")
-    with teller.progress.step("compare") as advance:
+        require_extra("matplotlib", "plot")
+    with output.progress.step("compare") as advance:
         if world:
             found = on_worlds(
                 settings, users, posts, seeds, regime, names, workers or os.cpu_count() or 1, advance
@@ -60,4 +60,4 @@ def compare(
         comparison.plot(found, plot)
     asked = comparison.draw_unseen if unseen else comparison.draw_facts
     draw = comparison.draw_worlds if world else asked
-    teller.tell({**found, "seconds": teller.progress.seconds}, lambda console: draw(console, found))
+    output.emit({**found, "seconds": output.progress.seconds}, lambda console: draw(console, found))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from batch.cli.options import Json, Mapped, Replace, read_settings
-from batch.cli.output import Teller
+from batch.cli.output import Output
 
 
 def simulate(
@@ -26,15 +26,15 @@ def simulate(
     from batch.simulate.feed import tables
     from batch.store.connection import facts_location
 
-    teller, settings = Teller(json=json), read_settings()
+    output, settings = Output(json=json), read_settings()
     config = WorldConfig(users, posts, seed, regime, taste)  # type: ignore[arg-type] # checked by the class
-    with teller.progress.step("simulate") as advance:
+    with output.progress.step("simulate") as advance:
         rows = write(
             to or facts_location(settings), tables(config), replace=replace, progress=lambda _, n: advance(n)
         )
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     (settings.state_dir / "world.json").write_text(config.to_json())
-    teller.tell({"rows": rows, "seconds": teller.progress.seconds})
+    output.emit({"rows": rows, "seconds": output.progress.seconds})
 
 
 def import_(
@@ -49,8 +49,8 @@ def import_(
     from batch.data.mapping import Mapping
     from batch.store.connection import facts_location
 
-    teller, settings = Teller(json=json), read_settings()
-    with teller.progress.step("import") as advance:
+    output, settings = Output(json=json), read_settings()
+    with output.progress.step("import") as advance:
         report = copy(
             source,
             to or facts_location(settings),
@@ -61,4 +61,4 @@ def import_(
             replace=replace,
             progress=lambda _, n: advance(n),
         )
-    teller.tell({**asdict(report), "seconds": teller.progress.seconds})
+    output.emit({**asdict(report), "seconds": output.progress.seconds})

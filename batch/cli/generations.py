@@ -5,22 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import redis
 import typer
 
-from api.contract.keys import Keys
 from batch.cli.draw import generations as picture
 from batch.cli.options import Json, read_settings
-from batch.cli.output import Teller
-from batch.publish.ledger import entries as ledger
-from batch.publish.ledger import promotion
-from batch.publish.proof.diff import diff as compare
-from batch.publish.proof.verify import verify as prove
-from batch.settings import Settings
-from batch.store.connection import connected
+from batch.cli.output import Output
+
+if TYPE_CHECKING:
+    import numpy as np
+    import redis
+
+    from api.contract.keys import Keys
+    from batch.settings import Settings
 
 app = typer.Typer(help="What was published: look, compare, prove, flip, roll back.", no_args_is_help=True)
 
@@ -32,36 +30,45 @@ Sample = Annotated[int, typer.Option(min=1, help="users to look at")]
 class _Desk:
     """What each command works with."""
 
-    teller: Teller
-    settings: Settings
-    store: redis.Redis
-    keys: Keys
+    output: Output
+    settings: "Settings"
+    store: "redis.Redis"
+    keys: "Keys"
     folder: Path
-    rng: np.random.Generator
+    rng: "np.random.Generator"
 
 
 @contextmanager
 def _desk(*, json: bool) -> Iterator[_Desk]:
-    teller, settings = Teller(json=json), read_settings()
-    with connected(settings) as store:
+    import numpy as np
+
+    from api.contract.keys import Keys
+    from batch.store.connection import connect_store
+
+    output, settings = Output(json=json), read_settings()
+    with connect_store(settings) as store:
         folder, rng = settings.state_dir / "generations", np.random.default_rng(settings.seed)
-        yield _Desk(teller, settings, store, Keys(settings.prefix), folder, rng)
+        yield _Desk(output, settings, store, Keys(settings.prefix), folder, rng)
 
 
 @app.command(name="list")
 def list_(json: Json = False) -> None:
     """List every generation, newest first, with its state and when it was served."""
+    from batch.publish.ledger.entries import entries
+
     with _desk(json=json) as desk:
-        known = ledger.entries(desk.store, desk.keys, [desk.settings.variant])
-        desk.teller.tell({"generations": picture.rows(known)}, lambda c: picture.draw_list(c, known))
+        ledger = entries(desk.store, desk.keys, [desk.settings.variant])
+        desk.output.emit({"generations": picture.rows(ledger)}, lambda c: picture.draw_list(c, ledger))
 
 
 @app.command()
 def show(generation: Number, json: Json = False) -> None:
     """Show one generation: manifest, checksums, intervals, what the gate said."""
+    from batch.publish.ledger import entries as ledger
+
     with _desk(json=json) as desk:
         shown = ledger.show(desk.store, desk.keys, generation, desk.folder, [desk.settings.variant])
-        desk.teller.tell(shown, lambda c: picture.draw_show(c, shown))
+        desk.output.emit(shown, lambda c: picture.draw_show(c, shown))
 
 
 @app.command()
@@ -71,9 +78,11 @@ def promote(
     json: Json = False,
 ) -> None:
     """Make a sealed generation current, by one write."""
+    from batch.publish.ledger import promotion
+
     with _desk(json=json) as desk:
         flip = promotion.promote(desk.store, desk.keys, generation, int(time.time()), force=force)
-        desk.teller.tell(asdict(flip))
+        desk.output.emit(asdict(flip))
 
 
 @app.command()
@@ -82,27 +91,33 @@ def rollback(
     json: Json = False,
 ) -> None:
     """Go back to the generation that was current before; never to a quarantined one."""
+    from batch.publish.ledger import promotion
+
     with _desk(json=json) as desk:
         now_s = int(time.time())
         flip = promotion.rollback(desk.store, desk.keys, desk.settings.variant, now_s, quarantine=quarantine)
-        desk.teller.tell(asdict(flip))
+        desk.output.emit(asdict(flip))
 
 
 @app.command()
 def quarantine(generation: Number, json: Json = False) -> None:
     """Bar a generation from being served; where it is current, roll back first."""
+    from batch.publish.ledger import promotion
+
     with _desk(json=json) as desk:
         flip = promotion.quarantine(desk.store, desk.keys, generation, int(time.time()))
-        desk.teller.tell({"quarantined": generation, "flip": asdict(flip) if flip else None})
+        desk.output.emit({"quarantined": generation, "flip": asdict(flip) if flip else None})
 
 
 @app.command()
 def retire(generation: Number, json: Json = False) -> None:
     """Clear a generation's keys and files in small steps."""
+    from batch.publish.ledger.entries import retire_one
+
     with _desk(json=json) as desk:
-        with desk.teller.progress.phases("retire") as shown:
-            ledger.retire_one(desk.store, desk.keys, desk.folder, generation, int(time.time()), shown)
-        desk.teller.tell({"retired": generation})
+        with desk.output.progress.phases("retire") as shown:
+            retire_one(desk.store, desk.keys, desk.folder, generation, int(time.time()), shown)
+        desk.output.emit({"retired": generation})
 
 
 @app.command()
@@ -114,19 +129,23 @@ def diff(
     json: Json = False,
 ) -> None:
     """Compare two generations' lists: what came, went and moved, who won and lost."""
+    from batch.publish.proof.diff import diff as compare
+
     with _desk(json=json) as desk:
         change = compare(desk.store, desk.keys, a, b, user_id=user, sample=sample, rng=desk.rng)
-        desk.teller.tell(change.values(), lambda c: picture.draw_diff(c, change))
+        desk.output.emit(change.values(), lambda c: picture.draw_diff(c, change))
 
 
 @app.command()
 def verify(generation: Number, sample: Sample = 100, json: Json = False) -> None:
     """Compute checksums and a sample of lists again, and compare with what Redis returns."""
+    from batch.publish.proof.verify import verify as prove
+
     with _desk(json=json) as desk:
-        with desk.teller.progress.phases("verify") as shown:
+        with desk.output.progress.phases("verify") as shown:
             verdict = prove(
                 desk.store, desk.keys, generation, desk.folder, sample=sample, rng=desk.rng, progress=shown
             )
-        desk.teller.tell(verdict.values(), lambda c: picture.draw_verdict(c, verdict))
+        desk.output.emit(verdict.values(), lambda c: picture.draw_verdict(c, verdict))
     if not verdict.ok:
         raise typer.Exit(7)

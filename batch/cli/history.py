@@ -7,7 +7,7 @@ import typer
 
 from api.contract.buckets import epoch
 from batch.cli.options import Data, Json, Mapped, read_settings
-from batch.cli.output import Teller
+from batch.cli.output import Output
 
 
 def evaluate(
@@ -24,22 +24,22 @@ def evaluate(
     """Measure on what came later what lists are worth, from facts alone; nothing is published."""
     from batch.store.connection import facts_location
 
-    teller, settings = Teller(json=json), read_settings(mapping=mapping)
+    output, settings = Output(json=json), read_settings(mapping=mapping)
     location = data or facts_location(settings)
     span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
     if by_age:
         from batch.cli.draw.ages import draw_ages
         from batch.evaluate.commands import by_age as measure
 
-        curve = measure(settings, location, span, teller.progress)
-        teller.tell(curve.values(), lambda console: draw_ages(console, curve))
+        curve = measure(settings, location, span, output.progress)
+        output.emit(curve.values(), lambda console: draw_ages(console, curve))
         return
     from batch.cli.draw.evaluation import draw_evaluation
     from batch.evaluate.commands import on_facts
 
-    found = on_facts(settings, location, span, weeks, held if cold else 0.0, teller.progress)
-    values = {**found.values(), "seconds": teller.progress.seconds}
-    teller.tell(values, lambda console: draw_evaluation(console, found))
+    found = on_facts(settings, location, span, weeks, held if cold else 0.0, output.progress)
+    values = {**found.values(), "seconds": output.progress.seconds}
+    output.emit(values, lambda console: draw_evaluation(console, found))
 
 
 def replay(
@@ -50,13 +50,13 @@ def replay(
 ) -> None:
     """Show what a user was shown at a past time, or would have been."""
     from batch.publish.replay.open import replayer
-    from batch.store.connection import connected
+    from batch.store.connection import connect_store
 
-    teller, settings = Teller(json=json), read_settings()
+    output, settings = Output(json=json), read_settings()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    with connected(settings) as store:
+    with connect_store(settings) as store:
         found = replayer(settings.prefix, store, settings.variant, settings.state_dir)
-        teller.tell(found.replay(user, epoch(at), limit).values())
+        output.emit(found.replay(user, epoch(at), limit).values())
 
 
 def backfill(
@@ -70,17 +70,17 @@ def backfill(
     """Make generations for a past period on disk, and hold those that --load names in the store."""
     from batch.jobs import backfill as maker
     from batch.publish.past import listed
-    from batch.store.connection import connected, facts_location
+    from batch.store.connection import connect_store, facts_location
 
-    teller, settings = Teller(json=json), read_settings()
+    output, settings = Output(json=json), read_settings()
     if (from_ is None) != (to is None) or (from_ is None and not load):
         raise typer.BadParameter("give --from and --to, or --load with what is on disk, or both")
     if from_ is not None and to is not None:
         period = maker.Period(epoch(from_), epoch(to), maker.every(every))
-        maker.backfill(settings, data or facts_location(settings), period, teller.progress)
+        maker.backfill(settings, data or facts_location(settings), period, output.progress)
     made, loaded = listed(maker.folder_of(settings), settings.variant), {}
     if load:
-        with connected(settings) as store:
-            loaded = maker.load(settings, store, maker.numbers(load, made), teller.progress)
+        with connect_store(settings) as store:
+            loaded = maker.load(settings, store, maker.numbers(load, made), output.progress)
     rows = list(maker.rows(made, loaded))
-    teller.tell({"generations": rows, "seconds": teller.progress.seconds})
+    output.emit({"generations": rows, "seconds": output.progress.seconds})

@@ -7,19 +7,19 @@ import typer
 
 from api.contract.buckets import epoch
 from batch.cli.options import At, Json, read_settings
-from batch.cli.output import Teller
+from batch.cli.output import Output
 
 
 def inspect(user: Annotated[int, typer.Argument(help="user id")], at: At = None, json: Json = False) -> None:
-    """Show a user's list at a time, what he has seen, and what the API would answer."""
+    """Show a user's list at a time, what they have seen, and what the API would answer."""
     from batch.cli.draw.demo import draw_inspection
     from batch.jobs.inspect import inspect as look
-    from batch.store.connection import connected
+    from batch.store.connection import connect_store
 
-    teller, settings = Teller(json=json), read_settings()
-    with connected(settings) as client:
+    output, settings = Output(json=json), read_settings()
+    with connect_store(settings) as client:
         found = look(client, settings, user, epoch(at) if at else int(time.time()))
-    teller.tell(found, lambda console: draw_inspection(console, found))
+    output.emit(found, lambda console: draw_inspection(console, found))
 
 
 def plan(
@@ -36,9 +36,9 @@ def plan(
     from api.contract.keys import Keys
     from batch.publish.memory.plan import Sizes
     from batch.publish.memory.probe import planned
-    from batch.store.connection import connected
+    from batch.store.connection import connect_store
 
-    teller, settings = Teller(json=json), read_settings()
+    output, settings = Output(json=json), read_settings()
     sizes = Sizes.of_numbers(
         users=users,
         posts=posts,
@@ -48,9 +48,9 @@ def plan(
         likes=likes,
         text_bytes=text_bytes,
     )
-    with connected(settings) as client:
+    with connect_store(settings) as client:
         rng = np.random.default_rng(settings.seed)
         found = planned(client, Keys(settings.prefix), sizes, settings.generations_kept, rng)
-    teller.tell(found.values())
+    output.emit(found.values())
     if found.refusal():
         raise typer.Exit(4)

@@ -1,4 +1,4 @@
-"""How the command line speaks: bars and tables on a terminal, JSON lines elsewhere, one sentence on error."""
+"""Output of the command line: bars and tables on a terminal, JSON lines elsewhere, one sentence on error."""
 
 import math
 import sys
@@ -16,8 +16,8 @@ from batch.progress import Progress
 Values = Mapping[str, object]
 
 
-class Teller:
-    """Speaks for one command; with `json`, its last line on stdout is one JSON object."""
+class Output:
+    """The output of one command; with `json`, its last line on stdout is one JSON object."""
 
     def __init__(self, *, json: bool) -> None:
         """Log JSON lines unless a person watches."""
@@ -27,23 +27,23 @@ class Teller:
         configure("WARNING" if self.watched else "INFO")
         self.progress = Progress(self.console if self.watched else None)
 
-    def tell(self, values: Values, draw: Callable[[Console], None] | None = None) -> None:
-        """Give the command's result: the JSON object, or `draw`'s picture of it, or a plain table."""
+    def emit(self, values: Values, draw: Callable[[Console], None] | None = None) -> None:
+        """Print the command's result: as JSON, or drawn by `draw`, or as a plain table."""
         if self.json:
-            line(values)
+            print_json(values)
         elif draw is not None:
             draw(self.console)
         else:
-            self.console.print(plain(values))
+            self.console.print(as_table(values))
 
 
-def line(values: Values) -> None:
+def print_json(values: Values) -> None:
     """Print one JSON object; NaN is null, times are ISO 8601."""
     sys.stdout.write(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY, default=str).decode() + "\n")
     sys.stdout.flush()
 
 
-def plain(values: Values) -> Table:
+def as_table(values: Values) -> Table:
     """Return names and values as a table without a frame, nested names dotted."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in _flat(values, ""):
@@ -51,16 +51,16 @@ def plain(values: Values) -> Table:
     return table
 
 
-def complain(sentence: str, *, json: bool, exit_code: int) -> int:
-    """Say what went wrong in one sentence, on stderr, and as JSON where asked; return the exit code."""
+def print_error(sentence: str, *, json: bool, exit_code: int) -> int:
+    """Print an error as one sentence on stderr, and as JSON where asked; return the exit code."""
     sys.stderr.write(f"error: {sentence}\n")
     if json:
-        line({"error": sentence, "exit_code": exit_code})
+        print_json({"error": sentence, "exit_code": exit_code})
     return exit_code
 
 
 def keep_traceback(text: str, folder: Path) -> Path:
-    """Write a bug's traceback where it can be found, and return the place."""
+    """Write a bug's traceback to a file of the state folder, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "last-error.txt"
     path.write_text(text)

@@ -9,7 +9,7 @@ import typer
 
 from api.contract.buckets import epoch
 from batch.cli.options import Data, Json, Mapped, read_settings
-from batch.cli.output import Teller
+from batch.cli.output import Output
 
 
 def run(
@@ -31,21 +31,16 @@ def run(
     from batch.jobs.full import run as run_once
     from batch.jobs.refresh.incremental import run_incremental
     from batch.learn.split import Split
-    from batch.store.connection import connected, facts_location
+    from batch.store.connection import connect_store, facts_location
 
-    teller, settings = Teller(json=json), read_settings(mapping=mapping, variant=variant)
+    output, settings = Output(json=json), read_settings(mapping=mapping, variant=variant)
     split = Split(epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
-    with connected(settings) as store:
-        location = data or facts_location(settings)
+    with connect_store(settings) as store:
+        what = (settings, store, data or facts_location(settings), output.progress)
         if incremental:
-            told = run_incremental(
-                settings, store, location, teller.progress, split=split, evaluated=evaluate
-            )
+            output.emit(run_incremental(*what, split=split, evaluated=evaluate))
         else:
-            told = asdict(
-                run_once(settings, store, location, teller.progress, split=split, evaluated=evaluate)
-            )
-    teller.tell(told)
+            output.emit(asdict(run_once(*what, split=split, evaluated=evaluate)))
 
 
 def schedule(
@@ -57,15 +52,14 @@ def schedule(
     from batch.jobs.full import run as run_once
     from batch.jobs.refresh.incremental import run_incremental
     from batch.jobs.schedule import Job, run_forever, scheduler
-    from batch.store.connection import connected, facts_location
+    from batch.store.connection import connect_store, facts_location
 
-    teller, settings = Teller(json=json), read_settings()
-    with connected(settings) as store:
-        location = data or facts_location(settings)
-        what = (settings, store, location, teller.progress)
+    output, settings = Output(json=json), read_settings()
+    with connect_store(settings) as store:
+        what = (settings, store, data or facts_location(settings), output.progress)
         jobs = [Job("run", "ALMANAC_SCHEDULE", settings.schedule, partial(run_once, *what))]
         if settings.refresh_schedule:
             again = partial(run_incremental, *what, evaluated=False)
             jobs.append(Job("refresh", "ALMANAC_REFRESH_SCHEDULE", settings.refresh_schedule, again))
         run_forever(scheduler(jobs, at_start=at_start))
-    teller.tell({"stopped": True})
+    output.emit({"stopped": True})

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from batch.cli.options import Data, Json, read_settings
-from batch.cli.output import Teller
-from batch.jobs.stop import told_to_stop
+from batch.cli.output import Output
+from batch.jobs.stop import stop_signal
 
 
 def serve(
@@ -18,10 +18,10 @@ def serve(
     from batch.jobs.api_process import environment, serve_forever
     from batch.store.connection import store_url
 
-    teller, settings = Teller(json=json), read_settings()
+    output, settings = Output(json=json), read_settings()
     with store_url(settings) as url:
         exit_code = serve_forever(environment(settings, url, host, port))
-    teller.tell({"stopped": True})
+    output.emit({"stopped": True})
     raise typer.Exit(exit_code)
 
 
@@ -29,10 +29,10 @@ def store(json: Json = False) -> None:
     """Keep the embedded store up, for `redis-cli`, until Ctrl-C."""
     from batch.store.connection import store_url
 
-    teller, settings = Teller(json=json), read_settings()
+    output, settings = Output(json=json), read_settings()
     with store_url(settings) as url:
-        teller.tell({"url": url, "look": f"redis-cli -u {url}"})
-        told_to_stop().get()
+        output.emit({"url": url, "look": f"redis-cli -u {url}"})
+        stop_signal().get()
 
 
 def demo(
@@ -48,10 +48,10 @@ def demo(
     from batch.jobs.demo import demo as show
     from batch.simulate.config import WorldConfig
 
-    teller, settings = Teller(json=json), read_settings()
+    output, settings = Output(json=json), read_settings()
     with show(
-        settings, data, WorldConfig(n_users=users, seed=settings.seed), teller.progress, host, port
+        settings, data, WorldConfig(n_users=users, seed=settings.seed), output.progress, host, port
     ) as shown:
-        teller.tell(shown.values(), lambda console: draw_demo(console, shown))
+        output.emit(shown.values(), lambda console: draw_demo(console, shown))
         if not once:
-            told_to_stop().get()
+            stop_signal().get()

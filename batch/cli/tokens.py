@@ -7,7 +7,7 @@ import typer
 
 from api.contract.tokens import Scope
 from batch.cli.options import Json, read_settings
-from batch.cli.output import Teller
+from batch.cli.output import Output
 
 app = typer.Typer(help="Who may read, write and administer over HTTP.", no_args_is_help=True)
 
@@ -22,7 +22,7 @@ def add(
     from batch.jobs.tokens import add as make
 
     token, text = make(read_settings().state_dir, scope, name)
-    Teller(json=json).tell({"id": token.token_id, "scope": token.scope, "token": text})
+    Output(json=json).emit({"id": token.token_id, "scope": token.scope, "token": text})
 
 
 @app.command(name="list")
@@ -31,7 +31,7 @@ def list_(json: Json = False) -> None:
     from batch.jobs.tokens import listed
 
     known = listed(read_settings().state_dir)
-    Teller(json=json).tell({"tokens": [asdict(token) for token in known]})
+    Output(json=json).emit({"tokens": [asdict(token) for token in known]})
 
 
 @app.command()
@@ -42,4 +42,4 @@ def revoke(
     from batch.jobs.tokens import revoke as end
 
     end(read_settings().state_dir, token_id)
-    Teller(json=json).tell({"revoked": token_id})
+    Output(json=json).emit({"revoked": token_id})

@@ -11,7 +11,7 @@ import numpy as np
 
 from batch.data.columns import TEXT
 from batch.data.facts import Facts
-from batch.extras import demand
+from batch.extras import require_extra
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")  # of a model
 
@@ -34,7 +34,7 @@ def embedded(facts: Facts, model: str) -> Facts:
         raise ValueError(
             f"text model {model!r} has no {', '.join(missing)}: give the folder of a model2vec model"
         )
-    demand("model2vec", "text")
+    require_extra("model2vec", "text")
     from model2vec import StaticModel
 
     texts = facts.posts[TEXT]

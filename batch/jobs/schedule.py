@@ -10,20 +10,20 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from batch.jobs.stop import told_to_stop
+from batch.jobs.stop import stop_signal
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is run at a cron expression's times.
+    """Work that runs at the times of a cron expression.
 
     Attributes:
-        name: In the log.
-        setting: Whose value the cron expression is: named where it is none.
+        name: Its name in the log.
+        setting: Variable that the cron expression comes from; the error names it.
         cron: Five fields, UTC.
-        work: Is called without arguments.
+        work: Called without arguments.
     """
 
     name: str
@@ -46,7 +46,7 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundSched
     for number, job in enumerate(jobs):
         first = {"next_run_time": datetime.now(UTC)} if at_start and number == 0 else {}
         planned.add_job(
-            _guarded(job),
+            _log_failures(job),
             _trigger(job),
             id=job.name,
             name=job.name,
@@ -60,11 +60,11 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundSched
 
 def run_forever(planned: BackgroundScheduler) -> None:
     """Run the scheduler until SIGTERM or Ctrl-C; a run in progress is let end, and killing it is safe."""
-    told = told_to_stop()
-    planned.add_listener(lambda _event: told.put(None), EVENT_SCHEDULER_SHUTDOWN)
+    stop = stop_signal()
+    planned.add_listener(lambda _event: stop.put(None), EVENT_SCHEDULER_SHUTDOWN)
     planned.start()
     log.info("schedule.started", extra={"jobs": [str(job) for job in planned.get_jobs()]})
-    told.get()
+    stop.get()
     if planned.running:
         planned.shutdown(wait=False)
     log.info("schedule.stopped")
@@ -77,11 +77,11 @@ def _trigger(job: Job) -> CronTrigger:
         raise ValueError(f"{job.setting}={job.cron!r} is no cron expression of five fields: {exc}") from exc
 
 
-def _guarded(job: Job) -> Callable[[], None]:
-    def guarded() -> None:
+def _log_failures(job: Job) -> Callable[[], None]:
+    def work() -> None:
         try:
             job.work()
         except Exception as exc:
             log.exception("run.failed", extra={"job": job.name, "why": str(exc)})
 
-    return guarded
+    return work

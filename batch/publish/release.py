@@ -65,10 +65,6 @@ class Steps(Protocol):
         """Ask the gate; None: there is none."""
 
 
-def silent(what: str, done: int, total: int) -> None:
-    """Show no progress."""
-
-
 def release(
     client: redis.Redis,
     keys: Keys,

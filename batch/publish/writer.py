@@ -10,6 +10,7 @@ import redis
 
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
+from batch.progress import silent
 from batch.publish import seen, shard
 from batch.publish.fill import Work, write_lists, write_shared
 from batch.publish.gate.gate import judge
@@ -20,13 +21,13 @@ from batch.publish.gate.thresholds import Thresholds
 from batch.publish.generation import GenerationContent, left_out
 from batch.publish.memory.room import Room, reserve
 from batch.publish.proof.inputs import INPUTS, Inputs
-from batch.publish.release import GateClosed, newest_sealed, release, silent
+from batch.publish.release import GateClosed, newest_sealed, release
 from batch.publish.user_digests import UserDigests
 from batch.score.ranked import RankedBlock
 from batch.store.lease import Progress
 from batch.store.wire import PipelinedWriter
 
-__all__ = ["GateClosed", "publish", "silent"]
+__all__ = ["GateClosed", "publish"]
 
 
 def publish(

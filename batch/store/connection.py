@@ -26,7 +26,7 @@ def store_url(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[redis.Redis]:
+def connect_store(settings: Settings) -> Iterator[redis.Redis]:
     """Give a client of the store; replies are bytes."""
     with store_url(settings) as url, redis.Redis.from_url(url, socket_connect_timeout=5) as client:
         _await_data(client)

@@ -12,8 +12,8 @@ import typer
 
 from api.contract.buckets import epoch
 from batch.cli.options import At, Json
-from batch.cli.output import Teller
-from batch.extras import demand
+from batch.cli.output import Output
+from batch.extras import require_extra
 
 bench = typer.Typer(help="Measure this machine.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -34,7 +34,7 @@ def score(
     from tests.bench.score import run as measure
 
     size = Size(n_users=users, n_posts=posts, n_trees=trees, n_leaves=leaves, n_buckets=buckets)
-    Teller(json=json).tell(measure(size, memory_mb=memory_mb, with_lleaves=lleaves))
+    Output(json=json).emit(measure(size, memory_mb=memory_mb, with_lleaves=lleaves))
 
 
 @bench.command()
@@ -46,11 +46,11 @@ def growth(
     from tests.bench import growth as bench_growth
 
     if plot is not None:
-        demand("matplotlib", "plot")
+        require_extra("matplotlib", "plot")
     points = list(bench_growth.grow())
     if plot is not None:
         bench_growth.plot(points, plot)
-    Teller(json=json).tell({f"{point.axis}_{point.at}": point.seconds for point in points})
+    Output(json=json).emit({f"{point.axis}_{point.at}": point.seconds for point in points})
 
 
 @bench.command(name="refresh")
@@ -63,8 +63,8 @@ def refreshing(
     from tests.bench.made import Size
     from tests.bench.refresh import run as measure
 
-    teller = Teller(json=json)
-    teller.tell(measure(Size(n_users=users), share))
+    output = Output(json=json)
+    output.emit(measure(Size(n_users=users), share))
 
 
 @bench.command(name="serve")
@@ -76,8 +76,8 @@ def serving(
     from tests.bench.serve import run as measure
     from tests.bench.stock import Stock
 
-    teller = Teller(json=json)
-    teller.tell(measure(sizes=replace_fields(Stock(), n_users=users)))
+    output = Output(json=json)
+    output.emit(measure(sizes=replace_fields(Stock(), n_users=users)))
 
 
 @bench.command()
@@ -101,15 +101,15 @@ def traffic(
     from tests.bench.traffic.run import Target, own, running
     from tests.bench.traffic.run import run as play
 
-    teller = Teller(json=json)
-    demand("locust", "load")
+    output = Output(json=json)
+    require_extra("locust", "load")
     target: AbstractContextManager[Target] = own(replace_fields(Stock(), n_users=users), lambda *_: None)
     if url:
         who = range(first_user, first_user + users)
         target = nullcontext(running(url, token, who, takedowns=takedowns, tells=not read_only))
-    with teller.progress.step("traffic"), target as api:
+    with output.progress.step("traffic"), target as api:
         found = play(api, seconds=seconds, speed=speed, at_s=epoch(at) if at else None)
-    teller.tell(found, lambda console: draw(console, found))
+    output.emit(found, lambda console: draw(console, found))
     if found["n_wrong"]:
         raise typer.Exit(7)
 

@@ -51,7 +51,7 @@ def plot(points: list[Point], file: Path) -> None:
     """Draw the points as one picture, an axis a panel.
 
     Raises:
-        ModuleNotFoundError: matplotlib is not installed; see `demand`.
+        ModuleNotFoundError: matplotlib is not installed; see `require_extra`.
     """
     from matplotlib.figure import Figure
 

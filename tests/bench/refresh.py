@@ -36,7 +36,7 @@ from batch.publish.writer import publish
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import facts as simulate
-from batch.store.connection import connected
+from batch.store.connection import connect_store
 from tests.bench.made import FIRST_DAY, Size
 
 EARLIER_DAYS = 81  # before the simulated days; with them 90, the span of the original's feed
@@ -93,7 +93,7 @@ def run(size: Size | None = None, share: float = 0.01, threads: int = 0) -> dict
             seed=size.seed,
             threads=threads,
         )
-        with connected(settings) as store:
+        with connect_store(settings) as store:
             found = _measure(settings, store, facts, share)
     assert found.same, "the refresh is not what a whole publication on the frozen parts gives"
     planned, taken = (found.first.counts[name] for name in ("bytes_planned", "bytes_taken"))

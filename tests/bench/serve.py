@@ -26,6 +26,7 @@ from api.contract.buckets import epoch, moment
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from batch.jobs.tokens import add
+from batch.progress import silent
 from batch.store.lease import Progress
 from tests.bench import apps, load, stock
 from tests.bench.apps import App
@@ -62,7 +63,7 @@ def run(
         LoadFailed: An app did not answer, or not with 200.
         RuntimeError: An app did not start, or ours answered wrongly.
     """
-    tell, sizes = progress or _silent, sizes or Stock()
+    tell, sizes = progress or silent, sizes or Stock()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="almanac-bench-")))
         url = stack.enter_context(apps.store(folder))
@@ -207,7 +208,3 @@ def _cpu_s(pid: int) -> float:
 def _store_cpu_s(client: redis.Redis) -> float:
     used = client.info("cpu")
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Show nothing."""

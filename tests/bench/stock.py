@@ -16,6 +16,7 @@ from api.contract.buckets import Horizon
 from api.contract.codec import encode as as_text
 from api.contract.keys import SEGMENT_FIELD, Keys
 from batch.data.seen import SeenTimes
+from batch.progress import silent
 from batch.publish import shard
 from batch.publish.generation import GenerationContent
 from batch.publish.seen import write_seen
@@ -77,7 +78,7 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Progress, n_ge
             content, lists = _content(stock, low, _times(rng, seen)), lists.reshape(-1, stock.depth)
             for turn, number in enumerate(numbers):
                 _write_lists(wire, keys, content, number, np.roll(lists, -turn, axis=1))
-            write_seen(wire, lease, content, content.views, keys.seen, None, _silent)
+            write_seen(wire, lease, content, content.views, keys.seen, None, silent)
             progress("users", low + n_users, stock.n_users)
         for number in numbers:
             _write_shared(client, keys, stock, content, number)
@@ -185,7 +186,3 @@ def _draw(rng: Any, n_users: Any, n_posts: Any, n_seen: Any, n_listed: Any) -> A
             if place == n_posts:
                 place = first
     return seen, lists
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Show nothing."""

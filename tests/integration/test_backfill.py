@@ -18,13 +18,12 @@ from batch.data.read import read
 from batch.data.sink import write
 from batch.jobs import backfill
 from batch.jobs.full import run
-from batch.progress import Progress
+from batch.progress import Progress, silent
 from batch.publish.ledger.entries import retire_one
 from batch.publish.past import Made, listed
 from batch.publish.proof.verify import verify
 from batch.publish.recall import NothingServed
 from batch.publish.replay.open import replayer
-from batch.publish.writer import silent
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from batch.progress import silent
 from batch.publish.ledger.entries import entries, retire_one, show
 from batch.publish.ledger.history import Promotion, promotions, served_at
 from batch.publish.ledger.promotion import NothingBefore, NotServable, promote, quarantine, rollback
 from batch.publish.retire import StillServed, served
-from batch.publish.writer import publish, silent
+from batch.publish.writer import publish
 from batch.store.lease import LeaseTaken, hold
 from tests.content import AS_OF_S, KEYS, TTL_S, blocks, content, published
 from tests.integration.test_publish import generations_with_keys

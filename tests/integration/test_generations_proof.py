@@ -10,10 +10,10 @@ import redis
 from api.contract.codec import decode, encode
 from api.contract.manifest import Manifest
 from batch.learn.factors.by_id import fingerprint
+from batch.progress import silent
 from batch.publish.proof.diff import compare, diff
 from batch.publish.proof.inputs import InputsMissing, digest, load
 from batch.publish.proof.verify import Difference, Verdict, verify
-from batch.publish.writer import silent
 from batch.store import read
 from tests.content import published
 from tests.nights import KEYS, Night, night, publish_night

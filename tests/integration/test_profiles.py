@@ -21,12 +21,11 @@ from batch.data.live.events import LiveEvents
 from batch.jobs import backfill
 from batch.jobs.full import run
 from batch.jobs.refresh.incremental import run_incremental
-from batch.progress import Progress
+from batch.progress import Progress, silent
 from batch.publish.ledger.entries import retire_one
 from batch.publish.past import open_content
 from batch.publish.proof.verify import verify
 from batch.publish.recall import recall
-from batch.publish.writer import silent
 from batch.settings import Settings
 from tests.content import KEYS
 from tests.facts import even_likes_even

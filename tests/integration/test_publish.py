@@ -17,9 +17,10 @@ from api.contract.codec import decode, encode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
+from batch.progress import silent
 from batch.publish import shard
 from batch.publish.inspect import NothingServed, look
-from batch.publish.writer import publish, silent
+from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock
 from batch.store import read
 from batch.store.lease import LeaseLost, LeaseTaken, hold

@@ -20,9 +20,9 @@ from batch.jobs.refresh import conditions
 from batch.jobs.refresh.carried import ListsGone, read_stored
 from batch.jobs.refresh.conditions import FullRunNeeded
 from batch.jobs.refresh.refresh import Outcome, refresh
-from batch.progress import Progress
+from batch.progress import Progress, silent
 from batch.publish.proof.verify import verify
-from batch.publish.release import GateClosed, silent
+from batch.publish.release import GateClosed
 from batch.settings import Settings
 from tests.changing import AS_OF_S, Feed, full_run, settings_of, whole_on_frozen
 from tests.integration.test_publish import generations_with_keys

@@ -20,12 +20,11 @@ from batch.data.facts import Facts
 from batch.jobs.backfill import Period, backfill
 from batch.jobs.full import run
 from batch.jobs.refresh.incremental import run_incremental
-from batch.progress import Progress
+from batch.progress import Progress, silent
 from batch.publish.ledger.entries import entries, show
 from batch.publish.proof.diff import diff
 from batch.publish.proof.lists import user_ids
 from batch.publish.proof.verify import verify
-from batch.publish.writer import silent
 from batch.settings import Settings
 from tests.content import KEYS
 from tests.facts import even_likes_even

@@ -8,7 +8,7 @@ import redis
 from rich.console import Console
 
 from batch.__main__ import exit_code_of
-from batch.cli.output import complain, keep_traceback, line, plain
+from batch.cli.output import as_table, keep_traceback, print_error, print_json
 from batch.data.tables.location import SourceError
 from batch.data.validation.rejects import TooManyRejected
 from batch.jobs.refresh.carried import ListsGone
@@ -59,13 +59,13 @@ def test_a_step_that_fails_is_not_counted_as_done() -> None:
 
 
 def test_a_result_is_one_json_line_where_nan_is_null(capsys: pytest.CaptureFixture[str]) -> None:
-    line({"auc": float("nan"), "rows": {"feed": 3}, "place": Path("here")})
+    print_json({"auc": float("nan"), "rows": {"feed": 3}, "place": Path("here")})
 
     assert json.loads(capsys.readouterr().out) == {"auc": None, "rows": {"feed": 3}, "place": "here"}
 
 
 def test_an_error_is_said_on_stderr_and_as_json_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    assert complain("ALMANAC_DEPTH=0 must be 1..500", json=True, exit_code=2) == 2
+    assert print_error("ALMANAC_DEPTH=0 must be 1..500", json=True, exit_code=2) == 2
 
     said = capsys.readouterr()
     assert said.err == "error: ALMANAC_DEPTH=0 must be 1..500\n"
@@ -75,7 +75,7 @@ def test_an_error_is_said_on_stderr_and_as_json_where_asked(capsys: pytest.Captu
 def test_nested_names_are_dotted_and_missing_figures_left_out() -> None:
     drawn = io.StringIO()
 
-    Console(file=drawn, width=80).print(plain({"rows": {"feed": 3}, "auc": float("nan"), "hit": 0.61291}))
+    Console(file=drawn, width=80).print(as_table({"rows": {"feed": 3}, "auc": float("nan"), "hit": 0.61291}))
 
     assert drawn.getvalue().split() == ["rows.feed", "3", "hit", "0.6129"]
 

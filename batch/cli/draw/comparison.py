@@ -76,7 +76,7 @@ def plot(found: Values, file: Path) -> None:
     """Draw quality against seconds to learn, one panel a regime, or one for a comparison on facts.
 
     Raises:
-        ModuleNotFoundError: matplotlib is not installed; see `batch.extras.demand`.
+        ModuleNotFoundError: matplotlib is not installed; see `batch.extras.require_extra`.
     """
     from matplotlib.figure import Figure
 

@@ -1,35 +1,36 @@
 """The ledger, a difference, a verdict and a plan on a terminal."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from batch.publish.ledger.entries import Entry
-from batch.publish.proof.diff import Change
-from batch.publish.proof.verify import Verdict
+if TYPE_CHECKING:  # they load the publisher, which a picture does not need
+    from batch.publish.ledger.entries import Entry
+    from batch.publish.proof.diff import Change
+    from batch.publish.proof.verify import Verdict
 
 COLUMNS = ("generation", "state", "variant", "as_of", "users", "gate", "root")
 BAR = 40  # characters of the longest bar of a histogram
 
 
-def rows(known: Sequence[Entry]) -> list[dict[str, Any]]:
+def rows(ledger: "Sequence[Entry]") -> list[dict[str, Any]]:
     """Return the ledger for JSON, newest first."""
-    return [entry.row() for entry in reversed(known)]
+    return [entry.row() for entry in reversed(ledger)]
 
 
-def draw_list(console: Console, known: Sequence[Entry]) -> None:
+def draw_list(console: Console, ledger: "Sequence[Entry]") -> None:
     """Show every generation that is still there, newest first, and count the rest."""
-    there = [entry for entry in reversed(known) if entry.manifest is not None]
+    there = [entry for entry in reversed(ledger) if entry.manifest is not None]
     table = _table(*COLUMNS, "served")
     for entry in there:
         row = entry.row()
         served = row["served"][-1] if row["served"] else "never"
         table.add_row(*(str(row[name] if row[name] is not None else "–") for name in COLUMNS), served)
     console.print(table)
-    console.print(f"{len(known) - len(there)} more are retired or were cleared")
+    console.print(f"{len(ledger) - len(there)} more are retired or were cleared")
 
 
 def draw_show(console: Console, shown: Mapping[str, Any]) -> None:
@@ -55,7 +56,7 @@ def draw_gate(console: Console, gate: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def draw_diff(console: Console, change: Change) -> None:
+def draw_diff(console: Console, change: "Change") -> None:
     """Show what came, went and moved, how alike the lists are, who won and lost, and lists side by side."""
     console.print(
         f"{change.n_lists:,} lists of {change.n_users:,} users, generation {change.a} and {change.b}: "
@@ -75,7 +76,7 @@ def draw_diff(console: Console, change: Change) -> None:
             console.print(f"  {number}: {' '.join(map(str, sample[name]))}", soft_wrap=True)
 
 
-def draw_verdict(console: Console, verdict: Verdict) -> None:
+def draw_verdict(console: Console, verdict: "Verdict") -> None:
     """Show what was compared and what did not agree."""
     table = _table("", "")
     table.add_row("checksums", f"{verdict.n_shards - len(verdict.bad_shards)} of {verdict.n_shards} agree")

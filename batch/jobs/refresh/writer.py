@@ -14,6 +14,7 @@ from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
 from batch.jobs.refresh.base import Base
 from batch.jobs.refresh.carried import changed_name, copy_lists, link_lists
+from batch.progress import silent
 from batch.publish import seen, shard
 from batch.publish.fill import Work, write_lists, write_shared
 from batch.publish.gate.gate_inputs import Made, reread, rescored
@@ -24,7 +25,7 @@ from batch.publish.memory.plan import Plan
 from batch.publish.memory.probe import weight
 from batch.publish.memory.room import Room
 from batch.publish.proof.inputs import INPUTS, Inputs
-from batch.publish.release import release, silent
+from batch.publish.release import release
 from batch.publish.retire import served
 from batch.publish.seen import Marks
 from batch.publish.user_digests import UserDigests

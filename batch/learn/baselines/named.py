@@ -5,7 +5,7 @@ from hashlib import blake2b
 import numpy as np
 import pandas as pd
 
-from batch.extras import demand
+from batch.extras import require_extra
 from batch.learn.baselines.interactions import Past, Peer
 from batch.learn.baselines.recommender import PEERS
 
@@ -28,7 +28,7 @@ def require(peer: Peer) -> None:
         LookupError: It is not; the message says what to install.
     """
     if peer.needs:
-        demand(peer.needs, "zoo")
+        require_extra(peer.needs, "zoo")
 
 
 def signed(peer: Peer, past: Past) -> str:

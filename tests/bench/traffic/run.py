@@ -18,7 +18,7 @@ import redis
 
 from api.contract.buckets import epoch, moment
 from api.contract.keys import Keys
-from batch.extras import demand
+from batch.extras import require_extra
 from batch.jobs.tokens import add
 from batch.store.lease import Progress
 from tests.bench import apps, stock
@@ -82,7 +82,7 @@ def run(
             f"{seconds:g} s at speed {speed:g} from {moment(begin_s):%Y-%m-%dT%H:%M} on end in the future, "
             "of which no event may be: begin earlier, or play shorter or slower"
         )
-    demand("locust", "load")
+    require_extra("locust", "load")
     every = visits(target.user_ids, begin_s, begin_s + lasts_s, np.random.default_rng(seed))
     if not every:
         raise LookupError(
