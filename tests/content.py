@@ -19,6 +19,7 @@ from api.contract.buckets import Horizon
 from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
+from batch.data.ragged import starts
 from batch.data.seen import SeenTimes
 from batch.publish import shard
 from batch.publish.generation import GenerationContent
@@ -34,7 +35,7 @@ KEYS = Keys()
 def times(rng: np.random.Generator, n_users: int, n_pairs: int) -> SeenTimes:
     """Draw `n_pairs` posts and times for every second user, none for the others."""
     n = np.where(np.arange(n_users) % 2, 0, n_pairs)
-    start = np.concatenate([[0], np.cumsum(n)]).astype(np.int64)
+    start = starts(n)
     posts = [np.sort(rng.permutation(N_POSTS)[:k]) for k in n]
     moments = rng.integers(AS_OF_S - 86_400, AS_OF_S, start[-1], endpoint=True)
     return SeenTimes(start, np.concatenate(posts).astype(np.int32), moments)

@@ -18,7 +18,6 @@ from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.data.mapping import Mapping
 from batch.data.read import read
-from batch.data.seen import SeenTimes
 from batch.data.sink import write
 from batch.evaluate.nightly import Plan, evaluate
 from batch.features import asof
@@ -79,8 +78,8 @@ class Night:
             known,
             user_ids=known.user_ids[users],
             segment_of=[known.segment_of[user] for user in users.tolist()],
-            views=_of(known.views, users),
-            likes=_of(known.likes, users),
+            views=known.views.of_users(users),
+            likes=known.likes.of_users(users),
         )
         return Night(content, self.inputs.part(users, np.arange(N_BUCKETS)))
 
@@ -95,12 +94,6 @@ class Night:
         swapped = sides.user[:, order] if side == "user" else sides.time[:, order]
         changed = replace(sides, **{side: swapped})  # type: ignore[arg-type] # the names of the sides
         return Night(self.content, replace(self.inputs, sides=changed))
-
-
-def _of(times: SeenTimes, users: npt.NDArray[np.integer]) -> SeenTimes:
-    at = np.concatenate([np.arange(times.start[user], times.start[user + 1]) for user in users.tolist()])
-    start = np.concatenate([[0], np.cumsum(np.diff(times.start)[users])]).astype(np.int64)
-    return SeenTimes(start, times.post[at], times.time[at])
 
 
 @cache

@@ -9,35 +9,45 @@ import numpy.typing as npt
 
 from batch.data.columns import LIKE, VIEW
 from batch.data.facts import Facts
+from batch.data.ragged import Ragged
 
 What = Literal["views", "likes"]
 
 
 @dataclass(frozen=True, slots=True)
-class SeenTimes:
-    """Pairs (user, post) with the earliest time of each, as compressed rows.
-
-    User `u` has `post[start[u]:start[u+1]]` and the times of the same places.
+class SeenPosts(Ragged):
+    """Posts by user: a seen set each, or what each user liked; of a run's lists, what they leave out.
 
     Attributes:
-        start: int64 (users + 1,), ascending from 0.
         post: int32 (pairs,). Row numbers of posts, ascending and distinct within a user.
+    """
+
+    post: npt.NDArray[np.int32]
+
+    @classmethod
+    def none(cls, n_users: int) -> "SeenPosts":
+        """Return users who have seen nothing."""
+        return SeenPosts(np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
+
+    def of(self, user: int) -> npt.NDArray[np.int32]:
+        """Return int32 (n,): the rows of the posts of the user in row `user`."""
+        return self.post[self.start[user] : self.start[user + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTimes(SeenPosts):
+    """Posts by user, with the earliest time of each pair (user, post).
+
+    Attributes:
         time: int64 (pairs,). Epoch seconds at which the user first saw, or liked, the post.
     """
 
-    start: npt.NDArray[np.int64]
-    post: npt.NDArray[np.int32]
     time: npt.NDArray[np.int64]
 
-    @property
-    def n_users(self) -> int:
-        """Return the number of users, those without a pair included."""
-        return len(self.start) - 1
-
-    @property
-    def largest(self) -> int:
-        """Return the most pairs that one user has; 0 without users."""
-        return int(np.diff(self.start).max(initial=0))
+    @classmethod
+    def none(cls, n_users: int) -> "SeenTimes":
+        """Return users who have seen nothing."""
+        return SeenTimes(np.zeros(n_users + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
 
 
 def earliest(facts: Facts, what: What) -> SeenTimes:
@@ -101,7 +111,7 @@ def _grouped(post: Any, n_posts: Any, action: Any, target: Any, likes_only: Any)
 
 @numba.njit(cache=True)
 def _distinct(by_post: Any, user: Any, post: Any, time: Any, start: Any, post_out: Any, time_out: Any) -> Any:
-    """Write each user's pairs from the front of his place, then close the gaps; return where each begins.
+    """Write each user's pairs from the front of their place, then close the gaps; return where each begins.
 
     Events come by post, then by time: a user's posts ascend, and the first event of a pair is its earliest.
     """

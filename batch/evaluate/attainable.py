@@ -49,7 +49,7 @@ def scores(facts: Facts, truth: Truth, users: npt.NDArray[np.int64]) -> Floats:
         users: int64 (n,). Rows of the users to score.
     """
     shown = gather(facts)
-    user = np.repeat(np.arange(shown.n_users), np.diff(shown.start))
+    user = shown.user
     seen = np.flatnonzero(facts.views)
     time = facts.time[seen[np.argsort(facts.user[seen], kind="stable")]]
     moment = effects.of_moment(truth.config, time)

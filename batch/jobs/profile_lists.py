@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from api.contract.profile import Bins
 from batch.data.facts import Facts
+from batch.data.seen import SeenPosts
 from batch.features.asof import Statics
 from batch.features.population import Population, cell_side, user_side
 from batch.features.sides import Sides
@@ -16,7 +17,6 @@ from batch.features.tally import Count, Counts, Tally
 from batch.learn.cold import shared_factors
 from batch.learn.ranker import Ranker
 from batch.score.engine import score
-from batch.score.ranked import SeenRows
 from batch.settings import Settings
 
 
@@ -54,7 +54,7 @@ def by_profile(
     blocks = score(
         model.text,
         cold,
-        SeenRows(np.zeros(n + 1, np.int64), np.empty(0, np.int32)),
+        SeenPosts.none(n),
         depth,
         threads=settings.threads,
         memory_mb=settings.memory_mb,

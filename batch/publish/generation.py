@@ -13,8 +13,7 @@ from api.contract.buckets import Horizon
 from api.contract.manifest import Manifest, SeenPolicy
 from api.contract.profile import Bins
 from batch.data.columns import POST_ID, TEXT, TOPIC
-from batch.data.seen import SeenTimes
-from batch.score.ranked import SeenRows
+from batch.data.seen import SeenPosts, SeenTimes
 
 Rows = npt.NDArray[np.int32]
 
@@ -131,12 +130,12 @@ def sealed(draft: Manifest, checksums: dict[str, str], root: str, **counts: int)
     return replace(draft, checksums=checksums, root=root, counts={**draft.counts, **counts})
 
 
-def left_out(policy: SeenPolicy, views: SeenTimes, likes: SeenTimes) -> SeenRows:
+def left_out(policy: SeenPolicy, views: SeenTimes, likes: SeenTimes) -> SeenPosts:
     """Return the posts that each user's lists leave out under a policy; nothing is copied."""
     if policy == "none":
-        return SeenRows(np.zeros(views.n_users + 1, np.int64), np.empty(0, np.int32))
+        return SeenPosts.none(views.n_users)
     times = views if policy == "views" else likes
-    return SeenRows(times.start, times.post)
+    return SeenPosts(times.start, times.post)
 
 
 def post_json(posts: pd.DataFrame) -> list[bytes]:

@@ -96,7 +96,7 @@ def open_content(made: Made) -> GenerationContent:
     manifest = made.manifest
     users, posts, shared = (pq.read_table(made.home / name) for name in (USERS, POSTS, SHARED))
     post_ids = posts["post_id"].to_numpy()
-    nobody = SeenTimes(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
+    nobody = SeenTimes.none(len(users))
     lists = _named(shared, post_ids, manifest.n_buckets)
     profiles = [name for name in lists if name.startswith(PROFILE)]
     return GenerationContent(

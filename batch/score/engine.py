@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
 from batch.score import predict
 from batch.score.exact import rank
@@ -18,7 +19,7 @@ from batch.score.kernel import find_candidates
 from batch.score.plan import Plan
 from batch.score.predict import Dense, Progress
 from batch.score.prepared import Prepared, prepare
-from batch.score.ranked import RankedBlock, SeenRows
+from batch.score.ranked import RankedBlock
 from batch.score.tables.lanes import aligned
 from batch.score.tables.masks import Codes, Words, encode, masks
 from batch.score.tables.rows import NAME_WORDS, SEEN, Arena, find_rows, number_users
@@ -33,7 +34,7 @@ ORDER_BY = 4  # features by which a block's users are sorted
 def score(
     model_text: str,
     sides: Sides,
-    seen: SeenRows,
+    seen: SeenPosts,
     depth: int,
     *,
     threads: int = 0,
@@ -80,7 +81,7 @@ class Engine:
     """Scores blocks of users with tables that grow as new masks appear."""
 
     def __init__(
-        self, prepared: Prepared, sides: Sides, seen: SeenRows, depth: int, threads: int, memory_mb: int
+        self, prepared: Prepared, sides: Sides, seen: SeenPosts, depth: int, threads: int, memory_mb: int
     ) -> None:
         """Plan the memory; see `score` for the arguments."""
         self.prepared, self.sides, self.seen, self.depth, self.threads = prepared, sides, seen, depth, threads

@@ -40,7 +40,7 @@ def find_candidates(  # type: ignore[no-untyped-def]
         rows: int32 (tiles, rows, TILE).
         tile_group: int32 (tiles,).
         origin: int64 (users of the block,). Row of each user in `seen_start`.
-        seen_start, seen_post: The posts that each user has seen, as in `SeenRows`.
+        seen_start, seen_post: The posts that each user has seen, as in `SeenPosts`.
         place: int32 (posts,). Where each post is.
         depth: Posts in a list.
         slack: Twice the largest error of a score, in units.

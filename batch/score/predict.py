@@ -6,8 +6,9 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
-from batch.score.ranked import RankedBlock, Scorer, SeenRows
+from batch.score.ranked import RankedBlock, Scorer
 
 Dense = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 Progress = Callable[[int], None]
@@ -96,7 +97,7 @@ def scorer(
         progress: Called after each block with the number of its users.
     """
 
-    def score(sides: Sides, seen: SeenRows, depth: int) -> Iterator[RankedBlock]:
+    def score(sides: Sides, seen: SeenPosts, depth: int) -> Iterator[RankedBlock]:
         for first in range(0, len(sides.user_ids), users_at_once):
             users = np.arange(first, min(first + users_at_once, len(sides.user_ids)))
             posts = np.full((len(users), len(sides.starts), depth), -1, np.int32)

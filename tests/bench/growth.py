@@ -7,7 +7,7 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 
-from batch.score.ranked import SeenRows
+from batch.data.seen import SeenPosts
 from tests.bench.made import Made, Size, make
 from tests.bench.score import part, timed_engine, warm_up
 
@@ -77,8 +77,7 @@ def _with_posts(made: Made, n: int) -> Made:
     place[kept] = np.arange(n)
     n_users = len(sides.user_ids)
     start = made.seen.start[: n_users + 1]
-    user, post = np.repeat(np.arange(n_users), np.diff(start)), place[made.seen.post[: start[-1]]]
-    per_user = np.bincount(user[post >= 0], minlength=n_users)
-    seen = SeenRows(np.concatenate([[0], np.cumsum(per_user)]).astype(np.int64), post[post >= 0])
+    post = place[made.seen.post[: start[-1]]]
+    seen = SeenPosts(start, post).where(post >= 0)
     left = replace(sides, post_ids=sides.post_ids[kept], post=sides.post[kept], group=sides.group[kept])
     return replace(made, sides=left, seen=seen, dense=(made.dense[0], made.dense[1][kept]))

@@ -7,13 +7,13 @@ from datetime import date, timedelta
 import numpy as np
 
 from api.contract.buckets import Horizon
+from batch.data.seen import SeenPosts
 from batch.features import asof
 from batch.features.sides import Sides
 from batch.learn.ranker import fit, parameters_for
 from batch.learn.recipe import recipe
 from batch.learn.train import training_rows
 from batch.score.predict import Dense
-from batch.score.ranked import SeenRows
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import facts as simulate
@@ -43,7 +43,7 @@ class Made:
 
     model_text: str
     sides: Sides
-    seen: SeenRows
+    seen: SeenPosts
     dense: Dense
 
 
@@ -79,10 +79,10 @@ def share_on_time(made: Made) -> float:
     return sum(bool(of_time & {int(word) for word in line.split()}) for line in splits) / max(len(splits), 1)
 
 
-def _seen(rng: np.random.Generator, size: Size) -> SeenRows:
+def _seen(rng: np.random.Generator, size: Size) -> SeenPosts:
     """Draw `n_seen` distinct posts for every user, as many as users saw in the original, ascending."""
     n = min(size.n_seen, size.n_posts)
     post = np.empty((size.n_users, n), np.int32)
     for user in range(size.n_users):
         post[user] = np.sort(rng.choice(size.n_posts, n, replace=False, shuffle=False))
-    return SeenRows(np.arange(size.n_users + 1, dtype=np.int64) * n, post.ravel())
+    return SeenPosts(np.arange(size.n_users + 1, dtype=np.int64) * n, post.ravel())

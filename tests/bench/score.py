@@ -16,12 +16,12 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
 from batch.score import engine
 from batch.score.kernel import add_rows
 from batch.score.predict import best, raw_scores
 from batch.score.prepared import prepare
-from batch.score.ranked import SeenRows
 from batch.score.tables.sets import TILE
 from tests.bench.lleaves import lleaves_pairs_per_s
 from tests.bench.made import Made, Size, make, share_on_time
@@ -116,7 +116,7 @@ def part(made: Made, n_users: int, n_buckets: int) -> Made:
             time=sides.time[:n_buckets],
             user_group=sides.user_group[:, :n_users],
         ),
-        SeenRows(made.seen.start[: n_users + 1], made.seen.post),
+        SeenPosts(made.seen.start[: n_users + 1], made.seen.post),
         (made.dense[0][:n_users], made.dense[1]),
     )
 

@@ -109,7 +109,7 @@ def _content(stock: Stock, low: int, views: SeenTimes) -> GenerationContent:
         segment_of=[SEGMENT] * views.n_users,
         catalogue=np.arange(stock.n_posts, dtype=np.int32),
         views=views,
-        likes=SeenTimes(np.zeros(views.n_users + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)),
+        likes=SeenTimes.none(views.n_users),
     )
 
 

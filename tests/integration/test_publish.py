@@ -260,9 +260,7 @@ def test_a_late_fact_or_a_new_store_brings_all_seen_posts(store: redis.Redis, tm
 
 def pairs_until(times: SeenTimes, as_of_s: int) -> SeenTimes:
     """Return the pairs not later than `as_of_s`."""
-    kept = times.time <= as_of_s
-    before = np.concatenate([[0], np.cumsum(kept)])
-    return SeenTimes(before[times.start], times.post[kept], times.time[kept])
+    return times.where(times.time <= as_of_s)
 
 
 def test_a_run_that_fails_clears_what_it_wrote(store: redis.Redis, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from batch.data.facts import Facts
+from batch.data.seen import SeenPosts
 from batch.evaluate import contest
 from batch.evaluate.compare import compare
 from batch.evaluate.contest import Cost, interval, spent
@@ -18,7 +19,6 @@ from batch.learn.baselines.lists import blocks
 from batch.learn.baselines.recommender import PEERS, Ours, Ranked, from_likes, ours
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
-from batch.score.ranked import SeenRows
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
 
 N_POSTS = 40
@@ -106,7 +106,7 @@ def test_ties_are_broken_by_popularity_then_by_the_lower_post() -> None:
 
 def test_lists_leave_posts_out_and_are_short_only_where_nothing_is_left() -> None:
     scores = np.array([[4.0, 3.0, 2.0, 1.0], [1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]])
-    left_out = SeenRows(np.array([0, 1, 1, 4]), np.array([0, 0, 1, 3], np.int32))
+    left_out = SeenPosts(np.array([0, 1, 1, 4]), np.array([0, 0, 1, 3], np.int32))
 
     (block,) = blocks(lambda users: scores[users], left_out, depth=3, n_buckets=2)
 

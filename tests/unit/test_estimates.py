@@ -181,7 +181,7 @@ def test_impressions_are_grouped_by_user_and_session() -> None:
     assert shown.place[:10].tolist() == [*range(9), 0]
     assert shown.third[:10].tolist() == [EARLY] * 3 + [-1] * 3 + [LATE] * 3 + [-1]
     assert shown.likes.tolist() == [1.0, 1.0, 0.0]
-    assert shown.of(np.array([1])).post.tolist() == [3]
+    assert shown.of_users(np.array([1])).post.tolist() == [3]
 
 
 def test_levels_find_a_post_that_is_liked_more() -> None:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
+from batch.data.seen import SeenPosts
 from batch.features.sides import Feature, Side, Sides
 from batch.score import predict
 from batch.score.engine import score
 from batch.score.plan import Plan
-from batch.score.ranked import RankedBlock, SeenRows
+from batch.score.ranked import RankedBlock
 from batch.score.tables.rows import Arena
 from batch.score.tables.trees import UnfactorableModel, parse
 
@@ -28,7 +29,7 @@ class World:
 
     booster: lgb.Booster
     sides: Sides
-    seen: SeenRows
+    seen: SeenPosts
     depth: int
 
 
@@ -72,11 +73,11 @@ def make_sides(rng: np.random.Generator, n_users: int, n_posts: int, n_buckets: 
     )
 
 
-def make_seen(rng: np.random.Generator, n_users: int, n_posts: int) -> SeenRows:
+def make_seen(rng: np.random.Generator, n_users: int, n_posts: int) -> SeenPosts:
     """Draw seen sets of every size, from none to all posts."""
     seen = rng.random((n_users, n_posts)) < rng.choice([0.0, 0.1, 0.9, 1.0], (n_users, 1))
     start = np.concatenate([[0], np.cumsum(seen.sum(axis=1))]).astype(np.int64)
-    return SeenRows(start, np.nonzero(seen)[1].astype(np.int32))
+    return SeenPosts(start, np.nonzero(seen)[1].astype(np.int32))
 
 
 def make_world(seed: int, n_trees: int, n_leaves: int, params: dict[str, object]) -> World:
@@ -232,7 +233,7 @@ def test_single_leaf_trees_add_a_constant() -> None:
 
 def test_all_posts_alike_are_ranked_by_their_ids() -> None:
     world = make_world(2, 5, 8, {"objective": "binary", "min_gain_to_split": 1e9})
-    nothing = SeenRows(np.zeros(len(world.sides.user_ids) + 1, np.int64), np.zeros(0, np.int32))
+    nothing = SeenPosts.none(len(world.sides.user_ids))
 
     posts, _ = joined(score(world.booster.model_to_string(), world.sides, nothing, 3))
 
@@ -337,7 +338,7 @@ def test_no_post_means_empty_lists() -> None:
     nothing = dataclasses.replace(
         sides, post_ids=sides.post_ids[:0], post=sides.post[:0], group=sides.group[:0]
     )
-    seen = SeenRows(np.zeros(len(sides.user_ids) + 1, np.int64), np.zeros(0, np.int32))
+    seen = SeenPosts.none(len(sides.user_ids))
 
     posts, scores = joined(score(world.booster.model_to_string(), nothing, seen, 5))
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
-from batch.data.seen import earliest
+from batch.data.seen import SeenPosts, earliest
 from batch.features.asof import UNSHOWN, post_side
 from batch.features.population import cell_side, user_side
 from batch.features.profile import segments, values
@@ -21,7 +21,6 @@ from batch.learn.factors.by_id import fingerprint
 from batch.publish.generation import GenerationContent, Rows, left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.predict import Dense
-from batch.score.ranked import SeenRows
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -152,7 +151,7 @@ def _sides(
     )
 
 
-def _left_out(before: Inputs, facts: Facts, moved: Bools, new: SeenRows) -> SeenRows:
+def _left_out(before: Inputs, facts: Facts, moved: Bools, new: SeenPosts) -> SeenPosts:
     """Return what lists leave out: of moved users `new`, of the others what they left out before."""
     old = before.left_out
     row, _ = rows_of(before.sides.user_ids, facts.user_ids)
@@ -160,15 +159,9 @@ def _left_out(before: Inputs, facts: Facts, moved: Bools, new: SeenRows) -> Seen
     if len(facts.posts) != len(before.sides.post_ids):
         at, _ = rows_of(facts.post_ids, before.sides.post_ids)
         old_posts = at.astype(np.int32)[old.post]
-    parts = [
-        new.post[new.start[user] : new.start[user + 1]]
-        if is_moved
-        else old_posts[old.start[was] : old.start[was + 1]]
-        for user, (is_moved, was) in enumerate(zip(moved.tolist(), row.tolist(), strict=True))
-    ]
-    sizes = np.where(moved, np.diff(new.start), np.diff(old.start)[row])
-    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return SeenRows(start, np.concatenate([np.empty(0, np.int32), *parts]))
+    start = np.concatenate([new.start, new.start[-1] + old.start[1:]])
+    both = SeenPosts(start, np.concatenate([new.post, old_posts]))
+    return both.of_users(np.where(moved, np.arange(new.n_users), new.n_users + row))
 
 
 def _dense(before: Inputs, facts: Facts, everybody: npt.NDArray[np.float64]) -> Dense | None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from batch.data.seen import SeenPosts
 from batch.jobs.refresh.digests import rows_of
 from batch.jobs.refresh.plan import RefreshPlan
 from batch.jobs.refresh.writer import Step
 from batch.publish.proof.inputs import Inputs
 from batch.score.predict import Dense
-from batch.score.ranked import RankedBlock, SeenRows
+from batch.score.ranked import RankedBlock
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -108,16 +109,12 @@ def _only(draft: RefreshPlan, users: Ints) -> Inputs:
     every = np.arange(len(draft.inputs.sides.starts))
     part, posts = draft.inputs.part(users, every), draft.posts
     sides, seen = part.sides, part.left_out
-    kept = np.isin(seen.post, posts)
-    before = np.concatenate([[0], np.cumsum(kept)])
+    kept = seen.where(np.isin(seen.post, posts))
     dense: Dense | None = None if part.dense is None else (part.dense[0], part.dense[1][posts])
     return Inputs(
         part.model,
         replace(sides, post_ids=sides.post_ids[posts], post=sides.post[posts], group=sides.group[posts]),
-        SeenRows(
-            before[seen.start].astype(np.int64),
-            np.searchsorted(posts, seen.post[kept]).astype(np.int32),
-        ),
+        SeenPosts(kept.start, np.searchsorted(posts, kept.post).astype(np.int32)),
         dense,
     )
 

@@ -219,7 +219,7 @@ def publish_refreshed(
 
 def part(content: GenerationContent, rows: Ints) -> GenerationContent:
     """Return the content of some users, given by row, with nothing seen."""
-    nothing = SeenTimes(np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
+    nothing = SeenTimes.none(len(rows))
     return replace(
         content,
         user_ids=content.user_ids[rows],
@@ -238,8 +238,5 @@ def _tick(left: npt.NDArray[np.bool_], step: Step) -> None:
 
 
 def _later(times: SeenTimes, after_s: Ints) -> SeenTimes:
-    """Return the pairs of each user that are later than his moment."""
-    user = np.repeat(np.arange(times.n_users), np.diff(times.start))
-    kept = times.time > after_s[user]
-    start = np.concatenate([[0], np.cumsum(np.bincount(user[kept], minlength=times.n_users))])
-    return SeenTimes(start.astype(np.int64), times.post[kept], times.time[kept])
+    """Return the pairs of each user that are later than the user's moment."""
+    return times.where(times.time > after_s[times.user])

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from batch.data.seen import SeenPosts
 from batch.learn.baselines.interactions import Floats, Ints, Ranking
-from batch.score.ranked import RankedBlock, SeenRows
+from batch.score.ranked import RankedBlock
 
 USERS_AT_ONCE = 256  # scores of 7,023 posts for so many users take 14 MB
 
@@ -24,7 +25,7 @@ def top(scores: Floats, n: int) -> Ints:
     return out
 
 
-def blocks(ranking: Ranking, left_out: SeenRows, depth: int, n_buckets: int) -> Iterator[RankedBlock]:
+def blocks(ranking: Ranking, left_out: SeenPosts, depth: int, n_buckets: int) -> Iterator[RankedBlock]:
     """Yield all users' lists, block by block; a peer knows no time, so every bucket has the same one.
 
     Args:
@@ -34,7 +35,7 @@ def blocks(ranking: Ranking, left_out: SeenRows, depth: int, n_buckets: int) -> 
             has fewer posts left.
         n_buckets: Buckets in the horizon.
     """
-    n_users = len(left_out.start) - 1
+    n_users = left_out.n_users
     for first in range(0, n_users, USERS_AT_ONCE):
         users = np.arange(first, min(first + USERS_AT_ONCE, n_users))
         scores = np.array(ranking(users), np.float64)  # a copy: what a ranking returns may be its own

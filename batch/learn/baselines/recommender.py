@@ -7,6 +7,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from batch.data.seen import SeenPosts
 from batch.features import asof
 from batch.features.sides import Sides
 from batch.learn.baselines import counts, models, neighbours, twostage
@@ -17,7 +18,6 @@ from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
 from batch.score.engine import score
-from batch.score.ranked import SeenRows
 
 PEERS: tuple[Peer, ...] = (*counts.PEERS, *neighbours.PEERS, *models.PEERS, *twostage.PEERS)
 
@@ -66,7 +66,7 @@ class Ours:
 
     def lists(self, users: Ints, n: int) -> Ints:
         """Return each user's `n` best posts by the engine that publishes."""
-        sides, seen = self.sides, SeenRows(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32))
+        sides, seen = self.sides, SeenPosts.none(len(users))
         some = replace(
             sides,
             user_ids=sides.user_ids[users],

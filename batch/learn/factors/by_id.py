@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -45,11 +46,14 @@ class Factors:
 
         An unknown user has everybody's mean taste and level 0; an unknown post is average: its taste is 0.
         """
-        user, known = _rows(self.user_ids, user_ids)
-        post, listed = _rows(self.post_ids, post_ids)
+        user, post = (
+            pd.Index(self.user_ids).get_indexer(user_ids),
+            pd.Index(self.post_ids).get_indexer(post_ids),
+        )
+        known = user >= 0
         x = np.where(known[:, None], self.x[user], self.x.mean(axis=0))
         taste = np.einsum("ij,ij->i", x, self.y[post])
-        return np.asarray(np.where(known, self.level[user], 0.0) + np.where(listed, taste, 0.0))
+        return np.asarray(np.where(known, self.level[user], 0.0) + np.where(post >= 0, taste, 0.0))
 
     def save(self, path: Path) -> None:
         """Write numpy's own format without pickle, whole or not at all."""
@@ -79,12 +83,3 @@ def fingerprint(text: str, x: Iterable[Floats] = (), y: Floats | None = None) ->
     for part in chain(x, () if y is None else (y,)):
         found.update(np.ascontiguousarray(part, "<f8").tobytes())
     return found.hexdigest()[:16]
-
-
-def _rows(ids: Ints, wanted: npt.NDArray[np.integer]) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Return each wanted id's row, and whether it has one; 0 where it has none."""
-    if not len(ids):
-        raise ValueError("the factors name no user or no post")
-    at = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    known = ids[at] == wanted
-    return np.where(known, at, 0).astype(np.int64), known

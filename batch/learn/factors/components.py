@@ -92,7 +92,7 @@ def fit_parts(facts: Facts, texts: Texts, as_of_s: int, seed: int, warm: Parts |
 
 
 def _of_impressions(shown: Impressions, texts: Texts, types: Types) -> dict[str, Factors]:
-    about = describe(texts, int((np.diff(shown.start) > 0).sum()))
+    about = describe(texts, int((shown.sizes > 0).sum()))
     placed = fit_levels(shown, placed=True)
     free = fit_levels(shown, placed=False, post=placed.post)
     taste, taste_placed = fit_tastes(shown, free, about), fit_tastes(shown, placed, about)
@@ -139,7 +139,7 @@ def _in_order(found: dict[str, Factors], known: Facts) -> tuple[tuple[Floats, ..
 
 
 def _rates(shown: Impressions, base: float) -> Floats:
-    likes, views = shown.likes, np.diff(shown.start)
+    likes, views = shown.likes, shown.sizes
     return np.asarray((likes + PRIOR_VIEWS * base) / (views + PRIOR_VIEWS), np.float64)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from api.contract.buckets import DAY_S
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
+from batch.data.ragged import Ragged
 from batch.learn.sessions import PAUSE_S
 
 N_PLACES = 40  # places in a session told apart; later ones count as the last
@@ -18,11 +19,10 @@ LEAST_TO_HALVE = 6  # impressions of a session whose first and last third say wh
 
 
 @dataclass(frozen=True, slots=True)
-class Impressions:
+class Impressions(Ragged):
     """Impressions by user, then time; 9 bytes each.
 
     Attributes:
-        start: int64 (users + 1,). User `u` has the rows `start[u]:start[u+1]`.
         n_posts: Rows of posts in the facts.
         post: int32 (rows,). Row of the post.
         liked: int8 (rows,). 1 where a like followed.
@@ -32,7 +32,6 @@ class Impressions:
         third: int8 (rows,). EARLY in its session's first third, LATE in its last, else BETWEEN.
     """
 
-    start: npt.NDArray[np.int64]
     n_posts: int
     post: npt.NDArray[np.int32]
     liked: npt.NDArray[np.int8]
@@ -42,24 +41,11 @@ class Impressions:
     third: npt.NDArray[np.int8]
 
     @property
-    def n_users(self) -> int:
-        """Return the rows of users in the facts, those without an impression included."""
-        return len(self.start) - 1
-
-    @property
     def likes(self) -> npt.NDArray[np.float64]:
         """Return float64 (users,): likes of each user."""
         out = np.zeros(self.n_users)
         _likes(self.start, self.liked, out)
         return out
-
-    def of(self, users: npt.NDArray[np.integer]) -> "Impressions":
-        """Return the impressions of some users, who then count from 0 in the order given."""
-        size = self.start[users + 1] - self.start[users]
-        start = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
-        rows = np.arange(start[-1]) + np.repeat(self.start[users] - start[:-1], size)
-        columns = (self.post, self.liked, self.hour, self.week, self.place, self.third)
-        return Impressions(start, self.n_posts, *(column[rows] for column in columns))
 
 
 def gather(facts: Facts) -> Impressions:

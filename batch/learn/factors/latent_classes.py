@@ -47,9 +47,9 @@ def fit_types(shown: Impressions, cluster: npt.NDArray[np.int32], seed: int, war
     """
     rng = np.random.default_rng(seed)
     if warm is None:
-        users = np.flatnonzero(np.diff(shown.start))
+        users = np.flatnonzero(shown.sizes)
         chosen = np.sort(rng.choice(users, min(ENOUGH_USERS, len(users)), replace=False))
-        some = shown.of(chosen)
+        some = shown.of_users(chosen)
         found = [_search(some, cluster, rng) for _ in range(STARTS)]
         warm = max(found, key=lambda one: _likelihood(some, one))
     types = warm

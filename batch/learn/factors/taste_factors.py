@@ -98,7 +98,7 @@ def again(shown: Impressions, levels: Levels, tastes: Tastes) -> Tastes:
 
 def _means(shown: Impressions, levels: Levels, post: Floats, variance: Floats) -> Floats:
     user = np.zeros((shown.n_users, len(variance)))
-    known = np.flatnonzero(np.diff(shown.start))
+    known = np.flatnonzero(shown.sizes)
     for low in range(0, len(known), USERS_AT_ONCE):
         some = known[low : low + USERS_AT_ONCE]
         precision = np.zeros((len(some), len(variance), len(variance)))
@@ -137,7 +137,7 @@ def _whitened(about: Floats, information: Floats) -> Floats:
 
 def _covariance(shown: Impressions, levels: Levels, post: Floats, noise: float) -> Floats:
     """Return the covariance of users' tastes by expectation-maximisation, float64 (k, k)."""
-    size, k = np.diff(shown.start), post.shape[1]
+    size, k = shown.sizes, post.shape[1]
     busiest = np.sort(np.argsort(-size, kind="stable")[: min(ENOUGH_USERS, int((size > 0).sum()))])
     slope, information = np.zeros((len(busiest), k)), np.zeros(len(busiest))
     _slopes(busiest, shown.start, shown.post, levels.weight, levels.score, post, slope, information)

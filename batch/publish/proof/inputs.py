@@ -16,10 +16,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch.data.ragged import starts
+from batch.data.seen import SeenPosts
 from batch.features.sides import Feature, Sides
 from batch.learn.factors.by_id import fingerprint
 from batch.score.predict import Dense
-from batch.score.ranked import SeenRows
 
 INPUTS = "inputs"  # the folder beside the Parquet shards, and the name of its checksum
 ROWS = 8192  # users a row group: a sample is read group by group
@@ -37,7 +38,7 @@ class Inputs:
 
     model: str
     sides: Sides
-    left_out: SeenRows
+    left_out: SeenPosts
     dense: Dense | None = None
 
     def save(self, folder: Path) -> str:
@@ -58,8 +59,7 @@ class Inputs:
 
     def part(self, users: npt.NDArray[np.integer], buckets: npt.NDArray[np.integer]) -> "Inputs":
         """Return the inputs of some users and buckets, given by row number."""
-        sides, sizes = self.sides, np.diff(self.left_out.start)[users]
-        posts = [self.left_out.of(user) for user in users.tolist()]
+        sides = self.sides
         return Inputs(
             self.model,
             replace(
@@ -70,10 +70,7 @@ class Inputs:
                 time=sides.time[buckets],
                 user_group=sides.user_group[:, users],
             ),
-            SeenRows(
-                np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-                np.concatenate([np.empty(0, np.int32), *posts]),
-            ),
+            self.left_out.of_users(users),
             None if self.dense is None else (self.dense[0][users], self.dense[1]),
         )
 
@@ -133,10 +130,7 @@ def load(folder: Path, users: npt.NDArray[np.integer] | None, sealed: str) -> In
     )
     lists = chosen["left_out"].combine_chunks()
     sizes = np.diff(lists.offsets.to_numpy())
-    left_out = SeenRows(
-        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        np.asarray(lists.flatten().to_numpy(), np.int32),
-    )
+    left_out = SeenPosts(starts(sizes), np.asarray(lists.flatten().to_numpy(), np.int32))
     dense = (
         (_matrix(chosen, "dense", np.float64), _matrix(posts, "dense", np.float64))
         if "dense" in posts.column_names
