@@ -13,7 +13,8 @@ from batch.evaluate.metrics import hitrate_at_k, pairs_won
 from batch.evaluate.nightly import K, Plan, shown
 from batch.evaluate.own import said
 from batch.features import asof
-from batch.learn.factors import estimate, trees
+from batch.learn import trees
+from batch.learn.factors import estimate
 from batch.learn.train import train
 
 HOUR_S = 3600

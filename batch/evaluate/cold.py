@@ -21,7 +21,7 @@ from batch.features.signatures import find
 from batch.learn.baselines import counts
 from batch.learn.baselines.interactions import Past
 from batch.learn.baselines.recommender import Fitted, Ours, Ranked, ours
-from batch.learn.cold import shared_factors
+from batch.learn.factors.cold_start import shared_factors
 from batch.learn.split import Split
 
 N_PROFILES = 2_000  # with lists for unknown users, as a run has unless a setting says otherwise

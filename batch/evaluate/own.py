@@ -11,8 +11,8 @@ from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.sides import Feature
 from batch.features.tally import Tally
+from batch.learn import trees
 from batch.learn.baselines.recommender import Ours
-from batch.learn.factors import trees
 from batch.learn.factors.estimate import Estimates
 from batch.learn.ranker import Ranker, fit, parameters_for
 from batch.learn.recipe import Recipe

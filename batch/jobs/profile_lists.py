@@ -14,7 +14,7 @@ from batch.features.population import Population, cell_side, user_side
 from batch.features.sides import Sides
 from batch.features.signatures import find, typical
 from batch.features.tally import Count, Counts, Tally
-from batch.learn.cold import shared_factors
+from batch.learn.factors.cold_start import shared_factors
 from batch.learn.ranker import Ranker
 from batch.score.engine import score
 from batch.settings import Settings

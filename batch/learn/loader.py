@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from batch.learn.factors.by_id import FACTORS, Factors
+from batch.learn.factors.factor_table import FACTORS, Factors
 
 WORKDIR = Path("/workdir/user_input")  # where the checker puts what was handed in
 

@@ -12,7 +12,7 @@ import orjson
 
 from batch.features.asof import Rows
 from batch.features.sides import Feature
-from batch.learn.factors.by_id import FACTORS, Factors, fingerprint
+from batch.learn.factors.factor_table import FACTORS, Factors, fingerprint
 
 # Small steps, large leaves, smoothed categories: effects here are weak (a post's rate has AUC .55), and
 # freer fits lost to their own inputs on the real rows (docs/decisions/0002-learning.md).

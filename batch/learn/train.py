@@ -7,9 +7,10 @@ import numpy as np
 from api.contract.buckets import DAY_S
 from batch.data.facts import Facts
 from batch.features.asof import Rows, Statics
-from batch.learn.factors import estimate, trees
-from batch.learn.factors.by_id import Factors
+from batch.learn import trees
+from batch.learn.factors import estimate
 from batch.learn.factors.estimate import Estimates
+from batch.learn.factors.factor_table import Factors
 from batch.learn.ranker import Ranker, check_labels, parameters_for
 from batch.learn.recipe import Recipe
 from batch.progress import Advance, Progress, Silent

@@ -14,16 +14,16 @@ import numpy.typing as npt
 from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
 from batch.score import predict
+from batch.score.compiled import Prepared, prepare
 from batch.score.exact import rank
 from batch.score.kernel import find_candidates
 from batch.score.plan import Plan
 from batch.score.predict import Dense, Progress
-from batch.score.prepared import Prepared, prepare
 from batch.score.ranked import RankedBlock
-from batch.score.tables.lanes import aligned
 from batch.score.tables.masks import Codes, Words, encode, masks
 from batch.score.tables.rows import NAME_WORDS, SEEN, Arena, find_rows, number_users
 from batch.score.tables.sets import TILE
+from batch.score.tables.simd import aligned
 from batch.score.tables.trees import UnfactorableModel
 
 N_CORES = int(numba.get_num_threads())  # that this process may run on

@@ -6,10 +6,10 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from batch.score.tables.lanes import aligned, bit_count, float64, lowest_bit, row_adder
 from batch.score.tables.masks import Doubles, Words
 from batch.score.tables.rows import LARGEST
 from batch.score.tables.sets import TILE
+from batch.score.tables.simd import aligned, bit_count, float64, lowest_bit, row_adder
 
 add_24, add_8 = row_adder(float64, 24), row_adder(float64, 8)
 

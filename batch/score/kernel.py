@@ -3,9 +3,9 @@
 import numba as nb
 import numpy as np
 
-from batch.score.tables.lanes import int32, row_adder
 from batch.score.tables.rows import SEEN, UNSEEN_FLOOR
 from batch.score.tables.sets import TILE
+from batch.score.tables.simd import int32, row_adder
 
 USERS_AT_ONCE = 128
 SETS_AT_ONCE = 16  # their rows of one tile, some 1,500 of 256 bytes, stay in a second-level cache

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batch.score.prepared import Prepared
+from batch.score.compiled import Prepared
 from batch.score.tables.rows import NAME_WORDS
 
 BLOCK = 8_192  # users of a yielded block, at most

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
 from batch.score import engine
+from batch.score.compiled import prepare
 from batch.score.kernel import add_rows
 from batch.score.predict import best, raw_scores
-from batch.score.prepared import prepare
 from batch.score.tables.sets import TILE
 from tests.bench.lleaves import lleaves_pairs_per_s
 from tests.bench.made import Made, Size, make, share_on_time

@@ -38,8 +38,8 @@ BREACHES = {
     "core-pure": [
         ("batch.features.tally", "redis"),
         ("batch.features.text", "urllib"),
-        ("batch.learn.factors.by_id", "sqlalchemy"),
-        ("batch.learn.factors.by_id", "time"),
+        ("batch.learn.factors.factor_table", "sqlalchemy"),
+        ("batch.learn.factors.factor_table", "time"),
         ("batch.score.ranked", "logging"),
         ("batch.score.ranked", "os"),
     ],

@@ -9,7 +9,7 @@ import redis
 
 from api.contract.codec import decode, encode
 from api.contract.manifest import Manifest
-from batch.learn.factors.by_id import fingerprint
+from batch.learn.factors.factor_table import fingerprint
 from batch.progress import silent
 from batch.publish.proof.diff import compare, diff
 from batch.publish.proof.inputs import InputsMissing, digest, load

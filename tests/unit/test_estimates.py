@@ -9,8 +9,8 @@ import pytest
 from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Statics
-from batch.learn import ranker
-from batch.learn.factors import estimate, stacking, trees
+from batch.learn import ranker, trees
+from batch.learn.factors import estimate, stacking
 from batch.learn.factors.biases import fit_levels, steepness
 from batch.learn.factors.components import NAMES, fit_parts
 from batch.learn.factors.estimate import Estimates

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.tally import Tally, shrunk, shrunk_lift, spread
-from batch.learn.factors import estimate, trees
+from batch.learn import trees
+from batch.learn.factors import estimate
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
 N_USERS, N_POSTS = 4, 6

@@ -10,7 +10,7 @@ from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Rows
 from batch.learn import loader
-from batch.learn.factors.by_id import Factors, fingerprint
+from batch.learn.factors.factor_table import Factors, fingerprint
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.train import train

@@ -10,7 +10,7 @@ from batch.features.population import Population, cell_side, user_side
 from batch.features.profile import encode
 from batch.features.signatures import bins_of, find, typical
 from batch.jobs.profile_lists import Nobody, by_profile, cold_sides
-from batch.learn.cold import shared_factors
+from batch.learn.factors.cold_start import shared_factors
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
 from batch.score.predict import best, raw_scores

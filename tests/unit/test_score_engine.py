@@ -202,9 +202,9 @@ def test_a_full_arena_is_emptied_and_the_lists_stay_the_same(monkeypatch: pytest
 def test_lists_do_not_depend_on_what_is_merged(
     monkeypatch: pytest.MonkeyPatch, rows_of_set: int, price: int
 ) -> None:
-    monkeypatch.setattr("batch.score.prepared.ROWS_OF_SET", rows_of_set)
-    monkeypatch.setattr("batch.score.prepared.ROWS_FOR_A_SUM", (price,))
-    monkeypatch.setattr("batch.score.prepared.TREES_AT_ONCE", 10)
+    monkeypatch.setattr("batch.score.compiled.ROWS_OF_SET", rows_of_set)
+    monkeypatch.setattr("batch.score.compiled.ROWS_FOR_A_SUM", (price,))
+    monkeypatch.setattr("batch.score.compiled.TREES_AT_ONCE", 10)
 
     assert_same(make_world(3, 25, 16, {"objective": "binary"}))
 

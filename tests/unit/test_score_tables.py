@@ -6,10 +6,10 @@ import pytest
 
 from batch.features.sides import Feature
 from batch.score.exact import in_units
-from batch.score.tables.lanes import aligned, float64, int32, lowest_bit, row_adder
 from batch.score.tables.masks import encode, factor, masks
 from batch.score.tables.merge import merge, numbered
 from batch.score.tables.sets import TILE, lay_out
+from batch.score.tables.simd import aligned, float64, int32, lowest_bit, row_adder
 from batch.score.tables.trees import Tree, parse
 
 # The tree of docs/engine.md: age ≤ 30 ? (length ≤ 500 ? A : B) : C

@@ -17,7 +17,7 @@ from batch.features.text import place
 from batch.jobs.refresh.digests import Changes, rows_of
 from batch.jobs.refresh.frozen import Frozen
 from batch.jobs.refresh.own import count, events_of
-from batch.learn.factors.by_id import fingerprint
+from batch.learn.factors.factor_table import fingerprint
 from batch.publish.generation import GenerationContent, Rows, left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.predict import Dense

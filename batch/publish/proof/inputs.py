@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from batch.data.ragged import starts
 from batch.data.seen import SeenPosts
 from batch.features.sides import Feature, Sides
-from batch.learn.factors.by_id import fingerprint
+from batch.learn.factors.factor_table import fingerprint
 from batch.score.predict import Dense
 
 INPUTS = "inputs"  # the folder beside the Parquet shards, and the name of its checksum

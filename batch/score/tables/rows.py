@@ -7,8 +7,8 @@ Leaf values are whole numbers of a small unit, so sums do not depend on sets, bl
 import numba as nb
 import numpy as np
 
-from batch.score.tables.lanes import aligned, lowest_bit
 from batch.score.tables.sets import TILE
+from batch.score.tables.simd import aligned, lowest_bit
 
 UNSEEN_FLOOR = -(2**29)  # scores lie above it; seen posts and padding lie below it
 SEEN = -(2**30)
