@@ -19,9 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth import Rights, prepare
 from api.contract.keys import Keys
-from api.contract.tokens import FILE
 from api.errors import register
 from api.http.server import serve
 from api.log import configure
@@ -33,6 +31,7 @@ from api.settings import Settings
 from api.store.connection import Address
 from api.store.lifeline import Lifeline
 from api.store.store import BAD_DAY, Shelf, Store
+from api.tokens import FILE, TokenRegistry, make_first_tokens
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ def create_app(
                 yield {
                     "store": store,
                     "clock": clock,
-                    "rights": Rights(chosen.state_dir / FILE),
+                    "tokens": TokenRegistry(chosen.state_dir / FILE, chosen.tokens),
                     "metrics": counted,
                     "life": life or Life(),
                 }
@@ -79,11 +78,11 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         if not logging.getLogger().handlers:
             configure()
-        prepare((settings or Settings()).state_dir / FILE)
-        async with opened() as state, watched(state["rights"]):
-            if state["rights"].open_to_read:
+        make_first_tokens((settings or Settings()).state_dir / FILE)
+        async with opened() as state, watch_tokens(state["tokens"]):
+            if state["tokens"].open_to_read:
                 log.info("reads.opened", extra={"why": "no token of scope read: whoever asks may read"})
-            log.info("api.started", extra={**await _served(state["store"]), **state["rights"].summary()})
+            log.info("api.started", extra={**await _served(state["store"]), **state["tokens"].summary()})
             yield state
         log.info("api.stopped")
 
@@ -209,9 +208,9 @@ async def connected(settings: Settings, url: str, shelf: Shelf) -> AsyncIterator
 
 
 @asynccontextmanager
-async def watched(rights: Rights) -> AsyncIterator[None]:
+async def watch_tokens(tokens: TokenRegistry) -> AsyncIterator[None]:
     """Follow the file of tokens for as long."""
-    watch = asyncio.create_task(rights.watch())
+    watch = asyncio.create_task(tokens.watch())
     try:
         yield
     finally:

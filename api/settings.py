@@ -28,4 +28,9 @@ class Settings(EnvironmentSettings):
     read_timeout_s: float = Field(
         1.0, gt=0, le=60, description="longest wait for a reply of the store, seconds"
     )
+    tokens: str = Field(
+        "",
+        pattern="^((read|write|admin):[0-9a-f]{64},?)*$",
+        description="access tokens beside those of state_dir: scope:sha256 of the text, with commas between",
+    )
     pool_size: int = Field(16, ge=1, le=1000, description="most connections to the store")

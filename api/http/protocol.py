@@ -53,7 +53,7 @@ class Express(HttpToolsProtocol):
         """Begin as uvicorn's own protocol does."""
         super().__init__(*args, **options)
         self._tail: bytes | None = None  # what follows the target of a request that may take the lane
-        self._version = 0  # of the rights under which that was admitted
+        self._version = 0  # of the tokens under which that was admitted
         self._arrived = b""  # the request that goes the long way, if it came alone and whole
         self._between = True  # whether the parser has seen whole requests only
         self._asking = False
@@ -165,7 +165,7 @@ class Express(HttpToolsProtocol):
         if path not in PATHS or not self.cycle.response_complete:
             return False
         asked, state = checker_query(query), self.app_state
-        if asked is None or state["rights"].version != self._version or state["life"].ending or self._leaving:
+        if asked is None or state["tokens"].version != self._version or state["life"].ending or self._leaving:
             return False
         user_id, at_s, limit = asked
         now_s = int(state["clock"]())
@@ -200,7 +200,7 @@ class Express(HttpToolsProtocol):
         logged = self.config.access_log and self.access_logger.isEnabledFor(logging.INFO)
         plain = self.cycle.keep_alive and not logged and MORE.isdisjoint(dict(self.headers))
         if plain and tail.startswith(VERSION) and len(tail) <= LONGEST_HEAD:
-            self._tail, self._version = tail, self.app_state["rights"].version
+            self._tail, self._version = tail, self.app_state["tokens"].version
 
     def _hold(self, data: bytes) -> None:
         """Keep what cannot be parsed yet; read no more when it is much."""

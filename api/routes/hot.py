@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.auth import may_read
 from api.errors import unavailable
 from api.feed import body
 from api.metrics import Metrics
@@ -65,7 +66,7 @@ class Hot:
 def _admitted(scope: Scope) -> bool:
     """Say whether this may be answered here: all is open, and the request may read."""
     state = scope.get("state", {})
-    return "store" in state and state["rights"].may_read(scope["headers"])
+    return "store" in state and may_read(state["tokens"], scope["headers"])
 
 
 def checker_query(query: bytes) -> tuple[int, int | None, int] | None:

@@ -1,11 +1,11 @@
-"""`almanac tokens`: who may read, write and administer over HTTP. Parse, configure, call."""
+"""`almanac tokens`: who may read, write and administer over HTTP. Parse, call, print."""
 
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from api.contract.tokens import Scope
+from api.tokens import FILE, Scope, add_token, read_tokens, revoke_token
 from batch.cli.options import Json, read_settings
 from batch.cli.output import Output
 
@@ -19,19 +19,15 @@ def add(
     json: Json = False,
 ) -> None:
     """Make a token; it is shown this once, the API takes it without a restart."""
-    from batch.jobs.tokens import add as make
-
-    token, text = make(read_settings().state_dir, scope, name)
+    token, text = add_token(read_settings().state_dir / FILE, scope, name)
     Output(json=json).emit({"id": token.token_id, "scope": token.scope, "token": text})
 
 
 @app.command(name="list")
 def list_(json: Json = False) -> None:
     """List the tokens, without their texts."""
-    from batch.jobs.tokens import listed
-
-    known = listed(read_settings().state_dir)
-    Output(json=json).emit({"tokens": [asdict(token) for token in known]})
+    tokens = read_tokens(read_settings().state_dir / FILE)
+    Output(json=json).emit({"tokens": [asdict(token) for token in tokens]})
 
 
 @app.command()
@@ -39,7 +35,5 @@ def revoke(
     token_id: Annotated[str, typer.Argument(help="as `almanac tokens list` names it")], json: Json = False
 ) -> None:
     """End a token at once."""
-    from batch.jobs.tokens import revoke as end
-
-    end(read_settings().state_dir, token_id)
+    revoke_token(read_settings().state_dir / FILE, token_id)
     Output(json=json).emit({"revoked": token_id})

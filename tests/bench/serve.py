@@ -25,7 +25,7 @@ import redis
 from api.contract.buckets import epoch, moment
 from api.contract.codec import decode
 from api.contract.keys import Keys
-from batch.jobs.tokens import add
+from api.tokens import FILE, add_token
 from batch.progress import silent
 from batch.store.lease import Progress
 from tests.bench import apps, load, stock
@@ -71,7 +71,8 @@ def run(
         began = time.perf_counter()
         stock.fill(client, Keys(), sizes, tell)
         filled_s = time.perf_counter() - began
-        targets, (_, token) = _targets(sizes, limit), add(folder, "read", "bench")  # so reads need it
+        _, token = add_token(folder / FILE, "read", "bench")  # so reads need it
+        targets = _targets(sizes, limit)
         ours = stack.enter_context(apps.ours(folder, url, Asked(0, targets, token)))
         _check(client, ours.asked, sizes, limit)
         answer = _remember(folder, ours.asked)

@@ -225,7 +225,7 @@ def test_a_changed_right_closes_the_lane(ports: tuple[int, int], monkeypatch: py
 
     def take(lane: Counting, data: bytes) -> bool:
         if len(taken) == 1:
-            lane.app_state["rights"].version += 1
+            lane.app_state["tokens"].version += 1
         taken.append(original(lane, data))
         return taken[-1]
 

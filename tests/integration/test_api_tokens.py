@@ -7,8 +7,7 @@ import pytest
 import redis
 from fastapi.testclient import TestClient
 
-from api.contract.tokens import FILE, FIRST
-from batch.jobs import tokens
+from api.tokens import FILE, FIRST, add_token, revoke_token
 from tests.clients import first_token, serving
 from tests.world import World
 
@@ -74,8 +73,8 @@ def test_a_token_of_a_lesser_scope_is_403(
     store: redis.Redis, valkey_url: str, tmp_path: Path, method: str, path: str, scope: str
 ) -> None:
     with serving(valkey_url, tmp_path) as client:
-        tokens.add(tmp_path, "read", "app")
-        lesser = {"X-API-Key": tokens.add(tmp_path, "read" if scope == "write" else "write", "x")[1]}
+        add_token(tmp_path / FILE, "read", "app")
+        lesser = {"X-API-Key": add_token(tmp_path / FILE, "read" if scope == "write" else "write", "x")[1]}
         reply = client.request(method, path, headers=lesser, json={})
 
     assert reply.status_code == 403
@@ -103,7 +102,7 @@ def test_reading_is_open_until_there_is_a_read_token(
 
     with serving(valkey_url, tmp_path) as client:
         before = [client.request(method, path).status_code for method, path in READS]
-        _, text = tokens.add(tmp_path, "read", "app")
+        _, text = add_token(tmp_path / FILE, "read", "app")
         give_up = time.monotonic() + 10
         while client.get("/metrics").status_code == 200 and time.monotonic() < give_up:
             time.sleep(0.05)
@@ -126,9 +125,9 @@ def test_reading_is_open_until_there_is_a_read_token(
 def test_a_token_is_rotated_without_a_restart(store: redis.Redis, valkey_url: str, tmp_path: Path) -> None:
     event = {"user_id": 1, "post_id": 1, "action": "view"}
     with serving(valkey_url, tmp_path) as client:
-        token, text = tokens.add(tmp_path, "write", "importer")
+        token, text = add_token(tmp_path / FILE, "write", "importer")
         admitted = client.post("/events", json=event, headers={"X-API-Key": text})
-        tokens.revoke(tmp_path, token.token_id)
+        revoke_token(tmp_path / FILE, token.token_id)
         refused = client.post("/events", json=event, headers={"X-API-Key": text})
 
     assert (admitted.status_code, refused.status_code) == (200, 401)

@@ -1,17 +1,27 @@
 """Tokens as they rest in a file, and what a running process makes of that file."""
 
+import hashlib
 import stat
-from datetime import UTC, datetime
+import threading
 from pathlib import Path
 
 import orjson
 import pytest
 
-from api.auth import Rights, prepare
-from api.contract.tokens import FILE, FIRST, SCOPES, Scope, from_json, issue, scope_of, to_json
-from batch.jobs import tokens
-
-NOW = datetime(2026, 11, 22, tzinfo=UTC)
+from api.auth import lack_of, may_read
+from api.settings import Settings
+from api.tokens import (
+    FILE,
+    FIRST,
+    SCOPES,
+    Scope,
+    TokenRegistry,
+    add_token,
+    edit_tokens,
+    make_first_tokens,
+    read_tokens,
+    revoke_token,
+)
 
 
 def bearer(text: str) -> list[tuple[bytes, bytes]]:
@@ -19,39 +29,69 @@ def bearer(text: str) -> list[tuple[bytes, bytes]]:
     return [(b"host", b"api"), (b"authorization", b"Bearer " + text.encode())]
 
 
-def test_a_token_is_known_by_its_text_and_kept_without_it() -> None:
-    token, text = issue("write", "importer", b"\x01" * 32, NOW)
-
-    assert scope_of(text.encode(), [token]) == "write"
-    assert scope_of(text.encode()[:-1], [token]) is None
-    assert text not in to_json([token]).decode()
-    assert from_json(to_json([token])) == [token]
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / FILE
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b'{"tokens": [1]}', b'{"tokens": [{"scope": "read"}]}'])
-def test_what_is_no_file_of_tokens_is_refused(text: bytes) -> None:
-    with pytest.raises(ValueError, match="this is no file of tokens"):
-        from_json(text)
+def test_a_token_is_known_by_its_text_and_kept_without_it(path: Path) -> None:
+    token, text = add_token(path, "write", "importer")
+    registry = TokenRegistry(path)
+
+    assert lack_of(registry, bearer(text), "write") is None
+    assert lack_of(registry, bearer(text[:-1]), "write") == "wrong"
+    assert text not in path.read_text()
+    assert read_tokens(path) == [token]
 
 
-def test_a_scope_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ValueError, match="scope='root' must be read, write, admin"):
-        issue("root", "x", b"\x01" * 32, NOW)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"tokens": [1]}',
+        '{"tokens": [{"scope": "read"}]}',
+        '{"tokens": [{"token_id": "a", "name": "", "scope": "root", "sha256": "", "created_at": ""}]}',
+    ],
+)
+def test_what_is_no_file_of_tokens_stops_the_start_with_a_sentence(path: Path, text: str) -> None:
+    path.write_text(text)
+
+    with pytest.raises(ValueError, match=rf"{FILE}: this is no file of tokens.*mend it, or remove it"):
+        TokenRegistry(path)
 
 
-def test_the_first_start_makes_a_token_to_write_and_one_to_administer(tmp_path: Path) -> None:
-    prepare(tmp_path / FILE)
-    first = orjson.loads((tmp_path / FIRST).read_bytes())
-    prepare(tmp_path / FILE)
+def test_the_first_start_makes_a_token_to_write_and_one_to_administer(path: Path) -> None:
+    make_first_tokens(path)
+    first = orjson.loads(path.with_name(FIRST).read_bytes())
+    make_first_tokens(path)
 
-    rights = Rights(tmp_path / FILE)
-    assert orjson.loads((tmp_path / FIRST).read_bytes()) == first
-    assert rights.open_to_read
+    registry = TokenRegistry(path)
+    assert orjson.loads(path.with_name(FIRST).read_bytes()) == first
+    assert registry.open_to_read
     assert set(first) == {"write", "admin"}
-    assert rights.refuse(bearer(first["write"]), "write") is None
-    assert rights.refuse(bearer(first["admin"]), "admin") is None
-    assert rights.refuse(bearer(first["write"]), "admin") == "scope"
-    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in (FILE, FIRST)} == {0o600}
+    assert lack_of(registry, bearer(first["write"]), "write") is None
+    assert lack_of(registry, bearer(first["admin"]), "admin") is None
+    assert lack_of(registry, bearer(first["write"]), "admin") == "scope"
+    assert {stat.S_IMODE((path.parent / name).stat().st_mode) for name in (FILE, FIRST)} == {0o600}
+
+
+def test_of_several_first_starts_at_once_one_makes_the_tokens(path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def start() -> None:
+        together.wait()
+        make_first_tokens(path)
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    first, registry = orjson.loads(path.with_name(FIRST).read_bytes()), TokenRegistry(path)
+    assert len(read_tokens(path)) == 2
+    assert [lack_of(registry, bearer(first[scope]), scope) for scope in ("write", "admin")] == [None, None]
 
 
 def test_a_folder_that_cannot_be_written_leaves_nobody_who_can_write(
@@ -59,83 +99,103 @@ def test_a_folder_that_cannot_be_written_leaves_nobody_who_can_write(
 ) -> None:
     (tmp_path / "file").write_text("")
 
-    prepare(tmp_path / "file" / FILE)
+    make_first_tokens(tmp_path / "file" / FILE)
 
     assert [record.message for record in caplog.records] == ["tokens.missing"]
-    assert Rights(tmp_path / "file" / FILE).refuse(bearer("x"), "write") == "wrong"
+    assert lack_of(TokenRegistry(tmp_path / "file" / FILE), bearer("x"), "write") == "wrong"
 
 
-def test_each_scope_allows_what_is_below_it(tmp_path: Path) -> None:
-    texts = {scope: tokens.add(tmp_path, scope, "x")[1] for scope in SCOPES}
-    rights = Rights(tmp_path / FILE)
+def test_each_scope_allows_what_is_below_it(path: Path) -> None:
+    texts = {scope: add_token(path, scope, "x")[1] for scope in SCOPES}
+    registry = TokenRegistry(path)
 
     def allowed(scope: Scope) -> list[Scope]:
-        return [needed for needed in SCOPES if rights.refuse(bearer(texts[scope]), needed) is None]
+        return [needed for needed in SCOPES if lack_of(registry, bearer(texts[scope]), needed) is None]
 
     assert [allowed(scope) for scope in SCOPES] == [["read"], ["read", "write"], ["read", "write", "admin"]]
 
 
-def test_a_read_token_closes_the_read_routes(tmp_path: Path) -> None:
-    _, text = tokens.add(tmp_path, "read", "app")
-    rights = Rights(tmp_path / FILE)
+def test_a_read_token_closes_the_read_routes(path: Path) -> None:
+    _, text = add_token(path, "read", "app")
+    registry = TokenRegistry(path)
 
-    assert not rights.may_read([])
-    assert not rights.may_read(bearer("wrong"))
-    assert rights.may_read(bearer(text))
-    assert rights.may_read([(b"x-api-key", text.encode())])
+    assert not may_read(registry, [])
+    assert not may_read(registry, bearer("wrong"))
+    assert may_read(registry, bearer(text))
+    assert may_read(registry, [(b"x-api-key", text.encode())])
 
 
-def test_tokens_are_added_and_revoked_without_a_restart(tmp_path: Path) -> None:
-    prepare(tmp_path / FILE)
-    rights = Rights(tmp_path / FILE)
-    before = rights.version
+def test_tokens_of_the_settings_stand_beside_those_of_the_file(path: Path) -> None:
+    hashed = [hashlib.sha256(text).hexdigest() for text in (b"ours", b"theirs")]
+    registry = TokenRegistry(path, Settings(tokens=f"read:{hashed[0]},admin:{hashed[1]}").tokens)
 
-    token, text = tokens.add(tmp_path, "write", "importer")
-    rights.look()
-    admitted = rights.refuse(bearer(text), "write")
-    assert tokens.revoke(tmp_path, token.token_id) == token
-    rights.look()
+    _, text = add_token(path, "write", "importer")
+    registry.refresh()
+
+    assert not registry.open_to_read
+    assert lack_of(registry, bearer("ours"), "read") is None
+    assert lack_of(registry, bearer("ours"), "write") == "scope"
+    assert lack_of(registry, bearer("theirs"), "admin") is None
+    assert lack_of(registry, bearer(text), "write") is None
+
+
+@pytest.mark.parametrize("text", ["read", "root:" + "0" * 64, "read:secret"])
+def test_settings_that_are_no_hashed_tokens_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="ALMANAC_TOKENS="):
+        Settings(tokens=text)
+
+
+def test_tokens_are_added_and_revoked_without_a_restart(path: Path) -> None:
+    make_first_tokens(path)
+    registry = TokenRegistry(path)
+    before = registry.version
+
+    token, text = add_token(path, "write", "importer")
+    registry.refresh()
+    admitted = lack_of(registry, bearer(text), "write")
+    revoke_token(path, token.token_id)
+    registry.refresh()
 
     assert admitted is None
-    assert rights.refuse(bearer(text), "write") == "wrong"
-    assert rights.version == before + 2
-    assert [kept.name for kept in tokens.listed(tmp_path)] == ["first", "first"]
+    assert lack_of(registry, bearer(text), "write") == "wrong"
+    assert registry.version == before + 2
+    assert [kept.name for kept in read_tokens(path)] == ["first", "first"]
 
 
-def test_an_unknown_token_cannot_be_revoked(tmp_path: Path) -> None:
+def test_an_unknown_token_cannot_be_revoked(path: Path) -> None:
     with pytest.raises(LookupError, match="no token has the id 'abc'"):
-        tokens.revoke(tmp_path, "abc")
+        revoke_token(path, "abc")
+
+
+def test_a_second_change_at_the_same_time_is_refused(path: Path) -> None:
+    with edit_tokens(path), pytest.raises(ValueError, match="another process is changing the tokens"):
+        add_token(path, "read", "late")
+
+    assert read_tokens(path) == []
 
 
 @pytest.mark.parametrize("broken", [True, False])
 def test_a_file_that_breaks_or_vanishes_opens_nothing(
-    tmp_path: Path,
+    path: Path,
     broken: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    _, text = tokens.add(tmp_path, "read", "app")
-    rights = Rights(tmp_path / FILE)
+    _, text = add_token(path, "read", "app")
+    registry = TokenRegistry(path)
 
     if broken:
-        (tmp_path / FILE).write_text("{")
+        path.write_text("{")
     else:
-        (tmp_path / FILE).unlink()
-    rights.look()
-    rights.look()
+        path.unlink()
+    registry.refresh()
+    registry.refresh()
 
-    assert not rights.may_read([])
-    assert rights.may_read(bearer(text))
+    assert not may_read(registry, [])
+    assert may_read(registry, bearer(text))
     assert [record.message for record in caplog.records] == ["tokens.unreadable" if broken else "tokens.lost"]
 
 
-def test_a_broken_file_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text("{")
+def test_a_token_of_absurd_length_is_wrong(path: Path) -> None:
+    make_first_tokens(path)
 
-    with pytest.raises(ValueError, match=rf"{FILE}: this is no file of tokens.*mend it, or remove it"):
-        Rights(tmp_path / FILE)
-
-
-def test_a_token_of_absurd_length_is_wrong(tmp_path: Path) -> None:
-    prepare(tmp_path / FILE)
-
-    assert Rights(tmp_path / FILE).refuse(bearer("x" * 100_000), "read") == "wrong"
+    assert lack_of(TokenRegistry(path), bearer("x" * 100_000), "read") == "wrong"

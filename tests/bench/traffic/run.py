@@ -18,8 +18,8 @@ import redis
 
 from api.contract.buckets import epoch, moment
 from api.contract.keys import Keys
+from api.tokens import FILE, add_token
 from batch.extras import require_extra
-from batch.jobs.tokens import add
 from batch.store.lease import Progress
 from tests.bench import apps, stock
 from tests.bench.load import Asked
@@ -156,7 +156,7 @@ def own(sizes: Stock, progress: Progress, flip_s: float = FLIP_S) -> Iterator[Ta
         url = stack.enter_context(apps.store(folder))
         client = stack.enter_context(redis.Redis.from_url(url))
         stock.fill(client, keys, sizes, progress, n_generations=2)
-        _, token = add(folder, "admin", "traffic")
+        _, token = add_token(folder / FILE, "admin", "traffic")
         api = stack.enter_context(apps.ours(folder, url, Asked(0, [], token)))
         stack.enter_context(_flipping(client, keys, flip_s))
         yield Target(
