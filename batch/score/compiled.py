@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.features.sides import Sides
-from batch.score.exact import Units, by_bucket, in_units
+from batch.score.exact import Units, to_units, values_by_bucket
 from batch.score.predict import Dense
 from batch.score.tables.masks import Codes, Doubles, Factors, Words, encode, factor, masks
-from batch.score.tables.merge import Ids, merge, numbered
+from batch.score.tables.merge import Ids, merge, number_distinct
 from batch.score.tables.sets import TILE, Layout, Sets, arrange, lay_out, layers
 from batch.score.tables.trees import parse
 
@@ -21,7 +21,7 @@ TREES_AT_ONCE = 256  # trees among which pairs are compared
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class CompiledModel:
     """What every block of users is scored with.
 
     Attributes:
@@ -30,7 +30,7 @@ class Prepared:
         units: Leaf values as whole numbers.
         values: float64 (trees × leaves, buckets), leaf values by bucket.
         post_masks: uint64 (posts, trees, words).
-        placed_masks: uint64 (words, trees, places). The same, in tiles; 0 at padding.
+        masks_by_tile: uint64 (words, trees, places). The same, in tiles; 0 at padding.
         open_leaves: uint64 (groups, trees, words). Leaves that some post of the group leaves open.
         sets: Which trees share rows.
         class_of: int32 (sets, user × group columns, classes). Numbers of the classes that some tree of the
@@ -38,7 +38,7 @@ class Prepared:
         tested: bool (sets, columns). Whether some tree of the set tests the column.
         n_classes: int64 (sets,). How many combinations of them there are.
         dense: Factors float64 (users, k) and (posts, k); k is 0 where there is no dense part.
-        placed_dense: float32 (users, k) and (tiles, k, TILE), whose product is that of `dense` in units;
+        dense_by_tile: float32 (users, k) and (tiles, k, TILE), whose product is that of `dense` in units;
             0 at padding.
     """
 
@@ -47,14 +47,14 @@ class Prepared:
     units: Units
     values: Doubles
     post_masks: Words
-    placed_masks: Words
+    masks_by_tile: Words
     open_leaves: Words
     sets: Sets
     class_of: Codes
     tested: npt.NDArray[np.bool_]
     n_classes: npt.NDArray[np.int64]
     dense: tuple[Doubles, Doubles]
-    placed_dense: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+    dense_by_tile: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
     @property
     def n_groups(self) -> int:
@@ -64,11 +64,13 @@ class Prepared:
     @property
     def nbytes(self) -> int:
         """Return the bytes that all this takes."""
-        arrays = (self.values, self.post_masks, self.placed_masks, self.factors.bank, self.class_of)
+        arrays = (self.values, self.post_masks, self.masks_by_tile, self.factors.bank, self.class_of)
         return sum(some.nbytes for some in arrays)
 
 
-def prepare(model_text: str, sides: Sides, dense: Dense | None = None, memory_mb: int = 2048) -> Prepared:
+def compile_model(
+    model_text: str, sides: Sides, dense: Dense | None = None, memory_mb: int = 2048
+) -> CompiledModel:
     """Split the model by side and choose what is merged, so that the tables fit `memory_mb`.
 
     Raises:
@@ -88,33 +90,33 @@ def prepare(model_text: str, sides: Sides, dense: Dense | None = None, memory_mb
     for group in range(n_groups):
         open_leaves[group] = np.bitwise_or.reduce(post_masks[sides.group == group], axis=0)
     rows_at_hand = memory_mb * 2**19 // (4 * len(layout.post) + 1)  # tables get about half of the memory
-    sets = _merged(factors, sides, open_leaves, times, rows_at_hand)
+    sets = _merge_trees(factors, sides, open_leaves, times, rows_at_hand)
     x, y = (
         dense
         if dense is not None
         else (np.zeros((len(sides.user_ids), 0)), np.zeros((len(sides.post_ids), 0)))
     )
     dense_range = float(np.linalg.norm(x, axis=1).max(initial=0) * np.linalg.norm(y, axis=1).max(initial=0))
-    units = in_units(factors.values, n_words, dense_range, x.shape[1])
-    return Prepared(
+    units = to_units(factors.values, n_words, dense_range, x.shape[1])
+    return CompiledModel(
         factors,
         layout,
         units,
-        by_bucket(factors.values, times),
+        values_by_bucket(factors.values, times),
         post_masks,
         placed,
         open_leaves,
         sets,
         *_classes(factors, sets),
         (np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64)),
-        _placed(x, y, layout, units),
+        _place_dense(x, y, layout, units),
     )
 
 
-def _placed(
+def _place_dense(
     x: Doubles, y: Doubles, layout: Layout, units: Units
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the dense factors as `Prepared.placed_dense`; scaled, so that float32 holds both."""
+    """Return the dense factors as `CompiledModel.dense_by_tile`; scaled, so that float32 holds both."""
     scale = float(np.abs(x).max(initial=0)) or 1.0
     placed = np.zeros((len(layout.post), y.shape[1]), np.float32)
     placed[layout.place] = y * (scale / units.size)
@@ -122,17 +124,17 @@ def _placed(
     return (x / scale).astype(np.float32), np.ascontiguousarray(tiled)
 
 
-def _merged(factors: Factors, sides: Sides, open_leaves: Words, times: Words, rows_at_hand: int) -> Sets:
+def _merge_trees(factors: Factors, sides: Sides, open_leaves: Words, times: Words, rows_at_hand: int) -> Sets:
     """Merge each layer's trees at the highest price whose rows take no more than half of those at hand."""
     plus, minus = layers(times)
-    key, n_groups = _sampled(factors, sides, open_leaves)
+    key, n_groups = _sample_masks(factors, sides, open_leaves)
     parts: list[tuple[int, npt.NDArray[np.int64], Ids]] = []  # layer, trees, ids
     for layer, matter in enumerate(plus ^ minus):
         changed = np.flatnonzero(matter.any(axis=1))
         for low in range(0, len(changed), TREES_AT_ONCE):
             trees = changed[low : low + TREES_AT_ONCE]
             named = [np.column_stack([key[:, 0, :1], key[:, 1 + tree] & matter[tree]]) for tree in trees]
-            parts.append((layer, trees, np.array([numbered(some) for some in named])))
+            parts.append((layer, trees, np.array([number_distinct(some) for some in named])))
     merged: list[list[list[int]]] = []
     for price in ROWS_FOR_A_SUM:
         merged, rows = [[] for _ in plus], 0
@@ -145,7 +147,7 @@ def _merged(factors: Factors, sides: Sides, open_leaves: Words, times: Words, ro
     return arrange(merged, plus, minus)
 
 
-def _sampled(factors: Factors, sides: Sides, open_leaves: Words) -> tuple[Words, int]:
+def _sample_masks(factors: Factors, sides: Sides, open_leaves: Words) -> tuple[Words, int]:
     """Return the masks of users spread over all, in some groups from the largest to the smallest.
 
     Returns:
@@ -178,7 +180,7 @@ def _classes(factors: Factors, sets: Sets) -> tuple[Codes, npt.NDArray[np.bool_]
                 words = factors.bank[at : at + sizes[column]] & matter[layer, tree]
                 found.setdefault(column, []).append(words)
         for column, some in found.items():
-            ids = numbered(np.concatenate(some, axis=1))
+            ids = number_distinct(np.concatenate(some, axis=1))
             if n_classes[number] * (int(ids.max()) + 1) < 2**31:
                 class_of[number, column, : len(ids)] = ids * n_classes[number]
             n_classes[number] = min(int(n_classes[number]) * (int(ids.max()) + 1), 2**31)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
 from batch.score import predict
-from batch.score.compiled import Prepared, prepare
+from batch.score.compiled import CompiledModel, compile_model
 from batch.score.exact import rank
 from batch.score.kernel import find_candidates
 from batch.score.plan import Plan
@@ -23,7 +23,7 @@ from batch.score.ranked import RankedBlock
 from batch.score.tables.masks import Codes, Words, encode, masks
 from batch.score.tables.rows import NAME_WORDS, SEEN, Arena, find_rows, number_users
 from batch.score.tables.sets import TILE
-from batch.score.tables.simd import aligned
+from batch.score.tables.simd import allocate_aligned
 from batch.score.tables.trees import UnfactorableModel
 
 N_CORES = int(numba.get_num_threads())  # that this process may run on
@@ -63,7 +63,7 @@ def score(
     if len(sides.user_ids) == 0:
         return
     try:
-        prepared = prepare(model_text, sides, dense, memory_mb)
+        compiled = compile_model(model_text, sides, dense, memory_mb)
     except UnfactorableModel:
         if on_unfactorable == "refuse":
             raise
@@ -71,7 +71,7 @@ def score(
         by_rows = predict.scorer(booster, dense=dense, threads=threads, progress=progress)
         yield from by_rows(sides, seen, depth)
         return
-    for block in Engine(prepared, sides, seen, depth, threads or N_CORES, memory_mb).blocks():
+    for block in Engine(compiled, sides, seen, depth, threads or N_CORES, memory_mb).blocks():
         yield block
         if progress is not None:
             progress(len(block.posts))
@@ -81,17 +81,17 @@ class Engine:
     """Scores blocks of users with tables that grow as new masks appear."""
 
     def __init__(
-        self, prepared: Prepared, sides: Sides, seen: SeenPosts, depth: int, threads: int, memory_mb: int
+        self, compiled: CompiledModel, sides: Sides, seen: SeenPosts, depth: int, threads: int, memory_mb: int
     ) -> None:
         """Plan the memory; see `score` for the arguments."""
-        self.prepared, self.sides, self.seen, self.depth, self.threads = prepared, sides, seen, depth, threads
-        self.plan = Plan.of(memory_mb, prepared, len(sides.starts), depth, threads)
-        n_tiles, n_words = len(prepared.layout.group), prepared.post_masks.shape[2]
-        n_names = max(self.plan.rows * NAME_WORDS, len(prepared.sets.tree)) * n_words
-        self.arena = Arena(n_tiles, prepared.n_groups, self.plan.rows, n_names)
+        self.compiled, self.sides, self.seen, self.depth, self.threads = compiled, sides, seen, depth, threads
+        self.plan = Plan.of(memory_mb, compiled, len(sides.starts), depth, threads)
+        n_tiles, n_words = len(compiled.layout.group), compiled.post_masks.shape[2]
+        n_names = max(self.plan.rows * NAME_WORDS, len(compiled.sets.tree)) * n_words
+        self.arena = Arena(n_tiles, compiled.n_groups, self.plan.rows, n_names)
         self.scratch = SimpleQueue[_Scratch]()
         for _ in range(threads):
-            self.scratch.put(_Scratch.of(n_tiles, self.plan.together))
+            self.scratch.put(_Scratch.of(n_tiles, self.plan.users_per_batch))
 
     def blocks(self) -> Iterator[RankedBlock]:
         """Yield the ranked lists of all users, block by block."""
@@ -110,13 +110,13 @@ class Engine:
 
     def _block(self, first: int, n: int, pool: ThreadPoolExecutor) -> RankedBlock | None:
         """Score `n` users from row `first` on; None when the arena does not hold their rows."""
-        factors, sides = self.prepared.factors, self.sides
+        factors, sides = self.compiled.factors, self.sides
         classes = encode(factors.sides["user"], sides.user[first : first + n])
         order = self._order(classes)
         parts = np.array_split(classes[order], self.threads)
         user_masks = np.concatenate(list(pool.map(lambda part: masks(factors, "user", part), parts)))
-        of_group = np.moveaxis(sides.user_group[:, first : first + n, : self.prepared.n_groups], 0, 2)[order]
-        n_rows = n * self.prepared.n_groups
+        of_group = np.moveaxis(sides.user_group[:, first : first + n, : self.compiled.n_groups], 0, 2)[order]
+        n_rows = n * self.compiled.n_groups
         codes = encode(factors.sides["user_group"], of_group.reshape(n_rows, of_group.shape[2]))
         codes = np.ascontiguousarray(codes.reshape(of_group.shape).transpose(1, 2, 0))
         ids = self._rows(user_masks, codes, pool)
@@ -127,13 +127,13 @@ class Engine:
             np.empty((n, len(sides.starts), self.depth), np.int32),
             np.empty((n, len(sides.starts), self.depth)),
         )
-        lows = range(0, n, self.plan.together)
+        lows = range(0, n, self.plan.users_per_batch)
         list(pool.map(lambda low: self._rank(low, first + order, ids, user_masks, codes, block), lows))
         return block
 
     def _order(self, classes: Codes) -> npt.NDArray[np.int64]:
         """Sort users by the features that the trees test most, so that neighbours share rows."""
-        tests = np.bincount(self.prepared.factors.sides["user"].column, minlength=classes.shape[1])
+        tests = np.bincount(self.compiled.factors.sides["user"].column, minlength=classes.shape[1])
         by = np.argsort(tests, kind="stable")[-ORDER_BY:]
         return np.lexsort(classes[:, by].T).astype(np.int64) if len(by) else np.arange(len(classes))
 
@@ -141,8 +141,8 @@ class Engine:
         self, user_masks: Words, codes: Codes, pool: ThreadPoolExecutor
     ) -> npt.NDArray[np.uint16] | None:
         """Return uint16 (groups, sets, users): every user's row in every set; None when they do not fit."""
-        prepared, arena, sets = self.prepared, self.arena, self.prepared.sets
-        terms, matter = prepared.factors.sides["user_group"], sets.matter
+        compiled, arena, sets = self.compiled, self.arena, self.compiled.sets
+        terms, matter = compiled.factors.sides["user_group"], sets.matter
         numbers = np.empty((len(sets.layer), len(user_masks)), np.int32)
         hashed = 2 * 2 ** int(np.ceil(np.log2(len(user_masks))))
 
@@ -154,23 +154,23 @@ class Engine:
         n_numbers = np.array(list(pool.map(number, range(len(numbers)))), np.int64)
         # An odd number of cache lines between sets: at a power of two their numbers share a few cache sets.
         stride = (len(user_masks) // LINE | 1) * LINE + 2 * LINE
-        ids = np.empty((prepared.n_groups, len(numbers), stride), np.uint16)
+        ids = np.empty((compiled.n_groups, len(numbers), stride), np.uint16)
 
         def find(group: int) -> bool:
             return bool(
                 find_rows(
                     group, codes, user_masks, numbers, n_numbers,
-                    prepared.class_of, prepared.tested, prepared.n_classes,
-                    terms.start, terms.column, terms.offset, prepared.factors.bank,
-                    prepared.open_leaves[group],
+                    compiled.class_of, compiled.tested, compiled.n_classes,
+                    terms.start, terms.column, terms.offset, compiled.factors.bank,
+                    compiled.open_leaves[group],
                     sets.start, sets.tree, sets.layer, sets.plus, sets.minus,
-                    prepared.layout.tiles, prepared.placed_masks, prepared.units.leaves,
+                    compiled.layout.tiles, compiled.masks_by_tile, compiled.units.leaves,
                     arena.rows, arena.hashed[group], arena.names[group], arena.name_at[group],
                     arena.set_of[group], arena.used, ids[group],
                 )
             )  # fmt: skip
 
-        return ids if all(list(pool.map(find, range(prepared.n_groups)))) else None
+        return ids if all(list(pool.map(find, range(compiled.n_groups)))) else None
 
     def _rank(
         self,
@@ -181,29 +181,29 @@ class Engine:
         codes: Codes,
         block: RankedBlock,
     ) -> None:
-        """Write the lists of the users that come together from place `low` of the block's order on."""
-        prepared, layout = self.prepared, self.prepared.layout
-        terms = prepared.factors.sides["user_group"]
-        users = origin[low : low + self.plan.together]
+        """Write the lists of the users of one batch, from place `low` of the block's order on."""
+        compiled, layout = self.compiled, self.compiled.layout
+        terms = compiled.factors.sides["user_group"]
+        users = origin[low : low + self.plan.users_per_batch]
         found = np.zeros((len(users), len(layout.group)), np.uint64)
         scratch = self.scratch.get()
         try:
             find_candidates(
-                low, ids, prepared.sets.of_layer, self.arena.rows, layout.group, origin, self.seen.start,
-                self.seen.post, layout.place, self.depth, prepared.units.slack, *prepared.placed_dense,
+                low, ids, compiled.sets.of_layer, self.arena.rows, layout.group, origin, self.seen.start,
+                self.seen.post, layout.place, self.depth, compiled.units.slack, *compiled.dense_by_tile,
                 self._start(len(users), scratch), scratch.tops, found,
             )  # fmt: skip
         finally:
             self.scratch.put(scratch)
         rank(
-            low, found, user_masks, codes, terms.start, terms.column, terms.offset, prepared.factors.bank,
-            prepared.post_masks, layout.post, layout.group, prepared.values, prepared.factors.values.shape[1],
-            *prepared.dense, origin, block.first, prepared.sets.of_layer, block.posts, block.scores,
+            low, found, user_masks, codes, terms.start, terms.column, terms.offset, compiled.factors.bank,
+            compiled.post_masks, layout.post, layout.group, compiled.values, compiled.factors.values.shape[1],
+            *compiled.dense, origin, block.first, compiled.sets.of_layer, block.posts, block.scores,
         )  # fmt: skip
 
     def _start(self, n_users: int, scratch: "_Scratch") -> npt.NDArray[np.int32]:
         """Return int32 (tiles, users, TILE), contiguous: zeros, and `SEEN` at padding."""
-        layout = self.prepared.layout
+        layout = self.compiled.layout
         shape = (len(layout.group), n_users, TILE)
         scores = scratch.scores[: int(np.prod(shape))].reshape(shape)
         scores[:] = 0
@@ -218,5 +218,8 @@ class _Scratch:
     tops: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, n_tiles: int, together: int) -> "_Scratch":
-        return cls(aligned((n_tiles * together * TILE,), np.int32), np.empty((together, n_tiles), np.int32))
+    def of(cls, n_tiles: int, users_per_batch: int) -> "_Scratch":
+        return cls(
+            allocate_aligned((n_tiles * users_per_batch * TILE,), np.int32),
+            np.empty((users_per_batch, n_tiles), np.int32),
+        )

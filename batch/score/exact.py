@@ -9,7 +9,7 @@ import numpy.typing as npt
 from batch.score.tables.masks import Doubles, Words
 from batch.score.tables.rows import LARGEST
 from batch.score.tables.sets import TILE
-from batch.score.tables.simd import aligned, bit_count, float64, lowest_bit, row_adder
+from batch.score.tables.simd import allocate_aligned, bit_count, float64, lowest_bit, row_adder
 
 add_24, add_8 = row_adder(float64, 24), row_adder(float64, 8)
 
@@ -29,7 +29,7 @@ class Units:
     slack: int
 
 
-def in_units(values: Doubles, n_words: int, dense_range: float, n_factors: int) -> Units:
+def to_units(values: Doubles, n_words: int, dense_range: float, n_factors: int) -> Units:
     """Choose the unit for float64 (trees, leaves) values and a dense part within ± `dense_range`.
 
     The error of a score has three parts: the rounding of each tree's leaf and of the dense part to units,
@@ -47,7 +47,7 @@ def in_units(values: Doubles, n_words: int, dense_range: float, n_factors: int) 
     return Units(leaves, size, 2 * int(np.ceil((rounded + summed) / size + 1)) + 1)
 
 
-def by_bucket(values: Doubles, times: Words) -> Doubles:
+def values_by_bucket(values: Doubles, times: Words) -> Doubles:
     """Return float64 (trees × leaves, buckets): a leaf's value where the time leaves it open, else 0.
 
     Of the leaves that a user and a post leave open, each bucket's time leaves one: adding their rows adds,
@@ -58,7 +58,7 @@ def by_bucket(values: Doubles, times: Words) -> Doubles:
     leaf = np.arange(n_leaves, dtype=np.uint64)
     is_open = times[:, :, leaf // 64] >> (leaf % np.uint64(64)) & np.uint64(1)
     rows = np.where(np.moveaxis(is_open, 0, 2), values[:, :, None], 0.0).reshape(-1, len(times))
-    filled = aligned((len(rows), len(times) + -len(times) % 8), np.float64)
+    filled = allocate_aligned((len(rows), len(times) + -len(times) % 8), np.float64)
     filled[:, : len(times)], filled[:, len(times) :] = rows, 0.0
     return filled
 
@@ -79,7 +79,7 @@ def rank(  # type: ignore[no-untyped-def]
         post_masks: uint64 (posts, trees, words).
         post_of: int32 (places,).
         tile_group: int32 (tiles,).
-        values: float64 (trees × leaves, buckets), as `by_bucket` returns.
+        values: float64 (trees × leaves, buckets), as `values_by_bucket` returns.
         n_leaves: Rows of `values` a tree has.
         x, y: float64 (users, k) and (posts, k): the dense part's factors.
         origin: int64 (users of the block,). Row of each user among all users.
@@ -91,7 +91,7 @@ def rank(  # type: ignore[no-untyped-def]
     n_trees, n_words = user_masks.shape[1:]
     n_buckets = values.shape[1]
     leaves = np.empty(len(values) + 2, np.uint64)
-    most = _most(found)
+    most = _count_most(found)
     total, candidates = np.empty((most, n_buckets)), np.empty(most, np.int32)
     mine = np.empty((n_trees, n_words), np.uint64)
     for user in range(found.shape[0]):
@@ -100,7 +100,7 @@ def rank(  # type: ignore[no-untyped-def]
             lanes = found[user, tile]
             if lanes and tile_group[tile] != group:
                 group = tile_group[tile]
-                _of_group(
+                _mask_in_group(
                     first + user, group, user_masks, codes, term_start, term_column, term_offset, bank, mine
                 )
             while lanes:
@@ -120,7 +120,7 @@ def rank(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def _most(found):  # type: ignore[no-untyped-def]
+def _count_most(found):  # type: ignore[no-untyped-def]
     """Return the most candidates that a user has, at least 1."""
     most = 1
     for user in range(found.shape[0]):
@@ -135,7 +135,7 @@ def _most(found):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def _of_group(  # type: ignore[no-untyped-def]
+def _mask_in_group(  # type: ignore[no-untyped-def]
     user, group, user_masks, codes, term_start, term_column, term_offset, bank, mine
 ):
     for tree in range(mine.shape[0]):

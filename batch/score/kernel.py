@@ -1,4 +1,11 @@
-"""The inner loops: sums of contiguous rows over tiles of posts, and the posts that may be a user's best."""
+"""The inner loops: a user's approximate scores of all posts, and the posts that may be among the user's best.
+
+Scores are whole numbers, the leaf values rounded to a small unit, so each is wrong by a known error at most.
+A score at the first bucket is the sum of one table row a set of trees; from each bucket to the next only the
+sets whose trees ask for the time are added, as differences. In each bucket the `depth`-th best score is
+found: posts that reach it, or lie below it by no more than two errors, are candidates. `batch.score.exact`
+sums their scores anew, exactly.
+"""
 
 import numba as nb
 import numpy as np
@@ -8,8 +15,8 @@ from batch.score.tables.sets import TILE
 from batch.score.tables.simd import int32, row_adder
 
 USERS_AT_ONCE = 128
-SETS_AT_ONCE = 16  # their rows of one tile, some 1,500 of 256 bytes, stay in a second-level cache
-add_rows, add_rows_telling = row_adder(int32, TILE), row_adder(int32, TILE, tells=True)
+SETS_AT_ONCE = 16  # so the rows added of one tile, about 1,500 of 256 bytes, stay in the second-level cache
+add_rows, add_rows_with_max = row_adder(int32, TILE), row_adder(int32, TILE, with_max=True)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -47,7 +54,7 @@ def find_candidates(  # type: ignore[no-untyped-def]
         x: float32 (all users, k). Factors of the dense part.
         y: float32 (tiles, k, TILE). The posts', in units of scores.
         scores: int32 (tiles, users, TILE). On entry zeros, and `SEEN` at padding.
-        tops: int32 (users, tiles). Scratch.
+        tops: int32 (users, tiles). Scratch: each user's largest score in each tile.
         found: uint64 (users, tiles). Gets bit `lane` of each tile's candidates; zeros on entry.
     """
     n_users, n_tiles = found.shape
@@ -64,28 +71,33 @@ def find_candidates(  # type: ignore[no-untyped-def]
         _add_layer(
             first, ids, tile_group[tile], of_layer[0], of_layer[1], rows, scores, tops, tile, 0, n_users
         )
-    for at in range((n_users + USERS_AT_ONCE - 1) // USERS_AT_ONCE * (len(of_layer) - 1)):
-        some, layer = at // (len(of_layer) - 1) * USERS_AT_ONCE, at % (len(of_layer) - 1)
+    # Some users at a time go through all layers, so that their scores stay in the cache.
+    for step in range((n_users + USERS_AT_ONCE - 1) // USERS_AT_ONCE * (len(of_layer) - 1)):
+        first_user, layer = step // (len(of_layer) - 1) * USERS_AT_ONCE, step % (len(of_layer) - 1)
         low, high = of_layer[layer], of_layer[layer + 1]
         if low == high and layer > 0:
-            continue  # nothing moves: the candidates are the last bucket's
-        after = min(some + USERS_AT_ONCE, n_users)
+            continue  # no score differs from the bucket before, so neither do the candidates
+        after_user = min(first_user + USERS_AT_ONCE, n_users)
         if layer > 0:
             for tile in range(n_tiles):
-                _add_layer(first, ids, tile_group[tile], low, high, rows, scores, tops, tile, some, after)
-        for user in range(some, after):
-            bar = np.int64(UNSEEN_FLOOR)
+                _add_layer(
+                    first, ids, tile_group[tile], low, high, rows, scores, tops, tile, first_user, after_user
+                )
+        for user in range(first_user, after_user):
+            threshold = np.int64(UNSEEN_FLOOR)
             if layer == 0:
-                bar = _nth(tops[user], depth, bar)
-            elif n_kept[user] == depth:  # the last bucket's best are so many posts: none of them is worse
-                bar = _worst(scores, user, kept)
-            n = _reaching(max(bar - slack, UNSEEN_FLOOR), tops, scores, user, places, reached)
-            bar = _nth(reached[:n], depth, bar)
+                # Each tile's best is a post of its own: so many posts reach the `depth`-th of them.
+                threshold = _nth_largest(tops[user], depth, threshold)
+            elif n_kept[user] == depth:
+                # The best posts of the bucket before are `depth` posts, and all reach the lowest of them.
+                threshold = _lowest(scores, user, kept)
+            n = _find_reaching(max(threshold - slack, UNSEEN_FLOOR), tops, scores, user, places, reached)
+            threshold = _nth_largest(reached[:n], depth, threshold)
             n_kept[user] = 0
             for at in range(n):
-                if reached[at] >= bar - slack:
+                if reached[at] >= threshold - slack:
                     found[user, places[at] // TILE] |= np.uint64(1) << np.uint64(places[at] % TILE)
-                if reached[at] >= bar and n_kept[user] < depth:
+                if reached[at] >= threshold and n_kept[user] < depth:
                     kept[user, n_kept[user]] = places[at]
                     n_kept[user] += 1
 
@@ -106,7 +118,7 @@ def _add_dense(first, origin, x, y, tile, scores):  # type: ignore[no-untyped-de
 
 @nb.njit(cache=True, nogil=True)
 def _add_layer(first, ids, group, low, high, rows, scores, tops, tile, first_user, after_user):  # type: ignore[no-untyped-def]
-    """Add a layer's rows to the scores of one tile, and keep their maxima."""
+    """Add a layer's rows to some users' scores of one tile, and keep each user's largest in `tops`."""
     n_users, step, base = scores.shape[1], ids.shape[2], tile * rows.shape[1] * TILE
     while high - low > SETS_AT_ONCE:
         for user in range(first_user, after_user):
@@ -115,21 +127,24 @@ def _add_layer(first, ids, group, low, high, rows, scores, tops, tile, first_use
         low += SETS_AT_ONCE
     for user in range(first_user, after_user):
         at, out = (group * ids.shape[1] + low) * step + first + user, (tile * n_users + user) * TILE
-        tops[user, tile] = add_rows_telling(rows, base, TILE, ids, at, step, high - low, scores, out)
+        tops[user, tile] = add_rows_with_max(rows, base, TILE, ids, at, step, high - low, scores, out)
 
 
 @nb.njit(cache=True, nogil=True)
-def _nth(values, n, low):  # type: ignore[no-untyped-def]
-    """Return a number that at least `n` of the values reach, the largest or nearly; `low` if fewer do."""
+def _nth_largest(values, n, low):  # type: ignore[no-untyped-def]
+    """Return the `n`-th largest value, or a number below it that no further value reaches.
+
+    Found by bisection from `low` on; `low` itself where fewer than `n` values reach it.
+    """
     high = low + 1
     for at in range(len(values)):
         high = max(high, np.int64(values[at]) + 1)
     while high - low > 1:
         middle = (low + high) >> 1
-        bar = np.int32(middle)
+        threshold = np.int32(middle)
         reached = np.int32(0)
         for at in range(len(values)):
-            reached += np.int32(values[at] >= bar)
+            reached += np.int32(values[at] >= threshold)
         if reached < n:
             high = middle
         else:
@@ -140,22 +155,23 @@ def _nth(values, n, low):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def _worst(scores, user, kept):  # type: ignore[no-untyped-def]
-    worst = scores[kept[user, 0] // TILE, user, kept[user, 0] % TILE]
+def _lowest(scores, user, kept):  # type: ignore[no-untyped-def]
+    """Return the lowest score that a user now has among the posts kept from the bucket before."""
+    lowest = scores[kept[user, 0] // TILE, user, kept[user, 0] % TILE]
     for at in range(1, kept.shape[1]):
-        worst = min(worst, scores[kept[user, at] // TILE, user, kept[user, at] % TILE])
-    return np.int64(worst)
+        lowest = min(lowest, scores[kept[user, at] // TILE, user, kept[user, at] % TILE])
+    return np.int64(lowest)
 
 
 @nb.njit(cache=True, nogil=True)
-def _reaching(bar, tops, scores, user, places, reached):  # type: ignore[no-untyped-def]
-    """List the places whose score is at least `bar`, and the scores; return how many there are."""
+def _find_reaching(threshold, tops, scores, user, places, reached):  # type: ignore[no-untyped-def]
+    """List the places whose score is at least `threshold`, and the scores; return how many there are."""
     n = 0
-    bar = np.int32(bar)
+    threshold = np.int32(threshold)
     for tile in range(tops.shape[1]):
-        if tops[user, tile] >= bar:
+        if tops[user, tile] >= threshold:
             for lane in range(TILE):
                 places[n] = tile * TILE + lane
                 reached[n] = scores[tile, user, lane]
-                n += scores[tile, user, lane] >= bar
+                n += scores[tile, user, lane] >= threshold
     return n

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
 from batch.score import engine
-from batch.score.compiled import prepare
+from batch.score.compiled import compile_model
 from batch.score.kernel import add_rows
 from batch.score.predict import best, raw_scores
 from batch.score.tables.sets import TILE
@@ -72,7 +72,7 @@ def run(
     )
     pairs = n_users * n_posts
     further = (seconds_all - seconds_first) / max(n_buckets - 1, 1)
-    sums = prepare(made.model_text, made.sides, made.dense, memory_mb).sets
+    sums = compile_model(made.model_text, made.sides, made.dense, memory_mb).sets
     row_sums = pairs / TILE * len(sums.layer)
     return {
         "machine": f"{os.cpu_count()} cores, {_processor()}",

@@ -162,9 +162,9 @@ def test_lists_do_not_depend_on_blocks_threads_or_memory(monkeypatch: pytest.Mon
     world = make_world(7, 40, 31, {"objective": "binary"})
     whole = joined(score(world.booster.model_to_string(), world.sides, world.seen, world.depth))
 
-    for block, together, threads, memory_mb in ((1, 1, 1, 64), (5, 2, 2, 16), (7, 64, 3, 2048)):
+    for block, users_per_batch, threads, memory_mb in ((1, 1, 1, 64), (5, 2, 2, 16), (7, 64, 3, 2048)):
         monkeypatch.setattr("batch.score.plan.BLOCK", block)
-        monkeypatch.setattr("batch.score.plan.TOGETHER", together)
+        monkeypatch.setattr("batch.score.plan.USERS_PER_BATCH", users_per_batch)
         some = joined(
             score(
                 world.booster.model_to_string(),

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from batch.features.sides import Feature
-from batch.score.exact import in_units
+from batch.score.exact import to_units
 from batch.score.tables.masks import encode, factor, masks
-from batch.score.tables.merge import merge, numbered
+from batch.score.tables.merge import merge, number_distinct
 from batch.score.tables.sets import TILE, lay_out
-from batch.score.tables.simd import aligned, float64, int32, lowest_bit, row_adder
+from batch.score.tables.simd import allocate_aligned, float64, int32, lowest_bit, row_adder
 from batch.score.tables.trees import Tree, parse
 
 # The tree of docs/engine.md: age ≤ 30 ? (length ≤ 500 ? A : B) : C
@@ -98,7 +98,7 @@ def test_merging_joins_what_adds_no_rows_and_keeps_the_rest_apart() -> None:
 def test_numbers_name_distinct_rows() -> None:
     keys = np.array([[5, 1], [7, 1], [5, 1], [5, 2]], np.uint64)
 
-    ids = numbered(keys)
+    ids = number_distinct(keys)
 
     assert sorted(set(ids.tolist())) == [0, 1, 2]
     assert ids[0] == ids[2]
@@ -118,7 +118,7 @@ def test_every_post_has_one_place_in_a_tile_of_its_group() -> None:
 def test_units_keep_sums_in_range_and_their_error_within_the_slack() -> None:
     values = np.random.default_rng(0).normal(size=(300, 31)) * 10.0 ** np.arange(-150, 150)[:, None]
 
-    units = in_units(values, 1, dense_range=0.0, n_factors=0)
+    units = to_units(values, 1, dense_range=0.0, n_factors=0)
 
     assert np.abs(units.leaves.astype(np.int64)).max(axis=1).sum() <= 2**28
     errors = np.abs(units.leaves[:, :31] * units.size - values).max(axis=1).sum()
@@ -128,7 +128,7 @@ def test_units_keep_sums_in_range_and_their_error_within_the_slack() -> None:
 def test_lanes_add_rows_in_registers() -> None:
     import numba as nb
 
-    add_4, add_2 = row_adder(int32, 4, tells=True), row_adder(float64, 2)
+    add_4, add_2 = row_adder(int32, 4, with_max=True), row_adder(float64, 2)
 
     @nb.njit
     def sums(table, ids, out, doubles, totals):  # type: ignore[no-untyped-def]
@@ -148,7 +148,7 @@ def test_lanes_add_rows_in_registers() -> None:
 
 @pytest.mark.parametrize("shape", [(1,), (3, 5), (1000, 7)])
 def test_an_aligned_array_starts_at_a_cache_line(shape: tuple[int, ...]) -> None:
-    some = aligned(shape, np.float64)
+    some = allocate_aligned(shape, np.float64)
 
     assert some.shape == shape
     assert some.ctypes.data % 64 == 0

@@ -76,7 +76,7 @@ def factor(model: Model, features: Sequence[Feature]) -> Factors:
     bank: list[Words] = []
     n_rows, n_words = 0, -(-n_leaves // 64)
     for number, tree in enumerate(model.trees):
-        kept = _kept(tree, n_words)
+        kept = _open_after(tree, n_words)
         for feature in np.unique(tree.feature).tolist():
             side, column = places[feature]
             parts[side][number].append((column, n_rows))
@@ -129,7 +129,7 @@ def _breaks(model: Model, n_features: int) -> list[Doubles]:
     return [np.array(sorted(some), np.float64) for some in found]
 
 
-def _kept(tree: Tree, n_words: int) -> list[tuple[Words, Words]]:
+def _open_after(tree: Tree, n_words: int) -> list[tuple[Words, Words]]:
     """Return for each node the leaves open after `left` and after `right`, uint64 (words,) each."""
     below: dict[int, int] = {~leaf: 1 << leaf for leaf in range(len(tree.value))}
     for node in reversed(range(len(tree.feature))):  # LightGBM numbers a node after its parent

@@ -13,7 +13,7 @@ Ids = npt.NDArray[np.int32]
 NEVER = np.iinfo(np.int64).max
 
 
-def numbered(keys: npt.NDArray[np.uint64]) -> Ids:
+def number_distinct(keys: npt.NDArray[np.uint64]) -> Ids:
     """Number the distinct rows of uint64 (samples, words) from 0, int32 (samples,)."""
     order = np.lexsort(keys.T)
     ranked = keys[order]
@@ -33,7 +33,7 @@ def merge(ids: Ids, at_most: int, added_at_most: int) -> tuple[list[list[int]], 
         added_at_most: Rows that it may have beyond those of its two parts: the price of one sum saved.
 
     Returns:
-        Sets of tree numbers, ascending, which together hold every tree once; and the rows of all sets.
+        Sets of tree numbers, ascending, which users_per_batch hold every tree once; and the rows of all sets.
     """
     sets = [[tree] for tree in range(len(ids))]
     ids = ids.copy()

@@ -8,7 +8,7 @@ import numba as nb
 import numpy as np
 
 from batch.score.tables.sets import TILE
-from batch.score.tables.simd import aligned, lowest_bit
+from batch.score.tables.simd import allocate_aligned, lowest_bit
 
 UNSEEN_FLOOR = -(2**29)  # scores lie above it; seen posts and padding lie below it
 SEEN = -(2**30)
@@ -22,7 +22,7 @@ class Arena:
 
     def __init__(self, n_tiles: int, n_groups: int, n_rows: int, n_names: int) -> None:
         """Reserve `n_rows` rows a group, of which row 0 is all zeros, and `n_names` words for their names."""
-        self.rows = aligned((n_tiles, n_rows, TILE), np.int32)
+        self.rows = allocate_aligned((n_tiles, n_rows, TILE), np.int32)
         self.hashed = np.empty((n_groups, 2 ** int(np.ceil(np.log2(2 * n_rows)))), np.int32)
         self.names = np.empty((n_groups, n_names), np.uint64)
         self.name_at = np.empty((n_groups, n_rows + 1), np.int64)
@@ -39,7 +39,7 @@ class Arena:
 
 
 @nb.njit(cache=True, nogil=True)
-def _mixed(hashed, word):  # type: ignore[no-untyped-def]
+def _mix(hashed, word):  # type: ignore[no-untyped-def]
     # Masks may differ in their highest bits alone, and a place comes from the lowest: fold before and after.
     hashed ^= word
     hashed = (hashed ^ (hashed >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
@@ -61,7 +61,7 @@ def number_users(user_masks, trees, matter, hashed, out):  # type: ignore[no-unt
         key = np.uint64(0)
         for tree in trees:
             for word in range(n_words):
-                key = _mixed(key, user_masks[user, tree, word] & matter[tree, word])
+                key = _mix(key, user_masks[user, tree, word] & matter[tree, word])
         at = key & last
         while True:
             number = hashed[at]
@@ -107,11 +107,11 @@ def find_rows(  # type: ignore[no-untyped-def]
     cells = np.empty(n_users, np.int32)
     for number in range(len(set_layer)):
         n_cells = n_numbers[number] * n_classes[number]
-        known = np.full(n_cells if n_cells <= MOST_CELLS else 0, -1, np.int32)
-        if len(known):
+        row_of_cell = np.full(n_cells if n_cells <= MOST_CELLS else 0, -1, np.int32)
+        if len(row_of_cell):
             _find_cells(number, group, codes, numbers, n_numbers[number], class_of, tested, cells)
         for user in range(n_users):
-            if len(known) and known[cells[user]] >= 0:
+            if len(row_of_cell) and row_of_cell[cells[user]] >= 0:
                 continue
             row = _find_row(
                 group, number, user, words, codes, user_masks, term_start, term_column, term_offset, bank,
@@ -121,12 +121,12 @@ def find_rows(  # type: ignore[no-untyped-def]
             if row < 0:
                 return False
             n_used += row == n_used
-            if len(known):
-                known[cells[user]] = row
+            if len(row_of_cell):
+                row_of_cell[cells[user]] = row
             ids[number, user] = row
-        if len(known):  # apart, so that the look-ups are vectors'
+        if len(row_of_cell):  # apart, so that the look-ups are vectors'
             for user in range(n_users):
-                ids[number, user] = known[cells[user]]
+                ids[number, user] = row_of_cell[cells[user]]
     used[group] = n_used
     return True
 
@@ -173,10 +173,10 @@ def _row(number, words, n_trees, n_rows, hashed, names, name_at, set_of, n_used)
     """Return the row named by a set and its trees' masks; `n_used` if it is new, -1 if it does not fit."""
     n_words = words.shape[1]
     empty = True
-    key = _mixed(np.uint64(0), np.uint64(number))
+    key = _mix(np.uint64(0), np.uint64(number))
     for at in range(n_trees):
         for word in range(n_words):
-            key = _mixed(key, words[at, word])
+            key = _mix(key, words[at, word])
             empty &= words[at, word] == 0
     if empty:
         return 0

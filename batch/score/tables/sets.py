@@ -13,7 +13,7 @@ from batch.score.tables.masks import Words
 
 Ints = npt.NDArray[np.int64]
 
-TILE = 64  # posts summed together: a row of 64 int32 is four cache lines
+TILE = 64  # posts summed at once: a row of 64 int32 is four cache lines
 
 
 @dataclass(frozen=True, slots=True)

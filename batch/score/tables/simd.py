@@ -34,7 +34,7 @@ def _bit_count(typing_context: Any, word: Any) -> tuple[Any, Callable[..., Any]]
     return nb.uint64(nb.uint64), generate
 
 
-def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+def allocate_aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Return an array, not filled, that starts at a cache line, so that no vector of it lies in two."""
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     room = np.empty(n_bytes + LINE_BYTES, np.uint8)
@@ -51,12 +51,12 @@ def _data(context: Any, builder: Any, signature: Any, args: Any, k: int) -> Any:
     return context.make_array(signature.args[k])(context, builder, value=args[k]).data
 
 
-def row_adder(element: Any, n_lanes: int, *, tells: bool = False) -> Any:
+def row_adder(element: Any, n_lanes: int, *, with_max: bool = False) -> Any:
     """Make a function that adds table rows of `n_lanes` elements, one after the other, in registers.
 
     `add(table, base, stride, ids, first, step, n, out, at)` adds, for the `n` places `i` from `first` on in
     steps of `step`, the elements of `table` from `base + ids[i] * stride` on to those of `out` from `at` on.
-    With `tells`, which is for int32, it returns the largest of the sums.
+    With `with_max`, which is for int32, it returns the largest of the sums.
     The arrays are contiguous. Places count elements, whatever the arrays' shapes, and are not checked.
     """
     vector = ir.VectorType(element, n_lanes)
@@ -83,7 +83,7 @@ def row_adder(element: Any, n_lanes: int, *, tells: bool = False) -> Any:
             builder.store(plus(builder.load(total), builder.load(values, align=aligned)), total)
         summed = builder.load(total)
         builder.store(summed, target, align=aligned)
-        if not tells:
+        if not with_max:
             return context.get_dummy_value()
         kind, name = ir.FunctionType(int32, [vector]), f"llvm.vector.reduce.smax.v{n_lanes}i32"
         reduce = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
@@ -102,7 +102,7 @@ def row_adder(element: Any, n_lanes: int, *, tells: bool = False) -> Any:
         at: Any,
     ) -> tuple[Any, Callable[..., Any]]:
         whole = nb.int64
-        told = nb.int32 if tells else nb.void
-        return told(table, whole, whole, ids, whole, whole, whole, out, whole), generate
+        result = nb.int32 if with_max else nb.void
+        return result(table, whole, whole, ids, whole, whole, whole, out, whole), generate
 
     return intrinsic(add)
