@@ -74,7 +74,7 @@ def show(generation: Number, json: Json = False) -> None:
 @app.command()
 def promote(
     generation: Number,
-    force: Annotated[bool, typer.Option(help="serve it though the gate held it back; logged")] = False,
+    force: Annotated[bool, typer.Option("--force", help="serve it though the gate held it back")] = False,
     json: Json = False,
 ) -> None:
     """Make a sealed generation current, by one write."""
@@ -87,7 +87,7 @@ def promote(
 
 @app.command()
 def rollback(
-    quarantine: Annotated[bool, typer.Option(help="never serve the one we leave again")] = False,
+    quarantine: Annotated[bool, typer.Option("--quarantine", help="never serve this one again")] = False,
     json: Json = False,
 ) -> None:
     """Go back to the generation that was current before; never to a quarantined one."""

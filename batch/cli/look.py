@@ -23,8 +23,8 @@ def inspect(user: Annotated[int, typer.Argument(help="user id")], at: At = None,
 
 
 def plan(
-    users: Annotated[int, typer.Option(min=1)] = 163_205,
-    posts: Annotated[int, typer.Option(min=1)] = 7_023,
+    users: Annotated[int, typer.Option(min=1, help="users with lists")] = 163_205,
+    posts: Annotated[int, typer.Option(min=1, help="posts to rank")] = 7_023,
     seen: Annotated[int, typer.Option(min=0, help="posts a user has seen")] = 421,
     likes: Annotated[int, typer.Option(min=0, help="posts a user has liked")] = 50,
     text_bytes: Annotated[int, typer.Option(min=0, help="length of a post as it is answered")] = 1_200,

@@ -8,10 +8,15 @@ from batch.cli.options import Data, Json, read_settings
 from batch.cli.output import Output
 from batch.jobs.stop import stop_signal
 
+Host = Annotated[str, typer.Option(envvar="ALMANAC_HOST", help="address to listen on")]
+Port = Annotated[int, typer.Option(envvar="ALMANAC_PORT", min=1, max=65535, help="port to listen on")]
+
 
 def serve(
-    host: Annotated[str, typer.Option(envvar="ALMANAC_HOST")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="ALMANAC_PORT", min=1, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(envvar="ALMANAC_HOST", help="address to listen on")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="ALMANAC_PORT", min=1, max=65535, help="port to listen on")
+    ] = 8000,
     json: Json = False,
 ) -> None:
     """Serve the current generation over HTTP until Ctrl-C."""
@@ -39,8 +44,8 @@ def demo(
     data: Data = "",
     once: Annotated[bool, typer.Option("--once", help="end after the feeds are printed")] = False,
     users: Annotated[int, typer.Option(min=3, help="users of the made world")] = 1_000,
-    host: str = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     json: Json = False,
 ) -> None:
     """Make a world (or read --data), train, publish, serve, and print three users' feeds."""
