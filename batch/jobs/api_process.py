@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from batch.settings import Settings
+from batch.store.wait import wait_until
 
 COMMAND = [sys.executable, "-m", "api.main"]
 READY_S = 30.0
@@ -40,32 +39,31 @@ def serve_forever(env: Mapping[str, str]) -> int:
 
 
 @contextmanager
-def serving(env: Mapping[str, str], log: Path) -> Iterator[str]:
+def run_api(env: Mapping[str, str], log: Path) -> Iterator[str]:
     """Run the API in a process of its own and give its base URL once it is ready.
 
     Raises:
         RuntimeError: It ended or was not ready in time; the message names the log.
     """
+    base = f"http://{env['ALMANAC_HOST']}:{env['ALMANAC_PORT']}"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         process = subprocess.Popen(COMMAND, env=dict(env), stdout=out, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
         try:
-            base = f"http://{env['ALMANAC_HOST']}:{env['ALMANAC_PORT']}"
-            _await_ready(process, base, log)
+            wait_until(lambda: process.poll() is not None or _is_ready(base), READY_S)
+            if process.poll() is not None:
+                raise RuntimeError(f"the API ended with exit code {process.returncode}: see {log}")
+            if not _is_ready(base):
+                raise RuntimeError(f"the API was not ready within {READY_S:.0f} s: see {log}")
             yield base
         finally:
             process.terminate()
             process.wait(10)
 
 
-def _await_ready(process: "subprocess.Popen[bytes]", base: str, log: Path) -> None:
-    give_up = time.monotonic() + READY_S
-    while time.monotonic() < give_up:
-        if process.poll() is not None:
-            raise RuntimeError(f"the API ended with exit code {process.returncode}: see {log}")
-        try:
-            with urllib.request.urlopen(f"{base}/ready", timeout=2):  # noqa: S310 - http on loopback
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise RuntimeError(f"the API was not ready within {READY_S:.0f} s: see {log}")
+def _is_ready(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/ready", timeout=2):  # noqa: S310 - http on loopback
+            return True
+    except OSError:  # URLError is one
+        return False

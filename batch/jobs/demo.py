@@ -19,7 +19,7 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.sink import write
 from batch.evaluate.nightly import Line
-from batch.jobs.api_process import environment, serving
+from batch.jobs.api_process import environment, run_api
 from batch.jobs.full import run
 from batch.progress import Progress
 from batch.settings import Settings
@@ -93,7 +93,7 @@ def demo(
             result = run(apart, store, location, progress, lines=lines)
             manifest, user_ids = _published(store, Keys(apart.prefix), result.generation)
         log = apart.state_dir / "api.log"
-        with serving(environment(apart, url, host, _free(host, port)), log) as base:
+        with run_api(environment(apart, url, host, _free(host, port)), log) as base:
             times = [_at(manifest, hour) for hour in HOURS]
             chosen = user_ids[:: max(1, len(user_ids) // N_USERS)][:N_USERS]
             yield Shown(

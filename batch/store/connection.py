@@ -1,14 +1,15 @@
 """The store that the settings name: a server by URL, or the embedded one, kept alive while it is used."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import redis
 
 from batch.settings import Settings
 from batch.store.embedded.attach import attach
+from batch.store.wait import wait_until
 
 FACTS_FILE = "facts.db"
 EVENTS_FILE = "events.db"
@@ -39,16 +40,15 @@ def _await_data(client: redis.Redis) -> None:
     Raises:
         redis.RedisError: It does not answer, or is still reading after LOADING_S.
     """
-    give_up = time.monotonic() + LOADING_S
-    while True:
-        try:
-            client.ping()
-        except redis.BusyLoadingError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    if not wait_until(partial(_has_data, client), LOADING_S):
+        raise redis.BusyLoadingError(f"the store has not read its data within {LOADING_S:.0f} s")
+
+
+def _has_data(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.BusyLoadingError:
+        return False
 
 
 def facts_location(settings: Settings) -> str:

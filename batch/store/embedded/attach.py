@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 import redis
 
 from batch.store.embedded import binary, supervisor
 from batch.store.embedded.files import Address, Files, Lock
+from batch.store.wait import wait_until
 
 WAIT_S = 90.0
 
@@ -20,31 +21,31 @@ class StoreNotStarted(RuntimeError):
     exit_code = 4
 
 
+@dataclass(frozen=True, slots=True)
 class Attached:
     """A user of the embedded store, which runs at least until `close` or the end of this process.
 
     Attributes:
+        lock: The users' lock, held.
         url: Where it listens, such as `redis://127.0.0.1:40123/0`.
         pid: The server's process.
         server: The server's name and version.
     """
 
-    def __init__(self, lock: Lock, address: Address) -> None:
-        """Keep the users' lock, which `attach` took."""
-        self._lock = lock
-        self.url, self.pid, self.server = address["url"], address["pid"], address["server"]
+    lock: Lock
+    url: str
+    pid: int
+    server: str
 
     def close(self) -> None:
         """Leave; the store ends when its last user has left."""
-        self._lock.close()
+        self.lock.close()
 
-    def __enter__(self) -> "Attached":
+    def __enter__(self) -> Self:
         """Give the store itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave."""
         self.close()
 
@@ -61,12 +62,11 @@ def attach(state_dir: Path) -> Attached:
     """
     files = Files(state_dir)
     files.data.mkdir(parents=True, exist_ok=True)
-    give_up = time.monotonic() + WAIT_S
     starting, users = Lock(files.starting), Lock(files.users)
     try:
         # The supervisor holds the users' lock alone while it ends the server: then wait for the end.
-        if starting.wait(give_up) and users.wait(give_up, shared=True):
-            return Attached(users, _running(files, give_up))
+        if starting.wait(WAIT_S) and users.wait(WAIT_S, shared=True):
+            return Attached(users, **_start_or_join(files))
     except BaseException:
         users.close()
         raise
@@ -76,23 +76,29 @@ def attach(state_dir: Path) -> Attached:
     raise StoreNotStarted(f"the store in {files.data} is busy starting or ending: see {files.log}")
 
 
-def _running(files: Files, give_up: float) -> Address:
+def _start_or_join(files: Files) -> Address:
     """Return where the store listens, once it answers; start it if nobody supervises it."""
-    if not _supervised(files):
-        _start_supervisor(files, give_up)
-    while time.monotonic() < give_up:
-        address = files.read_address()
-        if address is not None and _answers(address):
-            return address
-        if not _supervised(files):
-            break
-        time.sleep(0.02)
-    raise StoreNotStarted(
-        f"the store in {files.data} did not start: see {files.log} and server.log beside it"
-    )
+    if not _has_supervisor(files):
+        _start_supervisor(files)
+    wait_until(lambda: _answering(files) or not _has_supervisor(files), WAIT_S)
+    address = _answering(files)
+    if address is None:
+        raise StoreNotStarted(
+            f"the store in {files.data} did not start: see {files.log} and server.log beside it"
+        )
+    return address
 
 
-def _supervised(files: Files) -> bool:
+def _answering(files: Files) -> Address | None:
+    """Return where the store listens, if it answers there."""
+    address = files.read_address()
+    if address is None:
+        return None
+    with redis.Redis.from_url(address["url"]) as client:
+        return address if supervisor.answers(client, address["pid"]) else None
+
+
+def _has_supervisor(files: Files) -> bool:
     lock = Lock(files.supervisor)
     try:
         return not lock.acquire()
@@ -100,7 +106,7 @@ def _supervised(files: Files) -> bool:
         lock.close()
 
 
-def _start_supervisor(files: Files, give_up: float) -> None:
+def _start_supervisor(files: Files) -> None:
     """Start the supervisor and return once it is at work.
 
     It has a session of its own, and a shell that ends at once stands between: so it outlives this process
@@ -110,32 +116,14 @@ def _start_supervisor(files: Files, give_up: float) -> None:
         ServerMissing: There is no server program: better said here than in the supervisor's log.
     """
     binary.find()
+    command = [sys.executable, "-m", supervisor.__name__, str(files.state_dir.resolve())]
     with files.log.open("ab") as log:
         subprocess.run(  # noqa: S603 - this very Python
-            [
-                "/bin/sh",
-                "-c",
-                '"$@" &',
-                "sh",
-                sys.executable,
-                "-m",
-                supervisor.__name__,
-                files.state_dir.resolve(),
-            ],
+            ["/bin/sh", "-c", '"$@" &', "sh", *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
             check=True,
         )
-    while not _supervised(files) and time.monotonic() < give_up:
-        time.sleep(0.02)
-
-
-def _answers(address: Address) -> bool:
-    """Say whether the very server of `address` answers; another program may have its old port."""
-    try:
-        with redis.Redis.from_url(address["url"]) as client:
-            return bool(client.info("server")["process_id"] == address["pid"])
-    except (redis.ConnectionError, redis.BusyLoadingError):
-        return False
+    wait_until(lambda: _has_supervisor(files), WAIT_S)

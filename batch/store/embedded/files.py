@@ -7,12 +7,13 @@
 
 import fcntl
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 import orjson
+
+from batch.store.wait import wait_until
 
 
 class Address(TypedDict):
@@ -99,13 +100,9 @@ class Lock:
             return False
         return True
 
-    def wait(self, give_up: float, *, shared: bool = False) -> bool:
-        """Take the lock, waiting until the monotonic time `give_up`; say whether it did."""
-        while not self.acquire(shared=shared):
-            if time.monotonic() >= give_up:
-                return False
-            time.sleep(0.02)
-        return True
+    def wait(self, seconds: float, *, shared: bool = False) -> bool:
+        """Take the lock, waiting so long at most; say whether it did."""
+        return wait_until(lambda: self.acquire(shared=shared), seconds)
 
     def close(self) -> None:
         """Give the lock back."""

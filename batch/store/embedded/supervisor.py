@@ -17,6 +17,7 @@ import redis
 
 from batch.store.embedded import binary, options
 from batch.store.embedded.files import Files, Lock
+from batch.store.wait import wait_until
 
 POLL_S = 0.25
 LOOK_S = 5.0  # somebody may be looking whether there is a supervisor
@@ -39,7 +40,7 @@ def supervise(files: Files) -> None:
         RuntimeError: The server does not start.
     """
     mine, users, servers = Lock(files.supervisor), Lock(files.users), Lock(files.server)
-    if not mine.wait(time.monotonic() + LOOK_S):
+    if not mine.wait(LOOK_S):
         return  # another supervisor was first
     path, name = binary.find()
     _end_orphan(files, servers)
@@ -60,6 +61,14 @@ def supervise(files: Files) -> None:
             lock.close()
 
 
+def answers(client: redis.Redis, pid: int) -> bool:
+    """Say whether the server process `pid` itself answers; another program may have its old port."""
+    try:
+        return bool(client.info("server")["process_id"] == pid)
+    except (redis.ConnectionError, redis.BusyLoadingError):
+        return False
+
+
 def _end_orphan(files: Files, servers: Lock) -> None:
     """End the server of a supervisor that died hard, and take the servers' lock.
 
@@ -71,9 +80,9 @@ def _end_orphan(files: Files, servers: Lock) -> None:
     address = files.read_address()
     if not servers.acquire() and address is not None:
         with suppress(redis.RedisError), redis.Redis.from_url(address["url"]) as client:
-            if client.info("server")["process_id"] == address["pid"]:
+            if answers(client, address["pid"]):
                 client.shutdown()
-    if not servers.wait(time.monotonic() + STOP_S):
+    if not servers.wait(STOP_S):
         raise RuntimeError(f"a server of another supervisor still works on {files.data}: {address}")
 
 
@@ -90,7 +99,7 @@ def _start(path: Path, files: Files, servers: Lock) -> tuple["subprocess.Popen[b
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
         url = f"redis://127.0.0.1:{port}/0"
-        if _answers(server, url):
+        if _await_start(server, url):
             return server, url
         _stop(server)
     raise RuntimeError(f"the embedded store does not start: see {files.data / 'server.log'}")
@@ -104,17 +113,11 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _answers(server: "subprocess.Popen[bytes]", url: str) -> bool:
+def _await_start(server: "subprocess.Popen[bytes]", url: str) -> bool:
     """Wait until the server answers; False if it ended or takes too long."""
-    give_up = time.monotonic() + START_S
     with redis.Redis.from_url(url) as client:
-        while server.poll() is None and time.monotonic() < give_up:
-            try:
-                if client.info("server")["process_id"] == server.pid:
-                    return True
-            except (redis.ConnectionError, redis.BusyLoadingError):
-                time.sleep(0.02)
-    return False
+        wait_until(lambda: server.poll() is not None or answers(client, server.pid), START_S)
+        return server.poll() is None and answers(client, server.pid)
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:
