@@ -8,7 +8,7 @@ tracking). A server that does not track, or does not let us ask for it, is read 
 import asyncio
 from collections.abc import Sequence
 
-from api.contract.hindsight import NOWHERE, Reach
+from api.contract.history import NOWHERE, Reach
 from api.contract.keys import Keys
 from api.feed import Generation, Pointer
 from api.store.cache import Loader, without

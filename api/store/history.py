@@ -7,7 +7,7 @@ from typing import cast
 from redis.asyncio import Redis
 
 from api.contract.codec import decode
-from api.contract.hindsight import Reach
+from api.contract.history import Reach
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from api.feed import LookUp

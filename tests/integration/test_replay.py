@@ -29,8 +29,8 @@ from batch.features.sides import Feature, Sides
 from batch.publish.generation import GenerationContent, left_out
 from batch.publish.ledger.promotion import NothingBefore, promote, quarantine, rollback
 from batch.publish.proof.inputs import INPUTS, Inputs, load
+from batch.publish.replay.history import chronicle
 from batch.publish.replay.kept import GenerationLost, from_store
-from batch.publish.replay.known import chronicle
 from batch.publish.replay.replay import Replayer
 from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock

@@ -6,8 +6,8 @@ import redis
 
 from api.contract.keys import Keys
 from batch.publish.past import FOLDER, listed
+from batch.publish.replay.history import Name, chronicle
 from batch.publish.replay.kept import Kept, from_disk, from_store
-from batch.publish.replay.known import Name, chronicle
 from batch.publish.replay.replay import Replayer
 
 

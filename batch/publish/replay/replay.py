@@ -11,8 +11,8 @@ from api.contract.buckets import moment
 from api.contract.keys import Keys
 from api.contract.manifest import SeenPolicy
 from api.feed import LookUp, Pointer, Rung, answer
+from batch.publish.replay.history import Chronicle, Name
 from batch.publish.replay.kept import GenerationLost, Kept
-from batch.publish.replay.known import Chronicle, Name
 
 HELD = 64  # generations in memory
 
