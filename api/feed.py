@@ -3,16 +3,16 @@
 What may live here: pure functions over values that someone else has read. No store, no clock.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from api.contract.buckets import Label
 from api.contract.manifest import Manifest
 
 Rung = Literal["own", "rest", "profile", "segment", "popular", "catalogue"]
 Degraded = Literal["", "value", "generation", "store"]
 Reason = Literal["catalogue", "taken_down", "excluded", "seen"]
-Rungs = Iterable[tuple[Rung, Sequence[int]]]
 RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to post ids, best first
 
 OWN_RUNGS: frozenset[Rung] = frozenset({"own", "rest"})
@@ -56,13 +56,13 @@ class LookUp:
         pointer: What was current when this was read.
         generation: What it names.
         own: The user's ranked list of the bucket; empty for an unknown user.
-        segment: The name of his segment; None for an unknown user who does not tell it.
+        segment: The name of the user's segment; None for an unknown user whose profile does not tell it.
         hidden: Posts seen by `at_s`. Those taken down are not among the generation's posts.
         sees_all: Whether `hidden` has all posts seen by `at_s`, or only those since as_of, which is all
-            that his own list can hold.
+            that the user's own list can hold.
         degraded: What could not be read, so that this is from what else is known: the user's list
             (`value`), the current generation, or the store at all. Empty when all is well.
-        profile: The list of his profile, for an unknown user who tells it.
+        profile: The list of the profile that an unknown user gives.
     """
 
     user_id: int
@@ -79,49 +79,136 @@ class LookUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The posts chosen, best first, and the rung on which choosing stopped."""
+class Cursor:
+    """Where a page begins: at a place in the whole order that one generation gives a user at a time.
 
+    `created_at_s` tells the generation from another one of that number, in a store that began anew.
+    """
+
+    generation: int
+    created_at_s: int
+    user_id: int
+    at_s: int
+    start: int
+
+    def __str__(self) -> str:
+        """Write as text that needs no escape in a URL; `schemas/cursor.py` reads it."""
+        return f"{self.generation}.{self.created_at_s}.{self.user_id}.{self.at_s}.{self.start}"
+
+
+@dataclass(slots=True, eq=False)  # not frozen, as LookUp
+class Answer:
+    """The posts that answer a request, and what they were chosen from. Nobody changes it.
+
+    Attributes:
+        found: What the store knows of the user at the time.
+        limit: How many posts were asked for.
+        post_ids: The posts, best first; fewer than `limit` only when every rung is exhausted.
+        rung: The lowest rung that was needed; `catalogue` if there are fewer than `limit`.
+        excluded: Posts that were not wanted.
+        next_start: The place in the whole order at which the next page begins; None where nothing follows,
+            or pages were not asked for.
+    """
+
+    found: LookUp
+    limit: int
     post_ids: tuple[int, ...]
     rung: Rung
+    excluded: Collection[int] = ()
+    next_start: int | None = None
+
+    @property
+    def label(self) -> Label:
+        """Return how the time asked for was answered."""
+        manifest = self.found.generation.manifest
+        return manifest.horizon.label_for(self.found.at_s, manifest.as_of_s)
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether this may be answered; if not, look up all that the user saw and choose again."""
+        return self.found.sees_all or self.rung in OWN_RUNGS
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Return where the next page begins; None as `next_start`."""
+        if self.next_start is None:
+            return None
+        found, manifest = self.found, self.found.generation.manifest
+        return Cursor(manifest.generation, manifest.created_at_s, found.user_id, found.at_s, self.next_start)
+
+    @property
+    def underfill(self) -> Reason | None:
+        """Return what kept this from having `limit` posts; None if it has them.
+
+        Of the catalogue's posts: they are too few, or most of those left out were taken down, excluded, seen.
+        """
+        if len(self.post_ids) >= self.limit:
+            return None
+        whole, posts = self.found.generation.catalogue, self.found.generation.posts
+        if len(whole) < self.limit:
+            return "catalogue"
+        out: dict[Reason, int] = {
+            "taken_down": sum(post_id not in posts for post_id in whole),
+            "excluded": sum(post_id in self.excluded for post_id in whole),
+            "seen": sum(post_id in self.found.hidden for post_id in whole),
+        }
+        return max(out, key=lambda reason: out[reason])
+
+    @property
+    def body(self) -> bytes:
+        """Return the posts as a JSON array, from their own JSON."""
+        posts = self.found.generation.posts
+        return b"[%s]" % b",".join([posts[post_id] for post_id in self.post_ids])
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of a feed: the choice, and the place in the whole order at which the next page begins.
+def answer(
+    found: LookUp, limit: int, excluded: Collection[int] = (), start: int = 0, *, paged: bool = False
+) -> Answer:
+    """Choose up to `limit` posts, best first: the one place where a feed is put together.
 
-    `then` is None when nothing follows.
+    From place `start` of the whole order on, posts are taken that the generation has and that are neither
+    hidden nor excluded. The whole order has every post of every rung once, hidden ones included. It depends
+    on nothing but the generation, the user and the bucket, so that pages of it neither repeat a post nor
+    leave one out, whatever is seen, taken down or excluded between them.
+
+    Args:
+        found: What the store knows of the user at the time.
+        limit: How many posts at most, from 1 on.
+        excluded: Posts that are not wanted.
+        start: Where the page begins; any but 0 wants a look-up that sees all.
+        paged: Whether to find out where the next page begins.
+
+    Returns:
+        An answer; only one that `is_final` may be given.
     """
-
-    choice: Choice
-    then: int | None
-
-
-def seen_after(manifest: Manifest, at_s: int) -> int | None:
-    """Return the time after which a user's own list must be checked for posts seen by `at_s`.
-
-    An own list holds no post seen by as_of, so a request at or after as_of needs only what was seen
-    since. None: all that was seen up to `at_s` must be checked. Fallback lists always need that.
-    """
-    return manifest.as_of_s if at_s >= manifest.as_of_s else None
-
-
-def answer(found: LookUp, limit: int) -> Choice:
-    """Choose `limit` posts, best first. Only where it `stands` may it be answered."""
-    head, known = found.own[:limit], found.generation.posts
-    distinct = set(head)
-    if len(distinct) == limit and found.hidden.isdisjoint(distinct) and known.keys() >= distinct:
-        return Choice(tuple(head), "own")  # what `choose` says, too; most requests end here
-    return choose(ladder(found, limit), found.hidden, found.generation.posts, limit)
-
-
-def stands(found: LookUp, choice: Choice) -> bool:
-    """Tell whether enough of what the user saw was known; if not, look up all and choose again."""
-    return found.sees_all or choice.rung in OWN_RUNGS
+    posts = found.generation.posts
+    if not (paged or start or excluded):  # most requests; the loop below would choose the same
+        head = found.own[:limit]
+        distinct = set(head)
+        if len(distinct) == limit and found.hidden.isdisjoint(distinct) and posts.keys() >= distinct:
+            return Answer(found, limit, tuple(head), "own")
+    met: set[int] = set()
+    chosen: list[int] = []
+    lowest: Rung = "own"
+    after_last = 0
+    for rung, post_ids in _rungs(found, limit):
+        for post_id in post_ids:
+            if post_id in met:
+                continue
+            met.add(post_id)
+            if len(met) <= start or post_id in found.hidden or post_id in excluded or post_id not in posts:
+                continue
+            if len(chosen) == limit:
+                return Answer(found, limit, tuple(chosen), lowest, excluded, after_last)
+            chosen.append(post_id)
+            lowest, after_last = rung, len(met)
+            if len(chosen) == limit and not paged:
+                return Answer(found, limit, tuple(chosen), lowest, excluded)
+    return Answer(found, limit, tuple(chosen), "catalogue" if len(chosen) < limit else lowest, excluded)
 
 
-def ladder(found: LookUp, limit: int) -> Rungs:
-    """Yield the rungs, best first; most requests need only the first.
+def _rungs(found: LookUp, limit: int) -> Iterator[tuple[Rung, Sequence[int]]]:
+    """Yield the rungs of the fallback ladder, best first; most requests need only the first.
 
     Rung `own` is the first `limit` places of the user's own list, `rest` the deeper ones. Whatever is
     missing (an unknown user, profile, segment or bucket) is an empty rung.
@@ -133,77 +220,3 @@ def ladder(found: LookUp, limit: int) -> Rungs:
     yield "segment", shared.segments.get(found.segment or "", {}).get(bucket_s, ())
     yield "popular", shared.popular.get(bucket_s, ())
     yield "catalogue", shared.catalogue
-
-
-def choose(ladder: Rungs, hidden: Collection[int], known: Collection[int], limit: int) -> Choice:
-    """Take the first `limit` distinct posts down the ladder that are known and not hidden.
-
-    The order within a rung is kept. Fewer come back only when every rung is exhausted; the choice then
-    stopped on `catalogue`.
-
-    >>> rungs: Rungs = (("own", [3, 1]), ("popular", [1, 2]), ("catalogue", [1, 2, 3, 4]))
-    >>> choose(rungs, hidden={3}, known={1, 2, 3, 4}, limit=2)
-    Choice(post_ids=(1, 2), rung='popular')
-    """
-    chosen: dict[int, None] = {}
-    for rung, post_ids in ladder:
-        for post_id in post_ids:
-            if post_id in hidden or post_id in chosen or post_id not in known:
-                continue
-            chosen[post_id] = None
-            if len(chosen) == limit:
-                return Choice(tuple(chosen), rung)
-    return Choice(tuple(chosen), "catalogue")
-
-
-def page(found: LookUp, limit: int, start: int, excluded: Collection[int] = ()) -> Page:
-    """Choose `limit` posts from place `start` of the whole order on; wants a look-up that sees all.
-
-    The whole order has every post of every rung once, hidden ones included. It depends on nothing but the
-    generation, the user and the bucket, so that pages of it neither repeat a post nor leave one out, whatever
-    is seen, taken down or excluded between them.
-    """
-    hidden, known = found.hidden, found.generation.posts
-    met: set[int] = set()
-    chosen: list[int] = []
-    lowest: Rung = "own"
-    then = None
-    for rung, post_ids in ladder(found, limit):
-        for post_id in post_ids:
-            if post_id in met:
-                continue
-            met.add(post_id)
-            if len(met) <= start or post_id in hidden or post_id in excluded or post_id not in known:
-                continue
-            if len(chosen) == limit:
-                return Page(Choice(tuple(chosen), lowest), then)
-            chosen.append(post_id)
-            lowest, then = rung, len(met)
-    return Page(Choice(tuple(chosen), "catalogue" if len(chosen) < limit else lowest), None)
-
-
-def underfill(found: LookUp, choice: Choice, limit: int, excluded: Collection[int] = ()) -> Reason | None:
-    """Say what kept an answer from having `limit` posts; None if it has them.
-
-    Of the catalogue's posts: it has too few, or most of those left out were taken down, excluded, or seen.
-    """
-    if len(choice.post_ids) >= limit:
-        return None
-    whole, known = found.generation.catalogue, found.generation.posts
-    if len(whole) < limit:
-        return "catalogue"
-    out: dict[Reason, int] = {
-        "taken_down": sum(post_id not in known for post_id in whole),
-        "excluded": sum(post_id in excluded for post_id in whole),
-        "seen": sum(post_id in found.hidden for post_id in whole),
-    }
-    return max(out, key=lambda reason: out[reason])
-
-
-def body(choice: Choice, posts: Mapping[int, bytes]) -> bytes:
-    """Write the chosen posts as a JSON array, from their own JSON.
-
-    >>> body(Choice((2, 1), "own"), {1: b'{"id":1}', 2: b'{"id":2}'})
-    b'[{"id":2},{"id":1}]'
-    """
-    return b"[%s]" % b",".join([posts[post_id] for post_id in choice.post_ids])

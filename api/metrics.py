@@ -15,7 +15,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import generate_latest
 
-from api.feed import Choice, Generation, LookUp, Pointer, underfill
+from api.feed import Answer, Generation, Pointer
 from api.store.stats import Histogram, Meter
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -38,13 +38,13 @@ class Metrics:
         self.underfilled: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
 
-    def fed(self, route: str, found: LookUp, choice: Choice, limit: int) -> None:
+    def fed(self, route: str, given: Answer) -> None:
         """Count an answered feed."""
-        self.answered[route, "200", choice.rung] += 1
-        if found.degraded:
-            self.degraded[found.degraded] += 1
-        if len(choice.post_ids) < limit:
-            self.underfilled[str(underfill(found, choice, limit))] += 1
+        self.answered[route, "200", given.rung] += 1
+        if given.found.degraded:
+            self.degraded[given.found.degraded] += 1
+        if len(given.post_ids) < given.limit:
+            self.underfilled[str(given.underfill)] += 1
 
     def text(self, meter: Meter, served: Iterable[tuple[Pointer, Generation]], *, up: bool) -> bytes:
         """Write all counts, and of what is served how old it is.

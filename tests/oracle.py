@@ -45,11 +45,11 @@ def expected(
         at_s: The time asked for, epoch seconds.
         limit: How many posts at most.
         prefix: First part of every key.
-        variant: The name whose current generation answers.
-        profile: What he tells of himself; it counts where he has no list.
+        variant: The name whose generation of the time answers.
+        profile: What is told of the user; it counts where they have no list.
     """
     base = f"{prefix}:1"
-    generation = _text(client.hget(f"{base}:current:{variant}", "generation"))
+    generation = generation_at(client, at_s, prefix, variant)
     manifest = json.loads(_text(client.get(f"{base}:manifest:{generation}")))
     bucket = str(bucket_of(manifest, at_s))
     own = f"{base}:list:{{{user_id}}}:{generation}"
@@ -69,6 +69,22 @@ def expected(
     hidden |= {int(post) for post in client.smembers(f"{base}:takedowns")}
     wanted = [post for post in map(int, " ".join(ranked).split()) if post not in hidden]
     return list(dict.fromkeys(wanted))[:limit]
+
+
+def generation_at(client: redis.Redis, at_s: int, prefix: str = "almanac", variant: str = "default") -> str:
+    """Return the number of the generation that answers a time.
+
+    The last one promoted by then; before the first promotion, and before the newest fact of what is current,
+    the last one made for a time by then. Where there is none, or it is no longer sealed: what is current.
+    """
+    base = f"{prefix}:1"
+    current = _text(client.hget(f"{base}:current:{variant}", "generation"))
+    as_of_s = json.loads(_text(client.get(f"{base}:manifest:{current}")))["as_of_s"]
+    found = [_text(member).split()[1] for member in _by(client, f"{base}:promotions:{variant}", at_s)]
+    if not found and at_s < as_of_s:
+        found = [_text(member) for member in _by(client, f"{base}:past:{variant}", at_s)]
+    sealed = found and _text(client.hget(f"{base}:states", found[-1])) == "sealed"
+    return found[-1] if sealed else current
 
 
 def signature(bins: dict[str, list[Any]], profile: Mapping[str, str]) -> str:
@@ -109,6 +125,12 @@ def bucket_of(manifest: dict[str, Any], at_s: int) -> int:
         return min((start - at_s) % DAY_S, (at_s - (start + width - 1)) % DAY_S)
 
     return min(reversed(starts), key=clock_distance)
+
+
+def _by(client: redis.Redis, key: str, at_s: int) -> list[Any]:
+    members = client.zrangebyscore(key, "-inf", at_s)
+    assert isinstance(members, list)
+    return members
 
 
 def _text(value: Any) -> str:

@@ -30,7 +30,7 @@ class World:
     An own list holds `depth` liked posts, a segment's list all that it likes, a profile's list every fourth
     post, `popular` the first ten posts and the catalogue all, ascending. A list starts one place further for
     each bucket and for each `turn`, which is what tells two generations apart. Every user saw the first four
-    posts before as_of.
+    posts before the first as_of; `known` are the further pairs of user and post that a later as_of knows of.
     """
 
     generation: int = 1
@@ -40,6 +40,8 @@ class World:
     prefix: str = "almanac"
     users: range = range(1, 9)
     posts: range = range(1, 41)
+    as_of_s: int = AS_OF_S
+    known: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def manifest(self) -> Manifest:
@@ -47,9 +49,9 @@ class World:
         return Manifest(
             generation=self.generation,
             variant="default",
-            as_of_s=AS_OF_S,
-            created_at_s=PROMOTED_AT_S - 60,
-            start_s=AS_OF_S - AS_OF_S % HOUR_S,
+            as_of_s=self.as_of_s,
+            created_at_s=self.as_of_s + PROMOTED_AT_S - AS_OF_S - 60,
+            start_s=self.as_of_s - self.as_of_s % HOUR_S,
             width_s=HOUR_S,
             n_buckets=24,
             depth=self.depth,
@@ -73,7 +75,11 @@ class World:
 
     def own(self, user: int, bucket_s: int) -> list[int]:
         """Return the user's ranked list: what he likes, without what he had seen by as_of."""
-        unseen = [post for post in self.liked(user % 2) if post not in self.posts[:4]]
+        unseen = [
+            post
+            for post in self.liked(user % 2)
+            if post not in self.posts[:4] and (user, post) not in self.known
+        ]
         return self._turned(unseen, bucket_s)[: self.depth]
 
     def segment(self, name: str, bucket_s: int) -> list[int]:
@@ -96,6 +102,7 @@ class World:
     def publish(self, store: redis.Redis) -> "World":
         """Write the whole generation and what was seen; it is not current yet."""
         keys, pipe = Keys(self.prefix), store.pipeline()
+        pipe.hset(keys.states(), str(self.generation), "sealed")
         pipe.set(keys.manifest(self.generation), self.manifest.to_json())
         pipe.set(keys.catalogue(self.generation), encode(self.posts))
         for post_id in self.posts:

@@ -20,7 +20,7 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.feed import Choice, LookUp, answer, body
+from api.feed import Answer, LookUp, answer
 from api.routes.answer import head
 from api.routes.hot import CHECKER, CHECKER_ROUTE, EXPRESS, checker_query
 from api.store.pending import Ask
@@ -126,16 +126,16 @@ class Express(HttpToolsProtocol):
         elif not self._asking:
             super().shutdown()
 
-    def reply(self, found: LookUp, choice: Choice, now_s: int) -> None:
+    def reply(self, given: Answer, now_s: int) -> None:
         """Write an answer in one piece."""
         if not self.transport.is_closing():
-            content = body(choice, found.generation.posts)
+            content = given.body
             more = tuple(self.server_state.default_headers)
-            said = head(found, choice, now_s, len(content), more, closing=self._leaving)
+            said = head(given, now_s, len(content), more, closing=self._leaving)
             self.transport.write(b"".join((said, content)))
             self._asking = False
             self.server_state.total_requests += 1
-            self.app_state["metrics"].answered[CHECKER_ROUTE, "200", choice.rung] += 1
+            self.app_state["metrics"].answered[CHECKER_ROUTE, "200", given.rung] += 1
             self._idle_since = self.loop.time()
             if self._leaving:
                 self.transport.close()
@@ -235,9 +235,9 @@ class _Reply(Ask):
 
     def found(self, found: LookUp) -> None:
         """Answer, if all posts come from the user's own list."""
-        choice = answer(found, self.limit)
-        if choice.rung in ("own", "rest") and not found.degraded:
-            self.express.reply(found, choice, self.now_s)
+        given = answer(found, self.limit)
+        if given.rung in ("own", "rest") and not found.degraded:
+            self.express.reply(given, self.now_s)
         else:
             self.express.hand_over(self.data)
 

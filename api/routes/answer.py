@@ -1,33 +1,14 @@
-"""What every shape of the feed shares: ask the store, choose, and say of the answer where it comes from.
-
-On a bad day memory answers, and the answer says so.
-"""
+"""The headers that every shape of the feed shares: where an answer comes from."""
 
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, get_args
 
 from api.contract.buckets import Label, moment
-from api.contract.manifest import Manifest
-from api.contract.profile import Fields
-from api.feed import (
-    Choice,
-    Degraded,
-    LookUp,
-    Page,
-    Reason,
-    Rung,
-    answer,
-    page,
-    stands,
-    underfill,
-)
+from api.feed import Answer, Degraded, Reason, Rung
 from api.routes.observed import MADE, NAME, number
-from api.schemas.cursor import Cursor
-from api.store.store import BAD_DAY, Store
 
 Headers = list[tuple[bytes, bytes]]
-NOTHING: Fields = {}
 
 _HEAD = b"".join(
     (
@@ -79,113 +60,34 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
 }
 
 
-async def feed_for(
-    store: Store,
-    user_id: int,
-    at_s: int,
-    limit: int,
-    variant: str | None = None,
-    profile: Fields = NOTHING,
-) -> tuple[LookUp, Choice]:
-    """Look up and choose; the choice stands. A `profile` counts where the user has no list.
-
-    Raises:
-        BadProfile: A field has a value that its column cannot have.
-        NothingPublished, GenerationUnreadable, StoreUnavailable: And memory holds nothing either.
-    """
-    try:
-        found = await store.look_up(user_id, at_s, variant)
-        if profile:
-            found = await store.introduce(found, profile)
-        choice = answer(found, limit)
-        if not stands(found, choice):
-            found = await store.see_all(found)
-            choice = answer(found, limit)
-    except BAD_DAY as exc:
-        found = store.remembered(user_id, at_s, exc, variant, profile)
-        choice = answer(found, limit)
-    return found, choice
-
-
-async def page_for(
-    store: Store,
-    user_id: int,
-    at_s: int,
-    limit: int,
-    *,
-    cursor: Cursor | None,
-    excluded: frozenset[int],
-    variant: str | None,
-    profile: Fields = NOTHING,
-) -> tuple[LookUp, Page]:
-    """Look up and choose a page. Only a first page can be from memory: a later one must not repeat it.
-
-    Raises:
-        BadProfile: A field has a value that its column cannot have.
-        GenerationGone: The cursor's generation is no longer kept.
-        NothingPublished, GenerationUnreadable, StoreUnavailable: And memory holds nothing either.
-    """
-    if cursor is not None:
-        found = await store.look_up_pinned(user_id, cursor.at_s, cursor.generation, cursor.created_at_s)
-        if profile:
-            found = await store.introduce(found, profile)
-        return found, page(found, limit, cursor.start, excluded)
-    try:
-        found = await store.look_up(user_id, at_s, variant)
-        if profile:
-            found = await store.introduce(found, profile)
-        first = page(found, limit, 0, excluded)
-        if not stands(found, first.choice):
-            found = await store.see_all(found)
-            first = page(found, limit, 0, excluded)
-    except BAD_DAY as exc:
-        found = store.remembered(user_id, at_s, exc, variant, profile)
-        first = page(found, limit, 0, excluded)
-    return found, first
-
-
-def headers(
-    found: LookUp, choice: Choice, limit: int, now_s: int, excluded: frozenset[int] = frozenset()
-) -> Headers:
+def headers(given: Answer, now_s: int) -> Headers:
     """Return what an answer says of itself, as ASGI sends it."""
-    manifest = found.generation.manifest
+    found = given.found
     said = [
-        *lasting(found.pointer.generation, found.bucket_s, choice.rung, label(found)),
+        *lasting(found.pointer.generation, found.bucket_s, given.rung, given.label),
         (b"x-almanac-age", b"%d" % max(0, now_s - found.pointer.promoted_at_s)),
-        (b"x-almanac-fact-age", b"%d" % max(0, found.at_s - manifest.as_of_s)),
+        (b"x-almanac-fact-age", b"%d" % max(0, found.at_s - found.generation.manifest.as_of_s)),
     ]
     if found.degraded:
         said.append((b"x-almanac-degraded", found.degraded.encode()))
-    if len(choice.post_ids) < limit:
-        said.append((b"x-almanac-underfill", str(underfill(found, choice, limit, excluded)).encode()))
+    if len(given.post_ids) < given.limit:
+        said.append((b"x-almanac-underfill", str(given.underfill).encode()))
     return said
 
 
-def label(found: LookUp) -> Label:
-    """Say how the time asked for was answered."""
-    manifest: Manifest = found.generation.manifest
-    return manifest.horizon.label_for(found.at_s, manifest.as_of_s)
-
-
 def head(
-    found: LookUp,
-    choice: Choice,
-    now_s: int,
-    n_bytes: int,
-    more: tuple[tuple[bytes, bytes], ...],
-    *,
-    closing: bool,
+    given: Answer, now_s: int, n_bytes: int, more: tuple[tuple[bytes, bytes], ...], *, closing: bool
 ) -> bytes:
     """Write the status line and all headers of an answer from the own list, with an id of its own.
 
     `more` are the server's own headers; `closing` says that the connection ends with this answer.
     """
-    manifest, pointer = found.generation.manifest, found.pointer
+    found = given.found
     return _HEAD % (
         _text(more),
-        _shared(pointer.generation, found.bucket_s, choice.rung, label(found)),
-        max(0, now_s - pointer.promoted_at_s),
-        max(0, found.at_s - manifest.as_of_s),
+        _shared(found.pointer.generation, found.bucket_s, given.rung, given.label),
+        max(0, now_s - found.pointer.promoted_at_s),
+        max(0, found.at_s - found.generation.manifest.as_of_s),
         b"connection: close\r\n" if closing else b"",
         n_bytes,
         number(),

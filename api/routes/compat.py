@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from api.auth import TokenRefused, needs_read, needs_token
 from api.errors import UNAUTHORIZED, UNAVAILABLE, refusal, unavailable
-from api.routes.answer import DESCRIBED, feed_for, headers
+from api.routes.answer import DESCRIBED, headers
 from api.schemas.parameter import K, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
 from api.store.store import BAD_DAY, NothingPublished, Store
@@ -113,15 +113,15 @@ async def reco(request: Request, response: Response, model_name: str, user_id: P
     if user_id > LARGEST_USER_ID:
         raise UserNotFound(user_id)
     try:
-        found, choice = await feed_for(store, user_id, now_s, N_ITEMS, read_variant(model_name))
+        given = await store.answer(user_id, now_s, N_ITEMS, variant=read_variant(model_name))
     except ValueError as exc:
         raise ModelNotFound(model_name) from exc
     except NothingPublished as exc:
         if model_name == store.variant:
             raise
         raise ModelNotFound(model_name) from exc
-    response.raw_headers.extend(headers(found, choice, N_ITEMS, now_s))
-    return Reco(user_id=user_id, items=list(choice.post_ids))
+    response.raw_headers.extend(headers(given, now_s))
+    return Reco(user_id=user_id, items=list(given.post_ids))
 
 
 SHOP: dict[int | str, dict[str, Any]] = {
@@ -137,10 +137,11 @@ async def recommendations(
     request: Request, response: Response, user_id: ShopUserId, k: K = DEFAULT_LIMIT
 ) -> Recommendations:
     """Answer a user's posts now, by id."""
+    store: Store = request.state.store
     now_s = _now_s(request)
-    found, choice = await feed_for(request.state.store, user_id, now_s, k)
-    response.raw_headers.extend(headers(found, choice, k, now_s))
-    return Recommendations(user_id=user_id, recs=list(choice.post_ids))
+    given = await store.answer(user_id, now_s, k)
+    response.raw_headers.extend(headers(given, now_s))
+    return Recommendations(user_id=user_id, recs=list(given.post_ids))
 
 
 def _now_s(request: Request) -> int:

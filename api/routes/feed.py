@@ -14,10 +14,10 @@ from api.auth import needs_read
 from api.contract.buckets import moment
 from api.contract.profile import BadProfile
 from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE
-from api.feed import LookUp, Page, body, underfill
-from api.routes.answer import DESCRIBED, feed_for, headers, label, page_for
+from api.feed import Answer, Cursor
+from api.routes.answer import DESCRIBED, headers
 from api.schemas.answer import Feed, Post, Problem
-from api.schemas.cursor import Cursor, read_cursor
+from api.schemas.cursor import read_cursor
 from api.schemas.parameter import (
     At,
     CursorText,
@@ -66,10 +66,10 @@ async def recommendations(
 ) -> Response:
     """Answer a user's feed at a time: ranked ahead of time, without what he has seen by then."""
     store, now_s = _asked(request)
+    at, fields = now_s if at_s is None else at_s, read_profile(profile or ())
     with _refusing(store, variant):
-        at, fields = now_s if at_s is None else at_s, read_profile(profile or ())
-        found, choice = await feed_for(store, user_id, at, limit, variant, fields)
-    return _respond(body(choice, found.generation.posts), headers(found, choice, limit, now_s))
+        given = await store.answer(user_id, at, limit, variant=variant, profile=fields)
+    return _respond(given.body, headers(given, now_s))
 
 
 @router.get("/users/{user_id}/feed", response_model=Feed, responses=NATIVE_RESPONSES)
@@ -88,41 +88,36 @@ async def feed(
     begin = None if cursor is None else read_cursor(cursor)
     if begin is not None and begin.user_id != user_id:
         raise HTTPException(422, _foreign(begin))
-    at, excluded = now_s if at_s is None else at_s, read_exclude(exclude)
     with _refusing(store, variant):
-        found, shown = await page_for(
-            store,
+        given = await store.answer(
             user_id,
-            at,
+            now_s if at_s is None else at_s,
             limit,
-            cursor=begin,
-            excluded=excluded,
             variant=variant,
             profile=read_profile(profile or ()),
+            excluded=read_exclude(exclude),
+            cursor=begin,
+            paged=True,
         )
-    said = headers(found, shown.choice, limit, now_s, excluded)
-    return _respond(native_body(found, shown, limit, excluded), said)
+    return _respond(native_body(given), headers(given, now_s))
 
 
-def native_body(found: LookUp, shown: Page, limit: int, excluded: frozenset[int] = frozenset()) -> bytes:
+def native_body(given: Answer) -> bytes:
     """Write a page as a JSON object, its posts from their own JSON."""
-    manifest = found.generation.manifest
-    then = None
-    if shown.then is not None:
-        then = Cursor(manifest.generation, manifest.created_at_s, found.user_id, found.at_s, shown.then)
+    found, manifest = given.found, given.found.generation.manifest
     said = {
         "user_id": found.user_id,
         "at": moment(found.at_s).isoformat(),
         "variant": manifest.variant,
         "generation": manifest.generation,
         "bucket": moment(found.bucket_s).isoformat(),
-        "time": label(found),
-        "rung": shown.choice.rung,
+        "time": given.label,
+        "rung": given.rung,
         "degraded": found.degraded,
-        "underfill": underfill(found, shown.choice, limit, excluded),
-        "next": None if then is None else str(then),
+        "underfill": given.underfill,
+        "next": None if given.cursor is None else str(given.cursor),
     }
-    return b'%b,"posts":%b}' % (orjson.dumps(said)[:-1], body(shown.choice, found.generation.posts))
+    return b'%b,"posts":%b}' % (orjson.dumps(said)[:-1], given.body)
 
 
 def _asked(request: Request) -> tuple[Store, int]:

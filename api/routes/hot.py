@@ -13,9 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.auth import may_read
 from api.errors import unavailable
-from api.feed import body
 from api.metrics import Metrics
-from api.routes.answer import Headers, feed_for, headers, page_for
+from api.routes.answer import Headers, headers
 from api.routes.feed import native_body
 from api.routes.observed import NAME, id_of
 from api.schemas.moment import read_time
@@ -124,13 +123,13 @@ async def _checker(
 ) -> None:
     store, now_s = _here(scope)
     try:
-        found, choice = await feed_for(store, user_id, now_s if at_s is None else at_s, limit)
+        given = await store.answer(user_id, now_s if at_s is None else at_s, limit)
     except BAD_DAY as exc:
         return await _away(CHECKER_ROUTE, exc, scope, receive, send)
     except Exception:
         return await app(scope, receive, send)  # a bug of ours: there it is answered, counted and logged
-    _metrics(scope).fed(CHECKER_ROUTE, found, choice, limit)
-    await _send(scope, send, body(choice, found.generation.posts), headers(found, choice, limit, now_s))
+    _metrics(scope).fed(CHECKER_ROUTE, given)
+    await _send(scope, send, given.body, headers(given, now_s))
     express = scope.get("extensions", {}).get(EXPRESS)
     if express is not None:
         express()
@@ -142,21 +141,13 @@ async def _native(
 ) -> None:
     store, now_s = _here(scope)
     try:
-        found, shown = await page_for(
-            store,
-            user_id,
-            now_s if at_s is None else at_s,
-            limit,
-            cursor=None,
-            excluded=frozenset(),
-            variant=None,
-        )
+        given = await store.answer(user_id, now_s if at_s is None else at_s, limit, paged=True)
     except BAD_DAY as exc:
         return await _away(NATIVE_ROUTE, exc, scope, receive, send)
     except Exception:
         return await app(scope, receive, send)  # as in `_checker`
-    _metrics(scope).fed(NATIVE_ROUTE, found, shown.choice, limit)
-    await _send(scope, send, native_body(found, shown, limit), headers(found, shown.choice, limit, now_s))
+    _metrics(scope).fed(NATIVE_ROUTE, given)
+    await _send(scope, send, native_body(given), headers(given, now_s))
     return None
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
-from api.feed import seen_after
 from api.store.connection import pack
 
 _USER = 7_777_777_777_777_777_777  # stands where a user's id goes while a template is made
@@ -20,7 +19,6 @@ class Plan:
     def __init__(self, keys: Keys, manifest: Manifest) -> None:
         """Choose the seen set by the manifest's policy."""
         self._keys = keys
-        self._manifest = manifest
         self._number = manifest.generation
         match manifest.seen_policy:
             case "views":
@@ -69,15 +67,14 @@ class Plan:
     def _template(self, bucket_s: int, n_digits: int) -> bytes:
         """Return the three commands of an own list with places for user, user, time's length, time, user.
 
-        A range from the newest down ends at as_of; from the oldest up it would pass all that he ever saw.
+        A range from the newest down ends at as_of; from the oldest up it would pass all that was ever seen.
         """
-        since = seen_after(self._manifest, self._as_of_s)
         seen, live = self._seen
         return b"".join(
             (
                 b"*3\r\n$4\r\nHGET\r\n" + self._key(self._list, n_digits) + _bulk(bucket_s),
                 b"*6\r\n$6\r\nZRANGE\r\n" + self._key(seen, n_digits),
-                b"$%d\r\n%b\r\n" + _bulk(f"({since}") + _bulk("BYSCORE") + _bulk("REV"),
+                b"$%d\r\n%b\r\n" + _bulk(f"({self._as_of_s}") + _bulk("BYSCORE") + _bulk("REV"),
                 b"*5\r\n$6\r\nZRANGE\r\n" + self._key(live, n_digits),
                 _bulk("-inf") + _bulk(self._as_of_s) + _bulk("BYSCORE"),
             )

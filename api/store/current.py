@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from api.contract.history import NOWHERE, Reach
 from api.contract.keys import Keys
-from api.feed import Generation, Pointer
+from api.contract.profile import Fields, segment
+from api.feed import Generation, LookUp, Pointer
 from api.store.cache import Loader, without
 from api.store.commands import Plan
 from api.store.connection import Link, LinkLost, Replies
@@ -67,6 +68,28 @@ class Served:
     def hiding(self, generation: Generation) -> Generation:
         """Return any generation without what is taken down."""
         return without(generation, self._taken_down)
+
+    def remember(self, user_id: int, at_s: int, why: Exception, profile: Fields) -> LookUp:
+        """Return what memory has when the store cannot be read: popular posts, nothing of the user.
+
+        Raises:
+            Exception: `why` itself, if nothing was ever loaded.
+        """
+        if self.pointer is None or self.view is None:
+            raise why
+        manifest = self.view.manifest
+        return LookUp(
+            user_id=user_id,
+            at_s=at_s,
+            bucket_s=manifest.horizon.bucket_for(at_s),
+            pointer=self.pointer,
+            generation=self.view,
+            own=(),
+            segment=segment(manifest.segment_by, profile),
+            hidden=frozenset(),
+            sees_all=True,
+            degraded="store" if isinstance(why, StoreUnavailable) else "generation",
+        )
 
     async def read(self, wait_s: float | None = None) -> None:
         """Read the pointer and the takedowns now, and load what is named.

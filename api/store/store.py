@@ -1,24 +1,21 @@
 """The store as the API reads it: every Redis read begins here.
 
 The hot path is one round trip, shared with all requests of the same loop turn (`api/store/batcher.py`). Only
-who goes below his own list, or asks for a page of an older generation, needs a second one.
+an answer from below the user's own list, or a page of an older generation, needs more (`supplement.py`).
 """
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import replace
+from collections.abc import Awaitable, Collection
 from typing import cast
 
 from redis.asyncio import Redis
 
 from api.contract.codec import decode
 from api.contract.keys import Keys
-from api.contract.profile import Fields, segment, signature
-from api.feed import Generation, LookUp, Pointer
+from api.contract.profile import Fields
+from api.feed import Answer, Cursor, Generation, LookUp, Pointer, answer
 from api.store.batcher import Lane
 from api.store.cache import GENERATIONS_HELD, Loader, Shelf, reading
-from api.store.commands import Plan
-from api.store.connection import LinkLost, Replies
 from api.store.errors import (
     LOADING,
     GenerationGone,
@@ -29,8 +26,9 @@ from api.store.errors import (
 from api.store.events import Journal
 from api.store.history import Past
 from api.store.lifeline import Lifeline
-from api.store.pending import Ask, ids_of, sound
+from api.store.pending import Ask
 from api.store.stats import Meter
+from api.store.supplement import Supplement
 
 __all__ = [
     "GENERATIONS_HELD",
@@ -42,6 +40,7 @@ __all__ = [
     "StoreUnavailable",
 ]
 
+NO_FIELDS: Fields = {}
 BAD_DAY = (NothingPublished, GenerationUnreadable, StoreUnavailable)  # what memory may answer for
 WARM_BYTES, WARM_USERS = 4096, 256
 VARIANTS_HELD = 64  # more names than anyone publishes; a name that is not published is not held
@@ -63,6 +62,7 @@ class Store:
         self._wait_s = wait_s
         self._loader = Loader(client, keys, shelf)
         self._past = Past(client, keys)
+        self._more = Supplement(keys, lifeline)
         self._lanes: dict[str, Lane] = {}
         self._own = self._lane(variant)
         self._lanes[variant] = self._own
@@ -98,8 +98,52 @@ class Store:
             users = decode(cast("bytes", start).rpartition(b" ")[0])[:WARM_USERS]
         at_s = generation.manifest.start_s + generation.manifest.width_s
         found = await asyncio.gather(*(self.look_up(user_id, at_s) for user_id in users))
-        await asyncio.gather(*map(self.see_all, found[:4]))
+        await asyncio.gather(*map(self._more.see_all, found[:4]))
         return len(users)
+
+    async def answer(
+        self,
+        user_id: int,
+        at_s: int,
+        limit: int,
+        *,
+        variant: str | None = None,
+        profile: Fields = NO_FIELDS,
+        excluded: Collection[int] = (),
+        cursor: Cursor | None = None,
+        paged: bool = False,
+    ) -> Answer:
+        """Answer a user's feed at a time; where the store cannot be read, from memory, and labelled so.
+
+        Args:
+            user_id: Whose feed.
+            at_s: The time, epoch seconds; with a cursor its own counts.
+            limit: How many posts at most.
+            variant: Whose lists; ours if None. With a cursor its generation's.
+            profile: What is told of the user; it counts where there is no list of theirs.
+            excluded: Posts that are not wanted.
+            cursor: Where a later page begins; such a page is never from memory, since it must repeat nothing.
+            paged: Whether to find out where the next page begins.
+
+        Raises:
+            BadProfile: A field has a value that its column cannot have.
+            GenerationGone: The cursor's generation is no longer kept.
+            NothingPublished, GenerationUnreadable, StoreUnavailable: And memory holds nothing either.
+        """
+        if cursor is not None:
+            found = await self._more.introduce(await self._pinned(user_id, cursor), profile)
+            return answer(found, limit, excluded, cursor.start, paged=paged)
+        try:
+            found = await self.look_up(user_id, at_s, variant)
+            if profile:
+                found = await self._more.introduce(found, profile)
+            given = answer(found, limit, excluded, paged=paged)
+            if given.is_final:
+                return given
+            found = await self._more.see_all(found)
+        except BAD_DAY as exc:
+            found = self._lane(variant).served.remember(user_id, at_s, exc, profile)
+        return answer(found, limit, excluded, paged=paged)
 
     def look_up(self, user_id: int, at_s: int, variant: str | None = None) -> Awaitable[LookUp]:
         """Read in one round trip what a user's own list needs at a time, all of the current generation.
@@ -114,97 +158,6 @@ class Store:
     def ask(self, ask: Ask) -> None:
         """Look up in the API's own variant for somebody who does not await."""
         self._own.ask(ask)
-
-    async def look_up_pinned(self, user_id: int, at_s: int, number: int, created_at_s: int) -> LookUp:
-        """Read what a user's feed needs of a certain generation, which need not be current.
-
-        Raises:
-            GenerationGone: It is no longer kept.
-            GenerationUnreadable, StoreUnavailable: As `current`.
-        """
-        try:
-            async with asyncio.timeout(self._wait_s):
-                pointer, generation = await self._loader.pinned(number, created_at_s)
-        except TimeoutError as exc:
-            raise StoreUnavailable(LOADING) from exc
-        view = await self._own.opened(generation)
-        plan, bucket_s = Plan(self._keys, view.manifest), view.manifest.horizon.bucket_for(at_s)
-        packed, n_replies = plan.own(user_id, at_s, bucket_s)
-        with reading():
-            # The state comes last: a generation is marked before its first list goes.
-            own, *seen, state = await self._call(packed + plan.kept(), n_replies + 1)
-            if sound(state) != b"sealed":
-                raise GenerationGone(number)
-            found = LookUp(
-                user_id=user_id,
-                at_s=at_s,
-                bucket_s=bucket_s,
-                pointer=pointer,
-                generation=view,
-                own=decode(sound(own)),
-                segment=None,
-                hidden=ids_of(seen),
-                sees_all=False,
-            )
-        return await self.see_all(found)
-
-    async def see_all(self, found: LookUp) -> LookUp:
-        """Return the look-up with the user's segment, and all that he saw by its time hidden.
-
-        Fallback lists need both.
-
-        Raises:
-            StoreUnavailable: The store did not answer in time.
-        """
-        if found.sees_all:
-            return found
-        packed, n_replies = Plan(self._keys, found.generation.manifest).all(found.user_id, found.at_s)
-        with reading():
-            stored, *seen = await self._call(packed, n_replies)
-            name = None if found.degraded else sound(stored)  # then it is no hash, or not ours
-            hidden = found.hidden | ids_of(seen)
-        return replace(found, segment=name.decode() if name else found.segment, hidden=hidden, sees_all=True)
-
-    async def introduce(self, found: LookUp, fields: Fields) -> LookUp:
-        """Return the look-up with what his profile gives a user who has no list: its list, his segment.
-
-        Raises:
-            BadProfile: A field has a value that its column cannot have.
-            StoreUnavailable: The store did not answer in time.
-        """
-        manifest = found.generation.manifest
-        name = signature(manifest.profile, fields)
-        if found.own:
-            return found
-        packed = Plan(self._keys, manifest).profile(name, found.bucket_s)
-        with reading():
-            ranked = decode(sound((await self._call(packed, 1))[0]))
-        return replace(found, segment=found.segment or segment(manifest.segment_by, fields), profile=ranked)
-
-    def remembered(
-        self, user_id: int, at_s: int, why: Exception, variant: str | None, told: Fields
-    ) -> LookUp:
-        """Return what memory still knows, on a day on which the store does not: popular posts, no user.
-
-        Raises:
-            Exception: `why` itself, if nothing was ever loaded.
-        """
-        served = self._lane(variant).served
-        if served.pointer is None or served.view is None:
-            raise why
-        bucket_s = served.view.manifest.horizon.bucket_for(at_s)
-        return LookUp(
-            user_id=user_id,
-            at_s=at_s,
-            bucket_s=bucket_s,
-            pointer=served.pointer,
-            generation=served.view,
-            own=(),
-            segment=segment(served.view.manifest.segment_by, told),
-            hidden=frozenset(),
-            sees_all=True,
-            degraded="store" if isinstance(why, StoreUnavailable) else "generation",
-        )
 
     def served(self) -> list[tuple[Pointer, Generation]]:
         """Return what is in memory as current, of each variant that was asked for."""
@@ -224,6 +177,16 @@ class Store:
         self._keep(lane)
         return found
 
+    async def _pinned(self, user_id: int, cursor: Cursor) -> LookUp:
+        """Read what a page needs of its cursor's generation, which need not be current."""
+        try:
+            async with asyncio.timeout(self._wait_s):
+                pointer, generation = await self._loader.pinned(cursor.generation, cursor.created_at_s)
+        except TimeoutError as exc:
+            raise StoreUnavailable(LOADING) from exc
+        view = await self._own.opened(generation)
+        return await self._more.look_up(user_id, cursor.at_s, pointer, view)
+
     def _lane(self, variant: str | None) -> Lane:
         """Return a variant's lane; a new one is held only once something is found in it."""
         name = variant or self.variant
@@ -239,13 +202,3 @@ class Store:
     def _change(self) -> None:
         for lane in self._lanes.values():
             lane.served.change()
-
-    async def _call(self, packed: bytes, n_replies: int) -> Replies:
-        """Send packed reads, once more if the connection was lost."""
-        for last in (False, True):
-            try:
-                return await (await self._lifeline.link()).exchange(packed, n_replies)
-            except LinkLost as exc:
-                if last:
-                    raise StoreUnavailable(exc) from exc
-        raise AssertionError("the last attempt returns or raises")

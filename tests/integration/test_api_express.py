@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.contract.keys import Keys
-from api.feed import Choice, LookUp
+from api.feed import Answer
 from api.http.protocol import MOST_HELD, SLICE, Express
 from api.main import create_app
 from api.settings import Settings
@@ -32,10 +32,10 @@ class Counting(Express):
 
     n_answered = 0
 
-    def reply(self, found: LookUp, choice: Choice, now_s: int) -> None:
+    def reply(self, given: Answer, now_s: int) -> None:
         """Count, and answer."""
         Counting.n_answered += 1
-        super().reply(found, choice, now_s)
+        super().reply(given, now_s)
 
 
 @contextmanager

@@ -1,20 +1,36 @@
-"""API, `FCALL_RO feed` and the oracle answer alike, for random users, times, seen posts and takedowns."""
+"""API, `FCALL_RO feed`, `inspect`, `replay` and the oracle answer alike, now and at times past.
 
+For random users, times, limits, seen posts and takedowns, over three promotions and a rollback.
+"""
+
+import json
 import random
-from typing import Any
+import urllib.request
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import redis
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
 from api.contract.buckets import DAY_S, moment
 from api.contract.keys import Keys
 from api.contract.profile import signature
 from api.main import create_app
 from api.settings import Settings
+from batch.__main__ import app
+from batch.jobs.inspect import inspect
 from batch.publish.functions import load
-from tests.oracle import expected
-from tests.world import AS_OF_S, HOUR_S, World, events_of
+from batch.publish.ledger.promotion import promote, rollback
+from batch.publish.replay.history import read_history
+from batch.publish.replay.kept import GenerationLost, Kept, from_store
+from batch.publish.replay.replay import Replayed, Replayer
+from batch.settings import Settings as BatchSettings
+from tests.clients import running
+from tests.oracle import expected, generation_at
+from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World, events_of
 
 pytestmark = pytest.mark.integration
 
@@ -89,6 +105,153 @@ def test_the_api_the_function_and_the_oracle_agree(
             assert list(map(int, posts)) == wanted, (user, at_s, limit, profile)
             assert (rung, label) == (reply.headers["x-almanac-rung"], reply.headers["x-almanac-time"])
             assert moment(int(bucket)).isoformat() == reply.headers["x-almanac-bucket"]
+
+
+class Asked(NamedTuple):
+    """A request, and what it was answered: by which generation, from which rung, with which posts."""
+
+    user: int
+    at_s: int
+    limit: int
+    generation: int
+    rung: str
+    label: str
+    post_ids: list[int]
+
+
+class Weeks:
+    """Three generations a day apart, promoted one after another, then the last one rolled back."""
+
+    def __init__(self, store: redis.Redis, policy: str, rng: random.Random) -> None:
+        """Publish, with views between; half of those before a promotion are told only after it."""
+        self.store, self.rng = store, rng
+        self.key = Keys().likes if policy == "likes" else Keys().seen
+        self.live = Keys().likes_live if policy == "likes" else Keys().seen_live
+        self.worlds: dict[int, World] = {}
+        self.views: list[tuple[int, int, int]] = []
+        world = World(seen_policy=policy)  # type: ignore[arg-type]  # one of three
+        for number in (1, 2, 3):
+            known = frozenset((user, post) for user, post, _ in self.views)
+            begin_s = AS_OF_S + (number - 1) * DAY_S
+            world = World(number, number, seen_policy=world.seen_policy, as_of_s=begin_s, known=known)
+            self.worlds[number] = world.publish(store)
+            if number == 1 and policy != "likes":
+                self.views += world.views
+            promote(store, Keys(), number, self.promoted_at_s(number))
+            for _ in range(12):
+                self.see(rng.randrange(begin_s + 1, begin_s + DAY_S))
+        rollback(store, Keys(), "default", AS_OF_S + 3 * DAY_S)
+        for _ in range(12):
+            self.see(rng.randrange(AS_OF_S - DAY_S, AS_OF_S + 4 * DAY_S))
+
+    def promoted_at_s(self, number: int) -> int:
+        """Return when a generation was promoted."""
+        return PROMOTED_AT_S + (number - 1) * DAY_S
+
+    def see(self, at_s: int) -> None:
+        """Let a user see a post, as a live event does."""
+        user, post = self.rng.randrange(0, 12), self.rng.choice(World().posts)
+        self.views.append((user, post, at_s))
+        for key in (self.key(user), self.live(user)):
+            self.store.zadd(key, {str(post): at_s}, lt=True)
+
+    def draw(self) -> tuple[int, int, int]:
+        """Draw a user, a time from before the first generation to after the last, and a limit."""
+        at_s = AS_OF_S + self.rng.randrange(-DAY_S, 4 * DAY_S)
+        return self.rng.randrange(0, 12), at_s, self.rng.randrange(1, 60)
+
+    def expected(self, user: int, at_s: int, limit: int) -> list[int]:
+        """Return what the oracle says."""
+        return expected(self.store, events_of(self.views), user, at_s, limit)
+
+    def replay(self, user: int, at_s: int, limit: int) -> Replayed | None:
+        """Replay an answer; None where no generation of the time is kept."""
+        history = read_history(self.store, Keys(), "default")
+        try:
+            return Replayer(self.store, Keys(), history, self.kept).replay(user, at_s, limit)
+        except GenerationLost:
+            return None
+
+    @cache  # noqa: B019 - of one test
+    def kept(self, name: int | str) -> Kept:
+        """Read a generation, once."""
+        return from_store(self.store, Keys(), int(name))
+
+
+def asked(client: TestClient, user: int, at_s: int, limit: int) -> Asked:
+    """Ask the API."""
+    reply = client.get(PATH, params={"id": user, "time": moment(at_s).isoformat(), "limit": limit})
+    number, rung, label = (reply.headers[f"x-almanac-{name}"] for name in ("generation", "rung", "time"))
+    return Asked(user, at_s, limit, int(number), rung, label, [post["id"] for post in reply.json()])
+
+
+def inspected(found: dict[str, Any], user: int, at_s: int, limit: int) -> Asked:
+    """Return what `almanac inspect` found, as the API says it."""
+    answer = found["answer"]
+    return Asked(user, at_s, limit, found["generation"], answer["rung"], found["label"], answer["post_ids"])
+
+
+@pytest.mark.parametrize(("policy", "n"), [("views", 1400), ("likes", 400), ("none", 200)])
+def test_all_agree_at_any_time_over_three_promotions_and_a_rollback(
+    store: redis.Redis, valkey_url: str, policy: str, n: int
+) -> None:
+    rng = random.Random(n)
+    weeks, settings = Weeks(store, policy, rng), BatchSettings(redis_url=valkey_url)
+    load(store)
+    answered: set[int] = set()
+    with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
+        for turn in range(n):
+            if turn % 20 == 0:
+                store.sadd(Keys().takedowns(), rng.choice(World().posts))
+                store.srem(Keys().takedowns(), rng.choice(World().posts))
+                weeks.see(rng.randrange(AS_OF_S - DAY_S, AS_OF_S + 4 * DAY_S))
+            user, at_s, limit = weeks.draw()
+
+            said = asked(client, user, at_s, limit)
+
+            assert said.post_ids == weeks.expected(user, at_s, limit), said
+            assert said.generation == int(generation_at(store, at_s)), said
+            found: dict[str, Any] = inspect(store, settings, user, at_s, limit)
+            assert inspected(found, user, at_s, limit) == said
+            again = weeks.replay(user, at_s, limit)
+            if again is None:
+                assert said.label == "leaky"
+            else:
+                assert (again.generation, again.rung, again.time) == (said.generation, said.rung, said.label)
+                assert list(again.post_ids) == said.post_ids, said
+            if said.generation == 2:  # what is current, whose lists the function knows
+                rung, _, label, *posts = called(store, weeks.worlds[2], user, at_s, limit)
+                assert (rung, label, list(map(int, posts))) == (said.rung, said.label, said.post_ids)
+            answered.add(said.generation)
+    assert answered == {1, 2, 3}
+
+
+def test_the_command_line_says_what_the_api_says_over_http(
+    store: redis.Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    rng = random.Random(20)
+    weeks = Weeks(store, "views", rng)
+    (tmp_path / "state").mkdir()
+    env = {"ALMANAC_REDIS_URL": valkey_url, "ALMANAC_STATE_DIR": str(tmp_path / "state")}
+    with running(valkey_url, tmp_path / "state") as base:
+        for _ in range(20):
+            user, _, limit = weeks.draw()
+            at_s = rng.randrange(PROMOTED_AT_S, AS_OF_S + 4 * DAY_S)
+            at = moment(at_s).replace(tzinfo=None).isoformat()
+            with urllib.request.urlopen(f"{base}{PATH}?id={user}&time={at}&limit={limit}") as reply:
+                number, shown = int(reply.headers["x-almanac-generation"]), json.load(reply)
+
+            commands = (
+                ["inspect", str(user), "--at", at, "--json"],
+                ["replay", "--user", str(user), "--at", at, "--limit", str(limit), "--json"],
+            )
+            looked, again = (json.loads(CliRunner().invoke(app, line, env=env).stdout) for line in commands)
+
+            posts = [post["id"] for post in shown]
+            assert (looked["generation"], again["generation"]) == (number, number)
+            assert again["post_ids"] == posts
+            n_both = min(limit, 10)
+            assert looked["answer"]["post_ids"][:n_both] == posts[:n_both]
 
 
 def test_the_function_leaves_out_what_is_not_wanted(store: redis.Redis) -> None:

@@ -370,19 +370,21 @@ def test_looking_inside_shows_what_an_answer_is_made_of(store: redis.Redis, tmp_
     first = next(iter(seen_in_facts(of.views, of.post_ids, 2)))
     store.zadd(KEYS.seen_live(5), {str(first): 7, "424242": AS_OF_S + 9})
 
-    found = look(store, KEYS, "default", user_id=5, at_s=AS_OF_S + 3600)
+    inside = look(store, KEYS, "default", user_id=5, at_s=AS_OF_S + 3600)
+    found, shared = inside.found, inside.found.generation
     bucket_s = of.horizon.starts[1]
     own = expected(of)[5]
-    assert (found["generation"], found["previous"], found["manifest"]) == (1, None, manifest)
-    assert (found["bucket_s"], found["label"]) == (bucket_s, "exact")
-    assert found["list"] == decode(own[str(bucket_s).encode()])
-    assert found["segment"] == own[b"segment"].decode()
-    assert found["segment_list"] == of.post_ids[of.segments[found["segment"]][1]].tolist()
-    assert found["popular"] == of.post_ids[of.popular[1]].tolist()
-    assert found["seen"] == seen_in_facts(of.views, of.post_ids, 2) | {first: 7, 424242: AS_OF_S + 9}
-    assert list(found["seen"].values()) == sorted(found["seen"].values())
-    assert found["liked"] == seen_in_facts(of.likes, of.post_ids, 2)
-    assert (found["taken_down"], found["n_catalogue"]) == ([3, 9], 30)
+    assert (shared.manifest, found.bucket_s) == (manifest, bucket_s)
+    assert found.own == decode(own[str(bucket_s).encode()])
+    assert found.segment == own[b"segment"].decode()
+    assert shared.segments[found.segment][bucket_s] == of.post_ids[of.segments[found.segment][1]].tolist()
+    assert shared.popular[bucket_s] == of.post_ids[of.popular[1]].tolist()
+    assert inside.seen == seen_in_facts(of.views, of.post_ids, 2) | {first: 7, 424242: AS_OF_S + 9}
+    assert list(inside.seen.values()) == sorted(inside.seen.values())
+    assert inside.liked == seen_in_facts(of.likes, of.post_ids, 2)
+    assert found.hidden == {post for post, seen_s in inside.seen.items() if seen_s <= AS_OF_S + 3600}
+    assert (inside.taken_down, len(shared.catalogue)) == ((3, 9), 30)
+    assert not {3, 9} & shared.posts.keys()
 
 
 def test_looking_for_a_stranger_or_into_nothing(store: redis.Redis, tmp_path: Path) -> None:
@@ -391,5 +393,5 @@ def test_looking_for_a_stranger_or_into_nothing(store: redis.Redis, tmp_path: Pa
     published(store, tmp_path)
 
     stranger = look(store, Keys(), "default", 10**9, AS_OF_S)
-    assert (stranger["list"], stranger["list_ttl_s"], stranger["segment"]) == ([], None, None)
-    assert (stranger["segment_list"], stranger["seen"]) == ([], {})
+    assert (stranger.found.own, stranger.list_ttl_s, stranger.found.segment) == ([], None, None)
+    assert (stranger.found.hidden, stranger.seen) == (frozenset(), {})

@@ -74,7 +74,7 @@ def test_the_batch_publishes_retires_and_looks_and_the_api_reads_it(connect: Con
 
     assert hashes(api, made.generation) == expected(content(2), 2)
     assert batch.hget(KEYS.states(), "1") == b"retired"
-    assert look(batch, KEYS, "default", 5, AS_OF_S)["generation"] == made.generation
+    assert look(batch, KEYS, "default", 5, AS_OF_S).found.generation.manifest == made
     assert api.hget(KEYS.current("default"), "generation") == str(made.generation).encode()
     assert api.zrangebyscore(KEYS.seen(1), "-inf", "+inf")
     assert api.smembers(KEYS.takedowns()) == set()

@@ -19,6 +19,7 @@ import redis
 from fastapi.testclient import TestClient
 
 from api.contract.buckets import DAY_S, Horizon, moment
+from api.contract.keys import Keys
 from api.contract.manifest import Manifest, SeenPolicy
 from api.main import create_app
 from api.settings import Settings
@@ -29,9 +30,11 @@ from batch.features.sides import Feature, Sides
 from batch.publish.generation import GenerationContent, left_out
 from batch.publish.ledger.promotion import NothingBefore, promote, quarantine, rollback
 from batch.publish.proof.inputs import INPUTS, Inputs, load
-from batch.publish.replay.history import chronicle
+from batch.publish.replay import replay as replaying
+from batch.publish.replay.history import read_history
 from batch.publish.replay.kept import GenerationLost, from_store
 from batch.publish.replay.replay import Replayer
+from batch.publish.replay.seen import hidden_by
 from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock
 from batch.store import read
@@ -203,8 +206,8 @@ class Week:
 
     def replayer(self) -> Replayer:
         """Return what replays this variant."""
-        past = chronicle(self.store, KEYS, "default")
-        return Replayer(self.store, KEYS, past, lambda number: from_store(self.store, KEYS, int(number)))
+        history = read_history(self.store, KEYS, "default")
+        return Replayer(self.store, KEYS, history, lambda number: from_store(self.store, KEYS, int(number)))
 
     def late(self, logged: Logged) -> set[int]:
         """Return the posts that the user had seen by then, which nobody knew then."""
@@ -320,21 +323,24 @@ def test_every_logged_answer_is_replayed_but_for_late_posts(week: Week, n_answer
     print(len(week.log), "answers", n_same, "the same", week.n_late, "late events")  # noqa: T201 - figures
 
 
-Hidden = Callable[[Replayer, int, int, SeenPolicy], frozenset[int]]
+Hide = Callable[[redis.Redis, Keys, int, int, SeenPolicy], frozenset[int]]
 
 
 @pytest.mark.parametrize("week", ["views"], indirect=True)
 @pytest.mark.parametrize("bug", ["nothing is hidden", "a day late", "too much is hidden"])
 def test_a_bug_in_the_filter_is_no_late_post(week: Week, bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole: Hidden = Replayer._hidden
-    bugs: dict[str, Hidden] = {
+    bugs: dict[str, Hide] = {
         "nothing is hidden": lambda *_: frozenset(),
-        "a day late": lambda self, user_id, at_s, policy: whole(self, user_id, at_s - DAY_S, policy),
-        "too much is hidden": lambda self, user_id, at_s, policy: whole(self, user_id, at_s + DAY_S, policy),
+        "a day late": lambda store, keys, user_id, at_s, policy: hidden_by(
+            store, keys, user_id, at_s - DAY_S, policy
+        ),
+        "too much is hidden": lambda store, keys, user_id, at_s, policy: hidden_by(
+            store, keys, user_id, at_s + DAY_S, policy
+        ),
     }
     week.live(150)
     week.learn_all()
-    monkeypatch.setattr(Replayer, "_hidden", bugs[bug])
+    monkeypatch.setattr(replaying, "hidden_by", bugs[bug])
 
     replayer = week.replayer()
     again = [replayed(replayer, logged) for logged in week.log]

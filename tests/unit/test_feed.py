@@ -5,20 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.feed import (
-    Choice,
-    Generation,
-    LookUp,
-    Pointer,
-    Rung,
-    Rungs,
-    answer,
-    body,
-    choose,
-    ladder,
-    seen_after,
-    stands,
-)
+from api.feed import Answer, Generation, LookUp, Pointer, Rung, answer
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 WORLD = World()
@@ -50,16 +37,21 @@ def found(**changes: object) -> LookUp:
     return replace(read, **changes)  # type: ignore[arg-type]  # as the test says
 
 
-def test_the_own_list_answers_in_its_order() -> None:
-    choice = answer(found(), limit=5)
+def chosen(given: Answer) -> tuple[tuple[int, ...], Rung]:
+    """Return what is said of an answer in these tests."""
+    return given.post_ids, given.rung
 
-    assert choice == Choice((40, 38, 36, 34, 32), "own")
+
+def test_the_own_list_answers_in_its_order() -> None:
+    given = answer(found(), limit=5)
+
+    assert chosen(given) == ((40, 38, 36, 34, 32), "own")
 
 
 def test_a_seen_post_is_replaced_from_the_rest_of_the_own_list() -> None:
-    choice = answer(found(hidden=frozenset({38})), limit=5)
+    given = answer(found(hidden=frozenset({38})), limit=5)
 
-    assert choice == Choice((40, 36, 34, 32, 30), "rest")
+    assert chosen(given) == ((40, 36, 34, 32, 30), "rest")
 
 
 def test_rungs_follow_in_order_and_the_lowest_one_used_is_named() -> None:
@@ -69,55 +61,46 @@ def test_rungs_follow_in_order_and_the_lowest_one_used_is_named() -> None:
 
 
 def test_an_unknown_user_gets_what_is_popular() -> None:
-    choice = answer(found(own=(), segment=None, sees_all=True), limit=10)
+    given = answer(found(own=(), segment=None, sees_all=True), limit=10)
 
-    assert choice == Choice(tuple(range(1, 11)), "popular")
+    assert chosen(given) == (tuple(range(1, 11)), "popular")
 
 
 def test_an_unknown_bucket_or_segment_falls_through_to_the_catalogue() -> None:
-    choice = answer(found(own=(), segment="purple", bucket_s=BUCKET_S + HOUR_S, sees_all=True), limit=3)
+    given = answer(found(own=(), segment="purple", bucket_s=BUCKET_S + HOUR_S, sees_all=True), limit=3)
 
-    assert choice == Choice((1, 2, 3), "catalogue")
+    assert chosen(given) == ((1, 2, 3), "catalogue")
 
 
 def test_a_user_with_a_segment_but_no_list_gets_the_segments_list() -> None:
-    choice = answer(found(own=(), sees_all=True), limit=2)
+    given = answer(found(own=(), sees_all=True), limit=2)
 
-    assert choice == Choice((40, 38), "segment")
+    assert chosen(given) == ((40, 38), "segment")
 
 
 def test_fewer_posts_come_back_only_when_the_catalogue_is_exhausted() -> None:
-    choice = answer(found(hidden=frozenset(range(1, 39)), sees_all=True), limit=5)
+    given = answer(found(hidden=frozenset(range(1, 39)), sees_all=True), limit=5)
 
-    assert choice == Choice((40, 39), "catalogue")
+    assert chosen(given) == ((40, 39), "catalogue")
 
 
 def test_a_post_that_the_generation_does_not_know_is_never_chosen() -> None:
-    choice = answer(found(own=(999, 40)), limit=1)
+    given = answer(found(own=(999, 40)), limit=1)
 
-    assert choice == Choice((40,), "rest")
-
-
-def test_a_choice_from_below_the_own_list_stands_only_when_all_seen_posts_were_looked_up() -> None:
-    partly, wholly = found(own=()), found(own=(), sees_all=True)
-
-    assert stands(partly, answer(found(), 5))
-    assert not stands(partly, answer(partly, 5))
-    assert stands(wholly, answer(wholly, 5))
+    assert chosen(given) == ((40,), "rest")
 
 
-def test_an_own_list_needs_only_what_was_seen_since_as_of() -> None:
-    assert seen_after(WORLD.manifest, AS_OF_S) == AS_OF_S
-    assert seen_after(WORLD.manifest, AS_OF_S + 1) == AS_OF_S
-
-
-def test_a_time_before_as_of_needs_all_that_was_seen() -> None:
-    assert seen_after(WORLD.manifest, AS_OF_S - 1) is None
+def test_an_answer_from_below_the_own_list_is_final_only_when_all_seen_posts_were_looked_up() -> None:
+    assert answer(found(), 5).is_final
+    assert not answer(found(own=()), 5).is_final
+    assert answer(found(own=(), sees_all=True), 5).is_final
 
 
 def test_the_body_is_the_posts_own_bytes() -> None:
-    assert body(Choice((), "catalogue"), {}) == b"[]"
-    assert body(Choice((5, 3), "own"), EVERYTHING.posts) == b"[5,3]"
+    nothing = Generation(WORLD.manifest, posts={}, catalogue=[])
+
+    assert answer(found(generation=nothing), 2).body == b"[]"
+    assert answer(found(own=(5, 3)), 2).body == b"[5,3]"
 
 
 @given(
@@ -145,13 +128,13 @@ def test_never_hidden_never_twice_and_full_while_the_catalogue_lasts(
     )
     read = found(generation=shared, own=tuple(own), segment="s", hidden=hidden, sees_all=True)
 
-    choice = answer(read, limit)
+    given = answer(read, limit)
 
     available = set(catalogue) - hidden
-    assert hidden.isdisjoint(choice.post_ids)
-    assert len(set(choice.post_ids)) == len(choice.post_ids) == min(limit, len(available))
+    assert hidden.isdisjoint(given.post_ids)
+    assert len(set(given.post_ids)) == len(given.post_ids) == min(limit, len(available))
     unseen_own = [post for post in dict.fromkeys(own) if post in available][:limit]
-    assert list(choice.post_ids[: len(unseen_own)]) == unseen_own
+    assert list(given.post_ids[: len(unseen_own)]) == unseen_own
 
 
 @given(
@@ -160,18 +143,22 @@ def test_never_hidden_never_twice_and_full_while_the_catalogue_lasts(
 def test_the_named_rung_is_the_highest_that_suffices(
     rungs: list[list[int]], hidden: frozenset[int], limit: int
 ) -> None:
-    names: list[Rung] = ["own", "rest", "segment", "popular", "catalogue"]
-    whole: Rungs = list(zip(names, rungs, strict=True))
+    own, profile, segment, popular, catalogue = rungs
+    shared = Generation(
+        manifest=WORLD.manifest,
+        posts=dict.fromkeys(range(1, 31), b""),
+        catalogue=catalogue,
+        popular={BUCKET_S: popular},
+        segments={"s": {BUCKET_S: segment}},
+    )
+    names: list[Rung] = ["own", "rest", "profile", "segment", "popular", "catalogue"]
+    whole = [own[:limit], own[limit:], profile, segment, popular, catalogue]
 
-    choice = choose(whole, hidden, range(1, 31), limit)
+    given = answer(
+        found(generation=shared, own=own, profile=profile, segment="s", hidden=hidden, sees_all=True), limit
+    )
 
     enough = [
-        name for depth, name in enumerate(names) if len(set().union(*rungs[: depth + 1]) - hidden) >= limit
+        name for depth, name in enumerate(names) if len(set().union(*whole[: depth + 1]) - hidden) >= limit
     ]
-    assert choice.rung == (enough[0] if enough else "catalogue")
-
-
-def test_the_ladder_splits_the_own_list_at_the_limit() -> None:
-    rungs = dict(ladder(found(own=(1, 2, 3)), limit=2))
-
-    assert (rungs["own"], rungs["rest"]) == ((1, 2), (3,))
+    assert given.rung == (enough[0] if enough else "catalogue")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.feed import Generation, LookUp, Page, Pointer, answer, page, underfill
+from api.feed import Generation, LookUp, Pointer, answer
 from tests.world import AS_OF_S, PROMOTED_AT_S, World
 
 WORLD = World()
@@ -51,11 +51,11 @@ def test_pages_repeat_nothing_and_leave_out_only_what_was_hidden_when_its_page_c
     while start is not None:
         now = hidden[turn % len(hidden)]
         ever_hidden |= now
-        one = page(found(own, popular, catalogue, now, set()), limit, start)
-        assert not now & set(one.choice.post_ids)
-        assert one.then is None or len(one.choice.post_ids) == limit
-        shown += one.choice.post_ids
-        start, turn = one.then, turn + 1
+        one = answer(found(own, popular, catalogue, now, set()), limit, start=start, paged=True)
+        assert not now & set(one.post_ids)
+        assert one.next_start is None or len(one.post_ids) == limit
+        shown += one.post_ids
+        start, turn = one.next_start, turn + 1
 
     assert len(shown) == len(set(shown))
     assert set(catalogue) - ever_hidden <= set(shown) <= set(catalogue)
@@ -73,20 +73,23 @@ def test_the_first_page_is_the_answer_without_paging(
 ) -> None:
     read = found(own, popular, catalogue, hidden, set())
 
-    assert page(read, limit, 0).choice == answer(read, limit)
+    first, whole = answer(read, limit, paged=True), answer(read, limit)
+    assert (first.post_ids, first.rung) == (whole.post_ids, whole.rung)
 
 
 def test_nothing_follows_the_last_page() -> None:
     read = found([3, 1], [], [1, 2, 3], frozenset(), set())
 
-    assert [page(read, 2, start).then for start in (0, 1, 2, 3, 99)] == [2, None, None, None, None]
-    assert page(read, 3, 0) == Page(answer(read, 3), None)
+    pages = [answer(read, 2, start=start, paged=True) for start in (0, 1, 2, 3, 99)]
+    assert [page.next_start for page in pages] == [2, None, None, None, None]
+    assert [None if page.cursor is None else page.cursor.start for page in pages[:2]] == [2, None]
+    assert answer(read, 3, paged=True).next_start is None
 
 
 def test_an_underfilled_answer_names_what_left_out_most() -> None:
     def reason(limit: int, hidden: set[int], gone: set[int], excluded: set[int]) -> str | None:
         read = found([], [], list(range(1, 11)), frozenset(hidden), gone)
-        return underfill(read, page(read, limit, 0, excluded).choice, limit, excluded)
+        return answer(read, limit, excluded, paged=True).underfill
 
     assert reason(10, set(), set(), set()) is None
     assert reason(11, set(), set(), set()) == "catalogue"

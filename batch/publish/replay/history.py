@@ -1,45 +1,66 @@
-"""What a variant's past holds: what was current when, what was made for the past, takedowns."""
+"""The history of a variant: what was current when, what was made for the past, takedowns."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import cast
 
 import redis
 
+from api.contract.history import Reach
 from api.contract.keys import Keys
+from api.contract.manifest import Manifest
 from batch.publish.ledger.history import Promotion, promotions
 from batch.store import read
 
 Name = int | str  # of a generation: its number in the store, or where it lies on disk
+FOREVER_S = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Chronicle:
+class History:
     """Everything that has a time of its own, read once; epoch seconds.
 
     Attributes:
-        served: What was current when, oldest first.
+        current: Number of what is current; None where nothing is.
+        as_of_s: Newest fact of what is current; FOREVER_S where nothing is.
+        promotions: What was current when, oldest first.
         made: First second of each generation made for the past, and its number; of one that lies on disk
             only, its folder's name. Ascending.
         takedowns: Second, post and whether it went down, in that order.
         taken_down: What is taken down now.
     """
 
-    served: tuple[Promotion, ...]
+    current: int | None
+    as_of_s: int
+    promotions: tuple[Promotion, ...]
     made: tuple[tuple[int, Name], ...]
     takedowns: tuple[tuple[int, int, bool], ...]
     taken_down: frozenset[int]
 
-    def current_at(self, at_s: int) -> Promotion | None:
-        """Return what was current at a time; None before the first promotion."""
-        place = bisect_right(self.served, at_s, key=lambda promotion: promotion.from_s)
-        return self.served[place - 1] if place else None
+    @property
+    def reach(self) -> Reach:
+        """Return the times that another generation than the current one may answer."""
+        first_s, latest_s = (
+            (self.promotions[0].from_s, self.promotions[-1].from_s) if self.promotions else (None, 0)
+        )
+        return Reach.of(first_s, latest_s, self.made[0][0] if self.made else None, self.as_of_s)
 
-    def made_for(self, at_s: int) -> Name | None:
-        """Return the newest generation made for a time not after this one; None where there is none."""
-        place = bisect_right(self.made, at_s, key=lambda pair: pair[0])
-        return self.made[place - 1][1] if place else None
+    def generation_at(self, at_s: int) -> Name | None:
+        """Return the generation that answers a time, if it is kept; None where only what is current may."""
+        if not self.reach.holds(at_s):
+            return None
+        promotion = self.promotion_at(at_s)
+        if promotion is not None:
+            return promotion.generation
+        place = bisect_right(self.made, at_s, key=itemgetter(0))
+        return self.made[place - 1][1]
+
+    def promotion_at(self, at_s: int) -> Promotion | None:
+        """Return the promotion that was the last one at a time; None before the first."""
+        place = bisect_right(self.promotions, at_s, key=lambda promotion: promotion.from_s)
+        return self.promotions[place - 1] if place else None
 
     def taken_down_at(self, at_s: int) -> frozenset[int]:
         """Return what was taken down at a time; a post without a note of it counts as always taken down."""
@@ -51,10 +72,10 @@ class Chronicle:
         return frozenset(down)
 
 
-def chronicle(
+def read_history(
     client: redis.Redis, keys: Keys, variant: str, on_disk: Iterable[tuple[int, str]] = ()
-) -> Chronicle:
-    """Read all that the store keeps of a variant's past.
+) -> History:
+    """Read all that the store keeps of a variant's history.
 
     Args:
         client: The store.
@@ -62,20 +83,20 @@ def chronicle(
         variant: Whose generations.
         on_disk: First second and name of generations made for the past that lie on disk.
     """
+    named = client.hget(keys.current(variant), "generation")
+    current = None if named is None else int(named)
+    text = None if current is None else read.value(client, keys.manifest(current))
     stored: dict[int, Name] = {at_s: int(member) for member, at_s in _timed(client, keys.past(variant))}
+    made = [*(pair for pair in on_disk if pair[0] not in stored), *stored.items()]
     log = [member.split() for member, _ in _timed(client, keys.takedown_log())]
-    return Chronicle(
-        served=tuple(promotions(client, keys, variant)),
-        made=tuple(
-            sorted([*(pair for pair in on_disk if pair[0] not in stored), *stored.items()], key=_second)
-        ),
+    return History(
+        current=None if text is None else current,
+        as_of_s=FOREVER_S if text is None else Manifest.from_json(text).as_of_s,
+        promotions=tuple(promotions(client, keys, variant)),
+        made=tuple(sorted(made, key=itemgetter(0))),
         takedowns=tuple((int(at_ms) // 1000, int(post), what == b"down") for at_ms, post, what in log),
         taken_down=frozenset(int(read.narrow(post)) for post in client.smembers(keys.takedowns())),
     )
-
-
-def _second(pair: tuple[int, Name]) -> int:
-    return pair[0]
 
 
 def _timed(client: redis.Redis, key: str) -> list[tuple[bytes, int]]:

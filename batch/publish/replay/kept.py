@@ -1,7 +1,7 @@
-"""A generation as it is kept, whichever place keeps it: what all users share, and one user's own lists."""
+"""A generation as it is kept, whichever place keeps it, and what it holds for a user at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import redis
 from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
-from api.feed import Generation, RankedLists
+from api.feed import Generation, LookUp, Pointer, RankedLists
 from batch.publish import past
 from batch.publish.generation import Rows
 from batch.publish.past import Made
@@ -35,6 +35,24 @@ class Kept:
 
     shared: Generation
     own: Callable[[int, int], Own]
+
+    def look_up(self, user_id: int, at_s: int, hidden: frozenset[int], taken_down: frozenset[int]) -> LookUp:
+        """Return what it holds for a user at a time: all that `api.feed.answer` needs."""
+        manifest = self.shared.manifest
+        bucket_s = manifest.horizon.bucket_for(at_s)
+        own = self.own(user_id, bucket_s)
+        posts = {post_id: text for post_id, text in self.shared.posts.items() if post_id not in taken_down}
+        return LookUp(
+            user_id=user_id,
+            at_s=at_s,
+            bucket_s=bucket_s,
+            pointer=Pointer(manifest.generation, manifest.created_at_s),
+            generation=replace(self.shared, posts=posts),
+            own=own.ranked,
+            segment=own.segment,
+            hidden=hidden,
+            sees_all=True,
+        )
 
 
 def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:

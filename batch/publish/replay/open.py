@@ -6,7 +6,7 @@ import redis
 
 from api.contract.keys import Keys
 from batch.publish.past import FOLDER, listed
-from batch.publish.replay.history import Name, chronicle
+from batch.publish.replay.history import Name, read_history
 from batch.publish.replay.kept import Kept, from_disk, from_store
 from batch.publish.replay.replay import Replayer
 
@@ -16,11 +16,8 @@ def replayer(prefix: str, client: redis.Redis, variant: str, state_dir: Path) ->
     keys = Keys(prefix)
     on_disk = {f"{FOLDER}/{made.home.name}": made for made in listed(state_dir / FOLDER, variant)}
     made = [(one.manifest.as_of_s, name) for name, one in on_disk.items()]
-    past = chronicle(client, keys, variant, made)
 
-    def opened(name: Name) -> Kept:
-        if isinstance(name, int):
-            return from_store(client, keys, name)
-        return from_disk(on_disk[name])
+    def load(name: Name) -> Kept:
+        return from_store(client, keys, name) if isinstance(name, int) else from_disk(on_disk[name])
 
-    return Replayer(client, keys, past, opened)
+    return Replayer(client, keys, read_history(client, keys, variant, made), load)

@@ -1,18 +1,18 @@
 """What a user was shown at a past time: by the generation of that time, without the posts seen by then."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import redis
 
 from api.contract.buckets import moment
 from api.contract.keys import Keys
-from api.contract.manifest import SeenPolicy
-from api.feed import LookUp, Pointer, Rung, answer
-from batch.publish.replay.history import Chronicle, Name
+from api.feed import Rung, answer
+from batch.publish.replay.history import History, Name
 from batch.publish.replay.kept import GenerationLost, Kept
+from batch.publish.replay.seen import hidden_by
 
 HELD = 64  # generations in memory
 
@@ -49,30 +49,31 @@ class Replayed:
 
 
 class Replayer:
-    """Replays one variant's answers; what the past holds is read once."""
+    """Replays one variant's answers; its history is read once."""
 
     def __init__(
-        self, client: redis.Redis, keys: Keys, past: Chronicle, opened: Callable[[Name], Kept]
+        self, client: redis.Redis, keys: Keys, history: History, load: Callable[[Name], Kept]
     ) -> None:
-        """Open nothing yet. `opened` gives a generation by name and raises GenerationLost."""
+        """Load nothing yet. `load` gives a generation by name and raises GenerationLost."""
         self._client = client
         self._keys = keys
-        self._past = past
-        self._kept = lru_cache(maxsize=HELD)(opened)
+        self._history = history
+        self._kept = lru_cache(maxsize=HELD)(load)
 
     def replay(self, user_id: int, at_s: int, limit: int) -> Replayed:
         """Answer as the API did at a time, to the second: within it, events come before requests.
 
         What was current answers. Before anything was served, the newest generation made for a time not after
-        it does. A post is hidden if it was seen by the time, whenever that became known: an answer differs
-        from what was given by posts whose event was accepted later, or whose fact no run had read yet. One
-        that was degraded is not replayed as such.
+        it does, or what is current now, if all its facts are from before. A post is hidden if it was seen by
+        the time, whenever that became known: an answer differs from what was given by posts whose event was
+        accepted later, or whose fact no run had read yet. One that was degraded is not replayed as such.
 
         Raises:
             GenerationLost: No generation of that time is kept.
         """
-        served = self._past.current_at(at_s)
-        number: Name | None = served.generation if served else self._past.made_for(at_s)
+        number = self._history.generation_at(at_s)
+        if number is None and at_s >= self._history.as_of_s:
+            number = self._history.current
         if number is None:
             raise GenerationLost(
                 f"nothing was served at {moment(at_s).isoformat()} and no generation is kept for it: "
@@ -80,35 +81,16 @@ class Replayer:
             )
         kept = self._kept(number)
         manifest = kept.shared.manifest
-        bucket_s = manifest.horizon.bucket_for(at_s)
-        own = kept.own(user_id, bucket_s)
-        pointer = Pointer(manifest.generation, served.from_s if served else manifest.as_of_s)
-        down = self._past.taken_down_at(at_s)
-        posts = {post_id: b"" for post_id in kept.shared.posts if post_id not in down}
-        shared = replace(kept.shared, posts=posts)
-        hidden = self._hidden(user_id, at_s, manifest.seen_policy)
-        found = LookUp(
-            user_id, at_s, bucket_s, pointer, shared, own.ranked, own.segment, hidden, sees_all=True
-        )
-        choice = answer(found, limit)
+        hidden = hidden_by(self._client, self._keys, user_id, at_s, manifest.seen_policy)
+        given = answer(kept.look_up(user_id, at_s, hidden, self._history.taken_down_at(at_s)), limit)
         return Replayed(
             user_id=user_id,
             at=moment(at_s).isoformat(),
             generation=number,
-            was_served=served is not None,
+            was_served=self._history.promotion_at(at_s) is not None,
             as_of=moment(manifest.as_of_s).isoformat(),
-            bucket=moment(bucket_s).isoformat(),
-            time=manifest.horizon.label_for(at_s, manifest.as_of_s),
-            rung=choice.rung,
-            post_ids=choice.post_ids,
+            bucket=moment(given.found.bucket_s).isoformat(),
+            time=given.label,
+            rung=given.rung,
+            post_ids=given.post_ids,
         )
-
-    def _hidden(self, user_id: int, at_s: int, policy: SeenPolicy) -> frozenset[int]:
-        """Return the posts that a user had seen by a time, by their earliest times in the store."""
-        keys = {
-            "views": (self._keys.seen, self._keys.seen_live),
-            "likes": (self._keys.likes, self._keys.likes_live),
-            "none": (),
-        }[policy]
-        found = [self._client.zrange(key(user_id), at_s, "-inf", byscore=True, desc=True) for key in keys]
-        return frozenset(int(post) for posts in cast("list[list[bytes]]", found) for post in posts)
