@@ -8,12 +8,19 @@ from fastapi.responses import JSONResponse
 from api.auth import TokenRefused
 from api.schemas.answer import Problem
 from api.schemas.event import BodyTooLarge
-from api.store.store import GenerationGone, GenerationUnreadable, NothingPublished, StoreUnavailable
+from api.store.store import (
+    GenerationGone,
+    GenerationTooNew,
+    GenerationUnreadable,
+    NothingPublished,
+    StoreUnavailable,
+)
 
 # Seconds after which asking again makes sense: a store restarts in one, a publication takes longer.
 RETRY_AFTER_S: dict[type[Exception], int] = {
     NothingPublished: 5,
     GenerationUnreadable: 5,
+    GenerationTooNew: 5,
     StoreUnavailable: 1,
 }
 

@@ -1,6 +1,10 @@
-"""A generation's own description: the API learns everything about a generation from here."""
+"""A generation's own description: the API learns everything about a generation from here.
 
-from dataclasses import asdict, dataclass, field
+A reader ignores fields that it does not know, so that a newer batch may add some. What it must know to serve
+a generation rightly is named in `needs`. So the API is upgraded first, then the batch.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import orjson
@@ -12,6 +16,15 @@ from api.contract.profile import Bins
 SeenPolicy = Literal["views", "likes", "none"]
 State = Literal["building", "sealed", "retired", "quarantined"]
 
+FEATURES: frozenset[str] = frozenset()  # what this version knows of what a generation may need
+
+
+TUPLES = ("features", "segment_by", "segments", "needs")  # JSON has lists only
+
+
+class NeedsMore(ValueError):
+    """A generation needs features that this version does not know."""
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -20,6 +33,7 @@ class Manifest:
     `as_of_s` is the newest accepted fact; no later one entered. `checksums` maps a shard's name to the
     digest of its lists; `root` digests those. `gate` is the report that let it through, where one ran.
     `profile` says how a profile becomes a signature: columns and their bins, see `profile.signature`.
+    `needs` names features that a reader must know.
     """
 
     generation: int
@@ -41,6 +55,7 @@ class Manifest:
     metrics: dict[str, float] = field(default_factory=dict)
     gate: dict[str, Any] | None = None
     profile: Bins = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -50,20 +65,31 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Write as JSON with sorted keys, indented: people read it with `redis-cli`."""
-        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+        raw = asdict(self)
+        if not self.needs:
+            del raw["needs"]  # versions before 2026-11 refuse a field that they do not know
+        return orjson.dumps(raw, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
     @classmethod
     def from_json(cls, text: bytes) -> "Manifest":
         """Read what `to_json` wrote.
 
         Raises:
+            NeedsMore: It names features in `needs` that this version does not know.
             ValueError: The text is no manifest, or one of another schema.
         """
         try:
             raw = orjson.loads(text)
             if raw["schema"] != SCHEMA:
                 raise ValueError(f"the manifest has schema {raw['schema']}, this Almanac reads {SCHEMA}")
-            tuples = {name: tuple(raw[name]) for name in ("features", "segment_by", "segments")}
-            return cls(**{**raw, **tuples})
+            lacking = sorted({*raw.get("needs", ())} - FEATURES)
+            if lacking:
+                what = f"generation {raw['generation']} needs {', '.join(lacking)}"
+                raise NeedsMore(
+                    f"{what}, which this version of Almanac does not know: upgrade it, or roll back"
+                )
+            values = {field.name: raw[field.name] for field in fields(cls) if field.name in raw}
+            tuples = {name: tuple(values[name]) for name in TUPLES if name in values}
+            return cls(**{**values, **tuples})
         except (KeyError, TypeError, orjson.JSONDecodeError) as exc:
             raise ValueError(f"this is no manifest: {exc!r}") from exc

@@ -15,9 +15,9 @@ from redis.exceptions import RedisError
 
 from api.contract.codec import decode
 from api.contract.keys import Keys
-from api.contract.manifest import Manifest
+from api.contract.manifest import Manifest, NeedsMore
 from api.feed import Generation, Pointer, RankedLists
-from api.store.errors import GenerationGone, GenerationUnreadable, StoreUnavailable
+from api.store.errors import GenerationGone, GenerationTooNew, GenerationUnreadable, StoreUnavailable
 
 GENERATIONS_HELD = 3  # current, previous, and one that has just been published
 POSTS_A_READ = 500  # at 1-2 KB a post about 1 MB: what the event loop parses without keeping others waiting
@@ -83,7 +83,7 @@ class Loader:
                 return pointer, generation
         with reading():
             text = await self._client.get(self._keys.manifest(number))
-        if text is None or _manifest(number, cast("bytes", text)).created_at_s != created_at_s:
+        if text is None or read_manifest(number, cast("bytes", text)).created_at_s != created_at_s:
             raise GenerationGone(number)
         pointer = Pointer(number, created_at_s)
         return pointer, await self.load(pointer)
@@ -111,7 +111,7 @@ class Loader:
         text = await self._client.get(self._keys.manifest(number))
         if text is None:
             raise GenerationUnreadable(number, "its manifest is missing")
-        manifest = _manifest(number, cast("bytes", text))
+        manifest = read_manifest(number, cast("bytes", text))
         held = (shelved for shelved in self.shelf.values() if shelved.manifest == manifest)
         return next(held, None) or await self._shared(manifest)
 
@@ -164,9 +164,17 @@ def reading() -> Iterator[None]:
         raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
 
 
-def _manifest(number: int, text: bytes) -> Manifest:
+def read_manifest(number: int, text: bytes) -> Manifest:
+    """Read a generation's manifest.
+
+    Raises:
+        GenerationTooNew: It needs features that this version does not know.
+        GenerationUnreadable: The text is no manifest.
+    """
     try:
         return Manifest.from_json(text)
+    except NeedsMore as exc:
+        raise GenerationTooNew(number, str(exc)) from exc
     except ValueError as exc:
         raise GenerationUnreadable(number, str(exc)) from exc
 

@@ -6,7 +6,8 @@ tracking). A server that does not track, or does not let us ask for it, is read 
 """
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from typing import NamedTuple
 
 from api.contract.history import NOWHERE, Reach
 from api.contract.keys import Keys
@@ -15,11 +16,24 @@ from api.feed import Generation, LookUp, Pointer
 from api.store.cache import Loader, without
 from api.store.commands import Plan
 from api.store.connection import Link, LinkLost, Replies
-from api.store.errors import LOADING, NothingPublished, StoreUnavailable
+from api.store.errors import LOADING, GenerationTooNew, NothingPublished, StoreUnavailable
 from api.store.lifeline import Lifeline
 from api.store.pending import sound
 
 TRACK = ("CLIENT", "CACHING", "YES")  # the next command's keys are tracked
+FIELDS = ("generation", "promoted_at", "since", "past", "previous")  # of `current`, see `keys.py`
+
+log = logging.getLogger(__name__)
+
+
+class Named(NamedTuple):
+    """What the store names: current, first promotion, first backfilled second, previous, taken down."""
+
+    pointer: Pointer
+    first_s: int | None
+    past_s: int | None
+    previous: int | None
+    taken_down: frozenset[int]
 
 
 class Served:
@@ -46,6 +60,7 @@ class Served:
         self._loader = loader
         self._whole: Generation | None = None
         self._taken_down: frozenset[int] = frozenset()
+        self._refused: Pointer | None = None
         self._stale = True
         self._n_asking = 0  # readings of pointer and takedowns under way: what was read before is stale
         self._n_reads = 0
@@ -115,15 +130,15 @@ class Served:
     async def _take(self, link: Link, turn: int, wait_s: float | None) -> None:
         self._stale = False  # a change that comes with the replies makes it true again
         try:
-            pointer, first_s, past_s, taken_down = await self._named(link)
-            self._hide(taken_down, turn)
+            named = await self._named(link)
+            self._hide(named.taken_down, turn)
             async with asyncio.timeout(wait_s):
-                generation = self._held(pointer) or await self._loader.load(pointer)
+                pointer, generation = await self._load(named)
         except TimeoutError as exc:
             if self.view is None:
                 self.change()
                 raise StoreUnavailable(LOADING) from exc
-            self._loader.then(pointer, self.change)
+            self._loader.then(named.pointer, self.change)
             return
         except BaseException as exc:
             self.change()  # what could not be read, or is not there, or nobody waited for, must be read again
@@ -132,18 +147,42 @@ class Served:
             raise
         if turn > self._served_by:  # else a later reading was loaded sooner
             self._served_by = turn
-            self.reach = Reach.of(first_s, pointer.promoted_at_s, past_s, generation.manifest.as_of_s)
-            self._serve(pointer, generation, taken_down)
+            as_of_s = generation.manifest.as_of_s
+            self.reach = Reach.of(named.first_s, pointer.promoted_at_s, named.past_s, as_of_s)
+            self._serve(pointer, generation, named.taken_down)
 
-    async def _named(self, link: Link) -> tuple[Pointer, int | None, int | None, frozenset[int]]:
+    async def _load(self, named: Named) -> tuple[Pointer, Generation]:
+        """Return what is named as current; where it is too new for us, what we served or the previous one.
+
+        Raises:
+            GenerationTooNew: It is, and there is no other.
+        """
+        pointer = named.pointer
+        try:
+            return pointer, self._held(pointer) or await self._loader.load(pointer)
+        except GenerationTooNew as exc:
+            if self._refused != pointer:
+                self._refused = pointer
+                log.warning("generation.refused", extra={"generation": pointer.generation, "why": str(exc)})
+            if self.pointer is not None and self._whole is not None:
+                return self.pointer, self._whole
+            if named.previous is None:
+                raise
+        older = await self._loader.load(Pointer(named.previous, pointer.promoted_at_s))
+        return Pointer(named.previous, older.manifest.created_at_s), older
+
+    async def _named(self, link: Link) -> Named:
         """Read what is current; until it is known, nobody is answered from what was."""
         self._n_asking += 1
         try:
-            named, taken = map(sound, await self._ask(link))
+            (generation, *fields), taken = map(sound, await self._ask(link))
         finally:
             self._n_asking -= 1
-        first_s, past_s = (int(second) if second else None for second in named[2:])
-        return self._pointed(named), first_s, past_s, frozenset(map(int, taken))
+        if generation is None:
+            raise NothingPublished(self._variant)
+        promoted_at_s, first_s, past_s, previous = (int(field) if field else None for field in fields)
+        pointer = Pointer(int(generation), promoted_at_s or 0)
+        return Named(pointer, first_s, past_s, previous, frozenset(map(int, taken)))
 
     def _hide(self, taken: frozenset[int], turn: int) -> None:
         """Take posts out of what is served while another generation is still being loaded."""
@@ -152,17 +191,11 @@ class Served:
             self.view, self._taken_down = without(self.view, taken), self._taken_down | taken
 
     async def _ask(self, link: Link) -> Replies:
-        pointer = ("HMGET", self._keys.current(self._variant), "generation", "promoted_at", "since", "past")
+        pointer = ("HMGET", self._keys.current(self._variant), *FIELDS)
         taken = ("SMEMBERS", self._keys.takedowns())
         if link.tracks:
             return (await link.call(TRACK, pointer, TRACK, taken))[1::2]
         return await link.call(pointer, taken)
-
-    def _pointed(self, named: Sequence[bytes | None]) -> Pointer:
-        generation, promoted_at = named[:2]
-        if generation is None:
-            raise NothingPublished(self._variant)
-        return Pointer(int(generation), int(promoted_at or 0))
 
     def _held(self, pointer: Pointer) -> Generation | None:
         """Return what is served, if a pointer names it: of many variants the shelf holds but a few."""

@@ -17,6 +17,10 @@ class GenerationUnreadable(LookupError):
         self.generation = generation
 
 
+class GenerationTooNew(GenerationUnreadable):
+    """The current generation needs features that this version does not know; its `needs` say which."""
+
+
 class GenerationGone(LookupError):
     """A page was asked of a generation that is no longer kept."""
 

@@ -9,10 +9,9 @@ from redis.asyncio import Redis
 from api.contract.codec import decode
 from api.contract.history import Reach
 from api.contract.keys import Keys
-from api.contract.manifest import Manifest
 from api.feed import LookUp
-from api.store.cache import Loader, reading, without
-from api.store.errors import GenerationGone, StoreUnavailable
+from api.store.cache import Loader, read_manifest, reading, without
+from api.store.errors import GenerationGone, GenerationTooNew, StoreUnavailable
 from api.store.pending import Ask, ids_of
 
 GENERATIONS_HELD = 32  # one weighs half a megabyte: its posts are mostly those of the others
@@ -77,7 +76,7 @@ class Past:
         """Read all that the feed at a past time needs; None if no generation of that time is kept.
 
         What was current at the time answers; where nothing was served yet, the newest one made for a time
-        not after it. One that is quarantined or retired answers nothing.
+        not after it. One that is quarantined, retired or too new for us answers nothing.
 
         Raises:
             GenerationUnreadable: The generation lacks a part.
@@ -86,12 +85,12 @@ class Past:
         with reading():
             number = await self._named(variant, at_s)
             text = None if number is None else await self._client.get(self._keys.manifest(number))
-            if number is None or text is None:
-                return None
-            created_at_s = Manifest.from_json(cast("bytes", text)).created_at_s
+        if number is None or text is None:
+            return None
         try:
+            created_at_s = read_manifest(number, cast("bytes", text)).created_at_s
             return await self._read(number, created_at_s, user_id, at_s)
-        except GenerationGone:
+        except (GenerationGone, GenerationTooNew):
             return None
 
     async def rest(self) -> None:

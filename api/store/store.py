@@ -19,6 +19,7 @@ from api.store.cache import GENERATIONS_HELD, Loader, Shelf, reading
 from api.store.errors import (
     LOADING,
     GenerationGone,
+    GenerationTooNew,
     GenerationUnreadable,
     NothingPublished,
     StoreUnavailable,
@@ -33,6 +34,7 @@ from api.store.supplement import Supplement
 __all__ = [
     "GENERATIONS_HELD",
     "GenerationGone",
+    "GenerationTooNew",
     "GenerationUnreadable",
     "NothingPublished",
     "Shelf",

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 
+import orjson
 import pytest
 import redis
 from fastapi.testclient import TestClient
@@ -149,3 +150,68 @@ def test_a_request_to_an_own_list_is_one_round_trip(store: redis.Redis, client: 
     calls = {name: stats["calls"] for name, stats in store.info("commandstats").items()}
     calls.pop("cmdstat_config|resetstat", None)
     assert calls == {"cmdstat_hget": 1, "cmdstat_zrange": 2}
+
+
+def described(store: redis.Redis, number: int, **fields: object) -> None:
+    """Write fields of a manifest as another version may."""
+    key = Keys().manifest(number)
+    raw = orjson.loads(store.get(key) or b"")
+    store.set(key, orjson.dumps({name: value for name, value in {**raw, **fields}.items() if value != GONE}))
+
+
+GONE = "gone"
+
+
+def test_a_manifest_of_a_newer_or_an_older_version_is_served(store: redis.Redis, client: TestClient) -> None:
+    world = World().successor().publish(store)
+    described(store, 2, hats=["bowler"], metrics=GONE, profile=GONE, gate=GONE)
+
+    world.promote(store, PROMOTED_AT_S + 60)
+
+    reply = client.get(PATH, params=QUERY)
+    assert (reply.headers["x-almanac-generation"], reply.headers["x-almanac-rung"]) == ("2", "own")
+    assert [post["id"] for post in reply.json()] == world.own(2, NOON_S)
+
+
+def test_a_generation_that_needs_more_than_we_know_leaves_the_previous_one_served(
+    store: redis.Redis, client: TestClient, valkey_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = World().successor().publish(store)
+    described(store, 2, needs=["hats", "arms"])
+    new.promote(store, PROMOTED_AT_S + 60)
+    store.hset(Keys().current("default"), "previous", 1)
+    why = "generation 2 needs arms, hats, which this version of Almanac does not know"
+
+    held = [client.get(PATH, params={**QUERY, "limit": "5"}) for _ in range(2)]
+    store.sadd(Keys().takedowns(), held[0].json()[0]["id"])
+    without = client.get(PATH, params={**QUERY, "limit": "5"})
+    with TestClient(create_app(Settings(redis_url=valkey_url), clock=lambda: PROMOTED_AT_S + 100)) as anew:
+        started = anew.get(PATH, params={**QUERY, "limit": "5"})
+        assert anew.get("/ready").json()["generation"] == 1
+
+    for reply in (*held, without, started):
+        assert reply.headers["x-almanac-generation"] == "1"
+        assert reply.headers["x-almanac-rung"] in ("own", "rest")
+        assert "x-almanac-degraded" not in reply.headers
+    assert [post["id"] for post in held[0].json()] == World().own(2, NOON_S)[:5]
+    assert held[0].json()[0] not in without.json() + started.json()
+    refused = [record for record in caplog.records if record.msg == "generation.refused"]
+    assert len(refused) == 2
+    assert all(why in str(vars(record)["why"]) for record in refused)
+
+
+def test_without_a_previous_one_a_generation_that_needs_more_is_a_503_with_the_sentence(
+    store: redis.Redis, valkey_url: str
+) -> None:
+    World().publish(store).promote(store)
+    described(store, 1, needs=["hats"])
+
+    with TestClient(create_app(Settings(redis_url=valkey_url), clock=lambda: PROMOTED_AT_S)) as client:
+        reply = client.get(PATH, params=QUERY)
+        described(store, 1, needs=GONE)
+        World().promote(store, PROMOTED_AT_S + 1)
+        served = client.get(PATH, params=QUERY)
+
+    assert reply.status_code == 503
+    assert "generation 1 needs hats, which this version of Almanac does not know" in reply.json()["detail"]
+    assert served.headers["x-almanac-generation"] == "1"
