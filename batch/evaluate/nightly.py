@@ -67,7 +67,7 @@ def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Lin
     past = Past(facts.until(split.test_from_s - 1), known, plan.recipe.seed, plan.recipe.threads)
     if facts.shown == "choices":
         rng = np.random.default_rng(plan.recipe.seed)
-        facts = negative_sampling.slates(facts, [split.test_from_s - 1, split.test_to_s - 1], rng)
+        facts = negative_sampling.draw_slates(facts, [split.test_from_s - 1, split.test_to_s - 1], rng)
     made = replace(trained, facts=facts)
     event, session, position = shown(facts, split, plan.recipe.seed)
     liked = facts.target[event] == 1

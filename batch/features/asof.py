@@ -12,7 +12,7 @@ from batch.data.facts import Facts
 from batch.features import profile, text
 from batch.features.population import Population, cell_side, user_side
 from batch.features.sides import Feature, Sides
-from batch.features.tally import Tally, shrunk, spread
+from batch.features.tally import Tally, shrink, spread
 
 BEHAVIOUR = ("user_lift", "user_lift_recent", "user_views", "user_days_away")
 POST = ("post_lift", "post_lift_recent", "post_trend", "post_views", "post_days_shown", "text_length")
@@ -99,8 +99,8 @@ def post_side(texts: text.Texts, behaviour: npt.NDArray[np.floating[Any]]) -> np
 def _post_side(counts: Tally, texts: text.Texts) -> npt.NDArray[np.float32]:
     posts, base = counts.posts, counts.base_rate
     expected, expected_lately = posts.views * base, posts.recent_views * base
-    lift = shrunk(posts.likes, expected, spread(posts.likes, expected))
-    recent = shrunk(posts.recent_likes, expected_lately, spread(posts.recent_likes, expected_lately))
+    lift = shrink(posts.likes, expected, spread(posts.likes, expected))
+    recent = shrink(posts.recent_likes, expected_lately, spread(posts.recent_likes, expected_lately))
     shown = (counts.at_s - counts.first_shown_s) / DAY_S
     # Views per post grow with time and with the number of users; their share of the mean does neither.
     views = posts.views / max(float(posts.views.mean()), 1e-9)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
 from batch.data.facts import Facts
-from batch.features.tally import CHUNK, Tally, shrunk_lift
+from batch.features.tally import CHUNK, Tally, shrink_lift
 
 HOURS = 24
 NEAR = 1  # hours on either side that count for an hour's list
@@ -31,9 +31,9 @@ class Popular:
 def post_scores(counts: Tally) -> npt.NDArray[np.float64]:
     """Return float64 (posts,): how many times more than average each post is liked, recent views first."""
     posts, base = counts.posts, counts.base_rate
-    lift = shrunk_lift(posts.likes, posts.views * base)
+    lift = shrink_lift(posts.likes, posts.views * base)
     # What was known stands as the expectation of the recent weeks: a post with no recent view keeps it.
-    return lift * shrunk_lift(posts.recent_likes, posts.recent_views * base * lift)
+    return lift * shrink_lift(posts.recent_likes, posts.recent_views * base * lift)
 
 
 def rank(
@@ -96,7 +96,7 @@ def _scores(
     """Return float64 (hours, posts): the prior's lift moved by what these views showed."""
     expected = views * prior
     expected *= likes.sum() / max(float(expected.sum()), 1e-9)
-    return np.broadcast_to(prior, views.shape) * shrunk_lift(likes, expected)
+    return np.broadcast_to(prior, views.shape) * shrink_lift(likes, expected)
 
 
 def _top(scores: npt.NDArray[np.float64], depth: int) -> npt.NDArray[np.int32]:

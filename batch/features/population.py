@@ -1,6 +1,6 @@
 """Users' own features: of each user's counts, and of what all users together lend to them.
 
-Apart from the second, which a run may hold fixed, a user's values depend on his own facts alone.
+Apart from the second, which a run may hold fixed, a user's values depend on the user's own facts alone.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
-from batch.features.tally import Count, Counts, shrunk, spread
+from batch.features.tally import Count, Counts, shrink, spread
 from batch.features.text import Texts
 
 
@@ -86,8 +86,8 @@ def user_side(counts: Counted, common: Population) -> Counts:
     away = (counts.at_s - counts.last_seen_s) / DAY_S
     return np.column_stack(
         [
-            shrunk(users.likes, users.views * base, common.spread),
-            shrunk(users.recent_likes, users.recent_views * base, common.recent_spread),
+            shrink(users.likes, users.views * base, common.spread),
+            shrink(users.recent_likes, users.recent_views * base, common.recent_spread),
             users.views,
             away,
         ]
@@ -103,8 +103,8 @@ def cell_side(
     """
     likes, views, topic_likes, topic_views = _cells(counts, topic_of_cluster)
     rate = _rate(counts.users, common.base_rate, common.spread)
-    of_topic = shrunk(topic_likes, _expected(topic_views, rate, common.topics), common.topic_spread)
-    of_cluster = shrunk(likes, _expected(views, rate, common.clusters), common.cluster_spread)
+    of_topic = shrink(topic_likes, _expected(topic_views, rate, common.topics), common.topic_spread)
+    of_cluster = shrink(likes, _expected(views, rate, common.clusters), common.cluster_spread)
     share = topic_views / np.maximum(counts.users.views, 1.0)[:, None]
     return np.stack([of_topic[:, topic_of_cluster], of_cluster, share[:, topic_of_cluster]]).astype(
         np.float32
@@ -120,7 +120,7 @@ def _cells(counts: Counted, topic_of_cluster: npt.NDArray[np.int32]) -> tuple[Co
 
 
 def _rate(users: Count, base_rate: float, variance: float) -> Counts:
-    return np.asarray(shrunk(users.likes, users.views * base_rate, variance) * base_rate, np.float64)
+    return np.asarray(shrink(users.likes, users.views * base_rate, variance) * base_rate, np.float64)
 
 
 def _scale(likes: Counts, views: Counts, rate: Counts) -> Counts:

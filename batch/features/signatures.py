@@ -12,7 +12,8 @@ from batch.data.columns import USER_ID
 from batch.features.profile import Profiles, is_categorical, plain
 
 N_EDGES = 4  # of a column of numbers: its quintiles
-MOST_VALUES, LEAST_SHARE = 7, 0.02  # of a column of categories: values that are told apart, and of whom
+MOST_VALUES = 7  # of a column of categories: values that are told apart
+LEAST_SHARE = 0.02  # of the users, which each such value must have
 PEOPLE = 10  # users a list, at least on the average: fewer do not tell a profile from its users
 
 Floats = npt.NDArray[np.float64]

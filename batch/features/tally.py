@@ -102,13 +102,13 @@ class Tally:
         self.users.add(user, liked, weight)
         self.posts.add(post, liked, weight)
         self.cells.add(user.astype(np.int64) * self.n_groups + self._group[post], liked, weight)
-        # Time ascends, so the last write per user is his newest view, and reversed the oldest per post.
+        # Time ascends, so the last write per user is the newest view, and reversed the oldest per post.
         self.last_seen_s[user] = time
         fresh = np.isnan(self.first_shown_s[post])
         self.first_shown_s[post[fresh][::-1]] = time[fresh][::-1]
 
 
-def shrunk_lift(likes: Counts, expected: Counts) -> Counts:
+def shrink_lift(likes: Counts, expected: Counts) -> Counts:
     """Estimate how many times more than expected each row is liked, shrunk to 1 where evidence is thin.
 
     Args:
@@ -121,7 +121,7 @@ def shrunk_lift(likes: Counts, expected: Counts) -> Counts:
 
     Source: gamma-Poisson shrinkage, W. DuMouchel, The American Statistician 53 (1999), 177-190.
     """
-    return shrunk(likes, expected, max(spread(likes, expected), LEAST_SPREAD))
+    return shrink(likes, expected, max(spread(likes, expected), LEAST_SPREAD))
 
 
 def spread(likes: Counts, expected: Counts) -> float:
@@ -136,6 +136,6 @@ def spread(likes: Counts, expected: Counts) -> float:
     return min(variance, 1.0) if variance > 2 * by_chance else 0.0
 
 
-def shrunk(likes: Counts, expected: Counts, variance: float) -> Counts:
+def shrink(likes: Counts, expected: Counts, variance: float) -> Counts:
     """Return posterior lifts for a known `spread`: then a row's value is its own alone."""
     return np.asarray((1 + variance * likes) / (1 + variance * expected), np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from batch.learn.factors.factor_table import FACTORS, Factors
+from batch.learn.factors.factor_table import FACTORS, FactorTable
 
 WORKDIR = Path("/workdir/user_input")  # where the checker puts what was handed in
 
@@ -24,7 +24,7 @@ class LoadedModel:
     """
 
     booster: lgb.Booster
-    factors: Factors | None = None
+    factors: FactorTable | None = None
 
     def predict_proba(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """Return float64 (rows, 2): the probabilities of no like and of a like.
@@ -86,5 +86,5 @@ def load_models(path: str | os.PathLike[str] = ".almanac/model/model.txt", group
             f"no model at {place}: run `almanac run` first, or give the path of a model.txt"
         )
     beside = place.parent / FACTORS
-    factors = Factors.load(beside) if beside.is_file() else None
+    factors = FactorTable.load(beside) if beside.is_file() else None
     return LoadedModel(lgb.Booster(model_str=place.read_text()), factors)

@@ -12,7 +12,7 @@ import orjson
 
 from batch.features.asof import Rows
 from batch.features.sides import Feature
-from batch.learn.factors.factor_table import FACTORS, Factors, fingerprint
+from batch.learn.factors.factor_table import FACTORS, FactorTable, fingerprint
 
 # Small steps, large leaves, smoothed categories: effects here are weak (a post's rate has AUC .55), and
 # freer fits lost to their own inputs on the real rows (docs/decisions/0002-learning.md).
@@ -49,7 +49,7 @@ class Ranker:
     features: tuple[Feature, ...]
     as_of_s: int
     parameters: dict[str, Any]
-    factors: Factors
+    factors: FactorTable
     metrics: dict[str, float] = field(default_factory=dict)
 
     @property

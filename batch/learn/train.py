@@ -10,7 +10,7 @@ from batch.features.asof import Rows, Statics
 from batch.learn import trees
 from batch.learn.factors import estimate
 from batch.learn.factors.estimate import Estimates
-from batch.learn.factors.factor_table import Factors
+from batch.learn.factors.factor_table import FactorTable
 from batch.learn.ranker import Ranker, check_labels, parameters_for
 from batch.learn.recipe import Recipe
 from batch.progress import Advance, Progress, Silent
@@ -33,7 +33,7 @@ class Training:
 
 def train(
     facts: Facts,
-    known: Statics,
+    statics: Statics,
     as_of_s: int,
     recipe: Recipe,
     metrics: dict[str, float] | None = None,
@@ -43,7 +43,7 @@ def train(
 
     Args:
         facts: Events; later ones are not read.
-        known: What does not change with time.
+        statics: What does not change with time.
         as_of_s: Epoch seconds.
         recipe: Sizes and seed.
         metrics: What an evaluation measured, kept with the model.
@@ -54,28 +54,28 @@ def train(
     """
     progress = progress or Silent()
     with progress.step("estimate"):
-        estimates, rows = training_rows(facts, known, as_of_s, recipe)
+        estimates, rows = training_rows(facts, statics, as_of_s, recipe)
     with progress.step("train", recipe.n_trees) as advance:
-        return Training(estimates, rows, learn(facts, known, estimates, rows, recipe, metrics, advance))
+        return Training(estimates, rows, learn(facts, statics, estimates, rows, recipe, metrics, advance))
 
 
-def training_rows(facts: Facts, known: Statics, as_of_s: int, recipe: Recipe) -> tuple[Estimates, Rows]:
+def training_rows(facts: Facts, statics: Statics, as_of_s: int, recipe: Recipe) -> tuple[Estimates, Rows]:
     """Fit the estimates, and gather the impressions of their last periods for the trees.
 
     Raises:
         ValueError: There are none, or all of them have the same label.
     """
-    estimates = estimate.fit(facts, known.texts, as_of_s, recipe.seed)
+    estimates = estimate.fit(facts, statics.texts, as_of_s, recipe.seed)
     begin_s = as_of_s + 1 - recipe.train_days * DAY_S
     rng = np.random.default_rng(recipe.seed)
-    rows = trees.rows(facts, known, estimates, recipe.width_s, recipe.train_rows, rng, begin_s)
+    rows = trees.gather_rows(facts, statics, estimates, recipe.width_s, recipe.train_rows, rng, begin_s)
     check_labels(rows)
     return estimates, rows
 
 
 def learn(
     facts: Facts,
-    known: Statics,
+    statics: Statics,
     estimates: Estimates,
     rows: Rows,
     recipe: Recipe,
@@ -87,14 +87,14 @@ def learn(
     The weight of each part is put beside `metrics`; `advance` is called with 1 after each tree.
     """
     parameters = parameters_for(len(rows.y), recipe.n_leaves, recipe.seed, recipe.threads)
-    fitted = trees.fit_trees(rows, estimates, known.features, parameters, recipe.n_trees, advance)
+    fitted = trees.fit_trees(rows, estimates, statics.features, parameters, recipe.n_trees, advance)
     weights = {**estimates.weights, "trees": fitted.share}
     now = estimates.now
     return Ranker(
         text=fitted.booster.model_to_string(),
-        features=known.features,
+        features=statics.features,
         as_of_s=now.as_of_s,
         parameters={**parameters, "num_iterations": fitted.booster.num_trees()},
         metrics={**(metrics or {}), **{f"weight_{name}": weight for name, weight in weights.items()}},
-        factors=Factors(facts.user_ids, facts.post_ids, now.x, now.y, now.level - now.base),
+        factors=FactorTable(facts.user_ids, facts.post_ids, now.x, now.y, now.level - now.base),
     )

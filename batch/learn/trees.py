@@ -14,7 +14,7 @@ from batch.features.asof import Rows, Statics
 from batch.features.sides import Feature
 from batch.features.tally import Tally
 from batch.learn.factors.estimate import Estimates
-from batch.learn.factors.stacking import Worth, worth
+from batch.learn.factors.stacking import Worth, measure_worth
 from batch.learn.ranker import fit
 
 HALVINGS = 5  # of the trees asked for, down to six of two hundred
@@ -34,9 +34,9 @@ class Trees:
     share: float
 
 
-def rows(
+def gather_rows(
     facts: Facts,
-    known: Statics,
+    statics: Statics,
     estimates: Estimates,
     width_s: int,
     most: int,
@@ -50,7 +50,7 @@ def rows(
 
     Args:
         facts: Events, as given to `estimate.fit`.
-        known: What does not change with time.
+        statics: What does not change with time.
         estimates: Their periods are the rows'.
         width_s: Width of a time bucket, seconds.
         most: More impressions are thinned evenly at random to so many.
@@ -64,21 +64,21 @@ def rows(
     events = first + np.flatnonzero(shown.views[first : bounds[-1]])
     if len(events) > most:
         events = np.sort(rng.choice(events, most, replace=False))
-    x = np.empty((len(events), len(known.features)), np.float32)
-    counts = asof.tally(facts, known)
+    x = np.empty((len(events), len(statics.features)), np.float32)
+    counts = asof.tally(facts, statics)
     cuts = np.searchsorted(events, bounds)
     for end_s, low, high in zip(ends, cuts, cuts[1:], strict=False):
-        x[low:high] = snapshot(shown, known, counts.advance(end_s), width_s, events[low:high])
+        x[low:high] = snapshot(shown, statics, counts.advance(end_s), width_s, events[low:high])
     return Rows(events, x, shown.target[events])
 
 
 def snapshot(
-    facts: Facts, known: Statics, counts: Tally, width_s: int, events: npt.NDArray[np.int64]
+    facts: Facts, statics: Statics, counts: Tally, width_s: int, events: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     """Return events' features, all as of `counts.at_s`, float32 (events, features)."""
     time = facts.time[events]
     starts, bucket = np.unique(time - time % width_s, return_inverse=True)
-    return asof.sides(facts, known, counts, starts).rows(facts.user[events], facts.post[events], bucket)
+    return asof.sides(facts, statics, counts, starts).rows(facts.user[events], facts.post[events], bucket)
 
 
 def fit_trees(
@@ -96,7 +96,7 @@ def fit_trees(
     places among all posts go to what chance has raised most. Then all periods train that many.
 
     Args:
-        shown: What `rows` returned.
+        shown: What `gather_rows` returned.
         estimates: What was estimated before each of them.
         features: Columns of the rows.
         parameters: LightGBM's.
@@ -111,14 +111,14 @@ def fit_trees(
     kept, share = 1, 0.0
     if held.any() and 0 < shown.y[~held].sum() < (~held).sum():
         tried = fit(shown.x[~held], shown.y[~held], features, parameters, n_trees, init=base[~held])
-        kept, share = _worth_keeping(tried, shown, held, base, estimates.shown)
+        kept, share = _choose_size(tried, shown, held, base, estimates.shown)
     booster = fit(shown.x, shown.y, features, parameters, kept, progress if share else None, init=base)
     if progress is not None:
         progress(n_trees - kept if share else n_trees)
-    return Trees(_scaled(booster, share, estimates.now.base), share)
+    return Trees(_scale(booster, share, estimates.now.base), share)
 
 
-def _worth_keeping(
+def _choose_size(
     tried: lgb.Booster, shown: Rows, held: npt.NDArray[np.bool_], base: npt.NDArray[np.float64], facts: Facts
 ) -> tuple[int, float]:
     """Return how many trees to keep and which share of what they say; a single one of share 0 where none pay.
@@ -127,19 +127,19 @@ def _worth_keeping(
     Regression Trees, 1984, 78-80.
     """
     x, events, first = shown.x[held], shown.event[held], base[held]
-    said, done = np.zeros(len(x)), 0
+    scores, done = np.zeros(len(x)), 0
     found: list[tuple[int, Worth]] = []
     for n in sorted({max(tried.num_trees() >> halved, 1) for halved in range(HALVINGS + 1)}):
-        said += tried.predict(x, raw_score=True, start_iteration=done, num_iteration=n - done)
+        scores += tried.predict(x, raw_score=True, start_iteration=done, num_iteration=n - done)
         done = n
-        found.append((n, worth(facts, events, first, said)))
+        found.append((n, measure_worth(facts, events, first, scores)))
     best = max((one for _, one in found), key=lambda one: one.gain)
     if not best.share:
         return 1, 0.0
     return next((n, one.share) for n, one in found if one.share and one.gain >= best.gain - best.error)
 
 
-def _scaled(booster: lgb.Booster, share: float, base: float) -> lgb.Booster:
+def _scale(booster: lgb.Booster, share: float, base: float) -> lgb.Booster:
     """Return the model with a share of what its leaves say, and `base` once, in the first tree."""
     for tree, about in enumerate(booster.dump_model()["tree_info"]):
         for leaf in range(about["num_leaves"]):

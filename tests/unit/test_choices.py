@@ -11,8 +11,8 @@ from batch.evaluate.cutoffs import compare_unseen, cut_offs
 from batch.evaluate.nightly import Plan, evaluate
 from batch.features import asof
 from batch.learn.factors import estimate, negative_sampling
-from batch.learn.factors.collaborative import fit_together
-from batch.learn.factors.components import N_UNTAKEN, OF_CHOICES, fit_parts
+from batch.learn.factors.collaborative import fit_implicit_factors
+from batch.learn.factors.components import N_UNTAKEN, OF_CHOICES, fit_components
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
@@ -55,9 +55,9 @@ def test_factors_tell_who_takes_what() -> None:
     same = (np.arange(40)[:, None] + np.arange(30)) % 2 == 0
     taken = same & (rng.random(same.shape) < 0.4)
 
-    found = fit_together(sparse.csr_matrix(taken.astype(float)), 4, seed=1)
+    x, y = fit_implicit_factors(sparse.csr_matrix(taken.astype(float)), 4, seed=1)
 
-    scores = found.x @ found.y.T
+    scores = x @ y.T
     assert np.median(scores[same & ~taken]) > 2 * np.quantile(scores[~same], 0.9)
 
 
@@ -65,23 +65,23 @@ def test_factors_are_those_of_the_normal_equations() -> None:
     taken = (np.random.default_rng(3).random((12, 9)) < 0.3).astype(float)
     taken[4] = 0
 
-    found = fit_together(sparse.csr_matrix(taken), 3, seed=1)
+    x, y = fit_implicit_factors(sparse.csr_matrix(taken), 3, seed=1)
 
-    assert not found.x[4].any()
-    gram = 0.3 * found.y.T @ found.y
+    assert not x[4].any()
+    gram = 0.3 * y.T @ y
     for row in np.flatnonzero(taken.any(axis=1)):
-        own = found.y[taken[row] > 0]
+        own = y[taken[row] > 0]
         shrunk = 0.01 * (len(own) + 0.3 * 9) * np.eye(3)
         np.testing.assert_allclose(
-            found.x[row], np.linalg.solve(gram + own.T @ own + shrunk, own.sum(axis=0)), rtol=1e-6
+            x[row], np.linalg.solve(gram + own.T @ own + shrunk, own.sum(axis=0)), rtol=1e-6
         )
 
 
 def test_factors_go_on_from_those_of_a_time_before(facts: Facts) -> None:
     known = asof.statics(facts, 1)
-    before = fit_parts(facts, known.texts, AS_OF_S - DAY_S, 1, None)
+    before = fit_components(facts, known.texts, AS_OF_S - DAY_S, 1, None)
 
-    warm, cold = (fit_parts(facts, known.texts, AS_OF_S, 1, one) for one in (before, None))
+    warm, cold = (fit_components(facts, known.texts, AS_OF_S, 1, one) for one in (before, None))
 
     at = [len(x) and x.shape[1] > 1 for x in warm.x].index(True)
     one, other = (parts.x[at] @ parts.y[at].T for parts in (warm, cold))
@@ -91,7 +91,7 @@ def test_factors_go_on_from_those_of_a_time_before(facts: Facts) -> None:
 def test_a_slate_holds_one_new_like_and_posts_that_its_user_never_took(facts: Facts) -> None:
     begin_s = AS_OF_S - 6 * DAY_S
 
-    drawn = negative_sampling.slates(facts, [begin_s, AS_OF_S], np.random.default_rng(1))
+    drawn = negative_sampling.draw_slates(facts, [begin_s, AS_OF_S], np.random.default_rng(1))
 
     past, liked = facts.until(AS_OF_S), drawn.target == 1
     taken = set(zip(past.user.tolist(), past.post.tolist(), strict=True))
@@ -151,7 +151,7 @@ def test_the_choices_of_a_period_do_not_enter_what_was_estimated_before_it(facts
         facts, target=np.where(facts.time > first, 1 - facts.target, facts.target).astype(np.int8)
     )
 
-    one, other = (fit_parts(some, known.texts, first, 1, None) for some in (facts, turned))
+    one, other = (fit_components(some, known.texts, first, 1, None) for some in (facts, turned))
 
     for part, same in zip((*one.x, *one.y), (*other.x, *other.y), strict=True):
         np.testing.assert_array_equal(part, same)

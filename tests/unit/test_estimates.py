@@ -11,12 +11,12 @@ from batch.features import asof
 from batch.features.asof import Statics
 from batch.learn import ranker, trees
 from batch.learn.factors import estimate, stacking
-from batch.learn.factors.biases import fit_levels, steepness
-from batch.learn.factors.components import NAMES, fit_parts
+from batch.learn.factors.biases import fit_biases, steepness
+from batch.learn.factors.components import NAMES, fit_components
 from batch.learn.factors.estimate import Estimates
 from batch.learn.factors.impressions import EARLY, LATE, Impressions, gather
-from batch.learn.factors.latent_classes import fit_types, membership
-from batch.learn.factors.taste_factors import _whitened, again, describe, fit_tastes
+from batch.learn.factors.latent_classes import fit_latent_classes, membership
+from batch.learn.factors.taste_factors import _whiten, describe, fit_taste_factors, refit_users
 from tests.facts import BEGIN_S, DAY_S, TOPICS, facts_of
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +42,7 @@ def learnt(facts: Facts, as_of_s: int | None = None) -> tuple[Statics, Estimates
     return known, estimate.fit(facts, known.texts, facts.as_of_s if as_of_s is None else as_of_s, 1)
 
 
-def test_a_user_is_given_the_topic_he_likes() -> None:
+def test_a_user_is_given_the_topic_they_like() -> None:
     facts = by_topic()
 
     _, estimates = learnt(facts)
@@ -72,7 +72,7 @@ def test_the_likes_of_a_period_do_not_enter_the_parts_before_it() -> None:
     later = facts.time > as_of_s
     turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
 
-    one, other = (fit_parts(some, known.texts, as_of_s, 1, None) for some in (facts, turned))
+    one, other = (fit_components(some, known.texts, as_of_s, 1, None) for some in (facts, turned))
 
     for part, same in zip((*one.x, *one.y), (*other.x, *other.y), strict=True):
         np.testing.assert_array_equal(part, same)
@@ -100,7 +100,7 @@ def test_without_tastes_the_tastes_are_small() -> None:
         facts = by_topic(strength=strength)
         shown = gather(facts)
         about = describe(asof.statics(facts, 1).texts, 0)
-        tastes[strength] = fit_tastes(shown, fit_levels(shown, placed=True), about).user.std()
+        tastes[strength] = fit_taste_factors(shown, fit_biases(shown, with_place=True), about).user.std()
 
     assert tastes[0.0] < 0.1 * tastes[1.0]
 
@@ -111,7 +111,9 @@ def test_a_user_without_a_view_has_no_taste() -> None:
     columns = {name: getattr(facts, name)[silent] for name in ("user", "post", "time", "action", "target")}
     shown = gather(replace(facts, **columns))
 
-    found = fit_tastes(shown, fit_levels(shown, placed=True), describe(asof.statics(facts, 1).texts, 0))
+    found = fit_taste_factors(
+        shown, fit_biases(shown, with_place=True), describe(asof.statics(facts, 1).texts, 0)
+    )
 
     assert not found.user[5].any()
     assert found.user[4].any()
@@ -136,23 +138,23 @@ def with_tastes(
 def test_tastes_find_the_columns_that_are_liked_and_the_next_step_comes_closer() -> None:
     shown, about, truth = with_tastes()
 
-    first = fit_tastes(shown, fit_levels(shown, placed=False), about)
-    beside = fit_levels(shown, placed=False, tastes=(first.user, first.post))
-    next_one = again(shown, beside, first)
+    first = fit_taste_factors(shown, fit_biases(shown, with_place=False), about)
+    beside = fit_biases(shown, with_place=False, tastes=(first.user, first.post))
+    next_one = refit_users(shown, beside, first)
 
     error = [((one.user @ one.post.T - truth) ** 2).mean() for one in (first, next_one)]
     assert error[1] < error[0] < 0.25 * (truth**2).mean()
     assert first.variance[:2].min() > 10 * first.variance[2]
 
 
-def test_levels_beside_no_taste_are_levels() -> None:
+def test_biases_beside_no_taste_are_biases() -> None:
     shown = gather(by_topic(n_users=12, days=6))
     none = np.zeros((shown.n_users, 2)), np.ones((shown.n_posts, 2))
 
-    alone, beside = fit_levels(shown, placed=True), fit_levels(shown, placed=True, tastes=none)
+    alone, beside = fit_biases(shown, with_place=True), fit_biases(shown, with_place=True, tastes=none)
 
     np.testing.assert_array_equal(alone.post, beside.post)
-    np.testing.assert_array_equal(alone.score, beside.score)
+    np.testing.assert_array_equal(alone.gradient, beside.gradient)
 
 
 def test_what_a_column_tells_is_what_those_before_it_do_not() -> None:
@@ -160,7 +162,7 @@ def test_what_a_column_tells_is_what_those_before_it_do_not() -> None:
     first, own = rng.standard_normal((2, 50, 1))
     information = rng.uniform(1, 2, 50)
 
-    found = _whitened(np.hstack([first, first, first + own]), information)
+    found = _whiten(np.hstack([first, first, first + own]), information)
 
     covariance = found.T @ (found * information[:, None]) / information.sum()
     np.testing.assert_allclose(covariance, np.eye(2), atol=1e-9)
@@ -168,7 +170,7 @@ def test_what_a_column_tells_is_what_those_before_it_do_not() -> None:
 
 
 def test_without_information_posts_do_not_differ() -> None:
-    assert _whitened(np.eye(4), np.zeros(4)).shape == (4, 0)
+    assert _whiten(np.eye(4), np.zeros(4)).shape == (4, 0)
 
 
 def test_impressions_are_grouped_by_user_and_session() -> None:
@@ -184,7 +186,7 @@ def test_impressions_are_grouped_by_user_and_session() -> None:
     assert shown.of_users(np.array([1])).post.tolist() == [3]
 
 
-def test_levels_find_a_post_that_is_liked_more() -> None:
+def test_biases_find_a_post_that_is_liked_more() -> None:
     rng = np.random.default_rng(2)
     n = 20_000
     post = rng.integers(0, 10, n).astype(np.int32)
@@ -192,11 +194,11 @@ def test_levels_find_a_post_that_is_liked_more() -> None:
     zero = np.zeros(n, np.int8)
     shown = Impressions(np.arange(0, n + 1, 100), 10, post, liked, zero, zero, zero, zero)
 
-    levels = fit_levels(shown, placed=False)
+    biases = fit_biases(shown, with_place=False)
 
-    others = np.delete(levels.post, 7)
-    assert levels.post.argmax() == 7
-    assert levels.post[7] - others.mean() == pytest.approx(0.2, abs=0.05)
+    others = np.delete(biases.post, 7)
+    assert biases.post.argmax() == 7
+    assert biases.post[7] - others.mean() == pytest.approx(0.2, abs=0.05)
 
 
 def test_rare_likes_multiply_and_frequent_ones_add() -> None:
@@ -217,7 +219,7 @@ def test_types_are_found_from_the_order_of_what_was_shown() -> None:
             events += [(user, int(post), at_s + 60 * place, 0, 0) for place, post in enumerate(posts)]
     shown = gather(facts_of(events, 40, 30))
 
-    types = fit_types(shown, np.zeros(30, np.int32), seed=1, warm=None)
+    types = fit_latent_classes(shown, np.zeros(30, np.int32), seed=1, warm=None)
 
     first = membership(shown, types) @ types.first.T
     same = (np.arange(40)[:, None] + np.arange(30)) % 2 == 0
@@ -228,7 +230,7 @@ def test_a_part_that_does_not_pay_gets_no_weight() -> None:
     square = 400 * np.eye(len(NAMES))
     product = np.array([400.0, 380.0, -20.0, -50.0, *[400.0] * (len(NAMES) - 4)])
 
-    weights = dict(zip(NAMES, stacking.weigh(stacking.Evidence(square, product)), strict=True))
+    weights = dict(zip(NAMES, stacking.fit_weights(stacking.NormalEquations(square, product)), strict=True))
 
     assert weights["types"] == weights["taste_placed"] == weights["liked_together"] == 0
     assert weights["post"] == pytest.approx(1, abs=0.05)
@@ -238,7 +240,7 @@ def test_a_part_that_does_not_pay_gets_no_weight() -> None:
 def test_trees_start_from_the_estimates_and_keep_only_what_paid() -> None:
     facts = by_topic()
     known, estimates = learnt(facts)
-    shown = trees.rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
+    shown = trees.gather_rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
     parameters = ranker.parameters_for(len(shown.y), 7, 1, 1)
 
     found = trees.fit_trees(shown, estimates, known.features, parameters, 10)
@@ -255,7 +257,7 @@ def test_trees_are_kept_for_what_only_they_see_and_none_for_chance() -> None:
     odds = np.where(match == 1, 0.35, 0.05)
     facts.target[:] = np.random.default_rng(3).random(len(odds)) < odds
     known, estimates = learnt(facts)
-    shown = trees.rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
+    shown = trees.gather_rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
     shown.x[:, 0] = match[shown.event]
     blind = replace(shown, x=np.random.default_rng(5).normal(size=shown.x.shape).astype(np.float32))
     parameters = ranker.parameters_for(len(shown.y), 7, 1, 1)
@@ -276,7 +278,8 @@ def test_rows_that_train_trees_see_nothing_of_their_period() -> None:
     turned = replace(facts, target=np.where(last, 1 - facts.target, facts.target).astype(np.int8))
 
     shown, other = (
-        trees.rows(one, known, estimates, 3600, 10**6, np.random.default_rng(1)) for one in (facts, turned)
+        trees.gather_rows(one, known, estimates, 3600, 10**6, np.random.default_rng(1))
+        for one in (facts, turned)
     )
 
     np.testing.assert_array_equal(shown.x, other.x)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.features.tally import Tally, shrunk, shrunk_lift, spread
+from batch.features.tally import Tally, shrink, shrink_lift, spread
 from batch.learn import trees
 from batch.learn.factors import estimate
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
@@ -57,7 +57,7 @@ def test_a_training_row_has_the_features_that_scoring_before_its_period_would_ha
 ) -> None:
     facts, known, estimates = trains
 
-    made = trees.rows(facts, known, estimates, 3600, 60, np.random.default_rng(0))
+    made = trees.gather_rows(facts, known, estimates, 3600, 60, np.random.default_rng(0))
 
     ends = np.array([one.as_of_s for one in estimates.past])
     for event, x in zip(made.event, made.x, strict=True):
@@ -96,7 +96,7 @@ def test_like_rows_are_no_impressions_and_train_nothing(
 ) -> None:
     facts, known, estimates = trains
 
-    made = trees.rows(facts, known, estimates, 3600, 10**6, np.random.default_rng(0))
+    made = trees.gather_rows(facts, known, estimates, 3600, 10**6, np.random.default_rng(0))
 
     later = facts.time > estimates.past[0].as_of_s
     assert len(made.event) == int((facts.views & later).sum()) < int(later.sum())
@@ -108,7 +108,7 @@ def test_thinning_keeps_the_number_asked_for_in_order_of_time(
 ) -> None:
     facts, known, estimates = trains
 
-    made = trees.rows(facts, known, estimates, 3600, 100, np.random.default_rng(0))
+    made = trees.gather_rows(facts, known, estimates, 3600, 100, np.random.default_rng(0))
 
     assert len(made.event) == len(set(made.event)) == 100
     assert (np.diff(facts.time[made.event]) >= 0).all()
@@ -118,8 +118,8 @@ def test_rows_that_differ_by_chance_alone_are_shrunk_to_one() -> None:
     rng = np.random.default_rng(3)
     expected = np.full(2000, 12.0)
 
-    by_chance = shrunk_lift(rng.poisson(expected).astype(float), expected)
-    by_taste = shrunk_lift(rng.poisson(expected * rng.gamma(2.0, 0.5, 2000)).astype(float), expected)
+    by_chance = shrink_lift(rng.poisson(expected).astype(float), expected)
+    by_taste = shrink_lift(rng.poisson(expected * rng.gamma(2.0, 0.5, 2000)).astype(float), expected)
 
     assert by_chance.std() < 0.08
     assert by_taste.std() > 0.4
@@ -131,12 +131,12 @@ def test_a_spread_that_chance_may_have_made_is_none_yet_rows_can_be_ranked() -> 
     likes = rng.poisson(expected).astype(float)
 
     assert spread(likes, expected) == 0.0
-    assert (shrunk(likes, expected, 0.0) == 1.0).all()
-    assert (np.argsort(shrunk_lift(likes, expected), kind="stable") == np.argsort(likes, kind="stable")).all()
+    assert (shrink(likes, expected, 0.0) == 1.0).all()
+    assert (np.argsort(shrink_lift(likes, expected), kind="stable") == np.argsort(likes, kind="stable")).all()
     assert spread(rng.poisson(expected * rng.gamma(4.0, 0.25, 400)).astype(float), expected) == (
         pytest.approx(0.25, abs=0.06)
     )
 
 
 def test_nothing_expected_means_a_lift_of_one() -> None:
-    assert shrunk_lift(np.zeros(3), np.zeros(3)).tolist() == [1.0, 1.0, 1.0]
+    assert shrink_lift(np.zeros(3), np.zeros(3)).tolist() == [1.0, 1.0, 1.0]

@@ -10,7 +10,7 @@ from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Rows
 from batch.learn import loader
-from batch.learn.factors.factor_table import Factors, fingerprint
+from batch.learn.factors.factor_table import FactorTable, fingerprint
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
@@ -133,7 +133,7 @@ def test_the_fingerprint_names_trees_and_factors(blended: tuple[Ranker, Path]) -
 def test_saved_factors_load_as_they_were(blended: tuple[Ranker, Path]) -> None:
     model, path = blended
 
-    again = Factors.load(path.parent / "factors.npz")
+    again = FactorTable.load(path.parent / "factors.npz")
 
     for name in ("user_ids", "post_ids", "x", "y", "level"):
         np.testing.assert_array_equal(getattr(again, name), getattr(model.factors, name))

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.features.profile import segments
-from batch.features.tally import shrunk_lift
+from batch.features.tally import shrink_lift
 from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking
 
 SEGMENT_BY = ("gender", "exp_group")
@@ -34,7 +34,7 @@ def popular_by_segment(past: Past) -> Ranking:
     likes = _table(cell, past.facts.target[shown].astype(np.float64), shape)
     expected = views * rates
     level = likes.sum(axis=1) / np.maximum(expected.sum(axis=1), 1e-12)
-    of_segment = rates * shrunk_lift(likes, expected * level[:, None])
+    of_segment = rates * shrink_lift(likes, expected * level[:, None])
     of_segment[-1] = rates  # segment -1: none
     return lambda users: np.asarray(of_segment[segment[users]], np.float64)
 
@@ -50,7 +50,7 @@ def user_topic(past: Past) -> Ranking:
     expected = _table(cell, rates[post], shape)
     level = (likes.sum(axis=1) + 1) / (expected.sum(axis=1) + 1)
     expected *= level[:, None]
-    lift = shrunk_lift(likes, expected)
+    lift = shrink_lift(likes, expected)
     return lambda users: np.asarray(lift[users][:, topic] * rates, np.float64)
 
 

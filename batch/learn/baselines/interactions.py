@@ -10,7 +10,7 @@ from scipy import sparse
 
 from batch.data.facts import Facts
 from batch.features.asof import Statics
-from batch.features.tally import shrunk_lift
+from batch.features.tally import shrink_lift
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ class Past:
         views = np.bincount(post, minlength=n).astype(np.float64)
         likes = np.asarray(np.bincount(post, liked, n), np.float64)
         base = float(likes.sum() / max(float(views.sum()), 1.0))
-        return base * shrunk_lift(likes, views * base)
+        return base * shrink_lift(likes, views * base)
 
     def _counted(self, rows: npt.NDArray[np.bool_]) -> sparse.csr_matrix:
         shape = (len(self.facts.users), len(self.facts.posts))

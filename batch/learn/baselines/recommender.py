@@ -13,7 +13,7 @@ from batch.features.sides import Sides
 from batch.learn.baselines import counts, models, neighbours, twostage
 from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking
 from batch.learn.baselines.lists import USERS_AT_ONCE, top
-from batch.learn.factors.components import NAMES, fit_parts
+from batch.learn.factors.components import NAMES, fit_components
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
@@ -43,8 +43,8 @@ class Ranked:
     def lists(self, users: Ints, n: int) -> Ints:
         """Return each user's `n` best posts."""
         lows = range(0, len(users), USERS_AT_ONCE)
-        parts = [top(self.ranking(users[low : low + USERS_AT_ONCE]), n) for low in lows]
-        return np.vstack([np.empty((0, n), np.int64), *parts])
+        components = [top(self.ranking(users[low : low + USERS_AT_ONCE]), n) for low in lows]
+        return np.vstack([np.empty((0, n), np.int64), *components])
 
     def pairs(self, users: Ints, posts: Ints) -> Floats:
         """Return the scores of pairs, each user ranked once."""
@@ -111,7 +111,7 @@ def from_likes(past: Past, recipe: Recipe) -> Ranked:
         raise ValueError(
             "users chose these posts themselves: there is no order of what was shown to leave out"
         )
-    parts = fit_parts(facts, past.known.texts, facts.as_of_s, recipe.seed, None)
+    components = fit_components(facts, past.known.texts, facts.as_of_s, recipe.seed, None)
     on = [NAMES.index(name) for name in ("post", "taste")]
-    x, y = (np.hstack([side[k] for k in on]) for side in (parts.x, parts.y))
+    x, y = (np.hstack([side[k] for k in on]) for side in (components.x, components.y))
     return Ranked(lambda users: np.asarray(x[users] @ y.T, np.float64))

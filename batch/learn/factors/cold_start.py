@@ -1,4 +1,4 @@
-"""The factors of a user of whom only the profile is known: what users with his profile have in common."""
+"""Factors of a user of whom only the profile is known: what users with that profile have in common."""
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +29,11 @@ def shared_factors(x: Floats, y: Floats, group: npt.NDArray[np.integer], n_group
     sums = np.zeros((n_groups, x.shape[1]))
     np.add.at(sums, group[inside], x[inside] - everybody)
     means = sums / np.maximum(members, 1)[:, None]
-    weight = _weight(x[inside] - everybody, means, members, group[inside], y.std(axis=0))
+    weight = _prior_strength(x[inside] - everybody, means, members, group[inside], y.std(axis=0))
     return np.asarray(everybody + means * (members / (members + weight))[:, None], np.float64)
 
 
-def _weight(
+def _prior_strength(
     own: Floats, means: Floats, members: Floats, group: npt.NDArray[np.integer], scale: Floats
 ) -> float:
     """Return how many users everybody's mean counts for beside a group's; infinite where groups are alike."""

@@ -9,12 +9,12 @@ from api.contract.buckets import DAY_S
 from batch.data.facts import Facts
 from batch.features.text import Texts
 from batch.learn.factors import negative_sampling
-from batch.learn.factors.components import NAMES, Parts, fit_parts
-from batch.learn.factors.stacking import evidence, weigh
+from batch.learn.factors.components import NAMES, Components, fit_components
+from batch.learn.factors.stacking import collect_equations, fit_weights
 
 Floats = npt.NDArray[np.float64]
 
-N_PERIODS = 3  # periods of the past whose likes weigh the parts and train the trees
+N_PERIODS = 3  # periods of the past whose likes weigh the components and train the trees
 PERIOD_S = 7 * DAY_S  # a week holds two sessions of a median user; shorter where the history is
 CHOSEN_SHARE = 0.1  # of all choices, which make a period where few users come back within a week
 
@@ -49,7 +49,7 @@ class Estimates:
     Attributes:
         now: As of the newest fact allowed.
         past: As of the beginning of each period, oldest first; the last period ends with `now`.
-        weights: Part name to weight, one blend for all times.
+        weights: Component name to stacking weight, the same at all times.
         shown: What was put before the users, as events: the facts as they are, or slates drawn from choices.
     """
 
@@ -90,7 +90,8 @@ class Estimates:
 def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
     """Fit the estimates on the facts up to and including `as_of_s`, and weigh them on the last periods.
 
-    Each period of the past is estimated from what lay before it, and its likes say what each part is worth.
+    Each period of the past is estimated from what lay before it, and its likes say how much each component
+    should weigh.
 
     Args:
         facts: Events; later ones are not read.
@@ -101,51 +102,51 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
     Raises:
         ValueError: There is no event up to `as_of_s`.
     """
-    known = facts.until(as_of_s)
-    ends = _ends(known, as_of_s)
+    past = facts.until(as_of_s)
+    ends = _period_ends(past, as_of_s)
     rng = np.random.default_rng(seed)
-    fitted: list[Parts] = []
+    fitted: list[Components] = []
     for end in ends:
-        fitted.append(fit_parts(known, texts, end, seed, fitted[-1] if fitted else None))
-    if known.shown == "choices":
-        shown = negative_sampling.slates(known, ends, rng)
-        weights = negative_sampling.weigh(shown, fitted[:-1])
+        fitted.append(fit_components(past, texts, end, seed, fitted[-1] if fitted else None))
+    if past.shown == "choices":
+        shown = negative_sampling.draw_slates(past, ends, rng)
+        weights = negative_sampling.fit_choice_weights(shown, fitted[:-1])
     else:
         periods = zip(fitted, ends[1:], strict=False)
-        found = [evidence(known, parts, end + 1, rng) for parts, end in periods]
-        shown, weights = known, weigh(sum(found[1:], found[0]))
-    estimates = [_weighed(parts, weights) for parts in fitted]
+        found = [collect_equations(past, components, end + 1, rng) for components, end in periods]
+        shown, weights = past, fit_weights(sum(found[1:], found[0]))
+    estimates = [_stack(components, weights) for components in fitted]
     named = dict(zip(NAMES, weights.tolist(), strict=True))
     return Estimates(estimates[-1], tuple(estimates[:-1]), named, shown)
 
 
 def renew(
-    facts: Facts, texts: Texts, as_of_s: int, weights: dict[str, float], seed: int, before: Parts | None
-) -> tuple[Estimate, Parts]:
+    facts: Facts, texts: Texts, as_of_s: int, weights: dict[str, float], seed: int, before: Components | None
+) -> tuple[Estimate, Components]:
     """Estimate as of another time with weights that stand: a seventh of what `fit` takes.
 
     Args:
         facts: Events; those later than `as_of_s` are not read.
         texts: What the posts are about.
         as_of_s: Epoch seconds.
-        weights: Part name to weight, as `fit` found them.
+        weights: Component name to weight, as `fit` found them.
         seed: Of everything random.
-        before: Parts of a time shortly before, to begin from; None begins anew.
+        before: Components of a time shortly before, to begin from; None begins anew.
 
     Returns:
-        The estimate, and its parts for the next call.
+        The estimate, and its components for the next call.
 
     Raises:
         ValueError: There is no event up to `as_of_s`.
     """
-    known = facts.until(as_of_s)
-    if not len(known.time):
+    past = facts.until(as_of_s)
+    if not len(past.time):
         raise ValueError(f"there is no event up to {as_of_s}: nothing can be estimated")
-    parts = fit_parts(known, texts, as_of_s, seed, before)
-    return _weighed(parts, np.array([weights[name] for name in NAMES])), parts
+    components = fit_components(past, texts, as_of_s, seed, before)
+    return _stack(components, np.array([weights[name] for name in NAMES])), components
 
 
-def _ends(facts: Facts, as_of_s: int) -> list[int]:
+def _period_ends(facts: Facts, as_of_s: int) -> list[int]:
     """Return the last moment before each period, then `as_of_s`, ascending."""
     if not len(facts.time):
         raise ValueError(f"there is no event up to {as_of_s}: nothing can be estimated")
@@ -157,16 +158,22 @@ def _ends(facts: Facts, as_of_s: int) -> list[int]:
     return [as_of_s - k * period_s for k in range(N_PERIODS, -1, -1)]
 
 
-def _weighed(parts: Parts, weights: Floats) -> Estimate:
+def _stack(components: Components, weights: Floats) -> Estimate:
+    """Return the components' weighted sum as one score; the weights are float64 (components,)."""
     on = [k for k in range(len(NAMES)) if weights[k] > 0]
-    if not on:  # the first part there is, at no weight: the engine wants a column
-        on = [next(k for k in range(len(NAMES)) if parts.x[k].shape[1])]
-    x = np.hstack([weights[k] * parts.x[k] for k in on])
-    level, base = (np.log(rate / (1 - rate)) for rate in (parts.rate, parts.base))
-    y = np.hstack([parts.y[k] for k in on])
-    return Estimate(parts.as_of_s, _short(parts.gain[:, None] * x), _short(y), level, float(base))
+    if not on:  # the first component there is, at no weight: the engine wants a column
+        on = [next(k for k in range(len(NAMES)) if components.x[k].shape[1])]
+    x = np.hstack([weights[k] * components.x[k] for k in on])
+    y = np.hstack([components.y[k] for k in on])
+    return Estimate(
+        components.as_of_s,
+        _round(components.gain[:, None] * x),
+        _round(y),
+        np.log(components.rate / (1 - components.rate)),
+        float(np.log(components.base / (1 - components.base))),
+    )
 
 
-def _short(values: Floats) -> Floats:
+def _round(values: Floats) -> Floats:
     """Round to float32's digits: half the bytes are then zeros, and cost nothing on disk."""
     return values.astype(np.float32).astype(np.float64)

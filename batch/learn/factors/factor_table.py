@@ -18,7 +18,7 @@ FACTORS = "factors.npz"  # beside a model's text
 
 
 @dataclass(frozen=True, slots=True)
-class Factors:
+class FactorTable:
     """What a user's taste for a post adds to the trees' score: `x @ y.T`, in log-odds.
 
     Attributes:
@@ -65,7 +65,7 @@ class Factors:
         part.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> "Factors":
+    def load(cls, path: Path) -> "FactorTable":
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             return cls(**{name: file[name] for name in ("user_ids", "post_ids", "x", "y", "level")})

@@ -1,7 +1,7 @@
-"""Latent user types from the order of what was shown: which posts an old feed put first for whom.
+"""Latent classes of users from the order of what was shown: which posts an old feed put first for whom.
 
-A mixture of Bernoulli variables: a post shown to a user of type k stood in its session's first third rather
-than the last with a chance of the (type, post), shrunk to the type's chance in the post's text cluster.
+A mixture of Bernoulli variables: a post shown to a user of class k stood in its session's first third rather
+than the last with a chance of the (class, post), shrunk to the class's chance in the post's text cluster.
 """
 
 from dataclasses import dataclass
@@ -10,89 +10,95 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from batch.learn.factors.impressions import BETWEEN, EARLY, Impressions
 
 Floats = npt.NDArray[np.float64]
 
-N_TYPES = 6  # 3 to 8 do alike on the real rows; a type too many splits one
-ROUNDS_BY_CLUSTER, ROUNDS, ROUNDS_FURTHER = 15, 10, 4
-STARTS = 4  # random beginnings, of which the likeliest is kept
-ENOUGH_USERS = 2_000  # to find the types; all users then tell the posts
+N_CLASSES = 6  # 3 to 8 do alike on the real rows; a class too many splits one
+N_EM_ITERATIONS_BY_CLUSTER, N_EM_ITERATIONS, N_EM_ITERATIONS_WARM = 15, 10, 4
+N_STARTS = 4  # random beginnings, of which the likeliest is kept
+ENOUGH_USERS = 2_000  # to find the classes; all users then tell the posts
 CLUSTER_PRIOR, POST_PRIOR = 10.0, 4.0  # impressions that a prior weighs
 LEAST = 0.02  # chance; no post surely comes first
 
 
 @dataclass(frozen=True, slots=True)
-class Types:
+class LatentClasses:
     """The mixture.
 
     Attributes:
-        share: float64 (types,). Sums to 1.
-        first: float64 (posts, types). Chance of the first third rather than the last.
+        share: float64 (classes,). Sums to 1.
+        first: float64 (posts, classes). Chance of the first third rather than the last.
     """
 
     share: Floats
     first: Floats
 
 
-def fit_types(shown: Impressions, cluster: npt.NDArray[np.int32], seed: int, warm: Types | None) -> Types:
-    """Find the types on some users, then count on all of them what each type is shown first.
+def fit_latent_classes(
+    shown: Impressions, cluster: npt.NDArray[np.int32], seed: int, warm: LatentClasses | None
+) -> LatentClasses:
+    """Find the classes on some users, then count on all of them what each class is shown first.
 
     Args:
         shown: The impressions.
         cluster: int32 (posts,). Text clusters.
         seed: Of the random beginnings and the users drawn.
-        warm: An earlier time's types to go on from; None searches anew.
+        warm: An earlier time's classes to go on from; None searches anew.
     """
     rng = np.random.default_rng(seed)
     if warm is None:
         users = np.flatnonzero(shown.sizes)
         chosen = np.sort(rng.choice(users, min(ENOUGH_USERS, len(users)), replace=False))
         some = shown.of_users(chosen)
-        found = [_search(some, cluster, rng) for _ in range(STARTS)]
+        found = [_search(some, cluster, rng) for _ in range(N_STARTS)]
         warm = max(found, key=lambda one: _likelihood(some, one))
-    types = warm
-    for _ in range(ROUNDS_FURTHER):
-        types = _counted(shown, cluster, membership(shown, types), by_post=True)
-    return types
+    classes = warm
+    for _ in range(N_EM_ITERATIONS_WARM):
+        classes = _maximise(shown, cluster, membership(shown, classes), by_post=True)
+    return classes
 
 
-def membership(shown: Impressions, types: Types) -> Floats:
-    """Return the chance that each user is of each type, float64 (users, types); the shares where unknown."""
-    out = np.empty((shown.n_users, len(types.share)))
-    _member(shown.start, shown.post, shown.third, *_logs(types), out)
-    out -= out.max(axis=1, keepdims=True)
-    np.exp(out, out=out)
-    return np.asarray(out / out.sum(axis=1, keepdims=True), np.float64)
+def membership(shown: Impressions, classes: LatentClasses) -> Floats:
+    """Return the chance that each user is of each class, float64 (users, classes).
+
+    Of a user whose impressions tell nothing it is each class's share.
+    """
+    return np.asarray(softmax(_log_chances(shown, classes), axis=1), np.float64)
 
 
-def _search(shown: Impressions, cluster: npt.NDArray[np.int32], rng: np.random.Generator) -> Types:
-    member = rng.dirichlet(np.full(N_TYPES, 0.3), shown.n_users)
-    types = _counted(shown, cluster, member, by_post=False)
-    for step in range(ROUNDS_BY_CLUSTER + ROUNDS):
-        member = membership(shown, types)
-        types = _counted(shown, cluster, member, by_post=step >= ROUNDS_BY_CLUSTER)
-    return types
+def _search(shown: Impressions, cluster: npt.NDArray[np.int32], rng: np.random.Generator) -> LatentClasses:
+    member = rng.dirichlet(np.full(N_CLASSES, 0.3), shown.n_users)
+    classes = _maximise(shown, cluster, member, by_post=False)
+    for step in range(N_EM_ITERATIONS_BY_CLUSTER + N_EM_ITERATIONS):
+        by_post = step >= N_EM_ITERATIONS_BY_CLUSTER
+        classes = _maximise(shown, cluster, membership(shown, classes), by_post=by_post)
+    return classes
 
 
-def _likelihood(shown: Impressions, types: Types) -> float:
-    out = np.empty((shown.n_users, len(types.share)))
-    _member(shown.start, shown.post, shown.third, *_logs(types), out)
-    return float(np.logaddexp.reduce(out, axis=1).sum())
+def _likelihood(shown: Impressions, classes: LatentClasses) -> float:
+    return float(np.logaddexp.reduce(_log_chances(shown, classes), axis=1).sum())
 
 
-def _logs(types: Types) -> tuple[Floats, Floats, Floats]:
-    return np.log(types.first), np.log1p(-types.first), np.log(types.share)
+def _log_chances(shown: Impressions, classes: LatentClasses) -> Floats:
+    """Return the log of the chance of each class and of what it showed the user, float64 (users, classes)."""
+    out = np.empty((shown.n_users, len(classes.share)))
+    logs = np.log(classes.first), np.log1p(-classes.first), np.log(classes.share)
+    _add_logs(shown.start, shown.post, shown.third, *logs, out)
+    return out
 
 
-def _counted(shown: Impressions, cluster: npt.NDArray[np.int32], member: Floats, by_post: bool) -> Types:
-    """Return the mixture that the memberships imply."""
-    n_types = member.shape[1]
-    first, last = np.zeros((shown.n_posts, n_types)), np.zeros((shown.n_posts, n_types))
+def _maximise(
+    shown: Impressions, cluster: npt.NDArray[np.int32], member: Floats, by_post: bool
+) -> LatentClasses:
+    """Return the mixture that the memberships imply: the second half of an iteration."""
+    n_classes = member.shape[1]
+    first, last = np.zeros((shown.n_posts, n_classes)), np.zeros((shown.n_posts, n_classes))
     _tally(shown.start, shown.post, shown.third, member, first, last)
     n_clusters = int(cluster.max(initial=0)) + 1
-    of_first, of_last = np.zeros((n_clusters, n_types)), np.zeros((n_clusters, n_types))
+    of_first, of_last = np.zeros((n_clusters, n_classes)), np.zeros((n_clusters, n_classes))
     np.add.at(of_first, cluster, first)
     np.add.at(of_last, cluster, last)
     base = (of_first.sum(axis=1) + 10) / (of_first.sum(axis=1) + of_last.sum(axis=1) + 20)
@@ -100,12 +106,12 @@ def _counted(shown: Impressions, cluster: npt.NDArray[np.int32], member: Floats,
     chance = chance[cluster]
     if by_post:
         chance = (first + POST_PRIOR * chance) / (first + last + POST_PRIOR)
-    share = (member.sum(axis=0) + 1) / (len(member) + n_types)
-    return Types(share, np.clip(chance, LEAST, 1 - LEAST))
+    share = (member.sum(axis=0) + 1) / (len(member) + n_classes)
+    return LatentClasses(share, np.clip(chance, LEAST, 1 - LEAST))
 
 
 @numba.njit(cache=True, parallel=True)
-def _member(start: Any, post: Any, third: Any, first: Any, last: Any, share: Any, out: Any) -> None:
+def _add_logs(start: Any, post: Any, third: Any, first: Any, last: Any, share: Any, out: Any) -> None:
     for u in numba.prange(len(start) - 1):
         out[u] = share
         for i in range(start[u], start[u + 1]):

@@ -1,6 +1,6 @@
 """Where users chose posts themselves: slates to train and weigh on, each of a liked post and untaken ones.
 
-A slate asks what lists answer: which of all that he has not taken will this user like next.
+A slate asks what lists answer: which of all posts not taken yet will this user like next.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ import numpy.typing as npt
 
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
-from batch.learn.factors.components import N_UNTAKEN, NAMES, OF_CHOICES, Parts
-from batch.learn.factors.stacking import Evidence, solve
+from batch.learn.factors.components import N_UNTAKEN, NAMES, OF_CHOICES, Components
+from batch.learn.factors.stacking import NormalEquations, centre, solve_weights
 from batch.learn.sessions import positions
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MOST_LIKED = 20_000  # slates of a period; more are thinned evenly at random
-STEPS = 12  # of Newton's method; about six settle weights to three digits
-LEAST_SPREAD = 1e-3  # of a part inside sessions: one that its own prior has shrunk further says nothing
+N_NEWTON_STEPS = 12  # about six settle weights to three digits
+LEAST_SPREAD = 1e-3  # of a component inside sessions: one that its prior has shrunk further says nothing
 
 
-def slates(facts: Facts, ends: Sequence[int], rng: np.random.Generator) -> Facts:
+def draw_slates(facts: Facts, ends: Sequence[int], rng: np.random.Generator) -> Facts:
     """Return the facts with slates for events: one for each post that was liked, and not taken before.
 
     A period is `(ends[k], ends[k + 1]]`; a post that the user took before it is no candidate in it. Posts
@@ -39,7 +39,7 @@ def slates(facts: Facts, ends: Sequence[int], rng: np.random.Generator) -> Facts
     Returns:
         Views in order of time, `target` 1 for the liked post and 0 for the others, all at the like's time.
     """
-    found = [_slates(facts, begin, end, rng) for begin, end in pairwise(ends)]
+    found = [_draw_period(facts, begin, end, rng) for begin, end in pairwise(ends)]
     user, post, time, target = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.lexsort((post, user, time))
     return replace(
@@ -52,43 +52,42 @@ def slates(facts: Facts, ends: Sequence[int], rng: np.random.Generator) -> Facts
     )
 
 
-def weigh(drawn: Facts, fitted: Sequence[Parts]) -> Floats:
-    """Return the parts' weights, float64 (parts,), at least 0, that make the likes of later slates likeliest.
+def fit_choice_weights(drawn: Facts, fitted: Sequence[Components]) -> Floats:
+    """Return the components' weights, float64 (components,), that make the likes of later slates likeliest.
 
     The chance that a session's like fell on this of its posts is the softmax of their scores. A session
-    counts as the root of its likes: one long evening tells less than as many short ones. A part that does
-    not pay by a standard error stays off.
+    counts as the root of its likes: one long evening tells less than as many short ones. Weights are at
+    least 0, and 0 for a component that does not pay by a standard error.
 
     Args:
-        drawn: What `slates` returned.
-        fitted: Parts as of the moment before each period.
+        drawn: What `draw_slates` returned.
+        fitted: Components as of the moment before each period.
 
     Source: McFadden, Conditional logit analysis of qualitative choice behavior, 1974.
     """
     on = [NAMES.index(name) for name in OF_CHOICES]
     scores, session, n_sessions = [], [], 0
-    bounds = np.searchsorted(drawn.time, [parts.as_of_s for parts in fitted], side="right")
-    for parts, low, high in zip(fitted, bounds, (*bounds[1:], len(drawn.time)), strict=True):
-        scores.append(parts.scores(drawn.user[low:high], drawn.post[low:high])[:, on])
+    bounds = np.searchsorted(drawn.time, [components.as_of_s for components in fitted], side="right")
+    for components, low, high in zip(fitted, bounds, (*bounds[1:], len(drawn.time)), strict=True):
+        scores.append(components.scores(drawn.user[low:high], drawn.post[low:high])[:, on])
         number, _ = positions(drawn.user[low:high], drawn.time[low:high])
         session.append(number + n_sessions)
         n_sessions += int(number.max(initial=-1)) + 1
-    columns = np.concatenate(scores)
-    columns, spread = _scaled(columns, np.concatenate(session))
+    columns, spread = _scale(np.concatenate(scores), np.concatenate(session))
     weights = np.zeros(len(NAMES))
-    weights[on] = _likeliest(columns, drawn.target == 1, np.concatenate(session)) / spread
+    weights[on] = _maximise_likelihood(columns, drawn.target == 1, np.concatenate(session)) / spread
     return weights
 
 
-def _slates(
+def _draw_period(
     facts: Facts, begin_s: int, end_s: int, rng: np.random.Generator
 ) -> tuple[Ints, Ints, Ints, Ints]:
     """Return user, post, time and target of one period's slates."""
     n_posts = len(facts.posts)
     low, high = np.searchsorted(facts.time, [begin_s, end_s], side="right")
     pair = facts.user[:high].astype(np.int64) * n_posts + facts.post[:high]
-    known = np.unique(pair[:low])
-    liked = low + np.flatnonzero((facts.target[low:high] == 1) & ~np.isin(pair[low:], known))
+    before = np.unique(pair[:low])
+    liked = low + np.flatnonzero((facts.target[low:high] == 1) & ~np.isin(pair[low:], before))
     _, first = np.unique(pair[liked], return_index=True)
     liked = liked[np.sort(first)]
     warm = np.bincount(facts.user[:low], minlength=len(facts.users))[facts.user[liked]] > 0
@@ -107,30 +106,28 @@ def _slates(
     )
 
 
-def _scaled(columns: Floats, session: Ints) -> tuple[Floats, Floats]:
+def _scale(columns: Floats, session: Ints) -> tuple[Floats, Floats]:
     """Return the columns over their spread inside sessions, and that spread; one without any is zeros."""
-    size = np.maximum(np.bincount(session), 1)
-    means = np.column_stack([np.bincount(session, column, len(size)) / size for column in columns.T])
-    centred = columns - means[session]
+    centred = centre(columns, session)
     spread = np.sqrt((centred**2).mean(axis=0)) if len(centred) else np.zeros(columns.shape[1])
     silent = spread < LEAST_SPREAD
     spread[silent] = 1.0
     return np.where(silent, 0.0, centred / spread), spread
 
 
-def _likeliest(columns: Floats, liked: npt.NDArray[np.bool_], session: Ints) -> Floats:
+def _maximise_likelihood(columns: Floats, liked: npt.NDArray[np.bool_], session: Ints) -> Floats:
     """Return the weights of greatest likelihood, by Newton's method on what each step leaves on."""
     weights = np.zeros(columns.shape[1])
     n_likes = np.bincount(session, liked)
     share = (liked / np.sqrt(np.maximum(n_likes, 1))[session])[:, None] * columns
     counted = np.sqrt(n_likes)
-    for _ in range(STEPS):
+    for _ in range(N_NEWTON_STEPS):
         chance = _softmax(columns @ weights, session)
         weighted = columns * (counted[session] * chance)[:, None]
         mean = np.column_stack([np.bincount(session, c * chance, len(n_likes)) for c in columns.T])
         square = weighted.T @ columns - mean.T @ (mean * counted[:, None])
         slope = share.sum(axis=0) - weighted.sum(axis=0)
-        weights = solve(Evidence(square, square @ weights + slope), np.zeros(len(weights)))
+        weights = solve_weights(NormalEquations(square, square @ weights + slope), np.zeros(len(weights)))
     return weights
 
 

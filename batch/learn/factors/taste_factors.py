@@ -6,10 +6,11 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from sklearn.isotonic import isotonic_regression
 
 from batch.features.text import Texts
-from batch.learn.factors.biases import Levels
+from batch.learn.factors.biases import Biases
 from batch.learn.factors.impressions import Impressions
 
 Floats = npt.NDArray[np.float64]
@@ -17,8 +18,8 @@ Floats = npt.NDArray[np.float64]
 # 114 real users: later sessions were ranked worse with 64 factors than with 20; 20,000 made ones: better.
 LEAST_FACTORS, USERS_A_FACTOR = 20, 200
 N_DIRECTIONS = 16  # of taste that are kept; in made worlds 14 to 18 beat 24 and all of 92
-ROUNDS = 16  # 12 did alike, 40 followed chance: on 114 real users later sessions got worse
-CAUTION = 0.1  # users without any taste that count beside the real ones, a direction
+N_EM_ITERATIONS = 16  # 12 did alike, 40 followed chance: on 114 real users later sessions got worse
+PRIOR_STRENGTH = 0.1  # users without any taste that count beside the real ones, a direction
 LEAST_VARIANCE = 1e-8  # of a taste, in like rate squared
 ENOUGH_USERS = 20_000  # settle the covariance
 USERS_AT_ONCE = 1_000
@@ -45,14 +46,14 @@ def describe(texts: Texts, n_users: int) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Tastes:
+class TasteFactors:
     """Users and posts on the directions in which shown posts differ; a taste for a post is their product.
 
     Attributes:
         user: float64 (users, k). Posterior means in like rate; 0 for a user without an impression.
         post: float64 (posts, k ≤ N_DIRECTIONS). Uncorrelated and of variance 1 over the information there is.
         variance: float64 (k,). Of the users' tastes along the directions, descending.
-        noise: Variance of the impressions' scores in units of their information: 1 where the levels' link
+        noise: Variance of the impressions' gradients in units of their hessians: 1 where the biases' link
             holds, less where likes are surer than it allows.
     """
 
@@ -62,68 +63,64 @@ class Tastes:
     noise: float
 
 
-def fit_tastes(shown: Impressions, levels: Levels, about: Floats) -> Tastes:
+def fit_taste_factors(shown: Impressions, biases: Biases, about: Floats) -> TasteFactors:
     """Learn the tastes' covariance, then each user's posterior mean under it.
 
     A user's likelihood enters by its second-order expansion. For the covariance, every user is taken to
-    have seen the same mixture of posts, more or less of it: then users share one eigenbasis and a round
-    costs no inverse. The posterior means use what each user really saw.
+    have seen the same mixture of posts, more or less of it: then users share one eigenbasis and an
+    iteration costs no inverse. The posterior means use what each user really saw.
 
     Args:
         shown: The impressions.
-        levels: What they leave to explain.
+        biases: What they leave to explain.
         about: float64 (posts, columns), as `describe` lays it out: what tells more comes first. Columns may
             be redundant.
 
     Source: Laird and Ware, Random-effects models for longitudinal data, Biometrics 38 (1982), 963-974.
     """
-    post = _whitened(about, _information_by_post(shown, levels))
-    noise = _noise(levels)
-    covariance = _covariance(shown, levels, post, noise)
+    post = _whiten(about, np.bincount(shown.post, biases.hessian, shown.n_posts))
+    noise = _noise(biases)
+    covariance = _covariance(shown, biases, post, noise)
     variance, directions = np.linalg.eigh(covariance)
     order = np.argsort(-variance, kind="stable")[:N_DIRECTIONS]
     variance, post = variance[order], np.ascontiguousarray(post @ directions[:, order])
-    return Tastes(_means(shown, levels, post, variance / noise), post, variance, noise)
+    return TasteFactors(_posterior_means(shown, biases, post, variance / noise), post, variance, noise)
 
 
-def again(shown: Impressions, levels: Levels, tastes: Tastes) -> Tastes:
-    """Return the posterior means from levels that were fitted beside these tastes: the next Newton step.
+def refit_users(shown: Impressions, biases: Biases, tastes: TasteFactors) -> TasteFactors:
+    """Return the posterior means from biases that were fitted beside these tastes: the next Newton step.
 
     What tastes are about and how much they differ stands; learned again beside these tastes, both ranked
     posts worse in made worlds.
     """
-    user = _means(shown, levels, tastes.post, tastes.variance / tastes.noise)
-    return Tastes(user, tastes.post, tastes.variance, tastes.noise)
+    user = _posterior_means(shown, biases, tastes.post, tastes.variance / tastes.noise)
+    return TasteFactors(user, tastes.post, tastes.variance, tastes.noise)
 
 
-def _means(shown: Impressions, levels: Levels, post: Floats, variance: Floats) -> Floats:
+def _posterior_means(shown: Impressions, biases: Biases, post: Floats, variance: Floats) -> Floats:
     user = np.zeros((shown.n_users, len(variance)))
-    known = np.flatnonzero(shown.sizes)
-    for low in range(0, len(known), USERS_AT_ONCE):
-        some = known[low : low + USERS_AT_ONCE]
+    active = np.flatnonzero(shown.sizes)
+    for low in range(0, len(active), USERS_AT_ONCE):
+        some = active[low : low + USERS_AT_ONCE]
         precision = np.zeros((len(some), len(variance), len(variance)))
-        slope = np.zeros((len(some), len(variance)))
-        accumulate(some, shown.start, shown.post, levels.weight, levels.score, post, precision, slope)
-        user[some] = np.linalg.solve(precision + np.diag(1 / variance), slope[:, :, None])[:, :, 0]
+        gradient = np.zeros((len(some), len(variance)))
+        accumulate(some, shown.start, shown.post, biases.hessian, biases.gradient, post, precision, gradient)
+        user[some] = np.linalg.solve(precision + np.diag(1 / variance), gradient[:, :, None])[:, :, 0]
     return user
 
 
-def _information_by_post(shown: Impressions, levels: Levels) -> Floats:
-    return np.asarray(np.bincount(shown.post, levels.weight, shown.n_posts), np.float64)
+def _noise(biases: Biases) -> float:
+    squared = float(np.einsum("i,i", biases.gradient, biases.gradient, dtype=np.float64))
+    return squared / max(float(biases.hessian.sum(dtype=np.float64)), 1e-12) or 1.0
 
 
-def _noise(levels: Levels) -> float:
-    squared = float(np.einsum("i,i", levels.score, levels.score, dtype=np.float64))
-    return squared / max(float(levels.weight.sum(dtype=np.float64)), 1e-12) or 1.0
-
-
-def _whitened(about: Floats, information: Floats) -> Floats:
+def _whiten(about: Floats, hessian: npt.NDArray[Any]) -> Floats:
     """Return the posts in coordinates of mean 0 and covariance 1 over the information there is.
 
     A coordinate is what its column tells beyond the columns before it. What a user thinks of posts in
-    general is his level, and no taste.
+    general is the user's bias, and no taste.
     """
-    share = information / max(float(information.sum()), 1e-12)
+    share = hessian / max(float(hessian.sum()), 1e-12)
     about = about - share @ about
     weighted = about * np.sqrt(share)[:, None]
     beyond = np.zeros(weighted.shape[1])
@@ -135,64 +132,66 @@ def _whitened(about: Floats, information: Floats) -> Floats:
     return np.asarray(np.linalg.solve(triangle.T, about[:, kept].T).T, np.float64)
 
 
-def _covariance(shown: Impressions, levels: Levels, post: Floats, noise: float) -> Floats:
+def _covariance(shown: Impressions, biases: Biases, post: Floats, noise: float) -> Floats:
     """Return the covariance of users' tastes by expectation-maximisation, float64 (k, k)."""
     size, k = shown.sizes, post.shape[1]
     busiest = np.sort(np.argsort(-size, kind="stable")[: min(ENOUGH_USERS, int((size > 0).sum()))])
-    slope, information = np.zeros((len(busiest), k)), np.zeros(len(busiest))
-    _slopes(busiest, shown.start, shown.post, levels.weight, levels.score, post, slope, information)
-    slope, information = slope / noise, information / noise
-    covariance = np.diag(_begun(slope, information))
-    for _ in range(ROUNDS if len(busiest) else 0):
+    shape = (shown.n_users, shown.n_posts)
+    gradient, hessian = (
+        sparse.csr_matrix((column, shown.post, shown.start), shape)[busiest] @ values / noise
+        for column, values in ((biases.gradient, post), (biases.hessian, np.ones(shown.n_posts)))
+    )
+    covariance = np.diag(_initial_variances(gradient, hessian))
+    for _ in range(N_EM_ITERATIONS if len(busiest) else 0):
         variance, axes = np.linalg.eigh(covariance)
         variance = np.maximum(variance, LEAST_VARIANCE)
-        spread = 1 / (information[:, None] + 1 / variance)
-        mean = (slope @ axes) * spread
-        known = np.sqrt(CAUTION * k + (1 - spread / variance).sum(axis=0))
-        covariance = axes @ (mean.T @ mean / np.outer(known, known)) @ axes.T
+        spread = 1 / (hessian[:, None] + 1 / variance)
+        mean = (gradient @ axes) * spread
+        n_effective = np.sqrt(PRIOR_STRENGTH * k + (1 - spread / variance).sum(axis=0))
+        covariance = axes @ (mean.T @ mean / np.outer(n_effective, n_effective)) @ axes.T
     return np.asarray(covariance, np.float64) + LEAST_VARIANCE * np.eye(k)
 
 
-def _begun(slope: Floats, information: Floats) -> Floats:
-    """Return the variances that rounds begin from, float64 (k,).
+def _initial_variances(gradient: Floats, hessian: Floats) -> Floats:
+    """Return the variances that the iterations begin from, float64 (k,).
 
-    Half-way, in logarithms, between the same for all directions and what the slopes tell beyond their own
-    noise, falling from first to last: rounds are few, so where they begin decides how much is left of
+    Half-way, in logarithms, between the same for all directions and what the gradients tell beyond their own
+    noise, falling from first to last: iterations are few, so where they begin decides how much is left of
     directions that hold little but chance.
     """
-    if not slope.size:
-        return np.full(slope.shape[1], 1e-6)
-    excess = (slope**2).sum(axis=0) - information.sum()
-    told = isotonic_regression(excess / max(float((information**2).sum()), 1e-12), increasing=False)
-    mean = max(float(told.mean()), 1e-6)
-    return np.asarray(np.sqrt(np.maximum(told, LEAST_SPREAD * mean) * mean), np.float64)
-
-
-@numba.njit(cache=True, parallel=True)
-def _slopes(
-    users: Any, start: Any, post: Any, weight: Any, score: Any, values: Any, slope: Any, information: Any
-) -> None:
-    for at in numba.prange(len(users)):
-        for i in range(start[users[at]], start[users[at] + 1]):
-            information[at] += weight[i]
-            for a in range(values.shape[1]):
-                slope[at, a] += score[i] * values[post[i], a]
+    if not gradient.size:
+        return np.full(gradient.shape[1], 1e-6)
+    excess = (gradient**2).sum(axis=0) - hessian.sum()
+    signal = isotonic_regression(excess / max(float((hessian**2).sum()), 1e-12), increasing=False)
+    mean = max(float(signal.mean()), 1e-6)
+    return np.asarray(np.sqrt(np.maximum(signal, LEAST_SPREAD * mean) * mean), np.float64)
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def accumulate(
-    users: Any, start: Any, post: Any, weight: Any, score: Any, values: Any, precision: Any, slope: Any
+    users: Any, start: Any, post: Any, hessian: Any, gradient: Any, values: Any, square: Any, product: Any
 ) -> None:
-    """Add each user's precision (k, k) and slope (k,)."""
+    """Add up, over what each user was shown, hessian × values × values' and gradient × values.
+
+    Args:
+        users: int64 (n,). Rows of users.
+        start: int64 (users + 1,). Where each user's impressions lie, as in `Impressions`.
+        post: int32 (impressions,).
+        hessian: float (impressions,).
+        gradient: float (impressions,).
+        values: float64 (posts, k).
+        square: float64 (n, k, k), added to in place: the users' precisions.
+        product: float64 (n, k), added to in place.
+    """
     k = values.shape[1]
     for at in numba.prange(len(users)):
         for i in range(start[users[at]], start[users[at] + 1]):
             value = values[post[i]]
             for a in range(k):
-                slope[at, a] += score[i] * value[a]
-                scaled = weight[i] * value[a]
+                product[at, a] += gradient[i] * value[a]
+                scaled = hessian[i] * value[a]
                 for b in range(a + 1):
-                    precision[at, a, b] += scaled * value[b]
+                    square[at, a, b] += scaled * value[b]
         for a in range(k):
             for b in range(a):
-                precision[at, b, a] = precision[at, a, b]
+                square[at, b, a] = square[at, a, b]
