@@ -32,11 +32,12 @@ def serve(
 
 def store(json: Json = False) -> None:
     """Keep the embedded store up, for `redis-cli`, until Ctrl-C."""
-    from batch.store.connection import store_url
+    from batch.store.connection import hide_password, store_url
 
     output, settings = Output(json=json), read_settings()
     with store_url(settings) as url:
-        output.emit({"url": url, "look": f"redis-cli -u {url}"})
+        shown = hide_password(url)
+        output.emit({"url": shown, "look": f"redis-cli -u {shown}"})
         stop_signal().get()
 
 
@@ -50,13 +51,12 @@ def demo(
 ) -> None:
     """Make a world (or read --data), train, publish, serve, and print three users' feeds."""
     from batch.cli.draw.demo import draw_demo
-    from batch.jobs.demo import demo as show
+    from batch.jobs.demo import demo as start
     from batch.simulate.config import WorldConfig
 
     output, settings = Output(json=json), read_settings()
-    with show(
-        settings, data, WorldConfig(n_users=users, seed=settings.seed), output.progress, host, port
-    ) as shown:
+    world = WorldConfig(n_users=users, seed=settings.seed)
+    with start(settings, data, world, output.progress, host, port) as shown:
         output.emit(shown.values(), lambda console: draw_demo(console, shown))
         if not once:
             stop_signal().get()

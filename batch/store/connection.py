@@ -1,5 +1,6 @@
 """The store that the settings name: a server by URL, or the embedded one, kept alive while it is used."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,15 @@ def store_url(settings: Settings) -> Iterator[str]:
         return
     with attach(settings.state_dir) as embedded:
         yield embedded.url
+
+
+def hide_password(url: str) -> str:
+    """Return the store's URL as it may be printed and logged.
+
+    >>> hide_password("redis://ann:secret@db:6379/0"), hide_password("redis://127.0.0.1:6379/0")
+    ('redis://ann:***@db:6379/0', 'redis://127.0.0.1:6379/0')
+    """
+    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from batch.jobs.demo import Shown
+from batch.jobs.demo import DemoResult
 
 LINES = {
     "": "almanac",
@@ -22,7 +22,7 @@ LINES = {
 WORDS = 70  # characters of a post's text that a line shows
 
 
-def draw_demo(console: Console, shown: Shown) -> None:
+def draw_demo(console: Console, shown: DemoResult) -> None:
     """Show three users' feeds, the metrics beside their lines, and what to type to look inside."""
     for feed in shown.feeds:
         table = Table(title=f"user {feed.user_id} at {feed.at} ({feed.rung})", title_justify="left", box=None)
@@ -33,13 +33,13 @@ def draw_demo(console: Console, shown: Shown) -> None:
             text = " ".join(str(post["text"]).split())
             table.add_row(str(post["id"]), str(post["topic"]), escape(text[:WORDS]))
         console.print(table, "")
-    metrics = shown.result["metrics"]
+    metrics = shown.run["metrics"]
     if isinstance(metrics, Mapping) and metrics:
         console.print(lines(metrics), "")
-    if shown.expected:
+    if shown.expected_hitrate_at_5:
         console.print(
             "HitRate@5 of five posts out of all, by the world's truth: "
-            + ", ".join(f"{name} {value:.3f}" for name, value in sorted(shown.expected.items())),
+            + ", ".join(f"{name} {value:.3f}" for name, value in sorted(shown.expected_hitrate_at_5.items())),
             "",
         )
     console.print(f"ask it:      curl '{shown.api}'", soft_wrap=True, highlight=False)
