@@ -8,6 +8,7 @@ import pandas as pd
 
 from batch.data.columns import POST_ID, USER_ID
 from batch.data.facts import Facts
+from batch.data.validation.order import liked
 
 
 def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
@@ -22,41 +23,31 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
         as_of_s: Epoch seconds.
         like_within_s: How long after a view its like may come.
     """
-    known = facts.until(as_of_s)
-    known = replace(known, target=_targets(known, as_of_s - like_within_s))
-    users = _named(known.user, len(facts.users)) | _described(facts.users.drop(columns=USER_ID))
-    posts = _named(known.post, len(facts.posts)) | _described(facts.posts.drop(columns=POST_ID))
+    stood = facts.until(as_of_s)
+    stood = replace(stood, target=_targets(stood, as_of_s, like_within_s))
+    users = _named(stood.user, len(facts.users)) | _described(facts.users.drop(columns=USER_ID))
+    posts = _named(stood.post, len(facts.posts)) | _described(facts.posts.drop(columns=POST_ID))
     if facts.embeddings is not None:
         posts |= ~np.isnan(facts.embeddings).all(axis=1)
     if users.all() and posts.all():
-        return known
+        return stood
     return replace(
-        known,
+        stood,
         users=facts.users[users].reset_index(drop=True),
         posts=facts.posts[posts].reset_index(drop=True),
         embeddings=None if facts.embeddings is None else facts.embeddings[posts],
-        user=_renumbered(known.user, users),
-        post=_renumbered(known.post, posts),
+        user=_renumbered(stood.user, users),
+        post=_renumbered(stood.post, posts),
     )
 
 
-def _targets(facts: Facts, settled_s: int) -> npt.NDArray[np.int8]:
-    """Return the targets, 0 on views later than `settled_s` whose like is not there."""
-    likes = np.flatnonzero(facts.likes)
-    if not len(likes):
+def _targets(facts: Facts, as_of_s: int, like_within_s: int) -> npt.NDArray[np.int8]:
+    """Return the targets, 0 on views whose like may still come and is not there."""
+    if not facts.likes.any():
         return facts.target
+    unsettled = facts.between(as_of_s - like_within_s + 1, as_of_s + 1)
     target = facts.target.copy()
-    first = int(np.searchsorted(facts.time, settled_s, side="right"))
-    open_ = first + np.flatnonzero(target[first:] == 1)
-    latest: dict[tuple[int, int], int] = {}
-    recent = likes[likes >= first]
-    for user, post, at_s in zip(
-        *(c[recent].tolist() for c in (facts.user, facts.post, facts.time)), strict=True
-    ):
-        latest[user, post] = at_s  # time ascends
-    for row in open_.tolist():
-        if latest.get((int(facts.user[row]), int(facts.post[row])), -1) < facts.time[row]:
-            target[row] = 0
+    target[len(target) - len(unsettled.target) :] &= liked(unsettled, like_within_s)
     return target
 
 

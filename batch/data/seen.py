@@ -65,14 +65,20 @@ def earliest(facts: Facts, what: What) -> SeenTimes:
     """
     if what not in ("views", "likes"):
         raise ValueError(f"what={what!r} must be views or likes")
-    likes_only = what == "likes"
-    events = (facts.action, facts.target, likes_only)
-    by_post = _grouped(facts.post, len(facts.posts), *events)
-    start = _starts(facts.user, len(facts.users), *events)
-    post = np.empty(start[-1], np.int32)
-    time = np.empty(start[-1], np.int64)
-    kept = _distinct(by_post, facts.user, facts.post, facts.time, start, post, time)
-    return SeenTimes(kept, post[: kept[-1]], time[: kept[-1]])
+    user, post, time = facts.user, facts.post, facts.time
+    if what == "likes":
+        rows = facts.likes | (facts.target == 1)
+        user, post, time = user[rows], post[rows], time[rows]
+    by_post = _grouped(post, _starts(post, len(facts.posts)))
+    start = _starts(user, len(facts.users))
+    post_out, time_out = np.empty(len(post), np.int32), np.empty(len(time), np.int64)
+    kept = _distinct(by_post, user, post, time, start, post_out, time_out)
+    return SeenTimes(kept, post_out[: kept[-1]], time_out[: kept[-1]])
+
+
+def _starts(label: npt.NDArray[np.int32], n_labels: int) -> npt.NDArray[np.int64]:
+    """Return where the events of each label (user or post) begin once they are grouped by it."""
+    return np.append(0, np.cumsum(np.bincount(label, minlength=n_labels)))
 
 
 # No sorting within these: cached numba functions that sort and cached ones that argsort, compiled by
@@ -80,32 +86,13 @@ def earliest(facts: Facts, what: What) -> SeenTimes:
 
 
 @numba.njit(cache=True)
-def _counts(action: Any, target: Any, likes_only: Any) -> Any:
-    """Say whether one event makes a pair."""
-    return action == LIKE or (action == VIEW and (not likes_only or target == 1))
-
-
-@numba.njit(cache=True)
-def _starts(label: Any, n_labels: Any, action: Any, target: Any, likes_only: Any) -> Any:
-    """Return where the events of each label (user or post) begin once events are grouped by it."""
-    start = np.zeros(n_labels + 1, np.int64)
-    for i in range(len(label)):
-        if _counts(action[i], target[i], likes_only):
-            start[label[i] + 1] += 1
-    for k in range(n_labels):
-        start[k + 1] += start[k]
-    return start
-
-
-@numba.njit(cache=True)
-def _grouped(post: Any, n_posts: Any, action: Any, target: Any, likes_only: Any) -> Any:
-    """Return the events that count, grouped by post; within a post they stay in order of time."""
-    cursor = _starts(post, n_posts, action, target, likes_only)
-    events = np.empty(cursor[-1], np.uint32)  # up to four billion events
+def _grouped(post: Any, start: Any) -> Any:
+    """Return the events grouped by post; within a post they stay in order of time."""
+    cursor = start.copy()
+    events = np.empty(len(post), np.uint32)  # up to four billion events
     for i in range(len(post)):
-        if _counts(action[i], target[i], likes_only):
-            events[cursor[post[i]]] = i
-            cursor[post[i]] += 1
+        events[cursor[post[i]]] = i
+        cursor[post[i]] += 1
     return events
 
 

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from batch.data.columns import LIKE
+from batch.data.facts import Facts
 
 BLOCK = 1 << 20  # rows handled at once, so that temporaries stay small
 KEY_BITS = 64
@@ -150,7 +152,7 @@ def _by_columns(
     return kept, left
 
 
-def liked(events: Events, within_s: int) -> npt.NDArray[np.int8]:
+def liked(events: Events | Facts, within_s: int) -> npt.NDArray[np.int8]:
     """Derive targets where none are given.
 
     Returns:
@@ -159,26 +161,23 @@ def liked(events: Events, within_s: int) -> npt.NDArray[np.int8]:
     """
     target = np.zeros(len(events.time), np.int8)
     likes = np.flatnonzero(events.action == LIKE)
-    if len(likes) == 0:
-        return target
-    # (pair, time) of every like as one sorted number, made of ranks, which always fits.
-    pairs, pair = np.unique(_pairs(events, likes), return_inverse=True)
-    times, at = np.unique(events.time[likes], return_inverse=True)
-    width = len(times) + 1
-    keys = np.sort(pair * width + at)
+    like_times = events.time[likes]
     for rows in _blocks(len(target)):
-        wanted = _pairs(events, rows)
-        pair = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-        since = np.searchsorted(times, events.time[rows])
-        following = keys[np.minimum(np.searchsorted(keys, pair * width + since), len(keys) - 1)]
-        own = (pairs[pair] == wanted) & (following // width == pair) & (following % width >= since)
-        soon = times[following % width] - events.time[rows] <= within_s
-        target[rows] = own & soon & (events.action[rows] != LIKE)
+        low, high = np.searchsorted(like_times, events.time[[rows.start, rows.stop - 1]] + [0, within_s + 1])
+        soon = pd.merge_asof(
+            _pairs(events, rows),
+            _pairs(events, likes[low:high]).assign(like=1),
+            on="time",
+            by=["user", "post"],
+            direction="forward",
+            tolerance=within_s,
+        )
+        target[rows] = soon["like"].notna() & (events.action[rows] != LIKE)
     return target
 
 
-def _pairs(events: Events, rows: slice | npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    return (events.user[rows].astype(np.int64) << np.int64(32)) | events.post[rows]
+def _pairs(events: Events | Facts, rows: slice | npt.NDArray[np.intp]) -> pd.DataFrame:
+    return pd.DataFrame({name: getattr(events, name)[rows] for name in ("time", "user", "post")})
 
 
 def _blocks(n: int) -> Iterator[slice]:
