@@ -18,7 +18,7 @@ from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.data.mapping import Mapping
 from batch.data.read import read
-from batch.data.sink import write
+from batch.data.write import write
 from batch.evaluate.nightly import Plan, evaluate
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication

@@ -21,7 +21,7 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Make a world of users, posts and a feed, calibrated to the StartML rows."""
-    from batch.data.sink import write
+    from batch.data.write import write
     from batch.simulate.config import WorldConfig
     from batch.simulate.feed import tables
     from batch.store.connection import facts_location

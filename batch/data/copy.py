@@ -24,8 +24,8 @@ from batch.data.columns import (
 from batch.data.facts import Facts, Report
 from batch.data.mapping import Mapping
 from batch.data.read import read
-from batch.data.renamed import Progress
-from batch.data.sink import refuse_taken, write
+from batch.data.source import Progress
+from batch.data.write import refuse_taken, write
 
 CHUNK_ROWS = 1 << 20
 

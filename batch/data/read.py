@@ -23,7 +23,7 @@ from batch.data.columns import (
 )
 from batch.data.facts import Facts, Report
 from batch.data.mapping import Mapping
-from batch.data.renamed import Progress, Renamed
+from batch.data.source import Progress, Renamed
 from batch.data.tables.origin import opened
 from batch.data.validation.codes import Codes
 from batch.data.validation.entities import Entities, Ints, gather, reject_unknown

@@ -7,7 +7,6 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from batch.data.columns import LIKE, VIEW
 from batch.data.facts import Facts
 from batch.data.ragged import Ragged
 

@@ -15,7 +15,7 @@ from batch.data.facts import Facts
 from batch.data.live.events import LiveEvents
 from batch.data.mapping import Mapping
 from batch.data.read import read
-from batch.data.sink import write
+from batch.data.write import write
 from batch.jobs import backfill
 from batch.jobs.full import run
 from batch.progress import Progress, silent

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from batch.data.columns import LIKE, VIEW
 from batch.data.mapping import Mapping
 from batch.data.read import read
-from batch.data.sink import write
 from batch.data.tables import database
 from batch.data.tables.database import Database
 from batch.data.tables.location import SourceError
 from batch.data.validation.rejects import REASONS, Rejects, TooManyRejected
+from batch.data.write import write
 from tests.data_rows import NOW_S, TEXT, assert_equal_facts, csv, feed, parquet, read_all, tables
 
 

@@ -20,12 +20,12 @@ from batch.data.copy import copy
 from batch.data.copy import tables as tables_of
 from batch.data.facts import Facts
 from batch.data.mapping import Mapping
-from batch.data.sink import write
 from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.folder import Folder
 from batch.data.tables.location import SourceError, is_url
 from batch.data.tables.origin import opened
 from batch.data.validation.rejects import TooManyRejected
+from batch.data.write import write
 from tests.data_rows import NOW_S, assert_equal_facts, feed, parquet, read_all, tables
 
 LATE_S = 2**33  # later than 32 bits can say
@@ -202,7 +202,7 @@ def test_a_stream_that_breaks_leaves_the_old_tables_and_no_other(place: str, tmp
 
 KILLED = """
 import os, sys
-from batch.data.sink import write
+from batch.data.write import write
 from tests.integration.test_data_write import breaking
 
 def chunks():

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from batch.cli.draw.evaluation import draw_evaluation
-from batch.data.sink import write
+from batch.data.write import write
 from batch.evaluate.commands import on_facts, truth_of
 from batch.progress import Progress
 from batch.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from batch.cli.draw import comparison
-from batch.data.sink import write
+from batch.data.write import write
 from batch.evaluate.contest import Cost
 from batch.evaluate.contests import on_facts, on_worlds
 from batch.evaluate.worlds import Plan, World, contest, of_regime, verdict, worlds

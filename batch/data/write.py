@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from batch.data.columns import EMBEDDINGS, FEED, POSTS, USERS
-from batch.data.renamed import Progress
+from batch.data.source import Progress
 from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.folder_writer import FolderWriter
 from batch.data.tables.location import SourceError, is_url, parse_url, shown, sqlite_file
