@@ -47,14 +47,13 @@ WORLD = WorldConfig(1000, 400, 3, "gaussian", 2.0, date(2021, 12, 1), date(2022,
 def whole() -> tuple[Facts, asof.Statics]:
     """Make the world once: 1,000 users, 400 posts, six weeks."""
     with TemporaryDirectory() as folder:
-        write(folder, tables(WORLD), replace=True, progress=lambda *_: None)
+        write(folder, tables(WORLD), replace=True)
         facts = read(
             folder,
             mapping=Mapping.load(""),
             rejects=Path(folder, "rejects.jsonl"),
             max_rejected_share=0.0,
             now_s=2**33,
-            progress=lambda *_: None,
         )
     return facts, asof.statics(facts, WORLD.seed)
 

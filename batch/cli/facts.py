@@ -1,6 +1,5 @@
 """Commands that bring facts: make a world, copy tables."""
 
-import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -16,7 +15,9 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0)] = 42,
     taste: Annotated[float, typer.Option(min=0.0, help="strength of tastes; 1: as in the real rows")] = 1.0,
     regime: Annotated[str, typer.Option(help="gaussian or typed")] = "gaussian",
-    to: Annotated[str, typer.Option(help="folder or SQLAlchemy URL; else where `almanac run` reads")] = "",
+    to: Annotated[
+        str, typer.Option(help="folder, SQLite or PostgreSQL URL; else where `almanac run` reads")
+    ] = "",
     replace: Replace = False,
     json: Json = False,
 ) -> None:
@@ -29,9 +30,7 @@ def simulate(
     output, settings = Output(json=json), read_settings()
     config = WorldConfig(users, posts, seed, regime, taste)  # type: ignore[arg-type] # checked by the class
     with output.progress.step("simulate") as advance:
-        rows = write(
-            to or facts_location(settings), tables(config), replace=replace, progress=lambda _, n: advance(n)
-        )
+        rows = write(to or facts_location(settings), tables(config), replace=replace, advance=advance)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     (settings.state_dir / "world.json").write_text(config.to_json())
     output.emit({"rows": rows, "seconds": output.progress.seconds})
@@ -39,26 +38,18 @@ def simulate(
 
 def import_(
     source: Annotated[str, typer.Argument(help="folder or SQLAlchemy URL to read")],
-    to: Annotated[str, typer.Option(help="folder or SQLAlchemy URL; else where `almanac run` reads")] = "",
+    to: Annotated[
+        str, typer.Option(help="folder, SQLite or PostgreSQL URL; else where `almanac run` reads")
+    ] = "",
     mapping: Mapped = "",
     replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Check facts and copy them to where runs read them."""
-    from batch.data.copy import copy
-    from batch.data.mapping import Mapping
+    from batch.data.load import copy_facts
     from batch.store.connection import facts_location
 
-    output, settings = Output(json=json), read_settings()
+    output, settings = Output(json=json), read_settings(mapping=mapping)
     with output.progress.step("import") as advance:
-        report = copy(
-            source,
-            to or facts_location(settings),
-            mapping=Mapping.load(mapping or settings.mapping),
-            rejects=settings.state_dir / "rejects.jsonl",
-            max_rejected_share=settings.max_rejected_share,
-            now_s=int(time.time()),
-            replace=replace,
-            progress=lambda _, n: advance(n),
-        )
+        report = copy_facts(settings, source, to or facts_location(settings), advance, replace=replace)
     output.emit({**asdict(report), "seconds": output.progress.seconds})

@@ -1,4 +1,4 @@
-"""Facts as a run reads them: where settings say, with the live events that the API accepted."""
+"""Facts as commands load them: where settings say, with the live events that the API accepted."""
 
 import logging
 import time
@@ -6,13 +6,14 @@ import time
 import redis
 
 from api.contract.keys import Keys
-from batch.data.facts import Facts
+from batch.data import movielens
+from batch.data.facts import Facts, Report
 from batch.data.live.events import drain, read_live
 from batch.data.live.unite import unite
 from batch.data.mapping import Mapping
-from batch.data.movielens import NAME, located, mapping_of
 from batch.data.read import read
-from batch.data.sentences import embedded
+from batch.data.sentences import embed_texts
+from batch.data.write import refuse_taken, tables_of, write
 from batch.progress import Advance, Progress
 from batch.settings import Settings
 from batch.store.connection import events_location
@@ -38,15 +39,41 @@ def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:
             of them are bad.
         ValueError: The text model is none; LookupError: what reads it is not installed.
     """
-    facts = read(
-        located(location, settings.state_dir / "data" / NAME),
-        mapping=Mapping.load(mapping_of(location, settings.mapping)),
+    return embed_texts(_read(settings, location, advance), settings.text_model)
+
+
+def copy_facts(
+    settings: Settings, source: str, target: str, advance: Advance, *, replace: bool = False
+) -> Report:
+    """Read and check facts, and write them in our own schema; the counts of what was read come back.
+
+    Takes the memory of the facts, and of a chunk. A refused source leaves the target as it was.
+
+    Raises:
+        SourceError: Source or target cannot be reached, or the target holds facts and `replace` is False.
+        TooManyRejected: More event rows than allowed were rejected.
+    """
+    if not replace:
+        refuse_taken(target)
+    facts = _read(settings, source, advance)
+    write(target, tables_of(facts), replace=replace, advance=advance)
+    return facts.report
+
+
+def _read(settings: Settings, location: str, advance: Advance) -> Facts:
+    name = settings.mapping or (movielens.NAME if location == movielens.NAME else "")
+    if location == movielens.NAME:
+        folder = settings.state_dir / "data" / movielens.NAME
+        movielens.write_tables(movielens.find_files(), folder)
+        location = str(folder)
+    return read(
+        location,
+        mapping=Mapping.load(name),
         rejects=settings.state_dir / "rejects.jsonl",
         max_rejected_share=settings.max_rejected_share,
         now_s=int(time.time()),
-        progress=lambda _table, n: advance(n),
+        advance=advance,
     )
-    return embedded(facts, settings.text_model)
 
 
 def _with_live(settings: Settings, store: redis.Redis, facts: Facts) -> Facts:

@@ -23,14 +23,14 @@ from batch.data.columns import (
 )
 from batch.data.facts import Facts, Report
 from batch.data.mapping import Mapping
-from batch.data.source import Progress, Renamed
-from batch.data.tables.origin import opened
+from batch.data.source import Source, open_tables
 from batch.data.validation.codes import Codes
 from batch.data.validation.entities import Entities, Ints, gather, reject_unknown
 from batch.data.validation.feed import Feed
 from batch.data.validation.frames import posts_frame, users_frame, vectors
 from batch.data.validation.order import Events, in_order, liked
 from batch.data.validation.rejects import Rejects, TooManyRejected
+from batch.progress import Advance
 
 
 def read(
@@ -40,7 +40,7 @@ def read(
     rejects: Path,
     max_rejected_share: float,
     now_s: int,
-    progress: Progress | None = None,
+    advance: Advance = lambda _: None,
 ) -> Facts:
     """Read, check and sort every fact of a location.
 
@@ -54,14 +54,14 @@ def read(
         rejects: File that receives the rejected rows, JSON lines; made anew. Its reasons are `Reason`'s.
         max_rejected_share: Largest share of event rows that may be rejected, 0..1.
         now_s: Epoch seconds; a later event is rejected.
-        progress: Called with a table's name and the number of rows read since its last call.
+        advance: Called with the number of rows read since its last call.
 
     Raises:
         SourceError: The location, a table or a column is not there, or cannot be read.
         TooManyRejected: More event rows than allowed were rejected.
     """
-    with opened(location) as tables, Rejects(rejects) as out:
-        source = Renamed(tables, mapping, progress)
+    with open_tables(location) as tables, Rejects(rejects) as out:
+        source = Source(tables, mapping, advance)
         posts, post_columns = _entities(source, POSTS, POST_ID, out)
         users, profile = _entities(source, USERS, USER_ID, out)
         embeddings, dimensions = _entities(source, EMBEDDINGS, POST_ID, out)
@@ -94,7 +94,7 @@ def read(
     )
 
 
-def _entities(source: Renamed, table: str, key: str, rejects: Rejects) -> tuple[Entities | None, list[str]]:
+def _entities(source: Source, table: str, key: str, rejects: Rejects) -> tuple[Entities | None, list[str]]:
     """Return a table's rows and its columns beside the key; None where there is no such table."""
     if not source.has(table):
         return None, []
@@ -104,7 +104,7 @@ def _entities(source: Renamed, table: str, key: str, rejects: Rejects) -> tuple[
 
 
 def _feed(
-    source: Renamed, mapping: Mapping, posts: Entities | None, now_s: int, rejects: Rejects
+    source: Source, mapping: Mapping, posts: Entities | None, now_s: int, rejects: Rejects
 ) -> tuple[Feed, bool]:
     """Return the checked events, and whether they bring a target."""
     source.has(FEED)

@@ -16,7 +16,7 @@ from batch.extras import require_extra
 FILES = ("config.json", "model.safetensors", "tokenizer.json")  # of a model
 
 
-def embedded(facts: Facts, model: str) -> Facts:
+def embed_texts(facts: Facts, model: str) -> Facts:
     """Return the facts with an embedding of every post that has a text.
 
     Args:

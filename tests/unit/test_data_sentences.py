@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from batch.data.facts import Facts
-from batch.data.sentences import embedded
+from batch.data.sentences import embed_texts
 from batch.features import asof
 from batch.features.text import Unplaceable, place
 from tests.facts import even_likes_even
@@ -38,7 +38,7 @@ def facts() -> Facts:
 
 
 def test_posts_get_what_their_words_point_to(model: str, facts: Facts) -> None:
-    found = embedded(facts, model).embeddings
+    found = embed_texts(facts, model).embeddings
 
     assert found is not None
     assert found.dtype == np.float32
@@ -46,7 +46,7 @@ def test_posts_get_what_their_words_point_to(model: str, facts: Facts) -> None:
 
 
 def test_texts_are_then_described_by_the_model(model: str, facts: Facts) -> None:
-    texts = asof.statics(embedded(facts, model), 1).texts
+    texts = asof.statics(embed_texts(facts, model), 1).texts
 
     assert texts.space.shape == (30, 3)
     assert texts.map.words == ()
@@ -58,14 +58,14 @@ def test_a_post_without_text_has_no_embedding(model: str, facts: Facts) -> None:
     posts.loc[4, "text"] = None
     posts.loc[5, "text"] = "  "
 
-    found = embedded(replace(facts, posts=posts), model).embeddings
+    found = embed_texts(replace(facts, posts=posts), model).embeddings
 
     assert found is not None
     assert np.flatnonzero(np.isnan(found).all(axis=1)).tolist() == [4, 5]
 
 
 def test_a_further_post_is_placed_among_others_of_the_same_model_only(model: str, facts: Facts) -> None:
-    known = embedded(facts, model)
+    known = embed_texts(facts, model)
     about = asof.statics(known, 1).texts
     assert known.embeddings is not None
 
@@ -79,11 +79,11 @@ def test_a_further_post_is_placed_among_others_of_the_same_model_only(model: str
 def test_embeddings_that_the_data_bring_stay(facts: Facts) -> None:
     own = np.ones((30, 2), np.float32)
 
-    assert embedded(replace(facts, embeddings=own), "anything").embeddings is own
+    assert embed_texts(replace(facts, embeddings=own), "anything").embeddings is own
 
 
 def test_without_a_model_texts_stay_texts(facts: Facts) -> None:
-    assert embedded(facts, "") is facts
+    assert embed_texts(facts, "") is facts
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path, facts: Facts) -> None:
@@ -92,4 +92,4 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path, facts: Facts) -> No
     with pytest.raises(
         ValueError, match=r"text model '.*' has no model.safetensors, tokenizer.json: give the"
     ):
-        embedded(facts, str(tmp_path))
+        embed_texts(facts, str(tmp_path))

@@ -99,7 +99,7 @@ def test_a_strange_peer_is_refused_by_name() -> None:
 
 def test_a_folder_of_facts_is_compared_and_drawn(tmp_path: Path) -> None:
     config = WorldConfig(n_users=60, n_posts=150, seed=3)
-    write(str(tmp_path / "facts"), tables(config), replace=True, progress=lambda *_: None)
+    write(str(tmp_path / "facts"), tables(config), replace=True)
     settings = Settings(state_dir=tmp_path, n_trees=5, threads=1)
 
     found = on_facts(settings, str(tmp_path / "facts"), None, 1, ("popular",))

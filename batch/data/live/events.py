@@ -23,8 +23,8 @@ from api.contract.event import Event
 from api.contract.keys import Keys
 from batch.data.columns import ACTIONS
 from batch.data.facts import Ints
-from batch.data.tables.location import SourceError, parse_url, reason, shown
-from batch.data.tables.origin import opened as open_tables
+from batch.data.source import open_tables
+from batch.data.tables.location import SourceError, hide_password, parse_url, reason
 
 CHUNK = 2000  # entries read, and rows written, at a time
 SQLITE_WAIT_S = 30  # for another process that writes, as in a run beside a drain
@@ -179,7 +179,7 @@ def _open_events(url: str) -> Iterator[sa.Engine]:
     """Open the database; its tables are made where they are missing."""
     parsed = parse_url(url)
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise SourceError(f"ALMANAC_EVENTS_URL={shown(url)} is neither SQLite nor PostgreSQL")
+        raise SourceError(f"ALMANAC_EVENTS_URL={hide_password(url)} is neither SQLite nor PostgreSQL")
     wait = {"timeout": SQLITE_WAIT_S} if parsed.get_backend_name() == "sqlite" else {}
     engine = sa.create_engine(parsed, connect_args=wait)
     try:
@@ -187,6 +187,8 @@ def _open_events(url: str) -> Iterator[sa.Engine]:
         yield engine
     except sa.exc.SQLAlchemyError as exc:
         why = reason(parsed, exc)
-        raise SourceError(f"ALMANAC_EVENTS_URL={shown(url)} cannot be read or written: {why}") from exc
+        raise SourceError(
+            f"ALMANAC_EVENTS_URL={hide_password(url)} cannot be read or written: {why}"
+        ) from exc
     finally:
         engine.dispose()

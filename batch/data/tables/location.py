@@ -51,10 +51,10 @@ def sqlite_file(url: URL) -> Path:
     return Path(url.database.removeprefix("file:").partition("?")[0])
 
 
-def shown(location: str) -> str:
+def hide_password(location: str) -> str:
     """Return a location as it may be printed and logged.
 
-    >>> shown("postgresql://ann:secret@db/facts")
+    >>> hide_password("postgresql://ann:secret@db/facts")
     'postgresql+psycopg://ann:***@db/facts'
     """
     return parse_url(location).render_as_string(hide_password=True) if is_url(location) else location
