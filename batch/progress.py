@@ -69,7 +69,7 @@ class Progress:
 
             yield show
             for task in bars.tasks:
-                n = task.total or task.completed or 1  # a step that never told how far is whole when it ends
+                n = task.total or task.completed or 1  # a step that never advanced is whole when it ends
                 bars.update(task.id, completed=n, total=n)
 
 

@@ -34,6 +34,8 @@ class LeaseTaken(RuntimeError):
 class LeaseLost(RuntimeError):
     """This run stalled for longer than its lease, and another may be publishing by now."""
 
+    exit_code = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:

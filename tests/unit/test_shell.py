@@ -17,7 +17,7 @@ from batch.progress import Progress
 from batch.publish.release import GateClosed
 from batch.store.embedded.attach import StoreNotStarted
 from batch.store.embedded.binary import ServerMissing
-from batch.store.lease import LeaseTaken
+from batch.store.lease import LeaseLost, LeaseTaken
 from batch.store.server import StoreUnfit
 
 
@@ -92,7 +92,7 @@ def test_a_bugs_traceback_is_kept_where_the_sentence_says(tmp_path: Path) -> Non
         ([SourceError, TooManyRejected], 3),
         ([StoreUnfit, ListsGone, ServerMissing, StoreNotStarted], 4),
         ([redis.RedisError, redis.ConnectionError], 4),
-        ([LeaseTaken, BaseGone], 5),
+        ([LeaseTaken, LeaseLost, BaseGone], 5),
         ([GateClosed], 6),
     ],
 )

@@ -1,13 +1,12 @@
-"""The files of an embedded store, and the locks by which its processes know of each other.
+"""The files of an embedded store, and the locks by which its processes see each other.
 
-`store.lock` is shared by all users; whoever can take it alone knows that there are none.
+`store.lock` is shared by all users: it can be taken alone only when there are none.
 `starting.lock` lets one process at a time look whether the store runs, and start it.
 `supervisor.lock` is held by the supervisor for its life, `server.lock` by the server for its own.
 """
 
 import fcntl
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -24,46 +23,25 @@ class Address(TypedDict):
     server: str
 
 
-@dataclass(frozen=True, slots=True)
 class Files:
-    """The places of an embedded store under its state folder."""
+    """The places of an embedded store under its state folder.
 
-    state_dir: Path
+    Attributes:
+        data: Folder of the server's append-only file.
+        address: File that says where the store listens; missing while none runs.
+        users: Lock that every user shares.
+        starting: Lock of the process that looks or starts.
+        supervisor: Lock of the supervisor.
+        server: Lock of the server.
+        log: Output of the supervisor.
+    """
 
-    @property
-    def data(self) -> Path:
-        """Return the folder of the server's append-only file."""
-        return self.state_dir / "store"
-
-    @property
-    def address(self) -> Path:
-        """Return the file that says where the store listens; missing while none runs."""
-        return self.state_dir / "store.json"
-
-    @property
-    def users(self) -> Path:
-        """Return the lock that every user shares."""
-        return self.state_dir / "store.lock"
-
-    @property
-    def starting(self) -> Path:
-        """Return the lock of whoever looks or starts."""
-        return self.data / "starting.lock"
-
-    @property
-    def supervisor(self) -> Path:
-        """Return the lock of the supervisor."""
-        return self.data / "supervisor.lock"
-
-    @property
-    def server(self) -> Path:
-        """Return the lock of the server."""
-        return self.data / "server.lock"
-
-    @property
-    def log(self) -> Path:
-        """Return what the supervisor said."""
-        return self.data / "supervisor.log"
+    def __init__(self, state_dir: Path) -> None:
+        """Name the places; nothing is made."""
+        self.state_dir, self.data = state_dir, state_dir / "store"
+        self.address, self.users = state_dir / "store.json", state_dir / "store.lock"
+        self.starting, self.supervisor = self.data / "starting.lock", self.data / "supervisor.lock"
+        self.server, self.log = self.data / "server.lock", self.data / "supervisor.log"
 
     def read_address(self) -> Address | None:
         """Return what `store.json` says; None while there is none."""

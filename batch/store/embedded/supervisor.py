@@ -72,7 +72,7 @@ def answers(client: redis.Redis, pid: int) -> bool:
 def _end_orphan(files: Files, servers: Lock) -> None:
     """End the server of a supervisor that died hard, and take the servers' lock.
 
-    On Linux the kernel has told it to end, see `_end_with_parent`; elsewhere it is told here.
+    On Linux the kernel ends it, see `_end_with_parent`; elsewhere this does.
 
     Raises:
         RuntimeError: It does not end.
