@@ -17,9 +17,9 @@ from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
 from batch.jobs.refresh.freeze import freeze
 from batch.jobs.refresh.frozen import FROZEN, Frozen
 from batch.jobs.refresh.plan import plan_refresh
-from batch.learn.ranker import fit, parameters_for
 from batch.learn.recipe import recipe
 from batch.learn.train import train
+from batch.learn.trees import fit, parameters_for
 from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.writer import publish
 from batch.settings import Settings

@@ -29,7 +29,7 @@ from batch.publish.gate.thresholds import Thresholds
 from batch.publish.generation import GenerationContent
 from batch.publish.proof.inputs import Inputs
 from batch.publish.writer import publish
-from batch.score.predict import scorer
+from batch.score.predict import score_by_predict
 from batch.score.ranked import RankedBlock
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
@@ -68,7 +68,8 @@ class Night:
     def blocks(self) -> Iterator[RankedBlock]:
         """Score everything by LightGBM's own predict."""
         booster = lgb.Booster(model_str=self.inputs.model)
-        return scorer(booster, dense=self.inputs.dense)(self.inputs.sides, self.inputs.left_out, DEPTH)
+        inputs = self.inputs
+        return score_by_predict(booster, inputs.sides, inputs.left_out, DEPTH, dense=inputs.dense)
 
     def of(self, users: npt.NDArray[np.integer]) -> "Night":
         """Return the same night with only some users, given by row number."""

@@ -14,10 +14,11 @@ from batch.features.tally import Tally
 from batch.learn import trees
 from batch.learn.baselines.recommender import Ours
 from batch.learn.factors.estimate import Estimates
-from batch.learn.ranker import Ranker, fit, parameters_for
+from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.sessions import positions
 from batch.learn.train import train
+from batch.learn.trees import fit, parameters_for
 
 POSITION = Feature("position", "time")  # only compared: at scoring nobody knows it
 

@@ -4,6 +4,7 @@ A feature belongs to one side: `user`, `post`, `time` (constant in a bucket) or 
 the user in the post's group (topic, text cluster), where the group is a function of the post.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,27 +66,19 @@ class Sides:
         Raises:
             ValueError: A side's shape does not match the features, users, posts, buckets or groups.
         """
-        width = {
-            side: sum(f.side == side for f in self.features)
-            for side in ("user", "post", "time", "user_group")
-        }
-        n_users, n_posts, n_buckets = len(self.user_ids), len(self.post_ids), len(self.starts)
-        n_groups = int(self.group.max()) + 1 if n_posts else 0
+        width = Counter(feature.side for feature in self.features)
+        n_users, n_posts = len(self.user_ids), len(self.post_ids)
+        n_groups = max(self.user_group.shape[-1], int(self.group.max(initial=-1)) + 1)
         wanted = {
             "user": (n_users, width["user"]),
             "post": (n_posts, width["post"]),
-            "time": (n_buckets, width["time"]),
+            "time": (len(self.starts), width["time"]),
+            "user_group": (width["user_group"], n_users, n_groups),
             "group": (n_posts,),
         }
         for name, shape in wanted.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
-        n_features, n_rows, n_columns = self.user_group.shape
-        if (n_features, n_rows) != (width["user_group"], n_users) or n_columns < n_groups:
-            raise ValueError(
-                f"user_group has shape {self.user_group.shape}, "
-                f"expected ({width['user_group']}, {n_users}, ≥{n_groups})"
-            )
 
     def rows(
         self, users: npt.NDArray[np.integer], posts: npt.NDArray[np.integer], buckets: npt.NDArray[np.integer]
@@ -96,17 +89,12 @@ class Sides:
             float32 (rows, features), columns in the model's order.
         """
         out = np.empty((len(users), len(self.features)), np.float32)
-        at = {"user": 0, "post": 0, "time": 0, "user_group": 0}
-        groups = self.group[posts]
-        for column, feature in enumerate(self.features):
-            k = at[feature.side]
-            at[feature.side] += 1
-            if feature.side == "user":
-                out[:, column] = self.user[users, k]
-            elif feature.side == "post":
-                out[:, column] = self.post[posts, k]
-            elif feature.side == "time":
-                out[:, column] = self.time[buckets, k]
-            else:
-                out[:, column] = self.user_group[k, users, groups]
+        values: dict[Side, Floats] = {
+            "user": self.user[users],
+            "post": self.post[posts],
+            "time": self.time[buckets],
+            "user_group": self.user_group[:, users, self.group[posts]].T,
+        }
+        for side, of_side in values.items():
+            out[:, [feature.side == side for feature in self.features]] = of_side
         return out

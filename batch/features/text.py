@@ -1,6 +1,6 @@
 """What posts are about: topic, a text cluster inside the topic, and a few text factors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -75,13 +75,12 @@ def describe(posts: pd.DataFrame, embeddings: Floats | None, seed: int) -> Texts
     """Describe each post by its topic and its embedding, or TF-IDF of its text where none is brought."""
     topic, names = pd.factorize(posts[TOPIC], sort=True, use_na_sentinel=True)
     topic = np.where(topic < 0, topic.max(initial=-1) + 1, topic).astype(np.int32)
-    found = _from_embeddings(embeddings, seed) if embeddings is not None else _from_text(posts[TEXT], seed)
-    space = found.space
-    cluster, topic_of_cluster, centres = _clusters(space[:, :N_CLUSTERED], topic, seed)
-    about = Map(
-        tuple(map(str, names)), topic_of_cluster, centres, found.words, found.weights, found.mean, found.axes
+    space, about = (
+        _from_embeddings(embeddings, seed) if embeddings is not None else _from_text(posts[TEXT], seed)
     )
-    return Texts(topic, cluster, topic_of_cluster, _kept(space), _length(posts), space, about)
+    cluster, topic_of_cluster, centres = _cluster(space[:, :N_CLUSTERED], topic, seed)
+    about = replace(about, topics=tuple(map(str, names)), topic_of_cluster=topic_of_cluster, centres=centres)
+    return Texts(topic, cluster, topic_of_cluster, _keep_factors(space), _lengths(posts), space, about)
 
 
 def place(posts: pd.DataFrame, embeddings: Floats | None, about: Map) -> Texts:
@@ -102,7 +101,7 @@ def place(posts: pd.DataFrame, embeddings: Floats | None, about: Map) -> Texts:
     topic = np.array(
         [number.get(str(name), -1) if not pd.isna(name) else len(number) for name in posts[TOPIC]]
     )
-    space = _projected(posts[TEXT], embeddings, about)
+    space = _project(posts[TEXT], embeddings, about)
     silent, cluster = np.isnan(space).any(axis=1) | (space.shape[1] == 0), np.empty(len(posts), np.int32)
     silent_clusters = np.isnan(about.centres).any(axis=1) | (space.shape[1] == 0)
     for row, (name, own) in enumerate(zip(posts[TOPIC], topic.tolist(), strict=True)):
@@ -115,21 +114,23 @@ def place(posts: pd.DataFrame, embeddings: Floats | None, about: Map) -> Texts:
         distance = ((about.centres[mine] - space[row, :N_CLUSTERED]) ** 2).sum(axis=1)
         cluster[row] = mine[0 if silent[row] else int(distance.argmin())]
     own_map = about.topic_of_cluster
-    return Texts(topic.astype(np.int32), cluster, own_map, _kept(space), _length(posts), space, about)
+    return Texts(
+        topic.astype(np.int32), cluster, own_map, _keep_factors(space), _lengths(posts), space, about
+    )
 
 
-def _kept(space: Floats) -> Floats:
+def _keep_factors(space: Floats) -> Floats:
     factors = np.full((len(space), N_FACTORS_KEPT), np.nan, np.float32)
     kept = min(N_FACTORS_KEPT, space.shape[1])
     factors[:, :kept] = space[:, :kept]
     return factors
 
 
-def _length(posts: pd.DataFrame) -> Floats:
+def _lengths(posts: pd.DataFrame) -> Floats:
     return np.asarray(posts[TEXT].str.len().to_numpy(np.float32, na_value=np.nan))
 
 
-def _projected(text: "pd.Series[str]", embeddings: Floats | None, about: Map) -> Floats:
+def _project(text: "pd.Series[str]", embeddings: Floats | None, about: Map) -> Floats:
     """Return float32 (posts, factors) on the axes of others; rows without text or embedding are NaN."""
     out = np.full((len(text), len(about.axes)), np.nan, np.float32)
     if not len(about.axes):
@@ -150,37 +151,29 @@ def _has_text(text: "pd.Series[str]") -> npt.NDArray[np.bool_]:
     return np.asarray(text.notna().to_numpy() & (text.fillna("").str.strip() != "").to_numpy(), np.bool_)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Factors of the posts, and what they were found with; see `Map`."""
-
-    space: Floats
-    words: tuple[str, ...]
-    weights: npt.NDArray[np.float64]
-    mean: Floats
-    axes: Floats
-
-    @classmethod
-    def none(cls, n_posts: int) -> "_Found":
-        empty = np.empty((n_posts, 0), np.float32)
-        return cls(empty, (), np.empty(0), np.empty(0, np.float32), np.empty((0, 0), np.float32))
+def _untaught(n_posts: int) -> tuple[Floats, Map]:
+    """Return no factors of the posts, and a map that places further posts by their topic alone."""
+    nothing = np.empty((0, 0), np.float32)
+    about = Map((), np.empty(0, np.int32), nothing, (), np.empty(0), np.empty(0, np.float32), nothing)
+    return np.empty((n_posts, 0), np.float32), about
 
 
-def _from_embeddings(embeddings: Floats, seed: int) -> _Found:
+def _from_embeddings(embeddings: Floats, seed: int) -> tuple[Floats, Map]:
     """Return the leading principal components; rows with a missing value stay NaN."""
     known = ~np.isnan(embeddings).any(axis=1)
     n = min(N_FACTORS, embeddings.shape[1], int(known.sum()))
-    out = np.full((len(embeddings), n), np.nan, np.float32)
+    out, about = np.full((len(embeddings), n), np.nan, np.float32), _untaught(len(embeddings))[1]
     if not n:
-        return _Found.none(len(embeddings))
+        return out, about
     pca = PCA(n, random_state=seed)
     out[known] = pca.fit_transform(embeddings[known])
-    return _Found(out, (), np.empty(0), pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+    axes = pca.components_.astype(np.float32)
+    return out, replace(about, mean=pca.mean_.astype(np.float32), axes=axes)
 
 
-def _from_text(text: "pd.Series[str]", seed: int) -> _Found:
+def _from_text(text: "pd.Series[str]", seed: int) -> tuple[Floats, Map]:
     """Return TF-IDF reduced by a singular value decomposition; rows without text are NaN."""
-    known, none = _has_text(text), _Found.none(len(text))
+    known, none = _has_text(text), _untaught(len(text))
     if known.sum() < 2:
         return none
     try:
@@ -198,10 +191,11 @@ def _from_text(text: "pd.Series[str]", seed: int) -> _Found:
     out[known] = svd.fit_transform(words)
     names, weights = vectorizer.get_feature_names_out(), np.asarray(vectorizer.idf_, np.float64)
     axes = svd.components_.astype(np.float32)
-    return _Found(out, tuple(map(str, names)), weights, np.zeros(len(names), np.float32), axes)
+    mean = np.zeros(len(names), np.float32)
+    return out, replace(none[1], words=tuple(map(str, names)), weights=weights, mean=mean, axes=axes)
 
 
-def _clusters(
+def _cluster(
     space: Floats, topic: npt.NDArray[np.int32], seed: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Floats]:
     """Split each topic's posts into clusters of similar text; posts without text make one of their own.

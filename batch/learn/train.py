@@ -11,7 +11,7 @@ from batch.learn import trees
 from batch.learn.factors import estimate
 from batch.learn.factors.estimate import Estimates
 from batch.learn.factors.factor_table import FactorTable
-from batch.learn.ranker import Ranker, check_labels, parameters_for
+from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.progress import Advance, Progress, Silent
 
@@ -69,7 +69,12 @@ def training_rows(facts: Facts, statics: Statics, as_of_s: int, recipe: Recipe) 
     begin_s = as_of_s + 1 - recipe.train_days * DAY_S
     rng = np.random.default_rng(recipe.seed)
     rows = trees.gather_rows(facts, statics, estimates, recipe.width_s, recipe.train_rows, rng, begin_s)
-    check_labels(rows)
+    n_likes = int(rows.y.sum())
+    if n_likes in (0, len(rows.y)):
+        raise ValueError(
+            f"{len(rows.y)} impressions with {n_likes} likes before as_of cannot train a ranker: "
+            "it needs impressions with and without likes"
+        )
     return estimates, rows
 
 
@@ -86,7 +91,7 @@ def learn(
 
     The weight of each part is put beside `metrics`; `advance` is called with 1 after each tree.
     """
-    parameters = parameters_for(len(rows.y), recipe.n_leaves, recipe.seed, recipe.threads)
+    parameters = trees.parameters_for(len(rows.y), recipe.n_leaves, recipe.seed, recipe.threads)
     fitted = trees.fit_trees(rows, estimates, statics.features, parameters, recipe.n_trees, advance)
     weights = {**estimates.weights, "trees": fitted.share}
     now = estimates.now

@@ -15,8 +15,23 @@ from batch.features.sides import Feature
 from batch.features.tally import Tally
 from batch.learn.factors.estimate import Estimates
 from batch.learn.factors.stacking import Worth, measure_worth
-from batch.learn.ranker import fit
 
+# Small steps, large leaves, smoothed categories: effects here are weak (a post's rate has AUC .55), and
+# freer fits lost to their own inputs on the real rows (docs/decisions/0002-learning.md).
+PARAMETERS: dict[str, Any] = {
+    "objective": "binary",
+    "learning_rate": 0.04,
+    "max_bin": 255,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "cat_smooth": 50.0,
+    "max_cat_to_onehot": 8,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
 HALVINGS = 5  # of the trees asked for, down to six of two hundred
 
 
@@ -79,6 +94,48 @@ def snapshot(
     time = facts.time[events]
     starts, bucket = np.unique(time - time % width_s, return_inverse=True)
     return asof.sides(facts, statics, counts, starts).rows(facts.user[events], facts.post[events], bucket)
+
+
+def parameters_for(n_rows: int, n_leaves: int, seed: int, threads: int) -> dict[str, Any]:
+    """Return what LightGBM is given for this many rows; `threads` 0 means all cores."""
+    sizes = {"num_leaves": n_leaves, "min_data_in_leaf": smallest_leaf(n_rows)}
+    return {**PARAMETERS, **sizes, "seed": seed, "num_threads": threads}
+
+
+def smallest_leaf(n_rows: int) -> int:
+    """Return the fewest rows a leaf may hold: 20 in a tiny world, 100 in a small one, then a 2,000th.
+
+    >>> smallest_leaf(1_000), smallest_leaf(30_000), smallest_leaf(2_000_000)
+    (20, 100, 1000)
+    """
+    return max(20, min(100, n_rows // 200), n_rows // 2000)
+
+
+def fit(
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.int8],
+    features: tuple[Feature, ...],
+    parameters: dict[str, Any],
+    n_trees: int,
+    progress: Callable[[int], None] | None = None,
+    init: npt.NDArray[np.float64] | None = None,
+) -> lgb.Booster:
+    """Boost `n_trees` trees; `progress` is called with 1 after each.
+
+    `init` float64 (rows,) are log-odds to boost from; the model holds only what the trees add to them.
+    """
+    names = [feature.name for feature in features]
+    categorical = [feature.name for feature in features if feature.categorical]
+    data = lgb.Dataset(
+        x,
+        y,
+        init_score=init,
+        feature_name=names,
+        categorical_feature=categorical,
+        params={"max_bin": parameters["max_bin"], "verbosity": -1},
+    )
+    callbacks = [lambda _env: progress(1)] if progress else []
+    return lgb.train(parameters, data, num_boost_round=n_trees, callbacks=callbacks)
 
 
 def fit_trees(

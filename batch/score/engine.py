@@ -68,8 +68,9 @@ def score(
         if on_unfactorable == "refuse":
             raise
         booster = lgb.Booster(model_str=model_text)
-        by_rows = predict.scorer(booster, dense=dense, threads=threads, progress=progress)
-        yield from by_rows(sides, seen, depth)
+        yield from predict.score_by_predict(
+            booster, sides, seen, depth, dense=dense, threads=threads, progress=progress
+        )
         return
     for block in Engine(compiled, sides, seen, depth, threads or N_CORES, memory_mb).blocks():
         yield block

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
-from batch.score.ranked import RankedBlock, Scorer
+from batch.score.ranked import RankedBlock
 
 Dense = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 Progress = Callable[[int], None]
@@ -79,35 +79,37 @@ def best(
     return posts, values
 
 
-def scorer(
+def score_by_predict(
     booster: lgb.Booster,
+    sides: Sides,
+    seen: SeenPosts,
+    depth: int,
     *,
     dense: Dense | None = None,
     users_at_once: int = 64,
     threads: int = 0,
     progress: Progress | None = None,
-) -> Scorer:
-    """Return a scorer that asks `booster.predict` for every user × post × bucket.
+) -> Iterator[RankedBlock]:
+    """Yield every user's lists, block by block, by asking `booster.predict` for every user × post × bucket.
 
     Args:
         booster: The trained model.
+        sides: The features' values.
+        seen: Posts that lists leave out.
+        depth: Posts in a list.
         dense: Factors whose product is added to the trees' sum; see `raw_scores`.
         users_at_once: Users a yielded block holds.
         threads: Threads of LightGBM; 0: all cores.
         progress: Called after each block with the number of its users.
     """
-
-    def score(sides: Sides, seen: SeenPosts, depth: int) -> Iterator[RankedBlock]:
-        for first in range(0, len(sides.user_ids), users_at_once):
-            users = np.arange(first, min(first + users_at_once, len(sides.user_ids)))
-            posts = np.full((len(users), len(sides.starts), depth), -1, np.int32)
-            values = np.full(posts.shape, np.nan)
-            for bucket in range(len(sides.starts)):
-                block = raw_scores(booster, sides, users, bucket, dense, threads)
-                for at, user in enumerate(users.tolist()):
-                    posts[at, bucket], values[at, bucket] = best(block[at], seen.of(user), depth)
-            yield RankedBlock(first, posts, values)
-            if progress is not None:
-                progress(len(users))
-
-    return score
+    for first in range(0, len(sides.user_ids), users_at_once):
+        users = np.arange(first, min(first + users_at_once, len(sides.user_ids)))
+        posts = np.full((len(users), len(sides.starts), depth), -1, np.int32)
+        values = np.full(posts.shape, np.nan)
+        for bucket in range(len(sides.starts)):
+            block = raw_scores(booster, sides, users, bucket, dense, threads)
+            for at, user in enumerate(users.tolist()):
+                posts[at, bucket], values[at, bucket] = best(block[at], seen.of(user), depth)
+        yield RankedBlock(first, posts, values)
+        if progress is not None:
+            progress(len(users))

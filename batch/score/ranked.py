@@ -1,14 +1,9 @@
 """What scoring hands to publishing: ranked lists, one block of users after the other."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-
-from batch.data.seen import SeenPosts
-from batch.features.sides import Sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +19,3 @@ class RankedBlock:
     first: int
     posts: npt.NDArray[np.int32]
     scores: npt.NDArray[np.float64]
-
-
-class Scorer(Protocol):
-    """Scores every user against every post in every bucket of `sides`, block by block of users, in order."""
-
-    def __call__(self, sides: Sides, seen: SeenPosts, depth: int) -> Iterator[RankedBlock]:
-        """Yield blocks that cover all users once, ascending."""
-        ...

@@ -10,9 +10,9 @@ from api.contract.buckets import Horizon
 from batch.data.seen import SeenPosts
 from batch.features import asof
 from batch.features.sides import Sides
-from batch.learn.ranker import fit, parameters_for
 from batch.learn.recipe import recipe
 from batch.learn.train import training_rows
+from batch.learn.trees import fit, parameters_for
 from batch.score.predict import Dense
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig

@@ -9,7 +9,7 @@ import pytest
 from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Statics
-from batch.learn import ranker, trees
+from batch.learn import trees
 from batch.learn.factors import estimate, stacking
 from batch.learn.factors.biases import fit_biases, steepness
 from batch.learn.factors.components import NAMES, fit_components
@@ -241,7 +241,7 @@ def test_trees_start_from_the_estimates_and_keep_only_what_paid() -> None:
     facts = by_topic()
     known, estimates = learnt(facts)
     shown = trees.gather_rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
-    parameters = ranker.parameters_for(len(shown.y), 7, 1, 1)
+    parameters = trees.parameters_for(len(shown.y), 7, 1, 1)
 
     found = trees.fit_trees(shown, estimates, known.features, parameters, 10)
 
@@ -260,7 +260,7 @@ def test_trees_are_kept_for_what_only_they_see_and_none_for_chance() -> None:
     shown = trees.gather_rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
     shown.x[:, 0] = match[shown.event]
     blind = replace(shown, x=np.random.default_rng(5).normal(size=shown.x.shape).astype(np.float32))
-    parameters = ranker.parameters_for(len(shown.y), 7, 1, 1)
+    parameters = trees.parameters_for(len(shown.y), 7, 1, 1)
 
     seeing, chance = (
         trees.fit_trees(some, estimates, known.features, parameters, 64) for some in (shown, blind)

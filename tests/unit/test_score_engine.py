@@ -121,8 +121,10 @@ def assert_same(world: World, **options: Any) -> None:
     posts, scores = joined(
         score(world.booster.model_to_string(), world.sides, world.seen, world.depth, **options)
     )
-    wanted = predict.scorer(world.booster, dense=options.get("dense"))
-    wanted_posts, wanted_scores = joined(wanted(world.sides, world.seen, world.depth))
+    wanted = predict.score_by_predict(
+        world.booster, world.sides, world.seen, world.depth, dense=options.get("dense")
+    )
+    wanted_posts, wanted_scores = joined(wanted)
     np.testing.assert_array_equal(posts, wanted_posts)
     np.testing.assert_array_equal(scores, wanted_scores)
 

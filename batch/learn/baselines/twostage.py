@@ -11,8 +11,8 @@ from batch.features.sides import Feature
 from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking
 from batch.learn.baselines.models import als
 from batch.learn.baselines.neighbours import cosine, item_knn
-from batch.learn.ranker import fit as boost
-from batch.learn.ranker import parameters_for
+from batch.learn.trees import fit as boost
+from batch.learn.trees import parameters_for
 
 N_CANDIDATES = 200  # of each source
 TRAIN_S = 7 * DAY_S  # the last week's impressions train the ranker; shorter where the history is
