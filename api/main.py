@@ -22,10 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.contract.keys import Keys
 from api.errors import register
 from api.http.server import serve
+from api.http.shared import Life
 from api.log import configure
 from api.metrics import Metrics
 from api.routes import admin, compat, events, feed, health, metrics
-from api.routes.hot import Hot, Life
 from api.routes.observed import Observed
 from api.settings import Settings
 from api.store.connection import Address
@@ -86,7 +86,7 @@ def create_app(
             yield state
         log.info("api.stopped")
 
-    app = Almanac(
+    app = FastAPI(
         title="Almanac",
         description="Every user's feed, computed ahead of time and served from Redis.",
         lifespan=lifespan,
@@ -98,18 +98,6 @@ def create_app(
     app.include_router(metrics.router)
     register(app)
     return app
-
-
-class Almanac(FastAPI):
-    """FastAPI with the feed routes in front: what is hot passes no middleware."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._hot = Hot(super().__call__)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a plain feed request, or let FastAPI answer."""
-        await self._hot(scope, receive, send)
 
 
 class Doorway:

@@ -1,246 +1,240 @@
-"""The express lane: uvicorn's HTTP protocol, with plain feed requests answered where their bytes arrive.
+"""HTTP/1.1: plain feed requests are answered where their bytes arrive, all others by the ASGI app.
 
-    uvicorn api.main:app --http api.http.protocol:Express
+Theory of operation. Bytes that cannot be used yet are held. A head is cut off at its empty line, so that what
+is parsed is one request and no more; a connection's requests are answered one after another. A plain feed
+request (`api/routes/hot.py`) is looked up with those of all other connections, without task, ASGI scope or
+middleware. A client that asks again on its connection sends the same headers, to the byte, so headers that
+were parsed and admitted once are compared instead of parsed. What the user's own list does not answer, and
+every other request, is an `Exchange` with the app.
 
-An ASGI server spends 30 µs on a request around the app: a parser's calls, a scope, a task, an event, two
-sends, every header checked. A client that asks again on the same connection sends the same headers, to the
-byte, and only another target. So when a request was parsed, admitted and answered the long way, what followed
-its target is remembered, and the next request that ends in the same bytes needs only its target read. All
-else goes the long way: another method, a body, several requests at once, other headers, a target that is not
-plain, a client that does not read, and every answer that does not come whole from the user's own list.
+    state     begins with       bytes that come        ends with                or when it lasts
+    waiting   the connection,   held until a head is   a whole head             IDLE_S without a byte; HEAD_S
+              or an answer      whole                                           (408); MOST_HEAD bytes (431)
+    looking   a plain feed      held                   the store's reply: an    (the store's own time-out)
+              request                                  answer, or an exchange
+    exchange  any other head,   parsed until the       a whole request and      BODY_S without a byte of the
+              or such a reply   request is whole       its whole answer         body
+    closing   a last answer     dropped                all bytes sent           UNREAD_S
 
-What a client sends before it has its answers is held as it came, a little of it parsed at a time, and beyond
-MOST_HELD reading stops: however much it sends and however little it reads, its memory is bounded.
+In every state: with MOST_HELD bytes held, reading stops; while a client leaves much unread, none of its
+requests begins; when it leaves anything unread for UNREAD_S, it is cut off. Beyond `most` connections the one
+that has waited longest is cut off.
 """
 
-import logging
-from asyncio import Transport
-from typing import Any
+import asyncio
+from http import HTTPStatus
+from typing import cast
 
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
+from starlette.types import Scope
 
-from api.feed import Answer, LookUp, answer
+from api.auth import may_read
+from api.feed import Answer
+from api.http.exchange import Exchange
+from api.http.shared import Shared
 from api.routes.answer import head
-from api.routes.hot import CHECKER, CHECKER_ROUTE, EXPRESS, checker_query
-from api.store.pending import Ask
+from api.routes.hot import FeedLookup, read_plain
+from api.routes.observed import NAME, id_of
 
-GET, VERSION, END = b"GET ", b" HTTP/1.1\r\n", b"\r\n\r\n"
-LONGEST_HEAD = 4096  # bytes of headers that are worth remembering, per connection
-MOST_HELD = 65_536  # bytes that may wait to be parsed before we stop reading
-SLICE = 4096  # bytes parsed at a time: at most 228 requests, each of 4 KB until it is answered
-LINGER_S = 0.25  # how long a connection without a request stays open once we are stopping
-PATHS = frozenset(path.encode() for path in CHECKER)
-# Headers that make a request more than its target; `connection` is judged by what the parser made of it.
-MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"x-request-id"})
+GET, VERSION, END = b"GET ", b" HTTP/1.1", b"\r\n\r\n"
+MOST_HEAD = 32_768  # bytes
+MOST_HELD = 65_536  # bytes that may wait before reading stops
+IDLE_S, HEAD_S, BODY_S, UNREAD_S = 5.0, 10.0, 30.0, 30.0
 
 
-class Tap(FlowControl):
-    """Reading from a connection; while it is shut, nobody turns it on."""
+class FeedHttpProtocol(asyncio.Protocol):
+    """One connection.
 
-    shut = False
+    Attributes:
+        transport: Its other side.
+        since: When it connected, or when its last answer, or piece of a body, came to its end; loop's clock.
+    """
 
-    def resume_reading(self) -> None:
-        """Read on, unless enough is held."""
-        if not self.shut:
-            super().resume_reading()
+    transport: asyncio.Transport
 
+    def __init__(self, shared: Shared) -> None:
+        """Begin with nothing."""
+        self.shared = shared
+        self._loop = asyncio.get_running_loop()
+        self.since = self._loop.time()
+        self._is_unread = False  # whether the client has left much unread
+        self._unread_since: float | None = None  # since when it has left anything unread, at least
+        self._is_deaf = False  # whether reading is stopped
+        self._held = bytearray()
+        self._lookup: FeedLookup | None = None
+        self._head = b""  # of the request that is looked up
+        self._exchange: Exchange | None = None
+        self._admitted: tuple[bytes, int] | None = None  # headers that may read; of which tokens
+        self._keep_alive = True  # what those headers say of the connection
+        self._ids: list[tuple[bytes, bytes]] = []  # and the header that names the request
 
-class Express(HttpToolsProtocol):
-    """One connection. At most one request of it is in the lane, and then none goes the long way."""
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether no request is under way."""
+        return self._lookup is None and self._exchange is None
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """Begin as uvicorn's own protocol does."""
-        super().__init__(*args, **options)
-        self._tail: bytes | None = None  # what follows the target of a request that may take the lane
-        self._version = 0  # of the tokens under which that was admitted
-        self._arrived = b""  # the request that goes the long way, if it came alone and whole
-        self._between = True  # whether the parser has seen whole requests only
-        self._asking = False
-        self._held = b""
-        self._running: RequestResponseCycle | None = None  # whose turn it is; the parser may be ahead
-        self._leaving = False
-        self._idle_since = 0.0
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no byte of a request is here."""
+        return self.is_waiting and not self._held
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin, with a tap of our own."""
-        super().connection_made(transport)
-        self.flow = self._tap = Tap(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Join the others; the one that has waited longest makes room."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's own does not derive from it
+        others = self.shared.connections
+        if len(others) >= self.shared.most:
+            waiting = (other for other in others if other.is_waiting)
+            min(waiting, key=lambda other: other.since, default=self).transport.abort()
+        others.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what nobody will read, and tell whose turn it is: uvicorn tells the last one parsed only."""
-        self._held = b""
-        self.pipeline.clear()
-        if self._running is not None and not self._running.response_complete:
-            self._running.disconnected = True
-            self._running.message_event.set()
-        super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why makes no difference
+        """Forget what nobody will read; tell the app."""
+        self.shared.connections.discard(self)
+        self._held.clear()
+        if self._exchange is not None:
+            self._exchange.end()
+
+    def pause_writing(self) -> None:
+        """Begin no request: much is unread."""
+        self._is_unread = True
+
+    def resume_writing(self) -> None:
+        """Go on: most has been read."""
+        self._is_unread = False
+        self._unread_since = None
+        self.advance()
 
     def data_received(self, data: bytes) -> None:
-        """Take the lane or the long way, each after what came before."""
-        if self._asking:
-            self._hold(data)
-        elif self._tail is not None and self._take(data):
+        """Begin a request that comes alone and whole; hold all else."""
+        is_head = data.endswith(END) and data.find(END) + len(END) == len(data) <= MOST_HEAD
+        if is_head and self.is_idle and not self._is_unread:
+            self._begin(data)
+        else:
+            self._held += data
+            self.advance()
+
+    def advance(self) -> None:
+        """Go from state to state as far as the bytes held lead."""
+        self._leave_exchange()
+        while self._held and not self._is_unread and not self.transport.is_closing():
+            if self._exchange is not None and self._exchange.awaits_body:
+                self._feed(self._exchange)
+            elif not self.is_waiting:
+                break
+            elif (end := self._held.find(END, 0, MOST_HEAD)) >= 0:
+                whole = bytes(self._held[: end + len(END)])
+                del self._held[: len(whole)]
+                self._begin(whole)
+            elif len(self._held) >= MOST_HEAD:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            else:
+                break
+            self._leave_exchange()
+        if (len(self._held) > MOST_HELD) != self._is_deaf:
+            self._is_deaf = not self._is_deaf
+            (self.transport.pause_reading if self._is_deaf else self.transport.resume_reading)()
+
+    def look(self, now: float) -> None:
+        """End what has taken too long; called about once a second."""
+        if not self.transport.get_write_buffer_size():
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        elif now - self._unread_since > UNREAD_S:
+            self.transport.abort()
+        waited_s = now - self.since
+        if self.transport.is_closing():
             return
-        elif self._held or self.pipeline:
-            self._hold(data)
-        else:
-            self._go_long(data)
+        if self.is_idle and waited_s > IDLE_S:
+            self.transport.close()
+        elif self.is_waiting and self._held and waited_s > HEAD_S and not self._is_unread:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        elif self._exchange is not None and self._exchange.awaits_body and waited_s > BODY_S:
+            self.transport.abort()
 
-    def on_message_begin(self) -> None:
-        """Let the app open the lane for what it has admitted."""
-        super().on_message_begin()
-        self._between = False
-        self.scope["extensions"] = {EXPRESS: self._open}  # type: ignore[dict-item]  # ours is a call
+    def _reply(self, lookup: FeedLookup, given: Answer, content: bytes) -> None:
+        """Answer a plain feed request in one piece."""
+        self._lookup, shared = None, self.shared
+        if self.transport.is_closing():
+            return
+        closing = shared.life.ending or not self._keep_alive
+        shared.state["metrics"].fed(lookup.asked.route, given)
+        request_id = id_of(self._ids)
+        said = head(given, lookup.now_s, len(content), shared.date, request_id, closing=closing)
+        self.transport.write(said + content)
+        self.since = self._loop.time()
+        if closing:
+            self.transport.close()
+        elif self._held:
+            self.advance()
 
-    def on_message_complete(self) -> None:
-        """Take note that the parser is between two requests."""
-        super().on_message_complete()
-        self._between = True
+    def _hand_over(self, lookup: FeedLookup) -> None:
+        """Let the app answer a plain feed request after all, unless it has been answered."""
+        if self._lookup is lookup:
+            self._lookup = None
+            if not self.transport.is_closing():
+                self._open_exchange(Exchange(self, self._head))
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+    def _begin(self, request: bytes) -> None:
+        """Look up what a plain feed request asks for; let the app answer any other."""
+        line, _, headers = request.partition(b"\r\n")
+        plain = line.startswith(GET) and line.endswith(VERSION)
+        asked = read_plain(line[len(GET) : -len(VERSION)]) if plain else None
+        state = self.shared.state
+        if asked is None or (headers, state["tokens"].version) != self._admitted:
+            try:
+                exchange = Exchange(self, request)
+            except httptools.HttpParserError:
+                return self._refuse(HTTPStatus.BAD_REQUEST)
+            if asked is None or not self._admit(headers, exchange):
+                return self._open_exchange(exchange)
+        self._head = request
+        self._lookup = FeedLookup(asked, int(state["clock"]()), self._reply, self._hand_over)
+        state["store"].ask(self._lookup)
+        return None
 
-    def on_response_complete(self) -> None:
-        """Go on with what is held once no request waits for its turn."""
-        super().on_response_complete()
-        if self._held and not self.pipeline:
-            self._go_on()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close when idle for long enough; the lane does not touch the timer for each request."""
-        idle_s = self.loop.time() - self._idle_since
-        if self._asking or idle_s < self.timeout_keep_alive:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                max(self.timeout_keep_alive - idle_s, 0.1), self.timeout_keep_alive_handler
-            )
-        else:
-            super().timeout_keep_alive_handler()
-
-    def shutdown(self) -> None:
-        """Stop, but not before what was asked is answered; a request may be on its way just now, too."""
-        self._leaving = True
-        if not self._asking and self._is_idle():
-            self.loop.call_later(LINGER_S, self._close_if_idle)
-        elif not self._asking:
-            super().shutdown()
-
-    def reply(self, given: Answer, now_s: int) -> None:
-        """Write an answer in one piece."""
-        if not self.transport.is_closing():
-            content = given.body
-            more = tuple(self.server_state.default_headers)
-            said = head(given, now_s, len(content), more, closing=self._leaving)
-            self.transport.write(b"".join((said, content)))
-            self._asking = False
-            self.server_state.total_requests += 1
-            self.app_state["metrics"].answered[CHECKER_ROUTE, "200", given.rung] += 1
-            self._idle_since = self.loop.time()
-            if self._leaving:
-                self.transport.close()
-        self._asking = False
-        if self._held:
-            self._go_on()
-
-    def hand_over(self, data: bytes) -> None:
-        """Let a request from the lane go the long way after all, if it was not answered."""
-        if self._asking and not self.transport.is_closing():
-            self._asking = False
-            held, self._held = self._held, b""
-            self._go_long(data)
-            self._held = held
-            if held:
-                self._go_on()
-            if self._leaving:
-                super().shutdown()
-        self._asking = False
-
-    def _take(self, data: bytes) -> bool:
-        """Ask for the feed that a request names, if it may take the lane."""
-        end = data.find(b" ", len(GET))
-        if data[end:] != self._tail or not data.startswith(GET) or self.flow.write_paused:
+    def _admit(self, headers: bytes, exchange: Exchange) -> bool:
+        """Tell whether a plain feed request may be answered here; if so remember its headers."""
+        tokens = self.shared.state["tokens"]
+        if not exchange.is_whole or not may_read(tokens, exchange.headers):
             return False
-        path, _, query = data[len(GET) : end].partition(b"?")
-        if path not in PATHS or not self.cycle.response_complete:
-            return False
-        asked, state = checker_query(query), self.app_state
-        if asked is None or state["tokens"].version != self._version or state["life"].ending or self._leaving:
-            return False
-        user_id, at_s, limit = asked
-        now_s = int(state["clock"]())
-        self._asking = True
-        state["store"].ask(_Reply(self, data, user_id, now_s if at_s is None else at_s, limit, now_s))
+        self._admitted, self._keep_alive = (headers, tokens.version), exchange.keep_alive
+        self._ids = [header for header in exchange.headers if header[0] == NAME]
         return True
 
-    def _is_idle(self) -> bool:
-        return self._between and not self._held and (self.cycle is None or self.cycle.response_complete)
+    def _open_exchange(self, exchange: Exchange) -> None:
+        self._exchange, self.since = exchange, self._loop.time()
+        get, shared = self.transport.get_extra_info, self.shared
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "server": get("sockname")[:2],
+            "client": (get("peername") or ("", 0))[:2],  # nothing when it has gone already
+            "root_path": "",
+            "state": dict(shared.state),
+        }
+        task = self._loop.create_task(exchange.run(shared.app, scope))
+        shared.exchanges.add(task)
+        task.add_done_callback(shared.exchanges.discard)
 
-    def _close_if_idle(self) -> None:
-        if not self._asking and self._is_idle():
-            self.transport.close()
+    def _leave_exchange(self) -> None:
+        """Wait for the next request if this one is read and answered to its end."""
+        exchange = self._exchange
+        if exchange is not None and exchange.is_over and (exchange.is_whole or not exchange.keep_alive):
+            self._exchange, self.since = None, self._loop.time()
+            if not exchange.keep_alive:
+                self.transport.close()
 
-    def _go_long(self, data: bytes) -> None:
-        """Give bytes to the parser; forget what was admitted, unless they are one whole request more."""
-        whole = self._is_idle() and data.startswith(GET) and data.endswith(END) and data.count(END) == 1
-        self._arrived, self._tail = data if whole else b"", self._tail if whole else None
-        for start in range(0, len(data), SLICE):
-            super().data_received(data[start : start + SLICE])
-            if self.pipeline:
-                self._hold(data[start + SLICE :])
-            if self.pipeline or self.transport.is_closing():
-                break
-        if self.cycle is not None and (self._leaving or self.app_state["life"].ending):
-            self.cycle.keep_alive = False
+    def _feed(self, exchange: Exchange) -> None:
+        try:
+            del self._held[: exchange.take_body(self._held)]
+        except httptools.HttpParserError:
+            exchange.end()
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        self.since = self._loop.time()
 
-    def _open(self) -> None:
-        """Remember what followed the target of the request that has just been admitted and answered."""
-        data, self._arrived = self._arrived, b""
-        tail = data[data.find(b" ", len(GET)) :]
-        logged = self.config.access_log and self.access_logger.isEnabledFor(logging.INFO)
-        plain = self.cycle.keep_alive and not logged and MORE.isdisjoint(dict(self.headers))
-        if plain and tail.startswith(VERSION) and len(tail) <= LONGEST_HEAD:
-            self._tail, self._version = tail, self.app_state["tokens"].version
-
-    def _hold(self, data: bytes) -> None:
-        """Keep what cannot be parsed yet; read no more when it is much."""
-        self._held += data
-        if len(self._held) > MOST_HELD:
-            self._tap.shut = True
-            self._tap.pause_reading()
-
-    def _go_on(self) -> None:
-        """Go on with what is held, which may be more than can be parsed at once."""
-        held, self._held = self._held, b""
-        if not self.transport.is_closing():
-            self.data_received(held)
-            if self._tap.shut and len(self._held) <= MOST_HELD:
-                self._tap.shut = False
-                self._tap.resume_reading()
-
-
-class _Reply(Ask):
-    """A look-up whose answer is written to a connection."""
-
-    __slots__ = ("data", "express", "limit", "now_s")
-
-    def __init__(
-        self, express: Express, data: bytes, user_id: int, at_s: int, limit: int, now_s: int
-    ) -> None:
-        super().__init__(user_id, at_s)
-        self.express = express
-        self.data = data
-        self.limit = limit
-        self.now_s = now_s
-
-    def found(self, found: LookUp) -> None:
-        """Answer, if all posts come from the user's own list."""
-        given = answer(found, self.limit)
-        if given.rung in ("own", "rest") and not found.degraded:
-            self.express.reply(given, self.now_s)
-        else:
-            self.express.hand_over(self.data)
-
-    def failed(self, why: Exception) -> None:  # noqa: ARG002 - the long way finds out again and says why
-        """Go the long way."""
-        self.express.hand_over(self.data)
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer that this cannot be answered, and read no more."""
+        line = b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
+        self.transport.write(line + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()

@@ -6,15 +6,15 @@ from typing import Any, get_args
 
 from api.contract.buckets import Label, moment
 from api.feed import Answer, Degraded, Reason, Rung
-from api.routes.observed import MADE, NAME, number
+from api.routes.observed import NAME
 
 Headers = list[tuple[bytes, bytes]]
 
 _HEAD = b"".join(
     (
-        b"HTTP/1.1 200 OK\r\n%b%bx-almanac-age: %d\r\nx-almanac-fact-age: %d\r\n",
+        b"HTTP/1.1 200 OK\r\n%b\r\n%bx-almanac-age: %d\r\nx-almanac-fact-age: %d\r\n",
         b"content-type: application/json\r\n%bcontent-length: %d\r\n",
-        NAME + b": " + MADE + b"\r\n\r\n",
+        NAME + b": %b\r\n\r\n",
     )
 )
 
@@ -75,22 +75,20 @@ def headers(given: Answer, now_s: int) -> Headers:
     return said
 
 
-def head(
-    given: Answer, now_s: int, n_bytes: int, more: tuple[tuple[bytes, bytes], ...], *, closing: bool
-) -> bytes:
-    """Write the status line and all headers of an answer from the own list, with an id of its own.
+def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes, *, closing: bool) -> bytes:
+    """Write the status line and all headers of an answer from the own list.
 
-    `more` are the server's own headers; `closing` says that the connection ends with this answer.
+    `date` is a whole header; `closing` says that the connection ends with this answer.
     """
     found = given.found
     return _HEAD % (
-        _text(more),
+        date,
         _shared(found.pointer.generation, found.bucket_s, given.rung, given.label),
         max(0, now_s - found.pointer.promoted_at_s),
         max(0, found.at_s - found.generation.manifest.as_of_s),
         b"connection: close\r\n" if closing else b"",
         n_bytes,
-        number(),
+        request_id,
     )
 
 
@@ -107,9 +105,4 @@ def lasting(generation: int, bucket_s: int, rung: Rung, said: Label) -> Headers:
 
 @lru_cache(maxsize=4096)
 def _shared(generation: int, bucket_s: int, rung: Rung, said: Label) -> bytes:
-    return _text(tuple(lasting(generation, bucket_s, rung, said)))
-
-
-@lru_cache(maxsize=8)
-def _text(said: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    return b"".join(b"%b: %b\r\n" % header for header in said)
+    return b"".join(b"%b: %b\r\n" % header for header in lasting(generation, bucket_s, rung, said))
