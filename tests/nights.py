@@ -19,7 +19,7 @@ from batch.data.facts import Facts
 from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.write import write
-from batch.evaluate.nightly import Plan, evaluate
+from batch.evaluate.nightly import measure_run
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication
 from batch.learn.recipe import recipe
@@ -107,8 +107,8 @@ def compute(day: int, *, for_all: bool = False) -> Night:
     everything, known = whole()
     end_s = int(everything.time[0]) // DAY_S * DAY_S + day * DAY_S
     facts = everything.until(end_s - 1)
-    plan = Plan(Split(end_s - TEST_DAYS * DAY_S, end_s), recipe(SETTINGS))
-    metrics = evaluate(facts, known, plan, {})
+    split = Split(end_s - TEST_DAYS * DAY_S, end_s)
+    metrics = measure_run(facts, known, split, recipe(SETTINGS), {})
     estimates, rows = training_rows(facts, known, facts.as_of_s, recipe(SETTINGS))
     if for_all:
         rows.x[:, [feature.side in ("user", "user_group") for feature in known.features]] = np.nan

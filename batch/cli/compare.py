@@ -34,8 +34,9 @@ def compare(
     json: Json = False,
 ) -> None:
     """Rank the same posts by every peer and by ours: how well, how fast, in how much memory."""
-    from batch.cli.draw import comparison
-    from batch.evaluate.contests import on_facts, on_unseen, on_worlds
+    from batch.cli.draw import results
+    from batch.evaluate import commands
+    from batch.evaluate.worlds import WorldsPlan
     from batch.extras import require_extra
     from batch.store.connection import facts_location
 
@@ -45,19 +46,20 @@ def compare(
     names = tuple(name.strip() for name in peers.split(",") if name.strip())
     if plot is not None:
         require_extra("matplotlib", "plot")
-    with output.progress.step("compare") as advance:
-        if world:
-            found = on_worlds(
-                settings, users, posts, seeds, regime, names, workers or os.cpu_count() or 1, advance
-            )
-        elif unseen:
-            found = on_unseen(settings, data or facts_location(settings), cuts, names)
-        else:
-            span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901
-            location = data or facts_location(settings)
-            found = on_facts(settings, location, span, weeks, names, likes_only=likes_only)
+    draw, progress, location = results.draw_shown, output.progress, data or facts_location(settings)
+    if world:
+        plan = WorldsPlan(users, posts, tuple(range(1, seeds + 1)), names=names)
+        plan = plan.only(regime) if regime else plan
+        report = commands.compare_in_worlds(settings, plan, workers or os.cpu_count() or 1, progress)
+        draw = results.draw_worlds
+    elif unseen:
+        report, draw = (
+            commands.compare_at_cuts(settings, location, cuts, names, progress),
+            results.draw_unseen,
+        )
+    else:
+        span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901
+        report = commands.compare(settings, location, span, weeks, names, progress, likes_only=likes_only)
     if plot is not None:
-        comparison.plot(found, plot)
-    asked = comparison.draw_unseen if unseen else comparison.draw_facts
-    draw = comparison.draw_worlds if world else asked
-    output.emit({**found, "seconds": output.progress.seconds}, lambda console: draw(console, found))
+        results.plot(report, plot)
+    output.emit({**report.values(), "seconds": progress.seconds}, lambda console: draw(console, report))

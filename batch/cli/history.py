@@ -22,24 +22,20 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure on what came later what lists are worth, from facts alone; nothing is published."""
+    from batch.cli.draw import results
+    from batch.evaluate import commands
     from batch.store.connection import facts_location
 
     output, settings = Output(json=json), read_settings(mapping=mapping)
     location = data or facts_location(settings)
     span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
     if by_age:
-        from batch.cli.draw.ages import draw_ages
-        from batch.evaluate.commands import by_age as measure
-
-        curve = measure(settings, location, span, output.progress)
-        output.emit(curve.values(), lambda console: draw_ages(console, curve))
+        report = commands.evaluate_by_age(settings, location, span, output.progress)
+        output.emit(report.values(), lambda console: results.draw_ages(console, report))
         return
-    from batch.cli.draw.evaluation import draw_evaluation
-    from batch.evaluate.commands import on_facts
-
-    found = on_facts(settings, location, span, weeks, held if cold else 0.0, output.progress)
-    values = {**found.values(), "seconds": output.progress.seconds}
-    output.emit(values, lambda console: draw_evaluation(console, found))
+    report = commands.evaluate(settings, location, span, weeks, held if cold else 0.0, output.progress)
+    values = {**report.values(), "seconds": output.progress.seconds}
+    output.emit(values, lambda console: results.draw_evaluation(console, report))
 
 
 def replay(

@@ -1,157 +1,92 @@
-"""How much a list loses as it ages: held-out sessions ranked by what was known some hours before them."""
+"""Protocol `by_age`: how much a list loses as it ages: sessions ranked as of some hours before."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from batch.data.facts import Facts
-from batch.evaluate.intervals import intervals
-from batch.evaluate.metrics import hitrate_at_k, pairs_won
-from batch.evaluate.nightly import K, Plan, shown
-from batch.evaluate.own import said
+from batch.evaluate.metrics import Floats, Ints
+from batch.evaluate.own import OURS, raw_scores
+from batch.evaluate.results import MeasuredLists, Metric, Report, past_impressions, result_frame, summarize
+from batch.evaluate.sessions import AUC, Sessions
 from batch.features import asof
 from batch.learn import trees
 from batch.learn.factors import estimate
+from batch.learn.recipe import Recipe
+from batch.learn.split import Split
 from batch.learn.train import train
+from batch.progress import Advance
 
 HOUR_S = 3600
 AGES_H = (0, 1, 3, 6, 12, 24, 72)
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Interval = tuple[float, float]
+MEASURED: tuple[Metric, ...] = (AUC, ("hitrate", 5))
 
 
-@dataclass(frozen=True, slots=True)
-class Age:
-    """Quality of lists of one age. Intervals are of 95 %, over users drawn again and again.
-
-    Attributes:
-        age_h: Hours from when a list was made to the begin of the hour in which its session begins.
-        auc_in_session: Share of a session's pairs of a liked and an unliked post that stand in order.
-        auc_interval: Its interval.
-        auc_lost: By how much fresh lists, of age 0, are better, and the interval of that; the same users
-            and sessions on both sides, so it tells ages apart that the intervals above do not.
-        auc_lost_interval: See `auc_lost`.
-        hitrate_at_5: Share of sessions with a like among the five posts ranked first.
-        hitrate_interval: Its interval.
-        hitrate_lost: As `auc_lost`.
-        hitrate_lost_interval: As `auc_lost_interval`.
-    """
-
-    age_h: int
-    auc_in_session: float
-    auc_interval: Interval
-    auc_lost: float
-    auc_lost_interval: Interval
-    hitrate_at_5: float
-    hitrate_interval: Interval
-    hitrate_lost: float
-    hitrate_lost_interval: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """The ages, and on how much they were measured."""
-
-    ages: tuple[Age, ...]
-    n_sessions: int
-    n_users: int
-    n_impressions: int
-
-    def values(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return asdict(self)
-
-
-def by_age(
+def evaluate_ages(
     facts: Facts,
-    known: asof.Statics,
-    plan: Plan,
+    statics: asof.Statics,
+    split: Split,
+    recipe: Recipe,
     ages_h: Sequence[int] = AGES_H,
-    progress: Callable[[int], None] | None = None,
-) -> Curve:
-    """Rank the split's shown posts by lists made some hours before, one curve over their age.
+    advance: Advance = lambda _n: None,
+) -> Report:
+    """Rank the split's shown posts by lists made some hours before, each age a model: `almanac_24h`.
 
     A list knows every fact before it was made and none later: estimates and features are made anew as of that
     hour. The trees and the weights of the estimates are those of one training before the oldest list of all,
-    so that ages differ by what was known and by nothing else.
+    so that ages differ by what was known and by nothing else. `almanac_0h` against an older one is what that
+    age lost; the same users and sessions are on both sides.
 
     Args:
         facts: Users, posts and events.
-        known: What does not change with time.
-        plan: Test days, sizes and seed.
-        ages_h: Ages in hours, ascending from 0.
-        progress: Called with 1 whenever the lists of one hour are made.
+        statics: What does not change with time.
+        split: Test days.
+        recipe: Sizes and seed.
+        ages_h: Hours from when a list was made to the begin of its session's hour, ascending from 0.
+        advance: Called with 1 whenever the lists of one hour are made.
 
     Raises:
         ValueError: What lies before the oldest list cannot train a model, or no session can be tested.
     """
-    event, session, _ = shown(facts, plan.split, plan.recipe.seed)
-    if not len(event):
+    what = Sessions.of(facts, split, recipe.seed, most=None)
+    if not len(what.event):
         raise ValueError("no session of ten impressions or more lies in the test days: nothing can be ranked")
-    begin = np.full(session.max() + 1, np.iinfo(np.int64).max)
-    np.minimum.at(begin, session, facts.time[event])
-    hour = (begin - begin % HOUR_S)[session]
-    scores = np.empty((len(ages_h), len(event)))
+    begin = np.full(len(what.owner), np.iinfo(np.int64).max)
+    np.minimum.at(begin, what.session, facts.time[what.event])
+    hour = (begin - begin % HOUR_S)[what.session]
+    scores = np.empty((len(ages_h), len(what.event)))
     made = np.stack([hour - age_h * HOUR_S for age_h in ages_h])
-    for at_s, score in _lists(facts, known, plan, np.unique(made)):
+    for at_s, score in _scores_by_time(facts, statics, recipe, np.unique(made)):
         for row, when in zip(scores, made, strict=True):
             at = np.flatnonzero(when == at_s)
-            row[at] = score(event[at])
-        if progress:
-            progress(1)
-    liked, user = facts.target[event] == 1, facts.user[event]
-    owner = np.empty(len(begin), np.int64)
-    owner[session] = user
-    ages = _ages(ages_h, scores, session, liked, owner, np.random.default_rng(plan.recipe.seed))
-    return Curve(ages, len(begin), len(np.unique(owner)), len(event))
+            row[at] = score(what.event[at])
+        advance(1)
+    columns = {f"{OURS}_{age_h}h": what.measure(row) for age_h, row in zip(ages_h, scores, strict=True)}
+    models = {name: {metric: of[metric] for metric in MEASURED} for name, of in columns.items()}
+    past = past_impressions(facts, split.test_from_s)[what.owner]
+    fresh, *older = models
+    lists = MeasuredLists(models, what.owner, past)
+    figures = summarize(
+        "by_age", lists, np.random.default_rng(recipe.seed), [(fresh, name) for name in older]
+    )
+    n_users = len(np.unique(what.owner))
+    about = {"n_sessions": len(what.owner), "n_users": n_users, "n_impressions": len(what.event)}
+    return Report(about, result_frame(figures))
 
 
-def _lists(
-    facts: Facts, known: asof.Statics, plan: Plan, made: Ints
+def _scores_by_time(
+    facts: Facts, statics: asof.Statics, recipe: Recipe, made: Ints
 ) -> Iterator[tuple[int, Callable[[Ints], Floats]]]:
-    """Yield for each time, ascending, what scores events as a list made then does."""
-    first = train(facts, known, int(made[0]) - 1, plan.recipe)
+    """Yield for each time, ascending, a function that scores events as a list made then does."""
+    first = train(facts, statics, int(made[0]) - 1, recipe)
     booster, weights = first.model.booster(), first.estimates.weights
-    counts, parts = asof.tally(facts, known), None
+    counts, parts = asof.tally(facts, statics), None
     for at_s in made.tolist():
-        now, parts = estimate.renew(facts, known.texts, at_s - 1, weights, plan.recipe.seed, parts)
+        now, parts = estimate.renew(facts, statics.texts, at_s - 1, weights, recipe.seed, parts)
         counts.advance(at_s - 1)
 
         def score(events: Ints, now: estimate.Estimate = now) -> Floats:
-            x = trees.snapshot(facts, known, counts, plan.recipe.width_s, events)
-            return now.scores(facts.user[events], facts.post[events]) + said(booster, x)
+            x = trees.snapshot(facts, statics, counts, recipe.width_s, events)
+            return now.scores(facts.user[events], facts.post[events]) + raw_scores(booster, x)
 
         yield at_s, score
-
-
-def _ages(
-    ages_h: Sequence[int],
-    scores: Floats,
-    session: Ints,
-    liked: npt.NDArray[np.bool_],
-    owner: Ints,
-    rng: np.random.Generator,
-) -> tuple[Age, ...]:
-    """Return each age's figures; all ages are drawn with the same users."""
-    won, pairs = zip(*(pairs_won(session, row, liked) for row in scores), strict=True)
-    hits = np.column_stack([hitrate_at_k(session, row, liked, K) for row in scores])
-    auc = _measured(np.column_stack(won), np.column_stack(pairs), owner, rng)
-    hitrate = _measured(hits, np.ones_like(hits), owner, rng)
-    return tuple(Age(age_h, *a, *h) for age_h, a, h in zip(ages_h, auc, hitrate, strict=True))
-
-
-def _measured(
-    parts: Floats, wholes: Floats, owner: Ints, rng: np.random.Generator
-) -> list[tuple[float, Interval, float, Interval]]:
-    """Return each column's rate with its interval, and what it lost against the first, with that interval."""
-    both = np.hstack([parts, parts[:, :1] - parts])
-    whole = np.hstack([wholes, wholes])
-    rates = (both.sum(axis=0) / np.maximum(whole.sum(axis=0), 1e-9)).tolist()
-    ranges = [(low, high) for low, high in intervals(both, whole, owner, rng).tolist()]
-    n = parts.shape[1]
-    return list(zip(rates[:n], ranges[:n], rates[n:], ranges[n:], strict=True))

@@ -1,95 +1,103 @@
-"""Cold users and posts: some are taken out of all that trains, and ranked as on their first day."""
+"""Protocols `cold.…`: users and posts are taken out of all that trains, and ranked as on their first day."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from batch.data.facts import Facts
-from batch.evaluate.contest import OURS
 from batch.evaluate.metrics import Floats, pairs_won
-from batch.evaluate.nightly import Plan
-from batch.evaluate.results import BASELINE, Column, Columns, column
-from batch.evaluate.section import Section, Tested, impressions, section
-from batch.evaluate.sessions import AUC, RANDOM, Shown, chance, columns
-from batch.evaluate.unseen import Asked, K, unseen
+from batch.evaluate.own import OURS, ModelRecommender, fit_own
+from batch.evaluate.results import (
+    Column,
+    Columns,
+    Figure,
+    Flags,
+    MeasuredLists,
+    Metric,
+    against,
+    group_lists,
+    mean_column,
+    past_impressions,
+    pool,
+    summarize,
+)
+from batch.evaluate.sessions import AUC, RANDOM, Sessions
+from batch.evaluate.unseen import AskedUsers, K
 from batch.evaluate.variety import share_among
 from batch.features import asof
+from batch.features.profile import segments
 from batch.features.signatures import find
 from batch.learn.baselines import counts
-from batch.learn.baselines.interactions import Past
-from batch.learn.baselines.recommender import Fitted, Ours, Ranked, ours
+from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.recommender import Recommender, ScoreRecommender
 from batch.learn.factors.cold_start import shared_factors
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split
+from batch.progress import Advance
 
 N_PROFILES = 2_000  # with lists for unknown users, as a run has unless a setting says otherwise
-HELD = 0.1  # share of the users, or of the posts, that is taken out
-EXPOSED = f"share_of_top_{K}"
-Flags = npt.NDArray[np.bool_]
+POPULAR = "popular"
+EXPOSURE: Metric = ("share_of_top", K)
 
 
-@dataclass(frozen=True, slots=True)
-class Cold:
-    """What is known on the first day.
-
-    Attributes:
-        users: Sessions of users whose whole past was taken out: profile and hour are all that is known.
-        posts: Pairs of a session in which a post stands whose whole past was taken out: text and topic are
-            all that is known of it.
-        exposure: Lists of all unseen posts: the share of the first ten places that such posts have.
-        share_of_posts: Which share of all posts they are.
-        share_of_likes: Which share they have in what was liked afterwards.
-    """
-
-    users: Section | None
-    posts: Section | None
-    exposure: Section | None
-    share_of_posts: float
-    share_of_likes: float
-
-
-def cold(
+def evaluate_cold(
     facts: Facts,
-    known: asof.Statics,
-    plans: list[Plan],
-    share: float = HELD,
-    progress: Callable[[int], None] = lambda _n: None,
-) -> Cold:
-    """Hold out users, and apart from them posts, train ours and peers without them, and rank with them.
+    statics: asof.Statics,
+    splits: list[Split],
+    recipe: Recipe,
+    share: float,
+    advance: Advance = lambda _n: None,
+) -> tuple[list[Figure], dict[str, float]]:
+    """Hold out users, and apart from them posts, train ours and baselines without them, and rank with them.
+
+    `cold.users`: sessions of users whose whole past was taken out; profile and hour are all that is known.
+    `cold.posts`: pairs of a session in which a post stands whose whole past was taken out; text and topic are
+    all that is known of it. `cold.exposure`: the share of the first ten places of lists of all unseen posts
+    that such posts have.
 
     Args:
         facts: All events.
-        known: What does not change with time.
-        plans: Splits, and how ours is trained; each split takes out others.
+        statics: What does not change with time.
+        splits: Each takes out others.
+        recipe: How ours is trained.
         share: Of the users who come in a split, and of all posts.
-        progress: Called with 1 after each training.
+        advance: Called with 1 after each training.
+
+    Returns:
+        Figures, and `share_of_posts` and `share_of_likes`: how many of all posts were held out, and of what
+        was liked afterwards.
 
     Raises:
         ValueError: What is left before a split cannot train ours.
     """
-    users, posts, lists, likes = [], [], [], []
-    n_posts = len(facts.posts)
-    for number, plan in enumerate(plans):
-        split, rng = plan.split, np.random.default_rng([plan.recipe.seed, number])
+    tests: dict[str, list[MeasuredLists]] = {"cold.users": [], "cold.posts": [], "cold.exposure": []}
+    likes, n_posts = [], len(facts.posts)
+    for number, split in enumerate(splits):
+        rng = np.random.default_rng([recipe.seed, number])
         came = np.unique(facts.between(split.test_from_s, split.test_to_s).user)
-        users.append(_users(facts, known, plan, _drawn(rng, came, len(facts.users), share)))
-        progress(1)
-        held = _drawn(rng, np.arange(n_posts), n_posts, share)
+        users = _draw(rng, came, len(facts.users), share)
+        tests["cold.users"] += _measure_users(facts, statics, split, recipe, users)
+        advance(1)
+        held = _draw(rng, np.arange(n_posts), n_posts, share)
         kept = without(facts, split, held[facts.post])
-        own, others = _trained(kept, known, plan)
-        everybody: dict[str, Fitted] = {OURS: own, **others}
-        posts.append(_pairs(kept, plan, held, everybody))
-        asked = Asked.of(kept, split, rng)
+        models = _fit_all(kept, statics, split, recipe)
+        tests["cold.posts"] += _measure_pairs(kept, split, recipe.seed, held, models)
+        asked = AskedUsers.of(kept, split, rng)
         likes.append(held[asked.post])
-        lists.append(_exposed(asked, held, everybody))
-        progress(1)
-    rng, none = np.random.default_rng(plans[0].recipe.seed), np.full(len(facts.users), -1, np.int32)
-    of_users, of_posts, of_lists = (section(tests, (), none, (), rng) for tests in (users, posts, lists))
+        tests["cold.exposure"] += _measure_exposure(asked, held, models)
+        advance(1)
+    rng, segment, figures = np.random.default_rng(recipe.seed), segments(facts.users, ()), list[Figure]()
+    for protocol, some in tests.items():
+        if some:
+            lists = pool(some)
+            pairs, groups = against(POPULAR, lists.models), group_lists(lists, *segment)
+            figures += summarize(protocol, lists, rng, pairs, groups, (AUC, EXPOSURE))
     liked = np.concatenate(likes)
     share_of_likes = float(liked.mean()) if len(liked) else float("nan")
-    return Cold(of_users, of_posts, of_lists, float(held.mean()), share_of_likes)
+    return figures, {"share_of_posts": float(held.mean()), "share_of_likes": share_of_likes}
 
 
 def without(facts: Facts, split: Split, held: Flags) -> Facts:
@@ -99,43 +107,45 @@ def without(facts: Facts, split: Split, held: Flags) -> Facts:
     return replace(facts, **{name: getattr(facts, name)[kept] for name in names})
 
 
-def _drawn(rng: np.random.Generator, among: npt.NDArray[np.integer], n: int, share: float) -> Flags:
+def _draw(rng: np.random.Generator, among: npt.NDArray[np.integer], n: int, share: float) -> Flags:
     """Return bool (n,): a share of some rows, at least one of them if there is any."""
     held = np.zeros(n, np.bool_)
     held[rng.choice(among, min(len(among), max(1, round(share * len(among)))), replace=False)] = True
     return held
 
 
-def _trained(kept: Facts, known: asof.Statics, plan: Plan) -> tuple[Ours, dict[str, Fitted]]:
+def _fit_all(kept: Facts, statics: asof.Statics, split: Split, recipe: Recipe) -> dict[str, Recommender]:
     """Fit ours, and beside it what needs no history of the user, on what lies before the split."""
-    begin_s = plan.split.test_from_s
-    past = Past(kept.until(begin_s - 1), known, plan.recipe.seed, plan.recipe.threads)
-    return ours(past, plan.recipe, begin_s), {
-        BASELINE: Ranked(counts.popular(past)),
-        "popular_by_segment": Ranked(counts.popular_by_segment(past)),
-        RANDOM: Ranked(counts.random(past)),
+    before = Interactions(kept.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
+    return {
+        OURS: fit_own(before, recipe, split.test_from_s),
+        POPULAR: ScoreRecommender(counts.popular(before)),
+        "popular_by_segment": ScoreRecommender(counts.popular_by_segment(before)),
+        RANDOM: ScoreRecommender(counts.random(before)),
     }
 
 
-def _users(facts: Facts, known: asof.Statics, plan: Plan, held: Flags) -> Tested | None:
+def _measure_users(
+    facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe, held: Flags
+) -> Iterator[MeasuredLists]:
     """Rank what held-out users' sessions showed."""
-    kept = without(facts, plan.split, held[facts.user])
-    what = Shown.of(kept, plan.split, plan.recipe.seed, held)
-    if what is None:
-        return None
-    own, others = _trained(kept, known, plan)
-    everybody: dict[str, Fitted] = {OURS: introduced(own, facts.users, held), **others}
-    rankings: dict[str, Columns] = {
-        name: columns(what, fitted.pairs(what.user, what.post))
-        for name, fitted in everybody.items()
-        if name != RANDOM
+    kept = without(facts, split, held[facts.user])
+    what = Sessions.of(kept, split, recipe.seed, held)
+    if not len(what.event):
+        return
+    models = _fit_all(kept, statics, split, recipe)
+    own = models[OURS]
+    assert isinstance(own, ModelRecommender)
+    models[OURS] = introduce(own, facts.users, held)
+    columns = {
+        name: what.measure_random() if name == RANDOM else what.measure(model.pairs(what.user, what.post))
+        for name, model in models.items()
     }
-    rankings[RANDOM] = chance(what)
-    return Tested(rankings, what.owner, np.zeros(len(what.owner), np.int64), len(what.event))
+    yield MeasuredLists(columns, what.owner, np.zeros(len(what.owner), np.int64))
 
 
-def introduced(own: Ours, users: pd.DataFrame, held: Flags) -> Ours:
-    """Return ours as users without a history are served who tell their profile: its users' mean factors.
+def introduce(own: ModelRecommender, users: pd.DataFrame, held: Flags) -> ModelRecommender:
+    """Return ours as unknown users with a profile are served: by the mean factors of the profile's users.
 
     Args:
         own: Trained without the users held out.
@@ -145,28 +155,30 @@ def introduced(own: Ours, users: pd.DataFrame, held: Flags) -> Ours:
     signatures, factors = find(users, N_PROFILES), own.model.factors
     others = np.where(held, -1, signatures.of_user)
     shared = shared_factors(factors.x, factors.y, others, len(signatures.names))
-    told = held & (signatures.of_user >= 0)
+    described = held & (signatures.of_user >= 0)
     x = factors.x.copy()
-    x[told] = shared[signatures.of_user[told]]
+    x[described] = shared[signatures.of_user[described]]
     return replace(own, model=replace(own.model, factors=replace(factors, x=x)))
 
 
-def _pairs(kept: Facts, plan: Plan, held: Flags, everybody: dict[str, Fitted]) -> Tested | None:
+def _measure_pairs(
+    kept: Facts, split: Split, seed: int, held: Flags, models: dict[str, Recommender]
+) -> Iterator[MeasuredLists]:
     """Rank the split's sessions; only pairs that hold a held-out post count."""
-    what = Shown.of(kept, plan.split, plan.recipe.seed)
-    if what is None:
-        return None
-    rankings: dict[str, Columns] = {}
-    for name, fitted in everybody.items():
-        if name != RANDOM:
-            rankings[name] = {AUC: pairs_with(what, fitted.pairs(what.user, what.post), held[what.post])}
-    pairs = rankings[BASELINE][AUC].wholes
-    rankings[RANDOM] = {AUC: Column(pairs / 2, pairs)}
-    past = impressions(kept, plan.split.test_from_s)[what.owner]
-    return Tested(rankings, what.owner, past, len(what.event))
+    what = Sessions.of(kept, split, seed)
+    if not len(what.event):
+        return
+    columns: dict[str, Columns] = {
+        name: {AUC: pairs_with(what, model.pairs(what.user, what.post), held[what.post])}
+        for name, model in models.items()
+        if name != RANDOM
+    }
+    pairs = columns[POPULAR][AUC].wholes
+    columns[RANDOM] = {AUC: Column(pairs / 2, pairs)}
+    yield MeasuredLists(columns, what.owner, past_impressions(kept, split.test_from_s)[what.owner])
 
 
-def pairs_with(what: Shown, scores: Floats, held: Flags) -> Column:
+def pairs_with(what: Sessions, scores: Floats, held: Flags) -> Column:
     """Count each session's pairs that hold a held-out impression: all of them less those of two others.
 
     Args:
@@ -181,13 +193,11 @@ def pairs_with(what: Shown, scores: Floats, held: Flags) -> Column:
     return Column(won, pairs)
 
 
-def _exposed(asked: Asked, held: Flags, everybody: dict[str, Fitted]) -> Tested | None:
+def _measure_exposure(
+    asked: AskedUsers, held: Flags, models: dict[str, Recommender]
+) -> Iterator[MeasuredLists]:
     """Return which share of the first places of lists of unseen posts the held-out ones have."""
-    if not len(asked.users):
-        return None
-    lists = {name: unseen(fitted, asked, K) for name, fitted in everybody.items()}
-    rankings: dict[str, Columns] = {
-        name: {EXPOSED: column(share_among(rows, held))} for name, rows in lists.items()
-    }
-    past = impressions(asked.facts, asked.split.test_from_s)[asked.users]
-    return Tested(rankings, asked.users, past, len(asked.users) * K)
+    if len(asked.users):
+        shares = {name: share_among(asked.rank(model, K), held) for name, model in models.items()}
+        columns: dict[str, Columns] = {name: {EXPOSURE: mean_column(share)} for name, share in shares.items()}
+        yield MeasuredLists(columns, asked.users, asked.past)

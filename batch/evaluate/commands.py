@@ -1,4 +1,6 @@
-"""`almanac evaluate`: settings and arguments to an evaluation in full, with the truth of a made world."""
+"""The commands `evaluate` and `compare`: settings and arguments to a report."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -6,10 +8,14 @@ from api.contract.buckets import DAY_S
 from batch.data.columns import TOPIC
 from batch.data.facts import Facts
 from batch.data.load import read_facts
-from batch.evaluate.ages import AGES_H, Curve
-from batch.evaluate.ages import by_age as curve_by_age
-from batch.evaluate.full import Evaluation, Scope, evaluate_in_full
-from batch.evaluate.nightly import Line, Plan
+from batch.evaluate import worlds
+from batch.evaluate.ages import evaluate_ages
+from batch.evaluate.compare import compare_shown
+from batch.evaluate.contest import check_names
+from batch.evaluate.cutoffs import compare_unseen
+from batch.evaluate.full import Scope, evaluate_in_full
+from batch.evaluate.results import Report
+from batch.evaluate.sessions import Line
 from batch.features import asof
 from batch.learn.recipe import recipe
 from batch.learn.split import Split, last_week
@@ -19,23 +25,23 @@ from batch.simulate.config import WorldConfig
 from batch.simulate.posts import TOPIC_NAMES
 from batch.simulate.truth import Truth
 
+WORLD_ROWS = 300_000  # impressions that train the trees of a made world; more took time and moved nothing
+Span = (
+    tuple[int, int] | None
+)  # begin and end of the test, epoch seconds; None finds the last week of histories
 
-def on_facts(
-    settings: Settings,
-    location: str,
-    span: tuple[int, int] | None,
-    weeks: int,
-    held: float,
-    progress: Progress,
-) -> Evaluation:
-    """Evaluate on facts.
 
-    Where they are the world that `almanac simulate` made last, lists are also judged by its truth.
+def evaluate(
+    settings: Settings, location: str, span: Span, weeks: int, held: float, progress: Progress
+) -> Report:
+    """Evaluate on facts in full.
+
+    Where they are the world that `almanac simulate` made last, lists are also measured by its truth.
 
     Args:
         settings: How ours is trained, and who makes a segment.
         location: Folder or URL of the facts.
-        span: Begin and end of the test, epoch seconds; None finds the last week, or weeks, of histories.
+        span: The test, or where None the last weeks.
         weeks: More than 1: so many tests of a week each, the first at the span's begin.
         held: Share of users, and of posts, that is held out entirely; 0 for none.
         progress: Where the steps are shown.
@@ -43,39 +49,100 @@ def on_facts(
     Raises:
         ValueError: There is nothing to test on, or what lies before a test cannot train.
     """
-    with progress.step("read") as advance:
-        facts = read_facts(settings, location, advance)
-    with progress.step("describe"):
-        known = asof.statics(facts, settings.seed)
-    split = Split(*span) if span else _last(facts, weeks)
-    if split is None:
-        raise ValueError(f"no user in {location} comes back on a later day, so nothing can be tested")
+    facts, statics = _read(settings, location, progress)
+    split = _split(facts, location, span, weeks)
     by = tuple(name for name in settings.segment_by.split(",") if name)
-    scope = Scope(weeks, by, truth_of(settings, facts), held)
+    scope = Scope(weeks, by, find_truth(settings, facts), held)
     with progress.step("evaluate", weeks * (3 if held else 1)) as advance:
-        return evaluate_in_full(facts, known, Plan(split, recipe(settings)), scope, advance)
+        return evaluate_in_full(facts, statics, split, recipe(settings), scope, advance)
 
 
-def by_age(settings: Settings, location: str, span: tuple[int, int] | None, progress: Progress) -> Curve:
-    """Measure lists of several ages on facts; arguments and errors as `on_facts`."""
-    with progress.step("read") as advance:
-        facts = read_facts(settings, location, advance)
-    with progress.step("describe"):
-        known = asof.statics(facts, settings.seed)
-    split = Split(*span) if span else last_week(facts)
-    if split is None:
-        raise ValueError(f"no user in {location} comes back on a later day, so nothing can be tested")
+def evaluate_by_age(settings: Settings, location: str, span: Span, progress: Progress) -> Report:
+    """Measure lists of several ages on facts; arguments and errors as `evaluate`."""
+    facts, statics = _read(settings, location, progress)
+    split = _split(facts, location, span)
     with progress.step("by age") as advance:
-        return curve_by_age(facts, known, Plan(split, recipe(settings)), AGES_H, advance)
+        return evaluate_ages(facts, statics, split, recipe(settings), advance=advance)
 
 
-def _last(facts: Facts, weeks: int) -> Split | None:
-    """Return the first of the last weeks of histories."""
-    last = last_week(facts)
-    return last and Split(last.test_from_s - (weeks - 1) * 7 * DAY_S, last.test_to_s)
+def compare(
+    settings: Settings,
+    location: str,
+    span: Span,
+    weeks: int,
+    names: tuple[str, ...],
+    progress: Progress,
+    *,
+    likes_only: bool = False,
+) -> Report:
+    """Compare baselines with ours on what facts showed.
+
+    Args:
+        settings: How ours is trained.
+        location: Folder or URL of the facts.
+        span: The test.
+        weeks: More than 1: so many tests of a week each, the first at the span's begin.
+        names: Baselines that take part; empty for all.
+        progress: Where the steps are shown.
+        likes_only: Ours learns nothing from the order of what was shown.
+
+    Raises:
+        ValueError: A name is no baseline's, or the facts hold nothing to test on.
+    """
+    check_names(names)
+    facts, statics = _read(settings, location, progress)
+    split = _split(facts, location, span)
+    with progress.step("compare"):
+        return compare_shown(facts, statics, split, recipe(settings), names, weeks, likes_only=likes_only)
 
 
-def truth_of(settings: Settings, facts: Facts) -> Line | None:
+def compare_at_cuts(
+    settings: Settings, location: str, n_cuts: int, names: tuple[str, ...], progress: Progress
+) -> Report:
+    """Compare on facts whose users chose the posts: warm users' lists of unseen posts at rolling cut-offs.
+
+    Args:
+        settings: How ours is trained.
+        location: Folder or URL of the facts.
+        n_cuts: Cut-offs over the second half of the events.
+        names: Baselines that take part; empty for all.
+        progress: Where the steps are shown.
+
+    Raises:
+        ValueError: A name is no baseline's, or the facts hold too little for so many cut-offs.
+    """
+    check_names(names)
+    facts, statics = _read(settings, location, progress)
+    with progress.step("compare"):
+        return compare_unseen(facts, statics, recipe(settings), n_cuts, names)
+
+
+def compare_in_worlds(
+    settings: Settings, plan: worlds.WorldsPlan, workers: int, progress: Progress
+) -> Report:
+    """Compare in made worlds of full and of halved taste, one of each regime a seed.
+
+    Args:
+        settings: How ours is trained.
+        plan: The worlds.
+        workers: Worlds played at a time, each on one core.
+        progress: Where the worlds are counted.
+
+    Raises:
+        ValueError: A name is no baseline's.
+    """
+    check_names(plan.names)
+    rows, threads = min(settings.train_rows, WORLD_ROWS), 1 if workers > 1 else settings.threads
+    how = replace(recipe(settings), train_rows=rows, threads=threads)
+    played = []
+    with progress.step("compare") as advance:
+        for world in worlds.play_all(plan, how, workers):
+            played.append(world)
+            advance(1)
+    return worlds.summarize_worlds(played, settings.seed, plan.names)
+
+
+def find_truth(settings: Settings, facts: Facts) -> Line | None:
     """Return the chance of a like in the world made last, None where these facts are not that world's.
 
     They are where users, posts and every post's topic are the same: two seeds differ in their topics.
@@ -90,3 +157,24 @@ def truth_of(settings: Settings, facts: Facts) -> Line | None:
         return None
     topics = np.array(TOPIC_NAMES, object)[truth.posts.topic]
     return truth.likely if np.array_equal(topics, facts.posts[TOPIC].to_numpy(object)) else None
+
+
+def _read(settings: Settings, location: str, progress: Progress) -> tuple[Facts, asof.Statics]:
+    with progress.step("read") as advance:
+        facts = read_facts(settings, location, advance)
+    with progress.step("describe"):
+        return facts, asof.statics(facts, settings.seed)
+
+
+def _split(facts: Facts, location: str, span: Span, weeks: int = 1) -> Split:
+    """Return the span, or the first of the last weeks of histories.
+
+    Raises:
+        ValueError: There is no such week.
+    """
+    if span:
+        return Split(*span)
+    last = last_week(facts)
+    if last is None:
+        raise ValueError(f"no user in {location} comes back on a later day, so nothing can be tested")
+    return Split(last.test_from_s - (weeks - 1) * 7 * DAY_S, last.test_to_s)

@@ -1,103 +1,99 @@
-"""A contest: peers and ours learn from the same past and rank the same users' posts; what it cost them."""
+"""A contest of recommenders: baselines and ours learn from the same interactions; what that costs them."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from batch.evaluate.intervals import intervals
-from batch.learn.baselines.interactions import Ints, Past
-from batch.learn.baselines.recommender import PEERS, Fitted, Ranked
+from batch.evaluate.own import OURS
+from batch.evaluate.results import Metric
+from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.named import BASELINES
+from batch.learn.baselines.recommender import Recommender
 
-OURS = "almanac"
 SAMPLE_S = 0.02  # between looks at the memory
 STATM = Path("/proc/self/statm")
 
 
-@dataclass(slots=True)
 class Cost:
-    """What one contestant took: seconds to learn and to rank, and memory above what was held before."""
+    """What a contestant took: seconds to learn and to rank, and most memory above what was held before."""
 
-    fit_s: float = 0.0
-    rank_s: float = 0.0
-    memory_mb: float = float("nan")
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self.fit_s = self.rank_s = 0.0
+        self.memory_mb = float("nan")
 
-    @classmethod
-    def mean(cls, costs: list["Cost"]) -> "Cost":
-        """Return the mean seconds of several trainings, and the most memory."""
-        return cls(
-            float(np.mean([cost.fit_s for cost in costs])),
-            float(np.mean([cost.rank_s for cost in costs])),
-            float(np.max([cost.memory_mb for cost in costs])),
-        )
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Add the seconds of a block to `fit_s` or `rank_s`, and note the most memory that it took."""
+        before, most, done = _resident_mb(), [0.0], threading.Event()
+
+        def watch() -> None:
+            while not done.wait(SAMPLE_S):
+                most[0] = max(most[0], _resident_mb() - before)
+
+        watcher, began = threading.Thread(target=watch, daemon=True), time.perf_counter()
+        watcher.start()
+        try:
+            yield
+        finally:
+            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
+            done.set()
+            watcher.join()
+            self.memory_mb = float(np.nanmax([self.memory_mb, most[0], _resident_mb() - before]))
+
+    def totals(self) -> dict[Metric, float]:
+        """Return it as figures."""
+        return {("fit_s", 0): self.fit_s, ("rank_s", 0): self.rank_s, ("memory_mb", 0): self.memory_mb}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A contestant that has learned; `why_absent` says why one did not take part."""
-
-    name: str
-    fitted: Fitted | None
-    cost: Cost = field(default_factory=Cost)
-    why_absent: str = ""
-
-
-def entries(past: Past, own: Callable[[], Fitted], names: tuple[str, ...] = ()) -> Iterator[Entry]:
+def fit_each(
+    interactions: Interactions, fit_ours: Callable[[], Recommender], names: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Recommender, Cost]]:
     """Fit one contestant after another and yield each, ours last; drop it before the next for its memory.
 
     Args:
-        past: What peers learn from.
-        own: Makes ours.
-        names: Peers that take part; empty for all.
+        interactions: What baselines learn from.
+        fit_ours: Makes ours.
+        names: Baselines that take part; empty for all. Those in `find_absent` are left out.
     """
-    for peer in PEERS:
-        if names and peer.name not in names:
-            continue
-        if peer.needs and find_spec(peer.needs) is None:
-            why = f"needs {peer.needs}, which is not installed: pip install 'almanac-feed[zoo]'"
-            yield Entry(peer.name, None, why_absent=why)
+    absent = find_absent(names)
+    for baseline in BASELINES:
+        if (names and baseline.name not in names) or baseline.name in absent:
             continue
         cost = Cost()
-        with spent(cost, "fit_s"):
-            ranking = peer.fit(past)
-        yield Entry(peer.name, Ranked(ranking), cost)
+        with cost.measure("fit_s"):
+            fitted = baseline.fit(interactions)
+        yield baseline.name, fitted, cost
     cost = Cost()
-    with spent(cost, "fit_s"):
-        fitted = own()
-    yield Entry(OURS, fitted, cost)
+    with cost.measure("fit_s"):
+        ours = fit_ours()
+    yield OURS, ours, cost
 
 
-def ranked(entry: Entry, users: Ints, n: int) -> Ints:
-    """Return the contestant's lists, int64 (users, n), and note what they took."""
-    assert entry.fitted is not None
-    with spent(entry.cost, "rank_s"):
-        return entry.fitted.lists(users, n)
+def find_absent(names: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the baselines, of some or of all, that need a package which is not installed, and why."""
+    return {
+        baseline.name: f"needs {baseline.needs}, which is not installed: pip install 'almanac-feed[zoo]'"
+        for baseline in BASELINES
+        if (not names or baseline.name in names) and baseline.needs and find_spec(baseline.needs) is None
+    }
 
 
-@contextmanager
-def spent(cost: Cost, what: str) -> Iterator[None]:
-    """Add the seconds of a block to a field of the cost, and note the most memory that it took."""
-    before, most, done = _resident_mb(), [0.0], threading.Event()
+def check_names(names: tuple[str, ...]) -> None:
+    """Make sure that all names are baselines'.
 
-    def watch() -> None:
-        while not done.wait(SAMPLE_S):
-            most[0] = max(most[0], _resident_mb() - before)
-
-    watcher, began = threading.Thread(target=watch, daemon=True), time.perf_counter()
-    watcher.start()
-    try:
-        yield
-    finally:
-        setattr(cost, what, getattr(cost, what) + time.perf_counter() - began)
-        done.set()
-        watcher.join()
-        cost.memory_mb = float(np.nanmax([cost.memory_mb, most[0], _resident_mb() - before]))
+    Raises:
+        ValueError: One is not.
+    """
+    possible = [baseline.name for baseline in BASELINES]
+    strange = [name for name in names if name not in possible]
+    if strange:
+        raise ValueError(f"{', '.join(strange)}: no peer; {OURS} competes with {', '.join(possible)}")
 
 
 def _resident_mb() -> float:
@@ -105,18 +101,3 @@ def _resident_mb() -> float:
     if not STATM.exists():
         return float("nan")
     return int(STATM.read_text().split()[1]) * 4096 / 2**20
-
-
-def interval(
-    parts: npt.NDArray[np.float64], wholes: npt.NDArray[np.float64], owner: Ints, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of `sum(parts) / sum(wholes)`, an owner's rows drawn together.
-
-    Args:
-        parts: float64 (n,). Of sessions or users; differences for a paired comparison.
-        wholes: float64 (n,). Ones for a mean.
-        owner: int64 (n,). Whose row.
-        rng: Draws.
-    """
-    low, high = intervals(parts[:, None], wholes[:, None], owner, rng)[0].tolist()
-    return low, high

@@ -1,86 +1,39 @@
-"""Rolling cut-offs on what users chose: all learn from before, all unseen posts are candidates.
+"""Protocol `unseen`: rolling cut-offs on what users chose; all learn from before, all unseen posts compete.
 
-A warm user (some history before the cut-off, some new like after it) is asked for the ten posts he will like
-next of all that he has not taken. What is relevant is what he then liked.
+A warm user (some history before the cut-off, some new like after it) is asked for the ten posts they will
+like next of all that they have not taken. What is relevant is what they then liked.
 """
 
-from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from batch.data.facts import Facts
-from batch.evaluate.contest import OURS, Cost, entries, spent
-from batch.evaluate.intervals import intervals
-from batch.evaluate.metrics import Floats, Hits, Ints, ndcg, recall
-from batch.evaluate.unseen import Asked, unseen
+from batch.evaluate.contest import find_absent, fit_each
+from batch.evaluate.metrics import Hits, ndcg, recall
+from batch.evaluate.own import OURS, fit_own
+from batch.evaluate.results import (
+    Columns,
+    MeasuredLists,
+    Metric,
+    Report,
+    best_model,
+    mean_column,
+    pool,
+    result_frame,
+    summarize,
+)
+from batch.evaluate.unseen import AskedUsers
 from batch.features import asof
-from batch.learn.baselines.interactions import Past
-from batch.learn.baselines.recommender import ours
+from batch.learn.baselines.interactions import Interactions
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
 
-Interval = tuple[float, float]
-
 K = 10
 FIRST_SHARE = 0.5  # of all events lies before the first cut-off
-FIGURES = (f"ndcg_at_{K}", f"recall_at_{K}")
-
-
-@dataclass(frozen=True, slots=True)
-class Rank:
-    """How one did over all cut-offs together. Intervals are of 95 %, over users.
-
-    Attributes:
-        name: Whose.
-        ndcg_at_10: Mean over users and cut-offs; a perfect list has 1.
-        recall_at_10: Mean share of what is relevant that the list holds.
-        ahead: By how much ours is better in each figure, with its interval; None for ours.
-        by_cut: `ndcg_at_10` at each cut-off.
-        cost: Seconds to learn and to rank at one cut-off, mean; most memory.
-    """
-
-    name: str
-    ndcg_at_10: float
-    recall_at_10: float
-    ahead: dict[str, tuple[float, Interval]] | None
-    by_cut: tuple[float, ...]
-    cost: Cost
-
-
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """All ranks, best NDCG first, and on how much they rest.
-
-    Attributes:
-        ranks: Of all who took part.
-        best_peer: By figure, the peer with the highest mean.
-        cuts: Begins of the tests, epoch seconds; each ends with the next, the last with the facts.
-        n_users: Different users asked.
-        n_lists: Users asked, over all cut-offs.
-        absent: Who could not take part, and why.
-    """
-
-    ranks: tuple[Rank, ...]
-    best_peer: dict[str, str]
-    cuts: tuple[int, ...]
-    n_users: int
-    n_lists: int
-    absent: dict[str, str]
-
-    def values(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return asdict(self)
-
-
-@dataclass(slots=True)
-class _Sheet:
-    """What one contestant reached, cut-off by cut-off: float64 (asked, figures) each."""
-
-    figures: list[Floats]
-    costs: list[Cost]
+NDCG: Metric = ("ndcg_achievable", K)  # a perfect list has 1
+RECALL: Metric = ("recall", K)
 
 
 def cut_offs(facts: Facts, n: int) -> list[Split]:
@@ -98,48 +51,55 @@ def cut_offs(facts: Facts, n: int) -> list[Split]:
 
 
 def compare_unseen(
-    facts: Facts, known: asof.Statics, recipe: Recipe, n_cuts: int, names: tuple[str, ...] = ()
-) -> Unseen:
+    facts: Facts, statics: asof.Statics, recipe: Recipe, n_cuts: int, names: tuple[str, ...] = ()
+) -> Report:
     """Let all learn anew before each cut-off, and ask them for warm users' lists of unseen posts.
 
     Args:
         facts: All events; what a contestant learns from ends before its cut-off.
-        known: What does not change with time.
+        statics: What does not change with time.
         recipe: How ours is trained; its blend is weighed on the last choices before each cut-off.
-        n_cuts: Cut-offs, as `cut_offs` sets them.
-        names: Peers that take part; empty for all.
+        n_cuts: Cut-offs, as `cut_offs` sets them; each is a segment of the results.
+        names: Baselines that take part; empty for all.
 
     Raises:
         ValueError: Too few events, or at some cut-off no warm user.
     """
-    rng = np.random.default_rng(recipe.seed)
-    sheets: dict[str, _Sheet] = {}
-    owners: list[Ints] = []
-    absent: dict[str, str] = {}
-    splits = cut_offs(facts, n_cuts)
+    rng, splits, tests = np.random.default_rng(recipe.seed), cut_offs(facts, n_cuts), []
     for split in splits:
-        asked = _warm(Asked.of(facts, split, rng))
-        owners.append(asked.users)
-        past = Past(facts.until(split.test_from_s - 1), known, recipe.seed, recipe.threads)
-        for entry in entries(past, partial(ours, past, recipe, split.test_from_s), names):
-            if entry.fitted is None:
-                absent[entry.name] = entry.why_absent
-                continue
-            with spent(entry.cost, "rank_s"):
-                lists = unseen(entry.fitted, asked, K)
+        asked = _select_warm(AskedUsers.of(facts, split, rng))
+        before = Interactions(facts.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
+        models, totals = dict[str, Columns](), {}
+        for name, recommender, cost in fit_each(
+            before, partial(fit_own, before, recipe, split.test_from_s), names
+        ):
+            with cost.measure("rank_s"):
+                lists = asked.rank(recommender, K)
             hits = Hits.of_lists(lists, asked.row, asked.post)
-            sheet = sheets.setdefault(entry.name, _Sheet([], []))
-            sheet.figures.append(np.column_stack([ndcg(hits, K, achievable=True), recall(hits, K)]))
-            sheet.costs.append(entry.cost)
-    owner = np.concatenate(owners)
-    ranks = sorted(_ranks(sheets, owner, rng), key=lambda rank: -rank.ndcg_at_10)
-    peers = [rank for rank in ranks if rank.name != OURS]
-    best = {figure: max(peers, key=lambda r: float(getattr(r, figure))).name for figure in FIGURES if peers}
-    begins = tuple(split.test_from_s for split in splits)
-    return Unseen(tuple(ranks), best, begins, len(np.unique(owner)), len(owner), absent)
+            ideal = ndcg(hits, K, achievable=True)
+            models[name] = {NDCG: mean_column(ideal), RECALL: mean_column(recall(hits, K))}
+            totals[name] = cost.totals()
+        tests.append(MeasuredLists(models, asked.users, asked.past, totals))
+    pooled = pool(tests)
+    cut = np.repeat(np.arange(n_cuts), [len(test.user) for test in tests])
+    groups = [(f"cut-off {k + 1}", cut == k) for k in range(n_cuts)]
+    peers = [name for name in pooled.models if name != OURS]
+    pairs = [(OURS, name) for name in peers]
+    results = result_frame(summarize("unseen", pooled, rng, pairs, groups, (NDCG,)))
+    about = {
+        "cuts": [split.test_from_s for split in splits],
+        "n_users": len(np.unique(pooled.user)),
+        "n_lists": len(pooled.user),
+        "best_peer": {
+            "ndcg_at_10": best_model(results, NDCG, peers),
+            "recall_at_10": best_model(results, RECALL, peers),
+        },
+        "absent": find_absent(names),
+    }
+    return Report(about, results)
 
 
-def _warm(asked: Asked) -> Asked:
+def _select_warm(asked: AskedUsers) -> AskedUsers:
     """Return those asked who have a history.
 
     Raises:
@@ -151,32 +111,4 @@ def _warm(asked: Asked) -> Asked:
             f"nobody with a history before {asked.split.test_from_s} likes anything new until "
             f"{asked.split.test_to_s}: ask for fewer cut-offs"
         )
-    theirs, number = warm[asked.row], np.cumsum(warm) - 1
-    return replace(
-        asked,
-        users=asked.users[warm],
-        seen=asked.seen[warm],
-        row=number[asked.row[theirs]].astype(np.int64),
-        post=asked.post[theirs],
-    )
-
-
-def _ranks(sheets: dict[str, _Sheet], owner: Ints, rng: np.random.Generator) -> list[Rank]:
-    own = {name: np.concatenate(sheet.figures) for name, sheet in sheets.items()}
-    others = [name for name in own if name != OURS]
-    gaps = np.hstack([np.empty((len(owner), 0)), *(own[OURS] - own[name] for name in others)])
-    bounds = intervals(gaps, np.ones_like(gaps), owner, rng)
-    found = []
-    for name, sheet in sheets.items():
-        ahead = None
-        if name != OURS:
-            first = others.index(name) * len(FIGURES)
-            columns = range(first, first + len(FIGURES))
-            ahead = {
-                figure: (float(gaps[:, at].mean()), (float(bounds[at, 0]), float(bounds[at, 1])))
-                for figure, at in zip(FIGURES, columns, strict=True)
-            }
-        means = own[name].mean(axis=0)
-        by_cut = tuple(float(part[:, 0].mean()) for part in sheet.figures)
-        found.append(Rank(name, float(means[0]), float(means[1]), ahead, by_cut, Cost.mean(sheet.costs)))
-    return found
+    return asked.select(warm)

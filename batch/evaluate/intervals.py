@@ -1,4 +1,4 @@
-"""Bootstrap intervals over owners: of many ratios at once, all with the same draws, so they are paired."""
+"""Bootstrap intervals over users: many ratios at once, with the same draws, so that they are paired."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,18 +6,18 @@ from scipy import sparse
 
 from batch.evaluate.metrics import Floats, Ints
 
-N_DRAWS = 1_000  # of the owners, for an interval
+N_DRAWS = 1_000  # of the users, for an interval
 TAILS = (0.025, 0.975)
-CELLS = 20_000_000  # of a table of draws by owners held at a time: 160 MB
+CELLS = 20_000_000  # of a table of draws by users held at a time: 160 MB
 
 
-def intervals(parts: Floats, wholes: Floats, owner: Ints, rng: np.random.Generator) -> Floats:
-    """Return the 95 % bootstrap intervals of `sum(parts) / sum(wholes)`, an owner's rows drawn together.
+def bootstrap(parts: Floats, wholes: Floats, user: Ints, rng: np.random.Generator) -> Floats:
+    """Return the 95 % bootstrap intervals of `sum(parts) / sum(wholes)`, a user's rows drawn together.
 
     Args:
         parts: float64 (n, figures). Of sessions or users; differences for a paired comparison.
         wholes: float64 (n, figures). Ones for a mean; 0 where a row has no part in a figure.
-        owner: int64 (n,). Whose row.
+        user: int64 (n,). Whose row.
         rng: Draws; all figures share them.
 
     Returns:
@@ -25,8 +25,8 @@ def intervals(parts: Floats, wholes: Floats, owner: Ints, rng: np.random.Generat
 
     Source: Efron and Tibshirani, An introduction to the bootstrap, 1993, ch. 13, on clusters.
     """
-    distinct, number = np.unique(owner, return_inverse=True)
-    sums, sizes = (_by_owner(number, values, len(distinct)) for values in (parts, wholes))
+    distinct, number = np.unique(user, return_inverse=True)
+    sums, sizes = (_sum_by_user(number, values, len(distinct)) for values in (parts, wholes))
     share, rates = np.full(len(distinct), 1 / max(len(distinct), 1)), []
     at_once = max(1, CELLS // max(len(distinct), 1))
     for low in range(0, N_DRAWS if len(distinct) else 0, at_once):
@@ -39,7 +39,7 @@ def intervals(parts: Floats, wholes: Floats, owner: Ints, rng: np.random.Generat
     return out
 
 
-def _by_owner(number: npt.NDArray[np.intp], values: Floats, n: int) -> Floats:
+def _sum_by_user(number: npt.NDArray[np.intp], values: Floats, n: int) -> Floats:
     rows = np.arange(len(number))
     chosen = sparse.csr_matrix((np.ones(len(number)), (number, rows)), (n, len(number)))
     return np.asarray(chosen @ values, np.float64)

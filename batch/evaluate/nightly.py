@@ -1,52 +1,29 @@
-"""Evaluation on shown posts: train before a week, rank what that week's sessions showed."""
+"""Metrics that a run keeps in its manifest: a model trained before a week, on what its sessions showed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from api.contract.buckets import DAY_S
 from batch.data.facts import Facts
 from batch.evaluate.chance import random_hitrate_at_k
-from batch.evaluate.metrics import auc, auc_in_session, hitrate_at_k
-from batch.evaluate.own import Trained, said
+from batch.evaluate.metrics import Floats, Ints, auc, auc_in_session, hitrate_at_k
+from batch.evaluate.own import OwnModel, raw_scores
+from batch.evaluate.sessions import Line, Sessions
 from batch.features import asof
 from batch.features.popularity import post_scores
-from batch.learn.baselines.interactions import Past
+from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.neighbours import cosine, item_knn
-from batch.learn.baselines.recommender import Ranked
+from batch.learn.baselines.recommender import ScoreRecommender
 from batch.learn.factors import negative_sampling
 from batch.learn.recipe import Recipe
-from batch.learn.sessions import positions
-from batch.learn.split import MIN_SHOWN, Split
+from batch.learn.split import Split
 
 K = 5
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
-# Scores from user ids, post ids and epoch seconds: a line that somebody else draws, such as an oracle's.
-Line = Callable[[Ints, Ints, Ints], Floats]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How the evaluated ranker is trained: as the published one, but on the days before the split."""
-
-    split: Split
-    recipe: Recipe
-
-
-def weekly(first: Split, n: int) -> list[Split]:
-    """Return the split itself, or `n` of a week each from its begin on."""
-    if n == 1:
-        return [first]
-    starts = [first.test_from_s + k * 7 * DAY_S for k in range(n)]
-    return [Split(start, start + 7 * DAY_S) for start in starts]
-
-
-def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Line]) -> dict[str, float]:
+def measure_run(
+    facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe, lines: dict[str, Line]
+) -> dict[str, float]:
     """Measure AUC and HitRate@5 on the split's shown posts, beside random, popular, kNN and first-five.
 
     Sessions with ten impressions or more count. Our model is the published one, made before the split and
@@ -54,7 +31,8 @@ def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Lin
     alone (`estimate`), trees that start from nothing (`trees_alone`), and ours with each impression's place
     in its session among the features, then scored as if all came first (`position_fixed`): it shows what
     position takes away. Where users chose what they took, a session holds what they liked next among posts
-    that they did not take (`choices.slates`), since what they took tells only what they like once taken.
+    that they did not take (`negative_sampling.draw_slates`), since what they took tells only what they like
+    once taken.
 
     Returns:
         Metric name to value; `auc_in_session` counts pairs of the same session only.
@@ -62,60 +40,47 @@ def evaluate(facts: Facts, known: asof.Statics, plan: Plan, lines: dict[str, Lin
     Raises:
         ValueError: What lies before the split cannot train a model.
     """
-    split = plan.split
-    trained = Trained.at(facts, known, split.test_from_s - 1, plan.recipe)
-    past = Past(facts.until(split.test_from_s - 1), known, plan.recipe.seed, plan.recipe.threads)
+    own = OwnModel.train(facts, statics, split.test_from_s - 1, recipe)
+    before = Interactions(facts.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
     if facts.shown == "choices":
-        rng = np.random.default_rng(plan.recipe.seed)
+        rng = np.random.default_rng(recipe.seed)
         facts = negative_sampling.draw_slates(facts, [split.test_from_s - 1, split.test_to_s - 1], rng)
-    made = replace(trained, facts=facts)
-    event, session, position = shown(facts, split, plan.recipe.seed)
-    liked = facts.target[event] == 1
-    user, post = facts.user[event].astype(np.int64), facts.post[event].astype(np.int64)
+        own = replace(own, facts=facts)
+    what = Sessions.of(facts, split, recipe.seed, most=None)
     scores = {
-        **_said(made, event),
-        "_popular": post_scores(made.counts)[post],
-        "_knn": Ranked(item_knn(cosine)(past)).pairs(user, post),
-        "_first5": -position.astype(np.float64),
+        **_own_scores(own, what.event),
+        "_popular": post_scores(own.counts)[what.post],
+        "_knn": ScoreRecommender(item_knn(cosine)(before)).pairs(what.user, what.post),
+        "_first5": -what.position.astype(np.float64),
     }
     for name, line in lines.items():
-        scores[f"_{name}"] = line(facts.user_ids[user], facts.post_ids[post], facts.time[event])
+        scores[f"_{name}"] = line(
+            facts.user_ids[what.user], facts.post_ids[what.post], facts.time[what.event]
+        )
     found = {
-        "auc": auc(scores[""], liked),
-        "test_sessions": float(session.max(initial=-1) + 1),
-        "test_impressions": float(len(event)),
+        "auc": auc(scores[""], what.liked),
+        "test_sessions": float(len(what.owner)),
+        "test_impressions": float(len(what.event)),
         "of_choices": float(facts.shown == "choices"),
-        "hitrate_at_5_random5": float(random_hitrate_at_k(session, liked, K).mean())
-        if len(event)
-        else float("nan"),
+        "hitrate_at_5_random5": _mean(random_hitrate_at_k(what.session, what.liked, K)),
     }
     for name, values in scores.items():
-        hits = hitrate_at_k(session, values, liked, K)
-        found[f"hitrate_at_5{name}"] = float(hits.mean()) if len(hits) else float("nan")
-        found[f"auc_in_session{name}"] = auc_in_session(session, values, liked)
+        found[f"hitrate_at_5{name}"] = _mean(hitrate_at_k(what.session, values, what.liked, K))
+        found[f"auc_in_session{name}"] = auc_in_session(what.session, values, what.liked)
     return found
 
 
-def _said(made: Trained, event: Ints) -> dict[str, Floats]:
+def _own_scores(own: OwnModel, event: Ints) -> dict[str, Floats]:
     """Return the scores of ours and of the models that tell where its worth comes from."""
-    x, additive = made.snapshot(event), made.additive(event)
+    x, additive = own.snapshot(event), own.additive(event)
     first = np.column_stack([x, np.zeros(len(x), np.float32)])
     return {
-        "": additive + said(made.model.booster(), x),
+        "": additive + raw_scores(own.booster(), x),
         "_estimate": additive,
-        "_trees_alone": said(made.alone(), x),
-        "_position_fixed": additive + said(made.placed(), first),
+        "_trees_alone": raw_scores(own.fit_trees_alone(), x),
+        "_position_fixed": additive + raw_scores(own.fit_with_position(), first),
     }
 
 
-def shown(facts: Facts, split: Split, seed: int) -> tuple[Ints, Ints, Ints]:
-    """Return the split's impressions in long enough sessions: rows in the facts, session, position.
-
-    They come in a random order: ties go to the earlier row, and one by time would give the place away.
-    """
-    low, high = np.searchsorted(facts.time, [split.test_from_s, split.test_to_s], side="left")
-    event = low + np.flatnonzero(facts.views[low:high])
-    session, position = positions(facts.user[event], facts.time[event])
-    kept = np.random.default_rng(seed).permutation(np.flatnonzero(np.bincount(session)[session] >= MIN_SHOWN))
-    _, number = np.unique(session[kept], return_inverse=True)
-    return event[kept], number.astype(np.int64), position[kept]
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else float("nan")

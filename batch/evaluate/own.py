@@ -1,6 +1,6 @@
-"""Our model as it would be published at a moment, and what it says of impressions after it."""
+"""Our model as it would be published at a moment: its scores of later impressions, and as a recommender."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm as lgb
@@ -8,96 +8,154 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.data.facts import Facts
+from batch.data.seen import SeenPosts
+from batch.evaluate.metrics import Floats, Ints
 from batch.features import asof
-from batch.features.sides import Feature
+from batch.features.sides import Feature, Sides
 from batch.features.tally import Tally
 from batch.learn import trees
-from batch.learn.baselines.recommender import Ours
-from batch.learn.factors.estimate import Estimates
+from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.recommender import ScoreRecommender
+from batch.learn.factors.components import NAMES, fit_components
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.sessions import positions
-from batch.learn.train import train
-from batch.learn.trees import fit, parameters_for
+from batch.learn.train import Training, train
+from batch.score.engine import score
 
+OURS = "almanac"
 POSITION = Feature("position", "time")  # only compared: at scoring nobody knows it
-
-Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """What was learnt up to a moment; later facts are looked at for their users, posts and hours alone.
+class ModelRecommender:
+    """A recommender by the model that a run would publish, for one hour."""
+
+    model: Ranker
+    sides: Sides
+    threads: int
+
+    def lists(self, users: Ints, n: int) -> Ints:
+        """Return each user's `n` best posts by the engine that publishes."""
+        sides, seen = self.sides, SeenPosts.none(len(users))
+        some = replace(
+            sides,
+            user_ids=sides.user_ids[users],
+            user=sides.user[users],
+            user_group=sides.user_group[:, users],
+        )
+        x, y = self.model.factors.dense
+        blocks = score(self.model.text, some, seen, n, dense=(x[users], y), threads=self.threads)
+        return np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64)
+
+    def pairs(self, users: Ints, posts: Ints) -> Floats:
+        """Return the scores of pairs by LightGBM's own predict and the factors."""
+        x, y = self.model.factors.dense
+        rows = self.sides.rows(users, posts, np.zeros(len(users), np.int64))
+        factors = np.einsum("ij,ij->i", x[users], y[posts])
+        return np.asarray(raw_scores(self.model.booster(), rows) + factors, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModel:
+    """Our model trained up to a moment; of later facts only users, posts and hours are read.
 
     Attributes:
         facts: All events.
-        known: What does not change with time.
+        statics: What does not change with time.
         recipe: How it was trained.
-        estimates: Its additive part.
-        rows: The impressions that trained the trees.
-        model: Both parts.
+        training: The model, its estimates, and the impressions that trained its trees.
         counts: The tally as of the last moment that it knows.
     """
 
     facts: Facts
-    known: asof.Statics
+    statics: asof.Statics
     recipe: Recipe
-    estimates: Estimates
-    rows: asof.Rows
-    model: Ranker
+    training: Training
     counts: Tally
 
     @classmethod
-    def at(cls, facts: Facts, known: asof.Statics, as_of_s: int, recipe: Recipe) -> "Trained":
+    def train(cls, facts: Facts, statics: asof.Statics, as_of_s: int, recipe: Recipe) -> "OwnModel":
         """Train as a run does, on what lies up to a moment.
 
         Raises:
             ValueError: That cannot train a model.
         """
-        made = train(facts, known, as_of_s, recipe)
-        counts = asof.tally(facts, known).advance(as_of_s)
-        return cls(facts, known, recipe, made.estimates, made.rows, made.model, counts)
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Return LightGBM's parameters for these rows."""
-        return parameters_for(len(self.rows.y), self.recipe.n_leaves, self.recipe.seed, self.recipe.threads)
+        training = train(facts, statics, as_of_s, recipe)
+        return cls(facts, statics, recipe, training, asof.tally(facts, statics).advance(as_of_s))
 
     def snapshot(self, event: Ints) -> Rows:
         """Return the features of later impressions, as of the moment of training but for their hours."""
-        return trees.snapshot(self.facts, self.known, self.counts, self.recipe.width_s, event)
+        return trees.snapshot(self.facts, self.statics, self.counts, self.recipe.width_s, event)
 
     def additive(self, event: Ints) -> Floats:
-        """Return what the factors say of impressions, float64 (events,)."""
-        return self.estimates.now.scores(self.facts.user[event], self.facts.post[event])
+        """Return the factors' scores of impressions, float64 (events,)."""
+        return self.training.estimates.now.scores(self.facts.user[event], self.facts.post[event])
 
-    def alone(self) -> lgb.Booster:
+    def booster(self) -> lgb.Booster:
+        """Return the trees of the model."""
+        return self.training.model.booster()
+
+    def fit_trees_alone(self) -> lgb.Booster:
         """Return trees of the same rows that start from nothing."""
-        rows, features = self.rows, self.known.features
-        return fit(rows.x, rows.y, features, self.parameters, self.recipe.n_trees)
+        rows, features = self.training.rows, self.statics.features
+        return trees.fit(rows.x, rows.y, features, self._parameters, self.recipe.n_trees)
 
-    def placed(self) -> lgb.Booster:
+    def fit_with_position(self) -> lgb.Booster:
         """Return trees on top of the estimates whose last feature is the place in the session."""
-        rows, features = self.rows, (*self.known.features, POSITION)
-        x = np.column_stack([rows.x, places(self.estimates.shown, rows.event)])
-        base = self.estimates.before(rows.event)
-        return fit(x, rows.y, features, self.parameters, self.recipe.n_trees, init=base)
+        rows, estimates = self.training.rows, self.training.estimates
+        x = np.column_stack([rows.x, _places(estimates.shown, rows.event)])
+        features, base = (*self.statics.features, POSITION), estimates.before(rows.event)
+        return trees.fit(x, rows.y, features, self._parameters, self.recipe.n_trees, init=base)
 
-    def ours(self, at_s: int) -> Ours:
-        """Return the contestant whose lists are for the bucket that holds `at_s`."""
+    def recommender(self, at_s: int) -> ModelRecommender:
+        """Return the recommender whose lists are for the bucket that holds `at_s`."""
         starts = np.array([at_s - at_s % self.recipe.width_s], np.int64)
-        sides = asof.sides(self.facts, self.known, self.counts, starts)
-        return Ours(self.model, sides, self.recipe.threads)
+        sides = asof.sides(self.facts, self.statics, self.counts, starts)
+        return ModelRecommender(self.training.model, sides, self.recipe.threads)
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        n_rows, recipe = len(self.training.rows.y), self.recipe
+        return trees.parameters_for(n_rows, recipe.n_leaves, recipe.seed, recipe.threads)
 
 
-def said(booster: lgb.Booster, x: Rows) -> Floats:
-    """Return what trees say of rows, in log-odds, float64 (rows,)."""
+def fit_own(interactions: Interactions, recipe: Recipe, at_s: int) -> ModelRecommender:
+    """Train our model on all of the interactions; its lists are for the bucket that holds `at_s`.
+
+    Raises:
+        ValueError: They cannot train a model.
+    """
+    facts = interactions.facts
+    return OwnModel.train(facts, interactions.statics, facts.as_of_s, recipe).recommender(at_s)
+
+
+def fit_likes_only(interactions: Interactions, recipe: Recipe) -> ScoreRecommender:
+    """Fit posts' effects and users' tastes from likes alone, nothing of the order of what was shown.
+
+    Places in the session only take what is due to them out of posts' effects.
+
+    Raises:
+        ValueError: Users chose what they saw, so there is no order to leave out.
+    """
+    facts = interactions.facts
+    if facts.shown == "choices":
+        raise ValueError(
+            "users chose these posts themselves: there is no order of what was shown to leave out"
+        )
+    parts = fit_components(facts, interactions.statics.texts, facts.as_of_s, recipe.seed, None)
+    on = [NAMES.index(name) for name in ("post", "taste")]
+    x, y = (np.hstack([side[k] for k in on]) for side in (parts.x, parts.y))
+    return ScoreRecommender(lambda users: np.asarray(x[users] @ y.T, np.float64))
+
+
+def raw_scores(booster: lgb.Booster, x: Rows) -> Floats:
+    """Return the trees' scores of rows, in log-odds, float64 (rows,)."""
     return np.asarray(booster.predict(x, raw_score=True), np.float64) if len(x) else np.empty(0)
 
 
-def places(facts: Facts, event: Ints) -> Rows:
+def _places(facts: Facts, event: Ints) -> Rows:
     """Return each impression's place in its session among all impressions, thinned ones included; 0 first."""
     shown = np.flatnonzero(facts.views)
     _, position = positions(facts.user[shown], facts.time[shown])

@@ -1,35 +1,58 @@
-"""What rankings are worth, list by list, and summed up: means, intervals over users, distance to popular."""
+"""The result frame: one row a figure, the same columns whatever was measured, and how metrics become rows.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+A protocol measures every list by every model (`MeasuredLists`); `summarize` makes rows of them: means with
+their intervals over users, and differences of two models on the same lists, paired.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from batch.data.facts import Facts
 from batch.evaluate.chance import EXPECTED
-from batch.evaluate.intervals import intervals
+from batch.evaluate.intervals import bootstrap
 from batch.evaluate.metrics import CUTS, METRICS, Floats, Hits, Ints
 
-BASELINE = "popular"
-Interval = tuple[float, float]
+ALL, NO_SEGMENT = "all", "none"
+WARMTH = ((0, "0"), (1, "1-9"), (10, "10-99"), (100, "100 or more"))  # past impressions, from each number on
+
+Flags = npt.NDArray[np.bool_]
+Metric = tuple[str, int]  # name and cut-off, 0 where it has none
+Groups = Iterable[tuple[str, Flags]]  # segment and bool (lists,)
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A metric of one ranking; intervals are of 95 %, over users.
+class Figure(NamedTuple):
+    """A row of the result frame.
 
     Attributes:
+        protocol: How it was measured: `shown`, `all_posts`, `truth`, `unseen`, `by_age`, `worlds`, …
+        segment: Which lists; `all`, or a group of them.
+        model: Who ranked.
+        against: Empty; or the model that `value` is the distance to, above it where positive.
+        metric: Its name.
+        k: Cut-off, 0 where it has none.
         value: Mean over lists; of `auc_in_session` over pairs.
-        interval: Its interval; None where it is one figure of all lists together.
-        ahead: By how much it is above the popular ranking of the same lists; None for that one itself.
-        ahead_interval: Its interval, paired: the same users drawn on both sides.
+        low: Begin of its 95 % interval over users; NaN where there is none.
+        high: Its end.
+        n_users: Whose lists they are.
+        n_lists: Sessions, or users at one origin.
     """
 
+    protocol: str
+    segment: str
+    model: str
+    against: str
+    metric: str
+    k: int
     value: float
-    interval: Interval | None = None
-    ahead: float | None = None
-    ahead_interval: Interval | None = None
+    low: float
+    high: float
+    n_users: int
+    n_lists: int
 
 
 class Column(NamedTuple):
@@ -39,89 +62,187 @@ class Column(NamedTuple):
     wholes: Floats
 
 
-Columns = Mapping[str, Column]
+Columns = dict[Metric, Column]
 
 
-def column(values: Floats) -> Column:
-    """Return what makes the mean of some values; NaN is left out."""
-    known = np.isfinite(values)
-    return Column(np.where(known, values, 0.0), known.astype(np.float64))
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a command found: what was tested, for JSON, and the result frame."""
+
+    about: dict[str, Any]
+    results: pd.DataFrame
+
+    def values(self) -> dict[str, Any]:
+        """Return all of it for JSON; `results` is a list of the frame's rows."""
+        return {**self.about, "results": self.results.to_dict("records")}
 
 
-def of_hits(hits: Hits) -> dict[str, Column]:
-    """Return every metric of order at every cut-off, `ndcg_at_10` and so on."""
-    return {f"{name}_at_{k}": column(metric(hits, k)) for name, metric in METRICS.items() for k in CUTS}
+@dataclass(frozen=True, slots=True)
+class MeasuredLists:
+    """Metrics of lists of one protocol that were ranked after one moment.
+
+    Attributes:
+        models: Model to metric to a column over the lists.
+        user: int64 (lists,). Row of whose list it is.
+        past: int64 (lists,). The user's impressions before that moment.
+        totals: Model to figures that no single list has, such as coverage, or seconds.
+    """
+
+    models: dict[str, Columns]
+    user: Ints
+    past: Ints
+    totals: dict[str, dict[Metric, float]] = field(default_factory=dict)
 
 
-def of_chance(n: Ints, n_relevant: Ints) -> dict[str, Column]:
+def result_frame(figures: Iterable[Figure]) -> pd.DataFrame:
+    """Return figures as the result frame, one row each.
+
+    Raises:
+        ValueError: Two rows are of the same figure, or an interval ends before it begins.
+    """
+    frame = pd.DataFrame(list(figures), columns=list(Figure._fields))
+    twice = frame.duplicated(["protocol", "segment", "model", "against", "metric", "k"])
+    wrong = frame[twice | (frame["low"] > frame["high"])]
+    if len(wrong):
+        raise ValueError(f"the result frame cannot hold {wrong.iloc[0].to_dict()}")
+    return frame
+
+
+def mean_column(values: Floats) -> Column:
+    """Return the column whose figure is the mean of some values; NaN is left out."""
+    finite = np.isfinite(values)
+    return Column(np.where(finite, values, 0.0), finite.astype(np.float64))
+
+
+def order_columns(hits: Hits) -> Columns:
+    """Return every metric of order at every cut-off."""
+    return {(name, k): mean_column(metric(hits, k)) for name, metric in METRICS.items() for k in CUTS}
+
+
+def random_columns(n: Ints, n_relevant: Ints) -> Columns:
     """Return the same as expected of a random order of `n` posts, exact."""
     return {
-        f"{name}_at_{k}": column(expected(n, n_relevant, k))
-        for name, expected in EXPECTED.items()
-        for k in CUTS
+        (name, k): mean_column(expect(n, n_relevant, k)) for name, expect in EXPECTED.items() for k in CUTS
     }
 
 
-def pooled(some: list[dict[str, Columns]]) -> dict[str, Columns]:
-    """Lay the lists of several tests end to end; what not all of them have is left out."""
-    return {
+def pool(tests: list[MeasuredLists]) -> MeasuredLists:
+    """Lay the lists of several tests end to end; a metric or model that not all of them have is left out."""
+    models = {
         name: {
             metric: Column(
-                np.concatenate([one[name][metric].parts for one in some]),
-                np.concatenate([one[name][metric].wholes for one in some]),
+                *map(np.concatenate, zip(*(one.models[name][metric] for one in tests), strict=True))
             )
-            for metric in some[0][name]
-            if all(metric in one[name] for one in some)
+            for metric in columns
+            if all(metric in one.models[name] for one in tests)
         }
-        for name in some[0]
-        if all(name in one for one in some)
+        for name, columns in tests[0].models.items()
+        if all(name in one.models for one in tests)
     }
+    totals = {
+        name: {
+            m: float(np.mean([one.totals[name][m] for one in tests])) for m in tests[0].totals.get(name, {})
+        }
+        for name in models
+    }
+    user, past = (np.concatenate([getattr(one, name) for one in tests]) for name in ("user", "past"))
+    return MeasuredLists(models, user, past, totals)
 
 
-def summed(
-    rankings: Mapping[str, Columns],
-    owner: Ints,
+def summarize(
+    protocol: str,
+    lists: MeasuredLists,
     rng: np.random.Generator,
-    rows: npt.NDArray[np.bool_] | None = None,
-    only: tuple[str, ...] = (),
-) -> dict[str, dict[str, Figure]]:
-    """Sum up each ranking's metrics.
+    pairs: Iterable[tuple[str, str]] = (),
+    groups: Groups = (),
+    few: tuple[Metric, ...] = (),
+) -> Iterator[Figure]:
+    """Yield the figures of all lists and then of each group that has any.
 
     Args:
-        rankings: Name to its columns; those of `BASELINE` are what the others are held against.
-        owner: int64 (lists,). Whose list it is: intervals draw users, with all their lists.
-        rng: Draws; all figures share them.
-        rows: bool (lists,). The lists that count; None for all.
-        only: The metrics to return; empty for all.
+        protocol: How they were measured.
+        lists: Metrics of every list.
+        rng: Draws the users for intervals; all figures of a group share the draws.
+        pairs: Model and the one it is held against; those that took no part are left out.
+        groups: Segments.
+        few: Metrics of the groups; empty for all.
     """
-    kept = np.ones(len(owner), np.bool_) if rows is None else rows
-    labels, parts, wholes = _laid(rankings, kept, only)
-    ranges = intervals(parts, wholes, owner[kept], rng).tolist()
-    total = wholes.sum(axis=0)
-    rates = np.divide(parts.sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0).tolist()
-    out: dict[str, dict[str, Figure]] = {name: {} for name in rankings}
-    for (name, metric, against), k in zip(labels, range(0, len(rates), 2), strict=True):
-        ahead = (rates[k + 1], tuple(ranges[k + 1])) if against else (None, None)
-        out[name][metric] = Figure(rates[k], tuple(ranges[k]), *ahead)
-    return out
+    pairs = [pair for pair in pairs if all(name in lists.models for name in pair)]
+    yield from _figures(protocol, ALL, lists, np.ones(len(lists.user), np.bool_), rng, pairs, ())
+    for name, totals in lists.totals.items():
+        for metric, value in totals.items():
+            n_users, nan = len(np.unique(lists.user)), float("nan")
+            yield Figure(protocol, ALL, name, "", *metric, value, nan, nan, n_users, len(lists.user))
+    for segment, rows in groups:
+        if rows.any():
+            yield from _figures(protocol, segment, lists, rows, rng, pairs, few)
 
 
-def _laid(
-    rankings: Mapping[str, Columns], kept: npt.NDArray[np.bool_], only: tuple[str, ...]
-) -> tuple[list[tuple[str, str, bool]], Floats, Floats]:
-    """Lay all metrics side by side, two columns each: its own, and how far above the baseline it is.
+def against(reference: str, models: Iterable[str]) -> list[tuple[str, str]]:
+    """Pair every other model with the one that it is held against."""
+    return [(name, reference) for name in models if name != reference]
 
-    Returns:
-        Ranking, metric and whether there is a baseline of each; parts and wholes, float64 (lists, 2 each).
+
+def best_model(frame: pd.DataFrame, metric: Metric, among: Iterable[str]) -> str:
+    """Return the model with the highest value over all lists; empty where none of them is there."""
+    name, k = metric
+    rows = frame[(frame["segment"] == ALL) & (frame["against"] == "") & frame["model"].isin(list(among))]
+    rows = rows[(rows["metric"] == name) & (rows["k"] == k)]
+    return str(rows.loc[rows["value"].idxmax(), "model"]) if len(rows) else ""
+
+
+def group_lists(lists: MeasuredLists, names: tuple[str, ...], number: npt.NDArray[np.int32]) -> Groups:
+    """Yield segments, and then how many impressions the lists' users had before, with their lists.
+
+    Args:
+        lists: Whose `user` and `past` tell.
+        names: Of segments.
+        number: int32 (users,). Number of each user's segment, -1 for none.
     """
-    labels, parts, wholes = [], [np.empty((int(kept.sum()), 0))], [np.empty((int(kept.sum()), 0))]
-    for name, columns in rankings.items():
-        for metric, (part, whole) in columns.items():
-            if only and metric not in only:
-                continue
-            base = rankings.get(BASELINE, {}).get(metric, Column(np.zeros_like(part), np.zeros_like(whole)))
-            both = (whole > 0) & (base.wholes > 0)  # the lists of which both rankings have a figure
-            labels.append((name, metric, bool(both.any()) and name != BASELINE))
-            parts.append(np.column_stack([part, np.where(both, part - base.parts, 0.0)])[kept])
-            wholes.append(np.column_stack([whole, np.where(both, whole, 0.0)])[kept])
-    return labels, np.hstack(parts), np.hstack(wholes)
+    for k, name in (*enumerate(names), (-1, NO_SEGMENT)):
+        yield name, number[lists.user] == k
+    ends = [least for least, _ in WARMTH[1:]] + [np.iinfo(np.int64).max]
+    for (least, name), end in zip(WARMTH, ends, strict=True):
+        yield f"impressions {name}", (lists.past >= least) & (lists.past < end)
+
+
+def past_impressions(facts: Facts, until_s: int) -> Ints:
+    """Return how many impressions each user had before a moment, int64 (users,)."""
+    before = facts.views & (facts.time < until_s)
+    return np.bincount(facts.user[before], minlength=len(facts.users)).astype(np.int64)
+
+
+def _figures(
+    protocol: str,
+    segment: str,
+    lists: MeasuredLists,
+    rows: Flags,
+    rng: np.random.Generator,
+    pairs: Iterable[tuple[str, str]],
+    only: tuple[Metric, ...],
+) -> Iterator[Figure]:
+    measured = {
+        (name, "", metric): column
+        for name, columns in lists.models.items()
+        for metric, column in columns.items()
+        if not only or metric in only
+    }
+    for name, other in pairs:
+        for metric in lists.models[name]:
+            if (name, "", metric) in measured and (other, "", metric) in measured:
+                measured[name, other, metric] = _subtract(
+                    measured[name, "", metric], measured[other, "", metric]
+                )
+    parts, wholes = (np.column_stack(side)[rows] for side in zip(*measured.values(), strict=True))
+    user, total = lists.user[rows], wholes.sum(axis=0)
+    values = np.divide(parts.sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+    n = len(np.unique(user)), len(user)
+    bounds = bootstrap(parts, wholes, user, rng).tolist()
+    for (name, other, metric), value, (low, high) in zip(measured, values.tolist(), bounds, strict=True):
+        yield Figure(protocol, segment, name, other, *metric, value, low, high, *n)
+
+
+def _subtract(one: Column, other: Column) -> Column:
+    """Return how far one is above the other on the lists that both have a figure of."""
+    both = (one.wholes > 0) & (other.wholes > 0)
+    return Column(np.where(both, one.parts - other.parts, 0.0), np.where(both, one.wholes, 0.0))

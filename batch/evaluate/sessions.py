@@ -1,31 +1,42 @@
-"""Shown posts: later sessions' impressions in the order of every ranking, with and without their place."""
+"""Protocol `shown`: later sessions' impressions in the order of every model, with and without their place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from api.contract.buckets import DAY_S
 from batch.data.facts import Facts
-from batch.evaluate.contest import OURS
 from batch.evaluate.metrics import CUTS, Floats, Hits, Ints, pairs_won
-from batch.evaluate.nightly import Line, shown
-from batch.evaluate.own import Trained, said
-from batch.evaluate.results import Column, Columns, of_chance, of_hits
-from batch.evaluate.section import Tested, impressions
-from batch.learn.baselines.recommender import Fitted
-from batch.learn.split import Split
+from batch.evaluate.own import OURS, OwnModel, raw_scores
+from batch.evaluate.results import (
+    Column,
+    Columns,
+    Flags,
+    MeasuredLists,
+    Metric,
+    order_columns,
+    past_impressions,
+    random_columns,
+)
+from batch.learn.baselines.recommender import Recommender
+from batch.learn.sessions import positions
+from batch.learn.split import MIN_SHOWN, Split
 
-AUC = "auc_in_session"
-AS_SHOWN = "as_shown"
+# Scores from user ids, post ids and epoch seconds: a line that somebody else draws, such as an oracle's.
+Line = Callable[[Ints, Ints, Ints], Floats]
+
+AUC: Metric = ("auc_in_session", 0)
 RANDOM = "random"
-PLACED, FIXED = f"{OURS}_with_position", f"{OURS}_position_fixed"
 MOST_USERS = 20_000  # whose sessions count: it bounds memory, intervals are narrow by then
-FEW = (AUC, "hitrate_at_5", "ndcg_at_10")  # by segment and by warmth
+FEW: tuple[Metric, ...] = (AUC, ("hitrate", 5), ("ndcg", 10))  # by segment and by warmth
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What a split's long enough sessions showed, in a random order; see `evaluate.shown`.
+class Sessions:
+    """A split's impressions in sessions of ten or more, in a random order.
+
+    Ties go to the earlier row, and an order by time would give the place away.
 
     Attributes:
         event: int64 (n,). Row in the facts.
@@ -42,86 +53,96 @@ class Shown:
     position: Ints
     user: Ints
     post: Ints
-    liked: npt.NDArray[np.bool_]
+    liked: Flags
     owner: Ints
 
     @classmethod
     def of(
-        cls,
-        facts: Facts,
-        split: Split,
-        seed: int,
-        users: npt.NDArray[np.bool_] | None = None,
-        most: int = MOST_USERS,
-    ) -> "Shown | None":
-        """Find it, of all users or of some; None where there is no session of ten impressions or more.
+        cls, facts: Facts, split: Split, seed: int, users: Flags | None = None, most: int | None = MOST_USERS
+    ) -> "Sessions":
+        """Find them, of all users or of some.
 
-        Of more users than `most`, so many drawn at random count.
+        Args:
+            facts: All events.
+            split: Whose impressions count.
+            seed: Of the order, and of the users drawn.
+            users: bool (users,). Whose sessions count; None for all.
+            most: Of more users so many drawn at random count; None for all.
         """
-        rng, (event, session, position) = np.random.default_rng(seed), shown(facts, split, seed)
-        some = np.ones(len(facts.users), np.bool_) if users is None else users
-        came = np.unique(facts.user[event[some[facts.user[event]]]])
-        if not len(came):
-            return None
-        drawn = np.zeros(len(facts.users), np.bool_)
-        drawn[came if len(came) <= most else rng.choice(came, most, replace=False)] = True
-        kept = drawn[facts.user[event]]
-        event, session, position = event[kept], session[kept], position[kept]
-        _, number = np.unique(session, return_inverse=True)
+        low, high = np.searchsorted(facts.time, [split.test_from_s, split.test_to_s], side="left")
+        event = low + np.flatnonzero(facts.views[low:high])
+        session, position = positions(facts.user[event], facts.time[event])
+        long = np.flatnonzero(np.bincount(session)[session] >= MIN_SHOWN)
+        kept = np.random.default_rng(seed).permutation(long)
+        if users is not None:
+            kept = kept[users[facts.user[event[kept]]]]
+        came = np.unique(facts.user[event[kept]])
+        if most is not None and len(came) > most:
+            drawn = np.random.default_rng(seed).choice(came, most, replace=False)
+            kept = kept[np.isin(facts.user[event[kept]], drawn)]
+        event, position = event[kept], position[kept]
+        _, number = np.unique(session[kept], return_inverse=True)
         user, post = facts.user[event].astype(np.int64), facts.post[event].astype(np.int64)
-        owner = np.empty(int(number.max()) + 1, np.int64)
+        owner = np.empty(int(number.max(initial=-1)) + 1, np.int64)
         owner[number] = user
         liked = np.equal(facts.target[event], 1)
         return cls(event, number.astype(np.int64), position, user, post, liked, owner)
 
+    def measure(self, scores: Floats) -> Columns:
+        """Return every metric of each session, its impressions in the order of scores, float64 (n,)."""
+        won, pairs = pairs_won(self.session, scores, self.liked)
+        hits = Hits.of_sessions(self.session, scores, self.liked, max(CUTS))
+        return {AUC: Column(won, pairs), **order_columns(hits)}
 
-def sessions(
-    made: Trained, peers: dict[str, Fitted], split: Split, what: Shown, lines: dict[str, Line]
-) -> Tested:
+    def measure_random(self) -> Columns:
+        """Return the same as expected of a random order, exact."""
+        n = np.bincount(self.session).astype(np.int64)
+        likes = np.bincount(self.session[self.liked], minlength=len(n)).astype(np.int64)
+        pairs = (likes * (n - likes)).astype(np.float64)
+        return {AUC: Column(pairs / 2, pairs), **random_columns(n, likes)}
+
+
+def weekly_splits(first: Split, n: int) -> list[Split]:
+    """Return the split itself, or `n` of a week each from its begin on."""
+    if n == 1:
+        return [first]
+    starts = [first.test_from_s + k * 7 * DAY_S for k in range(n)]
+    return [Split(start, start + 7 * DAY_S) for start in starts]
+
+
+def measure_shown(
+    own: OwnModel, baselines: dict[str, Recommender], split: Split, what: Sessions, lines: dict[str, Line]
+) -> MeasuredLists:
     """Rank what the split's sessions showed.
 
     `almanac` is the published model, which knows no place. Trained with the place in the session among its
-    features it is shown twice: told the places, which nobody knows beforehand (`almanac_with_position`), and
-    as if all came first (`almanac_position_fixed`), which is how such a model would have to be served.
+    features it stands there twice: given the places, which nobody knows beforehand (`almanac_with_position`),
+    and as if all came first (`almanac_position_fixed`), which is how such a model would have to be served.
     `random` is exact, `as_shown` the old feed's order.
 
     Args:
-        made: Ours, trained before the split.
-        peers: Others, trained on the same.
+        own: Ours, trained before the split.
+        baselines: Others, trained on the same.
         split: Whose sessions count.
         what: Those sessions.
         lines: Further scores, by name.
     """
-    facts = made.facts
-    scores = {**_ours(made, what), AS_SHOWN: -what.position.astype(np.float64)}
-    scores |= {name: peer.pairs(what.user, what.post) for name, peer in peers.items()}
+    facts = own.facts
+    scores = {**_own_scores(own, what), "as_shown": -what.position.astype(np.float64)}
+    scores |= {name: baseline.pairs(what.user, what.post) for name, baseline in baselines.items()}
     ids = facts.user_ids[what.user], facts.post_ids[what.post], facts.time[what.event]
     scores |= {name: line(*ids) for name, line in lines.items()}
-    rankings = {name: columns(what, values) for name, values in scores.items()} | {RANDOM: chance(what)}
-    return Tested(rankings, what.owner, impressions(facts, split.test_from_s)[what.owner], len(what.event))
+    models = {name: what.measure(values) for name, values in scores.items()}
+    past = past_impressions(facts, split.test_from_s)[what.owner]
+    return MeasuredLists({**models, RANDOM: what.measure_random()}, what.owner, past)
 
 
-def _ours(made: Trained, what: Shown) -> dict[str, Floats]:
-    x, additive, placed = made.snapshot(what.event), made.additive(what.event), made.placed()
-    told = np.column_stack([x, what.position.astype(np.float32)])
+def _own_scores(own: OwnModel, what: Sessions) -> dict[str, Floats]:
+    x, additive, with_position = own.snapshot(what.event), own.additive(what.event), own.fit_with_position()
+    placed = np.column_stack([x, what.position.astype(np.float32)])
     first = np.column_stack([x, np.zeros(len(x), np.float32)])
     return {
-        OURS: additive + said(made.model.booster(), x),
-        PLACED: additive + said(placed, told),
-        FIXED: additive + said(placed, first),
+        OURS: additive + raw_scores(own.booster(), x),
+        f"{OURS}_with_position": additive + raw_scores(with_position, placed),
+        f"{OURS}_position_fixed": additive + raw_scores(with_position, first),
     }
-
-
-def columns(what: Shown, scores: Floats) -> Columns:
-    """Return every metric of each session, its impressions in the order of the scores."""
-    won, pairs = pairs_won(what.session, scores, what.liked)
-    hits = Hits.of_sessions(what.session, scores, what.liked, max(CUTS))
-    return {AUC: Column(won, pairs), **of_hits(hits)}
-
-
-def chance(what: Shown) -> Columns:
-    """Return the same as expected of a random order, exact."""
-    n = np.bincount(what.session).astype(np.int64)
-    likes = np.bincount(what.session[what.liked], minlength=len(n)).astype(np.int64)
-    pairs = (likes * (n - likes)).astype(np.float64)
-    return {AUC: Column(pairs / 2, pairs), **of_chance(n, likes)}

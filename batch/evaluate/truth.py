@@ -1,32 +1,32 @@
-"""A made world's own word on lists: the chance that they hold a like, beside random and the best there is."""
+"""Protocol `truth`: the chance that lists hold a like in a made world, beside random and oracle."""
 
 import numpy as np
 
 from batch.evaluate.metrics import CUTS, Floats, Ints
-from batch.evaluate.nightly import Line
-from batch.evaluate.results import Column, Columns, column
-from batch.evaluate.section import Tested, impressions
-from batch.evaluate.unseen import Asked
+from batch.evaluate.results import Column, Columns, MeasuredLists, Metric, mean_column
+from batch.evaluate.sessions import RANDOM, Line
+from batch.evaluate.unseen import AskedUsers
 
-MOST_TOLD = 500  # users of whom every post's chance is asked
+MOST_ASKED = 500  # users of whom every post's chance is asked
 USERS_AT_ONCE = 16  # whose chances for every post are asked at a time: 100 MB at 7,023 posts
-ORACLE, RANDOM = "oracle", "random"
+ORACLE = "oracle"
+FEW: tuple[Metric, ...] = (("expected_hitrate", 5), ("normalized", 5))
 
 
-def expected(asked: Asked, lists: dict[str, Ints], truth: Line, at_s: int) -> Tested:
-    """Judge lists by what users would like of them, shown or not, at a moment.
+def measure_by_truth(asked: AskedUsers, lists: dict[str, Ints], truth: Line, at_s: int) -> MeasuredLists:
+    """Measure lists by what users would like of them, shown or not, at a moment.
 
-    `expected_hitrate_at_k` is the chance that the first `k` hold a like; `normalized_at_k` is (x − random) /
+    `expected_hitrate` at k is the chance that the first `k` hold a like; `normalized` is (x − random) /
     (oracle − random), sums over users. Random is `k` drawn with replacement among what was not seen.
 
     Args:
-        asked: At least one user; of more than `MOST_TOLD`, so many evenly.
-        lists: Ranking to int64 (asked, depth). Unseen posts.
+        asked: At least one user; of more than `MOST_ASKED`, so many evenly.
+        lists: Model to int64 (asked, depth). Unseen posts.
         truth: The chance of a like of (user id, post id, epoch second).
         at_s: The moment.
     """
     n_asked = len(asked.users)
-    some = np.unique(np.linspace(0, n_asked - 1, min(MOST_TOLD, n_asked)).astype(np.int64))
+    some = np.unique(np.linspace(0, n_asked - 1, min(MOST_ASKED, n_asked)).astype(np.int64))
     depth, mean = max(CUTS), list[Floats]()
     hits: dict[str, list[Floats]] = {name: [] for name in (*lists, ORACLE)}
     for low in range(0, len(some), USERS_AT_ONCE):
@@ -41,23 +41,22 @@ def expected(asked: Asked, lists: dict[str, Ints], truth: Line, at_s: int) -> Te
             hits[name].append(np.asarray(1 - missed, np.float64))
     random = 1 - (1 - np.concatenate(mean)[:, None]) ** np.arange(1, depth + 1)
     found = {name: np.vstack(parts) for name, parts in hits.items()} | {RANDOM: random}
-    rankings = {name: _columns(hit, random, found[ORACLE]) for name, hit in found.items()}
-    past = impressions(asked.facts, asked.split.test_from_s)[asked.users[some]]
-    return Tested(rankings, asked.users[some], past, len(some) * depth)
+    models = {name: _columns(hit, random, found[ORACLE]) for name, hit in found.items()}
+    return MeasuredLists(models, asked.users[some], asked.past[some])
 
 
 def _columns(hit: Floats, random: Floats, best: Floats) -> Columns:
     columns = {}
     for k in (cut for cut in CUTS if cut <= hit.shape[1]):
-        columns[f"expected_hitrate_at_{k}"] = column(hit[:, k - 1])
-        columns[f"normalized_at_{k}"] = Column((hit - random)[:, k - 1], (best - random)[:, k - 1])
+        columns["expected_hitrate", k] = mean_column(hit[:, k - 1])
+        columns["normalized", k] = Column((hit - random)[:, k - 1], (best - random)[:, k - 1])
     return columns
 
 
-def _chances(asked: Asked, rows: Ints, truth: Line, at_s: int) -> Floats:
+def _chances(asked: AskedUsers, rows: Ints, truth: Line, at_s: int) -> Floats:
     """Return the chance of every post, float64 (rows, posts)."""
     facts = asked.facts
     users, posts = facts.user_ids[asked.users[rows]], facts.post_ids
     shape = (len(users), len(posts))
-    asked_of = np.repeat(users, shape[1]), np.tile(posts, shape[0]), np.full(shape[0] * shape[1], at_s)
-    return np.asarray(truth(*asked_of), np.float64).reshape(shape)
+    ids = np.repeat(users, shape[1]), np.tile(posts, shape[0]), np.full(shape[0] * shape[1], at_s)
+    return np.asarray(truth(*ids), np.float64).reshape(shape)

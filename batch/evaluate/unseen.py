@@ -1,36 +1,43 @@
-"""All posts: every post a candidate, what was seen before left out, what was liked afterwards relevant."""
+"""Protocol `all_posts`: every post a candidate but those seen before, what was liked afterwards relevant."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from batch.data.facts import Facts
 from batch.evaluate import variety
-from batch.evaluate.metrics import CUTS, NO_POST, Floats, Hits, Ints
-from batch.evaluate.results import Column, Columns, column, of_chance, of_hits
-from batch.evaluate.section import Tested, impressions
+from batch.evaluate.metrics import NO_POST, Floats, Hits, Ints
+from batch.evaluate.results import (
+    Columns,
+    Flags,
+    MeasuredLists,
+    Metric,
+    mean_column,
+    order_columns,
+    past_impressions,
+    random_columns,
+)
+from batch.evaluate.sessions import RANDOM
 from batch.features.text import Texts
-from batch.learn.baselines.recommender import Fitted
+from batch.learn.baselines.recommender import Recommender
 from batch.learn.split import Split
 
 MOST_ASKED = 5_000  # users whose lists are made: it bounds time and memory, intervals are narrow by then
 CELLS = 50_000_000  # of a table of users by posts held at a time: 50 MB
 K = 10  # places of a list whose variety is measured
-DRAWN, SHOWN = "random", "shown"  # lists at random; the posts that users were shown first after the split
-FEW = ("hitrate_at_10", "recall_at_10", "ndcg_at_10")  # by segment and by warmth
-Flags = npt.NDArray[np.bool_]
+SHOWN = "shown"  # the posts that users were shown first after the split
+FEW: tuple[Metric, ...] = (("hitrate", 10), ("recall", 10), ("ndcg", 10))  # by segment and by warmth
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Who is asked after a split, and what is known of them.
+class AskedUsers:
+    """Users who are asked for lists after a split, with their seen sets and relevant posts.
 
     Attributes:
         facts: All events.
         split: Before it is what was seen, in it what was liked.
-        users: int64 (asked,), ascending. Who liked something in the split that he had not seen before.
+        users: int64 (asked,), ascending. Who liked something in the split that they had not seen before.
         seen: Sparse bool (asked, posts). What they had seen before.
         row: int64 (n,). For each like, the row in `users`,
         post: int64 (n,) and the post.
@@ -44,7 +51,7 @@ class Asked:
     post: Ints
 
     @classmethod
-    def of(cls, facts: Facts, split: Split, rng: np.random.Generator, most: int = MOST_ASKED) -> "Asked":
+    def of(cls, facts: Facts, split: Split, rng: np.random.Generator, most: int = MOST_ASKED) -> "AskedUsers":
         """Find them; of more than `most` who liked anything, so many drawn at random are looked at."""
         n_posts = len(facts.posts)
         low, high = np.searchsorted(facts.time, [split.test_from_s, split.test_to_s], side="left")
@@ -52,89 +59,109 @@ class Asked:
         asked = np.unique(facts.user[liked])
         if len(asked) > most:
             asked = rng.choice(asked, most, replace=False)
-        some = np.zeros(len(facts.users), np.bool_)
-        some[asked] = True
-        before = _cells(facts, np.flatnonzero(some[facts.user[:low]]), n_posts)
-        fresh = np.setdiff1d(_cells(facts, liked[some[facts.user[liked]]], n_posts), before)
+        before = _cells(facts, np.flatnonzero(np.isin(facts.user[:low], asked)), n_posts)
+        fresh = np.setdiff1d(_cells(facts, liked[np.isin(facts.user[liked], asked)], n_posts), before)
         users = np.unique(fresh // n_posts)
-        (row, post), (own, old) = (_of(users, cells, n_posts) for cells in (fresh, before))
-        seen = sparse.csr_matrix((np.ones(len(own), np.bool_), (own, old)), (len(users), n_posts))
-        return cls(facts, split, users, seen, row, post)
+        before = before[np.isin(before // n_posts, users)]
+        own, row = (np.searchsorted(users, cells // n_posts) for cells in (before, fresh))
+        shape = (len(users), n_posts)
+        seen = sparse.csr_matrix((np.ones(len(own), np.bool_), (own, before % n_posts)), shape)
+        return cls(facts, split, users, seen, row.astype(np.int64), fresh % n_posts)
 
     @property
     def n_seen(self) -> Ints:
         """Return how many posts each had seen, int64 (asked,)."""
         return np.asarray(np.diff(self.seen.indptr), np.int64)
 
+    @property
+    def past(self) -> Ints:
+        """Return how many impressions each had before the split, int64 (asked,)."""
+        return past_impressions(self.facts, self.split.test_from_s)[self.users]
 
-def unseen(fitted: Fitted, asked: Asked, n: int) -> Ints:
-    """Return each asked user's `n` best posts that he had not seen, best first, int64 (asked, n).
+    def select(self, some: Flags) -> "AskedUsers":
+        """Return some of them, bool (asked,)."""
+        own, number = some[self.row], np.cumsum(some) - 1
+        row, post = number[self.row[own]].astype(np.int64), self.post[own]
+        return replace(self, users=self.users[some], seen=self.seen[some], row=row, post=post)
 
-    Lists end with `NO_POST` where too few posts are left.
-    """
-    n_posts, n_seen = asked.seen.shape[1], asked.n_seen
-    out = np.full((len(asked.users), n), NO_POST, np.int64)
-    order, at_once = np.argsort(n_seen, kind="stable"), max(1, CELLS // n_posts)
-    for low in range(0, len(order), at_once):
-        rows = order[low : low + at_once]
-        lists = fitted.lists(asked.users[rows], min(n_posts, n + int(n_seen[rows].max())))
-        hidden = np.take_along_axis(asked.seen[rows].toarray(), lists, axis=1)
-        places = np.argsort(hidden, axis=1, kind="stable")[:, :n]
-        left = ~np.take_along_axis(hidden, places, axis=1)
-        out[rows, : places.shape[1]] = np.where(left, np.take_along_axis(lists, places, axis=1), NO_POST)
-    return out
+    def rank(self, recommender: Recommender, n: int) -> Ints:
+        """Return each user's `n` best posts not seen before, best first, int64 (asked, n).
+
+        Lists end with `NO_POST` where too few posts are left.
+        """
+        n_posts, n_seen = self.seen.shape[1], self.n_seen
+        out = np.full((len(self.users), n), NO_POST, np.int64)
+        order, at_once = np.argsort(n_seen, kind="stable"), max(1, CELLS // n_posts)
+        for low in range(0, len(order), at_once):
+            rows = order[low : low + at_once]
+            lists = recommender.lists(self.users[rows], min(n_posts, n + int(n_seen[rows].max())))
+            hidden = np.take_along_axis(self.seen[rows].toarray(), lists, axis=1)
+            places = np.argsort(hidden, axis=1, kind="stable")[:, :n]
+            left = ~np.take_along_axis(hidden, places, axis=1)
+            out[rows, : places.shape[1]] = np.where(left, np.take_along_axis(lists, places, axis=1), NO_POST)
+        return out
 
 
-def listed(asked: Asked, lists: dict[str, Ints], texts: Texts) -> Tested:
-    """Judge lists by what their users liked afterwards, and by what they are made of.
+def measure_unseen(asked: AskedUsers, lists: dict[str, Ints], texts: Texts) -> MeasuredLists:
+    """Measure lists by what their users liked afterwards, and by what they are made of.
 
-    What a user was not shown he could not like, so all that can be said is how near the lists come to what
-    the old feed showed and he liked: it puts new and rare posts at a disadvantage. Order at random is exact
+    What a user was not shown they could not like, so all that can be said is how near the lists come to what
+    the old feed showed and they liked: it puts new and rare posts at a disadvantage. Order at random is exact
     (`random`); what its lists are made of is drawn.
 
     Args:
         asked: At least one user.
-        lists: Ranking to int64 (asked, depth); `DRAWN` among them.
+        lists: Model to int64 (asked, depth); `RANDOM` among them.
         texts: What the posts are about.
     """
-    facts, split, n_posts = asked.facts, asked.split, len(asked.facts.posts)
-    before = facts.until(split.test_from_s - 1)
-    post = before.post[before.views]
-    counted = np.bincount(post, minlength=n_posts).astype(np.int64)
-    known = np.unique(before.user[before.views].astype(np.int64) * n_posts + post)
-    users_of = np.bincount(known % n_posts, minlength=n_posts).astype(np.int64)
-    n_users, space, most = len(np.unique(known // n_posts)), about(texts), variety.most_shown(counted)
+    made_of, n_posts = _Variety.of(asked, texts), len(asked.facts.posts)
+    hits = {name: Hits.of_lists(rows, asked.row, asked.post) for name, rows in lists.items()}
+    models = {name: {**order_columns(hits[name]), **made_of.measure(rows)} for name, rows in lists.items()}
+    models[RANDOM] |= random_columns(n_posts - asked.n_seen, hits[RANDOM].n_relevant)
+    every = {**lists, SHOWN: _first_shown(asked)}
+    models[SHOWN] = made_of.measure(every[SHOWN])
+    totals = {name: {("coverage", K): variety.coverage(rows[:, :K], n_posts)} for name, rows in every.items()}
+    return MeasuredLists(models, asked.users, asked.past, totals)
 
-    def made_of(rows: Ints) -> dict[str, Column]:
+
+@dataclass(frozen=True, slots=True)
+class _Variety:
+    """What lists are measured by that does not ask what was liked.
+
+    Attributes:
+        shown: int64 (posts,). Impressions before the split.
+        users_of: int64 (posts,). Different users who were shown each post.
+        n_users: Different users who were shown anything.
+        space: float64 (posts, factors). What posts are compared by.
+    """
+
+    shown: Ints
+    users_of: Ints
+    n_users: int
+    space: Floats
+
+    @classmethod
+    def of(cls, asked: AskedUsers, texts: Texts) -> "_Variety":
+        before, n_posts = asked.facts.until(asked.split.test_from_s - 1), len(asked.facts.posts)
+        cells = _cells(before, np.flatnonzero(before.views), n_posts)
+        shown = np.bincount(before.post[before.views], minlength=n_posts).astype(np.int64)
+        users_of = np.bincount(cells % n_posts, minlength=n_posts).astype(np.int64)
+        space = texts.space.astype(np.float64)
+        if not np.isfinite(space).any():  # no text at all: topics
+            space = np.eye(int(texts.topic.max(initial=0)) + 1)[texts.topic]
+        return cls(shown, users_of, max(len(np.unique(cells // n_posts)), 1), space)
+
+    def measure(self, lists: Ints) -> Columns:
+        top, most = lists[:, :K], variety.most_shown(self.shown)
         return {
-            f"novelty_at_{K}": column(variety.novelty(rows[:, :K], users_of, max(n_users, 1))),
-            f"diversity_at_{K}": column(variety.diversity(rows[:, :K], space)),
-            f"popularity_at_{K}": column(variety.popularity(rows[:, :K], counted)),
-            f"most_shown_at_{K}": column(variety.share_among(rows[:, :K], most)),
+            ("novelty", K): mean_column(variety.novelty(top, self.users_of, self.n_users)),
+            ("diversity", K): mean_column(variety.diversity(top, self.space)),
+            ("popularity", K): mean_column(variety.popularity(top, self.shown)),
+            ("most_shown", K): mean_column(variety.share_among(top, most)),
         }
 
-    hits = {name: Hits.of_lists(rows, asked.row, asked.post) for name, rows in lists.items()}
-    rankings: dict[str, Columns] = {
-        name: {**of_hits(hits[name]), **made_of(rows)} for name, rows in lists.items()
-    }
-    relevant = next(iter(hits.values())).n_relevant
-    rankings[DRAWN] = {**of_chance(n_posts - asked.n_seen, relevant), **made_of(lists[DRAWN])}
-    every = {**lists, SHOWN: _shown(asked)}
-    rankings[SHOWN] = made_of(every[SHOWN])
-    whole = {
-        name: {f"coverage_at_{K}": variety.coverage(rows[:, :K], n_posts)} for name, rows in every.items()
-    }
-    past = impressions(facts, split.test_from_s)[asked.users]
-    return Tested(rankings, asked.users, past, len(asked.users) * max(CUTS), whole)
 
-
-def about(texts: Texts) -> Floats:
-    """Return what posts are compared by: text factors, or topics where there is no text at all."""
-    space = texts.space.astype(np.float64)
-    return space if np.isfinite(space).any() else np.eye(int(texts.topic.max(initial=0)) + 1)[texts.topic]
-
-
-def _shown(asked: Asked) -> Ints:
+def _first_shown(asked: AskedUsers) -> Ints:
     """Return the first `K` posts that each asked user was shown in the split, int64 (asked, K)."""
     facts, out = asked.facts.between(asked.split.test_from_s, asked.split.test_to_s), []
     views = facts.views
@@ -150,15 +177,3 @@ def _shown(asked: Asked) -> Ints:
 def _cells(facts: Facts, event: Ints, n_posts: int) -> Ints:
     """Return the different (user, post) pairs of events as one number each, ascending."""
     return np.unique(facts.user[event].astype(np.int64) * n_posts + facts.post[event])
-
-
-def _of(users: Ints, cells: Ints, n_posts: int) -> tuple[Ints, Ints]:
-    """Return row in `users` and post of the cells that are theirs."""
-    user = cells // n_posts
-    row = np.searchsorted(users, user)
-    theirs = (
-        users[np.minimum(row, max(len(users) - 1, 0))] == user
-        if len(users)
-        else np.zeros(len(user), np.bool_)
-    )
-    return row[theirs].astype(np.int64), (cells % n_posts)[theirs]

@@ -20,7 +20,7 @@ from batch.data.load import read_facts
 from batch.data.mapping import Mapping
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication, lists
-from batch.learn.baselines.named import peer_of
+from batch.learn.baselines.named import find_baseline
 from batch.learn.recipe import recipe
 from batch.learn.train import train
 from batch.progress import Progress
@@ -91,7 +91,7 @@ def backfill(settings: Settings, location: str, period: Period, progress: Progre
         ValueError: What lies before a moment cannot train a model; those before it are made. Or the variant
             is a peer's, which has no past.
     """
-    if peer_of(settings.variant) is not None:
+    if find_baseline(settings.variant) is not None:
         raise ValueError(f"ALMANAC_VARIANT={settings.variant} is a peer's: only our own model is backfilled")
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with progress.step("read") as advance:

@@ -9,9 +9,9 @@ from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
 from batch.jobs.assemble import content
-from batch.learn.baselines.interactions import Past, Peer
-from batch.learn.baselines.lists import blocks
-from batch.learn.baselines.named import signed
+from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.named import model_name
+from batch.learn.baselines.recommender import Baseline
 from batch.progress import Progress
 from batch.publish.generation import left_out
 from batch.publish.writer import publish
@@ -19,7 +19,7 @@ from batch.settings import Settings
 
 
 def publish_peer(
-    settings: Settings, store: redis.Redis, facts: Facts, peer: Peer, progress: Progress
+    settings: Settings, store: redis.Redis, facts: Facts, peer: Baseline, progress: Progress
 ) -> Manifest:
     """Fit a peer on all facts and publish its lists of all users, the cold ones included.
 
@@ -31,19 +31,19 @@ def publish_peer(
     """
     with progress.step("describe"):
         known = asof.statics(facts, settings.seed)
-    past = Past(facts, known, settings.seed, settings.threads)
+    interactions = Interactions(facts, known, settings.seed, settings.threads)
     with progress.step("train"):
-        ranking = peer.fit(past)
+        fitted = peer.fit(interactions)
     with progress.step("features"):
         counts = asof.tally(facts, known).advance(facts.as_of_s)
-        own = content(settings, facts, counts, signed(peer, past))
+        own = content(settings, facts, counts, model_name(peer, interactions))
     seen = left_out(own.seen_policy, own.views, own.likes)
     with progress.phases("publish") as show:
         return publish(
             store,
             Keys(settings.prefix),
             own,
-            blocks(ranking, seen, own.depth, own.horizon.n_buckets),
+            fitted.blocks(seen, own.depth, own.horizon.n_buckets),
             settings.state_dir / "generations",
             now=lambda: int(time.time()),
             ttl_s=settings.list_ttl_s,

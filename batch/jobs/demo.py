@@ -18,7 +18,7 @@ from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.write import write
-from batch.evaluate.nightly import Line
+from batch.evaluate.sessions import Line
 from batch.jobs.api_process import environment, run_api
 from batch.jobs.full import run
 from batch.progress import Progress

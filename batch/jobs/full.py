@@ -11,12 +11,13 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.data.load import facts_now
-from batch.evaluate.nightly import Line, Plan, evaluate
+from batch.evaluate.nightly import measure_run
+from batch.evaluate.sessions import Line
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication, lists
 from batch.jobs.baselines import publish_peer
 from batch.jobs.refresh.freeze import freeze
-from batch.learn.baselines.named import peer_of, require
+from batch.learn.baselines.named import find_baseline, require_package
 from batch.learn.recipe import recipe
 from batch.learn.split import Split, last_week
 from batch.learn.train import train
@@ -80,9 +81,9 @@ def run(
         ValueError: They cannot train a model.
         PublishError: The store refuses, or another run holds the lease.
     """
-    peer = peer_of(settings.variant)
+    peer = find_baseline(settings.variant)
     if peer is not None:
-        require(peer)
+        require_package(peer)
     facts = facts or facts_now(settings, store, location, progress)
     if peer is not None:
         manifest = publish_peer(settings, store, facts, peer, progress)
@@ -140,7 +141,7 @@ def _evaluate(
     if split is None:
         log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
         return {}
-    return evaluate(facts, known, Plan(split, recipe(settings)), lines)
+    return measure_run(facts, known, split, recipe(settings), lines)
 
 
 def _result(facts: Facts, manifest: Manifest, progress: Progress) -> Result:

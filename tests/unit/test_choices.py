@@ -8,7 +8,7 @@ from scipy import sparse
 
 from batch.data.facts import Facts
 from batch.evaluate.cutoffs import compare_unseen, cut_offs
-from batch.evaluate.nightly import Plan, evaluate
+from batch.evaluate.nightly import measure_run
 from batch.features import asof
 from batch.learn.factors import estimate, negative_sampling
 from batch.learn.factors.collaborative import fit_implicit_factors
@@ -158,9 +158,9 @@ def test_the_choices_of_a_period_do_not_enter_what_was_estimated_before_it(facts
 
 
 def test_the_evaluation_asks_what_is_liked_next_of_what_was_not_taken(facts: Facts) -> None:
-    plan = Plan(Split(AS_OF_S + 1, AS_OF_S + 5 * DAY_S), RECIPE)
+    split = Split(AS_OF_S + 1, AS_OF_S + 5 * DAY_S)
 
-    found = evaluate(facts, asof.statics(facts, 1), plan, {})
+    found = measure_run(facts, asof.statics(facts, 1), split, RECIPE, {})
 
     later = (facts.time > AS_OF_S) & (facts.time < AS_OF_S + 5 * DAY_S) & (facts.target == 1)
     assert found["test_sessions"] == later.sum()
@@ -189,16 +189,17 @@ def test_ours_and_peers_are_asked_for_the_same_unseen_posts(facts: Facts) -> Non
 
     found = compare_unseen(facts, known, RECIPE, 2, ("random", "popular", "item_knn_cosine"))
 
-    rank = {one.name: one for one in found.ranks}
-    assert set(rank) == {"random", "popular", "item_knn_cosine", "almanac"}
-    assert rank["almanac"].ahead is None
-    assert rank["almanac"].ndcg_at_10 > rank["random"].ndcg_at_10 + 0.05
-    gap, (low, high) = (rank["random"].ahead or {})["ndcg_at_10"]
-    assert gap == pytest.approx(rank["almanac"].ndcg_at_10 - rank["random"].ndcg_at_10)
-    assert low < gap < high
-    assert found.n_users <= N_USERS < found.n_lists
-    assert found.best_peer["recall_at_10"] in ("popular", "item_knn_cosine")
-    assert found.values()["ranks"][0]["name"] == found.ranks[0].name
+    ndcg = found.results[found.results["metric"] == "ndcg_achievable"]
+    whole = ndcg[ndcg["segment"] == "all"].set_index(["model", "against"])
+    assert set(ndcg["model"]) == {"random", "popular", "item_knn_cosine", "almanac"}
+    assert set(ndcg["segment"]) == {"all", "cut-off 1", "cut-off 2"}
+    ours, random = (whole.loc[(name, ""), "value"] for name in ("almanac", "random"))
+    assert ours > random + 0.05
+    gap = whole.loc[("almanac", "random")]
+    assert gap["value"] == pytest.approx(ours - random)
+    assert gap["low"] < gap["value"] < gap["high"]
+    assert found.about["n_users"] <= N_USERS < found.about["n_lists"]
+    assert found.about["best_peer"]["recall_at_10"] in ("popular", "item_knn_cosine")
 
 
 def test_without_a_new_like_nothing_can_be_learnt() -> None:

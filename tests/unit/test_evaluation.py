@@ -5,20 +5,21 @@ from io import StringIO
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 from rich.console import Console
 
-from batch.cli.draw.evaluation import draw_evaluation
+from batch.cli.draw.results import draw_evaluation
 from batch.data.facts import Facts
 from batch.evaluate.cold import pairs_with, without
-from batch.evaluate.full import Evaluation, Scope, evaluate_in_full
+from batch.evaluate.full import Scope, evaluate_in_full
 from batch.evaluate.metrics import NO_POST, Floats, Ints
-from batch.evaluate.nightly import Plan
-from batch.evaluate.own import Trained
-from batch.evaluate.sessions import Shown
-from batch.evaluate.unseen import Asked, unseen
+from batch.evaluate.own import OwnModel
+from batch.evaluate.results import Figure, Report
+from batch.evaluate.sessions import Sessions
+from batch.evaluate.unseen import AskedUsers
 from batch.features import asof
-from batch.learn.baselines.recommender import Fitted
+from batch.learn.baselines.recommender import Recommender
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
@@ -42,83 +43,69 @@ def facts() -> Facts:
 
 
 @pytest.fixture(scope="module")
-def found(facts: Facts) -> Evaluation:
+def found(facts: Facts) -> Report:
     scope = Scope(segment_by=SEGMENTS, truth=same_parity, held=0.2)
-    return evaluate_in_full(facts, asof.statics(facts, 1), Plan(SPLIT, RECIPE), scope)
+    return evaluate_in_full(facts, asof.statics(facts, 1), SPLIT, RECIPE, scope)
 
 
-def test_a_clear_taste_puts_ours_far_ahead_wherever_it_is_measured(found: Evaluation) -> None:
-    assert found.shown
-    assert found.all_posts
-    assert found.truth
+def rows(found: Report, protocol: str, **where: object) -> pd.DataFrame:
+    """Return a protocol's figures, of all lists unless said otherwise, by model and metric."""
+    some = found.results[found.results["protocol"] == protocol]
+    for name, value in {"segment": "all", "against": "", **where}.items():
+        some = some[some[name] == value]
+    return some.assign(metric=some["metric"] + "@" + some["k"].astype(str)).set_index(["model", "metric"])
 
-    for section, metric in (
-        (found.shown, "auc_in_session"),
-        (found.all_posts, "ndcg_at_10"),
-        (found.truth, "normalized_at_5"),
+
+def test_a_clear_taste_puts_ours_far_ahead_wherever_it_is_measured(found: Report) -> None:
+    for protocol, metric in (
+        ("shown", "auc_in_session@0"),
+        ("all_posts", "ndcg@10"),
+        ("truth", "normalized@5"),
     ):
-        ours, popular = section.lines["almanac"][metric], section.lines["popular"][metric]
-        assert ours.ahead == pytest.approx(ours.value - popular.value)
-        assert ours.ahead_interval is not None
-        assert ours.ahead_interval[0] > 0
-        assert popular.ahead is None
-        for line in section.lines.values():
-            if metric in line:
-                low, high = line[metric].interval or (np.nan, np.nan)
-                assert low - 1e-9 <= line[metric].value <= high + 1e-9
+        own, ahead = rows(found, protocol), rows(found, protocol, against="popular")
+        gap = own.loc[("almanac", metric), "value"] - own.loc[("popular", metric), "value"]
+        assert ahead.loc[("almanac", metric), "value"] == pytest.approx(gap)
+        assert ahead.loc[("almanac", metric), "low"] > 0
+        assert ("popular", metric) not in ahead.index
+        line = own.xs(metric, level="metric")
+        assert (line["low"] - 1e-9 <= line["value"]).all()
+        assert (line["value"] <= line["high"] + 1e-9).all()
 
 
-def test_lines_beside_ours_are_what_they_must_be(found: Evaluation) -> None:
-    assert found.shown
-    assert found.all_posts
-    assert found.truth
-    shown = found.shown.lines
+def test_lines_beside_ours_are_what_they_must_be(found: Report) -> None:
+    shown, truth = (rows(found, name) for name in ("shown", "truth"))
+    auc, normalized = (of["value"].unstack() for of in (shown, truth))
 
-    assert shown["oracle"]["auc_in_session"].value == 1.0
-    assert shown["random"]["auc_in_session"].value == 0.5
-    assert shown["as_shown"]["auc_in_session"].value == pytest.approx(0.5, abs=0.06)
-    assert {"almanac_with_position", "almanac_position_fixed", "item_knn_cosine"} <= shown.keys()
-    assert (found.truth.lines["random"]["normalized_at_5"].value, found.truth.n_lists) == (0.0, 24)
-    assert found.truth.lines["oracle"]["normalized_at_5"].value == 1.0
-    assert found.all_posts.lines["random"]["hitrate_at_10"].ahead is not None
-    assert found.all_posts.lines["shown"].keys() == {
-        "coverage_at_10",
-        "novelty_at_10",
-        "diversity_at_10",
-        "popularity_at_10",
-        "most_shown_at_10",
-    }
+    assert auc["auc_in_session@0"]["oracle"] == 1.0
+    assert auc["auc_in_session@0"]["random"] == 0.5
+    assert auc["auc_in_session@0"]["as_shown"] == pytest.approx(0.5, abs=0.06)
+    assert {"almanac_with_position", "almanac_position_fixed", "item_knn_cosine"} <= set(auc.index)
+    assert (normalized["normalized@5"]["random"], set(truth["n_lists"])) == (0.0, {24})
+    assert normalized["normalized@5"]["oracle"] == 1.0
+    assert ("random", "hitrate@10") in rows(found, "all_posts", against="popular").index
+    made_of = {"coverage@10", "novelty@10", "diversity@10", "popularity@10", "most_shown@10"}
+    assert set(rows(found, "all_posts").loc["shown"].index) == made_of
 
 
-def test_groups_are_all_the_lists_once(found: Evaluation) -> None:
-    assert found.shown
-    shown = found.shown
+def test_groups_are_all_the_lists_once(found: Report) -> None:
+    shown = found.results[(found.results["protocol"] == "shown") & (found.results["model"] == "almanac")]
+    sizes = shown.groupby("segment")[["n_lists", "n_users"]].first()
 
-    assert shown.n_lists == 24 * 4
-    assert {name: group.n_lists for name, group in shown.by_segment.items()} == {
-        "gender=0": 48,
-        "gender=1": 48,
-    }
-    assert {name: group.n_users for name, group in shown.by_warmth.items()} == {"100 or more": 24}
-    assert shown.by_segment["gender=0"].lines["almanac"].keys() == {
-        "auc_in_session",
-        "hitrate_at_5",
-        "ndcg_at_10",
-    }
+    assert set(sizes.index) == {"all", "gender=0", "gender=1", "impressions 100 or more"}
+    assert sizes["n_lists"]["all"] == 24 * 4
+    assert sizes["n_lists"][["gender=0", "gender=1"]].tolist() == [48, 48]
+    assert sizes["n_users"]["impressions 100 or more"] == 24
+    group = rows(found, "shown", segment="gender=0").loc["almanac"]
+    assert set(group.index) == {"auc_in_session@0", "hitrate@5", "ndcg@10"}
 
 
-def test_all_of_it_is_json_and_a_table(found: Evaluation) -> None:
-    again = orjson.loads(orjson.dumps(found.values()))
+def test_all_of_it_is_json_and_a_table(found: Report) -> None:
+    again = orjson.loads(orjson.dumps(found.values(), option=orjson.OPT_SERIALIZE_NUMPY))
     console = Console(width=200, record=True, file=StringIO())
 
     draw_evaluation(console, found)
 
-    assert again["shown"]["lines"]["almanac"]["map_at_15"].keys() == {
-        "value",
-        "interval",
-        "ahead",
-        "ahead_interval",
-    }
+    assert again["results"][0].keys() == set(Figure._fields)
     text = console.export_text()
     for word in ("almanac_position_fixed", "gender=1", "100 or more", "oracle", "held out entirely"):
         assert word in text
@@ -126,16 +113,15 @@ def test_all_of_it_is_json_and_a_table(found: Evaluation) -> None:
 
 def test_rolling_origins_pool_their_weeks(facts: Facts) -> None:
     first = Split(BEGIN_S + 2 * DAY_S, BEGIN_S + 3 * DAY_S)
-    told: list[int] = []
+    steps: list[int] = []
 
     pooled = evaluate_in_full(
-        facts, asof.statics(facts, 1), Plan(first, replace(RECIPE, n_trees=2)), Scope(weeks=2), told.append
+        facts, asof.statics(facts, 1), first, replace(RECIPE, n_trees=2), Scope(weeks=2), steps.append
     )
 
-    assert pooled.shown
-    assert [origin.sessions for origin in pooled.origins] == [24 * 7, 24 * 7]
-    assert pooled.shown.n_lists == 24 * 14
-    assert (pooled.truth, pooled.cold, told) == (None, None, [1, 1])
+    assert [origin["sessions"] for origin in pooled.about["origins"]] == [24 * 7, 24 * 7]
+    assert set(rows(pooled, "shown")["n_lists"]) == {24 * 14}
+    assert (rows(pooled, "truth").empty, pooled.about["cold"], steps) == (True, None, [1, 1])
 
 
 def test_what_comes_after_the_split_changes_nothing_that_ranks(facts: Facts) -> None:
@@ -143,9 +129,9 @@ def test_what_comes_after_the_split_changes_nothing_that_ranks(facts: Facts) -> 
     turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
     known, event = asof.statics(facts, 1), np.flatnonzero(later & facts.views)
 
-    one, other = (Trained.at(some, known, SPLIT.test_from_s - 1, RECIPE) for some in (facts, turned))
+    one, other = (OwnModel.train(some, known, SPLIT.test_from_s - 1, RECIPE) for some in (facts, turned))
 
-    assert one.model.fingerprint == other.model.fingerprint
+    assert one.training.model.fingerprint == other.training.model.fingerprint
     np.testing.assert_array_equal(one.snapshot(event), other.snapshot(event))
     np.testing.assert_array_equal(one.additive(event), other.additive(event))
 
@@ -162,11 +148,11 @@ class Ascending:
 
 def test_a_list_holds_the_best_unseen_posts_and_ends_where_there_are_no_more(facts: Facts) -> None:
     small = even_likes_even(n_users=6, n_posts=30, days=3)
-    ranked: Fitted = Ascending()
+    ranked: Recommender = Ascending()
     for some, split in ((facts, SPLIT), (small, Split(BEGIN_S + 2 * DAY_S, BEGIN_S + 3 * DAY_S))):
-        asked = Asked.of(some, split, np.random.default_rng(1))
+        asked = AskedUsers.of(some, split, np.random.default_rng(1))
 
-        lists = unseen(ranked, asked, 15)
+        lists = asked.rank(ranked, 15)
 
         for row, user in enumerate(asked.users.tolist()):
             seen = some.post[(some.user == user) & (some.time < split.test_from_s)]
@@ -177,35 +163,31 @@ def test_a_list_holds_the_best_unseen_posts_and_ends_where_there_are_no_more(fac
 
 
 def test_of_many_users_some_are_asked(facts: Facts) -> None:
-    asked = Asked.of(facts, SPLIT, np.random.default_rng(1), most=5)
+    asked = AskedUsers.of(facts, SPLIT, np.random.default_rng(1), most=5)
 
     assert len(asked.users) == 5
     assert asked.seen.shape == (5, 200)
     assert set(asked.row.tolist()) == set(range(5))
-    what = Shown.of(facts, SPLIT, seed=1, most=5)
-    assert what
+    what = Sessions.of(facts, SPLIT, seed=1, most=5)
     assert (len(np.unique(what.user)), len(what.owner), len(what.event)) == (5, 20, 240)
 
 
-def test_a_held_out_user_has_no_past_and_is_ranked_all_the_same(facts: Facts, found: Evaluation) -> None:
+def test_a_held_out_user_has_no_past_and_is_ranked_all_the_same(facts: Facts, found: Report) -> None:
     held = facts.user == 3
     kept = without(facts, SPLIT, held)
 
     assert not ((kept.user == 3) & (kept.time < SPLIT.test_from_s)).any()
     assert ((kept.user == 3) & (kept.time >= SPLIT.test_from_s)).sum() > 0
     assert len(kept.time) == (~held | (facts.time >= SPLIT.test_from_s)).sum()
-    assert found.cold
-    assert found.cold.users
-    assert (found.cold.users.n_users, found.cold.users.n_lists) == (5, 20)
-    assert found.cold.users.by_warmth["0"].n_lists == 20
-    assert found.cold.share_of_posts == 0.2
-    assert found.cold.exposure
-    assert 0 <= found.cold.exposure.lines["almanac"]["share_of_top_10"].value <= 1
+    users = rows(found, "cold.users").loc[("almanac", "auc_in_session@0")]
+    assert (users["n_users"], users["n_lists"]) == (5, 20)
+    assert set(rows(found, "cold.users", segment="impressions 0")["n_lists"]) == {20}
+    assert found.about["cold"]["share_of_posts"] == 0.2
+    assert 0 <= rows(found, "cold.exposure").loc[("almanac", "share_of_top@10"), "value"] <= 1
 
 
 def test_pairs_with_a_held_out_post_are_counted_one_by_one(facts: Facts) -> None:
-    what = Shown.of(facts, SPLIT, seed=1)
-    assert what
+    what = Sessions.of(facts, SPLIT, seed=1)
     rng = np.random.default_rng(2)
     scores, held = rng.integers(0, 4, len(what.post)).astype(np.float64), rng.random(200)[what.post] < 0.1
     what = replace(what, liked=rng.random(len(what.post)) < 0.3)
@@ -223,4 +205,4 @@ def test_days_without_anything_to_rank_are_refused(facts: Facts) -> None:
     empty = Split(BEGIN_S + 20 * DAY_S, BEGIN_S + 21 * DAY_S)
 
     with pytest.raises(ValueError, match="nothing can be ranked"):
-        evaluate_in_full(facts, asof.statics(facts, 1), Plan(empty, RECIPE), Scope())
+        evaluate_in_full(facts, asof.statics(facts, 1), empty, RECIPE, Scope())

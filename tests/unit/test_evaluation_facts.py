@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from batch.cli.draw.evaluation import draw_evaluation
+from batch.cli.draw.results import draw_evaluation
 from batch.data.write import write
-from batch.evaluate.commands import on_facts, truth_of
+from batch.evaluate.commands import evaluate, find_truth
 from batch.progress import Progress
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
@@ -49,37 +49,38 @@ def test_profiles_texts_or_embeddings_may_be_missing(tmp_path: Path, missing: st
         posts = pd.read_parquet(folder / "post_text_df.parquet")
         posts.assign(**{missing: None}).to_parquet(folder / "post_text_df.parquet")
 
-    found = on_facts(settings_at(tmp_path), str(folder), None, 1, 0.1, Progress())
+    found = evaluate(settings_at(tmp_path), str(folder), None, 1, 0.1, Progress())
 
-    assert found.data.texts == texts
-    assert found.data.users_without_profile == (25 if missing == "users" else 0)
-    assert found.shown
-    assert found.shown.by_segment.keys() & {"none"} == ({"none"} if missing == "users" else set())
-    assert found.all_posts
-    assert np.isfinite(found.all_posts.lines["almanac"]["diversity_at_10"].value)
-    assert found.cold
+    assert found.about["data"]["texts"] == texts
+    assert found.about["data"]["users_without_profile"] == (25 if missing == "users" else 0)
+    rows = found.results.set_index(["protocol", "segment", "model", "against", "metric", "k"]).sort_index()
+    assert ("none" in rows.loc["shown"].index) == (missing == "users")
+    assert np.isfinite(rows.loc[("all_posts", "all", "almanac", "", "diversity", 10), "value"])
+    assert found.about["cold"].keys() == {"share_of_posts", "share_of_likes"}
     draw_evaluation(Console(width=160, quiet=True), found)
 
 
 def test_the_truth_is_told_of_its_own_world_only(tmp_path: Path) -> None:
     settings, made = settings_at(tmp_path), made_facts(WORLD)
-    assert truth_of(settings, made) is None
+    assert find_truth(settings, made) is None
 
     (tmp_path / "world.json").write_text(WORLD.to_json())
 
-    truth = truth_of(settings, made)
+    truth = find_truth(settings, made)
     assert truth is not None
     assert 0 < truth(made.user_ids[:1], made.post_ids[:1], made.time[:1])[0] < 1
-    assert truth_of(settings, made_facts(replace(WORLD, seed=4))) is None
-    assert truth_of(settings, made_facts(replace(WORLD, n_users=26))) is None
+    assert find_truth(settings, made_facts(replace(WORLD, seed=4))) is None
+    assert find_truth(settings, made_facts(replace(WORLD, n_users=26))) is None
 
 
 def test_without_a_first_day_the_last_weeks_are_tested(tmp_path: Path) -> None:
     write(str(tmp_path / "facts"), tables(WORLD))
 
     one, two = (
-        on_facts(settings_at(tmp_path), str(tmp_path / "facts"), None, weeks, 0.0, Progress()).origins
+        evaluate(settings_at(tmp_path), str(tmp_path / "facts"), None, weeks, 0.0, Progress()).about[
+            "origins"
+        ]
         for weeks in (1, 2)
     )
 
-    assert [origin.test_to for origin in two] == [one[0].test_from, one[0].test_to]
+    assert [origin["test_to"] for origin in two] == [one[0]["test_from"], one[0]["test_to"]]

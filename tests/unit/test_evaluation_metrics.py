@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from batch.evaluate import variety
 from batch.evaluate.chance import EXPECTED
-from batch.evaluate.contest import interval
-from batch.evaluate.intervals import intervals
+from batch.evaluate.intervals import bootstrap
 from batch.evaluate.metrics import CUTS, METRICS, NO_POST, Hits, ndcg
+from batch.evaluate.results import Figure, result_frame
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -97,9 +97,9 @@ def test_intervals_of_many_figures_are_those_of_each() -> None:
     parts, wholes, owner = rng.normal(size=(60, 2)), np.ones((60, 2)), rng.integers(0, 20, 60)
     wholes[:, 1] = 0
 
-    found = intervals(parts, wholes, owner, np.random.default_rng(1))
+    found = bootstrap(parts, wholes, owner, np.random.default_rng(1))
 
-    alone = interval(parts[:, 0], wholes[:, 0], owner, np.random.default_rng(1))
+    alone = bootstrap(parts[:, :1], wholes[:, :1], owner, np.random.default_rng(1))[0]
     assert found[0].tolist() == pytest.approx(alone)
     assert np.isnan(found[1]).all()
     assert found[0, 0] < parts[:, 0].mean() < found[0, 1]
@@ -108,4 +108,24 @@ def test_intervals_of_many_figures_are_those_of_each() -> None:
 def test_an_interval_of_nobody_is_unknown() -> None:
     none = np.empty((0, 3))
 
-    assert np.isnan(intervals(none, none, np.empty(0, np.int64), np.random.default_rng(1))).all()
+    assert np.isnan(bootstrap(none, none, np.empty(0, np.int64), np.random.default_rng(1))).all()
+
+
+def test_an_interval_draws_users_whole() -> None:
+    rng = np.random.default_rng(0)
+    values, ones = np.repeat(rng.normal(0.3, 1.0, 50), 20)[:, None], np.ones((1000, 1))
+
+    low, high = bootstrap(values, ones, np.repeat(np.arange(50), 20), np.random.default_rng(1))[0]
+    naive_low, naive_high = bootstrap(values, ones, np.arange(1000), np.random.default_rng(1))[0]
+
+    assert low < values.mean() < high
+    assert high - low > 3 * (naive_high - naive_low)
+
+
+def test_the_result_frame_holds_a_figure_once_and_no_interval_backwards() -> None:
+    row = Figure("shown", "all", "almanac", "", "ndcg", 10, 0.5, 0.4, 0.6, 3, 4)
+
+    assert list(result_frame([row, row._replace(k=5)])["k"]) == [10, 5]
+    for wrong in (row, row._replace(k=5, low=0.7)):
+        with pytest.raises(ValueError, match="the result frame cannot hold"):
+            result_frame([row, wrong])

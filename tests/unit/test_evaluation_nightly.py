@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 from batch.data.facts import Facts
 from batch.evaluate.chance import random_hitrate_at_k
 from batch.evaluate.metrics import auc, auc_in_session, hitrate_at_k
-from batch.evaluate.nightly import Plan, evaluate, shown
+from batch.evaluate.nightly import measure_run
+from batch.evaluate.sessions import Line, Sessions
 from batch.features import asof
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
@@ -58,17 +59,19 @@ def test_hitrate_counts_a_session_once_however_many_likes_it_holds() -> None:
     assert hitrate_at_k(session, scores, liked, 2).tolist() == [0.0, 1.0]
 
 
-def plan_for(facts: Facts) -> Plan:
+RECIPE = Recipe(30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1)
+
+
+def measured(facts: Facts, **lines: Line) -> dict[str, float]:
     split = last_week(facts)
     assert split is not None
-    return Plan(split, Recipe(30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1))
+    return measure_run(facts, asof.statics(facts, seed=1), split, RECIPE, lines)
 
 
 def test_a_world_with_a_clear_taste_is_ranked_far_above_random_and_popular() -> None:
     facts = even_likes_even(n_users=40, n_posts=60, days=21)
-    known = asof.statics(facts, seed=1)
 
-    found = evaluate(facts, known, plan_for(facts), {"oracle": lambda u, p, _t: (u % 2 == p % 2) * 1.0})
+    found = measured(facts, oracle=lambda u, p, _t: (u % 2 == p % 2) * 1.0)
 
     assert found["auc_in_session_oracle"] == 1.0
     assert found["auc_in_session"] > 0.75
@@ -78,9 +81,8 @@ def test_a_world_with_a_clear_taste_is_ranked_far_above_random_and_popular() -> 
 def test_a_model_of_shuffled_labels_scores_at_chance() -> None:
     facts = even_likes_even(n_users=60, n_posts=60, days=21)
     facts.target[facts.views] = np.random.default_rng(5).permutation(facts.target[facts.views])
-    known = asof.statics(facts, seed=1)
 
-    found = evaluate(facts, known, plan_for(facts), {})
+    found = measured(facts)
 
     assert 0.46 < found["auc_in_session"] < 0.54
 
@@ -96,8 +98,8 @@ def test_what_finds_posts_alike_does_not_get_their_place() -> None:
         n_posts=20,
     )
 
-    _, session, position = shown(facts, Split(BEGIN_S, BEGIN_S + DAY_S), seed=1)
-    hits = hitrate_at_k(session, np.zeros(len(session)), position == 0, 5)
+    what = Sessions.of(facts, Split(BEGIN_S, BEGIN_S + DAY_S), seed=1)
+    hits = hitrate_at_k(what.session, np.zeros(len(what.session)), what.position == 0, 5)
 
     assert len(hits) == 200
     assert 0.15 < hits.mean() < 0.35  # 5 of 20, where the order of time would make it 1

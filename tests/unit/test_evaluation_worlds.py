@@ -4,97 +4,107 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
-from batch.cli.draw import comparison
+from batch.cli.draw import results
 from batch.data.write import write
-from batch.evaluate.contest import Cost
-from batch.evaluate.contests import on_facts, on_worlds
-from batch.evaluate.worlds import Plan, World, contest, of_regime, verdict, worlds
+from batch.evaluate.commands import compare, compare_in_worlds
+from batch.evaluate.results import Report
+from batch.evaluate.worlds import World, WorldsPlan, measure, play, play_all, summarize_worlds
 from batch.learn.recipe import Recipe
+from batch.progress import Silent
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
 
 RECIPE = Recipe(60, 20_000, 3600, n_trees=10, n_leaves=7, seed=1, threads=1)
-PLAN = Plan(
-    RECIPE, n_users=150, n_posts=200, seeds=(1,), n_asked=60, names=("random", "popular", "user_topic")
-)
+PLAN = WorldsPlan(n_users=150, n_posts=200, seeds=(1,), n_asked=60, names=("random", "popular", "user_topic"))
+COST = {("fit_s", 0): 1.0, ("rank_s", 0): 2.0, ("memory_mb", 0): 3.0}
+LINES = {"random": 0.4, "oracle": 0.8, "attainable": 0.7, "popular": 0.5, "almanac": 0.64}
 
 
-def played(regime: str, seed: int, taste: float, **hit: float) -> World:
+def world_of(regime: str, seed: int, taste: float, **hit: float) -> World:
     """Return a world in which everybody asked has the same chances."""
-    world = World(WorldConfig(10, 100, seed, regime, taste))  # type: ignore[arg-type]
-    for name, value in hit.items():
-        world.hit[name] = np.full(10, value)
-        world.costs[name] = Cost(1.0, 2.0, 3.0)
-    return world
+    costs = {name: COST for name in hit if name not in ("oracle", "attainable")}
+    lists = measure({name: np.full(10, value) for name, value in hit.items()}, costs)
+    return World(WorldConfig(10, 100, seed, regime, taste), lists)  # type: ignore[arg-type]
+
+
+def values(found: Report) -> pd.Series:
+    """Return figures by segment, model, against and metric."""
+    return found.results.set_index(["segment", "model", "against", "metric"])["value"]
 
 
 @pytest.fixture(scope="module")
 def typed() -> World:
-    return contest(WorldConfig(PLAN.n_users, PLAN.n_posts, 1, "typed"), PLAN, PLAN.names)
+    return play(WorldConfig(PLAN.n_users, PLAN.n_posts, 1, "typed"), PLAN.n_asked, RECIPE, PLAN.names)
+
+
+def hits(world: World) -> dict[str, np.ndarray]:
+    return {name: of["expected_hitrate", 5].parts for name, of in world.lists.models.items()}
 
 
 def test_no_list_is_better_than_the_oracles(typed: World) -> None:
-    for name, hit in typed.hit.items():
+    for name, hit in hits(typed).items():
         assert hit.shape == (60,)
-        assert (hit <= typed.hit["oracle"] + 1e-9).all(), name
+        assert (hit <= hits(typed)["oracle"] + 1e-9).all(), name
 
 
 def test_who_learns_stands_between_random_and_oracle(typed: World) -> None:
-    mean = {name: hit.mean() for name, hit in typed.hit.items()}
+    mean = {name: hit.mean() for name, hit in hits(typed).items()}
 
     assert mean["random"] < mean["popular"] < mean["almanac"] < mean["oracle"]
     assert mean["random"] < mean["attainable"]
-    assert set(typed.costs) == {"random", "popular", "user_topic", "almanac"}
+    assert set(typed.lists.totals) == {"random", "popular", "user_topic", "almanac"}
 
 
 def test_worlds_are_summed_on_the_oracles_scale() -> None:
-    lines = {"random": 0.4, "oracle": 0.8, "attainable": 0.7, "popular": 0.5, "bm25": 0.55, "almanac": 0.64}
     halved = {"random": 0.4, "oracle": 0.6, "popular": 0.5, "almanac": 0.51}
+    worlds = [world_of("gaussian", 1, 1.0, **LINES, bm25=0.55), world_of("gaussian", 1, 0.5, **halved)]
 
-    found = verdict([played("gaussian", 1, 1.0, **lines), played("gaussian", 1, 0.5, **halved)], seed=1)
+    found = summarize_worlds(worlds, seed=1)
 
-    assert found["normalized_hitrate_at_5"] == pytest.approx(0.6)
-    assert found["attainable_ratio"] == pytest.approx(0.8)
-    assert found["attainable_ratio_interval"] == pytest.approx((0.8, 0.8))
-    assert (found["best_peer"], found["best_peer_normalized"]) == ("bm25", pytest.approx(0.375))
-    assert found["ahead_of_best_peer"]["ahead"] == pytest.approx(0.225)
-    assert found["taste_halved"]["gaussian"]["ahead"] == pytest.approx(0.05)
-    assert list(found["regimes"]["gaussian"]["lines"])[:3] == ["oracle", "attainable", "almanac"]
-    assert found["lines"]["bm25"]["memory_mb"] == 3.0
+    assert found.about["normalized_hitrate_at_5"] == pytest.approx(0.6)
+    assert found.about["attainable_ratio"] == pytest.approx(0.8)
+    assert found.about["attainable_ratio_interval"] == pytest.approx((0.8, 0.8))
+    assert (found.about["best_peer"], found.about["best_peer_normalized"]) == ("bm25", pytest.approx(0.375))
+    figure = values(found)
+    assert figure["all", "almanac", "bm25", "normalized"] == pytest.approx(0.225)
+    assert figure["gaussian, taste halved", "almanac", "popular", "normalized"] == pytest.approx(0.05)
+    assert figure["gaussian 1", "almanac", "", "attainable_ratio"] == pytest.approx(0.8)
+    assert figure["gaussian", "bm25", "", "memory_mb"] == 3.0
 
 
 def test_a_peer_that_took_no_part_in_every_world_is_not_pooled() -> None:
-    lines = {"random": 0.4, "oracle": 0.8, "attainable": 0.7, "popular": 0.5, "almanac": 0.64}
+    worlds = [world_of("typed", 1, 1.0, **LINES, als=0.6), world_of("typed", 2, 1.0, **LINES)]
 
-    found = verdict([played("typed", 1, 1.0, **lines, als=0.6), played("typed", 2, 1.0, **lines)], seed=1)
+    found = summarize_worlds(worlds, seed=1)
 
-    assert found["best_peer"] == "popular"
+    assert found.about["best_peer"] == "popular"
 
 
 def test_halved_taste_comes_last_and_asks_only_who_is_popular() -> None:
     plan = replace(PLAN, names=("user_topic",), regimes=("gaussian",))
 
-    found = list(worlds(plan, workers=1))
+    found = list(play_all(plan, RECIPE, workers=1))
 
-    assert [(world.config.taste, set(world.costs)) for world in found] == [
+    assert [(world.config.taste, set(world.lists.totals)) for world in found] == [
         (1.0, {"user_topic", "almanac"}),
         (0.5, {"random", "popular", "almanac"}),
     ]
-    assert "attainable" not in found[1].hit
+    assert "attainable" not in found[1].lists.models
 
 
 def test_a_regime_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="regime='flat' must be gaussian or typed"):
-        of_regime(PLAN, "flat")
+        PLAN.only("flat")
 
 
 def test_a_strange_peer_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="svd: no peer"):
-        on_worlds(Settings(), 100, 100, 1, "", ("svd",), 1, lambda _: None)
+        compare_in_worlds(Settings(), replace(PLAN, names=("svd",)), 1, Silent())
 
 
 def test_a_folder_of_facts_is_compared_and_drawn(tmp_path: Path) -> None:
@@ -102,26 +112,27 @@ def test_a_folder_of_facts_is_compared_and_drawn(tmp_path: Path) -> None:
     write(str(tmp_path / "facts"), tables(config), replace=True)
     settings = Settings(state_dir=tmp_path, n_trees=5, threads=1)
 
-    found = on_facts(settings, str(tmp_path / "facts"), None, 1, ("popular",))
+    found = compare(settings, str(tmp_path / "facts"), None, 1, ("popular",), Silent())
 
     with (tmp_path / "out.txt").open("w") as file:
         console = Console(record=True, width=140, file=file)
-        comparison.draw_facts(console, found)
-    assert {line["name"] for line in found["standings"]} == {"almanac", "popular", "first5", "random_exact"}
-    assert "sessions" in console.export_text()
+        results.draw_shown(console, found)
+    assert set(found.results["model"]) == {"almanac", "popular", "first5", "random_exact"}
+    text = console.export_text()
+    assert "sessions" in text
+    assert "popular" in text
 
 
 def test_a_verdict_is_drawn_as_table_and_plot(typed: World, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra `plot` brings it")
-    found = verdict([typed], seed=1)
-    console = Console(record=True, width=120, file=(tmp_path / "out.txt").open("w"))
+    found = summarize_worlds([typed], seed=1)
 
-    comparison.draw_worlds(console, found)
-    comparison.plot(found, tmp_path / "found.svg")
+    with (tmp_path / "out.txt").open("w") as file:
+        console = Console(record=True, width=140, file=file)
+        results.draw_worlds(console, found)
+    results.plot(found, tmp_path / "found.svg")
 
-    said = console.export_text()
-    assert "of what is attainable" in said
-    assert "user_topic" in said
-    console.file.close()
-    drawn = (tmp_path / "found.svg").read_text()
-    assert drawn.startswith("<?xml")
+    text = console.export_text()
+    assert "of what is attainable" in text
+    assert "user_topic" in text
+    assert (tmp_path / "found.svg").read_text().startswith("<?xml")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from batch.data.facts import Facts
-from batch.evaluate.nightly import Plan, evaluate
+from batch.evaluate.nightly import measure_run
 from batch.features import asof
 from batch.features.asof import Statics
 from batch.features.tally import Tally
@@ -73,8 +73,7 @@ def changed_features(facts: Facts) -> list[str]:
 def evaluated(facts: Facts) -> dict[str, float]:
     split = last_week(facts)
     assert split is not None
-    plan = Plan(split, Recipe(30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1))
-    return evaluate(facts, asof.statics(facts, RECIPE.seed), plan, {})
+    return measure_run(facts, asof.statics(facts, RECIPE.seed), split, replace(RECIPE, n_trees=30), {})
 
 
 def test_later_facts_change_nothing_of_a_model() -> None:

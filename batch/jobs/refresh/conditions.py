@@ -12,7 +12,7 @@ from batch.data.facts import Facts
 from batch.jobs.refresh.base import Base, NoBase, find
 from batch.jobs.refresh.digests import Changes, InputDigests
 from batch.jobs.refresh.frozen import FROZEN, Frozen, FrozenMissing
-from batch.learn.baselines.named import peer_of
+from batch.learn.baselines.named import find_baseline
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load
 from batch.settings import Settings
 
@@ -52,7 +52,7 @@ def start(settings: Settings, store: redis.Redis, keys: Keys, folder: Path) -> S
     Raises:
         FullRunNeeded: There is no such thing, or settings that shape lists are others by now.
     """
-    if peer_of(settings.variant) is not None:
+    if find_baseline(settings.variant) is not None:
         raise FullRunNeeded(
             f"variant {settings.variant!r} is a peer's, which keeps no model to refresh by: it learns anew"
         )

@@ -1,1 +1,1 @@
-"""Peers: the rankings that the field would try first, each named, on the same facts; optional extra `zoo`."""
+"""Baselines: the rankings that the field would try first, by name, on the same facts; extra `zoo`."""

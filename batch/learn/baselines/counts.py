@@ -1,37 +1,40 @@
-"""Peers that count: random, popular, popular by segment, user × topic."""
+"""Baselines that count: random, popular, popular by segment, user × topic."""
 
 import numpy as np
 import numpy.typing as npt
 
 from batch.features.profile import segments
 from batch.features.tally import shrink_lift
-from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking
+from batch.learn.baselines.interactions import Floats, Interactions, Ints
+from batch.learn.baselines.recommender import Baseline, PostScores
 
 SEGMENT_BY = ("gender", "exp_group")
 
 
-def random(past: Past) -> Ranking:
+def random(interactions: Interactions) -> PostScores:
     """Rank at random, the same for the same seed."""
-    n_posts, seed = len(past.facts.posts), past.seed
+    n_posts, seed = len(interactions.facts.posts), interactions.seed
     return lambda users: np.stack(
         [np.random.default_rng([seed, user]).random(n_posts) for user in users.tolist()]
     )
 
 
-def popular(past: Past) -> Ranking:
+def popular(interactions: Interactions) -> PostScores:
     """Rank by like rate, the same for everybody."""
-    rates = past.rates()
+    rates = interactions.rates()
     return lambda users: np.tile(rates, (len(users), 1))
 
 
-def popular_by_segment(past: Past) -> Ranking:
-    """Rank by like rate in the user's segment, shrunk to everybody's; popular where he has no segment."""
-    names, segment = segments(past.facts.users, SEGMENT_BY)
-    rates, shape = past.rates(), (len(names) + 1, len(past.facts.posts))
-    shown = past.facts.views
-    cell = (segment[past.facts.user[shown]] % shape[0]).astype(np.int64) * shape[1] + past.facts.post[shown]
+def popular_by_segment(interactions: Interactions) -> PostScores:
+    """Rank by like rate in the user's segment, shrunk to everybody's; by popularity where there is none."""
+    names, segment = segments(interactions.facts.users, SEGMENT_BY)
+    rates, shape = interactions.rates(), (len(names) + 1, len(interactions.facts.posts))
+    shown = interactions.facts.views
+    cell = (segment[interactions.facts.user[shown]] % shape[0]).astype(np.int64) * shape[
+        1
+    ] + interactions.facts.post[shown]
     views = _table(cell, np.ones(len(cell)), shape)
-    likes = _table(cell, past.facts.target[shown].astype(np.float64), shape)
+    likes = _table(cell, interactions.facts.target[shown].astype(np.float64), shape)
     expected = views * rates
     level = likes.sum(axis=1) / np.maximum(expected.sum(axis=1), 1e-12)
     of_segment = rates * shrink_lift(likes, expected * level[:, None])
@@ -39,14 +42,14 @@ def popular_by_segment(past: Past) -> Ranking:
     return lambda users: np.asarray(of_segment[segment[users]], np.float64)
 
 
-def user_topic(past: Past) -> Ranking:
+def user_topic(interactions: Interactions) -> PostScores:
     """Rank by the post's like rate times how much more than expected the user liked its topic."""
-    topic, rates = past.known.texts.topic, past.rates()
-    shape = (len(past.facts.users), int(topic.max(initial=0)) + 1)
-    shown = past.facts.views
-    user, post = past.facts.user[shown].astype(np.int64), past.facts.post[shown]
+    topic, rates = interactions.statics.texts.topic, interactions.rates()
+    shape = (len(interactions.facts.users), int(topic.max(initial=0)) + 1)
+    shown = interactions.facts.views
+    user, post = interactions.facts.user[shown].astype(np.int64), interactions.facts.post[shown]
     cell = user * shape[1] + topic[post]
-    likes = _table(cell, past.facts.target[shown].astype(np.float64), shape)
+    likes = _table(cell, interactions.facts.target[shown].astype(np.float64), shape)
     expected = _table(cell, rates[post], shape)
     level = (likes.sum(axis=1) + 1) / (expected.sum(axis=1) + 1)
     expected *= level[:, None]
@@ -58,9 +61,9 @@ def _table(cell: Ints, weight: npt.NDArray[np.float64], shape: tuple[int, int]) 
     return np.asarray(np.bincount(cell, weight, shape[0] * shape[1]).reshape(shape), np.float64)
 
 
-PEERS = (
-    Peer("random", random),
-    Peer("popular", popular),
-    Peer("popular_by_segment", popular_by_segment),
-    Peer("user_topic", user_topic),
+BASELINES = (
+    Baseline("random", random),
+    Baseline("popular", popular),
+    Baseline("popular_by_segment", popular_by_segment),
+    Baseline("user_topic", user_topic),
 )

@@ -1,4 +1,4 @@
-"""Peers that learn: ALS and BPR by implicit, EASE, affinity of embeddings."""
+"""Baselines that learn: ALS and BPR by implicit, EASE, affinity of embeddings."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import numpy as np
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
-from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking, filled
+from batch.learn.baselines.interactions import Floats, Interactions, Ints
+from batch.learn.baselines.recommender import Baseline, PostScores, break_ties
 
 N_FACTORS, ALS_ROUNDS = 64, 15
 BPR_STEPS, BPR_ROUNDS = 40_000_000, (40, 400)  # passes over the likes: fewest, most
@@ -15,7 +16,7 @@ EASE_L2 = 500.0  # the order of magnitude that Steck found best where users have
 FEW_LIKES = 5.0  # a mean over likes is pulled to nothing as if by so many
 
 
-def als(past: Past) -> Ranking:
+def als(interactions: Interactions) -> PostScores:
     """Factorise likes by weighted least squares.
 
     Source: Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008.
@@ -23,41 +24,41 @@ def als(past: Past) -> Ranking:
     from implicit.als import AlternatingLeastSquares
 
     settings = {"factors": N_FACTORS, "regularization": ALS_L2, "alpha": 1.0, "iterations": ALS_ROUNDS}
-    return _factors(past, AlternatingLeastSquares, settings)
+    return _factors(interactions, AlternatingLeastSquares, settings)
 
 
-def bpr(past: Past) -> Ranking:
+def bpr(interactions: Interactions) -> PostScores:
     """Factorise so that a liked post beats another one.
 
     Source: Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009.
     """
     from implicit.bpr import BayesianPersonalizedRanking
 
-    n_likes = max(int((past.facts.target == 1).sum()), 1)
+    n_likes = max(int((interactions.facts.target == 1).sum()), 1)
     rounds = int(np.clip(BPR_STEPS // n_likes, *BPR_ROUNDS))
-    return _factors(past, BayesianPersonalizedRanking, {"factors": N_FACTORS, "iterations": rounds})
+    return _factors(interactions, BayesianPersonalizedRanking, {"factors": N_FACTORS, "iterations": rounds})
 
 
-def _factors(past: Past, model: Any, settings: dict[str, Any]) -> Ranking:
-    likes, popular = past.likes(), past.rates()
+def _factors(interactions: Interactions, model: Any, settings: dict[str, Any]) -> PostScores:
+    likes, popular = interactions.likes(), interactions.rates()
     with threadpool_limits(1, "blas"):  # implicit's own threads and BLAS's get in each other's way
-        fitted = model(**settings, random_state=past.seed, num_threads=past.threads)
+        fitted = model(**settings, random_state=interactions.seed, num_threads=interactions.threads)
         fitted.fit(likes, show_progress=False)
     x, y = (np.asarray(f, np.float64) for f in (fitted.user_factors, fitted.item_factors))
     known = np.diff(likes.indptr) > 0
 
     def scores(users: Ints) -> Floats:
-        return filled(np.where(known[users, None], x[users] @ y.T, 0.0), popular)
+        return break_ties(np.where(known[users, None], x[users] @ y.T, 0.0), popular)
 
     return scores
 
 
-def ease(past: Past) -> Ranking:
+def ease(interactions: Interactions) -> PostScores:
     """Regress every post's likes on those of all other posts, in closed form.
 
     Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
-    likes, popular = past.likes(), past.rates()
+    likes, popular = interactions.likes(), interactions.rates()
     gram = np.asarray((likes.T @ likes).toarray(order="F"), np.float32)
     gram[np.diag_indices_from(gram)] += EASE_L2
     factor, info = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1)
@@ -67,18 +68,18 @@ def ease(past: Past) -> Ranking:
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     weights = inverse / -np.diag(inverse)
     weights[np.diag_indices_from(weights)] = 0
-    return lambda users: filled(np.asarray(likes[users] @ weights, np.float64), popular)
+    return lambda users: break_ties(np.asarray(likes[users] @ weights, np.float64), popular)
 
 
-def affinity(past: Past) -> Ranking:
+def affinity(interactions: Interactions) -> PostScores:
     """Score a post by popularity and, on a scale of its own, by how near its text is to what the user liked.
 
-    A user's direction is the mean of his likes less the mean of what he was shown.
+    A user's direction is the mean of their likes less the mean of what they were shown.
     """
-    space = np.nan_to_num(past.known.texts.space.astype(np.float64))
+    space = np.nan_to_num(interactions.statics.texts.space.astype(np.float64))
     space = space - space.mean(axis=0)
     unit = space / np.maximum(np.linalg.norm(space, axis=1, keepdims=True), 1e-12)
-    likes, views, rates = past.likes(), past.views(), past.rates()
+    likes, views, rates = interactions.likes(), interactions.views(), interactions.rates()
     n_likes, n_views = (np.asarray(rows.sum(axis=1)).ravel()[:, None] for rows in (likes, views))
     taste = likes @ unit / (n_likes + FEW_LIKES) - n_likes / (n_likes + FEW_LIKES) * (
         views @ unit / np.maximum(n_views, 1)
@@ -88,9 +89,9 @@ def affinity(past: Past) -> Ranking:
     return lambda users: np.asarray(base + taste[users] @ unit.T / scale, np.float64)
 
 
-PEERS = (
-    Peer("als", als, "implicit"),
-    Peer("bpr", bpr, "implicit"),
-    Peer("ease", ease),
-    Peer("embedding_affinity", affinity),
+BASELINES = (
+    Baseline("als", als, "implicit"),
+    Baseline("bpr", bpr, "implicit"),
+    Baseline("ease", ease),
+    Baseline("embedding_affinity", affinity),
 )

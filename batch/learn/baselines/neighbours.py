@@ -1,4 +1,4 @@
-"""Peers by neighbours: posts that the same users liked, users who liked the same posts."""
+"""Baselines by neighbours: posts that the same users liked, users who liked the same posts."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking, filled
+from batch.learn.baselines.interactions import Floats, Interactions, Ints
+from batch.learn.baselines.recommender import Baseline, PostScores, break_ties
 
 N_POSTS = 100  # neighbours of a post that count
 N_USERS = 200  # neighbours of a user
@@ -17,24 +18,24 @@ Matrix: TypeAlias = Any  # sparse.csr_matrix, float32; scipy ships no types
 Weigh = Callable[[Matrix], Matrix]
 
 
-def item_knn(weigh: Weigh) -> Callable[[Past], Ranking]:
-    """Return a peer that scores a post by its similarity to all the user liked.
+def item_knn(weigh: Weigh) -> Callable[[Interactions], PostScores]:
+    """Return a baseline that scores a post by its similarity to all the user liked.
 
     Args:
         weigh: Takes likes (posts, users) and returns what two posts' inner product is taken of.
     """
 
-    def fit(past: Past) -> Ranking:
-        likes, popular = past.likes(), past.rates()
+    def fit(interactions: Interactions) -> PostScores:
+        likes, popular = interactions.likes(), interactions.rates()
         near = _nearest(weigh(likes.T.tocsr()))
-        return lambda users: filled((likes[users] @ near).toarray().astype(np.float64), popular)
+        return lambda users: break_ties((likes[users] @ near).toarray().astype(np.float64), popular)
 
     return fit
 
 
-def user_knn(past: Past) -> Ranking:
+def user_knn(interactions: Interactions) -> PostScores:
     """Score a post by how much alike those who liked it are to the user."""
-    likes, popular = past.likes(), past.rates()
+    likes, popular = interactions.likes(), interactions.rates()
     unit = _unit(likes)
     others = unit.T.tocsr()
 
@@ -42,7 +43,7 @@ def user_knn(past: Past) -> Ranking:
         alike = (unit[users] @ others).toarray()
         alike[np.arange(len(users)), users] = 0
         _keep_largest(alike, N_USERS)
-        return filled(np.asarray((sparse.csr_matrix(alike) @ likes).toarray(), np.float64), popular)
+        return break_ties(np.asarray((sparse.csr_matrix(alike) @ likes).toarray(), np.float64), popular)
 
     return scores
 
@@ -53,7 +54,7 @@ def cosine(likes: Matrix) -> Matrix:
 
 
 def tfidf(likes: Matrix) -> Matrix:
-    """Weigh a user's likes the less the more he likes; every post's row has length 1.
+    """Weigh a user's likes the less the more likes the user has; every post's row has length 1.
 
     Source: `tfidf_weight` of implicit.
     """
@@ -98,9 +99,9 @@ def _keep_largest(rows: npt.NDArray[np.float32], n: int) -> None:
         rows[rows < least[:, None]] = 0
 
 
-PEERS = (
-    Peer("item_knn_cosine", item_knn(cosine)),
-    Peer("item_knn_tfidf", item_knn(tfidf)),
-    Peer("bm25", item_knn(bm25)),
-    Peer("user_knn", user_knn),
+BASELINES = (
+    Baseline("item_knn_cosine", item_knn(cosine)),
+    Baseline("item_knn_tfidf", item_knn(tfidf)),
+    Baseline("bm25", item_knn(bm25)),
+    Baseline("user_knn", user_knn),
 )

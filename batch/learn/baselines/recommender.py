@@ -1,29 +1,24 @@
-"""One shape for all who compete, peers and ours: the best posts of users, and scores of single pairs."""
+"""One shape for all that rank, baselines and our own model: users' best posts, and scores of single pairs."""
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
 from batch.data.seen import SeenPosts
-from batch.features import asof
-from batch.features.sides import Sides
-from batch.learn.baselines import counts, models, neighbours, twostage
-from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking
-from batch.learn.baselines.lists import USERS_AT_ONCE, top
-from batch.learn.factors.components import NAMES, fit_components
-from batch.learn.ranker import Ranker
-from batch.learn.recipe import Recipe
-from batch.learn.train import train
-from batch.score.engine import score
+from batch.learn.baselines.interactions import Floats, Interactions, Ints
+from batch.score.ranked import RankedBlock
 
-PEERS: tuple[Peer, ...] = (*counts.PEERS, *neighbours.PEERS, *models.PEERS, *twostage.PEERS)
+USERS_AT_ONCE = 256  # scores of 7,023 posts for so many users take 14 MB
+TIE = 1e-7  # of the largest score; float32 similarities differ by less only where they are equal
+
+# Scores of every post, float64 (users, posts), for int64 (users,) rows of users; finite, higher is better.
+PostScores = Callable[[Ints], Floats]
 
 
-class Fitted(Protocol):
-    """What has learned; it knows no fact after the past it was given."""
+class Recommender(Protocol):
+    """What has learned, and knows no fact after those it was given."""
 
     def lists(self, users: Ints, n: int) -> Ints:
         """Return each user's `n` best posts of all, best first, int64 (users, n), rows of posts."""
@@ -35,83 +30,83 @@ class Fitted(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """A peer's ranking; ties go to the lower post."""
+class ScoreRecommender:
+    """A recommender by scores of every post; ties go to the lower post."""
 
-    ranking: Ranking
+    scores: PostScores
 
     def lists(self, users: Ints, n: int) -> Ints:
         """Return each user's `n` best posts."""
         lows = range(0, len(users), USERS_AT_ONCE)
-        components = [top(self.ranking(users[low : low + USERS_AT_ONCE]), n) for low in lows]
-        return np.vstack([np.empty((0, n), np.int64), *components])
+        parts = [top(self.scores(users[low : low + USERS_AT_ONCE]), n) for low in lows]
+        return np.vstack([np.empty((0, n), np.int64), *parts])
 
     def pairs(self, users: Ints, posts: Ints) -> Floats:
-        """Return the scores of pairs, each user ranked once."""
+        """Return the scores of pairs, each user's posts scored once."""
         out, (distinct, place) = np.empty(len(users)), np.unique(users, return_inverse=True)
         for low in range(0, len(distinct), USERS_AT_ONCE):
             rows = np.flatnonzero((place >= low) & (place < low + USERS_AT_ONCE))
-            scores = self.ranking(distinct[low : low + USERS_AT_ONCE])
+            scores = self.scores(distinct[low : low + USERS_AT_ONCE])
             out[rows] = scores[place[rows] - low, posts[rows]]
         return out
 
+    def blocks(self, left_out: SeenPosts, depth: int, n_buckets: int) -> Iterator[RankedBlock]:
+        """Yield all users' lists as they are published; every bucket has the same, as no score knows time.
 
-@dataclass(frozen=True, slots=True)
-class Ours:
-    """The model that a run would publish, for one hour."""
-
-    model: Ranker
-    sides: Sides
-    threads: int
-
-    def lists(self, users: Ints, n: int) -> Ints:
-        """Return each user's `n` best posts by the engine that publishes."""
-        sides, seen = self.sides, SeenPosts.none(len(users))
-        some = replace(
-            sides,
-            user_ids=sides.user_ids[users],
-            user=sides.user[users],
-            user_group=sides.user_group[:, users],
-        )
-        x, y = self._dense
-        blocks = score(self.model.text, some, seen, n, dense=(x[users], y), threads=self.threads)
-        return np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64)
-
-    def pairs(self, users: Ints, posts: Ints) -> Floats:
-        """Return the scores of pairs by LightGBM's own predict and the factors."""
-        x, y = self._dense
-        rows = self.sides.rows(users, posts, np.zeros(len(users), np.int64))
-        trees = lgb.Booster(model_str=self.model.text).predict(rows, raw_score=True)
-        return np.asarray(trees + np.einsum("ij,ij->i", x[users], y[posts]), np.float64)
-
-    @property
-    def _dense(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        return self.model.factors.dense
+        Args:
+            left_out: Posts that each user's lists leave out.
+            depth: Posts in a list, at most as many as there are posts. A list is shorter only where the user
+                has fewer posts left.
+            n_buckets: Buckets in the horizon.
+        """
+        n_users = left_out.n_users
+        for first in range(0, n_users, USERS_AT_ONCE):
+            users = np.arange(first, min(first + USERS_AT_ONCE, n_users))
+            scores = np.array(self.scores(users), np.float64)  # a copy: the array may be the baseline's own
+            for row, user in enumerate(users.tolist()):
+                scores[row, left_out.of(user)] = -np.inf
+            posts = top(scores, depth)
+            values = np.take_along_axis(scores, posts, axis=1)
+            left = values > -np.inf
+            rows = np.where(left, posts, -1).astype(np.int32)[:, None]
+            values = np.where(left, values, np.nan)[:, None]
+            yield RankedBlock(first, np.repeat(rows, n_buckets, axis=1), np.repeat(values, n_buckets, axis=1))
 
 
-def ours(past: Past, recipe: Recipe, at_s: int) -> Ours:
-    """Train as a run does on the past; lists are for the bucket that holds `at_s`."""
-    facts, known = past.facts, past.known
-    model = train(facts, known, facts.as_of_s, recipe).model
-    starts = np.array([at_s - at_s % recipe.width_s], np.int64)
-    counts_now = asof.tally(facts, known).advance(facts.as_of_s)
-    return Ours(model, asof.sides(facts, known, counts_now, starts), recipe.threads)
+class Baseline(NamedTuple):
+    """A named way to rank: `learn` makes scores; `needs` is a package that must be there, or empty."""
+
+    name: str
+    learn: Callable[[Interactions], PostScores]
+    needs: str = ""
+
+    def fit(self, interactions: Interactions) -> ScoreRecommender:
+        """Learn from the interactions."""
+        return ScoreRecommender(self.learn(interactions))
 
 
-def from_likes(past: Past, recipe: Recipe) -> Ranked:
-    """Fit what likes alone tell: posts' effects and users' tastes, nothing of the order of what was shown.
+def top(scores: Floats, n: int) -> Ints:
+    """Return each row's `n` best columns, best first, ties to the lower one, int64 (rows, n).
 
-    Places in the session only take what is due to them out of posts' effects.
-
-    Raises:
-        ValueError: Users chose what they saw, so there is no order to leave out.
+    >>> top(np.array([[0.1, 0.3, 0.3, 0.2]]), 3).tolist()
+    [[1, 2, 3]]
     """
-    facts = past.facts
-    if facts.shown == "choices":
-        raise ValueError(
-            "users chose these posts themselves: there is no order of what was shown to leave out"
-        )
-    components = fit_components(facts, past.known.texts, facts.as_of_s, recipe.seed, None)
-    on = [NAMES.index(name) for name in ("post", "taste")]
-    x, y = (np.hstack([side[k] for k in on]) for side in (components.x, components.y))
-    return Ranked(lambda users: np.asarray(x[users] @ y.T, np.float64))
+    out = np.empty((len(scores), n), np.int64)
+    least = np.partition(scores, -n, axis=1)[:, -n]
+    for row, (own, enough) in enumerate(zip(scores, least, strict=True)):
+        posts = np.flatnonzero(own >= enough)
+        out[row] = posts[np.argsort(-own[posts], kind="stable")[:n]]
+    return out
+
+
+def break_ties(scores: Floats, popular: Floats) -> Floats:
+    """Break ties by popularity, so that a user of whom a baseline knows nothing gets the popular list.
+
+    >>> tied = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    >>> break_ties(tied, np.array([0.1, 0.3, 0.2])).argsort().tolist()
+    [[0, 1, 2], [0, 2, 1]]
+    """
+    largest = np.maximum(np.abs(scores).max(axis=1, keepdims=True), 1e-12)
+    place = np.empty(len(popular), np.int64)
+    place[np.argsort(-popular, kind="stable")[::-1]] = np.arange(len(popular))
+    return np.asarray(scores / largest + TIE * place / len(place), np.float64)

@@ -8,11 +8,11 @@ import numpy.typing as npt
 from api.contract.buckets import DAY_S
 from batch.features import asof
 from batch.features.sides import Feature
-from batch.learn.baselines.interactions import Floats, Ints, Past, Peer, Ranking
+from batch.learn.baselines.interactions import Floats, Interactions, Ints
 from batch.learn.baselines.models import als
 from batch.learn.baselines.neighbours import cosine, item_knn
-from batch.learn.trees import fit as boost
-from batch.learn.trees import parameters_for
+from batch.learn.baselines.recommender import Baseline, PostScores, ScoreRecommender
+from batch.learn.trees import fit, parameters_for, snapshot
 
 N_CANDIDATES = 200  # of each source
 TRAIN_S = 7 * DAY_S  # the last week's impressions train the ranker; shorter where the history is
@@ -23,26 +23,27 @@ BELOW = -1e3  # log-odds; popular posts stand below every candidate
 SOURCES = (Feature("knn", "user_group"), Feature("als", "user_group"))  # the side tells nothing here
 
 
-def two_stage(past: Past) -> Ranking:
+def two_stage(interactions: Interactions) -> PostScores:
     """Rank the candidates by trees over features as of a time and both sources' scores; then popular posts.
 
     The sources are fitted twice: before the week whose impressions train the trees, and on everything.
     """
-    facts, at_s = past.facts, past.facts.as_of_s
+    facts, statics, at_s = interactions.facts, interactions.statics, interactions.facts.as_of_s
     begin_s = at_s - min(TRAIN_S, (at_s - int(facts.time[0])) // 2)
     rows = np.flatnonzero(facts.views & (facts.time > begin_s))
-    rng = np.random.default_rng(past.seed)
+    rng = np.random.default_rng(interactions.seed)
     rows = np.sort(rng.choice(rows, min(MOST_ROWS, len(rows)), replace=False))
-    before = _sources(replace(past, facts=facts.until(begin_s)))
-    x = _features(past, begin_s, facts.user[rows], facts.post[rows], facts.time[rows])
-    x = np.column_stack([x, _pairs(before, facts.user[rows], facts.post[rows])])
-    parameters = parameters_for(len(rows), N_LEAVES, past.seed, past.threads)
-    ranker = boost(x, facts.target[rows], (*past.known.features, *SOURCES), parameters, N_TREES)
-    sources, popular = _sources(past), past.rates()
+    counts = asof.tally(facts, statics)
+    x = snapshot(facts, statics, counts.advance(begin_s), WIDTH_S, rows)
+    before = _fit_sources(replace(interactions, facts=facts.until(begin_s)))
+    user, post = facts.user[rows].astype(np.int64), facts.post[rows].astype(np.int64)
+    pairs = [ScoreRecommender(source).pairs(user, post) for source in before]
+    parameters = parameters_for(len(rows), N_LEAVES, interactions.seed, interactions.threads)
+    x = np.column_stack([x, *pairs])
+    ranker = fit(x, facts.target[rows], (*statics.features, *SOURCES), parameters, N_TREES)
+    sources, popular = _fit_sources(interactions), interactions.rates()
     start_s = at_s - at_s % WIDTH_S
-    sides = asof.sides(
-        facts, past.known, asof.tally(facts, past.known).advance(at_s), np.array([start_s], np.int64)
-    )
+    sides = asof.sides(facts, statics, counts.advance(at_s), np.array([start_s], np.int64))
 
     def scores(users: Ints) -> Floats:
         out = np.empty((len(users), len(popular)))
@@ -59,32 +60,8 @@ def two_stage(past: Past) -> Ranking:
     return scores
 
 
-def _sources(past: Past) -> tuple[Ranking, Ranking]:
-    return item_knn(cosine)(past), als(past)
-
-
-def _features(
-    past: Past, at_s: int, user: npt.NDArray[np.integer], post: npt.NDArray[np.integer], time: Ints
-) -> npt.NDArray[np.float32]:
-    starts, bucket = np.unique(time - time % WIDTH_S, return_inverse=True)
-    counts = asof.tally(past.facts, past.known).advance(at_s)
-    return asof.sides(past.facts, past.known, counts, starts).rows(user, post, bucket)
-
-
-def _pairs(
-    sources: tuple[Ranking, Ranking], user: npt.NDArray[np.integer], post: npt.NDArray[np.integer]
-) -> Floats:
-    """Return both sources' scores of (user, post) pairs, float64 (pairs, 2)."""
-    out, order = np.empty((len(user), 2)), np.argsort(user, kind="stable")
-    distinct, first = np.unique(user[order], return_index=True)
-    ends = np.append(first, len(user))
-    for low in range(0, len(distinct), USERS_AT_ONCE):
-        high = min(low + USERS_AT_ONCE, len(distinct))
-        rows = order[ends[low] : ends[high]]
-        place = np.searchsorted(distinct[low:high], user[rows])
-        for column, source in enumerate(sources):
-            out[rows, column] = source(distinct[low:high].astype(np.int64))[place, post[rows]]
-    return out
+def _fit_sources(interactions: Interactions) -> tuple[PostScores, PostScores]:
+    return item_knn(cosine)(interactions), als(interactions)
 
 
 def _among_best(scores: Floats) -> npt.NDArray[np.bool_]:
@@ -92,4 +69,4 @@ def _among_best(scores: Floats) -> npt.NDArray[np.bool_]:
     return scores >= np.partition(scores, -n, axis=1)[:, -n, None]
 
 
-PEERS = (Peer("two_stage", two_stage, "implicit"),)
+BASELINES = (Baseline("two_stage", two_stage, "implicit"),)

@@ -12,7 +12,7 @@ import redis
 
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.learn.baselines.named import maker
+from batch.learn.baselines.named import baseline_name
 from batch.publish.proof.checksums import bad_checksums, shard_names
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load, model_of
 from batch.publish.proof.lists import read_lists, user_ids
@@ -132,7 +132,7 @@ def kept(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]) -> In
     Raises:
         InputsMissing: They are not.
     """
-    peer = maker(manifest.model)
+    peer = baseline_name(manifest.model)
     if peer is not None:
         raise InputsMissing(
             f"generation {manifest.generation} is the peer {peer}'s, which keeps no model to score again by: "

@@ -1,0 +1,260 @@
+"""The result frame as one kind of table on terminals, and as a plot of quality against cost in a file."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from batch.evaluate.results import ALL, Report
+
+OURS, POPULAR = "almanac", "popular"
+AUC = ("auc_in_session", 0)
+TITLES = {
+    "auc_in_session": "AUC in session",
+    "ndcg_achievable": "ndcg",
+    "fit_s": "learn s",
+    "rank_s": "rank s",
+}
+
+
+class Shown(NamedTuple):
+    """A metric in a table: with its interval, with the distance to the reference beside it, or neither."""
+
+    metric: str
+    k: int = 0
+    interval: bool = False
+    ahead: bool = False
+    digits: int = 3
+
+
+def full(metric: str, k: int = 0, digits: int = 3) -> Shown:
+    """Show a metric with its interval and the distance beside it."""
+    return Shown(metric, k, interval=True, ahead=True, digits=digits)
+
+
+COSTS = tuple(Shown(name, digits=1) for name in ("fit_s", "rank_s", "memory_mb"))
+EVALUATED: dict[str, tuple[str, tuple[Shown, ...], tuple[Shown, ...]]] = {
+    "shown": (
+        "shown posts, {n_lists:,} sessions of {n_users:,} users; agreement with what was logged",
+        (
+            full(*AUC),
+            *(Shown(name, k) for name, k in (("hitrate", 5), ("ndcg", 10), ("map", 10), ("mrr", 10))),
+        ),
+        (full(*AUC), full("hitrate", 5)),
+    ),
+    "all_posts": (
+        "all unseen posts, {n_lists:,} lists of {n_users:,} users; liked later is relevant",
+        (
+            full("ndcg", 10, 4),
+            *(
+                Shown(name, 10, digits=4)
+                for name in ("hitrate", "recall", "mrr", "coverage", "novelty", "diversity", "most_shown")
+            ),
+        ),
+        (full("ndcg", 10, 4), full("recall", 10, 4)),
+    ),
+    "truth": (
+        "the same lists by the made world's truth, {n_lists:,} of {n_users:,} users",
+        (full("normalized", 5), *(Shown("expected_hitrate", k) for k in (5, 1, 10))),
+        (),
+    ),
+    "cold.users": (
+        "users held out entirely, {n_lists:,} sessions of {n_users:,} users",
+        (full(*AUC), Shown("hitrate", 5), Shown("ndcg", 10)),
+        (),
+    ),
+    "cold.posts": (
+        "posts held out entirely, pairs that hold one, in {n_lists:,} sessions of {n_users:,} users",
+        (full(*AUC),),
+        (),
+    ),
+    "cold.exposure": (
+        "share of the first ten places; {share_of_posts:.1%} of all posts, {share_of_likes:.1%} of likes",
+        (full("share_of_top", 10),),
+        (),
+    ),
+}
+
+
+def draw_evaluation(console: Console, report: Report) -> None:
+    """Show a full evaluation; the JSON holds every metric at every cut-off, and every interval."""
+    data, origins = report.about["data"], report.about["origins"]
+    days = [origins[0]["test_from"], origins[-1]["test_to"]]
+    console.print(
+        f"{data['users']:,} users ({data['users_without_profile']:,} without a profile), {data['posts']:,} "
+        f"posts by {data['texts']}, {data['impressions']:,} impressions",
+        f"{len(origins)} test(s) from {' to '.join(day[:16].replace('T', ' ') for day in days)}; "
+        "95 % intervals over users; 'ahead' is of popular, paired\n",
+        sep="\n",
+        highlight=False,
+    )
+    for protocol, (title, columns, group_columns) in EVALUATED.items():
+        frame = report.results[report.results["protocol"] == protocol]
+        if frame.empty:
+            continue
+        whole = frame[frame["segment"] == ALL]
+        counts = whole.iloc[0][["n_lists", "n_users"]].to_dict() | (report.about["cold"] or {})
+        draw_table(console, title.format(**counts), whole, columns, POPULAR, distance="ahead")
+        if group_columns:
+            groups = frame[(frame["segment"] != ALL) & (frame["model"] == OURS)]
+            draw_table(
+                console,
+                "of these, almanac by group",
+                groups,
+                group_columns,
+                POPULAR,
+                "segment",
+                distance="ahead",
+            )
+
+
+def draw_ages(console: Console, report: Report) -> None:
+    """Show quality by the age of the lists, and what each age lost against fresh lists."""
+    title = _title("{n_sessions:,} sessions of {n_users:,} users", report)
+    columns = (full(*AUC), full("hitrate", 5))
+    draw_table(console, title, report.results, columns, f"{OURS}_0h", distance="lost", ordered=False)
+
+
+def draw_shown(console: Console, report: Report) -> None:
+    """Show how everybody ranked the sessions of a split."""
+    title = "{n_sessions:,} sessions, {n_impressions:,} shown posts, {n_users:,} users"
+    columns = (Shown(*AUC, ahead=True), Shown("hitrate", 5, ahead=True), *COSTS)
+    draw_table(console, _title(title, report), report.results, columns, OURS)
+    _print_absent(console, report)
+
+
+def draw_unseen(console: Console, report: Report) -> None:
+    """Show how near everybody's lists came to what warm users liked next."""
+    title = f"{len(report.about['cuts'])} cut-offs, " + "{n_lists:,} lists of {n_users:,} warm users"
+    columns = (Shown("ndcg_achievable", 10, ahead=True), Shown("recall", 10, ahead=True), *COSTS)
+    whole = report.results[report.results["segment"] == ALL]
+    draw_table(console, _title(title, report), whole, columns, OURS)
+    console.print("best: " + ", ".join(f"{name} ({of})" for of, name in report.about["best_peer"].items()))
+    _print_absent(console, report)
+
+
+def draw_worlds(console: Console, report: Report) -> None:
+    """Show how near everybody came to the oracle, by regime."""
+    low, high = report.about["attainable_ratio_interval"]
+    ratio = report.about["attainable_ratio"]
+    console.print(f"{ratio:.3f} [{low:.3f}, {high:.3f}] of what is attainable", highlight=False)
+    columns = (Shown("expected_hitrate", 5), full("normalized", 5), *COSTS)
+    for segment, frame in report.results.groupby("segment", sort=False):
+        if segment != ALL and not segment[-1].isdigit():  # a seed's
+            draw_table(console, f"{segment}", frame, columns, OURS)
+    _print_absent(console, report)
+
+
+def draw_table(
+    console: Console,
+    title: str,
+    frame: pd.DataFrame,
+    columns: Sequence[Shown],
+    reference: str,
+    by: str = "model",
+    *,
+    distance: str = "ours ahead",
+    ordered: bool = True,
+) -> None:
+    """Draw rows of the result frame, one line a model or a segment.
+
+    Args:
+        console: Where to.
+        title: Above it.
+        frame: Rows of one protocol; of one segment, or of one model where lines are segments.
+        columns: Metrics.
+        reference: The model that distances are from or to.
+        by: `model` or `segment`.
+        distance: Head of the columns of distances.
+        ordered: Best first by the first metric, where lines are models.
+    """
+    found: dict[tuple[str, bool, str, int], Any] = {}
+    for row in frame.itertuples(index=False):
+        other = by == "model" and row.against and row.model == reference
+        found[row.against if other else getattr(row, by), bool(row.against), row.metric, row.k] = row
+    labels = list(dict.fromkeys(label for label, *_ in found))
+    if ordered and by == "model":
+        first = columns[0]
+        values = {
+            label: getattr(found.get((label, False, *first[:2])), "value", math.nan) for label in labels
+        }
+        labels.sort(key=lambda label: math.inf if math.isnan(values[label]) else -values[label])
+    table = Table(box=None)
+    table.add_column("ranking" if by == "model" else "group")
+    for column in columns:
+        name = TITLES.get(column.metric, column.metric.replace("_", " "))
+        table.add_column(f"{name}@{column.k}" if column.k else name, justify="right")
+        if column.ahead:
+            table.add_column(distance, justify="right")
+    for label in labels:
+        cells = []
+        for column in columns:
+            metric, digits = column[:2], column.digits
+            cells.append(_cell(found.get((label, False, *metric)), f".{digits}f", interval=column.interval))
+            if column.ahead:
+                cells.append(_cell(found.get((label, True, *metric)), f"+.{digits}f", interval=True))
+        table.add_row(label, *cells, style="bold" if label == OURS else "")
+    console.print(title, table, "", sep="\n", highlight=False)
+
+
+def plot(report: Report, file: Path) -> None:
+    """Draw quality against seconds to learn, one panel a regime, or one for a comparison on facts.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed; see `batch.extras.require_extra`.
+    """
+    from matplotlib.figure import Figure
+
+    panels = _panels(report.results)
+    figure = Figure(figsize=(5.5 * len(panels), 4.2), layout="constrained")
+    for (title, quality, seconds), axes in zip(
+        panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True
+    ):
+        for name, value in quality.items():
+            bold = {"weight": "bold"} if name == OURS else {}
+            if name in seconds:
+                at, color = (max(seconds[name], 0.01), value), "#b3401f" if name == OURS else "#1f4e79"
+                axes.plot(*at, "o", color=color)
+                axes.annotate(name, at, xytext=(4, 3), textcoords="offset points", fontsize=7, **bold)
+            else:
+                axes.axhline(value, linestyle="--", linewidth=0.8, color="#777777")
+                axes.annotate(name, (0.01, value), xytext=(2, 2), textcoords="offset points", fontsize=7)
+        axes.set(title=title, xlabel="seconds to learn", ylabel=quality.name, xscale="log")
+        axes.margins(x=0.15)  # the slowest one's name stands to its right
+        axes.grid(visible=True, alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, metadata={"Date": None, "Creator": None})
+
+
+def _panels(results: pd.DataFrame) -> list[tuple[str, pd.Series, pd.Series]]:
+    """Return title, quality by model and seconds to learn by model of each panel."""
+    values = results[results["against"] == ""].set_index("model")
+    worlds = [name for name in values["segment"].unique() if name in ("gaussian", "typed")]
+    panels = []
+    for segment in worlds or [ALL]:
+        own = values[values["segment"] == segment]
+        metric = next(m for m in ("normalized", "ndcg_achievable", AUC[0]) if m in set(own["metric"]))
+        quality = own.loc[own["metric"] == metric, "value"].rename(metric)
+        title = segment if worlds else f"{own['protocol'].iloc[0]} posts"
+        panels.append((title, quality, own.loc[own["metric"] == "fit_s", "value"]))
+    return panels
+
+
+def _title(text: str, report: Report) -> str:
+    return text.format(**report.about)
+
+
+def _cell(row: Any, form: str, *, interval: bool) -> str:
+    if row is None or math.isnan(row.value):
+        return ""
+    bounds = f" [{row.low:{form}}, {row.high:{form}}]" if interval and not math.isnan(row.low) else ""
+    return f"{row.value:{form}}{bounds}"
+
+
+def _print_absent(console: Console, report: Report) -> None:
+    for name, why in report.about["absent"].items():
+        console.print(f"{name} {why}")
