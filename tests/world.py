@@ -25,7 +25,7 @@ PROFILES = ("0.0", "1.0", "1.1", "2._")  # signatures of ages below 20, from 20,
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Users 1..8 and posts 1..40; a user likes the posts of his own parity, the highest id most.
+    """Users 1..8 and posts 1..40; a user likes the posts of their own parity, the highest id most.
 
     An own list holds `depth` liked posts, a segment's list all that it likes, a profile's list every fourth
     post, `popular` the first ten posts and the catalogue all, ascending. A list starts one place further for
@@ -74,7 +74,7 @@ class World:
         return [post for post in reversed(self.posts) if post % 2 == parity]
 
     def own(self, user: int, bucket_s: int) -> list[int]:
-        """Return the user's ranked list: what he likes, without what he had seen by as_of."""
+        """Return the user's ranked list: what they like, without what they had seen by as_of."""
         unseen = [
             post
             for post in self.liked(user % 2)

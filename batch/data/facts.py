@@ -1,4 +1,4 @@
-"""Facts: what is known, checked once, held in compact columns that every later step reads."""
+"""Facts: users, posts and events, checked once, held in compact columns that every later step reads."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -11,7 +11,7 @@ from batch.data.columns import LIKE, POST_ID, USER_ID, VIEW
 
 Ints = npt.NDArray[np.int64]
 # What a view says. `impressions`: a feed put the post there, so a view without a like is a no. `choices`: the
-# user took it himself, from everything there was, so it is a yes, and the noes are all that he did not take.
+# user took it, from everything there was, so it is a yes, and the noes are all that was not taken.
 Shown = Literal["impressions", "choices"]
 
 

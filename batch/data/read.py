@@ -1,12 +1,12 @@
 """Read facts: tables in from a folder or a database, renamed, checked, sorted; nothing is written there."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from batch.data.columns import (
     ACTION,
@@ -24,10 +24,9 @@ from batch.data.columns import (
 from batch.data.facts import Facts, Report
 from batch.data.mapping import Mapping
 from batch.data.source import Source, open_tables
-from batch.data.validation.codes import Codes
-from batch.data.validation.entities import Entities, Ints, gather, reject_unknown
+from batch.data.validation.entities import Entities, gather, posts_frame, users_frame, vectors
 from batch.data.validation.feed import Feed
-from batch.data.validation.frames import posts_frame, users_frame, vectors
+from batch.data.validation.ids import Codes, Ints, rows_of
 from batch.data.validation.order import Events, in_order, liked
 from batch.data.validation.rejects import Rejects, TooManyRejected
 from batch.progress import Advance
@@ -71,27 +70,12 @@ def read(
         events = _events(feed, user_ids, post_ids, out)
         _refuse_too_many(feed.n_read, max_rejected_share, out)
         if not has_target:
-            events = replace(events, target=liked(events, mapping.like_within_s))
+            events = events._replace(target=liked(events, mapping.like_within_s))
         user_frame = users_frame(user_ids, users, profile)
         post_frame = posts_frame(post_ids, posts, post_columns)
-        vector = None
-        if embeddings:
-            vector = vectors(
-                post_ids, embeddings, dimensions, reject_unknown(embeddings, EMBEDDINGS, post_ids, out)
-            )
-        report = _report(source.read, dict(feed.ignored), out, user_frame, post_frame, vector)
-    return Facts(
-        users=user_frame,
-        posts=post_frame,
-        embeddings=vector,
-        user=events.user,
-        post=events.post,
-        time=events.time,
-        action=events.action,
-        target=events.target,
-        report=report,
-        shown=mapping.shown,
-    )
+        vector = vectors(post_ids, embeddings, dimensions, out) if embeddings else None
+        report = _report(source.read, feed.ignored, out, user_frame, post_frame, vector)
+    return Facts(user_frame, post_frame, vector, *events, report=report, shown=mapping.shown)
 
 
 def _entities(source: Source, table: str, key: str, rejects: Rejects) -> tuple[Entities | None, list[str]]:
@@ -117,20 +101,17 @@ def _feed(
 
 def _events(feed: Feed, user_ids: Ints, post_ids: Ints, rejects: Rejects) -> Events:
     """Sort the events, and reject those that come twice."""
-    user_row = np.searchsorted(user_ids, feed.users.ids).astype(np.int32)
-    post_row = np.searchsorted(post_ids, feed.posts.ids).astype(np.int32)
-    events, again = in_order(feed.chunks, user_row, post_row)
-    names = {code: name for name, code in ACTIONS.items()}
+    rows = rows_of(feed.users.ids, user_ids), rows_of(feed.posts.ids, post_ids)
+    events, again = in_order(feed.chunks, *rows)
     first = slice(rejects.room)
-    rows = {
-        TIMESTAMP: np.datetime_as_string(again.time[first].astype("datetime64[s]")).tolist(),
-        USER_ID: user_ids[again.user[first]].tolist(),
-        POST_ID: post_ids[again.post[first]].tolist(),
-        ACTION: [names[code] for code in again.action[first].tolist()],
-        TARGET: again.target[first].tolist(),
+    left_out = {
+        TIMESTAMP: np.datetime_as_string(again.time[first].astype("datetime64[s]")),
+        USER_ID: user_ids[again.user[first]],
+        POST_ID: post_ids[again.post[first]],
+        ACTION: pa.array(ACTIONS).take(pa.array(again.action[first])),
+        TARGET: again.target[first],
     }
-    written = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
-    rejects.add_rows(FEED, "duplicate_event", len(again.time), written)
+    rejects.add_rows(FEED, "duplicate_event", len(again.time), pa.table(left_out).to_pylist())
     return events
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from batch.data.columns import (
     ACTION,
@@ -61,13 +61,18 @@ def tables(config: WorldConfig, chunk_rows: int = 1_000_000) -> Iterator[tuple[s
     Args:
         config: The world.
         chunk_rows: Least rows of a chunk of the feed but the last; a chunk holds whole blocks of users.
-
-    Raises:
-        ValueError: `chunk_rows` is below 1.
     """
-    if chunk_rows < 1:
-        raise ValueError(f"chunk_rows={chunk_rows} must be at least 1")
-    return _stream(config, chunk_rows)
+    truth = Truth.from_config(config)
+    yield USERS, user_table(config)
+    yield POSTS, post_table(config, truth.posts)
+    shelves = _shelves(truth)
+    held: list[pa.Table] = []
+    n_blocks = -(-config.n_users // _BLOCK)
+    for block in range(n_blocks):
+        held.append(_events(truth, shelves, block))
+        if sum(map(len, held)) >= chunk_rows or block == n_blocks - 1:
+            yield FEED, pa.concat_tables(held)
+            held = []
 
 
 def facts(config: WorldConfig) -> Facts:
@@ -75,41 +80,16 @@ def facts(config: WorldConfig) -> Facts:
     parts: dict[str, list[pa.Table]] = {USERS: [], POSTS: [], FEED: []}
     for name, table in tables(config):
         parts[name].append(table)
-    users, posts = (parts[name][0].to_pandas() for name in (USERS, POSTS))
-    feed = pa.concat_tables(parts[FEED])
-    user = np.searchsorted(users[USER_ID], feed[USER_ID].to_numpy())
-    post = np.searchsorted(posts[POST_ID], feed[POST_ID].to_numpy())
-    at_s = feed[TIMESTAMP].to_numpy().astype("datetime64[s]").astype(np.int64)
-    action = pc.index_in(feed[ACTION], pa.array(list(ACTIONS))).to_numpy().astype(np.int8)
-    order = np.lexsort((action, post, user, at_s))
-    return Facts(
-        users=users,
-        posts=posts,
-        embeddings=None,
-        user=user[order].astype(np.int32),
-        post=post[order].astype(np.int32),
-        time=at_s[order],
-        action=action[order],
-        target=feed[TARGET].to_numpy()[order],
-        report=Report(
-            read={name: sum(map(len, part)) for name, part in parts.items()}, users_with_profile=len(users)
-        ),
-    )
-
-
-def _stream(config: WorldConfig, chunk_rows: int) -> Iterator[tuple[str, pa.Table]]:
-    truth = Truth.from_config(config)
-    yield USERS, user_table(config)
-    yield POSTS, post_table(config, truth.posts)
-    shelves = _shelves(truth)
-    held: list[pa.Table] = []
-    for block in range(-(-config.n_users // _BLOCK)):
-        held.append(_events(truth, shelves, block))
-        if sum(len(table) for table in held) >= chunk_rows:
-            yield FEED, pa.concat_tables(held)
-            held = []
-    if held:
-        yield FEED, pa.concat_tables(held)
+    users, posts, feed = (pa.concat_tables(part).to_pandas() for part in parts.values())
+    feed = feed.assign(
+        user=pd.Index(users[USER_ID]).get_indexer(feed[USER_ID]).astype(np.int32),
+        post=pd.Index(posts[POST_ID]).get_indexer(feed[POST_ID]).astype(np.int32),
+        time=feed[TIMESTAMP].astype("datetime64[s]").astype(np.int64),
+        action=feed[ACTION].map(ACTIONS).astype(np.int8),
+    ).sort_values(["time", "user", "post", "action"])
+    events = {name: feed[name].to_numpy() for name in ("user", "post", "time", "action", "target")}
+    read = {name: sum(map(len, part)) for name, part in parts.items()}
+    return Facts(users, posts, None, **events, report=Report(read=read, users_with_profile=len(users)))
 
 
 def _events(truth: Truth, shelves: Floats, block: int) -> pa.Table:
@@ -135,7 +115,7 @@ def _views(rng: np.random.Generator, truth: Truth, shelves: Floats, block: int) 
     gap = rng.integers(effects.VIEW_GAP_S[0], effects.VIEW_GAP_S[1] + 1, len(session))
     since = np.cumsum(gap) - gap
     in_day = begin[session] + since - since[first][session]
-    post, fresh = _shown(rng, truth, shelves, user, session, early)
+    post, fresh = _draw_posts(rng, truth, shelves, user, session, early)
     at_s = config.start_s + day[session] * 86_400 + in_day
     like_s = at_s + gap - effects.LIKE_TO_NEXT_VIEW_S
     kept = fresh & (in_day < 86_400 - effects.VIEW_GAP_S[1])  # nobody is awake after midnight
@@ -153,19 +133,19 @@ def _shelves(truth: Truth) -> Floats:
     return np.asarray(shares / shares[:, -1:], np.float64)
 
 
-def _shown(
+def _draw_posts(
     rng: np.random.Generator, truth: Truth, shelves: Floats, user: Ints, session: Ints, early: Bools
 ) -> tuple[Ints, Bools]:
     """Return the post of each view, and whether it is the session's first view of that post."""
     misplaced = rng.random(len(user)) < effects.MISPLACED
     shelf = 2 * truth.user_type[user] + (early == misplaced)
     post = _take(rng, shelves, shelf)
-    again = _repeated(session, post)
+    again = _find_repeats(session, post)
     for _ in range(_REDRAWS):
         if not len(again):
             break
         post[again] = _take(rng, shelves, shelf[again])
-        again = _repeated(session, post)
+        again = _find_repeats(session, post)
     fresh = np.ones(len(post), np.bool_)
     fresh[again] = False
     return post, fresh
@@ -180,18 +160,17 @@ def _take(rng: np.random.Generator, shelves: Floats, shelf: Ints) -> Ints:
     return post
 
 
-def _repeated(session: Ints, post: Ints) -> Ints:
+def _find_repeats(session: Ints, post: Ints) -> Ints:
     """Return the rows whose post came earlier in the same session, ascending."""
     key = session * (int(post.max(initial=0)) + 1) + post
-    order = np.argsort(key, kind="stable")
-    return np.sort(order[1:][key[order[1:]] == key[order[:-1]]])
+    return np.flatnonzero(pd.Series(key).duplicated())
 
 
 def _chance(truth: Truth, views: _Views) -> Floats:
     chance = truth.user_base[views.user] + truth.post_base[views.post]
     chance += effects.of_moment(truth.config, views.at_s)
     chance += np.einsum("ij,ij->i", truth.user_taste[views.user], truth.post_taste[views.post])
-    return truth.averaged(chance, views.early.astype(np.float64))
+    return truth.average(chance, views.early.astype(np.float64))
 
 
 def _rows(truth: Truth, views: _Views, liked: Bools) -> pa.Table:
@@ -201,12 +180,12 @@ def _rows(truth: Truth, views: _Views, liked: Bools) -> pa.Table:
     is_like = np.zeros(len(view), np.bool_)
     is_like[np.cumsum(copies)[liked] - 1] = True
     seconds = np.where(is_like, views.like_s[view], views.at_s[view])
-    codes = pa.array(np.where(is_like, LIKE, VIEW), pa.int32())
+    codes = pa.array(np.where(is_like, LIKE, VIEW))
     columns = {
         TIMESTAMP: pa.array(seconds * 1_000_000, pa.timestamp("us")),
         USER_ID: pa.array(truth.user_ids[views.user[view]]),
         POST_ID: pa.array(truth.post_ids[views.post[view]]),
-        ACTION: pa.DictionaryArray.from_arrays(codes, list(ACTIONS)).cast(pa.string()),
+        ACTION: pa.array(ACTIONS).take(codes),
         TARGET: pa.array((liked[view] & ~is_like).astype(np.int8)),
     }
     return pa.table(columns)

@@ -5,11 +5,11 @@ the session is a nuisance: asked without it, the truth is averaged over the two 
 old feed made them, so it answers how often this user would like this post shown at any place at that time.
 """
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
 from batch.simulate import effects
@@ -22,7 +22,6 @@ Ints = npt.NDArray[np.int64]
 
 N_TYPES = 5
 _HIGHEST = 0.95  # no like is certain
-_BLOCK = 512  # users whose chances for every post are held at once by `best`
 _SESSION_S = 2_640  # mean time from the first to the last view of a session
 _TYPE_TOPIC, _TYPE_FACTOR, _TYPE_CLUSTER = 0.55, 0.10, 1.0  # what a type's preference of clusters comes from
 _SWAPPED = 0.2  # posts with a fan their cluster does not tell; rows: text tells the order with AUC .93
@@ -57,7 +56,7 @@ class Truth:
     @classmethod
     def from_config(cls, config: WorldConfig) -> "Truth":
         """Draw the world's latent values; equal configurations give equal truths."""
-        return _levelled(_drawn(config))
+        return _set_level(_draw(config))
 
     @property
     def post_ids(self) -> Ints:
@@ -91,7 +90,7 @@ class Truth:
         moment = effects.of_moment(self.config, np.asarray(at_s, np.int64))
         early = effects.EARLY_SHARE if position is None else effects.early_chance(position)
         chance = self.user_base[user] + self.post_base[post] + taste + moment
-        return self.averaged(np.array(np.broadcast_arrays(chance, early)[0]), early)
+        return self.average(np.array(np.broadcast_arrays(chance, early)[0]), early)
 
     def matrix(self, user_ids: npt.ArrayLike, at_s: int) -> Floats:
         """Return P(like | user, post, time) of every post, float64 (users, posts), posts by ascending id.
@@ -103,43 +102,9 @@ class Truth:
         level = self.user_base[user] + effects.of_moment(self.config, np.array(at_s))
         chance = self.user_taste[user] @ self.post_taste.T
         chance += level[:, None] + self.post_base
-        return self.averaged(chance, effects.EARLY_SHARE)
+        return self.average(chance, effects.EARLY_SHARE)
 
-    def best(
-        self, user_ids: npt.ArrayLike, at_s: int, n: int, exclude: Mapping[int, Collection[int]] | None = None
-    ) -> Ints:
-        """Return the oracle's lists: the `n` posts that each user would most likely like, best first.
-
-        `exclude` holds the post ids that must not be in a user's list, by user id.
-
-        Returns:
-            int64 (users, n), post ids; ties go to the lower post id.
-
-        Raises:
-            KeyError: A user is not of this world.
-            ValueError: `n` is outside 1..posts, or a user's exclusions leave fewer than `n` posts.
-        """
-        users = np.atleast_1d(np.asarray(user_ids, np.int64))
-        if not 1 <= n <= len(self.post_ids):
-            raise ValueError(f"n={n} is outside 1..{len(self.post_ids)}")
-        lists = np.empty((len(users), n), np.int64)
-        for low in range(0, len(users), _BLOCK):
-            block = users[low : low + _BLOCK]
-            chance = self.matrix(block, at_s)
-            for row, user_id in enumerate(block.tolist()):
-                self._rule_out(chance[row], exclude.get(user_id, ()) if exclude else (), user_id, n)
-                lists[low + row] = self.post_ids[_top(chance[row], n)]
-        return lists
-
-    def _rule_out(self, chance: Floats, post_ids: Collection[int], user_id: int, n: int) -> None:
-        if not post_ids:
-            return
-        chance[np.isin(self.post_ids, np.fromiter(post_ids, np.int64))] = -1.0
-        left = int(np.count_nonzero(chance >= 0))
-        if left < n:
-            raise ValueError(f"n={n} posts do not remain for user {user_id}: only {left} are not excluded")
-
-    def averaged(self, chance: Floats, early: "Floats | float") -> Floats:
+    def average(self, chance: Floats, early: "Floats | float") -> Floats:
         """Return the clipped chance of a view in its session's first half with chance `early`, in place."""
         lift = effects.EARLY_LIFT * (1 - effects.PREFERENCE_SHARE[self.config.regime])
         first = np.clip(chance + lift, 0.0, _HIGHEST)
@@ -152,20 +117,13 @@ class Truth:
 
 def _rows(ids: Ints, wanted: npt.ArrayLike, what: str) -> Ints:
     asked = np.asarray(wanted, np.int64)
-    rows = np.minimum(np.searchsorted(ids, asked), len(ids) - 1)
-    strange = asked[ids[rows] != asked]
-    if strange.size:
-        raise KeyError(f"{what} {strange.flat[0]} is not of this world")
-    return rows
+    rows = pd.Index(ids).get_indexer(asked.ravel()).reshape(asked.shape)
+    if (rows < 0).any():
+        raise KeyError(f"{what} {asked[rows < 0].flat[0]} is not of this world")
+    return np.asarray(rows, np.int64)
 
 
-def _top(chance: Floats, n: int) -> Ints:
-    least = np.partition(chance, -n)[-n]
-    rows = np.flatnonzero(chance >= least)
-    return rows[np.argsort(-chance[rows], kind="stable")[:n]]
-
-
-def _drawn(config: WorldConfig) -> Truth:
+def _draw(config: WorldConfig) -> Truth:
     """Draw everything but the level that makes the like rate right."""
     posts, users = catalogue(config), user_table(config)
     rng = config.rng("tastes")
@@ -176,7 +134,7 @@ def _drawn(config: WorldConfig) -> Truth:
     preferred = np.zeros((1, len(posts.post_ids)), np.bool_)
     if config.regime == "typed":
         user_type = rng.integers(0, N_TYPES, config.n_users)
-        preferred = _swapped(rng, _preferences(rng, posts)[:, posts.cluster])
+        preferred = _swap_fans(rng, _preferences(rng, posts)[:, posts.cluster])
         lift = effects.EARLY_LIFT * effects.PREFERENCE_SHARE[config.regime] * config.taste
         user_taste, post_taste = np.eye(N_TYPES)[user_type], np.asarray(lift * preferred.T, np.float64)
     else:
@@ -217,7 +175,7 @@ def _preferences(rng: np.random.Generator, posts: Catalogue) -> npt.NDArray[np.b
     return np.asarray(place < n_fans)
 
 
-def _swapped(rng: np.random.Generator, preferred: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _swap_fans(rng: np.random.Generator, preferred: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Let one fan and one other type change places for some posts: a post keeps the number of its fans."""
     lot = rng.random(preferred.shape)
     swap = np.flatnonzero(rng.random(preferred.shape[1]) < _SWAPPED)
@@ -226,7 +184,7 @@ def _swapped(rng: np.random.Generator, preferred: npt.NDArray[np.bool_]) -> npt.
     return preferred
 
 
-def _levelled(truth: Truth, n: int = 100_000) -> Truth:
+def _set_level(truth: Truth, n: int = 100_000) -> Truth:
     """Shift every user's part by the one amount that makes the like rate the published one."""
     config, rng = truth.config, truth.config.rng("level")
     user = rng.integers(0, config.n_users, n)
@@ -243,7 +201,7 @@ def _levelled(truth: Truth, n: int = 100_000) -> Truth:
     low, high = -1.0, 1.0
     for _ in range(40):
         level = (low + high) / 2
-        likely = truth.averaged(chance + level, early.astype(np.float64))
+        likely = truth.average(chance + level, early.astype(np.float64))
         too_low = np.average(likely, weights=weight) < effects.LIKE_RATE
         low, high = (level, high) if too_low else (low, level)
     return replace(truth, user_base=truth.user_base + level)

@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from batch.data.validation.values import Parsed, ids, numbers, targets, times
+from batch.data.validation.ids import parse_ids
+from batch.data.validation.times import parse_times
+from batch.data.validation.values import Parsed, numbers, targets
 
 DAY = 1_633_046_400  # 2021-10-01, UTC
 
@@ -25,7 +27,11 @@ def one(parsed: Parsed) -> int | str:
     [
         ("7", 7),
         ("-9223372036854775808", -(2**63)),
+        ("9223372036854775807", 2**63 - 1),
+        ("+9223372036854775807.0", 2**63 - 1),
         ("9223372036854775808", "unreadable"),
+        ("-9223372036854775809", "unreadable"),
+        ("99999999999999999999", "unreadable"),
         (" 7 ", 7),
         ("+7", 7),
         ("7.0", 7),
@@ -40,7 +46,7 @@ def one(parsed: Parsed) -> int | str:
 def test_an_id_as_text_does_not_depend_on_its_neighbours(
     text: str | None, expected: int | str, beside: str | None
 ) -> None:
-    assert one(ids(pa.array([text, beside], pa.string()))) == expected
+    assert one(parse_ids(pa.array([text, beside], pa.string()))) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,7 @@ def test_an_id_as_text_does_not_depend_on_its_neighbours(
     ],
 )
 def test_an_id_of_any_type_is_read_or_refused(column: pa.Array, expected: int | str) -> None:
-    assert one(ids(column)) == expected
+    assert one(parse_ids(column)) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,7 +99,7 @@ def test_an_id_of_any_type_is_read_or_refused(column: pa.Array, expected: int | 
 def test_a_time_as_text_does_not_depend_on_its_neighbours(
     text: str | None, expected: int | str, beside: str | None
 ) -> None:
-    assert one(times(pa.array([text, beside], pa.string()), "s")) == expected
+    assert one(parse_times(pa.array([text, beside], pa.string()), "s")) == expected
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def test_a_time_as_text_does_not_depend_on_its_neighbours(
     ],
 )
 def test_a_time_of_any_type_is_read_or_refused(column: pa.Array, unit: Any, expected: int | str) -> None:
-    assert one(times(column, unit)) == expected
+    assert one(parse_times(column, unit)) == expected
 
 
 @pytest.mark.parametrize(

@@ -90,29 +90,6 @@ def test_a_matrix_holds_what_is_likely_for_each_pair(truth: Truth) -> None:
     np.testing.assert_allclose(truth.likely(user_ids[1], truth.post_ids[7], AT_S), matrix[1, 7], atol=1e-12)
 
 
-def test_the_oracle_takes_the_likeliest_posts_that_are_not_excluded(truth: Truth) -> None:
-    users = truth.user_ids[100:700]
-    matrix = truth.matrix(users, AT_S)
-    free = truth.best(users, AT_S, 5)
-    exclude = {int(user): set(row[:3].tolist()) for user, row in zip(users, free, strict=True)}
-
-    rest = truth.best(users, AT_S, 5, exclude)
-
-    by_hand = truth.post_ids[np.argsort(-matrix, axis=1, kind="stable")]
-    np.testing.assert_array_equal(free, by_hand[:, :5])
-    np.testing.assert_array_equal(rest, by_hand[:, 3:8])
-
-
-def test_the_oracle_refuses_a_length_it_cannot_fill(truth: Truth) -> None:
-    user = int(truth.user_ids[0])
-    all_but_two = truth.post_ids[2:].tolist()
-
-    with pytest.raises(ValueError, match="n=0 is outside"):
-        truth.best([user], AT_S, 0)
-    with pytest.raises(ValueError, match=f"n=3 posts do not remain for user {user}: only 2"):
-        truth.best([user], AT_S, 3, {user: all_but_two})
-
-
 def test_a_stranger_has_no_truth(truth: Truth) -> None:
     with pytest.raises(KeyError, match="user 7 is not of this world"):
         truth.matrix([7], AT_S)

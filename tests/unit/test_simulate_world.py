@@ -212,11 +212,6 @@ def test_what_no_world_can_be_made_from_is_refused(values: dict[str, Any], word:
         WorldConfig(**values)
 
 
-def test_a_chunk_of_no_rows_is_refused() -> None:
-    with pytest.raises(ValueError, match="chunk_rows=0"):
-        tables(WorldConfig(), chunk_rows=0)
-
-
 @pytest.mark.parametrize("config", [WorldConfig(), week(regime="typed", taste=0.5, seed=9)])
 def test_a_configuration_survives_json(config: WorldConfig) -> None:
     assert WorldConfig.from_json(config.to_json()) == config

@@ -10,6 +10,7 @@ import pandas as pd
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts, Ints
 from batch.data.live.events import LiveEvents
+from batch.data.validation.ids import rows_of
 from batch.data.validation.order import Chunk, Events, in_order, liked
 
 
@@ -29,15 +30,16 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
     live event, views count as liked as `liked` says; every other target stays. Only the events from the
     earliest live one on are sorted again. Without live events the facts come back as they are.
     """
-    known = np.isin(live.post, facts.post_ids)
+    post = rows_of(live.post, facts.post_ids)
+    known = post >= 0
     n_unknown = int(np.count_nonzero(~known))
     if not known.any():
         return United(facts, 0, n_unknown)
     wider, row = _with_users(facts, live.user[known])
     new = Chunk(
         time=live.time[known],
-        user=np.searchsorted(wider.user_ids, live.user[known]).astype(np.int32),
-        post=np.searchsorted(facts.post_ids, live.post[known]).astype(np.int32),
+        user=rows_of(live.user[known], wider.user_ids),
+        post=post[known],
         what=_what(live.action[known], np.zeros(int(known.sum()), np.int8)),
     )
     cut = int(np.searchsorted(facts.time, new.time.min(), side="left"))
@@ -48,7 +50,7 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
         what=_what(facts.action[cut:], facts.target[cut:]),
     )
     merged, again = in_order([old, new] if len(old.time) else [new], *_rows(wider))
-    merged = replace(merged, target=_targets(merged, new, like_within_s))
+    merged = merged._replace(target=_targets(merged, new, like_within_s))
     columns: dict[str, Any] = {"user": np.concatenate([row[facts.user[:cut]], merged.user])}
     for name in ("post", "time", "action", "target"):
         columns[name] = np.concatenate([getattr(facts, name)[:cut], getattr(merged, name)])
@@ -75,12 +77,10 @@ def _targets(merged: Events, live: Chunk, like_within_s: int) -> npt.NDArray[np.
 def _with_users(facts: Facts, user_ids: Ints) -> tuple[Facts, npt.NDArray[np.int32]]:
     """Return the facts with a row for every user, and int32 (old users,): where each old row is now."""
     every = np.union1d(facts.user_ids, user_ids)
-    row = np.searchsorted(every, facts.user_ids).astype(np.int32)
+    row = rows_of(facts.user_ids, every)
     if len(every) == len(facts.users):
         return facts, row
     users = facts.users.set_index(USER_ID).reindex(pd.Index(every, name=USER_ID)).reset_index()
-    for name in users.columns:
-        if users[name].dtype == object:  # a missing text is None, which pandas' own filling makes NaN
-            texts = [None if pd.isna(value) else value for value in users[name]]
-            users[name] = pd.Series(texts, dtype=object)
+    texts = users.select_dtypes(object).columns  # a missing text is None, which pandas' filling makes NaN
+    users[texts] = users[texts].where(users[texts].notna(), None)
     return replace(facts, users=users), row

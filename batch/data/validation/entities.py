@@ -9,11 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from batch.data.columns import EMBEDDINGS, POSTS, USER_ID, USERS
-from batch.data.validation.rejects import ACCEPTED, REASONS, Reason, Rejects
-from batch.data.validation.values import Bools, Floats, ids, is_numeric, numbers, plain
-
-Ints = npt.NDArray[np.int64]
+from batch.data.columns import EMBEDDINGS, POST_ID, POSTS, TEXT, TOPIC, USER_ID, USERS
+from batch.data.validation.ids import Ints, parse_ids, rows_of
+from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
+from batch.data.validation.values import Bools, Floats, is_numeric, numbers, plain
 
 DUPLICATES: dict[str, Reason] = {
     USERS: "duplicate_user",
@@ -81,10 +80,8 @@ def gather(
     values: list[Ints] = [np.empty(0, np.int64)]
     missing: Reason = "missing_user" if key == USER_ID else "missing_post"
     for batch in batches:
-        parsed = ids(batch.column(key))
-        code = np.full(batch.num_rows, ACCEPTED, np.int8)
-        code[parsed.missing] = REASONS.index(missing)
-        code[parsed.unreadable] = REASONS.index("unreadable_id")
+        parsed = parse_ids(batch.column(key))
+        code = first_reason({missing: parsed.missing, "unreadable_id": parsed.unreadable})
         rejects.add(table, batch, code)
         kept.append(batch.filter(pa.array(code == ACCEPTED)))
         values.append(parsed.value[code == ACCEPTED])
@@ -94,18 +91,58 @@ def gather(
     return Entities(distinct, kept, order, typed)
 
 
-def reject_unknown(entities: Entities, table: str, known: Ints, rejects: Rejects) -> Bools:
-    """Reject the rows whose id is not among `known`; return bool (rows,) of those that are."""
-    there = np.isin(entities.ids, known)
-    bad = np.zeros(sum(batch.num_rows for batch in entities.batches), np.bool_)
-    bad[entities.order[~there]] = True
-    _reject(table, entities.batches, bad, "unknown_post", rejects)
-    return there
+def users_frame(user_ids: Ints, profiles: Entities | None, names: list[str]) -> pd.DataFrame:
+    """Return one row a user; who has no profile has a row of missing values.
+
+    Args:
+        user_ids: int64 (users,), ascending.
+        profiles: The profiles there are, all of them users; None without a table of them.
+        names: The profile columns to lay out.
+    """
+    columns: dict[str, Any] = {USER_ID: user_ids}
+    if profiles:
+        at = rows_of(profiles.ids, user_ids)
+        for name in names:
+            values = profiles.values(name)
+            whole = np.full(len(user_ids), None if values.dtype == object else np.nan, values.dtype)
+            whole[at] = values
+            columns[name] = pd.Series(whole, dtype=values.dtype)
+    return pd.DataFrame(columns)
+
+
+def posts_frame(post_ids: Ints, posts: Entities | None, names: list[str]) -> pd.DataFrame:
+    """Return one row a post, with `topic` and `text` (object, None is missing) even where none are given."""
+    columns: dict[str, Any] = {POST_ID: post_ids}
+    for name in (TOPIC, TEXT):
+        values = posts.texts(name) if posts and name in names else [None] * len(post_ids)
+        columns[name] = pd.Series(values, dtype=object)
+    return pd.DataFrame(columns)
+
+
+def vectors(post_ids: Ints, embeddings: Entities, names: list[str], rejects: Rejects) -> Any:
+    """Return float32 (posts, d) of the columns that hold numbers, in the table's order; NaN where missing.
+
+    Args:
+        post_ids: int64 (posts,), ascending.
+        embeddings: One row a post.
+        names: The columns beside the id.
+        rejects: Takes the rows of other posts.
+    """
+    row = rows_of(embeddings.ids, post_ids)
+    strange = np.zeros(sum(batch.num_rows for batch in embeddings.batches), np.bool_)
+    strange[embeddings.order[row < 0]] = True
+    _reject(EMBEDDINGS, embeddings.batches, strange, "unknown_post", rejects)
+    columns = [embeddings.values(name) for name in names]
+    columns = [column for column in columns if column.dtype == np.float64]
+    out = np.full((len(post_ids), len(columns)), np.nan, np.float32)
+    for number, column in enumerate(columns):
+        out[row[row >= 0], number] = column[row >= 0]
+    return out
 
 
 def _reject(table: str, batches: list[pa.RecordBatch], bad: Bools, reason: Reason, rejects: Rejects) -> None:
     start = 0
     for batch in batches:
         rows = bad[start : start + batch.num_rows]
-        rejects.add(table, batch, np.where(rows, REASONS.index(reason), ACCEPTED).astype(np.int8))
+        rejects.add(table, batch, first_reason({reason: rows}))
         start += batch.num_rows

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 
 from batch.data.columns import ACTION, FEED, LIKE, POST_ID, TARGET, TIMESTAMP, USER_ID, VIEW
 from batch.data.mapping import Mapping
-from batch.data.validation.codes import Codes
+from batch.data.validation.ids import Codes, parse_ids
 from batch.data.validation.order import Chunk
-from batch.data.validation.rejects import ACCEPTED, REASONS, Reason, Rejects
-from batch.data.validation.values import Bools, Parsed, ids, plain, targets, times
+from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
+from batch.data.validation.times import parse_times
+from batch.data.validation.values import Bools, plain, targets
 
 _UNKNOWN, _IGNORED = -1, -2  # beside the codes of actions
 
@@ -48,29 +49,28 @@ class Feed:
             self._count_ignored(batch.column(ACTION).filter(pa.array(~ours)))
             batch, action = batch.filter(pa.array(ours)), action[ours]
         self.n_read += batch.num_rows
-        time = times(batch.column(TIMESTAMP), self._mapping.time_unit)
-        user, post = ids(batch.column(USER_ID)), ids(batch.column(POST_ID))
+        time = parse_times(batch.column(TIMESTAMP), self._mapping.time_unit)
+        user, post = parse_ids(batch.column(USER_ID)), parse_ids(batch.column(POST_ID))
         target, bad_target = _targets(batch, action)
-        reason = _Reasons(batch.num_rows)
-        self._check(reason, time, user, post)
-        reason.mark("unknown_action", action == _UNKNOWN)
-        reason.mark("bad_target", bad_target)
-        # The posts that are known say so here; where they are learnt, a rejected row must teach none.
-        reason.mark_unknown_posts(self.posts, post)
-        self._rejects.add(FEED, batch, reason.code)
-        good = reason.code == ACCEPTED
+        wrong: dict[Reason, Bools] = {
+            "missing_time": time.missing,
+            "unreadable_time": time.unreadable,
+            "future_time": time.value > self._now_s,
+            "missing_user": user.missing,
+            "missing_post": post.missing,
+            "unreadable_id": user.unreadable | post.unreadable,
+            "unknown_action": action == _UNKNOWN,
+            "bad_target": bad_target,
+        }
+        if not self.posts.learns:  # where posts are learnt, a rejected row must teach none
+            wrong["unknown_post"] = self.posts.of(post.value) < 0
+        code = first_reason(wrong)
+        self._rejects.add(FEED, batch, code)
+        good = code == ACCEPTED
         what = (action[good].astype(np.uint8) << 1) | target[good].astype(np.uint8)
         users, posts = self.users.of(user.value[good]), self.posts.of(post.value[good])
         if len(what):
             self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what))
-
-    def _check(self, reason: "_Reasons", time: Parsed, user: Parsed, post: Parsed) -> None:
-        reason.mark("missing_time", time.missing)
-        reason.mark("unreadable_time", time.unreadable)
-        reason.mark("future_time", time.value > self._now_s)
-        reason.mark("missing_user", user.missing)
-        reason.mark("missing_post", post.missing)
-        reason.mark("unreadable_id", user.unreadable | post.unreadable)
 
     def _action(self, column: pa.Array) -> npt.NDArray[np.int8]:
         text = column if pa.types.is_string(column.type) else column.cast(pa.string())
@@ -87,21 +87,6 @@ class Feed:
     def _count_ignored(self, names: pa.Array) -> None:
         for entry in pc.value_counts(plain(names)).to_pylist():
             self.ignored[str(entry["values"])] += entry["counts"]
-
-
-class _Reasons:
-    """The first reason against each row: `code` is int8 (rows,), a place in REASONS or ACCEPTED."""
-
-    def __init__(self, n: int) -> None:
-        self.code = np.full(n, ACCEPTED, np.int8)
-
-    def mark(self, reason: Reason, rows: Bools) -> None:
-        if rows.any():
-            self.code[rows & (self.code == ACCEPTED)] = REASONS.index(reason)
-
-    def mark_unknown_posts(self, posts: Codes, post: Parsed) -> None:
-        if not posts.learns:
-            self.mark("unknown_post", posts.of(post.value) < 0)
 
 
 def _targets(batch: pa.RecordBatch, action: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8], Bools]:

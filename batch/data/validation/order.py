@@ -5,7 +5,6 @@ costs 8 bytes an event and becomes the time column in the end.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +31,7 @@ class Chunk(NamedTuple):
     what: npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(NamedTuple):
     """The event columns of Facts; `user` and `post` are row numbers."""
 
     user: npt.NDArray[np.int32]
@@ -62,13 +60,13 @@ def in_order(
     bits = Bits.of(last - first, int(user_row.max(initial=0)), int(post_row.max(initial=0)))
     if bits.total > KEY_BITS:
         return _by_columns(chunks, user_row, post_row)
-    keys = _packed(chunks, user_row, post_row, first, bits)
+    keys = _pack(chunks, user_row, post_row, first, bits)
     keys.sort()
-    again = _repeated(keys)
+    again = _repeats(keys)
     duplicates = keys[again]
     if len(duplicates):
         keys = keys[~again]
-    return _unpacked(keys, first, bits), _unpacked(duplicates, first, bits)
+    return _unpack(keys, first, bits), _unpack(duplicates, first, bits)
 
 
 class Bits(NamedTuple):
@@ -89,7 +87,7 @@ class Bits(NamedTuple):
         return self.time + self.user + self.post + 2
 
 
-def _packed(
+def _pack(
     chunks: list[Chunk],
     user_row: npt.NDArray[np.int32],
     post_row: npt.NDArray[np.int32],
@@ -108,7 +106,7 @@ def _packed(
     return keys
 
 
-def _repeated(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def _repeats(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Mark each key whose successor differs in target at most."""
     again = np.zeros(len(keys), np.bool_)
     one = np.uint64(1)
@@ -118,7 +116,7 @@ def _repeated(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     return again
 
 
-def _unpacked(keys: npt.NDArray[np.uint64], first: int, bits: Bits) -> Events:
+def _unpack(keys: npt.NDArray[np.uint64], first: int, bits: Bits) -> Events:
     """Split the keys into columns; they become the time column themselves."""
     user, post = np.empty(len(keys), np.int32), np.empty(len(keys), np.int32)
     action, target = np.empty(len(keys), np.int8), np.empty(len(keys), np.int8)

@@ -31,27 +31,26 @@ ACCEPTED = len(REASONS)  # the code that follows the reasons' own
 MOST_ROWS = 100_000  # written down; what follows is only counted
 
 
+def first_reason(wrong: dict[Reason, npt.NDArray[np.bool_]]) -> npt.NDArray[np.int8]:
+    """Return int8 (rows,): place in REASONS of the first reason that holds of each row, or ACCEPTED."""
+    places = [REASONS.index(reason) for reason in wrong]
+    return np.select(list(wrong.values()), places, ACCEPTED).astype(np.int8)
+
+
 class TooManyRejected(ValueError):
     """More event rows were rejected than allowed; nothing was changed.
 
-    Attributes:
-        share: Rejected event rows / event rows read.
-        limit: The largest share allowed.
-        reasons: Reason to rows, most frequent first.
-        path: The file that holds the rejected rows.
+    The message says how many, why, most frequent reasons first, and where they are written down.
     """
 
     exit_code = 3
 
     def __init__(self, n_read: int, limit: float, reasons: dict[Reason, int], path: Path) -> None:
-        """Write the sentence."""
-        self.share = sum(reasons.values()) / n_read
-        self.limit = limit
-        self.reasons = reasons
-        self.path = path
+        """Write the sentence; `limit` is the largest share of `n_read` rows that may be rejected."""
+        share = sum(reasons.values()) / n_read
         top = ", ".join(f"{n} {reason}" for reason, n in list(reasons.items())[:3])
         super().__init__(
-            f"{self.share:.2%} of {n_read} event rows were rejected, more than the {limit:.2%} allowed: "
+            f"{share:.2%} of {n_read} event rows were rejected, more than the {limit:.2%} allowed: "
             f"{top}; see {path}, then mend the source or raise ALMANAC_MAX_REJECTED_SHARE"
         )
 
