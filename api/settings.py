@@ -30,7 +30,7 @@ class Settings(EnvironmentSettings):
     )
     tokens: str = Field(
         "",
-        pattern="^((read|write|admin):[0-9a-f]{64},?)*$",
+        pattern="^((read|write|admin):[0-9a-f]{64}(,(read|write|admin):[0-9a-f]{64})*)?$",
         description="access tokens beside those of state_dir: scope:sha256 of the text, with commas between",
     )
     pool_size: int = Field(16, ge=1, le=1000, description="most connections to the store")

@@ -23,6 +23,8 @@ from api.tokens import (
     revoke_token,
 )
 
+HASH = "0" * 64
+
 
 def bearer(text: str) -> list[tuple[bytes, bytes]]:
     """Return the headers of a request that brings a token."""
@@ -139,7 +141,9 @@ def test_tokens_of_the_settings_stand_beside_those_of_the_file(path: Path) -> No
     assert lack_of(registry, bearer(text), "write") is None
 
 
-@pytest.mark.parametrize("text", ["read", "root:" + "0" * 64, "read:secret"])
+@pytest.mark.parametrize(
+    "text", ["read", f"root:{HASH}", "read:secret", f"read:{HASH}write:{HASH}", f"read:{HASH},"]
+)
 def test_settings_that_are_no_hashed_tokens_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="ALMANAC_TOKENS="):
         Settings(tokens=text)
