@@ -32,7 +32,8 @@ bench: $(VENV)/.run ## figures of this machine, as JSON
 chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty nights; beside them ten minutes of traffic
 	ALMANAC_CHAOS=1 $(BIN)/pytest tests/integration/test_api_traffic.py & traffic=$$!; \
 	ALMANAC_CHAOS=1 $(BIN)/pytest tests/chaos tests/integration/test_publish_killed.py \
-	  tests/integration/test_generations_gate.py tests/integration/test_replay.py; faults=$$?; \
+	  tests/integration/test_generations_gate.py tests/integration/test_replay.py \
+	  tests/integration/test_bench_serve.py; faults=$$?; \
 	wait $$traffic && exit $$faults
 
 rectools: $(VENV)/.dev .rectools/.made ## our metrics beside RecTools', which needs numpy < 2 and so an environment of its own

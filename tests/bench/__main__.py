@@ -70,6 +70,9 @@ def refreshing(
 @bench.command(name="serve")
 def serving(
     users: Annotated[int, typer.Option(min=100, help="users with lists and seen posts")] = 163_205,
+    seconds: Annotated[float, typer.Option(min=0.5, help="length of each measurement")] = 5.0,
+    rounds: Annotated[int, typer.Option(min=1, help="how often each app has its turn")] = 5,
+    ways: Annotated[bool, typer.Option(help="also measure the ways of serving that were tried")] = True,
     json: Json = False,
 ) -> None:
     """Time a feed request beside an empty FastAPI endpoint, a raw ASGI one and the naive route."""
@@ -77,7 +80,8 @@ def serving(
     from tests.bench.stock import Stock
 
     output = Output(json=json)
-    output.emit(measure(sizes=replace_fields(Stock(), n_users=users)))
+    sizes = replace_fields(Stock(), n_users=users)
+    output.emit(measure(sizes=sizes, seconds=seconds, rounds=rounds, with_ways=ways))
 
 
 @bench.command()

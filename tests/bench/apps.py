@@ -1,5 +1,6 @@
-"""The processes of the serving bench: a store, the API as it is deployed, and its rivals; all on loopback."""
+"""The processes of the serving bench: a store, and apps under their servers; all on loopback."""
 
+import math
 import os
 import socket
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from batch.store.embedded.options import SHARED
 from tests.bench.load import Asked
 
 READY_S = 60.0
+STORE = "ALMANAC_REDIS_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +47,40 @@ def store(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def ours(folder: Path, url: str, asked: Asked) -> Iterator[App]:
-    """Run the API as it is deployed: `python -m api.main`."""
-    port = _free_port()
-    env = {"ALMANAC_REDIS_URL": url, "ALMANAC_PORT": str(port), "ALMANAC_STATE_DIR": str(folder)}
-    with _running([sys.executable, "-m", "api.main"], env, folder / "ours.log") as pid:
-        asked = replace(asked, port=port)
-        _await(asked, "/ready", folder / "ours.log")
-        yield App(asked, pid)
-
-
-@contextmanager
-def rival(name: str, folder: Path, url: str, answer: Path, asked: Asked) -> Iterator[App]:
-    """Run a rival under the same server with the same loop and parser."""
+def serve(
+    name: str,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    folder: Path,
+    asked: Asked,
+    target: str,
+    tree: Path | None = None,
+) -> Iterator[App]:
+    """Run an app, of the code in `tree` or here, by a command with `{port}` in it; await that it answers."""
     port, log = _free_port(), folder / f"{name}.log"
-    uvicorn = [sys.executable, "-m", "uvicorn", f"tests.bench.rivals:{name}", "--factory", "--no-access-log"]
-    env = {"ALMANAC_REDIS_URL": url, "ALMANAC_BENCH_ANSWER": str(answer)}
-    with _running([*uvicorn, "--port", str(port), "--log-level", "warning"], env, log) as pid:
+    command = [sys.executable, *(word.replace("{port}", str(port)) for word in command)]
+    env = {**env, "ALMANAC_PORT": str(port), "ALMANAC_STATE_DIR": str(folder)}
+    with _running(command, env if tree is None else {**env, "PYTHONPATH": str(tree)}, log, tree) as pid:
         asked = replace(asked, port=port)
-        _await(asked, asked.targets[0], log)
+        _await(asked, target, log)
         yield App(asked, pid)
 
 
+def ours(folder: Path, url: str, asked: Asked) -> AbstractContextManager[App]:
+    """Run the API as it is deployed."""
+    return serve("ours", ("-m", "api.main"), {STORE: url}, folder, asked, "/ready")
+
+
 @contextmanager
-def _running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[int]:
+def _running(
+    command: Sequence[str], env: Mapping[str, str], log: Path, folder: Path | None = None
+) -> Iterator[int]:
     """Run a process and give its id; it is ended with the context."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
     with log.open("wb") as out:
-        process = subprocess.Popen(command, env={**bare, **env}, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env={**bare, **env}, cwd=folder, stdout=out, stderr=subprocess.STDOUT
+        )
         try:
             yield process.pid
         finally:
@@ -97,6 +105,17 @@ def get(asked: Asked, target: str) -> tuple[dict[str, str], bytes]:
     url, bearer = f"http://127.0.0.1:{asked.port}{target}", {"Authorization": f"Bearer {asked.token}"}
     with urllib.request.urlopen(urllib.request.Request(url, headers=bearer), timeout=5) as reply:
         return {name.lower(): value for name, value in reply.headers.items()}, reply.read()
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds that a process and its children have used; NaN where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return math.nan
+    own_s = (int(fields[11]) + int(fields[12])) / float(os.sysconf("SC_CLK_TCK"))
+    return own_s + sum(cpu_s(int(child)) for child in children)
 
 
 def _free_port() -> int:

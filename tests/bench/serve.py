@@ -1,16 +1,15 @@
 """What a feed costs to serve, in one run beside what it is compared with: ratios, latencies, CPU.
 
-All four apps run one uvicorn worker each on the same store and give the same bytes; they take turns, so that
-whatever else the machine does meets them all. Correctness is asserted before speed.
+All apps run one worker each on the same store and give the same bytes; they take turns, so that whatever else
+the machine does meets them all. Correctness is asserted before speed.
 """
 
-import math
 import os
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -28,7 +27,7 @@ from api.contract.keys import Keys
 from api.tokens import FILE, add_token
 from batch.progress import silent
 from batch.store.lease import Progress
-from tests.bench import apps, load, stock
+from tests.bench import apps, load, rivals, stock, ways
 from tests.bench.apps import App
 from tests.bench.load import Asked, Figures
 from tests.bench.stock import AS_OF_S, DAY_S, FIRST_USER, GENERATION, HOUR_S, Stock
@@ -47,6 +46,7 @@ def run(
     seconds: float = 5.0,
     rounds: int = 5,
     limit: int = 5,
+    with_ways: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Measure, and return the figures by name; ratios are medians over the rounds.
@@ -57,6 +57,7 @@ def run(
         seconds: Length of each measurement.
         rounds: How often each app has its turn.
         limit: Posts an answer.
+        with_ways: Whether the ways of serving that were tried are measured beside ours; needs git's history.
         progress: Told what is being done, how far, of how much.
 
     Raises:
@@ -76,26 +77,28 @@ def run(
         ours = stack.enter_context(apps.ours(folder, url, Asked(0, targets, token)))
         _check(client, ours.asked, sizes, limit)
         answer = _remember(folder, ours.asked)
-        running = {"ours": ours}
-        for name in RIVALS:
-            asked = Asked(0, targets if name == "naive" else ["/"], token)
-            running[name] = stack.enter_context(apps.rival(name, folder, url, answer, asked))
+        running = {"ours": ours, **_start_others(stack, folder, url, answer, ours.asked, with_ways)}
         turns = []
         for done in range(rounds):
             turns.append(_turn(running, client, connections, seconds))
             tell("rounds", done + 1, rounds)
-        paced = [load.pace(ours.asked, connections, seconds, RATE_PER_S) for _ in range(rounds)]
+        paced = {
+            name: [load.pace(app.asked, connections, seconds, RATE_PER_S) for _ in range(rounds)]
+            for name, app in running.items()
+            if name in ways.ITS_SERVER
+        }
         return {
             **_ratios(turns),
             "cpu_ratio_to_empty_fastapi": _median(
                 turn["empty"].api_us / turn["ours"].api_us for turn in turns
             ),
-            **_latencies(paced, "at_1000_rps"),
+            **_latencies(paced["ours"], "at_1000_rps"),
             **_latencies([turn["ours"].figures for turn in turns], "at_saturation"),
             "cpu_us_per_request_api": _median(turn["ours"].api_us for turn in turns),
             "cpu_us_per_request_store": _median(turn["ours"].store_us for turn in turns),
             "requests_per_s": {name: _median(turn[name].figures.per_s for turn in turns) for name in running},
             "cpu_us_per_request": {name: _median(turn[name].api_us for turn in turns) for name in running},
+            "ways": {name: _way(name, turns, paced[name]) for name in paced if with_ways},
             "generator": load.generator(),
             "connections": connections,
             "rounds": rounds,
@@ -128,11 +131,51 @@ def _turn(
     """Saturate each app once."""
     turns = {}
     for name, app in running.items():
-        api_s, store_s = _cpu_s(app.pid), _store_cpu_s(client)
+        api_s, store_s = apps.cpu_s(app.pid), _store_cpu_s(client)
         figures = load.saturate(app.asked, connections, seconds)
-        api_us = 1e6 * (_cpu_s(app.pid) - api_s) / figures.n_requests
+        api_us = 1e6 * (apps.cpu_s(app.pid) - api_s) / figures.n_requests
         turns[name] = _Turn(figures, api_us, 1e6 * (_store_cpu_s(client) - store_s) / figures.n_requests)
     return turns
+
+
+def _start_others(
+    stack: ExitStack, folder: Path, url: str, answer: Path, ours: Asked, with_ways: bool
+) -> dict[str, App]:
+    """Start all that ours is measured against."""
+    env = {apps.STORE: url, rivals.ANSWER: str(answer)}
+    running: dict[str, App] = {}
+
+    def start(name: str, command: Sequence[str], asked: Asked, tree: Path | None = None) -> None:
+        target = "/ready" if name in ways.TRIED else asked.targets[0]
+        running[name] = stack.enter_context(apps.serve(name, command, env, folder, asked, target, tree))
+
+    for name in RIVALS:
+        start(name, ways.rival(name), ours if name == "naive" else replace(ours, targets=["/"]))
+    if with_ways:
+        tree = ways.unpack_before(folder)
+        for name, command in ways.EMPTY.items():
+            start(name, command, replace(ours, targets=["/"]))
+        for name, command in ways.TRIED.items():
+            start(name, command, ours, tree)
+            if apps.get(running[name].asked, ours.targets[0])[1] != apps.get(ours, ours.targets[0])[1]:
+                raise RuntimeError(f"{name} answers otherwise than ours")
+    return running
+
+
+def _way(name: str, turns: Sequence[Mapping[str, _Turn]], paced: Sequence[Figures]) -> dict[str, float]:
+    """Return the figures by which the ways of serving were compared."""
+
+    def ratio(rival: str) -> float:
+        return _median(turn[name].figures.per_s / turn[rival].figures.per_s for turn in turns)
+
+    return {
+        "ratio_to_empty_fastapi": ratio("empty"),
+        "ratio_to_empty_fastapi_on_its_server": ratio(ways.ITS_SERVER[name]),
+        "requests_per_s": _median(turn[name].figures.per_s for turn in turns),
+        "cpu_us_per_request": _median(turn[name].api_us for turn in turns),
+        **_latencies(paced, "at_1000_rps"),
+        "p99_ms_at_saturation": _median(turn[name].figures.p99_ms for turn in turns),
+    }
 
 
 def _ratios(turns: Sequence[Mapping[str, _Turn]]) -> dict[str, float]:
@@ -195,15 +238,6 @@ def _remember(folder: Path, ours: Asked) -> Path:
     path = folder / "answer.json"
     path.write_bytes(orjson.dumps({"headers": kept, "body": body.decode()}))
     return path
-
-
-def _cpu_s(pid: int) -> float:
-    """Return the CPU seconds that a process has used; NaN where there is no /proc."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return math.nan
-    return (int(fields[11]) + int(fields[12])) / float(os.sysconf("SC_CLK_TCK"))
 
 
 def _store_cpu_s(client: redis.Redis) -> float:

@@ -1,24 +1,35 @@
 """The serving bench runs the real thing, at a size that says nothing of speed."""
 
+import os
+
 import pytest
 
-from tests.bench import load
+from tests.bench import load, ways
 from tests.bench.serve import RIVALS, run
 from tests.bench.stock import Stock
 
 pytestmark = pytest.mark.integration
 
+needs_chaos = pytest.mark.skipif(not os.environ.get("ALMANAC_CHAOS"), reason="the ways tried: make chaos")
 
-def test_the_bench_measures_all_four_apps_by_either_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+
+@pytest.mark.parametrize("with_ways", [False, pytest.param(True, marks=needs_chaos)])
+def test_the_bench_measures_all_apps_by_either_generator(
+    monkeypatch: pytest.MonkeyPatch, with_ways: bool
+) -> None:
     monkeypatch.setattr(load, "generator", lambda: "asyncio")
     tiny = Stock(n_users=50, n_posts=100, n_seen=20, n_buckets=24, depth=10, n_takedowns=5, text_bytes=100)
 
-    figures = run(sizes=tiny, connections=4, seconds=0.5, rounds=1, limit=3)
+    figures = run(sizes=tiny, connections=4, seconds=0.5, rounds=1, limit=3, with_ways=with_ways)
 
     assert figures["generator"] == "asyncio"
     per_s = figures["requests_per_s"]
     assert isinstance(per_s, dict)
-    assert set(per_s) == {"ours", *RIVALS}
+    others = {*ways.TRIED, *ways.EMPTY} if with_ways else set()
+    assert set(per_s) == {"ours", *RIVALS, *others}
+    found = figures["ways"]
+    assert isinstance(found, dict)
+    assert set(found) == ({"ours", *ways.TRIED} if with_ways else set())
     assert all(value > 0 for value in per_s.values())
     for name in ("ratio_to_empty_fastapi", "ratio_to_raw_asgi", "ratio_to_naive", "p99_ms_at_1000_rps"):
         assert isinstance(figures[name], float)
