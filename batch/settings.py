@@ -62,8 +62,10 @@ class Settings(EnvironmentSettings):
     generations_kept: int = Field(
         2, ge=1, description="generations kept in the store per variant, the current one included"
     )
-    gate: Literal["on", "off"] = Field(
-        "off", description="on: a generation that the gate doubts is not served; off: it is not asked"
+    gate: Literal["off", "warn", "on"] = Field(
+        "warn",
+        description="on: a generation that the gate doubts is not served; warn: its report goes into "
+        "manifest and log, and nothing is held back; off: it is not asked",
     )
     train_days: int = Field(
         60,

@@ -12,16 +12,18 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.jobs.assemble import assemble_publication, lists
+from batch.jobs.assemble import assemble_publication, score_lists
 from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
-from batch.jobs.refresh.freeze import freeze
-from batch.jobs.refresh.frozen import FROZEN, Frozen
+from batch.jobs.refresh.frozen import Frozen, freeze
 from batch.jobs.refresh.plan import plan_refresh
 from batch.learn.recipe import recipe
 from batch.learn.train import train
 from batch.learn.trees import fit, parameters_for
+from batch.publish.config import PublishConfig
+from batch.publish.folder import GenerationFolder
 from batch.publish.proof.inputs import INPUTS, load
-from batch.publish.writer import publish
+from batch.publish.publish import publish
+from batch.publish.store import GenerationStore
 from batch.settings import Settings
 
 BEGIN_S = 1_640_000_000
@@ -169,6 +171,7 @@ def settings_of(folder: Path, prefix: str) -> Settings:
         segment_by="gender",
         n_trees=12,
         n_leaves=8,
+        gate="off",
         threads=1,
     )
 
@@ -185,36 +188,33 @@ def full_run(store: redis.Redis, settings: Settings, facts: Facts) -> Manifest:
     model = replace(made.model, text=alone.model_to_string())
     full = assemble_publication(settings, facts, known, model, facts.as_of_s)
     return publish(
-        store,
-        Keys(settings.prefix),
+        GenerationStore(store, Keys(settings.prefix)),
         full.content,
-        lists(settings, full.inputs, full.content.depth),
-        settings.state_dir / "generations",
-        now=lambda: AS_OF_S + 60,
-        ttl_s=settings.list_ttl_s,
-        kept=2,
+        score_lists(settings, full.inputs, full.content.depth),
+        config_of(settings),
         inputs=full.inputs,
         keep=freeze(facts, known, full),
     )
 
 
+def config_of(settings: Settings) -> PublishConfig:
+    """Return how the feed is published: without gate and memory plan."""
+    now_s = AS_OF_S + 60
+    return PublishConfig(settings.state_dir / "generations", settings.list_ttl_s, kept=2, now=lambda: now_s)
+
+
 def whole_on_frozen(store: redis.Redis, settings: Settings, base: Manifest, facts: Facts) -> Manifest:
     """Compute every user's features again on the frozen parts, score everything, publish everything."""
-    folder = settings.state_dir / "generations"
-    home = folder / str(base.generation)
-    before = InputDigests.load(home / FROZEN)
+    folder = GenerationFolder.of(settings.state_dir / "generations", base.generation)
+    before = InputDigests.load(folder.frozen)
     changes = compare(before, digest_inputs(facts))
-    inputs = load(home / INPUTS, None, base.checksums[INPUTS])
+    inputs = load(folder.inputs, None, base.checksums[INPUTS])
     everyone = replace(changes, users=np.ones(len(facts.users), np.bool_))
-    planned = plan_refresh(base, Frozen.load(home), inputs, facts, everyone)
+    planned = plan_refresh(base, Frozen.load(folder.frozen), inputs, facts, everyone)
     return publish(
-        store,
-        Keys(settings.prefix),
+        GenerationStore(store, Keys(settings.prefix)),
         planned.content,
-        lists(settings, planned.inputs, planned.content.depth),
-        folder,
-        now=lambda: AS_OF_S + 60,
-        ttl_s=settings.list_ttl_s,
-        kept=2,
+        score_lists(settings, planned.inputs, planned.content.depth),
+        config_of(settings),
         inputs=planned.inputs,
     )

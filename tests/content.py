@@ -22,8 +22,10 @@ from api.contract.manifest import Manifest
 from batch.data.ragged import starts
 from batch.data.seen import SeenTimes
 from batch.publish import shard
+from batch.publish.config import PublishConfig
 from batch.publish.generation import GenerationContent
-from batch.publish.writer import publish
+from batch.publish.publish import publish
+from batch.publish.store import GenerationStore
 from batch.score.ranked import RankedBlock
 
 AS_OF_S = 1_640_357_999
@@ -99,7 +101,18 @@ def expected(of: GenerationContent, seed: int = 0) -> dict[int, dict[bytes, byte
 def published(store: redis.Redis, folder: Path, seed: int = 0, **changes: object) -> Manifest:
     """Publish the content of a seed, with some of its parts changed, two generations kept."""
     of = replace(content(seed), **changes)  # type: ignore[arg-type] # the tests name parts that exist
-    return publish(store, KEYS, of, blocks(of, seed), folder, now=lambda: AS_OF_S + 60, ttl_s=TTL_S, kept=2)
+    return publish(generations(store), of, blocks(of, seed), config(folder))
+
+
+def generations(store: redis.Redis) -> GenerationStore:
+    """Return the generations of a store under the tests' keys."""
+    return GenerationStore(store, KEYS)
+
+
+def config(folder: Path, **changes: object) -> PublishConfig:
+    """Return how the tests publish, with some of it changed: two generations kept, no gate."""
+    how = PublishConfig(folder, TTL_S, kept=2, now=lambda: AS_OF_S + 60)
+    return replace(how, **changes)  # type: ignore[arg-type] # the tests name parts that exist
 
 
 def many(seed: int) -> GenerationContent:
@@ -129,7 +142,7 @@ def publish_once(url: str, folder: str, seed: str, die_at: str) -> None:
             yield block
 
     with redis.Redis.from_url(url) as client:
-        publish(client, KEYS, of, slowly(), Path(folder), now=now, ttl_s=TTL_S, kept=2, progress=progress)
+        publish(generations(client), of, slowly(), config(Path(folder), now=now, progress=progress))
 
 
 def main() -> None:

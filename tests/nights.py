@@ -25,10 +25,11 @@ from batch.jobs.assemble import assemble_publication
 from batch.learn.recipe import recipe
 from batch.learn.split import Split
 from batch.learn.train import learn, training_rows
-from batch.publish.gate.thresholds import Thresholds
+from batch.publish.config import GateMode, PublishConfig
 from batch.publish.generation import GenerationContent
 from batch.publish.proof.inputs import Inputs
-from batch.publish.writer import publish
+from batch.publish.publish import publish
+from batch.publish.store import GenerationStore
 from batch.score.predict import score_by_predict
 from batch.score.ranked import RankedBlock
 from batch.settings import Settings
@@ -127,19 +128,16 @@ def publish_night(
     blocks: Iterator[RankedBlock] | None = None,
     *,
     inputs: bool = True,
+    gate: GateMode = "on",
     force: bool = False,
 ) -> Manifest:
     """Publish a night through the gate with its default limits."""
     return publish(
-        store,
-        KEYS,
+        GenerationStore(store, KEYS),
         run.content,
         run.blocks() if blocks is None else blocks,
-        folder,
-        now=lambda: run.content.as_of_s + 60,
-        ttl_s=14 * DAY_S,
-        kept=2,
+        PublishConfig(
+            folder, 14 * DAY_S, kept=2, now=lambda: run.content.as_of_s + 60, gate=gate, force=force
+        ),
         inputs=run.inputs if inputs else None,
-        limits=Thresholds(),
-        force=force,
     )

@@ -15,9 +15,8 @@ from batch.cli.output import Output
 
 if TYPE_CHECKING:
     import numpy as np
-    import redis
 
-    from api.contract.keys import Keys
+    from batch.publish.store import GenerationStore
     from batch.settings import Settings
 
 app = typer.Typer(help="What was published: look, compare, prove, flip, roll back.", no_args_is_help=True)
@@ -32,8 +31,7 @@ class _Desk:
 
     output: Output
     settings: "Settings"
-    store: "redis.Redis"
-    keys: "Keys"
+    store: "GenerationStore"
     folder: Path
     rng: "np.random.Generator"
 
@@ -43,12 +41,13 @@ def _desk(*, json: bool) -> Iterator[_Desk]:
     import numpy as np
 
     from api.contract.keys import Keys
+    from batch.publish.store import GenerationStore
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings()
     with connect_store(settings) as store:
         folder, rng = settings.state_dir / "generations", np.random.default_rng(settings.seed)
-        yield _Desk(output, settings, store, Keys(settings.prefix), folder, rng)
+        yield _Desk(output, settings, GenerationStore(store, Keys(settings.prefix)), folder, rng)
 
 
 @app.command(name="list")
@@ -57,7 +56,7 @@ def list_(json: Json = False) -> None:
     from batch.publish.ledger.entries import entries
 
     with _desk(json=json) as desk:
-        ledger = entries(desk.store, desk.keys, [desk.settings.variant])
+        ledger = entries(desk.store, [desk.settings.variant])
         desk.output.emit({"generations": picture.rows(ledger)}, lambda c: picture.draw_list(c, ledger))
 
 
@@ -67,7 +66,7 @@ def show(generation: Number, json: Json = False) -> None:
     from batch.publish.ledger import entries as ledger
 
     with _desk(json=json) as desk:
-        shown = ledger.show(desk.store, desk.keys, generation, desk.folder, [desk.settings.variant])
+        shown = ledger.show(desk.store, generation, desk.folder, [desk.settings.variant])
         desk.output.emit(shown, lambda c: picture.draw_show(c, shown))
 
 
@@ -81,7 +80,7 @@ def promote(
     from batch.publish.ledger import promotion
 
     with _desk(json=json) as desk:
-        flip = promotion.promote(desk.store, desk.keys, generation, int(time.time()), force=force)
+        flip = promotion.promote(desk.store, generation, int(time.time()), force=force)
         desk.output.emit(asdict(flip))
 
 
@@ -95,7 +94,7 @@ def rollback(
 
     with _desk(json=json) as desk:
         now_s = int(time.time())
-        flip = promotion.rollback(desk.store, desk.keys, desk.settings.variant, now_s, quarantine=quarantine)
+        flip = promotion.rollback(desk.store, desk.settings.variant, now_s, quarantine=quarantine)
         desk.output.emit(asdict(flip))
 
 
@@ -105,7 +104,7 @@ def quarantine(generation: Number, json: Json = False) -> None:
     from batch.publish.ledger import promotion
 
     with _desk(json=json) as desk:
-        flip = promotion.quarantine(desk.store, desk.keys, generation, int(time.time()))
+        flip = promotion.quarantine(desk.store, generation, int(time.time()))
         desk.output.emit({"quarantined": generation, "flip": asdict(flip) if flip else None})
 
 
@@ -116,7 +115,7 @@ def retire(generation: Number, json: Json = False) -> None:
 
     with _desk(json=json) as desk:
         with desk.output.progress.phases("retire") as shown:
-            retire_one(desk.store, desk.keys, desk.folder, generation, int(time.time()), shown)
+            retire_one(desk.store, desk.folder, generation, int(time.time()), shown)
         desk.output.emit({"retired": generation})
 
 
@@ -132,7 +131,7 @@ def diff(
     from batch.publish.proof.diff import diff as compare
 
     with _desk(json=json) as desk:
-        change = compare(desk.store, desk.keys, a, b, user_id=user, sample=sample, rng=desk.rng)
+        change = compare(desk.store, a, b, user_id=user, sample=sample, rng=desk.rng)
         desk.output.emit(change.values(), lambda c: picture.draw_diff(c, change))
 
 
@@ -143,9 +142,7 @@ def verify(generation: Number, sample: Sample = 100, json: Json = False) -> None
 
     with _desk(json=json) as desk:
         with desk.output.progress.phases("verify") as shown:
-            verdict = prove(
-                desk.store, desk.keys, generation, desk.folder, sample=sample, rng=desk.rng, progress=shown
-            )
+            verdict = prove(desk.store, generation, desk.folder, sample=sample, rng=desk.rng, progress=shown)
         desk.output.emit(verdict.values(), lambda c: picture.draw_verdict(c, verdict))
     if not verdict.ok:
         raise typer.Exit(7)

@@ -65,7 +65,7 @@ def backfill(
 ) -> None:
     """Make generations for a past period on disk, and hold those that --load names in the store."""
     from batch.jobs import backfill as maker
-    from batch.publish.past import listed
+    from batch.publish.backfilled import list_backfilled
     from batch.store.connection import connect_store, facts_location
 
     output, settings = Output(json=json), read_settings()
@@ -74,7 +74,7 @@ def backfill(
     if from_ is not None and to is not None:
         period = maker.Period(epoch(from_), epoch(to), maker.every(every))
         maker.backfill(settings, data or facts_location(settings), period, output.progress)
-    made, loaded = listed(maker.folder_of(settings), settings.variant), {}
+    made, loaded = list_backfilled(maker.folder_of(settings), settings.variant), {}
     if load:
         with connect_store(settings) as store:
             loaded = maker.load(settings, store, maker.numbers(load, made), output.progress)

@@ -35,7 +35,8 @@ def plan(
 
     from api.contract.keys import Keys
     from batch.publish.memory.plan import Sizes
-    from batch.publish.memory.probe import planned
+    from batch.publish.memory.probe import plan_memory
+    from batch.publish.store import GenerationStore
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings()
@@ -50,7 +51,8 @@ def plan(
     )
     with connect_store(settings) as client:
         rng = np.random.default_rng(settings.seed)
-        found = planned(client, Keys(settings.prefix), sizes, settings.generations_kept, rng)
+        store = GenerationStore(client, Keys(settings.prefix))
+        found = plan_memory(store, sizes, settings.generations_kept, rng)
     output.emit(found.values())
     if found.refusal():
         raise typer.Exit(4)

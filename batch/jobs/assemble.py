@@ -36,28 +36,28 @@ class Publication:
 
 
 def assemble_publication(
-    settings: Settings, facts: Facts, known: asof.Statics, model: Ranker, as_of_s: int
+    settings: Settings, facts: Facts, statics: asof.Statics, model: Ranker, as_of_s: int
 ) -> Publication:
     """Lay out what a model scores as of a moment, and what is published beside its lists.
 
     Args:
         settings: Of the run.
         facts: Events up to `as_of_s`.
-        known: What does not change with time.
+        statics: What does not change with time.
         model: A trained one.
         as_of_s: Epoch seconds; the horizon begins with its bucket.
     """
-    counts = asof.tally(facts, known).advance(as_of_s)
+    counts = asof.tally(facts, statics).advance(as_of_s)
     names = tuple(feature.name for feature in model.features)
-    own = content(settings, facts, counts, model.fingerprint, names, model.metrics)
-    sides = asof.sides(facts, known, counts, np.array(own.horizon.starts, np.int64))
+    own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics)
+    sides = asof.sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
     seen = left_out(own.seen_policy, own.views, own.likes)
-    unknown = by_profile(settings, facts, known, counts, model, sides, own.depth)
+    unknown = by_profile(settings, facts, statics, counts, model, sides, own.depth)
     own = replace(own, profile=unknown.bins, profiles=unknown.lists)
     return Publication(own, Inputs(model.text, sides, seen, model.factors.dense), counts)
 
 
-def lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBlock]:
+def score_lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBlock]:
     """Score everything exactly, with the threads and the memory of the settings."""
     return score(
         inputs.model,
@@ -70,7 +70,7 @@ def lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBloc
     )
 
 
-def content(
+def assemble_content(
     settings: Settings,
     facts: Facts,
     counts: Tally,

@@ -19,13 +19,15 @@ from batch.data.live.unite import unite
 from batch.data.load import read_facts
 from batch.data.mapping import Mapping
 from batch.features import asof
-from batch.jobs.assemble import assemble_publication, lists
+from batch.jobs.assemble import assemble_publication, score_lists
 from batch.learn.baselines.named import find_baseline
 from batch.learn.recipe import recipe
 from batch.learn.train import train
 from batch.progress import Progress
-from batch.publish.past import FOLDER, Made, listed, save
+from batch.publish.backfilled import FOLDER, Backfilled, list_backfilled, save_backfilled
+from batch.publish.config import PublishConfig
 from batch.publish.recall import recall
+from batch.publish.store import GenerationStore
 from batch.settings import Settings
 from batch.store.connection import events_location
 
@@ -81,7 +83,7 @@ def folder_of(settings: Settings) -> Path:
     return settings.state_dir / FOLDER
 
 
-def backfill(settings: Settings, location: str, period: Period, progress: Progress) -> list[Made]:
+def backfill(settings: Settings, location: str, period: Period, progress: Progress) -> list[Backfilled]:
     """Make the generations of a period on disk, oldest first; what is there for a moment is made anew.
 
     Each is trained, scored and ranked as a run at that moment would have done it, without evaluation or gate.
@@ -108,21 +110,21 @@ def backfill(settings: Settings, location: str, period: Period, progress: Progre
     return made
 
 
-def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, created_at_s: int) -> Made:
+def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, created_at_s: int) -> Backfilled:
     """Make one generation on disk as of a moment.
 
     Raises:
         ValueError: The facts before it cannot train a model.
     """
-    stood = _known(facts, live, as_of_s, Mapping.load(settings.mapping).like_within_s)
-    known = asof.statics(stood, settings.seed)
-    model = train(stood, known, as_of_s, recipe(settings)).model
-    then = assemble_publication(settings, stood, known, model, as_of_s)
-    blocks = lists(settings, then.inputs, then.content.depth)
-    return save(folder_of(settings), then.content, blocks, then.inputs, created_at_s)
+    stood = _cut(facts, live, as_of_s, Mapping.load(settings.mapping).like_within_s)
+    statics = asof.statics(stood, settings.seed)
+    model = train(stood, statics, as_of_s, recipe(settings)).model
+    then = assemble_publication(settings, stood, statics, model, as_of_s)
+    blocks = score_lists(settings, then.inputs, then.content.depth)
+    return save_backfilled(folder_of(settings), then.content, blocks, then.inputs, created_at_s)
 
 
-def numbers(text: str, made: Sequence[Made]) -> list[int]:
+def numbers(text: str, made: Sequence[Backfilled]) -> list[int]:
     """Read which generations to load: numbers with commas between, or all of them.
 
     Raises:
@@ -149,30 +151,23 @@ def load(
         StoreUnfit: The store has no room for one; those before it are there.
         LeaseTaken: A run is publishing.
     """
-    there = {made.manifest.generation: made for made in listed(folder_of(settings), settings.variant)}
+    there = {
+        made.manifest.generation: made for made in list_backfilled(folder_of(settings), settings.variant)
+    }
     missing = [number for number in numbers if number not in there]
     if missing:
         raise LookupError(
             f"--load {missing[0]} names no backfilled generation: there are {sorted(there) or 'none'}"
         )
-    loaded = {}
+    loaded, generations = {}, GenerationStore(store, Keys(settings.prefix))
     with progress.phases("load") as show:
+        config = PublishConfig.of(settings, show)
         for number in numbers:
-            loaded[number] = recall(
-                store,
-                Keys(settings.prefix),
-                there[number],
-                settings.state_dir / "generations",
-                now=lambda: int(time.time()),
-                ttl_s=settings.list_ttl_s,
-                kept=settings.generations_kept,
-                rng=np.random.default_rng(settings.seed),
-                progress=show,
-            )
+            loaded[number] = recall(generations, there[number], config)
     return loaded
 
 
-def rows(made: Sequence[Made], loaded: dict[int, int]) -> Iterator[dict[str, Any]]:
+def rows(made: Sequence[Backfilled], loaded: dict[int, int]) -> Iterator[dict[str, Any]]:
     """Yield a line of JSON for each generation on disk; `generation` is its number in the store."""
     for one in made:
         manifest = one.manifest
@@ -186,9 +181,9 @@ def rows(made: Sequence[Made], loaded: dict[int, int]) -> Iterator[dict[str, Any
         }
 
 
-def _known(facts: Facts, live: LiveEvents, as_of_s: int, like_within_s: int) -> Facts:
-    """Return what a run at a moment would have read: live events count from when we were told of them."""
-    told = np.flatnonzero((live.accepted <= as_of_s) & (live.time <= as_of_s))
-    user, post, when, accepted = (c[told] for c in (live.user, live.post, live.time, live.accepted))
-    accepted_then = LiveEvents(user, post, when, live.action[told], accepted)
+def _cut(facts: Facts, live: LiveEvents, as_of_s: int, like_within_s: int) -> Facts:
+    """Return what a run at a moment would have read: live events count from when they were accepted."""
+    accepted_by = np.flatnonzero((live.accepted <= as_of_s) & (live.time <= as_of_s))
+    user, post, when, accepted = (c[accepted_by] for c in (live.user, live.post, live.time, live.accepted))
+    accepted_then = LiveEvents(user, post, when, live.action[accepted_by], accepted)
     return unite(as_they_stood(facts, as_of_s, like_within_s), accepted_then, like_within_s).facts

@@ -1,6 +1,6 @@
 """A peer's run: it learns from the facts, and its lists are published under its own name."""
 
-import time
+from dataclasses import replace
 
 import redis
 
@@ -8,13 +8,15 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.jobs.assemble import content
+from batch.jobs.assemble import assemble_content
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.named import model_name
 from batch.learn.baselines.recommender import Baseline
 from batch.progress import Progress
+from batch.publish.config import PublishConfig
 from batch.publish.generation import left_out
-from batch.publish.writer import publish
+from batch.publish.publish import publish
+from batch.publish.store import GenerationStore
 from batch.settings import Settings
 
 
@@ -27,27 +29,21 @@ def publish_peer(
     rightly stop what many peers are for: one list for all, places by chance.
 
     Raises:
-        PublishError: As `batch.publish.writer.publish` says.
+        RuntimeError: What `publish` raises.
     """
     with progress.step("describe"):
-        known = asof.statics(facts, settings.seed)
-    interactions = Interactions(facts, known, settings.seed, settings.threads)
+        statics = asof.statics(facts, settings.seed)
+    interactions = Interactions(facts, statics, settings.seed, settings.threads)
     with progress.step("train"):
         fitted = peer.fit(interactions)
     with progress.step("features"):
-        counts = asof.tally(facts, known).advance(facts.as_of_s)
-        own = content(settings, facts, counts, model_name(peer, interactions))
+        counts = asof.tally(facts, statics).advance(facts.as_of_s)
+        own = assemble_content(settings, facts, counts, model_name(peer, interactions))
     seen = left_out(own.seen_policy, own.views, own.likes)
     with progress.phases("publish") as show:
         return publish(
-            store,
-            Keys(settings.prefix),
+            GenerationStore(store, Keys(settings.prefix)),
             own,
             fitted.blocks(seen, own.depth, own.horizon.n_buckets),
-            settings.state_dir / "generations",
-            now=lambda: int(time.time()),
-            ttl_s=settings.list_ttl_s,
-            kept=settings.generations_kept,
-            progress=show,
-            plan_memory=True,
+            replace(PublishConfig.of(settings, show), gate="off"),
         )

@@ -1,7 +1,6 @@
 """One run, top to bottom: facts → features → model → lists → generation; each step takes the last value."""
 
 import logging
-import time
 from dataclasses import asdict, dataclass
 
 import redis
@@ -14,16 +13,17 @@ from batch.data.load import facts_now
 from batch.evaluate.nightly import measure_run
 from batch.evaluate.sessions import Line
 from batch.features import asof
-from batch.jobs.assemble import assemble_publication, lists
+from batch.jobs.assemble import assemble_publication, score_lists
 from batch.jobs.baselines import publish_peer
-from batch.jobs.refresh.freeze import freeze
+from batch.jobs.refresh.frozen import freeze
 from batch.learn.baselines.named import find_baseline, require_package
 from batch.learn.recipe import recipe
 from batch.learn.split import Split, last_week
 from batch.learn.train import train
 from batch.progress import Progress
-from batch.publish.gate.thresholds import Thresholds
-from batch.publish.writer import publish
+from batch.publish.config import PublishConfig
+from batch.publish.publish import publish
+from batch.publish.store import GenerationStore
 from batch.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def run(
         LookupError: The peer needs a package that is not installed.
         SourceError: The facts cannot be read; TooManyRejected: too many of them are bad.
         ValueError: They cannot train a model.
-        PublishError: The store refuses, or another run holds the lease.
+        RuntimeError: What `publish` raises.
     """
     peer = find_baseline(settings.variant)
     if peer is not None:
@@ -105,43 +105,36 @@ def _publish_own(
     evaluated: bool,
 ) -> Manifest:
     with progress.step("describe"):
-        known = asof.statics(facts, settings.seed)
+        statics = asof.statics(facts, settings.seed)
     metrics: dict[str, float] = {}
     if evaluated:
         with progress.step("evaluate"):
-            metrics = _evaluate(settings, facts, known, split, lines)
-    model = train(facts, known, facts.as_of_s, recipe(settings), metrics, progress).model
+            metrics = _evaluate(settings, facts, statics, split, lines)
+    model = train(facts, statics, facts.as_of_s, recipe(settings), metrics, progress).model
     model.save(settings.state_dir / "models" / model.fingerprint)
     with progress.step("features"):
-        tonight = assemble_publication(settings, facts, known, model, facts.as_of_s)
+        tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)
     with progress.phases("publish") as show:
         manifest = publish(
-            store,
-            Keys(settings.prefix),
+            GenerationStore(store, Keys(settings.prefix)),
             tonight.content,
-            lists(settings, tonight.inputs, tonight.content.depth),
-            settings.state_dir / "generations",
-            now=lambda: int(time.time()),
-            ttl_s=settings.list_ttl_s,
-            kept=settings.generations_kept,
-            progress=show,
+            score_lists(settings, tonight.inputs, tonight.content.depth),
+            PublishConfig.of(settings, show),
             inputs=tonight.inputs,
-            limits=Thresholds() if settings.gate == "on" else None,
-            plan_memory=True,
-            keep=freeze(facts, known, tonight),
+            keep=freeze(facts, statics, tonight),
         )
     model.save(settings.state_dir / "model")
     return manifest
 
 
 def _evaluate(
-    settings: Settings, facts: Facts, known: asof.Statics, split: Split | None, lines: dict[str, Line]
+    settings: Settings, facts: Facts, statics: asof.Statics, split: Split | None, lines: dict[str, Line]
 ) -> dict[str, float]:
     split = split or last_week(facts)
     if split is None:
         log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
         return {}
-    return measure_run(facts, known, split, recipe(settings), lines)
+    return measure_run(facts, statics, split, recipe(settings), lines)
 
 
 def _result(facts: Facts, manifest: Manifest, progress: Progress) -> Result:

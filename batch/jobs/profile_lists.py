@@ -1,4 +1,4 @@
-"""Lists for users of whom only the profile is known: the model's own, computed ahead like all others."""
+"""Lists for users of whom there is only a profile: the model's own, computed ahead like all others."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,14 +34,14 @@ class ByProfile:
 
 
 def by_profile(
-    settings: Settings, facts: Facts, known: Statics, counts: Tally, model: Ranker, sides: Sides, depth: int
+    settings: Settings, facts: Facts, statics: Statics, counts: Tally, model: Ranker, sides: Sides, depth: int
 ) -> ByProfile:
     """Score the typical user of each frequent profile, without a history, against every post and bucket.
 
     Args:
         settings: Of the run.
         facts: Give the users.
-        known: What does not change with time.
+        statics: What does not change with time.
         counts: What the features came from.
         model: What ranks.
         sides: Its features for the users there are.
@@ -49,7 +49,7 @@ def by_profile(
     """
     signatures = find(facts.users, settings.profiles)
     n = len(signatures.names)
-    cold = cold_sides(sides, known, counts, typical(known.profiles, signatures))
+    cold = cold_sides(sides, statics, counts, typical(statics.profiles, signatures))
     x, y = model.factors.dense
     blocks = score(
         model.text,
@@ -88,20 +88,22 @@ class Nobody:
         return np.full(self.n_users, np.nan)
 
 
-def cold_sides(sides: Sides, known: Statics, counts: Tally, profiles: npt.NDArray[np.floating[Any]]) -> Sides:
+def cold_sides(
+    sides: Sides, statics: Statics, counts: Tally, profiles: npt.NDArray[np.floating[Any]]
+) -> Sides:
     """Return the sides of users with these profiles and no history, numbered from 0.
 
     Args:
         sides: Of the users there are, as of the same moment; posts, times and groups are taken over.
-        known: What does not change with time.
+        statics: What does not change with time.
         counts: What `sides` were made of.
         profiles: (users, profile columns), as the model reads them; NaN is missing.
     """
-    common = Population.of(counts, known.texts, counts.base_rate)
+    common = Population.of(counts, statics.texts, counts.base_rate)
     nobody = Nobody(len(profiles), counts.n_groups, counts.at_s)
     return replace(
         sides,
         user_ids=np.arange(len(profiles), dtype=np.int64),
         user=np.column_stack([profiles, user_side(nobody, common)]).astype(np.float32),
-        user_group=cell_side(nobody, known.texts.topic_of_cluster, common),
+        user_group=cell_side(nobody, statics.texts.topic_of_cluster, common),
     )

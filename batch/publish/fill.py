@@ -1,49 +1,40 @@
 """The bytes of one generation: users' lists, and what all users share."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
-import redis
+import numpy.typing as npt
 
 from api.contract.codec import encode as as_text
-from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.keys import SEGMENT_FIELD
 from batch.publish import shard
 from batch.publish.generation import GenerationContent, Rows
-from batch.score.ranked import RankedBlock
-from batch.store.lease import Lease, Progress
+from batch.publish.writer import Build
 from batch.store.wire import EXEC, MULTI, PipelinedWriter, bulk, pack
 
 POSTS_A_COMMAND = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What every step of one publication needs."""
-
-    client: redis.Redis
-    keys: Keys
-    lease: Lease
-    content: GenerationContent
-    folder: Path
-    progress: Progress
-
-
 def write_lists(
-    work: Work, wire: PipelinedWriter, number: int, block: RankedBlock, ttl_s: int
+    build: Build, wire: PipelinedWriter, users: npt.NDArray[np.int64], posts: Rows
 ) -> list[bytes]:
-    """Write each user's hash and its life in one transaction; return each user's digest."""
-    content = work.content
-    n_users, n_buckets, depth = block.posts.shape
-    texts = shard.encode(block.posts.reshape(-1, depth), content.post_ids)
-    users = content.user_ids[block.first : block.first + n_users].tolist()
-    segments = content.segment_of[block.first : block.first + n_users]
+    """Write each user's hash and its life in one transaction; return each user's digest.
+
+    Args:
+        build: What the lists belong to.
+        wire: Gets the commands.
+        users: int64 (users,). Rows of users in the content.
+        posts: int32 (users, buckets, depth). Their lists, best first, rows of posts; -1 fills.
+    """
+    content, (_, n_buckets, depth) = build.content, posts.shape
+    texts = shard.encode(posts.reshape(-1, depth), content.post_ids)
+    owners = [(int(content.user_ids[row]), content.segment_of[row]) for row in users.tolist()]
     fields = [bulk(b"%d" % start) for start in content.horizon.starts]
-    life = b"$%d\r\n%d\r\n" % (len(str(ttl_s)), ttl_s)
-    for i, (user_id, segment) in enumerate(zip(users, segments, strict=True)):
-        work.lease.check()
-        key = bulk(work.keys.list(user_id, number).encode())
+    life = bulk(b"%d" % build.config.ttl_s)
+    for i, (user_id, segment) in enumerate(owners):
+        build.lease.check()
+        key = bulk(build.store.keys.list(user_id, build.number).encode())
         pairs = [part for b in range(n_buckets) for part in (fields[b], bulk(texts[i * n_buckets + b]))]
         if segment is not None:
             pairs += [bulk(SEGMENT_FIELD.encode()), bulk(segment.encode())]
@@ -52,41 +43,46 @@ def write_lists(
         wire.send(b"".join([MULTI, head, key, *pairs, expire, EXEC]), 4)
     return [
         shard.digest(user_id, segment, [texts.lines(i * n_buckets, (i + 1) * n_buckets)])
-        for i, (user_id, segment) in enumerate(zip(users, segments, strict=True))
+        for i, (user_id, segment) in enumerate(owners)
     ]
 
 
-def write_shared(work: Work, wire: PipelinedWriter, number: int) -> str:
+def write_shared(build: Build, wire: PipelinedWriter) -> str:
     """Write what is not a user's: popular, segments, profiles, catalogue, posts. Return their checksum.
 
     These have no life of their own: they are what a dead batch leaves to serve.
     """
-    content, keys = work.content, work.keys
-    hashes = {keys.popular(number): content.popular}
-    hashes |= {keys.segment(number, name): content.segments[name] for name in sorted(content.segments)}
-    hashes |= {keys.profile(number, name): content.profiles[name] for name in sorted(content.profiles)}
+    content, keys, number = build.content, build.store.keys, build.number
     digest = blake2b(digest_size=shard.DIGEST_BYTES)
-    for key, rows in hashes.items():
-        work.lease.check()
+    starts = [b"%d" % start for start in content.horizon.starts]
+    for key, rows in _shared_lists(build):
+        build.lease.check()
         values = [_text(content, row) for row in rows]
         digest.update(b"".join(value + b"\n" for value in values))
-        starts = [b"%d" % start for start in content.horizon.starts]
         pairs = [part for pair in zip(starts, values, strict=True) for part in pair]
         wire.send(pack(b"HSET", key.encode(), *pairs), 1)
     catalogue = _text(content, content.catalogue)
     digest.update(catalogue + b"\n")
     wire.send(pack(b"SET", keys.catalogue(number).encode(), catalogue), 1)
-    ids = content.post_ids.tolist()
-    for low in range(0, len(ids), POSTS_A_COMMAND):
-        work.lease.check()
-        several = zip(
-            ids[low : low + POSTS_A_COMMAND], content.posts[low : low + POSTS_A_COMMAND], strict=True
-        )
-        pairs = [part for post_id, text in several for part in (b"%d" % post_id, text)]
+    posts = list(zip(content.post_ids.tolist(), content.posts, strict=True))
+    for low in range(0, len(posts), POSTS_A_COMMAND):
+        build.lease.check()
+        pairs = [
+            part for post_id, text in posts[low : low + POSTS_A_COMMAND] for part in (b"%d" % post_id, text)
+        ]
         digest.update(b"".join(text + b"\n" for text in pairs[1::2]))
         wire.send(pack(b"HSET", keys.posts(number).encode(), *pairs), 1)
     wire.flush()
     return digest.hexdigest()
+
+
+def _shared_lists(build: Build) -> Iterator[tuple[str, Rows]]:
+    content, keys, number = build.content, build.store.keys, build.number
+    yield keys.popular(number), content.popular
+    for name in sorted(content.segments):
+        yield keys.segment(number, name), content.segments[name]
+    for name in sorted(content.profiles):
+        yield keys.profile(number, name), content.profiles[name]
 
 
 def _text(content: GenerationContent, rows: Rows) -> bytes:

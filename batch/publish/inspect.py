@@ -7,13 +7,10 @@ import redis
 
 from api.contract.keys import Keys
 from api.feed import LookUp
+from batch.publish.ledger.ledger import NothingServed
 from batch.publish.replay.history import read_history
 from batch.publish.replay.kept import GenerationLost, Kept, from_store
 from batch.publish.replay.seen import hidden_by, liked_times, seen_times
-
-
-class NothingServed(LookupError):
-    """No generation is current under a variant, or it is not whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,58 +1,28 @@
 """What leaves the store and the disk: generations of killed runs, and those beyond the number kept."""
 
 import logging
-import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import redis
 from redis.client import Pipeline
 
-from api.contract.codec import decode
-from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.publish.ledger.past import announce, made_for_past
+from batch.publish.config import PublishConfig
+from batch.publish.folder import GenerationFolder
+from batch.publish.ledger.ledger import read_pointer
+from batch.publish.store import GenerationStore
 from batch.store import read
 from batch.store.lease import Lease, Progress
 from batch.store.transaction import Write
 
-CHUNK = 500  # keys an UNLINK: the server frees them beside its work, readers wait for none
+CHUNK = 500  # keys a round trip: the server frees them beside its work, readers wait for none
 
 log = logging.getLogger(__name__)
 
 
 class StillServed(ValueError):
     """The generation to clear is current."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """Every generation that the store knows: its state, and the manifest of each sealed one."""
-
-    states: Mapping[int, str]
-    manifests: Mapping[int, Manifest]
-
-    def in_state(self, *states: str) -> list[int]:
-        """Return the numbers of the generations in one of these states, ascending."""
-        return sorted(number for number, state in self.states.items() if state in states)
-
-
-def ledger(client: redis.Redis, keys: Keys) -> Ledger:
-    """Read the states of all generations and the manifests of those that are sealed."""
-    states = {int(number): state.decode() for number, state in read.fields(client, keys.states()).items()}
-    manifests = {}
-    for number, state in states.items():
-        text = read.value(client, keys.manifest(number)) if state == "sealed" else None
-        if text is not None:
-            manifests[number] = Manifest.from_json(text)
-    return Ledger(states, manifests)
-
-
-def served(client: redis.Redis, keys: Keys, variant: str) -> tuple[int | None, int | None]:
-    """Return the current and the previous generation of a variant; None where there is none."""
-    now, before = client.hmget(keys.current(variant), "generation", "previous")
-    return (int(now) if now else None), (int(before) if before else None)
 
 
 def surplus(sealed: Iterable[int], current: int | None, previous: int | None, kept: int) -> list[int]:
@@ -70,41 +40,30 @@ def surplus(sealed: Iterable[int], current: int | None, previous: int | None, ke
 
 
 def sweep(
-    client: redis.Redis,
-    keys: Keys,
-    lease: Lease,
-    folder: Path,
-    *,
-    variant: str,
-    kept: int,
-    progress: Progress,
-    spared: int | None = None,
-) -> list[int]:
-    """Retire what killed runs left and what the variant has beyond `kept`; return the numbers that went.
+    store: GenerationStore, lease: Lease, config: PublishConfig, variant: str, spared: int | None = None
+) -> None:
+    """Retire what killed runs left and what the variant has beyond the number kept.
 
     Whoever holds the lease builds alone, so any other generation in state building is dead; one in state
     retired that still has keys or a folder was being cleared when its run was killed. A quarantined one has
     been there to look at since the last run. `spared` stays: what this run made and the gate held back.
     """
-    known = ledger(client, keys)
-    current, previous = served(client, keys, variant)
-    aside = made_for_past(client, keys, variant)  # they go when somebody retires them
-    ours = [
+    states, current_previous = store.states(), store.served(variant)
+    backfilled = store.backfilled(variant)  # they go when somebody retires them
+    ours = [n for n, made in store.sealed().items() if made.variant == variant and n not in backfilled]
+    gone = [n for n, state in states.items() if state == "building"]
+    gone += surplus(ours, *current_previous, config.kept)
+    gone += [
         n
-        for n in known.in_state("sealed")
-        if n in known.manifests and known.manifests[n].variant == variant and n not in aside
+        for n, state in states.items()
+        if state in ("retired", "quarantined") and _remains(store, config.root, n)
     ]
-    gone = known.in_state("building") + surplus(ours, current, previous, kept)
-    gone += [n for n in known.in_state("retired", "quarantined") if _remains(client, keys, folder, n)]
-    gone = [number for number in gone if number != spared]
     for number in gone:
-        retire(client, keys, lease, folder, number, progress)
-    return gone
+        if number != spared:
+            retire(store, lease, config.root, number, config.progress)
 
 
-def retire(
-    client: redis.Redis, keys: Keys, lease: Lease, folder: Path, generation: int, progress: Progress
-) -> None:
+def retire(store: GenerationStore, lease: Lease, root: Path, generation: int, progress: Progress) -> None:
     """Remove one generation's keys and folder. Killed at any point, it can be done again.
 
     What is needed to clear, users, profiles and manifest, goes last. A quarantined one stays quarantined.
@@ -112,41 +71,40 @@ def retire(
     Raises:
         StillServed: It is current.
     """
-    text = read.value(client, keys.manifest(generation))
-    known = Manifest.from_json(text) if text else None
-    _withdraw(keys, lease, generation, known)
-    if known and generation in made_for_past(client, keys, known.variant):
-        client.zrem(keys.past(known.variant), str(generation))
-        announce(client, keys, known.variant)
-    users = decode(read.value(client, keys.users(generation)))
+    client, keys, manifest = store.client, store.keys, store.manifest(generation)
+    _withdraw(store, lease, generation, manifest)
+    if manifest and generation in store.backfilled(manifest.variant):
+        client.zrem(keys.past(manifest.variant), str(generation))
+        store.announce_backfilled(manifest.variant)
+    users = store.user_ids(generation)
     for low in range(0, len(users), CHUNK):
         lease.check()
-        with client.pipeline(transaction=False) as pipe:
-            for user_id in users[low : low + CHUNK]:
-                pipe.unlink(keys.list(user_id, generation))
-            pipe.execute()
+        _unlink(client, (keys.list(user_id, generation) for user_id in users[low : low + CHUNK]))
         progress(f"clearing generation {generation}", min(low + CHUNK, len(users)), len(users))
-    for key in (keys.popular(generation), keys.catalogue(generation), keys.posts(generation)):
-        client.unlink(key)
-    for name in known.segments if known else ():
-        client.unlink(keys.segment(generation, name))
-    with client.pipeline(transaction=False) as pipe:
-        for name in read.words(client, keys.profiles(generation)):
-            pipe.unlink(keys.profile(generation, name))
-        pipe.execute()
-    if (folder / str(generation)).is_dir():
-        shutil.rmtree(folder / str(generation))
+    shared = [keys.popular(generation), keys.catalogue(generation), keys.posts(generation)]
+    shared += [keys.segment(generation, name) for name in (manifest.segments if manifest else ())]
+    shared += [keys.profile(generation, name) for name in read.words(client, keys.profiles(generation))]
+    _unlink(client, shared)
+    GenerationFolder.of(root, generation).remove()
     last = keys.users(generation), keys.profiles(generation), keys.manifest(generation)
     lease.commit(lambda pipe: pipe.unlink(*last))
     log.info("generation.retired", extra={"generation": generation, "n_users": len(users)})
 
 
-def _withdraw(keys: Keys, lease: Lease, generation: int, known: Manifest | None) -> None:
+def _unlink(client: redis.Redis, names: Iterable[str]) -> None:
+    with client.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.unlink(name)
+        pipe.execute()
+
+
+def _withdraw(store: GenerationStore, lease: Lease, generation: int, manifest: Manifest | None) -> None:
     """Take the right to be served from a generation, unless it is served: people promote without a lease."""
-    pointer = [keys.current(known.variant)] if known else []
+    keys = store.keys
+    pointer = [keys.current(manifest.variant)] if manifest else []
 
     def decide(pipe: Pipeline) -> Write:
-        if known and served(pipe, keys, known.variant)[0] == generation:
+        if manifest and read_pointer(pipe, keys, manifest.variant)[0] == generation:
             raise StillServed(f"generation {generation} is served: roll back or promote another one first")
         state = pipe.hget(keys.states(), str(generation))
         after = "quarantined" if state == b"quarantined" else "retired"
@@ -155,5 +113,6 @@ def _withdraw(keys: Keys, lease: Lease, generation: int, known: Manifest | None)
     lease.transact([keys.states(), *pointer], decide)
 
 
-def _remains(client: redis.Redis, keys: Keys, folder: Path, generation: int) -> bool:
-    return bool(client.exists(keys.users(generation))) or (folder / str(generation)).is_dir()
+def _remains(store: GenerationStore, root: Path, generation: int) -> bool:
+    has_keys = bool(store.client.exists(store.keys.users(generation)))
+    return has_keys or GenerationFolder.of(root, generation).path.is_dir()

@@ -26,7 +26,7 @@ class Marks:
 
     Attributes:
         n: int64 (users,). Pairs of each user.
-        sums: uint64 (users, 2). Two numbers drawn by user, post and time, summed over his pairs modulo 2⁶⁴.
+        sums: uint64 (users, 2). Two numbers drawn by user, post and time, summed over their pairs modulo 2⁶⁴.
     """
 
     n: Ints

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.publish.generation import GenerationContent
+from batch.publish.folder import GenerationFolder
+from batch.publish.generation import GenerationContent, Rows
 from batch.score.ranked import RankedBlock
 from batch.store.wire import n_digits, put_number
 
@@ -24,6 +25,8 @@ SCHEMA = pa.schema(
         ("scores", pa.list_(pa.float64())),
     ]
 )
+Ints = npt.NDArray[np.int64]
+
 DIGEST_BYTES = 16
 USERS = 4096  # of a shard: fixed, so that checksums do not depend on how scoring divides its work
 
@@ -64,10 +67,10 @@ def encode(rows: npt.NDArray[np.int32], post_ids: npt.NDArray[np.int64]) -> Text
     return Texts(memoryview(text), end.tolist())
 
 
-def names(first: int, n_users: int) -> str:
+def shard_name(first: int, n_users: int) -> str:
     """Return a shard's name: the row numbers of its first and last user, in the order of the key `users`.
 
-    >>> names(0, 4096)
+    >>> shard_name(0, 4096)
     'lists-0000000-0004095'
     """
     return f"lists-{first:07d}-{first + n_users - 1:07d}"
@@ -96,14 +99,20 @@ def checksum(digests: bytes) -> str:
     return blake2b(digests, digest_size=DIGEST_BYTES).hexdigest()
 
 
+def checksums(digests: npt.NDArray[np.uint8]) -> dict[str, str]:
+    """Return shards' names and checksums, of all users' digests, uint8 (users, 16)."""
+    parts = (digests[low : low + USERS] for low in range(0, len(digests), USERS))
+    return {shard_name(k * USERS, len(part)): checksum(part.tobytes()) for k, part in enumerate(parts)}
+
+
 def as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     """Return users' digests as uint8 (users, 16)."""
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
-def n_short(block: RankedBlock, depth: int) -> npt.NDArray[np.int64]:
+def count_short(posts: Rows, depth: int) -> npt.NDArray[np.int64]:
     """Return int64 (users,): how many of each user's lists have fewer posts than the depth."""
-    return np.asarray(((block.posts >= 0).sum(axis=2) < depth).sum(axis=1), np.int64)
+    return np.asarray(((posts >= 0).sum(axis=2) < depth).sum(axis=1), np.int64)
 
 
 def root(checksums: Mapping[str, str]) -> str:
@@ -112,7 +121,12 @@ def root(checksums: Mapping[str, str]) -> str:
     return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
-def covering(blocks: Iterable[RankedBlock], content: GenerationContent) -> Iterator[RankedBlock]:
+def rows_of(block: RankedBlock) -> Ints:
+    """Return int64 (users,): the rows of a block's users."""
+    return np.arange(block.first, block.first + len(block.posts))
+
+
+def check_cover(blocks: Iterable[RankedBlock], content: GenerationContent) -> Iterator[RankedBlock]:
     """Yield the blocks, and make sure that they cover all users once, in order, with lists that fit.
 
     Raises:
@@ -132,7 +146,7 @@ def covering(blocks: Iterable[RankedBlock], content: GenerationContent) -> Itera
         raise ValueError(f"the lists cover {at} of {len(content.user_ids)} users")
 
 
-def pieces(blocks: Iterable[RankedBlock]) -> Iterator[RankedBlock]:
+def cut_at_shards(blocks: Iterable[RankedBlock]) -> Iterator[RankedBlock]:
     """Cut blocks where shards end; nothing is copied."""
     for block in blocks:
         low, n_users = 0, len(block.posts)
@@ -140,12 +154,6 @@ def pieces(blocks: Iterable[RankedBlock]) -> Iterator[RankedBlock]:
             high = min(n_users, low + USERS - (block.first + low) % USERS)
             yield RankedBlock(block.first + low, block.posts[low:high], block.scores[low:high])
             low = high
-
-
-def write_parquet(path: Path, content: GenerationContent, block: RankedBlock) -> None:
-    """Write one row a list: user_id, bucket, posts list<int64> best first, scores list<float64>."""
-    with open_parquet(path) as writer:
-        writer.write_table(table(content, block))
 
 
 def open_parquet(path: Path) -> pq.ParquetWriter:
@@ -161,9 +169,9 @@ def open_parquet(path: Path) -> pq.ParquetWriter:
 
 
 class Files:
-    """The Parquet files of a generation's lists, one a shard, written piece by piece; see `pieces`."""
+    """The Parquet files of a generation's lists, one a shard, written piece by piece; see `cut_at_shards`."""
 
-    def __init__(self, folder: Path, content: GenerationContent) -> None:
+    def __init__(self, folder: GenerationFolder, content: GenerationContent) -> None:
         """Write into `folder`."""
         self._folder, self._content = folder, content
         self._open: pq.ParquetWriter | None = None
@@ -181,23 +189,29 @@ class Files:
         """Write one piece: a row group of its shard's file."""
         if piece.first % USERS == 0:
             self.__exit__()
-            name = names(piece.first, min(USERS, len(self._content.user_ids) - piece.first))
-            self._open = open_parquet(self._folder / f"{name}.parquet")
+            name = shard_name(piece.first, min(USERS, len(self._content.user_ids) - piece.first))
+            self._open = open_parquet(self._folder.shard(name))
         assert self._open is not None, "the first piece begins a shard"
-        self._open.write_table(table(self._content, piece))
+        self._open.write_table(table(self._content, rows_of(piece), piece.posts, piece.scores))
 
 
-def table(content: GenerationContent, block: RankedBlock) -> pa.Table:
-    """Return one row a list, see `write_parquet`."""
-    n_users, n_buckets, depth = block.posts.shape
-    rows, scores = block.posts.reshape(-1, depth), block.scores.reshape(-1, depth)
+def table(content: GenerationContent, users: Ints, posts: Rows, scores: npt.NDArray[np.float64]) -> pa.Table:
+    """Return one row a list: user_id, bucket, posts list<int64> best first, scores list<float64>.
+
+    Args:
+        content: Gives ids and buckets.
+        users: int64 (users,). Rows of users.
+        posts: int32 (users, buckets, depth). Their lists as rows of posts, -1 fills.
+        scores: float64 of that shape.
+    """
+    n_users, n_buckets, depth = posts.shape
+    rows, scores = posts.reshape(-1, depth), scores.reshape(-1, depth)
     there = rows >= 0
     ends = np.concatenate([[0], there.sum(axis=1).cumsum()])
     offsets = pa.array(ends, pa.int32())
-    users = content.user_ids[block.first : block.first + n_users]
     return pa.table(
         {
-            "user_id": np.repeat(users, n_buckets),
+            "user_id": np.repeat(content.user_ids[users], n_buckets),
             "bucket": np.tile(np.array(content.horizon.starts, np.int64), n_users),
             "posts": pa.ListArray.from_arrays(offsets, content.post_ids[rows[there]]),
             "scores": pa.ListArray.from_arrays(offsets, scores[there]),

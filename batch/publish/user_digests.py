@@ -14,8 +14,6 @@ import pyarrow.parquet as pq
 from batch.publish import shard
 from batch.publish.seen import Marks
 
-USER_DIGESTS = "roll.parquet"  # in the generation's folder
-
 Ints = npt.NDArray[np.int64]
 
 
@@ -26,7 +24,7 @@ class UserDigests:
     Attributes:
         user_ids: int64 (users,), ascending.
         lists: uint8 (users, 16). Digest of each user's lists, see `shard.digest`.
-        n_short: int64 (users,). His lists with fewer posts than the depth.
+        n_short: int64 (users,). Their lists with fewer posts than the depth.
         seen: Marks of what users have seen; of what they have liked: `likes`.
         likes: See `seen`.
     """
@@ -39,39 +37,35 @@ class UserDigests:
 
     def checksums(self) -> dict[str, str]:
         """Return what follows from it in the manifest: checksums of shards, `seen` and `likes`."""
-        n_users, digests = len(self.user_ids), self.lists.tobytes()
-        found = {"seen": self.seen.digest, "likes": self.likes.digest}
-        for low in range(0, n_users, shard.USERS):
-            part = digests[low * shard.DIGEST_BYTES : (low + shard.USERS) * shard.DIGEST_BYTES]
-            found[shard.names(low, min(shard.USERS, n_users - low))] = shard.checksum(part)
-        return found
+        marks = {"seen": self.seen.digest, "likes": self.likes.digest}
+        return marks | shard.checksums(self.lists)
 
-    def rows(self, user_ids: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
-        """Return each given user's row, 0 where he has none, and whether he has one."""
-        if not len(self.user_ids):
-            return np.zeros(len(user_ids), np.int64), np.zeros(len(user_ids), np.bool_)
-        at = np.minimum(np.searchsorted(self.user_ids, user_ids), len(self.user_ids) - 1)
-        known = self.user_ids[at] == user_ids
-        return np.where(known, at, 0).astype(np.int64), known
+    def counts(self) -> dict[str, int]:
+        """Return the counts that follow from it in the manifest: short lists, posts seen and liked."""
+        return {
+            "short_lists": int(self.n_short.sum()),
+            "seen": int(self.seen.n.sum()),
+            "likes": int(self.likes.n.sum()),
+        }
 
-    def save(self, folder: Path) -> None:
-        """Write the digests into a generation's folder."""
+    def save(self, path: Path) -> None:
+        """Write a Parquet file, a row a user."""
         digests = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(shard.DIGEST_BYTES), len(self.lists), [None, pa.py_buffer(self.lists.tobytes())]
         )
         columns = {"user_id": self.user_ids, "lists": digests, "n_short": self.n_short}
         for name, marks in (("seen", self.seen), ("likes", self.likes)):
             columns |= {f"n_{name}": marks.n, f"{name}_0": marks.sums[:, 0], f"{name}_1": marks.sums[:, 1]}
-        pq.write_table(pa.table(columns), folder / USER_DIGESTS, compression="zstd", use_dictionary=False)
+        pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=False)
 
     @classmethod
-    def load(cls, folder: Path) -> "UserDigests":
+    def load(cls, path: Path) -> "UserDigests":
         """Read what `save` wrote.
 
         Raises:
-            FileNotFoundError: The folder has none.
+            FileNotFoundError: It is not there.
         """
-        table = pq.read_table(folder / USER_DIGESTS)
+        table = pq.read_table(path)
         values = {name: table[name].to_numpy() for name in table.column_names if name != "lists"}
         seen, likes = (
             Marks(values[f"n_{name}"], np.column_stack([values[f"{name}_0"], values[f"{name}_1"]]))

@@ -1,154 +1,206 @@
-"""Publish: a whole generation, all of its lists written anew."""
+"""Building a generation beside the one that is served: the one sequence of every way to make one.
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+Killed at any instant, this leaves what is served as it was; the next run clears what it left.
+"""
 
-import numpy as np
-import numpy.typing as npt
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+
 import redis
+from redis.client import Pipeline
 
-from api.contract.keys import Keys
+from api.contract.codec import encode as as_text
 from api.contract.manifest import Manifest
-from batch.progress import silent
-from batch.publish import seen, shard
-from batch.publish.fill import Work, write_lists, write_shared
-from batch.publish.gate.gate import judge
-from batch.publish.gate.gate_inputs import Made, gather
+from batch.publish import functions, shard
+from batch.publish.config import PublishConfig
+from batch.publish.folder import GenerationFolder
 from batch.publish.gate.report import Report
-from batch.publish.gate.stats import Sample
-from batch.publish.gate.thresholds import Thresholds
-from batch.publish.generation import GenerationContent, left_out
-from batch.publish.memory.room import Room, reserve
-from batch.publish.proof.inputs import INPUTS, Inputs
-from batch.publish.release import GateClosed, newest_sealed, release
-from batch.publish.user_digests import UserDigests
-from batch.score.ranked import RankedBlock
-from batch.store.lease import Progress
-from batch.store.wire import PipelinedWriter
+from batch.publish.generation import GenerationContent
+from batch.publish.ledger.promotion import promote
+from batch.publish.memory.room import Room
+from batch.publish.retire import retire, sweep
+from batch.publish.store import GenerationStore
+from batch.store.lease import Lease, LeaseLost, hold
+from batch.store.server import Needs, require
 
-__all__ = ["GateClosed", "publish"]
+log = logging.getLogger(__name__)
 
 
-def publish(
-    client: redis.Redis,
-    keys: Keys,
+class GateClosed(RuntimeError):
+    """The gate did not let a generation through; what is served did not change."""
+
+    exit_code = 6
+
+    def __init__(self, generation: int, report: Report) -> None:
+        """Name the generation and what stopped it."""
+        self.generation, self.report = generation, report
+        then = {
+            "wait": f"serve it with `almanac generations promote {generation} --force`, or leave it",
+            "quarantine": "it stays to be looked at until the next run",
+            "abort": "its lists are cleared",
+        }
+        super().__init__(
+            f"the gate stopped generation {generation} ({report.outcome}): {report.why}; "
+            f"{then.get(report.outcome, '')}, and what was served is served on"
+        )
+
+
+@dataclass(slots=True)
+class Build:
+    """A generation in state building. Whoever fills it adds to its checksums and counts.
+
+    Attributes:
+        store: Where it is written.
+        config: How.
+        lease: The right to publish; check it before each write.
+        content: Everything but the lists.
+        manifest: As it is so far; whole once the generation is sealed.
+        checksums: Name to digest, for the manifest.
+        counts: Name to count, for the manifest.
+        held_back: The gate's report, where it stops the generation.
+        past_s: First second that it answers, where it was made for a past time and is never current.
+    """
+
+    store: GenerationStore
+    config: PublishConfig
+    lease: Lease
+    content: GenerationContent
+    manifest: Manifest
+    checksums: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    held_back: Report | None = None
+    past_s: int | None = None
+
+    @property
+    def number(self) -> int:
+        """Return its number."""
+        return self.manifest.generation
+
+    @property
+    def folder(self) -> GenerationFolder:
+        """Return its folder."""
+        return GenerationFolder.of(self.config.root, self.number)
+
+    def judge(self, report: Report) -> None:
+        """Put the gate's report into manifest and log; in the mode `on`, hold back what it doubts.
+
+        Raises:
+            GateClosed: The lists are incomplete: not worth keeping.
+        """
+        mode = self.config.gate
+        extra = {"generation": self.number, "outcome": report.outcome, "why": report.why, "live": report.live}
+        log.info("generation.judged", extra={**extra, "mode": mode})
+        self.manifest = replace(self.manifest, gate={**report.values(), "mode": mode})
+        if mode == "on" and report.outcome != "proceed" and not self.config.force:
+            self.held_back = report
+            if report.outcome == "abort":
+                raise GateClosed(self.number, report)
+
+
+@contextmanager
+def building(
+    store: GenerationStore,
     content: GenerationContent,
-    blocks: Iterable[RankedBlock],
-    folder: Path,
+    config: PublishConfig,
+    reserve: Callable[[], Room | None],
     *,
-    now: Callable[[], int],
-    ttl_s: int,
-    kept: int,
-    progress: Progress = silent,
-    inputs: Inputs | None = None,
-    limits: Thresholds | None = None,
-    force: bool = False,
-    plan_memory: bool = False,
-    keep: Callable[[Path], None] | None = None,
-) -> Manifest:
-    """Write, judge, seal and promote one generation; then retire what is beyond `kept`.
+    past_s: int | None = None,
+) -> Iterator[Build]:
+    """Take a number, let the block fill the generation, seal it, make it current; clear it on failure.
 
     Args:
-        client: The store; replies must be bytes.
-        keys: Names of the keys.
+        store: Where it is written.
         content: Everything but the lists.
-        blocks: Ranked lists of all users, in order; taken one at a time while the lease is held.
-        folder: Gets a folder by the generation's number with the lists and their scores as Parquet.
-        now: The clock, epoch seconds.
-        ttl_s: Life of the users' lists: a batch that stays dead leaves popular lists, not stale ones.
-        kept: Sealed generations that stay for this variant, the current one included. With 1, a request
-            that began before the promotion may miss its list and fall back.
-        progress: Told what is being written, how far, of how much.
-        inputs: What the blocks are computed from; kept in the generation's folder, so that `verify` and
-            the gate can compute lists again.
-        limits: Where the gate draws its lines; None: no gate, everything is let through.
-        force: Serve what the gate would hold back; logged as `gate.overridden`.
-        plan_memory: Measure first, in two seconds, what the run will take in this store; refuse it where
-            that does not fit, and put what was planned and taken into the manifest's counts.
-        keep: Writes into the generation's folder, before it is sealed, what a later refresh needs.
-
-    Returns:
-        The manifest, as it stands in the store.
+        config: How it is published.
+        reserve: Makes sure that there is room, before anything is written; None: the room is not measured.
+        past_s: First second that it answers, where it is made for a past time and is never current.
 
     Raises:
-        StoreUnfit: The server's version or settings would break the lists, or its memory would not hold
-            them; nothing was written.
+        StoreUnfit: The server's version or settings would break the lists; nothing was written.
         LeaseTaken: Another run is publishing; nothing was written.
         LeaseLost: This run stalled and lost its turn; what is served did not change.
         GateClosed: The gate did not let it through.
-        ValueError: The blocks do not cover the content's users.
     """
-    whole = _Whole(blocks, inputs, ttl_s, kept, limits, plan_memory, keep)
-    return release(client, keys, content, folder, whole, now=now, kept=kept, progress=progress, force=force)
+    longest = max((len(name.encode()) for name in content.segments), default=0)
+    needs = Needs.of(content.post_ids.tolist(), content.depth, content.horizon.n_buckets, longest)
+    require(store.client, needs)
+    functions.load(store.client)
+    with hold(store.client, store.keys.lease(), config.now(), config.progress) as lease:
+        if past_s is None:
+            sweep(store, lease, config, content.variant)
+        room = reserve()
+        build = _begin(store, content, config, lease)
+        build.past_s = past_s
+        with _clear_on_failure(build):
+            yield build
+            build.counts |= room.counts(store.client) if room else {}
+            _seal(build)
+        if past_s is None:
+            _release(build)
 
 
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    """The steps of publishing everything; see `release.Steps`, and `publish` for the parts."""
+def _begin(store: GenerationStore, content: GenerationContent, config: PublishConfig, lease: Lease) -> Build:
+    """Take the next number and note, before the first list, all that clearing it would need to know."""
+    keys, number = store.keys, int(store.client.incr(store.keys.counter()))
+    build = Build(store, config, lease, content, content.draft(number, config.now()))
 
-    blocks: Iterable[RankedBlock]
-    inputs: Inputs | None
-    ttl_s: int
-    kept: int
-    limits: Thresholds | None
-    plan_memory: bool
-    keep: Callable[[Path], None] | None
+    def note(pipe: Pipeline) -> None:
+        pipe.unlink(*keys.obsolete)  # 2026-11: when a run wrote its facts is not kept any more, see 0050
+        pipe.hset(keys.states(), str(number), "building")
+        pipe.set(keys.users(number), as_text(content.user_ids.tolist()))
+        if content.profiles:
+            pipe.set(keys.profiles(number), " ".join(sorted(content.profiles)))
+        pipe.set(keys.manifest(number), build.manifest.to_json())
 
-    def reserve(self, work: Work) -> Room | None:
-        """Measure what the run will take, and refuse it where that does not fit."""
-        newest = newest_sealed(work)
-        return reserve(work.client, work.keys, work.content, self.kept, newest) if self.plan_memory else None
-
-    def fill(self, work: Work, draft: Manifest) -> Made:
-        """Write lists, shared keys, then seen posts and inputs."""
-        content, keys, number = work.content, work.keys, draft.generation
-        home = work.folder / str(number)
-        sample = Sample(len(content.user_ids), _longest(content), content.depth)
-        newest = newest_sealed(work)
-        marks: dict[str, seen.Marks] = {}
-        with PipelinedWriter(work.client) as wire:
-            lists, n_short = self._lists(work, wire, draft, sample)
-            checksums = {"shared": write_shared(work, wire, number)}
-            for name, times, key in (
-                ("seen", content.views, keys.seen),
-                ("likes", content.likes, keys.likes),
-            ):
-                since_s = seen.held_until(content, times, name, newest)
-                seen.write_seen(wire, work.lease, content, times, key, since_s, work.progress)
-                marks[name] = seen.mark(content, times, content.as_of_s)
-        user_digests = UserDigests(content.user_ids, lists, n_short, marks["seen"], marks["likes"])
-        user_digests.save(home)
-        if self.inputs is not None:
-            checksums[INPUTS] = self.inputs.save(home / INPUTS)
-        if self.keep is not None:
-            self.keep(home)
-        return Made(
-            content, draft, {**checksums, **user_digests.checksums()}, user_digests, sample, self.inputs
-        )
-
-    def _lists(
-        self, work: Work, wire: PipelinedWriter, draft: Manifest, sample: Sample
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Write all lists; return each user's digest and how many of his lists are short."""
-        content, digests, n_short = work.content, [b""], [np.empty(0, np.int64)]
-        with shard.Files(work.folder / str(draft.generation), content) as files:
-            for block in shard.pieces(shard.covering(self.blocks, content)):
-                digests += write_lists(work, wire, draft.generation, block, self.ttl_s)
-                n_short.append(shard.n_short(block, content.depth))
-                sample.add(block)
-                files.add(block)
-                work.progress("lists", block.first + len(block.posts), len(content.user_ids))
-        return shard.as_rows(digests), np.concatenate(n_short)
-
-    def ask(self, work: Work, made: Made) -> Report | None:
-        """Ask the gate."""
-        if self.limits is None:
-            return None
-        return judge(gather(work.client, work.keys, work.folder, made, self.limits), self.limits)
+    lease.commit(note)
+    build.folder.create()
+    log.info("generation.begun", extra={"generation": number, "variant": content.variant})
+    return build
 
 
-def _longest(content: GenerationContent) -> npt.NDArray[np.int64]:
-    """Return int64 (users,): the posts that each user's lists could hold."""
-    hidden = np.diff(left_out(content.seen_policy, content.views, content.likes).start)
-    return np.asarray(np.minimum(content.depth, len(content.post_ids) - hidden), np.int64)
+@contextmanager
+def _clear_on_failure(build: Build) -> Iterator[None]:
+    try:
+        yield
+    except LeaseLost:
+        raise  # the next holder clears; we may no longer write
+    except BaseException:
+        with suppress(redis.RedisError, LeaseLost):
+            retire(build.store, build.lease, build.config.root, build.number, build.config.progress)
+        raise
+
+
+def _seal(build: Build) -> None:
+    """Write the whole manifest and the state in one transaction: from here on the lists never change."""
+    keys, number, report = build.store.keys, build.number, build.held_back
+    counts: Mapping[str, int] = {**build.manifest.counts, **build.counts}
+    root = shard.root(build.checksums)
+    build.manifest = replace(build.manifest, checksums=build.checksums, root=root, counts=dict(counts))
+    build.folder.manifest.write_bytes(build.manifest.to_json())
+    state = "quarantined" if report and report.outcome == "quarantine" else "sealed"
+
+    def seal(pipe: Pipeline) -> None:
+        pipe.set(keys.manifest(number), build.manifest.to_json())
+        pipe.hset(keys.states(), str(number), state)
+        if build.past_s is not None:
+            pipe.zadd(keys.past(build.content.variant), {str(number): build.past_s})
+
+    build.lease.commit(seal)
+    log.info("generation.sealed", extra={"generation": number, "n_lists": build.manifest.counts["lists"]})
+
+
+def _release(build: Build) -> None:
+    """Make it current, unless the gate holds it back; then retire what is beyond the number kept.
+
+    Raises:
+        GateClosed: The gate holds it back.
+    """
+    config, variant = build.config, build.content.variant
+    if build.held_back is None:
+        promote(build.store, build.number, config.now(), force=config.force, lease=build.lease)
+        sweep(build.store, build.lease, config, variant)
+        return
+    sweep(build.store, build.lease, config, variant, spared=build.number)
+    raise GateClosed(build.number, build.held_back)

@@ -22,17 +22,19 @@ from batch.data.facts import Facts
 from batch.data.seen import earliest
 from batch.features import asof
 from batch.features.profile import segments
-from batch.jobs.assemble import assemble_publication, lists
+from batch.jobs.assemble import assemble_publication, score_lists
 from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
-from batch.jobs.refresh.freeze import freeze
-from batch.jobs.refresh.frozen import FROZEN, Frozen
+from batch.jobs.refresh.frozen import Frozen, freeze
 from batch.jobs.refresh.plan import plan_refresh
 from batch.jobs.refresh.refresh import Outcome, refresh
 from batch.learn.recipe import recipe
 from batch.learn.train import train
-from batch.progress import Progress
+from batch.progress import Progress, silent
+from batch.publish.config import PublishConfig
+from batch.publish.folder import GenerationFolder
 from batch.publish.proof.inputs import INPUTS, load
-from batch.publish.writer import publish
+from batch.publish.publish import publish
+from batch.publish.store import GenerationStore
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import facts as simulate
@@ -155,16 +157,11 @@ def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manife
     keep = freeze(facts, known, first)
     begin = time.perf_counter()
     manifest = publish(
-        store,
-        Keys(settings.prefix),
+        GenerationStore(store, Keys(settings.prefix)),
         first.content,
-        lists(settings, first.inputs, first.content.depth),
-        settings.state_dir / "generations",
-        now=lambda: int(time.time()),
-        ttl_s=settings.list_ttl_s,
-        kept=settings.generations_kept,
+        score_lists(settings, first.inputs, first.content.depth),
+        replace(PublishConfig.of(settings, silent), gate="off"),
         inputs=first.inputs,
-        plan_memory=True,
         keep=keep,
     )
     return manifest, time.perf_counter() - begin
@@ -188,11 +185,12 @@ def _moved(facts: Facts, share: float, rng: np.random.Generator) -> Facts:
 
 def _whole(settings: Settings, store: redis.Redis, base: Manifest, facts: Facts) -> tuple[Manifest, float]:
     """Score and publish everything on the frozen parts; return the seconds of that."""
-    folder = settings.state_dir / "generations"
-    home = folder / str(base.generation)
-    before = InputDigests.load(home / FROZEN)
-    inputs = load(home / INPUTS, None, base.checksums[INPUTS])
-    planned = plan_refresh(base, Frozen.load(home), inputs, facts, compare(before, digest_inputs(facts)))
+    folder = GenerationFolder.of(settings.state_dir / "generations", base.generation)
+    before = InputDigests.load(folder.frozen)
+    inputs = load(folder.inputs, None, base.checksums[INPUTS])
+    planned = plan_refresh(
+        base, Frozen.load(folder.frozen), inputs, facts, compare(before, digest_inputs(facts))
+    )
     names, segment = segments(facts.users, base.segment_by)
     content = replace(
         planned.content,
@@ -202,15 +200,10 @@ def _whole(settings: Settings, store: redis.Redis, base: Manifest, facts: Facts)
     )
     begin = time.perf_counter()
     manifest = publish(
-        store,
-        Keys(settings.prefix),
+        GenerationStore(store, Keys(settings.prefix)),
         content,
-        lists(settings, planned.inputs, content.depth),
-        folder,
-        now=lambda: int(time.time()),
-        ttl_s=settings.list_ttl_s,
-        kept=settings.generations_kept,
+        score_lists(settings, planned.inputs, content.depth),
+        replace(PublishConfig.of(settings, silent), gate="off"),
         inputs=planned.inputs,
-        plan_memory=True,
     )
     return manifest, time.perf_counter() - begin

@@ -14,10 +14,8 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.settings import Settings
-from batch.publish.ledger.history import promotions
 from batch.publish.ledger.promotion import promote, rollback
-from batch.publish.retire import served
-from tests.content import KEYS
+from tests.content import KEYS, generations
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration
@@ -31,7 +29,7 @@ def test_no_reader_sees_a_flip(store: redis.Redis, valkey_url: str) -> None:
     worlds = {"1": World().publish(store), "2": World().successor().publish(store)}
     for number in (1, 2):
         store.hset(KEYS.states(), str(number), "sealed")
-        promote(store, KEYS, number, PROMOTED_AT_S, force=True)
+        promote(generations(store), number, PROMOTED_AT_S, force=True)
     wanted = {number: world.own(2, NOON_S) for number, world in worlds.items()}
     done, seen = threading.Event(), Counter[tuple[int, str, tuple[int, ...]]]()
     settings = Settings(redis_url=valkey_url)
@@ -55,9 +53,9 @@ def test_no_reader_sees_a_flip(store: redis.Redis, valkey_url: str) -> None:
             reader.start()
         try:
             for turn in range(N_FLIPS // 2):
-                assert rollback(store, KEYS, "default", PROMOTED_AT_S + turn).generation == 1
+                assert rollback(generations(store), "default", PROMOTED_AT_S + turn).generation == 1
                 read_on()
-                assert promote(store, KEYS, 2, PROMOTED_AT_S + turn).generation == 2
+                assert promote(generations(store), 2, PROMOTED_AT_S + turn).generation == 2
                 read_on()
         finally:
             done.set()
@@ -67,5 +65,5 @@ def test_no_reader_sees_a_flip(store: redis.Redis, valkey_url: str) -> None:
     assert {(code, ids) for code, number, ids in seen if list(ids) != wanted.get(number)} == set()
     assert {code for code, _, _ in seen} == {200}
     assert {number for _, number, _ in seen} == {"1", "2"}
-    assert served(store, KEYS, "default") == (2, 1)
-    assert len(promotions(store, KEYS, "default")) == N_FLIPS // 2 * 2 + 2
+    assert generations(store).served("default") == (2, 1)
+    assert len(generations(store).promotions("default")) == N_FLIPS // 2 * 2 + 2

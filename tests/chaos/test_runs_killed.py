@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.publish.memory.probe import weight
+from batch.publish.memory.probe import weigh
 from tests.clients import ROOT, OwnStore
 from tests.conftest import STORE_SETTINGS
 from tests.content import KEYS
@@ -64,7 +64,7 @@ def test_killing_whole_runs_or_the_store_under_them_leaves_what_is_served(
     runs = Runs(own_store, tmp_path)
     runs.finish()
     whole_s = runs.finish()
-    before, n_killed = weight(store), 0
+    before, n_killed = weigh(store), 0
     for turn in range(N_KILLS):
         number = current(store)
         wanted = hashes(store, number)
@@ -88,5 +88,5 @@ def test_killing_whole_runs_or_the_store_under_them_leaves_what_is_served(
         runs.finish()
     assert only_kept(store, runs.generations)
     assert len(generations_with_keys(store)) == 2
-    assert is_back(weight(store), before)
+    assert is_back(weigh(store), before)
     store.close()

@@ -19,10 +19,10 @@ from batch.data.write import write
 from batch.jobs import backfill
 from batch.jobs.full import run
 from batch.progress import Progress, silent
+from batch.publish.backfilled import Backfilled, list_backfilled
 from batch.publish.ledger.entries import retire_one
-from batch.publish.past import Made, listed
+from batch.publish.ledger.ledger import NothingServed
 from batch.publish.proof.verify import verify
-from batch.publish.recall import NothingServed
 from batch.publish.replay.open import replayer
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
@@ -30,7 +30,7 @@ from batch.simulate.feed import tables
 from batch.store.connection import facts_location
 from batch.store.server import StoreUnfit
 from tests.clients import serving
-from tests.content import KEYS
+from tests.content import KEYS, generations
 from tests.integration.test_publish import generations_with_keys
 from tests.nights import WORLD
 
@@ -67,10 +67,10 @@ def facts_of(settings: Settings) -> Facts:
     )
 
 
-def contents(made: Made) -> dict[str, bytes]:
+def contents(made: Backfilled) -> dict[str, bytes]:
     """Return every file of a generation on disk."""
-    files = [path for path in sorted(made.home.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(made.home)): path.read_bytes() for path in files}
+    files = [path for path in sorted(made.folder.path.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(made.folder.path)): path.read_bytes() for path in files}
 
 
 def test_no_later_fact_leaves_a_trace(settings: Settings, tmp_path: Path) -> None:
@@ -161,15 +161,17 @@ def test_what_is_loaded_stays_until_it_is_retired(
     assert store.hget(KEYS.states(), str(number)) == b"sealed"
     assert store.hget(KEYS.current("default"), "past") == str(FIRST_S).encode()
     folder, rng = settings.state_dir / "generations", np.random.default_rng(1)
-    verdict = verify(store, KEYS, number, folder, sample=5, rng=rng, progress=silent)
+    verdict = verify(generations(store), number, folder, sample=5, rng=rng, progress=silent)
     assert verdict.ok
     assert verdict.n_lists == 5 * settings.n_buckets
 
-    retire_one(store, KEYS, folder, number, 0, silent)
+    retire_one(generations(store), folder, number, 0, silent)
 
     assert number not in generations_with_keys(store)
     assert store.hget(KEYS.current("default"), "past") == b""
-    assert [made.manifest.generation for made in listed(backfill.folder_of(settings), "default")] == [1]
+    assert [
+        made.manifest.generation for made in list_backfilled(backfill.folder_of(settings), "default")
+    ] == [1]
     app = create_app(ApiSettings(redis_url=valkey_url, state_dir=settings.state_dir))
     with TestClient(app) as client:
         reply = client.get(PATH, params={"id": 1, "time": moment(FIRST_S + 60).isoformat()})

@@ -15,9 +15,9 @@ from batch.features.tally import Tally
 from batch.publish.gate.report import Report
 from batch.publish.ledger.entries import entries
 from batch.publish.ledger.promotion import NotServable, promote
-from batch.publish.retire import served
 from batch.publish.writer import GateClosed
 from batch.score.ranked import RankedBlock
+from tests.content import generations
 from tests.integration.test_publish import generations_with_keys
 from tests.nights import KEYS, Night, compute, night, publish_night
 
@@ -44,10 +44,10 @@ def stopped(
     inputs: bool = True,
 ) -> Report:
     """Publish a spoilt night and return the report that stopped it; what was served must be served on."""
-    before = served(store, KEYS, "default")
+    before = generations(store).served("default")
     with pytest.raises(GateClosed) as closed:
         publish_night(store, folder, spoilt, blocks, inputs=inputs)
-    assert served(store, KEYS, "default") == before
+    assert generations(store).served("default") == before
     return closed.value.report
 
 
@@ -83,7 +83,7 @@ def test_good_nights_in_a_row_all_pass(store: redis.Redis, tmp_path: Path) -> No
 
         assert manifest.gate is not None
         assert manifest.gate["outcome"] == "proceed"
-        assert served(store, KEYS, "default")[0] == manifest.generation
+        assert generations(store).served("default")[0] == manifest.generation
         asked = [check for check in manifest.gate["checks"] if check["value"] is not None]
         assert len(asked) == (10 if day == GOOD_FROM else 17)
     assert generations_with_keys(store) == {manifest.generation - 1, manifest.generation}
@@ -131,7 +131,7 @@ def test_half_of_the_users_missing_aborts_and_leaves_no_key(live: redis.Redis, t
     assert "500 users have lists, 1,000 in live 1" in report.why
     assert generations_with_keys(live) == {1}
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
-    assert [known.state for known in entries(live, KEYS)] == ["current", "retired"]
+    assert [known.state for known in entries(generations(live))] == ["current", "retired"]
 
 
 def test_users_without_lists_abort_as_well(live: redis.Redis, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_model_that_gives_everyone_the_same_list_is_quarantined(live: redis.Re
     assert report.stopped_by[0].name == "same order"
     assert "100% of pairs of users have the posts they share in one order" in report.why
     with pytest.raises(NotServable, match="generation 2 was not let through by the gate"):
-        promote(live, KEYS, 2, 0)
+        promote(generations(live), 2, 0)
     assert generations_with_keys(live) == {1, 2}  # there to look at
     publish_night(live, tmp_path, night(NEXT))
     assert generations_with_keys(live) == {1, 3}
@@ -175,7 +175,7 @@ def test_columns_swapped_in_the_first_generation_lie_outside_their_training(
         publish_night(store, tmp_path, night(FIRST).with_swapped("age", "exp_group"))
 
     assert reasons(closed.value.report) == {"trained range"}
-    assert served(store, KEYS, "default") == (None, None)
+    assert generations(store).served("default") == (None, None)
 
 
 def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Path) -> None:
@@ -186,8 +186,8 @@ def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Pat
     assert report.outcome == "wait"
     assert reasons(report) == {f"metric against {rival}" for rival in ("popularity", "item kNN", "live 1")}
     assert live.hget(KEYS.states(), "2") == b"sealed"
-    promote(live, KEYS, 2, 0, force=True)
-    assert served(live, KEYS, "default") == (2, 1)
+    promote(generations(live), 2, 0, force=True)
+    assert generations(live).served("default") == (2, 1)
 
 
 def test_force_serves_it_all_the_same(
@@ -197,7 +197,7 @@ def test_force_serves_it_all_the_same(
 
     manifest = publish_night(live, tmp_path, Night(worse, night(NEXT).inputs), force=True)
 
-    assert served(live, KEYS, "default") == (2, 1)
+    assert generations(live).served("default") == (2, 1)
     assert manifest.gate is not None
     assert manifest.gate["outcome"] == "wait"
     assert "gate.overridden" in [record.message for record in caplog.records]

@@ -9,16 +9,15 @@ import pytest
 import redis
 
 from api.contract.buckets import Horizon
-from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Sizes
-from batch.publish.memory.probe import planned, weight
+from batch.publish.memory.probe import plan_memory, weigh
 from batch.publish.memory.room import reserve
-from batch.publish.writer import publish
+from batch.publish.publish import publish
 from batch.score.ranked import RankedBlock
 from batch.store.server import StoreUnfit
-from tests.content import AS_OF_S, KEYS, TTL_S, blocks, content
+from tests.content import AS_OF_S, KEYS, blocks, config, content, generations
 
 pytestmark = pytest.mark.integration
 N_USERS = 12_000
@@ -37,7 +36,7 @@ def publish_planned(store: redis.Redis, folder: Path, seed: int = 0, n_users: in
     of = replace(tonight, post_ids=known.post_ids, views=known.views, likes=known.likes)
     lists = blocks(of, seed, 2000)
     now = AS_OF_S + 60
-    return publish(store, KEYS, of, lists, folder, now=lambda: now, ttl_s=TTL_S, kept=2, plan_memory=True)
+    return publish(generations(store), of, lists, config(folder, now=lambda: now, plan_memory=True))
 
 
 def nightly(seed: int) -> tuple[GenerationContent, Iterator[RankedBlock]]:
@@ -61,14 +60,12 @@ def nightly(seed: int) -> tuple[GenerationContent, Iterator[RankedBlock]]:
 def test_two_runs_take_what_was_planned_within_a_twentieth(store: redis.Redis, tmp_path: Path) -> None:
     for seed in (0, 1):
         of, lists = nightly(seed)
-        counts = publish(
-            store, KEYS, of, lists, tmp_path, now=lambda: AS_OF_S + 60, ttl_s=TTL_S, kept=2, plan_memory=True
-        ).counts
+        counts = publish(generations(store), of, lists, config(tmp_path, plan_memory=True)).counts
         assert counts["bytes_planned"] == pytest.approx(counts["bytes_taken"], rel=0.05)
 
 
 def test_a_run_that_would_not_fit_is_refused_before_it_writes(bounded: redis.Redis, tmp_path: Path) -> None:
-    assert weight(bounded) < 7 * 2**20
+    assert weigh(bounded) < 7 * 2**20
     bounded.config_set("maxmemory", 8 * 2**20)
 
     with pytest.raises(StoreUnfit, match=r"needs 0\.0\d+ GB: 3 generations of .* raise maxmemory, or lower"):
@@ -83,14 +80,14 @@ def test_a_full_store_says_so(bounded: redis.Redis) -> None:
     bounded.config_set("maxmemory", 1)
 
     with pytest.raises(StoreUnfit, match=r"the store is full .*: raise its maxmemory"):
-        reserve(bounded, KEYS, content(), 2, None)
+        reserve(generations(bounded), content(), 2, 0.0)
 
 
 def test_numbers_alone_are_enough_for_a_plan(store: redis.Redis) -> None:
     numbers = {"users": 163_205, "posts": 7_023, "buckets": 24, "depth": 50}
     sizes = Sizes.of_numbers(**numbers, seen=421, likes=50, text_bytes=1_500)
 
-    found = planned(store, Keys("almanac"), sizes, 2, np.random.default_rng(0))
+    found = plan_memory(generations(store), sizes, 2, np.random.default_rng(0))
 
     # 0.93 GiB a generation and 0.69 GiB of seen sets, as redis/KEYS.md has it.
     assert found.generation == pytest.approx(0.93 * 2**30, rel=0.05)

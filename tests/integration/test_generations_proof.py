@@ -15,7 +15,7 @@ from batch.publish.proof.diff import compare, diff
 from batch.publish.proof.inputs import InputsMissing, digest, load
 from batch.publish.proof.verify import Difference, Verdict, verify
 from batch.store import read
-from tests.content import published
+from tests.content import generations, published
 from tests.nights import KEYS, Night, night, publish_night
 
 pytestmark = pytest.mark.integration
@@ -31,7 +31,7 @@ def live(store: redis.Redis, tmp_path: Path) -> Manifest:
 def verified(store: redis.Redis, folder: Path, sample: int = 20) -> Verdict:
     """Verify generation 1."""
     rng = np.random.default_rng(0)
-    return verify(store, KEYS, 1, folder, sample=sample, rng=rng, progress=silent)
+    return verify(generations(store), 1, folder, sample=sample, rng=rng, progress=silent)
 
 
 def test_what_was_published_is_what_the_stored_model_gives(
@@ -128,7 +128,7 @@ def test_a_generation_without_inputs_has_its_checksums_compared(store: redis.Red
     assert verdict.ok
     assert verdict.unscored == "generation 1 was published without its inputs"
     with pytest.raises(LookupError, match="generation 9 is not in the store"):
-        verify(store, KEYS, 9, tmp_path, sample=1, rng=np.random.default_rng(0), progress=silent)
+        verify(generations(store), 9, tmp_path, sample=1, rng=np.random.default_rng(0), progress=silent)
 
 
 def test_the_kept_inputs_come_back_as_they_were(tmp_path: Path) -> None:
@@ -154,9 +154,9 @@ def test_a_difference_counts_what_came_went_and_moved(
 ) -> None:
     publish_night(store, tmp_path, night(NEXT))
 
-    change = diff(store, KEYS, 1, 2, user_id=None, sample=100, rng=np.random.default_rng(0))
+    change = diff(generations(store), 1, 2, user_id=None, sample=100, rng=np.random.default_rng(0))
     user = int(night(FIRST).content.user_ids[0])
-    own = diff(store, KEYS, 1, 2, user_id=user, sample=1, rng=np.random.default_rng(0))
+    own = diff(generations(store), 1, 2, user_id=user, sample=1, rng=np.random.default_rng(0))
 
     assert (change.n_users, change.n_lists, sum(change.histogram)) == (100, 300, 300)
     assert change.added + change.moved + change.kept == pytest.approx(20)
@@ -167,7 +167,7 @@ def test_a_difference_counts_what_came_went_and_moved(
     start = night(NEXT).content.horizon.start_s
     assert own.samples[0]["b"] == decode(read.fields(store, KEYS.list(user, 2))[b"%d" % start])
     with pytest.raises(LookupError, match="user 5000000 has no lists in both generation 1 and generation 2"):
-        diff(store, KEYS, 1, 2, user_id=5_000_000, sample=1, rng=np.random.default_rng(0))
+        diff(generations(store), 1, 2, user_id=5_000_000, sample=1, rng=np.random.default_rng(0))
 
 
 def test_a_difference_worked_out_by_hand() -> None:

@@ -22,12 +22,13 @@ from batch.jobs import backfill
 from batch.jobs.full import run
 from batch.jobs.refresh.incremental import run_incremental
 from batch.progress import Progress, silent
+from batch.publish.backfilled import open_content
+from batch.publish.config import PublishConfig
 from batch.publish.ledger.entries import retire_one
-from batch.publish.past import open_content
 from batch.publish.proof.verify import verify
 from batch.publish.recall import recall
 from batch.settings import Settings
-from tests.content import KEYS
+from tests.content import KEYS, generations
 from tests.facts import even_likes_even
 from tests.integration.test_variants import beside
 
@@ -226,12 +227,12 @@ def test_on_a_bad_day_a_profile_still_tells_the_segment(fresh: Published) -> Non
 
 def test_profiles_are_sealed_and_go_with_their_generation(fresh: Published, facts: Facts) -> None:
     store, folder, rng = fresh.store, fresh.settings.state_dir / "generations", np.random.default_rng(1)
-    assert verify(store, KEYS, 1, folder, sample=3, rng=rng, progress=silent).ok
+    assert verify(generations(store), 1, folder, sample=3, rng=rng, progress=silent).ok
 
     store.hset(KEYS.profile(1, "1.0"), str(fresh.manifest.start_s), "1 2 3")
-    changed = verify(store, KEYS, 1, folder, sample=3, rng=rng, progress=silent)
+    changed = verify(generations(store), 1, folder, sample=3, rng=rng, progress=silent)
     run(fresh.settings, store, "nowhere", Progress(), evaluated=False, facts=facts)
-    retire_one(store, KEYS, folder, 1, fresh.manifest.as_of_s, silent)
+    retire_one(generations(store), folder, 1, fresh.manifest.as_of_s, silent)
 
     assert changed.bad_shards == ("shared",)
     assert not store.keys("almanac:1:profile:1:*")
@@ -267,17 +268,7 @@ def test_a_generation_of_the_past_has_profiles_too(fresh: Published, facts: Fact
     at_s = fresh.manifest.as_of_s - 7200
     nobody = LiveEvents(NONE, NONE, NONE, NONE.astype(np.int8), NONE)
     made = backfill.make(fresh.settings, facts, nobody, at_s, created_at_s=at_s)
-    number = recall(
-        fresh.store,
-        KEYS,
-        made,
-        fresh.settings.state_dir / "generations",
-        now=lambda: fresh.manifest.as_of_s,
-        ttl_s=fresh.settings.list_ttl_s,
-        kept=2,
-        rng=np.random.default_rng(1),
-        progress=silent,
-    )
+    number = recall(generations(fresh.store), made, PublishConfig.of(fresh.settings, silent))
     content, time = open_content(made), moment(at_s + 60).isoformat()[:19]
 
     reply = fresh.client.get(f"{PATH}?id={STRANGER}&limit=5&time={time}&{'&'.join(AGED)}")

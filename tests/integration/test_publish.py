@@ -19,13 +19,14 @@ from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
 from batch.progress import silent
 from batch.publish import shard
-from batch.publish.inspect import NothingServed, look
-from batch.publish.writer import publish
+from batch.publish.inspect import look
+from batch.publish.ledger.ledger import NothingServed
+from batch.publish.publish import publish
 from batch.score.ranked import RankedBlock
 from batch.store import read
 from batch.store.lease import LeaseLost, LeaseTaken, hold
 from batch.store.server import StoreUnfit
-from tests.content import AS_OF_S, KEYS, TTL_S, blocks, content, expected, published
+from tests.content import AS_OF_S, KEYS, TTL_S, blocks, config, content, expected, generations, published
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +70,7 @@ def test_one_list_written_out(store: redis.Redis, tmp_path: Path) -> None:
     ]
     lists[0].posts[1, 2] = [4, 0, 3, -1, -1]
     of = replace(of, post_ids=np.arange(30, dtype=np.int64) * 1000 + 17)
-    publish(store, KEYS, of, lists, tmp_path, now=lambda: 0, ttl_s=60, kept=2)
+    publish(generations(store), of, lists, config(tmp_path))
 
     assert store.hget("almanac:1:list:{3}:1", "1640361600") == b"4017 17 3017"
     assert store.hget("almanac:1:list:{3}:1", "1640354400") == b""
@@ -272,10 +273,10 @@ def test_a_run_that_fails_clears_what_it_wrote(store: redis.Redis, tmp_path: Pat
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        publish(store, KEYS, content(1), broken(), tmp_path, now=lambda: 0, ttl_s=60, kept=2)
+        publish(generations(store), content(1), broken(), config(tmp_path))
     short = list(blocks(content(1), 1))[:2]
     with pytest.raises(ValueError, match="cover 32 of 40"):
-        publish(store, KEYS, content(1), short, tmp_path, now=lambda: 0, ttl_s=60, kept=2)
+        publish(generations(store), content(1), short, config(tmp_path))
 
     assert hashes(store, before.generation) == served
     assert generations_with_keys(store) == {1}
@@ -307,9 +308,7 @@ def test_a_second_publisher_is_refused_by_name_and_the_first_goes_on(
             yield block
 
     first = threading.Thread(
-        target=lambda: publish(
-            store, KEYS, content(), slowly(), tmp_path, now=lambda: AS_OF_S, ttl_s=60, kept=2
-        )
+        target=lambda: publish(generations(store), content(), slowly(), config(tmp_path, now=lambda: AS_OF_S))
     )
     first.start()
     try:
@@ -353,7 +352,7 @@ def test_whoever_lost_the_lease_can_neither_seal_nor_promote(store: redis.Redis,
             yield block
 
     with pytest.raises(LeaseLost):
-        publish(store, KEYS, content(1), robbed(), tmp_path, now=lambda: 0, ttl_s=60, kept=2)
+        publish(generations(store), content(1), robbed(), config(tmp_path))
 
     assert store.hget(KEYS.current("default"), "generation") == b"1"
     assert store.hgetall(KEYS.states()) == {b"1": b"sealed", b"2": b"building"}

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from batch.publish.memory.probe import weight
+from batch.publish.memory.probe import weigh
 from tests.clients import OwnStore
 from tests.conftest import STORE_SETTINGS
 from tests.content import KEYS, content, expected, many, published
@@ -117,7 +117,7 @@ def test_kills_at_random_points_never_change_what_is_served(
     print("seed", SEED)  # noqa: T201 - a failure shows it
     for seed in (0, 1):
         finish(store, publishers, seed)
-    before = weight(store)
+    before = weigh(store)
     wanted = {2: expected(many(1), 1)}
     for seed in range(2, N_KILLS + 2):
         pid = publishers.start(seed)
@@ -133,7 +133,7 @@ def test_kills_at_random_points_never_change_what_is_served(
     for seed in (0, 1):
         finish(store, publishers, seed)
     assert only_kept(store, tmp_path)
-    assert is_back(weight(store), before)
+    assert is_back(weigh(store), before)
 
 
 def test_killing_the_store_while_lists_are_written_never_changes_what_is_served(
@@ -145,7 +145,7 @@ def test_killing_the_store_while_lists_are_written_never_changes_what_is_served(
     publishers = Publishers(own_store.url, folder, quiet=True)
     for seed in (0, 1):
         finish(store, publishers, seed)
-    before = weight(store)
+    before = weigh(store)
     wanted = {2: expected(many(1), 1)}
     for seed in range(2, N_STORE_KILLS + 2):
         publishers.start(seed)
@@ -162,7 +162,7 @@ def test_killing_the_store_while_lists_are_written_never_changes_what_is_served(
     for seed in (0, 1):
         finish(store, publishers, seed)
     assert only_kept(store, folder)
-    assert is_back(weight(store), before)
+    assert is_back(weigh(store), before)
     publishers.close()
     store.close()
 

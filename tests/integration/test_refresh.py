@@ -16,13 +16,16 @@ from hypothesis import strategies as st
 
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.jobs.refresh import conditions
-from batch.jobs.refresh.carried import ListsGone, read_stored
-from batch.jobs.refresh.conditions import FullRunNeeded
+from batch.jobs.refresh import start
 from batch.jobs.refresh.refresh import Outcome, refresh
+from batch.jobs.refresh.start import FullRunNeeded
+from batch.jobs.refresh.stored import read_stored
+from batch.jobs.refresh.writer import ListsGone
 from batch.progress import Progress, silent
+from batch.publish.folder import GenerationFolder
 from batch.publish.proof.verify import verify
-from batch.publish.release import GateClosed
+from batch.publish.store import GenerationStore
+from batch.publish.writer import GateClosed
 from batch.settings import Settings
 from tests.changing import AS_OF_S, Feed, full_run, settings_of, whole_on_frozen
 from tests.integration.test_publish import generations_with_keys
@@ -79,7 +82,7 @@ def assert_same(store: redis.Redis, a: Settings, made: int, b: Settings, whole: 
     assert replace(mine, counts=own, generation=0) == replace(whole, generation=0)
     ids = np.array([int(word) for word in store.get(Keys(b.prefix).users(whole.generation)).split()])  # type: ignore[union-attr]
     stored = [
-        read_stored(of.state_dir / "generations" / str(n), ids, whole.horizon, whole.depth)
+        read_stored(ids, GenerationFolder.of(of.state_dir / "generations", n), whole.horizon, whole.depth)
         for of, n in ((a, made), (b, whole.generation))
     ]
     np.testing.assert_array_equal(stored[0][0], stored[1][0])
@@ -112,7 +115,7 @@ def test_a_refresh_is_byte_for_byte_a_whole_run_on_the_frozen_parts(
 ) -> None:
     store.flushall()
     folder = tmp_path_factory.mktemp("refresh")
-    monkeypatch.setattr(conditions, "MOST_MOVED", 1.0)
+    monkeypatch.setattr(start, "MOST_CHANGED", 1.0)
     a, b = settings_of(folder, "a"), settings_of(folder, "b")
     feed = Feed.drawn(seed)
     facts = feed.facts()
@@ -156,8 +159,7 @@ def test_a_refresh_says_what_it_skipped_and_takes_the_place_of_its_base(
     assert set(outcome.seconds) == {"compare", "inputs", "publish"}
     assert store.hmget(Keys().current("default"), "generation", "previous") == [b"2", b"1"]
     found = verify(
-        store,
-        Keys(),
+        GenerationStore(store, Keys()),
         2,
         of.state_dir / "generations",
         sample=50,

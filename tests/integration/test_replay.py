@@ -30,16 +30,16 @@ from batch.features.sides import Feature, Sides
 from batch.publish.generation import GenerationContent, left_out
 from batch.publish.ledger.promotion import NothingBefore, promote, quarantine, rollback
 from batch.publish.proof.inputs import INPUTS, Inputs, load
+from batch.publish.publish import publish
 from batch.publish.replay import replay as replaying
 from batch.publish.replay.history import read_history
 from batch.publish.replay.kept import GenerationLost, from_store
 from batch.publish.replay.replay import Replayer
 from batch.publish.replay.seen import hidden_by
-from batch.publish.writer import publish
 from batch.score.ranked import RankedBlock
 from batch.store import read
 from tests.clients import first_token
-from tests.content import AS_OF_S, DEPTH, KEYS, N_BUCKETS, N_POSTS, content
+from tests.content import AS_OF_S, DEPTH, KEYS, N_BUCKETS, N_POSTS, config, content, generations
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 FULL = bool(os.environ.get("ALMANAC_CHAOS"))
@@ -155,17 +155,8 @@ class Week:
         of = self.content(_rows(views, len(self.user_ids)), _rows(likes, len(self.user_ids)))
         inputs = _inputs(of, self.policy)
         lists = iter([self.lists(of, inputs)])
-        publish(
-            self.store,
-            KEYS,
-            of,
-            lists,
-            self.folder / "generations",
-            now=lambda: self.now_s,
-            ttl_s=14 * DAY_S,
-            kept=10**6,
-            inputs=inputs,
-        )
+        how = config(self.folder / "generations", now=lambda: self.now_s, ttl_s=14 * DAY_S, kept=10**6)
+        publish(generations(self.store), of, lists, how, inputs=inputs)
 
     def learn_all(self) -> None:
         """Publish once more, later than all answers, so that the store has every fact."""
@@ -175,9 +166,9 @@ class Week:
     def go_back(self) -> None:
         """Roll back, or serve the newest again."""
         with suppress(NothingBefore):
-            rollback(self.store, KEYS, "default", self.now_s)
+            rollback(generations(self.store), "default", self.now_s)
         if self.drawn.random() < 0.5:
-            promote(self.store, KEYS, int(self.store.get(KEYS.counter()) or 0), self.now_s)
+            promote(generations(self.store), int(self.store.get(KEYS.counter()) or 0), self.now_s)
 
     def content(self, views: SeenTimes, likes: SeenTimes) -> GenerationContent:
         """Return what a run publishes beside its lists."""
@@ -373,7 +364,7 @@ def test_a_time_whose_generation_is_gone_is_answered_by_what_is_current_and_said
         week.learn()
         week.facts[0, 0] = week.now_s
         week.run()
-    quarantine(store, KEYS, 1, week.now_s)
+    quarantine(generations(store), 1, week.now_s)
 
     with week.client:
         gone = week.answer(week.user_ids[0], first_s + 60, 5)

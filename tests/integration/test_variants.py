@@ -23,10 +23,9 @@ from batch.jobs.refresh.incremental import run_incremental
 from batch.progress import Progress, silent
 from batch.publish.ledger.entries import entries, show
 from batch.publish.proof.diff import diff
-from batch.publish.proof.lists import user_ids
 from batch.publish.proof.verify import verify
 from batch.settings import Settings
-from tests.content import KEYS
+from tests.content import KEYS, generations
 from tests.facts import even_likes_even
 from tests.integration.test_cli import almanac, env
 
@@ -126,7 +125,7 @@ def beside(url: str, database: int = 1) -> str:
 
 
 def test_each_peer_is_a_generation_of_its_own_beside_ours(standing: Published) -> None:
-    found = {known.row()["variant"]: known.state for known in entries(standing.store, KEYS)}
+    found = {known.row()["variant"]: known.state for known in entries(generations(standing.store))}
 
     assert found == dict.fromkeys(("default", *PEERS), "current")
     own, peer = standing.manifest("default"), standing.manifest("bm25")
@@ -134,8 +133,8 @@ def test_each_peer_is_a_generation_of_its_own_beside_ours(standing: Published) -
     assert (peer.features, peer.metrics, peer.counts["short_lists"]) == ((), {}, 0)
     assert (peer.as_of_s, peer.horizon, peer.depth) == (own.as_of_s, own.horizon, own.depth)
     folder = standing.settings.state_dir / "generations"
-    assert show(standing.store, KEYS, 2, folder)["manifest"]["variant"] == "bm25"
-    change = diff(standing.store, KEYS, 1, 2, user_id=None, sample=50, rng=np.random.default_rng(1))
+    assert show(generations(standing.store), 2, folder)["manifest"]["variant"] == "bm25"
+    change = diff(generations(standing.store), 1, 2, user_id=None, sample=50, rng=np.random.default_rng(1))
     assert change.n_users == N_USERS
     assert change.added > 0
 
@@ -144,7 +143,7 @@ def test_each_peer_is_a_generation_of_its_own_beside_ours(standing: Published) -
 def test_a_peers_lists_are_full_without_seen_posts_and_alike_in_every_bucket(
     standing: Published, variant: str
 ) -> None:
-    users = user_ids(standing.store, KEYS, standing.manifest(variant).generation)
+    users = generations(standing.store).user_ids(standing.manifest(variant).generation)
 
     assert users == list(range(1, N_USERS + 1))
     for user_id in users:
@@ -253,9 +252,9 @@ def test_the_same_facts_give_a_peer_the_same_lists_and_the_same_name(peer: Publi
 def test_verify_proves_what_is_sealed_and_says_that_a_peer_is_not_scored_again(peer: Published) -> None:
     folder, rng = peer.settings.state_dir / "generations", np.random.default_rng(1)
 
-    verdict = verify(peer.store, KEYS, 1, folder, sample=5, rng=rng, progress=silent)
+    verdict = verify(generations(peer.store), 1, folder, sample=5, rng=rng, progress=silent)
     peer.store.hset(KEYS.list(1, 1), str(peer.manifest("bm25").start_s), "1 2 3")
-    changed = verify(peer.store, KEYS, 1, folder, sample=5, rng=rng, progress=silent)
+    changed = verify(generations(peer.store), 1, folder, sample=5, rng=rng, progress=silent)
 
     assert (verdict.ok, verdict.n_lists, changed.ok) == (True, 0, False)
     assert verdict.unscored == (

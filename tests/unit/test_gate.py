@@ -8,9 +8,9 @@ import pytest
 from batch.features.sides import Feature
 from batch.publish.gate.gate import GateInputs, Live, judge
 from batch.publish.gate.overlap import rank_biased_overlap, shared_share
-from batch.publish.gate.ranges import outside
+from batch.publish.gate.ranges import shares_outside
 from batch.publish.gate.report import Outcome
-from batch.publish.gate.spread import Spread, mistaken
+from batch.publish.gate.spread import Spread, find_mistaken
 from batch.publish.gate.stats import GenerationStats, Sample, summarize
 from batch.publish.gate.thresholds import Thresholds
 from batch.score.ranked import RankedBlock
@@ -144,9 +144,11 @@ def test_a_feature_in_anothers_place_is_told_from_one_that_grew() -> None:
     age, views = rng.integers(14, 80, 500).astype(float), rng.poisson(400, 500).astype(float)
     live = {"age": Spread.of(age), "views": Spread.of(views)}
 
-    assert mistaken(live, {"age": age, "views": views + 300}, (1.0, 0.3)) == {}
-    assert mistaken(live, {"age": views, "views": age}, (1.0, 0.3)) == {"age": "views", "views": "age"}
-    assert mistaken(live, {"age": np.full(500, np.nan), "views": views}, (1.0, 0.3)) == {"age": "missing"}
+    assert find_mistaken(live, {"age": age, "views": views + 300}, (1.0, 0.3)) == {}
+    assert find_mistaken(live, {"age": views, "views": age}, (1.0, 0.3)) == {"age": "views", "views": "age"}
+    assert find_mistaken(live, {"age": np.full(500, np.nan), "views": views}, (1.0, 0.3)) == {
+        "age": "missing"
+    }
 
 
 def test_values_far_outside_the_training_are_counted() -> None:
@@ -167,7 +169,7 @@ def test_values_far_outside_the_training_are_counted() -> None:
 
     model = "feature_infos=[10:90] 0:1 none [0:1] [0:20]\nsplit_feature=0 1 4\n"
 
-    assert outside(features, values, model) == {
+    assert shares_outside(features, values, model) == {
         "age": pytest.approx(1 / 3),
         "os": pytest.approx(1 / 3),
         "days": 0.25,

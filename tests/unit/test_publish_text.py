@@ -74,7 +74,7 @@ def test_blocks_are_cut_where_shards_end(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(shard, "USERS", 10)
     of = content()
 
-    cut = list(shard.pieces(blocks(of, size=16)))
+    cut = list(shard.cut_at_shards(blocks(of, size=16)))
 
     assert [(piece.first, len(piece.posts)) for piece in cut] == [
         (0, 10), (10, 6), (16, 4), (20, 10), (30, 2), (32, 8)
@@ -91,7 +91,8 @@ def test_the_root_does_not_depend_on_the_order_in_which_shards_were_written() ->
 def test_a_shard_on_disk_holds_the_lists_in_order_with_their_scores(tmp_path: Path) -> None:
     of = content()
     (block,) = blocks(of, size=40)
-    shard.write_parquet(tmp_path / "lists.parquet", of, block)
+    with shard.open_parquet(tmp_path / "lists.parquet") as file:
+        file.write_table(shard.table(of, shard.rows_of(block), block.posts, block.scores))
 
     rows = pq.read_table(tmp_path / "lists.parquet").to_pylist()
     user, start = 6, 1
@@ -112,7 +113,7 @@ def test_blocks_must_cover_all_users_once_and_in_order() -> None:
     parts = list(blocks(of))
     deep = [replace(parts[0], posts=np.zeros((16, 3, 6), np.int32)), *parts[1:]]
 
-    assert list(shard.covering(parts, of)) == parts
+    assert list(shard.check_cover(parts, of)) == parts
     for wrong, why in (
         (parts[1:], "from user row 16"),
         (parts[:-1], "cover 32 of 40"),
@@ -120,7 +121,7 @@ def test_blocks_must_cover_all_users_once_and_in_order() -> None:
         (deep, "depth up to 5"),
     ):
         with pytest.raises(ValueError, match=why):
-            list(shard.covering(wrong, of))
+            list(shard.check_cover(wrong, of))
 
 
 def test_the_seen_mark_knows_late_facts_and_no_row_numbers() -> None:
@@ -224,4 +225,4 @@ def test_no_generation_current_keeps_the_newest() -> None:
 def test_a_block_is_what_its_name_says() -> None:
     block = RankedBlock(4096, np.zeros((10, 3, 5), np.int32), np.zeros((10, 3, 5)))
 
-    assert shard.names(block.first, len(block.posts)) == "lists-0004096-0004105"
+    assert shard.shard_name(block.first, len(block.posts)) == "lists-0004096-0004105"

@@ -11,10 +11,9 @@ from batch.__main__ import exit_code_of
 from batch.cli.output import as_table, keep_traceback, print_error, print_json
 from batch.data.tables.location import SourceError
 from batch.data.validation.rejects import TooManyRejected
-from batch.jobs.refresh.carried import ListsGone
-from batch.jobs.refresh.writer import BaseGone
+from batch.jobs.refresh.writer import BaseGone, ListsGone
 from batch.progress import Progress
-from batch.publish.release import GateClosed
+from batch.publish.writer import GateClosed
 from batch.store.embedded.attach import StoreNotStarted
 from batch.store.embedded.binary import ServerMissing
 from batch.store.lease import LeaseLost, LeaseTaken

@@ -1,6 +1,6 @@
-"""What the facts said of each user and each post when lists were made of them: whoever differs has moved.
+"""Digests of the facts of each user and each post: those whose digest differs have changed.
 
-Pure but for `save` and `load`. A user's inputs are his events and his profile, as they stand in the facts, in
+Pure but for `save` and `load`. A user's inputs are their events and their profile, as the facts have them, in
 whatever order, late ones and corrected ones included; a post's are its text, its topic and its embedding.
 """
 
@@ -66,7 +66,7 @@ class InputDigests:
 
 
 def digest_inputs(facts: Facts) -> InputDigests:
-    """Sum up the facts, on all cores."""
+    """Digest the facts of each user and each post, on all cores."""
     n = os.cpu_count() or 1
     bounds = np.linspace(0, len(facts.time), n + 1).astype(np.int64)
     parts = np.zeros((n, len(facts.users), 2), np.uint64)
@@ -78,13 +78,13 @@ def digest_inputs(facts: Facts) -> InputDigests:
 
     with ThreadPoolExecutor(n) as pool:
         list(pool.map(add, range(n)))
-    sums = np.column_stack([parts.sum(axis=0, dtype=np.uint64), _profiles(facts.users)])
-    return InputDigests(facts.user_ids, sums, facts.post_ids, _posts(facts))
+    sums = np.column_stack([parts.sum(axis=0, dtype=np.uint64), _digest_profiles(facts.users)])
+    return InputDigests(facts.user_ids, sums, facts.post_ids, _digest_posts(facts))
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Who and what is not as it was. Users and posts are rows of the facts now.
+    """The users and posts that are not as they were, as rows of the facts now.
 
     Attributes:
         users: bool (users,). Their inputs differ, or they are new.
@@ -109,28 +109,29 @@ class Changes:
 
 
 def compare(before: InputDigests, now: InputDigests) -> Changes:
-    """Return who and what has moved."""
-    user, known_user = rows_of(before.user_ids, now.user_ids)
-    post, known_post = rows_of(before.post_ids, now.post_ids)
+    """Return the users and posts that have changed."""
+    user, post = find_rows(before.user_ids, now.user_ids), find_rows(before.post_ids, now.post_ids)
+    new_users, new_posts = user < 0, post < 0
     return Changes(
-        users=~known_user | (before.users[user] != now.users).any(axis=1),
-        new_users=~known_user,
-        n_users_gone=len(before.user_ids) - int(known_user.sum()),
-        posts=~known_post | (before.posts[post] != now.posts),
-        new_posts=~known_post,
+        users=new_users | (before.users[user] != now.users).any(axis=1),
+        new_users=new_users,
+        n_users_gone=len(before.user_ids) - int((~new_users).sum()),
+        posts=new_posts | (before.posts[post] != now.posts),
+        new_posts=new_posts,
         posts_gone=np.setdiff1d(before.post_ids, now.post_ids),
     )
 
 
-def rows_of(ids: Ints, wanted: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Return each wanted id's row among ascending ids, 0 where it has none, and whether it has one."""
-    at = np.searchsorted(ids, wanted)
-    at[at == len(ids)] = 0
-    known = ids[at] == wanted if len(ids) else np.zeros(len(wanted), np.bool_)
-    return np.where(known, at, 0).astype(np.int64), known
+def find_rows(ids: Ints, wanted: npt.NDArray[np.integer]) -> Ints:
+    """Return each wanted id's row among distinct ids, int64 of its shape; -1 where it has none.
+
+    >>> find_rows(np.array([3, 5, 9]), np.array([9, 4, 3])).tolist()
+    [2, -1, 0]
+    """
+    return np.asarray(pd.Index(ids).get_indexer(wanted.ravel()), np.int64).reshape(wanted.shape)
 
 
-def _profiles(users: pd.DataFrame) -> Words:
+def _digest_profiles(users: pd.DataFrame) -> Words:
     """Return uint64 (users,); a number counts by its value, whatever it is stored as."""
     found = np.zeros(len(users), np.uint64)
     for name in users.columns:
@@ -143,7 +144,7 @@ def _profiles(users: pd.DataFrame) -> Words:
     return found
 
 
-def _posts(facts: Facts) -> Words:
+def _digest_posts(facts: Facts) -> Words:
     found = np.empty(len(facts.posts), np.uint64)
     for row, text in enumerate(post_json(facts.posts)):
         digest = blake2b(text, digest_size=8)

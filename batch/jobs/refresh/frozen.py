@@ -3,8 +3,7 @@
 JSON, Parquet and arrays without pickle. The model, the sides and the horizon lie in `inputs` already.
 """
 
-import os
-import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from batch.data.facts import Facts
+from batch.features.asof import Statics
+from batch.features.popularity import post_scores
 from batch.features.population import Population
 from batch.features.text import Map
+from batch.jobs.assemble import Publication
+from batch.jobs.refresh.digests import InputDigests, digest_inputs
+from batch.publish.folder import GenerationFolder, link
 from batch.publish.generation import GenerationContent, Rows
 
-FROZEN = "frozen"  # the folder, in the generation's
 _JSON, _ARRAYS = "frozen.json", "frozen.npz"
 
 Ints = npt.NDArray[np.int64]
@@ -57,9 +61,8 @@ class Frozen:
     profiles: dict[str, Ints]
     everybody: npt.NDArray[np.float64]
 
-    def save(self, home: Path) -> None:
-        """Write `frozen` into a generation's folder."""
-        folder = home / FROZEN
+    def save(self, folder: Path) -> None:
+        """Write JSON and arrays."""
         folder.mkdir(exist_ok=True)
         common = asdict(self.population)
         about = {
@@ -93,22 +96,23 @@ class Frozen:
             np.savez(file, **arrays)
 
     @classmethod
-    def load(cls, home: Path) -> "Frozen":
+    def load(cls, folder: Path) -> "Frozen":
         """Read what `save` wrote.
 
         Raises:
             FrozenMissing: It is not there, or another version wrote it.
         """
-        folder = home / FROZEN
         if not (folder / _JSON).is_file() or not (folder / _ARRAYS).is_file():
-            raise FrozenMissing(f"{home} keeps no frozen parts of a full run")
+            raise FrozenMissing(f"{folder.parent} keeps no frozen parts of a full run")
         about = orjson.loads((folder / _JSON).read_bytes())
         with np.load(folder / _ARRAYS, allow_pickle=False) as file:
             arrays = dict(file)
         try:
             return cls._of(about, arrays)
         except (KeyError, TypeError) as exc:
-            raise FrozenMissing(f"another version of Almanac froze what {home} keeps: {exc}") from exc
+            raise FrozenMissing(
+                f"another version of Almanac froze what {folder.parent} keeps: {exc}"
+            ) from exc
 
     @classmethod
     def _of(cls, about: dict[str, Any], arrays: dict[str, Any]) -> "Frozen":
@@ -130,16 +134,41 @@ class Frozen:
         )
 
 
-def hand_on(base: Path, home: Path) -> None:
-    """Put the frozen parts of one generation's folder into another's."""
-    (home / FROZEN).mkdir(exist_ok=True)
-    for name in (_JSON, _ARRAYS):
-        try:
-            os.link(base / FROZEN / name, home / FROZEN / name)
-        except OSError:  # another file system, or one without links
-            shutil.copy2(base / FROZEN / name, home / FROZEN / name)
+def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[GenerationFolder], None]:
+    """Return what writes into a full run's folder all that later refreshes hold fast to."""
+    counts, content, dense = full.counts, full.content, full.inputs.dense
+    frozen = Frozen(
+        as_of_s=counts.at_s,
+        population=Population.of(counts, statics.texts, counts.base_rate),
+        codes=statics.profiles.codes,
+        texts=statics.texts.map,
+        embedded=facts.embeddings is not None,
+        post_ids=content.post_ids,
+        post_scores=post_scores(counts),
+        popular=_as_ids(content, content.popular),
+        segments={name: _as_ids(content, rows) for name, rows in content.segments.items()},
+        profiles={name: _as_ids(content, rows) for name, rows in content.profiles.items()},
+        everybody=dense[0].mean(axis=0) if dense is not None else np.empty(0),
+    )
+    digests = digest_inputs(facts)
+
+    def keep(folder: GenerationFolder) -> None:
+        frozen.save(folder.frozen)
+        digests.save(folder.frozen)
+
+    return keep
 
 
-def as_ids(content: GenerationContent, rows: Rows) -> Ints:
+def keep_frozen(base: GenerationFolder, digests: InputDigests) -> Callable[[GenerationFolder], None]:
+    """Return what puts the base's frozen parts and the digests of newer facts into a refresh's folder."""
+
+    def keep(folder: GenerationFolder) -> None:
+        link([base.frozen / name for name in (_JSON, _ARRAYS)], folder.frozen)
+        digests.save(folder.frozen)
+
+    return keep
+
+
+def _as_ids(content: GenerationContent, rows: Rows) -> Ints:
     """Return posts given by row as ids; -1 stays."""
     return np.where(rows >= 0, content.post_ids[rows], -1)

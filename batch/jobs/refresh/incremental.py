@@ -1,7 +1,6 @@
 """A run that does as little as will do: a refresh of what moved, or a full run, and why."""
 
 import logging
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -9,8 +8,8 @@ import redis
 
 from batch.data.load import facts_now
 from batch.jobs.full import run
-from batch.jobs.refresh.conditions import FullRunNeeded
 from batch.jobs.refresh.refresh import refresh
+from batch.jobs.refresh.start import FullRunNeeded
 from batch.learn.split import Split
 from batch.progress import Progress
 from batch.settings import Settings
@@ -38,7 +37,7 @@ def run_incremental(
     """
     facts = facts_now(settings, store, location, progress)
     try:
-        outcome = refresh(settings, store, facts, progress, now=lambda: int(time.time()))
+        outcome = refresh(settings, store, facts, progress)
     except FullRunNeeded as exc:
         log.warning("refresh.refused", extra={"why": str(exc)})
         result = run(settings, store, location, progress, split=split, evaluated=evaluated, facts=facts)

@@ -13,7 +13,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """Counts of some users, each as of a moment of his own; see `batch.features.population.Counted`.
+    """Counts of some users, each as of a moment of their own; see `batch.features.population.Counted`.
 
     Attributes:
         users: Count over the users.
@@ -40,8 +40,8 @@ def events_of(facts: Facts, users: npt.NDArray[np.bool_]) -> Facts:
 def count(events: Facts, users: Ints, group: npt.NDArray[np.int32], n_groups: int, as_of_s: int) -> Own:
     """Count users' events.
 
-    A user's moment is `as_of_s`, or that of his newest event where that is later. So his features follow from
-    his own events and from what is frozen: whoever has no new ones has the same values as before, whatever
+    A user's moment is `as_of_s`, or that of their newest event where that is later. So features follow from a
+    user's own events and from what is frozen: whoever has no new ones has the same values as before, whatever
     others did in the meantime and however often they were counted.
 
     Args:

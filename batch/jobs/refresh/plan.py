@@ -14,7 +14,7 @@ from batch.features.population import cell_side, user_side
 from batch.features.profile import segments, values
 from batch.features.sides import Sides
 from batch.features.text import place
-from batch.jobs.refresh.digests import Changes, rows_of
+from batch.jobs.refresh.digests import Changes, find_rows
 from batch.jobs.refresh.frozen import Frozen
 from batch.jobs.refresh.own import count, events_of
 from batch.learn.factors.factor_table import fingerprint
@@ -76,7 +76,7 @@ def plan_refresh(
             horizon=manifest.horizon,
             depth=manifest.depth,
             seen_policy=manifest.seen_policy,
-            model=manifest.model if same else _named(inputs),
+            model=manifest.model if same else _fingerprint(inputs),
             features=manifest.features,
             segment_by=manifest.segment_by,
             user_ids=facts.user_ids,
@@ -102,7 +102,7 @@ def _posts(
     frozen: Frozen, before: Sides, facts: Facts, changes: Changes
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Return the post side and each post's group; what is new or edited is placed among the rest."""
-    row, _ = rows_of(before.post_ids, facts.post_ids)
+    row = find_rows(before.post_ids, facts.post_ids)
     post, group = before.post[row], before.group[row]
     changed = np.flatnonzero(changes.posts)
     if len(changed):
@@ -115,8 +115,8 @@ def _posts(
 
 def _regrouped(before: Sides, facts: Facts, changes: Changes, group: npt.NDArray[np.int32]) -> Bools:
     """Return bool (users,): users with events on a post that an edit has put into another group."""
-    row, known = rows_of(before.post_ids, facts.post_ids)
-    other = known & changes.posts & (before.group[row] != group)
+    row = find_rows(before.post_ids, facts.post_ids)
+    other = (row >= 0) & changes.posts & (before.group[row] != group)
     found = np.zeros(len(facts.users), np.bool_)
     if other.any():
         found[facts.user[other[facts.post]]] = True
@@ -135,7 +135,7 @@ def _sides(
     """Return the sides, in which only moved users and changed posts have other values than before."""
     users, n_groups = np.flatnonzero(moved), before.user_group.shape[2]
     own = count(events, users, group, n_groups, frozen.as_of_s)
-    row, _ = rows_of(before.user_ids, facts.user_ids)
+    row = find_rows(before.user_ids, facts.user_ids)
     user, cells = before.user[row], before.user_group[:, row]
     profiles = values(facts.users.iloc[users], frozen.codes)
     user[users] = np.column_stack([profiles, user_side(own, frozen.population)]).astype(np.float32)
@@ -154,10 +154,10 @@ def _sides(
 def _left_out(before: Inputs, facts: Facts, moved: Bools, new: SeenPosts) -> SeenPosts:
     """Return what lists leave out: of moved users `new`, of the others what they left out before."""
     old = before.left_out
-    row, _ = rows_of(before.sides.user_ids, facts.user_ids)
+    row = find_rows(before.sides.user_ids, facts.user_ids)
     old_posts = old.post
     if len(facts.posts) != len(before.sides.post_ids):
-        at, _ = rows_of(facts.post_ids, before.sides.post_ids)
+        at = find_rows(facts.post_ids, before.sides.post_ids)
         old_posts = at.astype(np.int32)[old.post]
     start = np.concatenate([new.start, new.start[-1] + old.start[1:]])
     both = SeenPosts(start, np.concatenate([new.post, old_posts]))
@@ -169,12 +169,11 @@ def _dense(before: Inputs, facts: Facts, everybody: npt.NDArray[np.float64]) -> 
     if before.dense is None:
         return None
     sides, (x, y) = before.sides, before.dense
-    user, known_user = rows_of(sides.user_ids, facts.user_ids)
-    post, known_post = rows_of(sides.post_ids, facts.post_ids)
-    return np.where(known_user[:, None], x[user], everybody), np.where(known_post[:, None], y[post], 0.0)
+    user, post = find_rows(sides.user_ids, facts.user_ids), find_rows(sides.post_ids, facts.post_ids)
+    return np.where(user[:, None] < 0, everybody, x[user]), np.where(post[:, None] < 0, 0.0, y[post])
 
 
-def _named(inputs: Inputs) -> str:
+def _fingerprint(inputs: Inputs) -> str:
     """Return the model's name: its factors have other rows than before."""
     if inputs.dense is None:
         return fingerprint(inputs.model)
@@ -182,8 +181,7 @@ def _named(inputs: Inputs) -> str:
 
 
 def _as_rows(ids: Ints, facts: Facts) -> Rows:
-    row, known = rows_of(facts.post_ids, ids.ravel())
-    return np.where(known, row, -1).reshape(ids.shape).astype(np.int32)
+    return find_rows(facts.post_ids, ids).astype(np.int32)
 
 
 def _segments(manifest: Manifest, frozen: Frozen, facts: Facts, moved: Bools | None) -> list[str | None]:
@@ -199,6 +197,6 @@ def _segments(manifest: Manifest, frozen: Frozen, facts: Facts, moved: Bools | N
 
 def _catalogue(frozen: Frozen, facts: Facts) -> Rows:
     """Return all posts, best first; a post that nobody was shown is as good as the average."""
-    row, known = rows_of(frozen.post_ids, facts.post_ids)
-    scores: Any = np.where(known, frozen.post_scores[row], 1.0)
+    row = find_rows(frozen.post_ids, facts.post_ids)
+    scores: Any = np.where(row < 0, 1.0, frozen.post_scores[row])
     return np.argsort(-scores, kind="stable").astype(np.int32)

@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import redis
 
@@ -13,15 +12,17 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features.text import Unplaceable
-from batch.jobs.assemble import lists
-from batch.jobs.refresh.carried import read_stored
-from batch.jobs.refresh.conditions import FullRunNeeded, Start, refuse, start
-from batch.jobs.refresh.digests import Changes, InputDigests, compare, digest_inputs
-from batch.jobs.refresh.frozen import FROZEN, hand_on
+from batch.jobs.assemble import score_lists
+from batch.jobs.refresh.digests import Changes, compare, digest_inputs
+from batch.jobs.refresh.frozen import keep_frozen
 from batch.jobs.refresh.plan import RefreshPlan, plan_refresh
+from batch.jobs.refresh.start import FullRunNeeded, Start, find_start, refuse
 from batch.jobs.refresh.steps import Work
+from batch.jobs.refresh.stored import read_stored
 from batch.jobs.refresh.writer import Refreshed, publish_refreshed
 from batch.progress import Progress
+from batch.publish.config import PublishConfig, clock
+from batch.publish.store import GenerationStore
 from batch.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,9 +68,14 @@ class Outcome:
 
 
 def refresh(
-    settings: Settings, store: redis.Redis, facts: Facts, progress: Progress, *, now: Callable[[], int]
+    settings: Settings,
+    store: redis.Redis,
+    facts: Facts,
+    progress: Progress,
+    *,
+    now: Callable[[], int] = clock,
 ) -> Outcome:
-    """Publish a generation that differs from the served one by what has moved since.
+    """Publish a generation that differs from the served one by what has changed since.
 
     It is byte for byte what scoring and publishing everything would give with the model, the tables, the
     posts' and all users' features and the horizon of the last full run.
@@ -83,61 +89,38 @@ def refresh(
 
     Raises:
         FullRunNeeded: It cannot; nothing was written.
-        PublishError: As `batch.publish.writer.publish` says.
+        RuntimeError: What `publish_refreshed` raises.
     """
-    keys, folder = Keys(settings.prefix), settings.state_dir / "generations"
+    generations = GenerationStore(store, Keys(settings.prefix))
     with progress.step("compare"):
-        begin = start(settings, store, keys, folder)
-        note = digest_inputs(facts)
-        changes = compare(begin.known, note)
+        begin = find_start(settings, generations, settings.state_dir / "generations")
+        digests = digest_inputs(facts)
+        changes = compare(begin.facts, digests)
         refuse(begin, facts, changes)
     work = Work()
     if not changes.any:
         return _outcome(begin, begin.base.manifest, changes, work, progress)
     with progress.step("inputs"):
-        planned = _drafted(begin, facts, changes)
+        plan = _plan(begin, facts, changes)
+    base = begin.base
+    stored = partial(
+        read_stored, folder=base.folder, horizon=base.manifest.horizon, depth=base.manifest.depth
+    )
+    steps = work.steps(plan, partial(score_lists, settings), stored)
     with progress.phases("publish") as show:
-        manifest = publish_refreshed(
-            store,
-            keys,
-            planned.content,
-            _refreshed(settings, begin, planned, note, work),
-            folder,
-            now=now,
-            kept=settings.generations_kept,
-            progress=show,
-        )
+        refreshed = Refreshed(base, steps, plan.moved, plan.inputs, keep_frozen(base.folder, digests))
+        config = replace(PublishConfig.of(settings, show), now=now)
+        manifest = publish_refreshed(generations, plan.content, refreshed, config)
     outcome = _outcome(begin, manifest, changes, work, progress)
     log.info("refresh.done", extra=asdict(outcome))
     return outcome
 
 
-def _drafted(begin: Start, facts: Facts, changes: Changes) -> RefreshPlan:
+def _plan(begin: Start, facts: Facts, changes: Changes) -> RefreshPlan:
     try:
         return plan_refresh(begin.base.manifest, begin.frozen, begin.inputs(), facts, changes)
     except Unplaceable as exc:
         raise FullRunNeeded(str(exc)) from exc
-
-
-def _refreshed(
-    settings: Settings, begin: Start, planned: RefreshPlan, note: InputDigests, work: Work
-) -> Refreshed:
-    base = begin.base
-
-    def keep(home: Path) -> None:
-        hand_on(base.home, home)
-        note.save(home / FROZEN)
-
-    stored = partial(read_stored, base.home, horizon=base.manifest.horizon, depth=base.manifest.depth)
-    return Refreshed(
-        base=base,
-        steps=work.steps(planned, partial(lists, settings), stored),
-        moved=planned.moved,
-        inputs=planned.inputs,
-        ttl_s=settings.list_ttl_s,
-        gate=settings.gate == "on",
-        keep=keep,
-    )
 
 
 def _outcome(begin: Start, manifest: Manifest, changes: Changes, work: Work, progress: Progress) -> Outcome:

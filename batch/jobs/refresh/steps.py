@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.data.seen import SeenPosts
-from batch.jobs.refresh.digests import rows_of
+from batch.jobs.refresh.digests import find_rows
 from batch.jobs.refresh.plan import RefreshPlan
 from batch.jobs.refresh.writer import Step
 from batch.publish.proof.inputs import Inputs
@@ -63,8 +63,7 @@ class Work:
         for block in score(_only(draft, users), min(depth, len(draft.posts))):
             rows = users[block.first : block.first + len(block.posts)]
             ids, scores = stored(content.user_ids[rows])
-            at, _ = rows_of(content.post_ids, ids.ravel().astype(np.int64))
-            old = np.where(ids < 0, -1, at.reshape(ids.shape))
+            old = find_rows(content.post_ids, ids)
             new = np.where(block.posts < 0, -1, draft.posts[block.posts])
             merged, certain = merge((old, scores), (new, block.scores), draft.posts, depth)
             differs = (merged[0] != old) | ((merged[1] != scores) & (merged[0] >= 0))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from batch.publish.gate.interval import difference
-from batch.publish.gate.report import Check, Outcome, Report
+from batch.publish.gate.report import Check, Outcome, Report, check_checksums, check_model
 from batch.publish.gate.stats import GenerationStats
 from batch.publish.gate.thresholds import Thresholds
 
@@ -35,7 +35,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class GateInputs:
-    """What the gate is told of a generation that is written and not yet sealed.
+    """What the gate looks at in a generation that is written and not yet sealed.
 
     Attributes:
         stats: Of the new lists.
@@ -61,7 +61,7 @@ class GateInputs:
 def judge(inputs: GateInputs, limits: Thresholds) -> Report:
     """Ask every check; the gravest outcome is the report's. With nothing live, none compares."""
     checks = [
-        *_written(inputs, limits),
+        check_checksums(*inputs.reread),
         *_complete(inputs, limits),
         *_as_modelled(inputs, limits),
         *_personal(inputs, limits),
@@ -69,12 +69,6 @@ def judge(inputs: GateInputs, limits: Thresholds) -> Report:
         *_steady(inputs, limits),
     ]
     return Report(tuple(checks), inputs.live.generation if inputs.live else None)
-
-
-def _written(inputs: GateInputs, _limits: Thresholds) -> Iterator[Check]:
-    n, n_bad = inputs.reread
-    says = f"{n - n_bad} of {n} shards read back from the store have the checksum of what was written"
-    yield Check("checksum", "abort" if n_bad else "proceed", says, float(n_bad), 0.0)
 
 
 def _complete(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
@@ -95,9 +89,7 @@ def _as_modelled(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     if inputs.rescored is None:
         yield _unasked("model", "no inputs are kept with this generation")
     else:
-        n, n_bad = inputs.rescored
-        says = f"{n - n_bad} of {n} lists are what the stored model gives, place by place"
-        yield Check("model", "quarantine" if n_bad else "proceed", says, float(n_bad), 0.0)
+        yield check_model(*inputs.rescored)
     far = max(inputs.outside.items(), key=lambda item: item[1], default=None)
     if far is None:
         yield _unasked("trained range", "the model's text names no ranges")
@@ -124,8 +116,8 @@ def _measured(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
         name: (inputs.metrics.get(f"{METRIC}_{suffix}", math.nan), n) for suffix, name in RIVALS.items()
     }
     if inputs.live:
-        known = inputs.live.metrics
-        rivals |= {f"live {inputs.live.generation}": (known.get(METRIC, math.nan), known.get(SESSIONS, 0.0))}
+        then = inputs.live.metrics
+        rivals |= {f"live {inputs.live.generation}": (then.get(METRIC, math.nan), then.get(SESSIONS, 0.0))}
     for name, (rate, n_rival) in rivals.items():
         if math.isnan(rate):
             yield _unasked(f"metric against {name}", "it was not measured")

@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from api.contract.buckets import Horizon
+
 Lists = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.float64]
 
@@ -60,3 +62,12 @@ def shared_share(a: Lists, b: Lists) -> Floats:
         longest = np.maximum((x >= 0).sum(axis=1), (y >= 0).sum(axis=1))
         out[low : low + AT_ONCE] = np.where(longest == 0, 1.0, same / np.maximum(longest, 1))
     return out
+
+
+def matching_starts(of: Horizon, other: Horizon) -> list[tuple[int, int]]:
+    """Pair each bucket of `of` with the one of `other` that answers the same time of day.
+
+    >>> matching_starts(Horizon(86_400, 3600, 2), Horizon(0, 3600, 24))
+    [(86400, 0), (90000, 3600)]
+    """
+    return [(start, other.bucket_for(start)) for start in of.starts]

@@ -11,10 +11,10 @@ from batch.publish.gate.stats import Floats
 MARGIN = 0.5  # of the range's width: counts and ages of posts go on growing after the last training day
 
 
-def trained_on(model: str) -> list[tuple[float, float] | frozenset[int] | None]:
+def trained_ranges(model: str) -> list[tuple[float, float] | frozenset[int] | None]:
     """Return what LightGBM's text says of each feature: range, categories, or None where no tree tests it.
 
-    >>> trained_on("feature_infos=[0.5:3] 0:2:1 none [0:1]\\nsplit_feature=0 1 0")
+    >>> trained_ranges("feature_infos=[0.5:3] 0:2:1 none [0:1]\\nsplit_feature=0 1 0")
     [(0.5, 3.0), frozenset({0, 1, 2}), None, None]
     """
     line = re.search(r"^feature_infos=(.*)$", model, re.MULTILINE)
@@ -24,7 +24,9 @@ def trained_on(model: str) -> list[tuple[float, float] | frozenset[int] | None]:
     return [_info(text) if k in tested else None for k, text in enumerate(infos)]
 
 
-def outside(features: tuple[Feature, ...], values: Mapping[str, Floats], model: str) -> dict[str, float]:
+def shares_outside(
+    features: tuple[Feature, ...], values: Mapping[str, Floats], model: str
+) -> dict[str, float]:
     """Return for each feature which share of its values, missing ones aside, lies far outside its training.
 
     What grows with the days may lie above its training, never below.
@@ -35,17 +37,17 @@ def outside(features: tuple[Feature, ...], values: Mapping[str, Floats], model: 
         model: LightGBM's text.
     """
     found = {}
-    for feature, known in zip(features, trained_on(model), strict=False):
-        if feature.name not in values or known is None:
+    for feature, trained in zip(features, trained_ranges(model), strict=False):
+        if feature.name not in values or trained is None:
             continue
         some = values[feature.name]
         some = some[~np.isnan(some)]
         if not len(some):
             continue
-        if isinstance(known, frozenset):
-            far = ~np.isin(some, list(known))
+        if isinstance(trained, frozenset):
+            far = ~np.isin(some, list(trained))
         else:
-            low, high = known
+            low, high = trained
             margin = MARGIN * (high - low)
             far = some < low - margin
             if not feature.grows:

@@ -30,6 +30,18 @@ class Check:
     setting: str = ""
 
 
+def check_checksums(n: int, n_bad: int) -> Check:
+    """Say how many of some shards, read back, have the checksum of what was written."""
+    says = f"{n - n_bad} of {n} shards read back from the store have the checksum of what was written"
+    return Check("checksum", "abort" if n_bad else "proceed", says, float(n_bad), 0.0)
+
+
+def check_model(n: int, n_bad: int) -> Check:
+    """Say how many of some lists, scored again, are what the stored model gives."""
+    says = f"{n - n_bad} of {n} lists are what the stored model gives, place by place"
+    return Check("model", "quarantine" if n_bad else "proceed", says, float(n_bad), 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """All checks; the gravest outcome is the report's."""

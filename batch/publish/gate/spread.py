@@ -28,8 +28,10 @@ class Spread:
         >>> Spread.of(np.array([1.0, 1.0, 2.0, np.nan]))
         Spread(edges=(1.0, 2.0), shares=(0.5, 0.25, 0.0, 0.25))
         """
-        known = values[~np.isnan(values)]
-        edges = np.unique(np.quantile(known, TENTHS, method="inverted_cdf")) if len(known) else np.empty(0)
+        present = values[~np.isnan(values)]
+        edges = (
+            np.unique(np.quantile(present, TENTHS, method="inverted_cdf")) if len(present) else np.empty(0)
+        )
         return cls(tuple(edges.tolist()), tuple(_shares(values, edges).tolist()))
 
     @classmethod
@@ -51,7 +53,7 @@ class Spread:
         return float(np.sum((actual - expected) * np.log(actual / expected)))
 
 
-def mistaken(
+def find_mistaken(
     live: Mapping[str, Spread], values: Mapping[str, Values], limits: tuple[float, float]
 ) -> dict[str, str]:
     """Return the features that have left their place, each with what its values look like now.
@@ -69,7 +71,7 @@ def mistaken(
         if name not in values or spread.psi(values[name]) <= limits[0]:
             continue
         gone = float(np.isnan(values[name]).mean()) - spread.shares[-1]
-        others = {other: known.psi(values[name]) for other, known in live.items() if other != name}
+        others = {other: old.psi(values[name]) for other, old in live.items() if other != name}
         like = min(others, key=lambda other: others[other], default="")
         if gone > limits[1]:
             found[name] = "missing"

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal, cast
 
-import redis
-
-from api.contract.keys import Keys
-from batch.publish.ledger.history import Why
+from batch.publish.ledger.ledger import Ledger, Why
 from batch.store.lease import Lease
 
 Act = Literal["promote", "rollback", "quarantine"]
@@ -38,8 +35,7 @@ class NothingBefore(LookupError):
 
 
 def flip(
-    client: redis.Redis,
-    keys: Keys,
+    ledger: Ledger,
     variant: str,
     act: Act,
     generation: int | None,
@@ -59,10 +55,11 @@ def flip(
         NothingBefore: There is nothing to roll back to.
         LeaseLost: `lease` is given and no longer held.
     """
+    keys = ledger.keys
     names = (keys.current(variant), keys.states(), keys.promotions(variant), keys.lease())
-    said = ("" if generation is None else str(generation), str(now_s), why, "1" if flag else "")
+    arguments = ("" if generation is None else str(generation), str(now_s), why, "1" if flag else "")
     held = lease.proof() if lease else b""
-    reply = client.register_script(_SCRIPT)(names, (act, *said, held))
+    reply = ledger.client.register_script(_SCRIPT)(names, (act, *arguments, held))
     kind, *rest = [part.decode() for part in cast("list[bytes]", reply)]
     if kind == "lease" and lease:
         lease.lose()

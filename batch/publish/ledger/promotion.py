@@ -5,19 +5,13 @@ None of them waits for a run that is publishing: whoever must go back must go ba
 
 import logging
 
-import redis
-
-from api.contract.codec import decode
-from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.publish.ledger.flip import Flip, NothingBefore, Refused, flip
-from batch.publish.ledger.history import Why
-from batch.store import read
+from batch.publish.ledger.ledger import Why
+from batch.publish.store import GenerationStore
 from batch.store.lease import Lease
 
 __all__ = ["Flip", "NotServable", "NothingBefore", "promote", "quarantine", "rollback"]
-
-FIRST_BYTES = 24  # of the key `users`: the first id is in them
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +21,7 @@ class NotServable(ValueError):
 
 
 def promote(
-    client: redis.Redis,
-    keys: Keys,
+    store: GenerationStore,
     generation: int,
     now_s: int,
     *,
@@ -38,8 +31,7 @@ def promote(
     """Make a sealed generation current for its variant, by one write.
 
     Args:
-        client: The store.
-        keys: Names of the keys.
+        store: Holds it.
         generation: What to serve.
         now_s: Epoch seconds, for the history.
         force: Serve it though the gate did not let it through, though it is quarantined, or though its
@@ -50,18 +42,16 @@ def promote(
         NotServable: It is not sealed, or needs `force`.
         LeaseLost: The run no longer holds its lease.
     """
-    manifest = _manifest(client, keys, generation)
-    closed = _closed(client, keys, manifest)
+    manifest = _manifest(store, generation)
+    closed = _why_closed(store, manifest)
     if closed and not force:
         raise NotServable(f"generation {generation} {closed}: give --force to serve it all the same")
-    forced = force and (closed is not None or _state(client, keys, generation) == "quarantined")
+    forced = force and (closed is not None or store.state(generation) == "quarantined")
     why: Why = "forced" if forced else "promoted"
     try:
-        done = flip(
-            client, keys, manifest.variant, "promote", generation, now_s, why, flag=force, lease=lease
-        )
+        done = flip(store, manifest.variant, "promote", generation, now_s, why, flag=force, lease=lease)
     except Refused as exc:
-        raise NotServable(_refused(generation, exc.state)) from exc
+        raise NotServable(_why_refused(generation, exc.state)) from exc
     assert done is not None
     extra = {"generation": generation, "previous": done.before, "variant": manifest.variant}
     if forced:
@@ -70,7 +60,7 @@ def promote(
     return done
 
 
-def rollback(client: redis.Redis, keys: Keys, variant: str, now_s: int, *, quarantine: bool = False) -> Flip:
+def rollback(store: GenerationStore, variant: str, now_s: int, *, quarantine: bool = False) -> Flip:
     """Serve the generation that was served before, by one write; `quarantine` bars the current one.
 
     Before is the newest of those with a lower number that were current once and are still sealed, so that
@@ -79,13 +69,13 @@ def rollback(client: redis.Redis, keys: Keys, variant: str, now_s: int, *, quara
     Raises:
         NothingBefore: There is none.
     """
-    done = flip(client, keys, variant, "rollback", None, now_s, "rolled-back", flag=quarantine)
+    done = flip(store, variant, "rollback", None, now_s, "rolled-back", flag=quarantine)
     assert done is not None
-    _tell_rollback(done, quarantined=quarantine)
+    _log_rollback(done, quarantined=quarantine)
     return done
 
 
-def quarantine(client: redis.Redis, keys: Keys, generation: int, now_s: int) -> Flip | None:
+def quarantine(store: GenerationStore, generation: int, now_s: int) -> Flip | None:
     """Bar a sealed generation from being served; if it is current, roll back in the same write.
 
     Returns:
@@ -95,51 +85,44 @@ def quarantine(client: redis.Redis, keys: Keys, generation: int, now_s: int) -> 
         NotServable: It is not sealed.
         NothingBefore: It is current, and there is none to roll back to.
     """
-    variant = _manifest(client, keys, generation).variant
+    variant = _manifest(store, generation).variant
     try:
-        done = flip(client, keys, variant, "quarantine", generation, now_s, "rolled-back")
+        done = flip(store, variant, "quarantine", generation, now_s, "rolled-back")
     except Refused as exc:
-        raise NotServable(_refused(generation, exc.state)) from exc
+        raise NotServable(_why_refused(generation, exc.state)) from exc
     if done:
-        _tell_rollback(done, quarantined=True)
+        _log_rollback(done, quarantined=True)
     else:
         log.warning("generation.quarantined", extra={"generation": generation})
     return done
 
 
-def _tell_rollback(done: Flip, *, quarantined: bool) -> None:
+def _log_rollback(done: Flip, *, quarantined: bool) -> None:
     extra = {"generation": done.generation, "from": done.before, "variant": done.variant}
     log.warning("generation.rolled_back", extra=extra)
     if quarantined:
         log.warning("generation.quarantined", extra={"generation": done.before})
 
 
-def _closed(client: redis.Redis, keys: Keys, manifest: Manifest) -> str | None:
+def _why_closed(store: GenerationStore, manifest: Manifest) -> str | None:
     """Return why a generation must not be served without force; None if it may."""
-    outcome = (manifest.gate or {}).get("outcome", "proceed")
-    if outcome != "proceed":
-        return f"was not let through by the gate ({outcome}: {(manifest.gate or {}).get('why', '')})"
-    start = read.narrow(client.getrange(keys.users(manifest.generation), 0, FIRST_BYTES))
-    users = decode(start.partition(b" ")[0])
-    if users and not client.exists(keys.list(users[0], manifest.generation)):
+    report = manifest.gate or {}
+    outcome, mode = report.get("outcome", "proceed"), report.get("mode", "on")
+    if outcome != "proceed" and mode == "on":
+        return f"was not let through by the gate ({outcome}: {report.get('why', '')})"
+    if store.lists_expired(manifest):
         return "has lists that came to the end of their life (ALMANAC_LIST_TTL_S)"
     return None
 
 
-def _manifest(client: redis.Redis, keys: Keys, generation: int) -> Manifest:
-    text = read.value(client, keys.manifest(generation))
-    if text is None:
-        raise NotServable(_refused(generation, _state(client, keys, generation)))
-    return Manifest.from_json(text)
+def _manifest(store: GenerationStore, generation: int) -> Manifest:
+    manifest = store.manifest(generation)
+    if manifest is None:
+        raise NotServable(_why_refused(generation, store.state(generation)))
+    return manifest
 
 
-def _state(client: redis.Redis, keys: Keys, generation: int) -> str:
-    """Return a generation's state; empty for one that was never numbered."""
-    state = client.hget(keys.states(), str(generation))
-    return "" if state is None else read.narrow(state).decode()
-
-
-def _refused(generation: int, state: str) -> str:
+def _why_refused(generation: int, state: str) -> str:
     if not state:
         return f"generation {generation} is unknown: `almanac generations list` shows those that are"
     return f"generation {generation} is {state}: only a sealed one can be served or quarantined"

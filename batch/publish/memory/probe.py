@@ -11,6 +11,7 @@ from redis.client import Pipeline
 from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from batch.publish.memory.plan import Costs, Ints, Plan, Sizes, plan
+from batch.publish.store import GenerationStore
 
 USERS = 600  # 4 MB of lists and 2 MB of seen sets at full size: written and gone within two seconds
 POSTS = 500
@@ -19,7 +20,7 @@ PATIENCE_S = 5.0  # a whole generation is freed in two
 TTL_S = 60  # of everything a killed probe leaves
 
 
-def measure(client: redis.Redis, keys: Keys, sizes: Sizes, rng: np.random.Generator) -> Costs:
+def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> Costs:
     """Write some users of a run's sizes beside everything else, weigh them, and take them away.
 
     The keys begin with `<prefix>:probe`, live a minute at most, and hold drawn post ids.
@@ -27,7 +28,7 @@ def measure(client: redis.Redis, keys: Keys, sizes: Sizes, rng: np.random.Genera
     Raises:
         redis.ResponseError: The store has no room even for that, or does not let this user weigh a key.
     """
-    probe = Keys(f"{keys.prefix}:probe")
+    client, probe = store.client, Keys(f"{store.keys.prefix}:probe")
     users = (10**6 + np.arange(USERS)).tolist()
     seen, likes = (_spread(counts, USERS) for counts in (sizes.seen, sizes.likes))
     lengths, mixed = _spread(sizes.post_bytes, POSTS), rng.permutation(sizes.post_ids)
@@ -55,23 +56,28 @@ def measure(client: redis.Redis, keys: Keys, sizes: Sizes, rng: np.random.Genera
 
     seen_keys, like_keys = ([name(user) for user in users] for name in (probe.seen, probe.likes))
     return Costs(
-        lists=_weighed(client, [probe.list(user, 1) for user in users], lists, USERS),
-        seen=_weighed(client, seen_keys, zset(probe.seen, seen), USERS),
-        likes=_weighed(client, like_keys, zset(probe.likes, likes), USERS),
-        post=_weighed(client, [probe.posts(1)], post, POSTS),
+        lists=_weigh_one(client, [probe.list(user, 1) for user in users], lists, USERS),
+        seen=_weigh_one(client, seen_keys, zset(probe.seen, seen), USERS),
+        likes=_weigh_one(client, like_keys, zset(probe.likes, likes), USERS),
+        post=_weigh_one(client, [probe.posts(1)], post, POSTS),
     )
 
 
-def planned(
-    client: redis.Redis, keys: Keys, sizes: Sizes, kept: int, rng: np.random.Generator, held: float = 0.0
+def plan_memory(
+    store: GenerationStore, sizes: Sizes, kept: int, rng: np.random.Generator, held: float = 0.0
 ) -> Plan:
-    """Measure, then plan; `held` is the share of the seen sets that the store holds already."""
-    costs = measure(client, keys, sizes, rng)
-    limit = int(client.config_get("maxmemory").get("maxmemory") or 0)
-    return plan(sizes, costs, kept=kept, used=weight(client), limit=limit, held=held)
+    """Measure, then plan; `held` is the share of the seen sets that the store holds already, 0..1."""
+    costs = measure(store, sizes, rng)
+    used, limit = weigh(store.client), max_memory(store.client)
+    return plan(sizes, costs, kept=kept, used=used, limit=limit, held=held)
 
 
-def weight(client: redis.Redis) -> int:
+def max_memory(client: redis.Redis) -> int:
+    """Return the most bytes that the store may hold; 0: no limit."""
+    return int(client.config_get("maxmemory").get("maxmemory") or 0)
+
+
+def weigh(client: redis.Redis) -> int:
     """Return the bytes that the store's data takes, without what connections and the log's buffer hold.
 
     Waits a few seconds at most for what was unlinked to be freed.
@@ -85,9 +91,11 @@ def weight(client: redis.Redis) -> int:
     return int(info["used_memory"]) - sum(int(info.get(name, 0)) for name in passing)
 
 
-def _weighed(client: redis.Redis, names: list[str], write: Callable[[Pipeline, int], None], n: int) -> float:
+def _weigh_one(
+    client: redis.Redis, names: list[str], write: Callable[[Pipeline, int], None], n: int
+) -> float:
     """Return the bytes that one of `n` things takes; what was written is gone afterwards."""
-    with _cleared(client, names):
+    with _clear_after(client, names):
         for low in range(0, n, CHUNK):
             with client.pipeline(transaction=False) as pipe:
                 for at in range(low, min(low + CHUNK, n)):
@@ -107,7 +115,7 @@ def _spread(counts: Ints, n: int) -> list[int]:
 
 
 @contextmanager
-def _cleared(client: redis.Redis, names: list[str]) -> Iterator[None]:
+def _clear_after(client: redis.Redis, names: list[str]) -> Iterator[None]:
     try:
         yield
     finally:

@@ -1,16 +1,15 @@
 """Is there room for a run: refuse it before the first write, and say afterwards how right the plan was."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import redis
 
-from api.contract.keys import Keys
-from api.contract.manifest import Manifest
 from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Plan, Sizes
-from batch.publish.memory.probe import planned, weight
+from batch.publish.memory.probe import plan_memory, weigh
+from batch.publish.store import GenerationStore
 from batch.store.server import StoreUnfit
 
 log = logging.getLogger(__name__)
@@ -25,37 +24,51 @@ class Room:
 
     def counts(self, client: redis.Redis) -> dict[str, int]:
         """Return what was planned and what was taken, bytes, for the manifest."""
-        found = {"bytes_planned": self.plan.adds, "bytes_taken": weight(client) - self.before}
+        found = {"bytes_planned": self.plan.adds, "bytes_taken": weigh(client) - self.before}
         log.info("generation.measured", extra=found)
         return found
 
 
 def reserve(
-    client: redis.Redis, keys: Keys, content: GenerationContent, kept: int, newest: Manifest | None
+    store: GenerationStore, content: GenerationContent, kept: int, held: float, *, n_more: int = 0
 ) -> Room:
     """Measure what a run will take, and let it begin only where that fits.
 
     Args:
-        client: The store.
-        keys: Names of the keys.
+        store: Where to.
         content: What will be published.
         kept: Generations that stay.
-        newest: The newest sealed generation: what it had seen need not be written again.
+        held: Share of the seen sets that the store holds already, 0..1.
+        n_more: Generations that must fit beside it.
 
     Raises:
         StoreUnfit: It would not fit; nothing was written.
     """
-    pairs = len(content.views.post)
-    held = min(newest.counts.get("seen", 0) / pairs, 1.0) if newest and pairs else 0.0
     try:
-        found = planned(client, keys, Sizes.of(content), kept, np.random.default_rng(content.as_of_s), held)
+        rng = np.random.default_rng(content.as_of_s)
+        plan = plan_memory(store, Sizes.of(content), kept, rng, held)
     except redis.exceptions.OutOfMemoryError as exc:
         raise StoreUnfit(f"the store is full ({exc}): raise its maxmemory") from exc
     except redis.exceptions.NoPermissionError as exc:
         raise StoreUnfit(
             f"the store does not say what keys weigh: let this user run MEMORY USAGE ({exc})"
         ) from exc
-    reason = found.refusal()
+    refuse_unfit(replace(plan, adds=plan.adds + n_more * plan.generation))
+    return Room(plan, weigh(store.client))
+
+
+def refuse_unfit(plan: Plan) -> None:
+    """Return if what is planned fits.
+
+    Raises:
+        StoreUnfit: It does not.
+    """
+    reason = plan.refusal()
     if reason:
         raise StoreUnfit(reason)
-    return Room(found, weight(client))
+
+
+def share_held(store: GenerationStore, content: GenerationContent) -> float:
+    """Return which share of the seen posts the store holds already, 0..1: the newest sealed one's count."""
+    newest, pairs = store.newest_sealed(), len(content.views.post)
+    return min(newest.counts.get("seen", 0) / pairs, 1.0) if newest and pairs else 0.0

@@ -1,31 +1,30 @@
 """A generation's checksums, computed again from what the store holds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
-import redis
-
-from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.keys import SEGMENT_FIELD
 from api.contract.manifest import Manifest
 from batch.publish import shard
-from batch.publish.proof.lists import hashes
+from batch.publish.store import GenerationStore
 from batch.store import read
 from batch.store.lease import Progress
 
+Hash = tuple[int, dict[bytes, bytes]]  # a user and the fields of their lists
 
-def shard_names(manifest: Manifest) -> list[str]:
-    """Return the names of a generation's shards of lists, ascending."""
-    return sorted(name for name in manifest.checksums if name.startswith("lists-"))
+
+def shard_names(checksums: Iterable[str]) -> list[str]:
+    """Return the names of shards of lists among those of checksums, ascending."""
+    return sorted(name for name in checksums if name.startswith("lists-"))
 
 
 def bad_shards(
-    client: redis.Redis, keys: Keys, manifest: Manifest, users: list[int], checksums: Mapping[str, str]
+    store: GenerationStore, manifest: Manifest, users: list[int], checksums: Mapping[str, str]
 ) -> list[str]:
     """Return which of some shards' checksums are not those of what the store holds, ascending by name.
 
     Args:
-        client: The store.
-        keys: Names of the keys.
+        store: What is read.
         manifest: Gives generation and buckets; it need not be sealed.
         users: All users' ids, ascending.
         checksums: Shard names to digests.
@@ -33,18 +32,34 @@ def bad_shards(
     return [
         name
         for name in sorted(checksums)
-        if _digest(manifest, _fields(client, keys, manifest, users, name)) != checksums[name]
+        if _digest(manifest, _hashes(store, manifest, users, name)) != checksums[name]
     ]
 
 
-def _fields(
-    client: redis.Redis, keys: Keys, manifest: Manifest, users: list[int], name: str
-) -> list[tuple[int, dict[bytes, bytes]]]:
+def bad_checksums(
+    store: GenerationStore, manifest: Manifest, users: list[int], progress: Progress
+) -> tuple[list[str], list[int]]:
+    """Return the names of the checksums that do not agree, and the users whose hash is missing."""
+    bad, missing = [], []
+    for name in shard_names(manifest.checksums):
+        found = _hashes(store, manifest, users, name)
+        missing += [user_id for user_id, fields in found if not fields]
+        if _digest(manifest, found) != manifest.checksums[name]:
+            bad.append(name)
+        progress("checksums", int(name.split("-")[2]) + 1, len(users))
+    if _digest_shared(store, manifest) != manifest.checksums.get("shared"):
+        bad.append("shared")
+    if shard.root(manifest.checksums) != manifest.root:
+        bad.append("root")
+    return bad, missing
+
+
+def _hashes(store: GenerationStore, manifest: Manifest, users: list[int], name: str) -> list[Hash]:
     first, last = (int(part) for part in name.split("-")[1:])
-    return list(hashes(client, keys, manifest.generation, users[first : last + 1]))
+    return list(store.hashes(manifest.generation, users[first : last + 1]))
 
 
-def _digest(manifest: Manifest, found: list[tuple[int, dict[bytes, bytes]]]) -> str:
+def _digest(manifest: Manifest, found: list[Hash]) -> str:
     starts = [b"%d" % start for start in manifest.horizon.starts]
     digests = [
         shard.digest(user_id, _segment(fields), [fields.get(start, b"") + b"\n" for start in starts])
@@ -53,27 +68,10 @@ def _digest(manifest: Manifest, found: list[tuple[int, dict[bytes, bytes]]]) -> 
     return shard.checksum(b"".join(digests))
 
 
-def bad_checksums(
-    client: redis.Redis, keys: Keys, manifest: Manifest, users: list[int], progress: Progress
-) -> tuple[list[str], list[int]]:
-    """Return the names of the checksums that do not agree, and the users whose hash is missing."""
-    bad, missing = [], []
-    for name in shard_names(manifest):
-        found = _fields(client, keys, manifest, users, name)
-        missing += [user_id for user_id, fields in found if not fields]
-        if _digest(manifest, found) != manifest.checksums[name]:
-            bad.append(name)
-        progress("checksums", int(name.split("-")[2]) + 1, len(users))
-    if _shared(client, keys, manifest) != manifest.checksums.get("shared"):
-        bad.append("shared")
-    if shard.root(manifest.checksums) != manifest.root:
-        bad.append("root")
-    return bad, missing
-
-
-def _shared(client: redis.Redis, keys: Keys, manifest: Manifest) -> str:
+def _digest_shared(store: GenerationStore, manifest: Manifest) -> str:
     """Digest what is not a user's, as it was digested when it was written; posts ascend by id."""
-    number, digest = manifest.generation, blake2b(digest_size=shard.DIGEST_BYTES)
+    client, keys, number = store.client, store.keys, manifest.generation
+    digest = blake2b(digest_size=shard.DIGEST_BYTES)
     shared = [keys.popular(number), *(keys.segment(number, name) for name in sorted(manifest.segments))]
     shared += [keys.profile(number, name) for name in read.words(client, keys.profiles(number))]
     for key in shared:

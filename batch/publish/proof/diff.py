@@ -6,14 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import redis
 
 from api.contract.buckets import moment
-from api.contract.keys import Keys
-from api.contract.manifest import Manifest
-from batch.publish.gate.overlap import rank_biased_overlap, shared_share
-from batch.publish.proof.lists import matching_starts, read_lists, user_ids
-from batch.store import read
+from batch.publish.gate.overlap import matching_starts, rank_biased_overlap, shared_share
+from batch.publish.store import GenerationStore
 
 Ints = npt.NDArray[np.int64]
 BINS = 10  # of the histogram
@@ -65,8 +61,7 @@ class Change:
 
 
 def diff(
-    client: redis.Redis,
-    keys: Keys,
+    store: GenerationStore,
     a: int,
     b: int,
     *,
@@ -81,16 +76,16 @@ def diff(
     Raises:
         LookupError: A generation is not in the store, or the user has no list in both.
     """
-    old, new = _manifest(client, keys, a), _manifest(client, keys, b)
-    of_a, of_b = (np.array(user_ids(client, keys, number), np.int64) for number in (a, b))
+    old, new = store.need_manifest(a), store.need_manifest(b)
+    of_a, of_b = (np.array(store.user_ids(number), np.int64) for number in (a, b))
     both = np.intersect1d(of_a, of_b)
     if user_id is not None and user_id not in both:
         raise LookupError(f"user {user_id} has no lists in both generation {a} and generation {b}")
     drawn = both if len(both) <= sample else np.sort(rng.choice(both, sample, replace=False))
     users = [user_id] if user_id is not None else drawn.tolist()
     pairs = matching_starts(new.horizon, old.horizon)
-    x = read_lists(client, keys, old, users, [start for _, start in pairs])
-    y = read_lists(client, keys, new, users, [start for start, _ in pairs])
+    x = store.read_lists(old, users, [start for _, start in pairs])
+    y = store.read_lists(new, users, [start for start, _ in pairs])
     return compare(
         x,
         y,
@@ -179,12 +174,3 @@ def _samples(
         }
         for u, b in shown
     )
-
-
-def _manifest(client: redis.Redis, keys: Keys, generation: int) -> Manifest:
-    text = read.value(client, keys.manifest(generation))
-    if text is None:
-        raise LookupError(
-            f"generation {generation} is not in the store: `almanac generations list` shows what is"
-        )
-    return Manifest.from_json(text)

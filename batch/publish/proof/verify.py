@@ -8,16 +8,14 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
-import redis
 
-from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.learn.baselines.named import baseline_name
+from batch.publish.folder import GenerationFolder
 from batch.publish.proof.checksums import bad_checksums, shard_names
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load, model_of
-from batch.publish.proof.lists import read_lists, user_ids
+from batch.publish.store import GenerationStore
 from batch.score.predict import best, raw_scores
-from batch.store import read
 from batch.store.lease import Progress
 
 SHOWN = 5  # examples of each kind in a verdict
@@ -73,10 +71,9 @@ class Verdict:
 
 
 def verify(
-    client: redis.Redis,
-    keys: Keys,
+    store: GenerationStore,
     generation: int,
-    folder: Path,
+    root: Path,
     *,
     sample: int,
     rng: np.random.Generator,
@@ -86,10 +83,9 @@ def verify(
     """Compute every checksum again from Redis, and `sample` users' lists again from the stored inputs.
 
     Args:
-        client: The store.
-        keys: Names of the keys.
+        store: Holds it.
         generation: Which; sealed, whether served or not.
-        folder: Where generations lie on disk.
+        root: Where generations lie on disk.
         sample: Users to score again, in every bucket.
         rng: Draws them.
         progress: Told what is compared, how far, of how much.
@@ -98,23 +94,19 @@ def verify(
     Raises:
         LookupError: The store has no such generation.
     """
-    text = read.value(client, keys.manifest(generation))
-    if text is None:
-        raise LookupError(f"generation {generation} is not in the store: nothing to compare with")
-    manifest = Manifest.from_json(text)
-    users = user_ids(client, keys, generation)
-    bad, missing = bad_checksums(client, keys, manifest, users, progress)
+    manifest, users = store.need_manifest(generation), store.user_ids(generation)
+    bad, missing = bad_checksums(store, manifest, users, progress)
     chosen = np.sort(rng.choice(len(users), min(sample, len(users)), replace=False))
     compared: tuple[int, int, list[Difference]] = (0, 0, [])
     unscored = None
     try:
-        inputs = kept(manifest, folder / str(generation) / INPUTS, chosen)
-        compared = _rescored(client, keys, manifest, inputs, threads, progress)
+        inputs = load_sealed(manifest, GenerationFolder.of(root, generation).inputs, chosen)
+        compared = _compare(store, manifest, inputs, threads, progress)
     except InputsMissing as exc:
         unscored = str(exc)
     return Verdict(
         generation=generation,
-        n_shards=len(shard_names(manifest)) + 2,
+        n_shards=len(shard_names(manifest.checksums)) + 2,
         bad_shards=tuple(sorted(bad)),
         missing_users=tuple(missing[:SHOWN]),
         n_missing=len(missing),
@@ -126,7 +118,7 @@ def verify(
     )
 
 
-def kept(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]) -> Inputs:
+def load_sealed(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]) -> Inputs:
     """Return some users' inputs, and make sure that they are those that the manifest names.
 
     Raises:
@@ -164,12 +156,12 @@ def rescore(inputs: Inputs, depth: int, threads: int = 0) -> npt.NDArray[np.int6
     return out
 
 
-def _rescored(
-    client: redis.Redis, keys: Keys, manifest: Manifest, inputs: Inputs, threads: int, progress: Progress
+def _compare(
+    store: GenerationStore, manifest: Manifest, inputs: Inputs, threads: int, progress: Progress
 ) -> tuple[int, int, list[Difference]]:
     """Return lists and places compared, and each differing list's first difference."""
     users, starts = inputs.sides.user_ids.tolist(), manifest.horizon.starts
-    found = read_lists(client, keys, manifest, users, starts)
+    found = store.read_lists(manifest, users, starts)
     expected = rescore(inputs, manifest.depth, threads)
     differences = [
         _first(users[u], starts[b], expected[u, b], found[u, b])

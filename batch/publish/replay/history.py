@@ -10,8 +10,7 @@ import redis
 
 from api.contract.history import Reach
 from api.contract.keys import Keys
-from api.contract.manifest import Manifest
-from batch.publish.ledger.history import Promotion, promotions
+from batch.publish.ledger.ledger import Ledger, Promotion
 from batch.store import read
 
 Name = int | str  # of a generation: its number in the store, or where it lies on disk
@@ -83,16 +82,16 @@ def read_history(
         variant: Whose generations.
         on_disk: First second and name of generations made for the past that lie on disk.
     """
-    named = client.hget(keys.current(variant), "generation")
-    current = None if named is None else int(named)
-    text = None if current is None else read.value(client, keys.manifest(current))
+    ledger = Ledger(client, keys)
+    current, _ = ledger.served(variant)
+    manifest = None if current is None else ledger.manifest(current)
     stored: dict[int, Name] = {at_s: int(member) for member, at_s in _timed(client, keys.past(variant))}
     made = [*(pair for pair in on_disk if pair[0] not in stored), *stored.items()]
     log = [member.split() for member, _ in _timed(client, keys.takedown_log())]
     return History(
-        current=None if text is None else current,
-        as_of_s=FOREVER_S if text is None else Manifest.from_json(text).as_of_s,
-        promotions=tuple(promotions(client, keys, variant)),
+        current=current if manifest else None,
+        as_of_s=manifest.as_of_s if manifest else FOREVER_S,
+        promotions=tuple(ledger.promotions(variant)),
         made=tuple(sorted(made, key=itemgetter(0))),
         takedowns=tuple((int(at_ms) // 1000, int(post), what == b"down") for at_ms, post, what in log),
         taken_down=frozenset(int(read.narrow(post)) for post in client.smembers(keys.takedowns())),

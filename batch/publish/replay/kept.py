@@ -9,11 +9,10 @@ import redis
 
 from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import Manifest
 from api.feed import Generation, LookUp, Pointer, RankedLists
-from batch.publish import past
+from batch.publish.backfilled import Backfilled, open_content, open_list
 from batch.publish.generation import Rows
-from batch.publish.past import Made
+from batch.publish.ledger.ledger import Ledger
 from batch.store import read
 
 
@@ -61,13 +60,13 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
     Raises:
         GenerationLost: It is not in the store.
     """
-    text = read.value(client, keys.manifest(number))
-    if text is None or client.hget(keys.states(), str(number)) != b"sealed":
+    ledger = Ledger(client, keys)
+    manifest = ledger.manifest(number)
+    if manifest is None or ledger.state(number) != "sealed":
         raise GenerationLost(
             f"generation {number} answered at that time and is no longer kept: "
             "raise ALMANAC_GENERATIONS_KEPT to replay further back"
         )
-    manifest = Manifest.from_json(text)
     posts = {int(read.narrow(post_id)) for post_id in client.hkeys(keys.posts(number))}
     shared = Generation(
         manifest=manifest,
@@ -87,9 +86,9 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
     return Kept(shared, own)
 
 
-def from_disk(made: Made) -> Kept:
+def from_disk(made: Backfilled) -> Kept:
     """Read a generation made for the past from its folder; the store need not have it."""
-    content, ranked = past.open_content(made), past.open_list(made)
+    content, ranked = open_content(made), open_list(made)
     ids, starts = content.post_ids, content.horizon.starts
     segment_of = dict(zip(content.user_ids.tolist(), content.segment_of, strict=True))
     shared = Generation(

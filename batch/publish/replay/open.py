@@ -5,7 +5,7 @@ from pathlib import Path
 import redis
 
 from api.contract.keys import Keys
-from batch.publish.past import FOLDER, listed
+from batch.publish.backfilled import FOLDER, list_backfilled
 from batch.publish.replay.history import Name, read_history
 from batch.publish.replay.kept import Kept, from_disk, from_store
 from batch.publish.replay.replay import Replayer
@@ -14,7 +14,8 @@ from batch.publish.replay.replay import Replayer
 def replayer(prefix: str, client: redis.Redis, variant: str, state_dir: Path) -> Replayer:
     """Return what replays a variant's answers, as of what is recorded now."""
     keys = Keys(prefix)
-    on_disk = {f"{FOLDER}/{made.home.name}": made for made in listed(state_dir / FOLDER, variant)}
+    backfilled = list_backfilled(state_dir / FOLDER, variant)
+    on_disk = {f"{FOLDER}/{made.manifest.generation}": made for made in backfilled}
     made = [(one.manifest.as_of_s, name) for name, one in on_disk.items()]
 
     def load(name: Name) -> Kept:

@@ -3,20 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
-
 from api.contract.buckets import moment
-from api.contract.keys import Keys
+from api.contract.manifest import Manifest
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
-from batch.jobs.refresh.base import Base, NoBase, find
 from batch.jobs.refresh.digests import Changes, InputDigests
-from batch.jobs.refresh.frozen import FROZEN, Frozen, FrozenMissing
+from batch.jobs.refresh.frozen import Frozen, FrozenMissing
 from batch.learn.baselines.named import find_baseline
+from batch.publish.folder import GenerationFolder
+from batch.publish.ledger.ledger import NothingServed
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load
+from batch.publish.store import GenerationStore
+from batch.publish.user_digests import UserDigests
 from batch.settings import Settings
 
-MOST_MOVED = 0.2  # of the users: beyond it a full run costs little more, and learns from what they did
+MOST_CHANGED = 0.2  # of the users: beyond it a full run costs little more, and learns from what they did
 
 
 class FullRunNeeded(Exception):
@@ -24,12 +25,21 @@ class FullRunNeeded(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """The sealed generation that is served, its folder, and its digests, whose sums are the manifest's."""
+
+    manifest: Manifest
+    folder: GenerationFolder
+    digests: UserDigests
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
-    """What a refresh starts from: the served generation, what is frozen, and what the facts said then."""
+    """What a refresh starts from: the served generation, what is frozen, and digests of the facts then."""
 
     base: Base
     frozen: Frozen
-    known: InputDigests
+    facts: InputDigests
 
     def inputs(self) -> Inputs:
         """Read the inputs of all users.
@@ -41,12 +51,12 @@ class Start:
         if INPUTS not in manifest.checksums:
             raise FullRunNeeded(f"generation {manifest.generation} was published without its inputs")
         try:
-            return load(self.base.home / INPUTS, None, manifest.checksums[INPUTS])
+            return load(self.base.folder.inputs, None, manifest.checksums[INPUTS])
         except InputsMissing as exc:
             raise FullRunNeeded(str(exc)) from exc
 
 
-def start(settings: Settings, store: redis.Redis, keys: Keys, folder: Path) -> Start:
+def find_start(settings: Settings, store: GenerationStore, root: Path) -> Start:
     """Return what a refresh starts from.
 
     Raises:
@@ -57,9 +67,11 @@ def start(settings: Settings, store: redis.Redis, keys: Keys, folder: Path) -> S
             f"variant {settings.variant!r} is a peer's, which keeps no model to refresh by: it learns anew"
         )
     try:
-        base = find(store, keys, settings.variant, folder)
-        frozen = Frozen.load(base.home)
-    except (NoBase, FrozenMissing) as exc:
+        base = _find_base(store, settings.variant, root)
+        frozen = Frozen.load(base.folder.frozen)
+    except NothingServed as exc:
+        raise FullRunNeeded(f"nothing is served under variant {settings.variant!r}") from exc
+    except FrozenMissing as exc:
         raise FullRunNeeded(str(exc)) from exc
     manifest = base.manifest
     shapes = {
@@ -71,14 +83,36 @@ def start(settings: Settings, store: redis.Redis, keys: Keys, folder: Path) -> S
     for name, (wanted, was) in shapes.items():
         if wanted != was:
             raise FullRunNeeded(f"{name} is {wanted}, and generation {manifest.generation} has {was}")
-    return Start(base, frozen, InputDigests.load(base.home / FROZEN))
+    return Start(base, frozen, InputDigests.load(base.folder.frozen))
+
+
+def _find_base(store: GenerationStore, variant: str, root: Path) -> Base:
+    """Return the generation that is served now, whole on this disk and proven to be what was sealed.
+
+    Raises:
+        NothingServed: Nothing is.
+        FullRunNeeded: Its folder or digests are not here or not what was sealed, or its lists have come to
+            the end of their life.
+    """
+    manifest = store.current(variant)
+    number, folder = manifest.generation, GenerationFolder.of(root, manifest.generation)
+    path = folder.user_digests
+    if not path.is_file():
+        raise FullRunNeeded(f"generation {number}, which is served, has no {path.name} in {folder.path}")
+    digests = UserDigests.load(path)
+    sums = digests.checksums()
+    if sums != {name: manifest.checksums.get(name) for name in sums}:
+        raise FullRunNeeded(f"what lies in {folder.path} is not what was sealed as generation {number}")
+    if store.lists_expired(manifest):
+        raise FullRunNeeded(f"the lists of generation {number} have come to the end of their life")
+    return Base(manifest, folder, digests)
 
 
 def refuse(begin: Start, facts: Facts, changes: Changes) -> None:
     """Return if the facts let a refresh stand for a full run.
 
     Raises:
-        FullRunNeeded: The horizon is over, posts or profile columns are others, or too many users moved.
+        FullRunNeeded: The horizon is over, posts or profile columns are others, or too many users changed.
     """
     horizon = begin.base.manifest.horizon
     if facts.as_of_s >= horizon.end_s:
@@ -96,5 +130,5 @@ def refuse(begin: Start, facts: Facts, changes: Changes) -> None:
     if begin.frozen.embedded != (facts.embeddings is not None):
         raise FullRunNeeded("posts have embeddings now and had none at the last full run, or the reverse")
     share = float(changes.users.mean()) if len(changes.users) else 0.0
-    if share > MOST_MOVED:
-        raise FullRunNeeded(f"{share:.0%} of the users have moved, a refresh is for up to {MOST_MOVED:.0%}")
+    if share > MOST_CHANGED:
+        raise FullRunNeeded(f"{share:.0%} of the users have moved, a refresh is for up to {MOST_CHANGED:.0%}")

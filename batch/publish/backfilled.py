@@ -1,11 +1,9 @@
-"""Generations made for a past time: whole on disk, in the store those that somebody asks for.
+"""Backfilled generations: made for a past time, whole on disk; in the store those that somebody asks for.
 
 A folder holds the lists with their scores, what all users share, the inputs and a manifest: Parquet, JSON and
 LightGBM's text. Its bytes depend on the facts by its as_of alone.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +17,12 @@ import pyarrow.parquet as pq
 from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
 from batch.publish import shard
+from batch.publish.folder import GenerationFolder
 from batch.publish.generation import GenerationContent, Rows
 from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.score.ranked import RankedBlock
 
 FOLDER = "backfill"  # in the state folder
-MANIFEST, USERS, POSTS, SHARED = "manifest.json", "users.parquet", "posts.parquet", "shared.parquet"
 EVERYONE = ""  # the name of the popular lists among those of segments
 PROFILE = "profile:"  # begins the name of a profile's lists; a segment's has a = in it
 
@@ -32,31 +30,30 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Backfilled:
     """A generation on disk; its manifest's number counts those of the folder."""
 
-    home: Path
+    folder: GenerationFolder
     manifest: Manifest
 
 
-def listed(folder: Path, variant: str) -> list[Made]:
+def list_backfilled(root: Path, variant: str) -> list[Backfilled]:
     """Return what a variant has on disk, oldest as_of first."""
     found = [
-        Made(path.parent, Manifest.from_json(path.read_bytes()))
-        for path in sorted(folder.glob(f"*/{MANIFEST}"))
+        Backfilled(folder, Manifest.from_json(folder.manifest.read_bytes())) for folder in _folders(root)
     ]
     return sorted(
-        (made for made in found if made.manifest.variant == variant), key=lambda m: m.manifest.as_of_s
+        (made for made in found if made.manifest.variant == variant), key=lambda made: made.manifest.as_of_s
     )
 
 
-def save(
-    folder: Path, content: GenerationContent, blocks: Iterable[RankedBlock], inputs: Inputs, created_at_s: int
-) -> Made:
+def save_backfilled(
+    root: Path, content: GenerationContent, blocks: Iterable[RankedBlock], inputs: Inputs, created_at_s: int
+) -> Backfilled:
     """Write a generation whole or not at all, in the place of an earlier one of the same variant and as_of.
 
     Args:
-        folder: Where generations of the past lie; each gets a folder by its number.
+        root: Where backfilled generations lie; each gets a folder by its number.
         content: Everything but the lists.
         blocks: Ranked lists of all users, in order.
         inputs: What the blocks are computed from.
@@ -65,38 +62,37 @@ def save(
     Raises:
         ValueError: The blocks do not cover the content's users.
     """
-    number = _number(folder, content)
-    draft = folder / f"{number}.part"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    number = _number(root, content)
+    draft, folder = GenerationFolder(root / f"{number}.part"), GenerationFolder.of(root, number)
+    draft.create()
     with shard.Files(draft, content) as files:
-        for block in shard.pieces(shard.covering(blocks, content)):
+        for block in shard.cut_at_shards(shard.check_cover(blocks, content)):
             files.add(block)
-    _write(draft / USERS, {"user_id": content.user_ids, "segment": pa.array(content.segment_of, pa.string())})
+    segments = pa.array(content.segment_of, pa.string())
+    _write(draft.users, {"user_id": content.user_ids, "segment": segments})
     place = np.empty(len(content.post_ids), np.int64)
     place[content.catalogue] = np.arange(len(place))
     shown = pa.array(content.posts, pa.binary())
-    _write(draft / POSTS, {"post_id": content.post_ids, "shown": shown, "place": place})
-    _write(draft / SHARED, _shared(content))
-    checksums = {INPUTS: inputs.save(draft / INPUTS)}
+    _write(draft.posts, {"post_id": content.post_ids, "shown": shown, "place": place})
+    _write(draft.shared, _shared(content))
+    checksums = {INPUTS: inputs.save(draft.inputs)}
     manifest = replace(content.draft(number, created_at_s), checksums=checksums)
-    (draft / MANIFEST).write_bytes(manifest.to_json())
-    home = folder / str(number)
-    shutil.rmtree(home, ignore_errors=True)
-    draft.rename(home)
-    return Made(home, manifest)
+    draft.manifest.write_bytes(manifest.to_json())
+    folder.remove()
+    draft.path.rename(folder.path)
+    return Backfilled(folder, manifest)
 
 
-def open_content(made: Made) -> GenerationContent:
+def open_content(made: Backfilled) -> GenerationContent:
     """Read everything but the lists; seen posts are none, since the store has them from the facts.
 
     Raises:
         FileNotFoundError: A file is gone.
     """
-    manifest = made.manifest
-    users, posts, shared = (pq.read_table(made.home / name) for name in (USERS, POSTS, SHARED))
+    manifest, folder = made.manifest, made.folder
+    users, posts, shared = (pq.read_table(path) for path in (folder.users, folder.posts, folder.shared))
     post_ids = posts["post_id"].to_numpy()
-    nobody = SeenTimes.none(len(users))
+    nothing = SeenTimes.none(len(users))
     lists = _named(shared, post_ids, manifest.n_buckets)
     profiles = [name for name in lists if name.startswith(PROFILE)]
     return GenerationContent(
@@ -117,25 +113,25 @@ def open_content(made: Made) -> GenerationContent:
         segments=lists,
         segment_of=users["segment"].to_pylist(),
         catalogue=np.argsort(posts["place"].to_numpy()).astype(np.int32),
-        views=nobody,
-        likes=nobody,
+        views=nothing,
+        likes=nothing,
         metrics=manifest.metrics,
     )
 
 
-def open_lists(made: Made, content: GenerationContent) -> Iterator[RankedBlock]:
+def open_lists(made: Backfilled, content: GenerationContent) -> Iterator[RankedBlock]:
     """Read the lists back, shard by shard; their scores stay on disk."""
     n_buckets, first = content.horizon.n_buckets, 0
-    for path in sorted(made.home.glob("lists-*.parquet")):
+    for path in made.folder.lists():
         posts = pq.read_table(path, columns=["posts"])["posts"]
         rows = _rows(posts, content.post_ids, content.depth).reshape(-1, n_buckets, content.depth)
         yield RankedBlock(first, rows, np.where(rows < 0, np.nan, 0.0))
         first += len(rows)
 
 
-def open_list(made: Made) -> Callable[[int, int], list[int]]:
-    """Return what reads a user's list of a bucket, by his id and its start; empty where he has none."""
-    paths = sorted(made.home.glob("lists-*.parquet"))
+def open_list(made: Backfilled) -> Callable[[int, int], list[int]]:
+    """Return what reads a user's list of a bucket, by user id and bucket start; empty where there is none."""
+    paths = made.folder.lists()
 
     def read(user_id: int, bucket_s: int) -> list[int]:
         wanted = [("user_id", "=", user_id), ("bucket", "=", bucket_s)]
@@ -145,18 +141,16 @@ def open_list(made: Made) -> Callable[[int, int], list[int]]:
     return read
 
 
-def link_inputs(made: Made, home: Path) -> None:
-    """Let a generation of the store have the same inputs in its own folder; no byte is copied."""
-    shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(made.home / INPUTS, home / INPUTS, copy_function=os.link)
+def _folders(root: Path) -> list[GenerationFolder]:
+    found = (GenerationFolder(path) for path in sorted(root.glob("*")) if path.name.isdigit())
+    return [folder for folder in found if folder.manifest.is_file()]
 
 
-def _number(folder: Path, content: GenerationContent) -> int:
-    for made in listed(folder, content.variant):
+def _number(root: Path, content: GenerationContent) -> int:
+    for made in list_backfilled(root, content.variant):
         if made.manifest.as_of_s == content.as_of_s:
             return made.manifest.generation
-    taken = [int(path.parent.name) for path in folder.glob(f"*/{MANIFEST}")]
-    return max(taken, default=0) + 1
+    return max((int(folder.path.name) for folder in _folders(root)), default=0) + 1
 
 
 def _shared(content: GenerationContent) -> dict[str, Any]:

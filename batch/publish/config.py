@@ -1,0 +1,61 @@
+"""How generations are published: where, for how long, how many stay, and how strict the gate is."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from batch.progress import silent
+from batch.publish.gate.thresholds import Thresholds
+from batch.settings import Settings
+from batch.store.lease import Progress
+
+GateMode = Literal["off", "warn", "on"]
+
+
+def clock() -> int:
+    """Return the time, epoch seconds."""
+    return int(time.time())
+
+
+@dataclass(frozen=True, slots=True)
+class PublishConfig:
+    """What all ways to make a generation have in common.
+
+    Attributes:
+        root: Where each generation has a folder by its number.
+        ttl_s: Life of the users' lists: a batch that stays dead leaves popular lists, not stale ones.
+        kept: Sealed generations that stay for a variant, the current one included. With 1, a request that
+            began before the promotion may miss its list and fall back.
+        now: The clock, epoch seconds.
+        progress: Told what is being written, how far, of how much.
+        gate: `off`: nothing is asked; `warn`: the report goes into manifest and log, and nothing is held
+            back; `on`: what the gate doubts is not served.
+        limits: Where the gate draws its lines.
+        force: Serve what the gate would hold back; logged as `gate.overridden`.
+        plan_memory: Measure first, in two seconds, what a run will take in this store; refuse it where that
+            does not fit, and put what was planned and taken into the manifest's counts.
+    """
+
+    root: Path
+    ttl_s: int
+    kept: int
+    now: Callable[[], int] = clock
+    progress: Progress = silent
+    gate: GateMode = "off"
+    limits: Thresholds = field(default_factory=Thresholds)
+    force: bool = False
+    plan_memory: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings, progress: Progress) -> "PublishConfig":
+        """Return what the settings say."""
+        return cls(
+            root=settings.state_dir / "generations",
+            ttl_s=settings.list_ttl_s,
+            kept=settings.generations_kept,
+            progress=progress,
+            gate=settings.gate,
+            plan_memory=True,
+        )

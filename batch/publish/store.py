@@ -1,0 +1,59 @@
+"""The generations of one store: the ledger, and users' lists as they stand in Redis."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from api.contract.codec import decode
+from api.contract.manifest import Manifest
+from batch.publish.ledger.ledger import Ledger
+from batch.store import read
+
+CHUNK = 250  # users a round trip: 1.5 MB of lists
+FIRST_BYTES = 24  # of the key `users`: the first id is in them
+
+Ints = npt.NDArray[np.int64]
+
+
+class GenerationStore(Ledger):
+    """A store of generations, through a client whose replies are bytes."""
+
+    __slots__ = ()
+
+    def user_ids(self, generation: int) -> list[int]:
+        """Return the users who have lists, ascending."""
+        return decode(read.value(self.client, self.keys.users(generation)))
+
+    def list_ttl_s(self, generation: int) -> int:
+        """Return the life left in users' lists, by the first user's, seconds; -1: no end, -2: no list."""
+        start = read.narrow(self.client.getrange(self.keys.users(generation), 0, FIRST_BYTES))
+        users = decode(start.partition(b" ")[0])
+        return int(self.client.ttl(self.keys.list(users[0], generation))) if users else -2
+
+    def lists_expired(self, manifest: Manifest) -> bool:
+        """Say whether the lists that a generation's users had have come to the end of their life."""
+        return manifest.counts["users"] > 0 and self.list_ttl_s(manifest.generation) == -2
+
+    def hashes(self, generation: int, users: Sequence[int]) -> Iterator[tuple[int, dict[bytes, bytes]]]:
+        """Yield each user with the HASH of their lists, empty where it is missing."""
+        for low in range(0, len(users), CHUNK):
+            some = users[low : low + CHUNK]
+            with self.client.pipeline(transaction=False) as pipe:
+                for user_id in some:
+                    pipe.hgetall(self.keys.list(user_id, generation))
+                yield from zip(some, pipe.execute(), strict=True)
+
+    def read_lists(self, manifest: Manifest, users: Sequence[int], starts: Sequence[int]) -> Ints:
+        """Read some users' lists of some buckets.
+
+        Returns:
+            int64 (users, buckets, depth). Post ids, best first; -1 fills, and stands where there is no list.
+        """
+        out = np.full((len(users), len(starts), manifest.depth), -1, np.int64)
+        names = [b"%d" % start for start in starts]
+        for own, (_, fields) in zip(out, self.hashes(manifest.generation, users), strict=True):
+            for row, name in zip(own, names, strict=True):
+                ids = decode(fields.get(name))
+                row[: len(ids)] = ids
+        return out
