@@ -14,7 +14,7 @@ from batch.features import asof
 from batch.features.tally import Tally
 from batch.publish.gate.report import Report
 from batch.publish.ledger.entries import entries
-from batch.publish.ledger.promotion import NotServable, promote
+from batch.publish.ledger.promotion import NotServable, promote, rollback
 from batch.publish.writer import GateClosed
 from batch.score.ranked import RankedBlock
 from tests.content import generations
@@ -201,3 +201,44 @@ def test_force_serves_it_all_the_same(
     assert manifest.gate is not None
     assert manifest.gate["outcome"] == "wait"
     assert "gate.overridden" in [record.message for record in caplog.records]
+
+
+def test_in_the_mode_warn_the_report_is_kept_and_nothing_is_held_back(
+    live: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    worse = replace(night(NEXT).content, metrics={**night(NEXT).content.metrics, "hitrate_at_5": 0.2})
+
+    manifest = publish_night(live, tmp_path, Night(worse, night(NEXT).inputs), gate="warn")
+
+    assert generations(live).served("default") == (2, 1)
+    assert manifest.gate is not None
+    assert (manifest.gate["outcome"], manifest.gate["mode"]) == ("wait", "warn")
+    (judged,) = [record for record in caplog.records if record.message == "generation.judged"]
+    assert (judged.outcome, judged.mode) == ("wait", "warn")  # type: ignore[attr-defined]
+    rollback(generations(live), "default", 0)
+    assert promote(generations(live), 2, 1).generation == 2  # nobody has to force what was only warned of
+    assert "gate.overridden" not in [record.message for record in caplog.records]
+
+
+def test_even_what_the_gate_would_clear_is_served_in_the_mode_warn(live: redis.Redis, tmp_path: Path) -> None:
+    half = night(NEXT).of(np.arange(0, 1000, 2))
+
+    manifest = publish_night(live, tmp_path, half, gate="warn")
+
+    assert generations(live).served("default") == (2, 1)
+    assert manifest.gate is not None
+    assert manifest.gate["outcome"] == "abort"
+
+
+def test_a_report_from_before_there_were_modes_holds_back(live: redis.Redis, tmp_path: Path) -> None:
+    doubted = replace(night(NEXT).content, metrics={**night(NEXT).content.metrics, "hitrate_at_5": 0.2})
+    stopped_by = stopped(live, tmp_path, Night(doubted, night(NEXT).inputs))
+    assert stopped_by.outcome == "wait"
+    manifest = generations(live).need_manifest(2)
+    assert manifest.gate is not None
+    old = {name: value for name, value in manifest.gate.items() if name != "mode"}
+    live.set(KEYS.manifest(2), replace(manifest, gate=old).to_json())
+
+    with pytest.raises(NotServable, match="was not let through by the gate"):
+        promote(generations(live), 2, 0)
