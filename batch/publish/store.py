@@ -25,15 +25,18 @@ class GenerationStore(Ledger):
         """Return the users who have lists, ascending."""
         return decode(read.value(self.client, self.keys.users(generation)))
 
-    def list_ttl_s(self, generation: int) -> int:
-        """Return the life left in users' lists, by the first user's, seconds; -1: no end, -2: no list."""
+    def list_ttl_s(self, generation: int) -> int | None:
+        """Return the life left in users' lists, by the first user's, seconds; None: there are no users.
+
+        -1: the list has no end; -2: it is gone.
+        """
         start = read.narrow(self.client.getrange(self.keys.users(generation), 0, FIRST_BYTES))
         users = decode(start.partition(b" ")[0])
-        return int(self.client.ttl(self.keys.list(users[0], generation))) if users else -2
+        return int(self.client.ttl(self.keys.list(users[0], generation))) if users else None
 
-    def lists_expired(self, manifest: Manifest) -> bool:
-        """Say whether the lists that a generation's users had have come to the end of their life."""
-        return manifest.counts["users"] > 0 and self.list_ttl_s(manifest.generation) == -2
+    def lists_expired(self, generation: int) -> bool:
+        """Say whether the lists of a generation's users have come to the end of their life."""
+        return self.list_ttl_s(generation) == -2
 
     def hashes(self, generation: int, users: Sequence[int]) -> Iterator[tuple[int, dict[bytes, bytes]]]:
         """Yield each user with the HASH of their lists, empty where it is missing."""

@@ -27,6 +27,7 @@ from batch.publish.ledger.promotion import promote, rollback
 from batch.publish.replay.history import read_history
 from batch.publish.replay.kept import GenerationLost, Kept, from_store
 from batch.publish.replay.replay import Replayed, Replayer
+from batch.publish.store import GenerationStore
 from batch.settings import Settings as BatchSettings
 from tests.clients import running
 from tests.oracle import expected, generation_at
@@ -137,10 +138,10 @@ class Weeks:
             self.worlds[number] = world.publish(store)
             if number == 1 and policy != "likes":
                 self.views += world.views
-            promote(store, Keys(), number, self.promoted_at_s(number))
+            promote(GenerationStore(store, Keys()), number, self.promoted_at_s(number))
             for _ in range(12):
                 self.see(rng.randrange(begin_s + 1, begin_s + DAY_S))
-        rollback(store, Keys(), "default", AS_OF_S + 3 * DAY_S)
+        rollback(GenerationStore(store, Keys()), "default", AS_OF_S + 3 * DAY_S)
         for _ in range(12):
             self.see(rng.randrange(AS_OF_S - DAY_S, AS_OF_S + 4 * DAY_S))
 

@@ -103,7 +103,7 @@ def _find_base(store: GenerationStore, variant: str, root: Path) -> Base:
     sums = digests.checksums()
     if sums != {name: manifest.checksums.get(name) for name in sums}:
         raise FullRunNeeded(f"what lies in {folder.path} is not what was sealed as generation {number}")
-    if store.lists_expired(manifest):
+    if store.lists_expired(number):
         raise FullRunNeeded(f"the lists of generation {number} have come to the end of their life")
     return Base(manifest, folder, digests)
 

@@ -84,7 +84,7 @@ def show(store: GenerationStore, generation: int, root: Path, variants: Iterable
     return {
         **found.row(),
         "manifest": asdict(found.manifest) if found.manifest else None,
-        "list_ttl_s": left_s if left_s >= 0 else None,
+        "list_ttl_s": left_s if left_s is not None and left_s >= 0 else None,
         "disk_bytes": GenerationFolder.of(root, generation).n_bytes,
     }
 

@@ -110,7 +110,7 @@ def _why_closed(store: GenerationStore, manifest: Manifest) -> str | None:
     outcome, mode = report.get("outcome", "proceed"), report.get("mode", "on")
     if outcome != "proceed" and mode == "on":
         return f"was not let through by the gate ({outcome}: {report.get('why', '')})"
-    if store.lists_expired(manifest):
+    if store.lists_expired(manifest.generation):
         return "has lists that came to the end of their life (ALMANAC_LIST_TTL_S)"
     return None
 
