@@ -8,3 +8,13 @@ TEXT, TOPIC = "text", "topic"
 
 VIEW, LIKE = 0, 1  # codes of `action` in Facts
 ACTIONS = {"view": VIEW, "like": LIKE}
+
+# Of each table: columns that must be there, and those that are read where they are. Any further column of
+# profiles or embeddings is a feature; of posts and the feed nothing else is read.
+REQUIRED = {
+    USERS: (USER_ID,),
+    POSTS: (POST_ID,),
+    FEED: (TIMESTAMP, USER_ID, POST_ID, ACTION),
+    EMBEDDINGS: (POST_ID,),
+}
+OPTIONAL = {POSTS: (TOPIC, TEXT), FEED: (TARGET,)}

@@ -25,8 +25,8 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
     """
     stood = facts.until(as_of_s)
     stood = replace(stood, target=_targets(stood, as_of_s, like_within_s))
-    users = _named(stood.user, len(facts.users)) | _described(facts.users.drop(columns=USER_ID))
-    posts = _named(stood.post, len(facts.posts)) | _described(facts.posts.drop(columns=POST_ID))
+    users = _have_event(stood.user, len(facts.users)) | _have_content(facts.users.drop(columns=USER_ID))
+    posts = _have_event(stood.post, len(facts.posts)) | _have_content(facts.posts.drop(columns=POST_ID))
     if facts.embeddings is not None:
         posts |= ~np.isnan(facts.embeddings).all(axis=1)
     if users.all() and posts.all():
@@ -36,8 +36,8 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
         users=facts.users[users].reset_index(drop=True),
         posts=facts.posts[posts].reset_index(drop=True),
         embeddings=None if facts.embeddings is None else facts.embeddings[posts],
-        user=_renumbered(stood.user, users),
-        post=_renumbered(stood.post, posts),
+        user=_renumber(stood.user, users),
+        post=_renumber(stood.post, posts),
     )
 
 
@@ -51,13 +51,13 @@ def _targets(facts: Facts, as_of_s: int, like_within_s: int) -> npt.NDArray[np.i
     return target
 
 
-def _named(rows: npt.NDArray[np.int32], n: int) -> npt.NDArray[np.bool_]:
+def _have_event(rows: npt.NDArray[np.int32], n: int) -> npt.NDArray[np.bool_]:
     return np.bincount(rows, minlength=n) > 0
 
 
-def _described(columns: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def _have_content(columns: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return np.asarray(columns.notna().any(axis=1), np.bool_)
 
 
-def _renumbered(rows: npt.NDArray[np.int32], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+def _renumber(rows: npt.NDArray[np.int32], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     return (np.cumsum(kept) - 1)[rows].astype(np.int32)

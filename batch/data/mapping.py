@@ -7,32 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from batch.data.columns import (
-    ACTION,
-    ACTIONS,
-    EMBEDDINGS,
-    FEED,
-    POST_ID,
-    POSTS,
-    TARGET,
-    TEXT,
-    TIMESTAMP,
-    TOPIC,
-    USER_ID,
-    USERS,
-)
+from batch.data.columns import ACTIONS, OPTIONAL, REQUIRED, USERS
 from batch.data.facts import Shown
 
 TimeUnit = Literal["s", "ms", "us"]
 
 DAY_S = 86_400
-# Columns that we know by name; user_data has profile columns of any name besides.
-COLUMNS = {
-    USERS: (USER_ID,),
-    POSTS: (POST_ID, TOPIC, TEXT),
-    FEED: (TIMESTAMP, USER_ID, POST_ID, ACTION, TARGET),
-    EMBEDDINGS: (POST_ID,),
-}
 _SHIPPED = files("batch.data") / "mappings"
 
 
@@ -85,8 +65,9 @@ class Mapping:
         shipped = _SHIPPED / f"{name_or_path}.toml"
         path = shipped if shipped.is_file() else Path(name_or_path)
         if not path.is_file():
+            ships = sorted(Path(file.name).stem for file in _SHIPPED.iterdir())
             raise ValueError(
-                f"no mapping {str(name_or_path)!r}: give a TOML file or one of {_listed(_names())}"
+                f"no mapping {str(name_or_path)!r}: give a TOML file or one of {', '.join(ships)}"
             )
         try:
             return cls.from_toml(tomllib.loads(path.read_text("utf-8")))
@@ -100,36 +81,29 @@ class Mapping:
         Raises:
             ValueError: A key is unknown or a value has the wrong form; the message names both.
         """
-        _known("key", raw, ("tables", "columns", "events", "profile", "time", "like_within_s", "shown"))
-        time, profile = _section(raw, "time"), _section(raw, "profile")
-        _known("key in [time]", time, ("unit",))
-        _known("key in [profile]", profile, ("columns",))
+        _refuse_unknown(
+            "key", raw, ("tables", "columns", "events", "profile", "time", "like_within_s", "shown")
+        )
+        time, profile, tables = (_section(raw, name) for name in ("time", "profile", "tables"))
+        _refuse_unknown("key in [time]", time, ("unit",))
+        _refuse_unknown("key in [profile]", profile, ("columns",))
+        _refuse_unknown("table in [tables]", tables, REQUIRED)
         return cls(
-            tables=_tables(_section(raw, "tables")),
+            tables={ours: _text(f"tables.{ours}", theirs) for ours, theirs in tables.items()},
             columns=_columns(_section(raw, "columns")),
             events=_events(_section(raw, "events")) if "events" in raw else dict(ACTIONS),
             ignores_other_events="events" in raw,
             profile=tuple(_texts("profile.columns", profile["columns"])) if profile else None,
-            time_unit=_unit(time.get("unit", "s")),
+            time_unit=_one_of("time.unit", time.get("unit", "s"), get_args(TimeUnit)),
             like_within_s=_seconds(raw.get("like_within_s", DAY_S)),
-            shown=_shown(raw.get("shown", "impressions")),
+            shown=_one_of("shown", raw.get("shown", "impressions"), get_args(Shown)),
         )
 
 
-def _names() -> list[str]:
-    return sorted(
-        path.name.removesuffix(".toml") for path in _SHIPPED.iterdir() if path.name.endswith(".toml")
-    )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
-def _known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+def _refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
         if name not in known:
-            raise ValueError(f"unknown {what}: {name!r} (known: {_listed(known)})")
+            raise ValueError(f"unknown {what}: {name!r} (known: {', '.join(known)})")
 
 
 def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
@@ -139,24 +113,20 @@ def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
     return section
 
 
-def _tables(section: dict[str, Any]) -> dict[str, str]:
-    _known("table in [tables]", section, COLUMNS)
-    return {ours: _text(f"tables.{ours}", theirs) for ours, theirs in section.items()}
-
-
 def _columns(section: dict[str, Any]) -> dict[str, dict[str, str]]:
-    _known("table in [columns]", section, COLUMNS)
+    _refuse_unknown("table in [columns]", section, REQUIRED)
     renames: dict[str, dict[str, str]] = {}
     for table in section:
         names = _section(section, table)
         if table != USERS:  # a profile column may have any name
-            _known(f"column in [columns.{table}]", names, COLUMNS[table])
+            ours = (*REQUIRED[table], *OPTIONAL.get(table, ()))
+            _refuse_unknown(f"column in [columns.{table}]", names, ours)
         renames[table] = {ours: _text(f"columns.{table}.{ours}", theirs) for ours, theirs in names.items()}
     return renames
 
 
 def _events(section: dict[str, Any]) -> dict[str, int]:
-    _known("action in [events]", section, ACTIONS)
+    _refuse_unknown("action in [events]", section, ACTIONS)
     codes: dict[str, int] = {}
     for action, names in section.items():
         for name in _texts(f"events.{action}", names):
@@ -180,18 +150,10 @@ def _texts(where: str, value: object) -> list[str]:
     return [_text(where, item) for item in value]
 
 
-def _unit(value: object) -> TimeUnit:
-    for unit in get_args(TimeUnit):
-        if value == unit:
-            return unit  # type: ignore[no-any-return] # get_args forgets the literals
-    raise ValueError(f"time.unit = {value!r} must be s, ms or us")
-
-
-def _shown(value: object) -> Shown:
-    for shown in get_args(Shown):
-        if value == shown:
-            return shown  # type: ignore[no-any-return] # get_args forgets the literals
-    raise ValueError(f"shown = {value!r} must be impressions or choices")
+def _one_of(where: str, value: object, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise ValueError(f"{where} = {value!r} must be {', '.join(allowed[:-1])} or {allowed[-1]}")
+    return value
 
 
 def _seconds(value: object) -> int:

@@ -74,7 +74,7 @@ def read(
         user_frame = users_frame(user_ids, users, profile)
         post_frame = posts_frame(post_ids, posts, post_columns)
         vector = vectors(post_ids, embeddings, dimensions, out) if embeddings else None
-        report = _report(source.read, feed.ignored, out, user_frame, post_frame, vector)
+        report = _report(source.read, dict(feed.ignored), out, user_frame, post_frame, vector)
     return Facts(user_frame, post_frame, vector, *events, report=report, shown=mapping.shown)
 
 
@@ -83,7 +83,7 @@ def _entities(source: Source, table: str, key: str, rejects: Rejects) -> tuple[E
     if not source.has(table):
         return None, []
     columns = source.columns(table)
-    rows = gather(table, key, source.batches(table, columns), rejects, typed=source.typed(table))
+    rows = gather(table, key, source.batches(table, columns), rejects, typed=source.has_types(table))
     return rows, [column for column in columns if column != key]
 
 

@@ -68,10 +68,10 @@ def earliest(facts: Facts, what: What) -> SeenTimes:
     if what == "likes":
         rows = facts.likes | (facts.target == 1)
         user, post, time = user[rows], post[rows], time[rows]
-    by_post = _grouped(post, _starts(post, len(facts.posts)))
+    by_post = _group(post, _starts(post, len(facts.posts)))
     start = _starts(user, len(facts.users))
     post_out, time_out = np.empty(len(post), np.int32), np.empty(len(time), np.int64)
-    kept = _distinct(by_post, user, post, time, start, post_out, time_out)
+    kept = _keep_earliest(by_post, user, post, time, start, post_out, time_out)
     return SeenTimes(kept, post_out[: kept[-1]], time_out[: kept[-1]])
 
 
@@ -85,7 +85,7 @@ def _starts(label: npt.NDArray[np.int32], n_labels: int) -> npt.NDArray[np.int64
 
 
 @numba.njit(cache=True)
-def _grouped(post: Any, start: Any) -> Any:
+def _group(post: Any, start: Any) -> Any:
     """Return the events grouped by post; within a post they stay in order of time."""
     cursor = start.copy()
     events = np.empty(len(post), np.uint32)  # up to four billion events
@@ -96,7 +96,9 @@ def _grouped(post: Any, start: Any) -> Any:
 
 
 @numba.njit(cache=True)
-def _distinct(by_post: Any, user: Any, post: Any, time: Any, start: Any, post_out: Any, time_out: Any) -> Any:
+def _keep_earliest(
+    by_post: Any, user: Any, post: Any, time: Any, start: Any, post_out: Any, time_out: Any
+) -> Any:
     """Write each user's pairs from the front of their place, then close the gaps; return where each begins.
 
     Events come by post, then by time: a user's posts ascend, and the first event of a pair is its earliest.

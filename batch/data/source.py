@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pyarrow as pa
 
-from batch.data.columns import ACTION, FEED, POST_ID, POSTS, TARGET, TEXT, TIMESTAMP, TOPIC, USER_ID, USERS
+from batch.data.columns import FEED, OPTIONAL, REQUIRED, USER_ID, USERS
 from batch.data.mapping import Mapping
 from batch.data.tables.database import Database
 from batch.data.tables.folder import Folder
@@ -13,10 +13,6 @@ from batch.data.tables.location import SourceError, is_url
 from batch.progress import Advance
 
 Tables = Database | Folder
-
-_NEEDED = {USERS: (USER_ID,), FEED: (TIMESTAMP, USER_ID, POST_ID, ACTION)}
-# Of these tables nothing else is read; all columns of the others are.
-_OPTIONAL = {FEED: (TARGET,), POSTS: (TOPIC, TEXT)}
 
 
 def open_tables(location: str) -> closing[Tables]:
@@ -54,9 +50,9 @@ class Source:
             )
         return there
 
-    def typed(self, table: str) -> bool:
+    def has_types(self, table: str) -> bool:
         """Say whether a table knows its types."""
-        return self._tables.typed(self._mapping.table(table))
+        return self._tables.has_types(self._mapping.table(table))
 
     def columns(self, table: str) -> list[str]:
         """Return the columns of a table to read, by our names.
@@ -67,7 +63,7 @@ class Source:
         present = self._tables.columns(self._mapping.table(table)) or []
         renamed = self._mapping.columns.get(table, {})
         profile = self._mapping.profile if table == USERS else None
-        needed = [*_NEEDED.get(table, (POST_ID,)), *renamed, *(profile or ())]
+        needed = [*REQUIRED[table], *renamed, *(profile or ())]
         for theirs in (self._mapping.column(table, ours) for ours in needed):
             if theirs not in present:
                 raise SourceError(
@@ -76,8 +72,8 @@ class Source:
                 )
         if profile is not None:
             return list(dict.fromkeys([USER_ID, *profile]))
-        if table in _OPTIONAL:
-            optional = [c for c in _OPTIONAL[table] if self._mapping.column(table, c) in present]
+        if table in OPTIONAL:
+            optional = [c for c in OPTIONAL[table] if self._mapping.column(table, c) in present]
             return list(dict.fromkeys([*needed, *optional]))
         ours_of = {theirs: ours for ours, theirs in renamed.items()}
         return [ours_of.get(column, column) for column in present]

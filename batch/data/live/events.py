@@ -133,7 +133,7 @@ def _keep(engine: sa.Engine, entries: list[Entry]) -> Drained:
             events.append(_row(Event.from_fields(fields)))
         except ValueError:
             text = {
-                str(name, "utf-8", "replace"): str(value, "utf-8", "replace")
+                name.decode(errors="replace"): value.decode(errors="replace")
                 for name, value in fields.items()
             }
             unreadable.append({"entry_id": entry_id.decode(), "fields": orjson.dumps(text).decode()})

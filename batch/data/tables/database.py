@@ -53,14 +53,14 @@ class Database:
         """Return the names of tables and views in the default schema, ascending."""
         return sorted({*self._inspector.get_table_names(), *self._inspector.get_view_names()})
 
-    def typed(self, table: str) -> bool:  # noqa: ARG002 - a folder answers by table
+    def has_types(self, table: str) -> bool:  # noqa: ARG002 - a folder answers by table
         """Say that the database knows types."""
         return True
 
     def columns(self, table: str) -> list[str] | None:
         """Return a table's column names, None where there is no such table; `schema.table` works."""
-        reflected = self._reflected(table)
-        return None if reflected is None else [column["name"] for column in reflected]
+        found = self._find(table)
+        return None if found is None else [column["name"] for column in found[2]]
 
     def batches(self, table: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield a table's rows with the given columns, in that order.
@@ -90,32 +90,31 @@ class Database:
         try:
             yield from _beyond(delivered, self._by_sqlalchemy(statement, columns))
         except sa.exc.SQLAlchemyError as exc:
-            raise self._failed(table, exc) from exc
+            raise self._error(table, exc) from exc
 
-    def _failed(self, table: str, exc: BaseException) -> SourceError:
+    def _error(self, table: str, exc: BaseException) -> SourceError:
         return SourceError(f"cannot read {table} in {self.location}: {reason(self._url, exc)}")
 
-    def _reflected(self, table: str) -> Sequence[Any] | None:
-        name, schema = _split(table)
-        for part, where in ((table, None), (name, schema)):
+    def _find(self, table: str) -> tuple[str, str | None, Sequence[Any]] | None:
+        """Return a table's own name, its schema and its columns; None where there is no such table."""
+        prefix, _, name = table.rpartition(".")
+        for own, schema in ((table, None), (name, prefix or None)):
             try:
-                return self._inspector.get_columns(part, schema=where)
+                return own, schema, self._inspector.get_columns(own, schema=schema)
             except sa.exc.NoSuchTableError:
                 continue
             except sa.exc.SQLAlchemyError as exc:
-                raise self._failed(table, exc) from exc
+                raise self._error(table, exc) from exc
         return None
 
     def _select(self, table: str, columns: Sequence[str]) -> str:
-        whole = self._inspector.has_table(table)
-        name, schema = (table, None) if whole else _split(table)
-        types = {column["name"]: column["type"] for column in self._reflected(table) or ()}
+        name, schema, there = self._find(table) or (table, None, ())
+        types = {column["name"]: column["type"] for column in there}
         source = sa.table(name, *(sa.column(column) for column in columns), schema=schema)
         chosen: list[sa.ColumnElement[Any]] = list(source.c)
         backend = self._url.get_backend_name()
         if backend != "sqlite":  # whose types belong to values, not to columns: there is nothing to cast by
-            is_postgresql = backend == "postgresql"
-            chosen = [_plain(c, types[c.name], is_postgresql=is_postgresql) for c in chosen]
+            chosen = [_plain(c, types[c.name], is_postgresql=backend == "postgresql") for c in chosen]
         return str(sa.select(*chosen).compile(dialect=self._engine.dialect))
 
     def _by_adbc(self, statement: str) -> Iterator[pa.RecordBatch]:
@@ -204,11 +203,6 @@ def _read_only_uri(url: URL) -> str:
     if not path.is_file():
         raise SourceError(f"no SQLite file {path}: make one with `almanac simulate` or `almanac import`")
     return f"file:{quote(str(path))}?mode=ro"
-
-
-def _split(table: str) -> tuple[str, str | None]:
-    schema, _, name = table.rpartition(".")
-    return name, schema or None
 
 
 def _plain(column: sa.ColumnElement[Any], kind: Any, *, is_postgresql: bool) -> sa.ColumnElement[Any]:

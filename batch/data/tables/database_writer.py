@@ -60,7 +60,7 @@ class DatabaseWriter:
         with self._in_transaction():
             self._drop([*replaced, *self._written])
             for name in self._written:
-                self._execute(f"ALTER TABLE {_quoted(STAGING + name)} RENAME TO {_quoted(name)}")
+                self._execute(f"ALTER TABLE {_quote(STAGING + name)} RENAME TO {_quote(name)}")
         self._written.clear()
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class DatabaseWriter:
 
     def _drop(self, names: list[str]) -> None:
         for name in names:
-            self._execute(f"DROP TABLE IF EXISTS {_quoted(name)}")
+            self._execute(f"DROP TABLE IF EXISTS {_quote(name)}")
 
     def _execute(self, statement: str) -> None:
         with self._connection.cursor() as cursor:
@@ -90,7 +90,7 @@ class DatabaseWriter:
             raise SourceError(f"cannot write to {place}: {why}") from exc
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 

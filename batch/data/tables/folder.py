@@ -44,10 +44,10 @@ class Folder:
 
     def names(self) -> list[str]:
         """Return the names of the tables, ascending."""
-        found = {_SUFFIX.sub("", path.name) for path in self._entries() if _is_table(path)}
+        found = {_SUFFIX.sub("", path.name) for path in _visible(self.path) if _is_table(path)}
         return sorted({re.sub(r"-\d+$", "", name) for name in found})
 
-    def typed(self, table: str) -> bool:
+    def has_types(self, table: str) -> bool:
         """Say whether the files know types: CSV does not."""
         return all(path.suffix == ".parquet" for path in self.files(table))
 
@@ -67,8 +67,7 @@ class Folder:
             if missing:
                 raise SourceError(f"{path} has no column {missing[0]!r}, which other files of {table} have")
             try:
-                read = _parquet if path.suffix == ".parquet" else _csv
-                for batch in read(path, columns):
+                for batch in _read(path, list(columns)):
                     yield batch.select(list(columns))
             except (pa.ArrowException, OSError) as exc:
                 raise SourceError(f"cannot read {path}: {exc}") from exc
@@ -81,17 +80,15 @@ class Folder:
                 `one_format` is False.
         """
         own = re.compile(rf"{re.escape(table)}(-\d+)?")
-        files = [p for p in self._entries() if p.is_file() and own.fullmatch(_SUFFIX.sub("", p.name))]
+        files = [p for p in _visible(self.path) if p.is_file() and own.fullmatch(_SUFFIX.sub("", p.name))]
         files = sorted(path for path in files if _is_table(path))
         shards = self.path / table
         if shards.is_dir():
             files += sorted(path for path in _visible(shards) if path.is_file() and _is_table(path))
+        names = ", ".join(path.name for path in files)
         if one_format and len({path.name.partition(".")[2] for path in files}) > 1:
-            raise SourceError(f"{self.location} holds {table} in two formats: keep one of {_listed(files)}")
+            raise SourceError(f"{self.location} holds {table} in two formats: keep one of {names}")
         return files
-
-    def _entries(self) -> Iterator[Path]:
-        return _visible(self.path)
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -100,10 +97,6 @@ def _visible(folder: Path) -> Iterator[Path]:
 
 def _is_table(path: Path) -> bool:
     return path.is_dir() or _SUFFIX.search(path.name) is not None
-
-
-def _listed(files: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in files)
 
 
 def _schema(path: Path) -> Any:
@@ -116,15 +109,14 @@ def _schema(path: Path) -> Any:
         raise SourceError(f"cannot read {path}: {exc}") from exc
 
 
-def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    # Without pre-buffering only one row group's pages are held.
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        yield from file.iter_batches(BATCH_ROWS, columns=list(columns))
-
-
-def _csv(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    with _open_csv(path, columns) as reader:
-        yield from reader
+def _read(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    if path.suffix == ".parquet":
+        # Without pre-buffering only one row group's pages are held.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            yield from file.iter_batches(BATCH_ROWS, columns=columns)
+    else:
+        with _open_csv(path, columns) as reader:
+            yield from reader
 
 
 def _open_csv(path: Path, columns: Sequence[str]) -> Any:
