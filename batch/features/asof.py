@@ -48,24 +48,24 @@ def statics(facts: Facts, seed: int) -> Statics:
     return Statics(profiles, texts, features)
 
 
-def tally(facts: Facts, known: Statics) -> Tally:
+def tally(facts: Facts, fixed: Statics) -> Tally:
     """Start counting `facts` by user, post and user × text cluster."""
-    return Tally(facts, known.texts.cluster, len(known.texts.topic_of_cluster))
+    return Tally(facts, fixed.texts.cluster, len(fixed.texts.topic_of_cluster))
 
 
-def sides(facts: Facts, known: Statics, counts: Tally, starts: npt.NDArray[np.int64]) -> Sides:
+def sides(facts: Facts, fixed: Statics, counts: Tally, starts: npt.NDArray[np.int64]) -> Sides:
     """Return every feature as of `counts.at_s`, for the buckets that begin at `starts`."""
-    common = Population.of(counts, known.texts, counts.base_rate)
+    common = Population.of(counts, fixed.texts, counts.base_rate)
     return Sides(
-        features=known.features,
+        features=fixed.features,
         user_ids=facts.user_ids,
         post_ids=facts.post_ids,
         starts=starts,
-        user=np.column_stack([known.profiles.values, user_side(counts, common)]).astype(np.float32),
-        post=_post_side(counts, known.texts),
+        user=np.column_stack([fixed.profiles.values, user_side(counts, common)]).astype(np.float32),
+        post=_post_side(counts, fixed.texts),
         time=time_side(starts),
-        user_group=cell_side(counts, known.texts.topic_of_cluster, common),
-        group=known.texts.cluster,
+        user_group=cell_side(counts, fixed.texts.topic_of_cluster, common),
+        group=fixed.texts.cluster,
     )
 
 

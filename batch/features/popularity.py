@@ -32,7 +32,7 @@ def post_scores(counts: Tally) -> npt.NDArray[np.float64]:
     """Return float64 (posts,): how many times more than average each post is liked, recent views first."""
     posts, base = counts.posts, counts.base_rate
     lift = shrink_lift(posts.likes, posts.views * base)
-    # What was known stands as the expectation of the recent weeks: a post with no recent view keeps it.
+    # The lift over all time is the prior of the recent weeks' lift: a post with no recent view keeps it.
     return lift * shrink_lift(posts.recent_likes, posts.recent_views * base * lift)
 
 
@@ -54,13 +54,13 @@ def rank(
         n_segments: How many segments there are.
         depth: Posts a list; fewer where there are fewer posts.
     """
-    known = facts.until(counts.at_s)
+    past = facts.until(counts.at_s)
     overall = post_scores(counts)
     depth = min(depth, len(overall))
-    views, likes = _by_hour(known, np.zeros(len(facts.users), np.int32), 1)
+    views, likes = _by_hour(past, np.zeros(len(facts.users), np.int32), 1)
     hourly = _scores(views[0], likes[0], overall)
     hour = (starts % DAY_S) // (DAY_S // HOURS)
-    views, likes = _by_hour(known, segment, n_segments)
+    views, likes = _by_hour(past, segment, n_segments)
     lists = [_top(_scores(views[k], likes[k], hourly), depth)[hour] for k in range(n_segments)]
     empty = np.empty((0, len(starts), depth), np.int32)
     return Popular(

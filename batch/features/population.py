@@ -67,14 +67,14 @@ class Population:
         users = counts.users
         of_users = spread(users.likes, users.views * base_rate)
         rate = _rate(users, base_rate, of_users)
-        likes, views, topic_likes, topic_views = _cells(counts, texts.topic_of_cluster)
+        likes, views, topic_likes, topic_views = _by_cell(counts, texts.topic_of_cluster)
         topics, clusters = _scale(topic_likes, topic_views, rate), _scale(likes, views, rate)
         return cls(
             base_rate=base_rate,
             spread=of_users,
             recent_spread=spread(users.recent_likes, users.recent_views * base_rate),
-            topic_spread=spread(topic_likes, _expected(topic_views, rate, topics)),
-            cluster_spread=spread(likes, _expected(views, rate, clusters)),
+            topic_spread=spread(topic_likes, _expect(topic_views, rate, topics)),
+            cluster_spread=spread(likes, _expect(views, rate, clusters)),
             topics=topics,
             clusters=clusters,
         )
@@ -101,17 +101,19 @@ def cell_side(
 
     A topic's value stands under each of its clusters.
     """
-    likes, views, topic_likes, topic_views = _cells(counts, topic_of_cluster)
+    likes, views, topic_likes, topic_views = _by_cell(counts, topic_of_cluster)
     rate = _rate(counts.users, common.base_rate, common.spread)
-    of_topic = shrink(topic_likes, _expected(topic_views, rate, common.topics), common.topic_spread)
-    of_cluster = shrink(likes, _expected(views, rate, common.clusters), common.cluster_spread)
+    of_topic = shrink(topic_likes, _expect(topic_views, rate, common.topics), common.topic_spread)
+    of_cluster = shrink(likes, _expect(views, rate, common.clusters), common.cluster_spread)
     share = topic_views / np.maximum(counts.users.views, 1.0)[:, None]
     return np.stack([of_topic[:, topic_of_cluster], of_cluster, share[:, topic_of_cluster]]).astype(
         np.float32
     )
 
 
-def _cells(counts: Counted, topic_of_cluster: npt.NDArray[np.int32]) -> tuple[Counts, Counts, Counts, Counts]:
+def _by_cell(
+    counts: Counted, topic_of_cluster: npt.NDArray[np.int32]
+) -> tuple[Counts, Counts, Counts, Counts]:
     """Return likes and views by user and cluster, then by user and topic."""
     shape = (len(counts.users.views), counts.n_groups)
     likes, views = counts.cells.likes.reshape(shape), counts.cells.views.reshape(shape)
@@ -129,6 +131,6 @@ def _scale(likes: Counts, views: Counts, rate: Counts) -> Counts:
     return np.asarray(likes.sum(axis=0) / np.maximum(raw.sum(axis=0), 1e-9), np.float64)
 
 
-def _expected(views: Counts, rate: Counts, scale: Counts) -> Counts:
+def _expect(views: Counts, rate: Counts, scale: Counts) -> Counts:
     """Return likes expected of a user's own rate, scaled so that each column's sum is what it is."""
     return np.asarray(views * rate[:, None] * scale, np.float64)

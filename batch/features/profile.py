@@ -37,9 +37,9 @@ def encode(users: pd.DataFrame) -> Profiles:
 
 
 def values(users: pd.DataFrame, codes: dict[str, dict[str, int] | None]) -> npt.NDArray[np.float32]:
-    """Return float32 (users, columns) by codes that are known; a value without one counts as a rare one."""
+    """Return float32 (users, columns) by the codes given; a value without one counts as a rare one."""
     columns = [
-        users[name].to_numpy(np.float32, na_value=np.nan) if of is None else _coded(users[name], of)
+        users[name].to_numpy(np.float32, na_value=np.nan) if of is None else _encode(users[name], of)
         for name, of in codes.items()
     ]
     matrix = np.column_stack(columns) if columns else np.empty((len(users), 0))
@@ -58,7 +58,7 @@ def segments(users: pd.DataFrame, by: tuple[str, ...]) -> tuple[tuple[str, ...],
     present = [name for name in by if name in users.columns]
     if not present:
         return (), np.full(len(users), -1, np.int32)
-    parts = [name + "=" + users[name].map(plain, na_action="ignore").astype(object) for name in present]
+    parts = [name + "=" + as_text(users[name]) for name in present]
     label = parts[0]
     for part in parts[1:]:
         label = label + "," + part
@@ -75,19 +75,27 @@ def is_categorical(column: "pd.Series[object]") -> bool:
     """Say whether a column's values are categories: no numbers, or few whole ones."""
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return True
-    known = column.dropna()
-    return bool((known == known.round()).all()) and known.nunique() <= FEW
+    numbers = column.dropna()
+    return bool((numbers == numbers.round()).all()) and numbers.nunique() <= FEW
+
+
+def as_text(column: "pd.Series[object]") -> "pd.Series[object]":
+    """Return a column's values as `plain` writes them; a missing one stays missing."""
+    return column.map(plain, na_action="ignore").astype(object)
+
+
+def by_frequency(column: "pd.Series[object]") -> pd.DataFrame:
+    """Return each `value` of a column as text with its count `n`, most frequent first, ties by the text."""
+    counts = as_text(column).value_counts().rename_axis("value").reset_index(name="n")
+    return counts.sort_values(["n", "value"], ascending=[False, True], kind="stable")
 
 
 def _codes(column: "pd.Series[object]") -> dict[str, int]:
-    text = column.map(plain, na_action="ignore").astype(object)
-    counts = text.value_counts().rename_axis("value").reset_index(name="n")
-    order = counts.sort_values(["n", "value"], ascending=[False, True], kind="stable")["value"].tolist()
-    return {value: min(rank, MAX_CODES - 1) for rank, value in enumerate(order)}
+    return {value: min(rank, MAX_CODES - 1) for rank, value in enumerate(by_frequency(column)["value"])}
 
 
-def _coded(column: "pd.Series[object]", codes: dict[str, int]) -> npt.NDArray[np.float32]:
-    text = column.map(plain, na_action="ignore").astype(object)
-    known = text.map(codes)
-    rare = known.isna() & text.notna()
-    return np.asarray(known.mask(rare, min(len(codes), MAX_CODES - 1)).to_numpy(np.float32, na_value=np.nan))
+def _encode(column: "pd.Series[object]", codes: dict[str, int]) -> npt.NDArray[np.float32]:
+    text = as_text(column)
+    code = text.map(codes)
+    rare = code.isna() & text.notna()
+    return np.asarray(code.mask(rare, min(len(codes), MAX_CODES - 1)).to_numpy(np.float32, na_value=np.nan))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from api.contract.profile import MISSING, Bins, part
 from batch.data.columns import USER_ID
-from batch.features.profile import Profiles, is_categorical, plain
+from batch.features.profile import Profiles, as_text, by_frequency, is_categorical
 
 N_EDGES = 4  # of a column of numbers: its quintiles
 MOST_VALUES = 7  # of a column of categories: values that are told apart
@@ -62,16 +62,15 @@ def bins_of(column: "pd.Series[object]") -> list[str] | list[float]:
     >>> bins_of(pd.Series(["iOS", "Android", "iOS", None])), bins_of(pd.Series(range(101)))
     (['iOS', 'Android'], [20.0, 40.0, 60.0, 80.0])
     """
-    known = column.dropna()
-    if not len(known):
+    values = column.dropna()
+    if not len(values):
         return []
     if not is_categorical(column):
         inner = [k / (N_EDGES + 1) for k in range(1, N_EDGES + 1)]
-        edges: list[float] = np.unique(np.quantile(known.to_numpy(np.float64), inner)).tolist()
+        edges: list[float] = np.unique(np.quantile(values.to_numpy(np.float64), inner)).tolist()
         return edges
-    counts = known.map(plain).value_counts().rename_axis("value").reset_index(name="n")
-    counts = counts.sort_values(["n", "value"], ascending=[False, True], kind="stable")
-    frequent = counts[counts["n"] >= LEAST_SHARE * len(known)]
+    counts = by_frequency(values)
+    frequent = counts[counts["n"] >= LEAST_SHARE * len(values)]
     return [str(value) for value in frequent["value"][:MOST_VALUES]]
 
 
@@ -87,20 +86,17 @@ def typical(profiles: Profiles, signatures: Signatures) -> Floats:
     for k, (low, high) in enumerate(pairwise(ends.tolist())):
         own = profiles.values[order[low:high]]
         for column, feature in enumerate(profiles.features):
-            known = own[~np.isnan(own[:, column]), column]
-            if not len(known):
-                continue
-            if feature.categorical:
-                values, counts = np.unique(known, return_counts=True)
-                out[k, column] = values[counts.argmax()]
-            else:
-                out[k, column] = np.median(known)
+            values = own[~np.isnan(own[:, column]), column]
+            if feature.categorical and len(values):
+                codes, counts = np.unique(values, return_counts=True)
+                out[k, column] = codes[counts.argmax()]
+            elif len(values):
+                out[k, column] = np.median(values)
     return out
 
 
 def _parts(name: str, bins: list[str] | list[float], column: "pd.Series[object]") -> npt.NDArray[np.object_]:
     """Return each user's part of the signature, spelled by what the API spells it with."""
-    text = column.map(plain, na_action="ignore").astype(object)
-    codes, distinct = pd.factorize(text, use_na_sentinel=True)
+    codes, distinct = pd.factorize(as_text(column), use_na_sentinel=True)
     parts = [*(part(name, bins, str(value)) for value in distinct), MISSING]
     return np.asarray(np.array(parts, object)[codes], object)  # code -1 is missing, and last

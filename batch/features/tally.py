@@ -137,5 +137,5 @@ def spread(likes: Counts, expected: Counts) -> float:
 
 
 def shrink(likes: Counts, expected: Counts, variance: float) -> Counts:
-    """Return posterior lifts for a known `spread`: then a row's value is its own alone."""
+    """Return posterior lifts for a given `spread`: then a row's value depends on its own counts alone."""
     return np.asarray((1 + variance * likes) / (1 + variance * expected), np.float64)

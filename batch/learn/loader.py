@@ -19,8 +19,8 @@ class LoadedModel:
     """A classifier over a LightGBM text model and, where they lie beside it, the factors it was trained on.
 
     Attributes:
-        booster: The trees. Alone they answer for a user and a post of whom nothing else is known.
-        factors: What is known of single users' tastes; None where the model's text came alone.
+        booster: The trees. Alone they answer for users and posts without factors.
+        factors: Factors of single users and posts; None where the model's text came alone.
     """
 
     booster: lgb.Booster
@@ -39,7 +39,7 @@ class LoadedModel:
         Raises:
             ValueError: A frame lacks a column of the model; the message names it.
         """
-        raw = np.asarray(self.booster.predict(self._ordered(x), raw_score=True), np.float64)
+        raw = np.asarray(self.booster.predict(self._order_columns(x), raw_score=True), np.float64)
         if self.factors is not None and isinstance(x, pd.DataFrame) and {"user_id", "post_id"} <= set(x):
             raw += self.factors.of(*(x[name].to_numpy(np.int64) for name in ("user_id", "post_id")))
         like = 1.0 / (1.0 + np.exp(-raw))
@@ -49,7 +49,7 @@ class LoadedModel:
         """Return int64 (rows,): 1 where a like is at least as probable as none."""
         return (self.predict_proba(x)[:, 1] >= 0.5).astype(np.int64)
 
-    def _ordered(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    def _order_columns(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         if not isinstance(x, pd.DataFrame):
             return x
         names = self.booster.feature_name()
