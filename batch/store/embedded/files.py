@@ -7,16 +7,17 @@
 
 import fcntl
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import orjson
 
 from batch.store.wait import wait_until
 
 
-class Address(TypedDict):
-    """What `store.json` says: where the store listens, its process, which server it is."""
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The store's address as `store.json` holds it: `redis://127.0.0.1:…`, process, name and version."""
 
     url: str
     pid: int
@@ -46,10 +47,9 @@ class Files:
     def read_address(self) -> Address | None:
         """Return what `store.json` says; None while there is none."""
         try:
-            address: Address = orjson.loads(self.address.read_bytes())
+            return Address(**orjson.loads(self.address.read_bytes()))
         except FileNotFoundError:
             return None
-        return address
 
     def write_address(self, address: Address) -> None:
         """Write `store.json` whole or not at all."""

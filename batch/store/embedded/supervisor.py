@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 
 from batch.store.embedded import binary, options
-from batch.store.embedded.files import Files, Lock
+from batch.store.embedded.files import Address, Files, Lock
 from batch.store.wait import wait_until
 
 POLL_S = 0.25
@@ -50,7 +50,7 @@ def supervise(files: Files) -> None:
             if server is None or server.poll() is not None:
                 files.address.unlink(missing_ok=True)
                 server, url = _start(path, files, servers)
-                files.write_address({"url": url, "pid": server.pid, "server": name})
+                files.write_address(Address(url, server.pid, name))
             time.sleep(POLL_S)
     finally:
         files.address.unlink(missing_ok=True)
@@ -79,8 +79,8 @@ def _end_orphan(files: Files, servers: Lock) -> None:
     """
     address = files.read_address()
     if not servers.acquire() and address is not None:
-        with suppress(redis.RedisError), redis.Redis.from_url(address["url"]) as client:
-            if answers(client, address["pid"]):
+        with suppress(redis.RedisError), redis.Redis.from_url(address.url) as client:
+            if answers(client, address.pid):
                 client.shutdown()
     if not servers.wait(STOP_S):
         raise RuntimeError(f"a server of another supervisor still works on {files.data}: {address}")
