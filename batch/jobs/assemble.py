@@ -13,7 +13,7 @@ from batch.features.profile import segments
 from batch.features.tally import Tally
 from batch.jobs.profile_lists import by_profile
 from batch.learn.ranker import Ranker
-from batch.publish.generation import GenerationContent, left_out, post_json
+from batch.publish.generation import GenerationContent, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.engine import score
 from batch.score.ranked import RankedBlock
@@ -51,7 +51,7 @@ def assemble_publication(
     names = tuple(feature.name for feature in model.features)
     own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics)
     sides = asof.sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
-    seen = left_out(own.seen_policy, own.views, own.likes)
+    seen = choose_left_out(own.seen_policy, own.views, own.likes)
     unknown = by_profile(settings, facts, statics, counts, model, sides, own.depth)
     own = replace(own, profile=unknown.bins, profiles=unknown.lists)
     return Publication(own, Inputs(model.text, sides, seen, model.factors.dense), counts)

@@ -14,7 +14,7 @@ from batch.learn.baselines.named import model_name
 from batch.learn.baselines.recommender import Baseline
 from batch.progress import Progress
 from batch.publish.config import PublishConfig
-from batch.publish.generation import left_out
+from batch.publish.generation import choose_left_out
 from batch.publish.publish import publish
 from batch.publish.store import GenerationStore
 from batch.settings import Settings
@@ -39,7 +39,7 @@ def publish_peer(
     with progress.step("features"):
         counts = asof.tally(facts, statics).advance(facts.as_of_s)
         own = assemble_content(settings, facts, counts, model_name(peer, interactions))
-    seen = left_out(own.seen_policy, own.views, own.likes)
+    seen = choose_left_out(own.seen_policy, own.views, own.likes)
     with progress.phases("publish") as show:
         return publish(
             GenerationStore(store, Keys(settings.prefix)),

@@ -74,7 +74,7 @@ def save_backfilled(
     place[content.catalogue] = np.arange(len(place))
     shown = pa.array(content.posts, pa.binary())
     _write(draft.posts, {"post_id": content.post_ids, "shown": shown, "place": place})
-    _write(draft.shared, _shared(content))
+    _write(draft.shared, _shared_columns(content))
     checksums = {INPUTS: inputs.save(draft.inputs)}
     manifest = replace(content.draft(number, created_at_s), checksums=checksums)
     draft.manifest.write_bytes(manifest.to_json())
@@ -93,7 +93,7 @@ def open_content(made: Backfilled) -> GenerationContent:
     users, posts, shared = (pq.read_table(path) for path in (folder.users, folder.posts, folder.shared))
     post_ids = posts["post_id"].to_numpy()
     nothing = SeenTimes.none(len(users))
-    lists = _named(shared, post_ids, manifest.n_buckets)
+    lists = _lists_by_name(shared, post_ids, manifest.n_buckets)
     profiles = [name for name in lists if name.startswith(PROFILE)]
     return GenerationContent(
         variant=manifest.variant,
@@ -153,7 +153,7 @@ def _number(root: Path, content: GenerationContent) -> int:
     return max((int(folder.path.name) for folder in _folders(root)), default=0) + 1
 
 
-def _shared(content: GenerationContent) -> dict[str, Any]:
+def _shared_columns(content: GenerationContent) -> dict[str, Any]:
     lists = {EVERYONE: content.popular} | {name: content.segments[name] for name in sorted(content.segments)}
     lists |= {PROFILE + name: content.profiles[name] for name in sorted(content.profiles)}
     starts = content.horizon.starts
@@ -165,7 +165,7 @@ def _shared(content: GenerationContent) -> dict[str, Any]:
     }
 
 
-def _named(table: pa.Table, post_ids: Ints, n_buckets: int) -> dict[str, Rows]:
+def _lists_by_name(table: pa.Table, post_ids: Ints, n_buckets: int) -> dict[str, Rows]:
     posts = table["posts"]
     depth = max((len(row) for row in posts.to_pylist()), default=0)
     rows = _rows(posts, post_ids, depth)

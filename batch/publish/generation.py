@@ -1,7 +1,7 @@
 """One generation before it is written: everything but the ranked lists, which come block by block."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -125,12 +125,7 @@ class GenerationContent:
         )
 
 
-def sealed(draft: Manifest, checksums: dict[str, str], root: str, **counts: int) -> Manifest:
-    """Return the manifest of a generation that is written whole, with what was counted meanwhile."""
-    return replace(draft, checksums=checksums, root=root, counts={**draft.counts, **counts})
-
-
-def left_out(policy: SeenPolicy, views: SeenTimes, likes: SeenTimes) -> SeenPosts:
+def choose_left_out(policy: SeenPolicy, views: SeenTimes, likes: SeenTimes) -> SeenPosts:
     """Return the posts that each user's lists leave out under a policy; nothing is copied."""
     if policy == "none":
         return SeenPosts.none(views.n_users)

@@ -13,7 +13,7 @@ from batch.publish.folder import GenerationFolder
 from batch.publish.gate.gate import judge
 from batch.publish.gate.gate_inputs import gather_gate_inputs
 from batch.publish.gate.stats import Sample
-from batch.publish.generation import GenerationContent, left_out
+from batch.publish.generation import GenerationContent, choose_left_out
 from batch.publish.memory.room import Room, reserve, share_held
 from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.publish.store import GenerationStore
@@ -107,5 +107,5 @@ def _write_all(
 
 def _longest(content: GenerationContent) -> npt.NDArray[np.int64]:
     """Return int64 (users,): the posts that each user's lists could hold."""
-    hidden = np.diff(left_out(content.seen_policy, content.views, content.likes).start)
+    hidden = np.diff(choose_left_out(content.seen_policy, content.views, content.likes).start)
     return np.asarray(np.minimum(content.depth, len(content.post_ids) - hidden), np.int64)

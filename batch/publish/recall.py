@@ -30,7 +30,7 @@ def recall(store: GenerationStore, made: Backfilled, config: PublishConfig) -> i
         LeaseLost: This process stalled and lost its turn.
     """
     variant, as_of_s = made.manifest.variant, made.manifest.as_of_s
-    there = [number for number, at_s in store.backfilled(variant).items() if at_s == as_of_s]
+    there = [number for number, at_s in store.read_backfilled(variant).items() if at_s == as_of_s]
     if not there:
         store.current(variant)
         content = open_content(made)

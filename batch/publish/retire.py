@@ -48,9 +48,9 @@ def sweep(
     retired that still has keys or a folder was being cleared when its run was killed. A quarantined one has
     been there to look at since the last run. `spared` stays: what this run made and the gate held back.
     """
-    states, current_previous = store.states(), store.served(variant)
-    backfilled = store.backfilled(variant)  # they go when somebody retires them
-    ours = [n for n, made in store.sealed().items() if made.variant == variant and n not in backfilled]
+    states, current_previous = store.states(), store.read_served(variant)
+    backfilled = store.read_backfilled(variant)  # they go when somebody retires them
+    ours = [n for n, made in store.read_sealed().items() if made.variant == variant and n not in backfilled]
     gone = [n for n, state in states.items() if state == "building"]
     gone += surplus(ours, *current_previous, config.kept)
     gone += [
@@ -73,7 +73,7 @@ def retire(store: GenerationStore, lease: Lease, root: Path, generation: int, pr
     """
     client, keys, manifest = store.client, store.keys, store.manifest(generation)
     _withdraw(store, lease, generation, manifest)
-    if manifest and generation in store.backfilled(manifest.variant):
+    if manifest and generation in store.read_backfilled(manifest.variant):
         client.zrem(keys.past(manifest.variant), str(generation))
         store.announce_backfilled(manifest.variant)
     users = store.user_ids(generation)

@@ -151,18 +151,18 @@ def _marks(user_ids: Any, post_ids: Any, start: Any, post: Any, time: Any, until
     n = np.zeros(len(user_ids), np.int64)
     sums = np.zeros((len(user_ids), 2), np.uint64)
     for user in range(len(user_ids)):
-        own = mixed(np.uint64(user_ids[user]))
+        own = mix(np.uint64(user_ids[user]))
         for at in range(start[user], start[user + 1]):
             if time[at] <= until_s:
-                drawn = mixed(mixed(own ^ np.uint64(post_ids[post[at]])) ^ np.uint64(time[at]))
+                drawn = mix(mix(own ^ np.uint64(post_ids[post[at]])) ^ np.uint64(time[at]))
                 n[user] += 1
                 sums[user, 0] += drawn
-                sums[user, 1] += mixed(drawn)
+                sums[user, 1] += mix(drawn)
     return n, sums
 
 
 @numba.njit(cache=True)
-def mixed(word: Any) -> Any:
+def mix(word: Any) -> Any:
     """Spread 64 bits over 64 bits, one to one.
 
     Source: the finalizer of SplitMix64, G. Steele, D. Lea, C. Flood, OOPSLA 2014.

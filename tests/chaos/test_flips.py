@@ -65,5 +65,5 @@ def test_no_reader_sees_a_flip(store: redis.Redis, valkey_url: str) -> None:
     assert {(code, ids) for code, number, ids in seen if list(ids) != wanted.get(number)} == set()
     assert {code for code, _, _ in seen} == {200}
     assert {number for _, number, _ in seen} == {"1", "2"}
-    assert generations(store).served("default") == (2, 1)
+    assert generations(store).read_served("default") == (2, 1)
     assert len(generations(store).promotions("default")) == N_FLIPS // 2 * 2 + 2

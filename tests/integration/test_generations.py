@@ -90,27 +90,27 @@ def test_rolling_back_twice_goes_back_twice_and_then_no_further(store: redis.Red
     publish_many(store, tmp_path, 3)
 
     assert rollback(generations(store), "default", NOW_S + 900).generation == 2
-    assert generations(store).served("default") == (2, 1)
+    assert generations(store).read_served("default") == (2, 1)
     assert rollback(generations(store), "default", NOW_S + 901).generation == 1
-    assert generations(store).served("default") == (1, None)
+    assert generations(store).read_served("default") == (1, None)
     with pytest.raises(NothingBefore, match="nothing to roll back to from generation 1"):
         rollback(generations(store), "default", NOW_S + 902)
     promote(generations(store), 3, NOW_S + 903)
-    assert generations(store).served("default") == (3, 1)
+    assert generations(store).read_served("default") == (3, 1)
 
 
 def test_nothing_goes_back_to_a_quarantined_generation(store: redis.Redis, tmp_path: Path) -> None:
     publish_many(store, tmp_path, 4)
     quarantine(generations(store), 3, NOW_S + 900)
 
-    assert generations(store).served("default") == (4, 2)
+    assert generations(store).read_served("default") == (4, 2)
     assert rollback(generations(store), "default", NOW_S + 901, quarantine=True).generation == 2
     assert states(store) == {1: "previous", 2: "current", 3: "quarantined", 4: "quarantined"}
     for barred in (3, 4):
         with pytest.raises(NotServable, match=f"generation {barred} is quarantined"):
             promote(generations(store), barred, NOW_S + 902)
     promote(generations(store), 4, NOW_S + 903, force=True)
-    assert generations(store).served("default") == (4, 2)
+    assert generations(store).read_served("default") == (4, 2)
     assert generations(store).promotions("default")[-1].why == "forced"
 
 
@@ -165,7 +165,7 @@ def test_a_generation_whose_lists_have_ended_needs_force(store: redis.Redis, tmp
     with pytest.raises(NotServable, match="came to the end of their life"):
         promote(generations(store), 1, NOW_S + 900)
     promote(generations(store), 1, NOW_S + 900, force=True)
-    assert generations(store).served("default")[0] == 1
+    assert generations(store).read_served("default")[0] == 1
 
 
 def test_people_flip_while_a_run_holds_the_lease(store: redis.Redis, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_flips_by_several_people_at_once_leave_one_unbroken_history(
 
     history = generations(store).promotions("default")
     assert [known.number for known in history] == list(range(1, len(history) + 1))
-    assert history[-1].generation == generations(store).served("default")[0]
+    assert history[-1].generation == generations(store).read_served("default")[0]
     for known, after in itertools.pairwise(history):
         if after.why == "rolled-back":
             assert after.generation == known.generation - 1

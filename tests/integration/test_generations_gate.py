@@ -44,10 +44,10 @@ def stopped(
     inputs: bool = True,
 ) -> Report:
     """Publish a spoilt night and return the report that stopped it; what was served must be served on."""
-    before = generations(store).served("default")
+    before = generations(store).read_served("default")
     with pytest.raises(GateClosed) as closed:
         publish_night(store, folder, spoilt, blocks, inputs=inputs)
-    assert generations(store).served("default") == before
+    assert generations(store).read_served("default") == before
     return closed.value.report
 
 
@@ -83,7 +83,7 @@ def test_good_nights_in_a_row_all_pass(store: redis.Redis, tmp_path: Path) -> No
 
         assert manifest.gate is not None
         assert manifest.gate["outcome"] == "proceed"
-        assert generations(store).served("default")[0] == manifest.generation
+        assert generations(store).read_served("default")[0] == manifest.generation
         asked = [check for check in manifest.gate["checks"] if check["value"] is not None]
         assert len(asked) == (10 if day == GOOD_FROM else 17)
     assert generations_with_keys(store) == {manifest.generation - 1, manifest.generation}
@@ -175,7 +175,7 @@ def test_columns_swapped_in_the_first_generation_lie_outside_their_training(
         publish_night(store, tmp_path, night(FIRST).with_swapped("age", "exp_group"))
 
     assert reasons(closed.value.report) == {"trained range"}
-    assert generations(store).served("default") == (None, None)
+    assert generations(store).read_served("default") == (None, None)
 
 
 def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Pat
     assert reasons(report) == {f"metric against {rival}" for rival in ("popularity", "item kNN", "live 1")}
     assert live.hget(KEYS.states(), "2") == b"sealed"
     promote(generations(live), 2, 0, force=True)
-    assert generations(live).served("default") == (2, 1)
+    assert generations(live).read_served("default") == (2, 1)
 
 
 def test_force_serves_it_all_the_same(
@@ -197,7 +197,7 @@ def test_force_serves_it_all_the_same(
 
     manifest = publish_night(live, tmp_path, Night(worse, night(NEXT).inputs), force=True)
 
-    assert generations(live).served("default") == (2, 1)
+    assert generations(live).read_served("default") == (2, 1)
     assert manifest.gate is not None
     assert manifest.gate["outcome"] == "wait"
     assert "gate.overridden" in [record.message for record in caplog.records]
@@ -211,7 +211,7 @@ def test_in_the_mode_warn_the_report_is_kept_and_nothing_is_held_back(
 
     manifest = publish_night(live, tmp_path, Night(worse, night(NEXT).inputs), gate="warn")
 
-    assert generations(live).served("default") == (2, 1)
+    assert generations(live).read_served("default") == (2, 1)
     assert manifest.gate is not None
     assert (manifest.gate["outcome"], manifest.gate["mode"]) == ("wait", "warn")
     (judged,) = [record for record in caplog.records if record.message == "generation.judged"]
@@ -226,7 +226,7 @@ def test_even_what_the_gate_would_clear_is_served_in_the_mode_warn(live: redis.R
 
     manifest = publish_night(live, tmp_path, half, gate="warn")
 
-    assert generations(live).served("default") == (2, 1)
+    assert generations(live).read_served("default") == (2, 1)
     assert manifest.gate is not None
     assert manifest.gate["outcome"] == "abort"
 

@@ -27,7 +27,7 @@ from batch.data.columns import LIKE
 from batch.data.live.events import drain, read_live
 from batch.data.seen import SeenTimes
 from batch.features.sides import Feature, Sides
-from batch.publish.generation import GenerationContent, left_out
+from batch.publish.generation import GenerationContent, choose_left_out
 from batch.publish.ledger.promotion import NothingBefore, promote, quarantine, rollback
 from batch.publish.proof.inputs import INPUTS, Inputs, load
 from batch.publish.publish import publish
@@ -272,7 +272,7 @@ def _inputs(of: GenerationContent, policy: SeenPolicy) -> Inputs:
         user_group=np.zeros((0, n_users, 1), np.float32),
         group=np.zeros(n_posts, np.int32),
     )
-    return Inputs("drawn", sides, left_out(policy, of.views, of.likes))
+    return Inputs("drawn", sides, choose_left_out(policy, of.views, of.likes))
 
 
 def replayed(replayer: Replayer, logged: Logged) -> Logged:

@@ -15,7 +15,7 @@ from redis.connection import Connection
 from api.contract import codec
 from batch.data.seen import SeenTimes
 from batch.publish import seen, shard
-from batch.publish.generation import left_out, post_json
+from batch.publish.generation import choose_left_out, post_json
 from batch.publish.retire import surplus
 from batch.score.ranked import RankedBlock
 from batch.store.server import Needs, unfit
@@ -149,9 +149,9 @@ def test_the_seen_mark_knows_late_facts_and_no_row_numbers() -> None:
 def test_the_policy_says_what_lists_leave_out() -> None:
     of = content()
 
-    assert left_out("views", of.views, of.likes).post is of.views.post
-    assert left_out("likes", of.views, of.likes).of(0).tolist() == of.likes.post[:3].tolist()
-    assert [len(left_out("none", of.views, of.likes).of(user)) for user in range(40)] == [0] * 40
+    assert choose_left_out("views", of.views, of.likes).post is of.views.post
+    assert choose_left_out("likes", of.views, of.likes).of(0).tolist() == of.likes.post[:3].tolist()
+    assert [len(choose_left_out("none", of.views, of.likes).of(user)) for user in range(40)] == [0] * 40
 
 
 def test_a_post_without_text_or_topic_is_answered_with_empty_ones() -> None:

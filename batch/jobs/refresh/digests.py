@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
 from batch.publish.generation import post_json
-from batch.publish.seen import mixed
+from batch.publish.seen import mix
 
 USERS, POSTS = "users.parquet", "posts.parquet"
 
@@ -163,6 +163,6 @@ def _add(user: Any, post: Any, time: Any, action: Any, target: Any, post_ids: An
     """Add two numbers drawn by each event to its user's sums."""
     for i in range(len(user)):
         what = np.uint64(post_ids[post[i]]) * np.uint64(4) + np.uint64(2 * action[i] + target[i])
-        drawn = mixed(what * np.uint64(0xD6E8FEB86659FD93) + np.uint64(time[i]))
+        drawn = mix(what * np.uint64(0xD6E8FEB86659FD93) + np.uint64(time[i]))
         sums[user[i], 0] += drawn
         sums[user[i], 1] += (drawn ^ (drawn >> np.uint64(29))) * drawn

@@ -18,7 +18,7 @@ from batch.jobs.refresh.digests import Changes, find_rows
 from batch.jobs.refresh.frozen import Frozen
 from batch.jobs.refresh.own import count, events_of
 from batch.learn.factors.factor_table import fingerprint
-from batch.publish.generation import GenerationContent, Rows, left_out, post_json
+from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.predict import Dense
 
@@ -60,11 +60,11 @@ def plan_refresh(
         Unplaceable: A post is like none that the last full run knew.
     """
     post, group = _posts(frozen, before.sides, facts, changes)
-    moved = changes.users | _regrouped(before.sides, facts, changes, group)
+    moved = changes.users | _find_regrouped(before.sides, facts, changes, group)
     events = events_of(facts, moved)
     sides = _sides(frozen, before.sides, facts, events, moved, post, group)
     views, likes = earliest(events, "views"), earliest(events, "likes")
-    new = left_out(manifest.seen_policy, views, likes)
+    new = choose_left_out(manifest.seen_policy, views, likes)
     seen = _left_out(before, facts, moved, new)
     dense = _dense(before, facts, frozen.everybody)
     inputs = Inputs(before.model, sides, seen, dense)
@@ -113,7 +113,7 @@ def _posts(
     return post, group
 
 
-def _regrouped(before: Sides, facts: Facts, changes: Changes, group: npt.NDArray[np.int32]) -> Bools:
+def _find_regrouped(before: Sides, facts: Facts, changes: Changes, group: npt.NDArray[np.int32]) -> Bools:
     """Return bool (users,): users with events on a post that an edit has put into another group."""
     row = find_rows(before.post_ids, facts.post_ids)
     other = (row >= 0) & changes.posts & (before.group[row] != group)

@@ -38,14 +38,14 @@ class Work:
         others = np.flatnonzero(~draft.moved)
         if len(draft.posts):
             unsure: list[Ints] = []
-            yield from self._merged(draft, others, score, stored, unsure)
-            yield from self._scored(draft, np.concatenate([self._empty, *unsure]), score)
+            yield from self._merge_new(draft, others, score, stored, unsure)
+            yield from self._score(draft, np.concatenate([self._empty, *unsure]), score)
         else:
             self.carried += len(others)
             yield Step(others, self._empty, _no_lists(draft))
-        yield from self._scored(draft, np.flatnonzero(draft.moved), score)
+        yield from self._score(draft, np.flatnonzero(draft.moved), score)
 
-    def _scored(self, draft: RefreshPlan, users: Ints, score: Score) -> Iterator[Step]:
+    def _score(self, draft: RefreshPlan, users: Ints, score: Score) -> Iterator[Step]:
         """Score users against all posts."""
         if not len(users):
             return
@@ -55,7 +55,7 @@ class Work:
             self.scored += len(rows)
             yield Step(self._empty, rows, RankedBlock(0, block.posts, block.scores))
 
-    def _merged(
+    def _merge_new(
         self, draft: RefreshPlan, users: Ints, score: Score, stored: Stored, unsure: list[Ints]
     ) -> Iterator[Step]:
         """Score new and edited posts, and put them into the lists of users who did not move."""

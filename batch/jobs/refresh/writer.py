@@ -111,7 +111,7 @@ def publish_refreshed(
 
 def _reserve(store: GenerationStore, base: Manifest) -> Room | None:
     """Make sure that the base is still served, and that there is room for as much as it took."""
-    current, _ = store.served(base.variant)
+    current, _ = store.read_served(base.variant)
     if current != base.generation:
         raise BaseGone(
             f"generation {base.generation} was served when this refresh began, now {current}: run again"

@@ -62,16 +62,16 @@ def judge(inputs: GateInputs, limits: Thresholds) -> Report:
     """Ask every check; the gravest outcome is the report's. With nothing live, none compares."""
     checks = [
         check_checksums(*inputs.reread),
-        *_complete(inputs, limits),
-        *_as_modelled(inputs, limits),
-        *_personal(inputs, limits),
-        *_measured(inputs, limits),
-        *_steady(inputs, limits),
+        *_check_complete(inputs, limits),
+        *_check_model(inputs, limits),
+        *_check_personal(inputs, limits),
+        *_check_metrics(inputs, limits),
+        *_check_drift(inputs, limits),
     ]
     return Report(tuple(checks), inputs.live.generation if inputs.live else None)
 
 
-def _complete(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+def _check_complete(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     new = inputs.stats
     if inputs.live:
         gone = 1 - new.n_users / max(inputs.live.n_users, 1)
@@ -85,21 +85,21 @@ def _complete(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     yield _most("short lists", share, limits.short_lists, "abort", says, "short_lists")
 
 
-def _as_modelled(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+def _check_model(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     if inputs.rescored is None:
-        yield _unasked("model", "no inputs are kept with this generation")
+        yield _skip("model", "no inputs are kept with this generation")
     else:
         yield check_model(*inputs.rescored)
     far = max(inputs.outside.items(), key=lambda item: item[1], default=None)
     if far is None:
-        yield _unasked("trained range", "the model's text names no ranges")
+        yield _skip("trained range", "the model's text names no ranges")
     else:
         over = _names(inputs.outside, limits.outside) or far[0]
         says = f"{far[1]:.0%} of a feature's values lie far outside its training, at most ({over})"
         yield _most("trained range", far[1], limits.outside, "quarantine", says, "outside")
 
 
-def _personal(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+def _check_personal(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     new = inputs.stats
     says = f"{new.same_order:.0%} of pairs of users have the posts they share in one order"
     yield _most("same order", new.same_order, limits.same_order, "quarantine", says, "same_order")
@@ -107,10 +107,10 @@ def _personal(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     yield _most("same posts", new.same_posts, limits.same_posts, "quarantine", says, "same_posts")
 
 
-def _measured(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+def _check_metrics(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     new, n = inputs.metrics.get(METRIC, math.nan), inputs.metrics.get(SESSIONS, 0.0)
     if math.isnan(new) or not n:
-        yield _unasked("metric", "this run measured nothing")
+        yield _skip("metric", "this run measured nothing")
         return
     rivals = {
         name: (inputs.metrics.get(f"{METRIC}_{suffix}", math.nan), n) for suffix, name in RIVALS.items()
@@ -120,21 +120,21 @@ def _measured(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
         rivals |= {f"live {inputs.live.generation}": (then.get(METRIC, math.nan), then.get(SESSIONS, 0.0))}
     for name, (rate, n_rival) in rivals.items():
         if math.isnan(rate):
-            yield _unasked(f"metric against {name}", "it was not measured")
+            yield _skip(f"metric against {name}", "it was not measured")
             continue
         low, high = difference(new, n, rate, n_rival, limits.confidence)
         says = f"HitRate@5 {new:.3f} against {rate:.3f}, difference {low:+.3f} to {high:+.3f}"
         outcome: Outcome = "wait" if high < -limits.worse else "proceed"
         yield Check(f"metric against {name}", outcome, says, high, -limits.worse, "worse")
-    yield _believable(inputs, limits)
+    yield _check_leak(inputs, limits)
 
 
-def _believable(inputs: GateInputs, limits: Thresholds) -> Check:
+def _check_leak(inputs: GateInputs, limits: Thresholds) -> Check:
     """A label that leaks into a feature makes the offline figures too good to be true."""
     new = inputs.metrics.get(AUC, math.nan)
     before = inputs.live.metrics.get(AUC, math.nan) if inputs.live else math.nan
     if math.isnan(new):
-        return _unasked("leak", "AUC in session was not measured")
+        return _skip("leak", "AUC in session was not measured")
     of_choices = inputs.metrics.get("of_choices", 0.0) > 0
     best = limits.best_auc_of_choices if of_choices else limits.best_auc
     limit = best if math.isnan(before) else min(best, before + limits.too_good)
@@ -150,19 +150,19 @@ def _believable(inputs: GateInputs, limits: Thresholds) -> Check:
     )
 
 
-def _steady(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+def _check_drift(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     live, new = inputs.live, inputs.stats
     if live is None:
-        yield _unasked("drift", "nothing is served yet")
+        yield _skip("drift", "nothing is served yet")
         return
     if live.churn is None:
-        yield _unasked("churn", "no sampled user has live lists")
+        yield _skip("churn", "no sampled user has live lists")
     else:
         says = f"the lists' mean rank-biased overlap with live {live.generation} is {live.churn:.3f}"
         yield _least("churn", live.churn, limits.churn, "wait", says, "churn")
     old = live.stats
     if old is None:
-        yield _unasked("drift", f"the stats of live {live.generation} is not on this disk")
+        yield _skip("drift", f"the stats of live {live.generation} is not on this disk")
         return
     if inputs.psi is not None:
         says = f"scores have moved by {inputs.psi:.3f} (population stability index)"
@@ -189,7 +189,7 @@ def _least(name: str, value: float, limit: float, otherwise: Outcome, says: str,
     return Check(name, otherwise if value < limit else "proceed", says, value, limit, setting)
 
 
-def _unasked(name: str, why: str) -> Check:
+def _skip(name: str, why: str) -> Check:
     return Check(name, "proceed", f"not asked: {why}")
 
 

@@ -47,7 +47,7 @@ def gather_gate_inputs(build: Build, sample: Sample, inputs: Inputs | None) -> G
 
 
 def _live(build: Build, sample: Sample, rng: np.random.Generator) -> Live | None:
-    number, _ = build.store.served(build.content.variant)
+    number, _ = build.store.read_served(build.content.variant)
     manifest = None if number is None else build.store.manifest(number)
     if manifest is None:
         return None

@@ -28,7 +28,7 @@ class Sample:
         Args:
             n_users: Users who will pass.
             expected: int (users,). Posts that each of a user's lists could hold: the depth, or fewer where
-                he has seen nearly all.
+                the user has seen nearly all.
             depth: Posts in a full list; `n_below` counts the lists with fewer.
         """
         self.rows = np.unique(np.linspace(0, max(n_users - 1, 0), min(n_users, USERS)).astype(np.int64))
@@ -115,7 +115,7 @@ def summarize(sample: Sample, topics: Sequence[str], sides: Sides | None) -> Gen
     Args:
         sample: After the last block.
         topics: Each post's topic, in the order of the posts' rows.
-        sides: What the lists were scored from; None where that is not known.
+        sides: What the lists were scored from; None where they are not kept.
     """
     posts, scores = sample.posts, sample.scores
     held = posts[posts >= 0]

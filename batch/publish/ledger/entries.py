@@ -51,7 +51,7 @@ def entries(store: GenerationStore, variants: Iterable[str] = ()) -> list[Entry]
     manifests = {number: store.manifest(number) for number in states}
     names = {manifest.variant for manifest in manifests.values() if manifest} | set(variants)
     for name in names:
-        for number, role in zip(store.served(name), ("current", "previous"), strict=True):
+        for number, role in zip(store.read_served(name), ("current", "previous"), strict=True):
             if number is not None and states.get(number) == "sealed":
                 states[number] = role
     history = [promotion for name in sorted(names) for promotion in store.promotions(name)]

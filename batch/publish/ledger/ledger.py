@@ -64,7 +64,7 @@ class Ledger:
             )
         return manifest
 
-    def sealed(self) -> dict[int, Manifest]:
+    def read_sealed(self) -> dict[int, Manifest]:
         """Return the manifest of each sealed generation, of all variants, ascending."""
         numbers = [number for number, state in self.states().items() if state == "sealed"]
         found = {number: self.manifest(number) for number in numbers}
@@ -72,9 +72,9 @@ class Ledger:
 
     def newest_sealed(self) -> Manifest | None:
         """Return the manifest of the newest sealed generation, of whichever variant; None where none is."""
-        return next(reversed(self.sealed().values()), None)
+        return next(reversed(self.read_sealed().values()), None)
 
-    def served(self, variant: str) -> tuple[int | None, int | None]:
+    def read_served(self, variant: str) -> tuple[int | None, int | None]:
         """Return the current and the previous generation of a variant; None where there is none."""
         return read_pointer(self.client, self.keys, variant)
 
@@ -84,7 +84,7 @@ class Ledger:
         Raises:
             NothingServed: Nothing is.
         """
-        number, _ = self.served(variant)
+        number, _ = self.read_served(variant)
         manifest = None if number is None else self.manifest(number)
         if manifest is None:
             raise NothingServed(f"nothing is served under variant {variant!r} yet: run `almanac run` first")
@@ -100,7 +100,7 @@ class Ledger:
             for ((number, generation, why), at), end in zip(pairs, until, strict=True)
         ]
 
-    def backfilled(self, variant: str) -> dict[int, int]:
+    def read_backfilled(self, variant: str) -> dict[int, int]:
         """Return the generations that were made for past times: number to the first second it answers."""
         found = self.client.zrange(self.keys.past(variant), 0, -1, withscores=True)
         return {int(number): int(at) for number, at in cast("list[tuple[bytes, float]]", found)}

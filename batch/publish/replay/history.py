@@ -83,7 +83,7 @@ def read_history(
         on_disk: First second and name of generations made for the past that lie on disk.
     """
     ledger = Ledger(client, keys)
-    current, _ = ledger.served(variant)
+    current, _ = ledger.read_served(variant)
     manifest = None if current is None else ledger.manifest(current)
     stored: dict[int, Name] = {at_s: int(member) for member, at_s in _timed(client, keys.past(variant))}
     made = [*(pair for pair in on_disk if pair[0] not in stored), *stored.items()]
