@@ -23,6 +23,10 @@ from batch.publish.folder import GenerationFolder, link
 from batch.publish.generation import GenerationContent, Rows
 
 _JSON, _ARRAYS = "frozen.json", "frozen.npz"
+# Which parts are arrays.
+_OWN = ("post_ids", "post_scores", "popular", "everybody")
+_OF_TEXTS = ("topic_of_cluster", "centres", "weights", "mean", "axes")
+_OF_POPULATION = ("topics", "clusters")
 
 Ints = npt.NDArray[np.int64]
 
@@ -76,19 +80,9 @@ class Frozen:
             "profiles": list(self.profiles),
         }
         (folder / _JSON).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
-        arrays: dict[str, Any] = {
-            "topics": self.population.topics,
-            "clusters": self.population.clusters,
-            "topic_of_cluster": self.texts.topic_of_cluster,
-            "centres": self.texts.centres,
-            "weights": self.texts.weights,
-            "mean": self.texts.mean,
-            "axes": self.texts.axes,
-            "post_ids": self.post_ids,
-            "post_scores": self.post_scores,
-            "popular": self.popular,
-            "everybody": self.everybody,
-        }
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _OWN}
+        arrays |= {name: getattr(self.texts, name) for name in _OF_TEXTS}
+        arrays |= {name: getattr(self.population, name) for name in _OF_POPULATION}
         if self.profiles:
             arrays["profiles"] = np.stack(list(self.profiles.values()))
         arrays |= {f"segment_{k}": rows for k, rows in enumerate(self.segments.values())}
@@ -116,19 +110,16 @@ class Frozen:
 
     @classmethod
     def _of(cls, about: dict[str, Any], arrays: dict[str, Any]) -> "Frozen":
-        texts = {name: arrays[name] for name in ("topic_of_cluster", "centres", "weights", "mean", "axes")}
+        own, texts, population = (
+            {name: arrays[name] for name in names} for names in (_OWN, _OF_TEXTS, _OF_POPULATION)
+        )
         return cls(
             as_of_s=about["as_of_s"],
-            population=Population(
-                **about["population"], topics=arrays["topics"], clusters=arrays["clusters"]
-            ),
+            population=Population(**about["population"], **population),
             codes=about["codes"],
             texts=Map(topics=tuple(about["topics"]), words=tuple(about["words"]), **texts),
             embedded=about["embedded"],
-            post_ids=arrays["post_ids"],
-            post_scores=arrays["post_scores"],
-            popular=arrays["popular"],
-            everybody=arrays["everybody"],
+            **own,
             segments={name: arrays[f"segment_{k}"] for k, name in enumerate(about["segments"])},
             profiles={name: arrays["profiles"][k] for k, name in enumerate(about["profiles"])},
         )
