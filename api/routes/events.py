@@ -142,7 +142,8 @@ async def events(request: Request) -> Results:
     recorded = iter(await store.journal.accept(good))
     results = [_result(event, recorded, as_of_s, known) for event in sent]
     counts = Counter(result.status for result in results)
-    request.state.metrics.events.update(counts)
+    for status, n in counts.items():
+        request.state.metrics.events(status).inc(n)
     return Results(results=results, counts=counts)
 
 

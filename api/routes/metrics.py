@@ -26,4 +26,4 @@ async def metrics(request: Request) -> Response:
         pass  # the store answers
     except StoreUnavailable:
         up = False
-    return Response(counts.text(store.meter, store.served(), up=up), media_type=TEXT)
+    return Response(counts.text(store.stats, store.served(), up=up), media_type=TEXT)

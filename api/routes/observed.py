@@ -74,11 +74,11 @@ def _count(scope: Scope, status: str, headers: Iterable[tuple[bytes, bytes]]) ->
         return
     said = {name: value.decode("latin-1") for name, value in headers if name.startswith(b"x-almanac-")}
     route = _route(scope)
-    metrics.answered[route, status, said.get(b"x-almanac-rung", "")] += 1
+    metrics.answered(route, status, said.get(b"x-almanac-rung", "")).inc()
     if b"x-almanac-degraded" in said:
-        metrics.degraded[said[b"x-almanac-degraded"]] += 1
+        metrics.degraded(said[b"x-almanac-degraded"]).inc()
     if b"x-almanac-underfill" in said:
-        metrics.underfilled[said[b"x-almanac-underfill"]] += 1
+        metrics.underfilled(said[b"x-almanac-underfill"]).inc()
     log.debug("request.done", extra={"route": route, "status": status})
 
 

@@ -21,7 +21,7 @@ from api.store.errors import LOADING, StoreUnavailable
 from api.store.history import LookBack, Past
 from api.store.lifeline import Lifeline
 from api.store.pending import Ask, Promise, settle
-from api.store.stats import Meter
+from api.store.stats import LookupStats
 
 AT_ONCE = 16  # look-ups a write: the store works on them while we read what else has come
 REPEATS = 5  # beyond them what was read last is right enough: it was current while the request was
@@ -39,7 +39,7 @@ class Lane:
         loader: Loader,
         past: Past,
         wait_s: float,
-        meter: Meter,
+        stats: LookupStats,
     ) -> None:
         """Read nothing yet. `wait_s` bounds the wait for a generation that is being loaded."""
         self.variant = variant
@@ -47,7 +47,7 @@ class Lane:
         self._back = LookBack(past, variant, wait_s, self.ask)
         self._lifeline = lifeline
         self._wait_s = wait_s
-        self._meter = meter
+        self._stats = stats
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Ask] = []
         self._scheduled = False
@@ -158,7 +158,7 @@ class Lane:
         def read(replies: Replies | None) -> None:
             if replies is None:
                 return self._repeat(asks)
-            self._meter.looked_up(len(asks), self._loop.time() - sent_at)
+            self._stats.record(len(asks), self._loop.time() - sent_at)
             changed, end = n_changes != served.n_changes, 0
             for ask in asks:
                 start, end = end, end + ask.n_replies

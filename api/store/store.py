@@ -28,7 +28,7 @@ from api.store.events import Journal
 from api.store.history import Past
 from api.store.lifeline import Lifeline
 from api.store.pending import Ask
-from api.store.stats import Meter
+from api.store.stats import LookupStats
 from api.store.supplement import Supplement
 
 __all__ = [
@@ -56,7 +56,7 @@ class Store:
     ) -> None:
         """Open nothing. `wait_s` bounds how long a request waits for a generation that is being loaded."""
         self.variant = variant
-        self.meter = Meter()
+        self.stats = LookupStats()
         self.journal = Journal(client, keys)
         self._client = client
         self._lifeline = lifeline
@@ -194,7 +194,7 @@ class Store:
         name = variant or self.variant
         lane = self._lanes.get(name)
         return lane or Lane(
-            name, self._keys, self._lifeline, self._loader, self._past, self._wait_s, self.meter
+            name, self._keys, self._lifeline, self._loader, self._past, self._wait_s, self.stats
         )
 
     def _keep(self, lane: Lane) -> None:

@@ -1,6 +1,7 @@
 """What operators see: counts that are right, and the id of a request on its way."""
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def test_underfill_events_and_what_is_served_are_told(client: TestClient) -> Non
     )
     assert found["almanac_store_up",] == 1
     assert found["almanac_lookup_seconds_count",] == found["almanac_lookup_batch_count",] == 1
+
+
+def test_every_metric_stands_in_the_docs_and_no_other(client: TestClient) -> None:
+    client.get(f"{FEED}?id=2&limit=100")
+    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+
+    families = text_string_to_metric_families(client.get("/metrics").text)
+
+    documented = {name.removesuffix("_total") for name in re.findall(r"`(almanac_[a-z_]+)", page)}
+    assert {family.name for family in families} == documented
 
 
 def test_a_request_keeps_its_id_or_gets_one_on_every_route(client: TestClient) -> None:
