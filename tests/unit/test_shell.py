@@ -1,6 +1,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,12 @@ def test_a_bugs_traceback_is_kept_where_the_sentence_says(tmp_path: Path) -> Non
 )
 def test_an_error_brings_its_exit_code(kinds: list[type[Exception]], exit_code: int) -> None:
     assert [exit_code_of(kind.__new__(kind)) for kind in kinds] == [exit_code] * len(kinds)
+
+
+def test_the_help_loads_nothing_that_computes() -> None:
+    heavy = ["lightgbm", "numba", "numpy", "pandas", "pyarrow", "pydantic", "redis", "sklearn", "sqlalchemy"]
+    code = f"import sys, batch.__main__; print([name for name in {heavy} if name in sys.modules])"
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == "[]"
