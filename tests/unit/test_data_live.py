@@ -80,6 +80,7 @@ def test_a_view_is_liked_when_a_live_like_follows_in_time_and_no_other_target_ch
 def test_a_user_whom_the_facts_do_not_know_has_no_profile_and_nobody_else_changes() -> None:
     facts = even_likes_even(n_users=6)
     facts.users["city"] = pd.Series([f"city {n}" for n in range(6)], dtype=object)
+    facts.users["os"] = pd.Series(["iOS"] * 6, dtype="str")  # as a world's tables bring it
     before = rows(facts)
 
     united = unite(facts, live_of((-5, 1, facts.as_of_s, VIEW), (99, 2, BEGIN_S, LIKE)), DAY_S).facts

@@ -81,6 +81,7 @@ def _with_users(facts: Facts, user_ids: Ints) -> tuple[Facts, npt.NDArray[np.int
     if len(every) == len(facts.users):
         return facts, row
     users = facts.users.set_index(USER_ID).reindex(pd.Index(every, name=USER_ID)).reset_index()
-    texts = users.select_dtypes(object).columns  # a missing text is None, which pandas' filling makes NaN
+    # A missing text is None, which pandas' filling makes NaN.
+    texts = [name for name in users.columns if users[name].dtype == object]
     users[texts] = users[texts].where(users[texts].notna(), None)
     return replace(facts, users=users), row

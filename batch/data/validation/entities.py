@@ -12,7 +12,7 @@ import pyarrow as pa
 from batch.data.columns import EMBEDDINGS, POST_ID, POSTS, TEXT, TOPIC, USER_ID, USERS
 from batch.data.validation.ids import Ints, parse_ids, rows_of
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
-from batch.data.validation.values import Bools, Floats, is_numeric, numbers, plain
+from batch.data.validation.values import Bools, is_numeric, numbers, plain, to_numpy
 
 DUPLICATES: dict[str, Reason] = {
     USERS: "duplicate_user",
@@ -42,26 +42,18 @@ class Entities:
 
         A column without any value is float64.
         """
-        chunks = self._chunks(name)
-        present = [chunk for chunk in chunks if chunk.null_count < len(chunk)]
-        if all(is_numeric(chunk.type) for chunk in present):
-            return self._numbers(chunks)
-        if not self.typed:
-            parsed = self._numbers(chunks)
-            if np.array_equal(np.isnan(parsed), pd.isna(self.texts(name))):
-                return parsed
-        return self.texts(name)
+        chunks = [plain(batch.column(name)) for batch in self.batches]
+        parsed = np.concatenate([np.empty(0), *map(numbers, chunks)])[self.order]
+        if all(is_numeric(chunk.type) for chunk in chunks if chunk.null_count < len(chunk)):
+            return parsed
+        texts = self.texts(name)
+        all_parsed = not self.typed and np.array_equal(np.isnan(parsed), pd.isna(texts))
+        return parsed if all_parsed else texts
 
     def texts(self, name: str) -> npt.NDArray[np.object_]:
         """Return a column as texts, object (rows,), None where missing."""
-        parts = [chunk.cast(pa.string()).to_numpy(zero_copy_only=False) for chunk in self._chunks(name)]
+        parts = [to_numpy(plain(batch.column(name)).cast(pa.string())) for batch in self.batches]
         return np.concatenate([np.empty(0, object), *parts]).astype(object)[self.order]
-
-    def _numbers(self, chunks: list[pa.Array]) -> Floats:
-        return np.concatenate([np.empty(0), *(numbers(chunk) for chunk in chunks)])[self.order]
-
-    def _chunks(self, name: str) -> list[pa.Array]:
-        return [plain(batch.column(name)) for batch in self.batches]
 
 
 def gather(
