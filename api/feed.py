@@ -63,6 +63,7 @@ class LookUp:
         degraded: What could not be read, so that this is from what else is known: the user's list
             (`value`), the current generation, or the store at all. Empty when all is well.
         profile: The list of the profile that an unknown user gives.
+        is_past: Whether another generation may answer the time than this, which is current.
     """
 
     user_id: int
@@ -76,6 +77,7 @@ class LookUp:
     sees_all: bool
     degraded: Degraded = ""
     profile: Sequence[int] = ()
+    is_past: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Answer:
     @property
     def is_final(self) -> bool:
         """Return whether this may be answered; if not, look up all that the user saw and choose again."""
-        return self.found.sees_all or self.rung in OWN_RUNGS
+        return (self.found.sees_all or self.rung in OWN_RUNGS) and not self.found.is_past
 
     @property
     def cursor(self) -> Cursor | None:

@@ -73,7 +73,7 @@ class FeedLookup(Ask):
     def found(self, found: LookUp) -> None:
         """Answer, if the own list does."""
         given = answer(found, self.asked.limit, paged=self.asked.route == NATIVE_ROUTE)
-        if found.degraded or given.rung not in OWN_RUNGS:
+        if found.degraded or not given.is_final or given.rung not in OWN_RUNGS:
             self._hand_over(self)
         else:
             self._reply(self, given, given.body if self.asked.route == CHECKER_ROUTE else native_body(given))

@@ -18,7 +18,6 @@ from api.store.commands import Plan
 from api.store.connection import Link, Replies
 from api.store.current import Served
 from api.store.errors import LOADING, StoreUnavailable
-from api.store.history import LookBack, Past
 from api.store.lifeline import Lifeline
 from api.store.pending import Ask, Promise, settle
 from api.store.stats import LookupStats
@@ -37,14 +36,12 @@ class Lane:
         keys: Keys,
         lifeline: Lifeline,
         loader: Loader,
-        past: Past,
         wait_s: float,
         stats: LookupStats,
     ) -> None:
         """Read nothing yet. `wait_s` bounds the wait for a generation that is being loaded."""
         self.variant = variant
         self.served = Served(variant, keys, lifeline, loader)
-        self._back = LookBack(past, variant, wait_s, self.ask)
         self._lifeline = lifeline
         self._wait_s = wait_s
         self._stats = stats
@@ -86,18 +83,8 @@ class Lane:
         assert self.served.view is not None
         return self.served.pointer, self.served.view
 
-    async def opened(self, generation: Generation) -> Generation:
-        """Return any generation without what is taken down now.
-
-        Raises:
-            NothingPublished, GenerationUnreadable, StoreUnavailable: As `current`.
-        """
-        await self.current()
-        return self.served.hiding(generation)
-
     async def rest(self) -> None:
         """End what is under way."""
-        await self._back.rest()
         if self._catching is not None:
             self._catching.cancel()
             await asyncio.gather(self._catching, return_exceptions=True)
@@ -126,12 +113,10 @@ class Lane:
     def _send(self, link: Link, plan: Plan, view: Generation) -> None:
         """Send the look-ups of all who wait; one that cannot be written keeps no other from being sent."""
         waiting, self._waiting = self._waiting, []
-        bucket_for, n_replies, reach = view.manifest.horizon.bucket_for, 0, self.served.reach
+        bucket_for, n_replies = view.manifest.horizon.bucket_for, 0
         asks: list[Ask] = []
         parts: list[bytes] = []
         for ask in waiting:
-            if ask.at_s < reach.end_s and self._back.takes(ask, reach):
-                continue
             try:
                 ask.turns += 1
                 ask.bucket_s = bucket_for(ask.at_s)
@@ -152,7 +137,7 @@ class Lane:
 
     def _reader_of(self, asks: list[Ask], view: Generation) -> Callable[[Replies | None], None]:
         served, n_changes, sent_at = self.served, self.served.n_changes, self._loop.time()
-        pointer = served.pointer
+        pointer, reach = served.pointer, served.reach
         assert pointer is not None
 
         def read(replies: Replies | None) -> None:
@@ -166,7 +151,7 @@ class Lane:
                     self._repeat([ask])
                     continue
                 try:
-                    settle(ask, pointer, view, replies[start:end])
+                    settle(ask, pointer, view, replies[start:end], reach)
                 except Exception as exc:  # as in `_flush`
                     ask.failed(exc)
             return None

@@ -19,7 +19,8 @@ from api.contract.manifest import Manifest, NeedsMore
 from api.feed import Generation, Pointer, RankedLists
 from api.store.errors import GenerationGone, GenerationTooNew, GenerationUnreadable, StoreUnavailable
 
-GENERATIONS_HELD = 3  # current, previous, and one that has just been published
+# Current ones and those of the past; one weighs a megabyte, since its texts are mostly those of others.
+GENERATIONS_HELD = 32
 POSTS_A_READ = 500  # at 1-2 KB a post about 1 MB: what the event loop parses without keeping others waiting
 AGAIN_S = 0.25  # what could not be loaded is not tried again sooner, however many ask
 
@@ -35,13 +36,11 @@ class Loader:
         keys: Keys,
         shelf: Shelf,
         clock: Callable[[], float] = time.monotonic,
-        held: int = GENERATIONS_HELD,
     ) -> None:
         self.shelf = shelf
         self._client = client
         self._keys = keys
         self._clock = clock
-        self._held = held
         self._loading: dict[Pointer, asyncio.Task[Generation]] = {}
         self._failed: dict[Pointer, tuple[float, Exception]] = {}
 
@@ -71,19 +70,25 @@ class Loader:
         else:
             call()
 
-    async def pinned(self, number: int, created_at_s: int) -> tuple[Pointer, Generation]:
-        """Return a generation by number and birth, which need not be current.
+    async def pinned(self, number: int, created_at_s: int | None) -> tuple[Pointer, Generation]:
+        """Return a generation by number and birth, which need not be current; None: of any birth.
 
         Raises:
             GenerationGone: There is none of that number, or it is another one.
             GenerationUnreadable, StoreUnavailable: As `load`.
         """
-        for pointer, generation in self.shelf.items():
-            if (pointer.generation, generation.manifest.created_at_s) == (number, created_at_s):
-                return pointer, generation
+        wanted = (number, created_at_s)
+        for pointer, held in self.shelf.items():
+            if (pointer.generation, held.manifest.created_at_s) == wanted:
+                return pointer, held
         with reading():
             text = await self._client.get(self._keys.manifest(number))
-        if text is None or read_manifest(number, cast("bytes", text)).created_at_s != created_at_s:
+        if text is None:
+            raise GenerationGone(number)
+        born_s = read_manifest(number, cast("bytes", text)).created_at_s
+        if created_at_s is None:
+            return await self.pinned(number, born_s)
+        if born_s != created_at_s:
             raise GenerationGone(number)
         pointer = Pointer(number, created_at_s)
         return pointer, await self.load(pointer)
@@ -103,7 +108,7 @@ class Loader:
             self._failed = {pointer: (self._clock(), exc)}
             raise
         self.shelf[pointer] = loaded
-        while len(self.shelf) > self._held:
+        while len(self.shelf) > GENERATIONS_HELD:
             self.shelf.pop(next(iter(self.shelf)))
         return loaded
 
@@ -127,8 +132,9 @@ class Loader:
             raise GenerationUnreadable(number, "its catalogue is missing")
         read = self._client.hscan_iter(keys.posts(number), count=POSTS_A_READ)
         posts: Mapping[int, bytes] = {int(post_id): text async for post_id, text in read}
-        # Generations mostly have the same posts: what is alike is held once.
-        posts = next((held.posts for held in self.shelf.values() if held.posts == posts), posts)
+        # Generations mostly have the same posts: a text that is alike is held once.
+        newest = next(reversed(self.shelf.values())).posts if self.shelf else posts
+        posts = {i: newest[i] if newest.get(i) == text else text for i, text in posts.items()}
         loaded = Generation(
             manifest=manifest,
             posts=posts,

@@ -50,10 +50,6 @@ class Plan:
         """Pack: the list of a profile in a bucket."""
         return pack("HGET", self._keys.profile(self._number, signature), str(bucket_s))
 
-    def kept(self) -> bytes:
-        """Pack: the generation's state. Sent after a list, it tells that the list was still whole."""
-        return pack("HGET", self._keys.states(), self._number)
-
     def _every(self, user_id: int, at_s: int, first: tuple[str, ...]) -> tuple[bytes, int]:
         """Pack a command and a read of the whole seen set, which holds late posts, too."""
         packed = pack(*first)

@@ -80,10 +80,6 @@ class Served:
         self._stale = True
         self.n_changes += 1
 
-    def hiding(self, generation: Generation) -> Generation:
-        """Return any generation without what is taken down."""
-        return without(generation, self._taken_down)
-
     def remember(self, user_id: int, at_s: int, why: Exception, profile: Fields) -> LookUp:
         """Return what memory has when the store cannot be read: popular posts, nothing of the user.
 

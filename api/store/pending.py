@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from api.contract.codec import decode
+from api.contract.history import Reach
 from api.feed import Degraded, Generation, LookUp, Pointer
 from api.store.connection import Refusal, Replies
 from api.store.errors import StoreUnavailable
@@ -15,7 +16,7 @@ _NOBODY: frozenset[int] = frozenset()
 class Ask(ABC):
     """A look-up that waits; subclasses say what becomes of it. Neither call may raise."""
 
-    __slots__ = ("at_s", "bucket_s", "is_current", "lost", "n_replies", "turns", "user_id")
+    __slots__ = ("at_s", "bucket_s", "lost", "n_replies", "turns", "user_id")
 
     def __init__(self, user_id: int, at_s: int) -> None:
         """Ask for a user's feed at a time."""
@@ -25,7 +26,6 @@ class Ask(ABC):
         self.bucket_s = 0
         self.n_replies = 0
         self.lost = False
-        self.is_current = False  # whether what is current must answer, whatever the time
 
     @abstractmethod
     def found(self, found: LookUp) -> None:
@@ -57,7 +57,7 @@ class Promise(Ask):
             self.answer.set_exception(why)
 
 
-def settle(ask: Ask, pointer: Pointer, view: Generation, replies: Replies) -> None:
+def settle(ask: Ask, pointer: Pointer, view: Generation, replies: Replies, reach: Reach) -> None:
     """Answer from the replies to what `Plan.own` packs; a list that cannot be read is empty and said so."""
     degraded: Degraded = ""
     try:
@@ -81,6 +81,7 @@ def settle(ask: Ask, pointer: Pointer, view: Generation, replies: Replies) -> No
         hidden=hidden,
         sees_all=False,
         degraded=degraded,
+        is_past=ask.at_s < reach.end_s and reach.holds(ask.at_s),
     )
     return ask.found(found)
 

@@ -6,6 +6,7 @@ an answer from below the user's own list, or a page of an older generation, need
 
 import asyncio
 from collections.abc import Awaitable, Collection
+from dataclasses import replace
 from typing import cast
 
 from redis.asyncio import Redis
@@ -17,7 +18,6 @@ from api.feed import Answer, Cursor, Generation, LookUp, Pointer, answer
 from api.store.batcher import Lane
 from api.store.cache import GENERATIONS_HELD, Loader, Shelf, reading
 from api.store.errors import (
-    LOADING,
     GenerationGone,
     GenerationTooNew,
     GenerationUnreadable,
@@ -25,7 +25,7 @@ from api.store.errors import (
     StoreUnavailable,
 )
 from api.store.events import Journal
-from api.store.history import Past
+from api.store.history import HistoryReader
 from api.store.lifeline import Lifeline
 from api.store.pending import Ask
 from api.store.stats import LookupStats
@@ -63,7 +63,7 @@ class Store:
         self._keys = keys
         self._wait_s = wait_s
         self._loader = Loader(client, keys, shelf)
-        self._past = Past(client, keys)
+        self._history = HistoryReader(client, keys, self._loader, wait_s)
         self._more = Supplement(keys, lifeline)
         self._lanes: dict[str, Lane] = {}
         self._own = self._lane(variant)
@@ -133,10 +133,16 @@ class Store:
             NothingPublished, GenerationUnreadable, StoreUnavailable: And memory holds nothing either.
         """
         if cursor is not None:
-            found = await self._more.introduce(await self._pinned(user_id, cursor), profile)
+            found = await self._history.look_up_in(
+                cursor.generation, cursor.created_at_s, user_id, cursor.at_s
+            )
+            found = await self._more.introduce(found, profile)
             return answer(found, limit, excluded, cursor.start, paged=paged)
         try:
             found = await self.look_up(user_id, at_s, variant)
+            if found.is_past:
+                past = await self._history.look_up_past(variant or self.variant, user_id, at_s)
+                found = past or replace(found, is_past=False)
             if profile:
                 found = await self._more.introduce(found, profile)
             given = answer(found, limit, excluded, paged=paged)
@@ -171,7 +177,6 @@ class Store:
         for lane in (self._own, *self._lanes.values()):
             await lane.rest()
         await self._loader.rest()
-        await self._past.rest()
         await self._lifeline.close()
 
     async def _elsewhere(self, lane: Lane, user_id: int, at_s: int) -> LookUp:
@@ -179,23 +184,11 @@ class Store:
         self._keep(lane)
         return found
 
-    async def _pinned(self, user_id: int, cursor: Cursor) -> LookUp:
-        """Read what a page needs of its cursor's generation, which need not be current."""
-        try:
-            async with asyncio.timeout(self._wait_s):
-                pointer, generation = await self._loader.pinned(cursor.generation, cursor.created_at_s)
-        except TimeoutError as exc:
-            raise StoreUnavailable(LOADING) from exc
-        view = await self._own.opened(generation)
-        return await self._more.look_up(user_id, cursor.at_s, pointer, view)
-
     def _lane(self, variant: str | None) -> Lane:
         """Return a variant's lane; a new one is held only once something is found in it."""
         name = variant or self.variant
         lane = self._lanes.get(name)
-        return lane or Lane(
-            name, self._keys, self._lifeline, self._loader, self._past, self._wait_s, self.stats
-        )
+        return lane or Lane(name, self._keys, self._lifeline, self._loader, self._wait_s, self.stats)
 
     def _keep(self, lane: Lane) -> None:
         if len(self._lanes) < VARIANTS_HELD:

@@ -5,17 +5,17 @@ from dataclasses import replace
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.profile import Fields, segment, signature
-from api.feed import Generation, LookUp, Pointer
+from api.feed import LookUp
 from api.store.cache import reading
 from api.store.commands import Plan
 from api.store.connection import LinkLost, Replies
-from api.store.errors import GenerationGone, StoreUnavailable
+from api.store.errors import StoreUnavailable
 from api.store.lifeline import Lifeline
 from api.store.pending import ids_of, sound
 
 
 class Supplement:
-    """Reads all seen posts, a profile's list, a list of a generation that is not current."""
+    """Reads all posts that a user has seen, and the list of a profile."""
 
     def __init__(self, keys: Keys, lifeline: Lifeline) -> None:
         """Open nothing."""
@@ -52,33 +52,6 @@ class Supplement:
         with reading():
             ranked = decode(sound((await self._call(packed, 1))[0]))
         return replace(found, segment=found.segment or segment(manifest.segment_by, profile), profile=ranked)
-
-    async def look_up(self, user_id: int, at_s: int, pointer: Pointer, view: Generation) -> LookUp:
-        """Read all that a user's feed needs of any generation.
-
-        Raises:
-            GenerationGone: It is no longer kept.
-            StoreUnavailable: The store did not answer in time.
-        """
-        plan, bucket_s = Plan(self._keys, view.manifest), view.manifest.horizon.bucket_for(at_s)
-        packed, n_replies = plan.own(user_id, at_s, bucket_s)
-        with reading():
-            # The state comes last: a generation is marked before its first list goes.
-            own, *seen, state = await self._call(packed + plan.kept(), n_replies + 1)
-            if sound(state) != b"sealed":
-                raise GenerationGone(view.manifest.generation)
-            found = LookUp(
-                user_id=user_id,
-                at_s=at_s,
-                bucket_s=bucket_s,
-                pointer=pointer,
-                generation=view,
-                own=decode(sound(own)),
-                segment=None,
-                hidden=ids_of(seen),
-                sees_all=False,
-            )
-        return await self.see_all(found)
 
     async def _call(self, packed: bytes, n_replies: int) -> Replies:
         """Send packed reads, once more if the connection was lost."""
