@@ -46,7 +46,7 @@ class Pointer:
 
 
 @dataclass(slots=True, eq=False)  # not frozen: one is made per request, and that would double its cost
-class LookUp:
+class Lookup:
     """What the store knows of a user at a time, all of one generation. Nobody changes it.
 
     Attributes:
@@ -98,7 +98,7 @@ class Cursor:
         return f"{self.generation}.{self.created_at_s}.{self.user_id}.{self.at_s}.{self.start}"
 
 
-@dataclass(slots=True, eq=False)  # not frozen, as LookUp
+@dataclass(slots=True, eq=False)  # not frozen, as Lookup
 class Answer:
     """The posts that answer a request, and what they were chosen from. Nobody changes it.
 
@@ -112,7 +112,7 @@ class Answer:
             or pages were not asked for.
     """
 
-    found: LookUp
+    found: Lookup
     limit: int
     post_ids: tuple[int, ...]
     rung: Rung
@@ -164,7 +164,7 @@ class Answer:
 
 
 def answer(
-    found: LookUp, limit: int, excluded: Collection[int] = (), start: int = 0, *, paged: bool = False
+    found: Lookup, limit: int, excluded: Collection[int] = (), start: int = 0, *, paged: bool = False
 ) -> Answer:
     """Choose up to `limit` posts, best first: the one place where a feed is put together.
 
@@ -209,7 +209,7 @@ def answer(
     return Answer(found, limit, tuple(chosen), "catalogue" if len(chosen) < limit else lowest, excluded)
 
 
-def _rungs(found: LookUp, limit: int) -> Iterator[tuple[Rung, Sequence[int]]]:
+def _rungs(found: Lookup, limit: int) -> Iterator[tuple[Rung, Sequence[int]]]:
     """Yield the rungs of the fallback ladder, best first; most requests need only the first.
 
     Rung `own` is the first `limit` places of the user's own list, `rest` the deeper ones. Whatever is

@@ -30,7 +30,7 @@ from api.routes.observed import Observed
 from api.settings import Settings
 from api.store.connection import Address
 from api.store.lifeline import Lifeline
-from api.store.store import BAD_DAY, Shelf, Store
+from api.store.store import DEGRADABLE_ERRORS, Shelf, Store
 from api.tokens import FILE, TokenRegistry, make_first_tokens
 
 log = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ async def connected(settings: Settings, url: str, shelf: Shelf) -> AsyncIterator
         try:
             yield store
         finally:
-            await store.rest()
+            await store.aclose()
 
 
 @asynccontextmanager
@@ -211,7 +211,7 @@ async def _served(store: Store) -> dict[str, object]:
     try:
         _, generation = await store.current(patient=True)
         n_warmed = await store.warm_up()
-    except BAD_DAY as exc:
+    except DEGRADABLE_ERRORS as exc:
         log.warning("generation.missing", extra={"why": str(exc)})
         return {"generation": None}
     manifest = generation.manifest

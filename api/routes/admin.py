@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from api.auth import needs_admin
 from api.errors import REFUSED, UNAVAILABLE
 from api.schemas.parameter import PathPostId
-from api.store.store import BAD_DAY, Store
+from api.store.store import DEGRADABLE_ERRORS, Store
 
 router = APIRouter(prefix="/posts", tags=["admin"], dependencies=[Depends(needs_admin)])
 
@@ -29,7 +29,7 @@ async def take_down(request: Request, post_id: PathPostId) -> Takedown:
     """Keep a post from every answer, fallbacks included, until it is put back; it need not be published."""
     store: Store = request.state.store
     changed = await store.journal.take_down(post_id, request.state.clock())
-    with suppress(*BAD_DAY):  # so that memory, which answers on a bad day, knows of it
+    with suppress(*DEGRADABLE_ERRORS):  # so that memory, which answers on a bad day, knows of it
         await store.current()
     return Takedown(post_id=post_id, taken_down=True, changed=changed)
 

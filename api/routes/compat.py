@@ -15,7 +15,7 @@ from api.errors import UNAUTHORIZED, UNAVAILABLE, refusal, unavailable
 from api.routes.answer import DESCRIBED, headers
 from api.schemas.parameter import K, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
-from api.store.store import BAD_DAY, NothingPublished, Store
+from api.store.store import DEGRADABLE_ERRORS, NothingPublished, Store
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _answer(exc: Exception) -> Response:
         case TokenRefused():
             status, extra = refusal(exc)
             return _envelope(status, [EnvelopeError(error_key="unauthorized", error_message=str(exc))], extra)
-        case _ if isinstance(exc, BAD_DAY):
+        case _ if isinstance(exc, DEGRADABLE_ERRORS):
             away = unavailable(exc)
             extra = {"Retry-After": away.headers["retry-after"]}
             return _envelope(503, [EnvelopeError(error_key="unavailable", error_message=str(exc))], extra)

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from api.feed import OWN_RUNGS, Answer, LookUp, answer
+from api.feed import OWN_RUNGS, Answer, Lookup, answer
 from api.routes.feed import native_body
 from api.schemas.moment import read_time
 from api.schemas.value import DEFAULT_LIMIT, read_limit, read_user_id
-from api.store.pending import Ask
+from api.store.pending import PendingLookup
 
 CHECKER = frozenset({"/post/recommendations/", "/post/recommendations"})
 CHECKER_ROUTE, NATIVE_ROUTE = "/post/recommendations/", "/users/{user_id}/feed"  # as they are counted
@@ -57,20 +57,20 @@ def read_plain(target: bytes) -> PlainFeed | None:
     return None
 
 
-class FeedLookup(Ask):
+class FeedLookup(PendingLookup):
     """The look-up of a plain feed request: its answer goes to one call, the lack of one to another."""
 
     __slots__ = ("_hand_over", "_reply", "asked", "now_s")
 
     def __init__(self, asked: PlainFeed, now_s: int, reply: Reply, hand_over: HandOver) -> None:
-        """Ask at `now_s`; `hand_over` is called where the own list does not answer, or nothing does."""
+        """PendingLookup at `now_s`; `hand_over` is called where the own list does not answer, or nothing does."""
         super().__init__(asked.user_id, now_s if asked.at_s is None else asked.at_s)
         self.asked = asked
         self.now_s = now_s
         self._reply = reply
         self._hand_over = hand_over
 
-    def found(self, found: LookUp) -> None:
+    def found(self, found: Lookup) -> None:
         """Answer, if the own list does."""
         given = answer(found, self.asked.limit, paged=self.asked.route == NATIVE_ROUTE)
         if found.degraded or not given.is_final or given.rung not in OWN_RUNGS:

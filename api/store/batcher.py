@@ -12,14 +12,14 @@ from collections.abc import Callable
 from typing import cast
 
 from api.contract.keys import Keys
-from api.feed import Generation, LookUp, Pointer
-from api.store.cache import Loader
-from api.store.commands import Plan
-from api.store.connection import Link, Replies
-from api.store.current import Served
+from api.feed import Generation, Lookup, Pointer
+from api.store.cache import GenerationCache
+from api.store.commands import LookupCommands
+from api.store.connection import Replies, RespConnection
+from api.store.current import CurrentGeneration
 from api.store.errors import LOADING, StoreUnavailable
 from api.store.lifeline import Lifeline
-from api.store.pending import Ask, Promise, settle
+from api.store.pending import FutureLookup, PendingLookup, resolve
 from api.store.stats import LookupStats
 
 AT_ONCE = 16  # look-ups a write: the store works on them while we read what else has come
@@ -27,7 +27,7 @@ REPEATS = 5  # beyond them what was read last is right enough: it was current wh
 PATIENCE_S = 0.1  # 7,000 posts are loaded in 0.02 s: who comes after a flip mostly sees the new lists
 
 
-class Lane:
+class LookupBatcher:
     """Who waits for an answer of what is current under one variant."""
 
     def __init__(
@@ -35,32 +35,32 @@ class Lane:
         variant: str,
         keys: Keys,
         lifeline: Lifeline,
-        loader: Loader,
+        cache: GenerationCache,
         wait_s: float,
         stats: LookupStats,
     ) -> None:
         """Read nothing yet. `wait_s` bounds the wait for a generation that is being loaded."""
         self.variant = variant
-        self.served = Served(variant, keys, lifeline, loader)
+        self.served = CurrentGeneration(variant, keys, lifeline, cache)
         self._lifeline = lifeline
         self._wait_s = wait_s
         self._stats = stats
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[Ask] = []
+        self._waiting: list[PendingLookup] = []
         self._scheduled = False
         self._catching: asyncio.Task[None] | None = None
         self._slow: asyncio.TimerHandle | None = None
 
-    def look_up(self, user_id: int, at_s: int) -> "asyncio.Future[LookUp]":
+    def look_up(self, user_id: int, at_s: int) -> "asyncio.Future[Lookup]":
         """Promise what a user's own list needs at a time.
 
         The promise may break with NothingPublished, GenerationUnreadable or StoreUnavailable.
         """
-        answer: asyncio.Future[LookUp] = self._loop.create_future()
-        self.ask(Promise(user_id, at_s, answer))
+        answer: asyncio.Future[Lookup] = self._loop.create_future()
+        self.ask(FutureLookup(user_id, at_s, answer))
         return answer
 
-    def ask(self, ask: Ask) -> None:
+    def ask(self, ask: PendingLookup) -> None:
         """Answer with the other look-ups of this loop turn."""
         self._waiting.append(ask)
         if len(self._waiting) >= AT_ONCE:
@@ -83,7 +83,7 @@ class Lane:
         assert self.served.view is not None
         return self.served.pointer, self.served.view
 
-    async def rest(self) -> None:
+    async def aclose(self) -> None:
         """End what is under way."""
         if self._catching is not None:
             self._catching.cancel()
@@ -104,17 +104,17 @@ class Lane:
         except Exception as exc:  # a bug of ours, told to whom it meets: else they would wait for ever
             self._give_up(exc)
 
-    def _outdated(self, link: Link) -> bool:
+    def _outdated(self, link: RespConnection) -> bool:
         """Tell whether the pointer must be read again before anything is sent."""
         if link.tracks:
             return self.served.stale and all(ask.turns <= REPEATS for ask in self._waiting)
         return any(not ask.turns for ask in self._waiting)
 
-    def _send(self, link: Link, plan: Plan, view: Generation) -> None:
+    def _send(self, link: RespConnection, plan: LookupCommands, view: Generation) -> None:
         """Send the look-ups of all who wait; one that cannot be written keeps no other from being sent."""
         waiting, self._waiting = self._waiting, []
         bucket_for, n_replies = view.manifest.horizon.bucket_for, 0
-        asks: list[Ask] = []
+        asks: list[PendingLookup] = []
         parts: list[bytes] = []
         for ask in waiting:
             try:
@@ -135,7 +135,7 @@ class Lane:
             for ask in asks:
                 ask.failed(exc)
 
-    def _reader_of(self, asks: list[Ask], view: Generation) -> Callable[[Replies | None], None]:
+    def _reader_of(self, asks: list[PendingLookup], view: Generation) -> Callable[[Replies | None], None]:
         served, n_changes, sent_at = self.served, self.served.n_changes, self._loop.time()
         pointer, reach = served.pointer, served.reach
         assert pointer is not None
@@ -151,14 +151,14 @@ class Lane:
                     self._repeat([ask])
                     continue
                 try:
-                    settle(ask, pointer, view, replies[start:end], reach)
+                    resolve(ask, pointer, view, replies[start:end], reach)
                 except Exception as exc:  # as in `_flush`
                     ask.failed(exc)
             return None
 
         return read
 
-    def _repeat(self, asks: list[Ask]) -> None:
+    def _repeat(self, asks: list[PendingLookup]) -> None:
         """Let some wait again; a lost connection is tried once more."""
         if self._lifeline.open is None:
             for ask in [ask for ask in asks if ask.lost]:
@@ -182,7 +182,7 @@ class Lane:
         self._catching.add_done_callback(lambda done: self._caught_up(asked, done))
         self._slow = self._loop.call_later(self._wait_s, self._lose_patience)
 
-    def _caught_up(self, asked: list[Ask], done: "asyncio.Task[None]") -> None:
+    def _caught_up(self, asked: list[PendingLookup], done: "asyncio.Task[None]") -> None:
         self._catching = None
         if self._slow is not None:
             self._slow.cancel()

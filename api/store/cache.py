@@ -27,7 +27,7 @@ AGAIN_S = 0.25  # what could not be loaded is not tried again sooner, however ma
 Shelf = dict[Pointer, Generation]  # generations in memory, the one loaded longest ago first
 
 
-class Loader:
+class GenerationCache:
     """Loads generations onto a shelf, each once. `shelf` may outlive it: it holds plain values only."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Loader:
         else:
             call()
 
-    async def pinned(self, number: int, created_at_s: int | None) -> tuple[Pointer, Generation]:
+    async def load_pinned(self, number: int, created_at_s: int | None) -> tuple[Pointer, Generation]:
         """Return a generation by number and birth, which need not be current; None: of any birth.
 
         Raises:
@@ -81,19 +81,19 @@ class Loader:
         for pointer, held in self.shelf.items():
             if (pointer.generation, held.manifest.created_at_s) == wanted:
                 return pointer, held
-        with reading():
+        with translate_errors():
             text = await self._client.get(self._keys.manifest(number))
         if text is None:
             raise GenerationGone(number)
         born_s = read_manifest(number, cast("bytes", text)).created_at_s
         if created_at_s is None:
-            return await self.pinned(number, born_s)
+            return await self.load_pinned(number, born_s)
         if born_s != created_at_s:
             raise GenerationGone(number)
         pointer = Pointer(number, created_at_s)
         return pointer, await self.load(pointer)
 
-    async def rest(self) -> None:
+    async def aclose(self) -> None:
         """End what is still being loaded."""
         loading = list(self._loading.values())
         for task in loading:
@@ -102,7 +102,7 @@ class Loader:
 
     async def _put(self, pointer: Pointer) -> Generation:
         try:
-            with reading():
+            with translate_errors():
                 loaded = await self._read(pointer.generation)
         except (GenerationUnreadable, StoreUnavailable) as exc:
             self._failed = {pointer: (self._clock(), exc)}
@@ -150,7 +150,7 @@ class Loader:
         return loaded
 
 
-def without(generation: Generation, taken_down: Iterable[int]) -> Generation:
+def drop_posts(generation: Generation, taken_down: Iterable[int]) -> Generation:
     """Return a generation that no longer knows the posts taken down; it shares all else."""
     gone = generation.posts.keys() & set(taken_down)
     if not gone:
@@ -160,7 +160,7 @@ def without(generation: Generation, taken_down: Iterable[int]) -> Generation:
 
 
 @contextmanager
-def reading() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn the client's errors into ours."""
     try:
         yield

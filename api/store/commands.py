@@ -13,7 +13,7 @@ from api.store.connection import pack
 _USER = 7_777_777_777_777_777_777  # stands where a user's id goes while a template is made
 
 
-class Plan:
+class LookupCommands:
     """What to ask of one generation."""
 
     def __init__(self, keys: Keys, manifest: Manifest) -> None:

@@ -25,7 +25,7 @@ class Refusal(Exception):
     """The server's error reply to one command, such as WRONGTYPE."""
 
 
-class LinkLost(ConnectionError):
+class ConnectionLost(ConnectionError):
     """The connection ended, or the server was silent for too long."""
 
 
@@ -87,7 +87,7 @@ class _Expected:
         self.replies: Replies = []
 
 
-class Link(asyncio.Protocol):
+class RespConnection(asyncio.Protocol):
     """An open connection.
 
     Attributes:
@@ -125,7 +125,7 @@ class Link(asyncio.Protocol):
         """Send commands and return their replies.
 
         Raises:
-            LinkLost: The connection ended first.
+            ConnectionLost: The connection ended first.
         """
         return await self.exchange(b"".join(pack(*command) for command in commands), len(commands))
 
@@ -133,7 +133,7 @@ class Link(asyncio.Protocol):
         """Send packed commands and return their replies.
 
         Raises:
-            LinkLost: The connection ended first.
+            ConnectionLost: The connection ended first.
         """
         answered: asyncio.Future[Replies | None] = self._loop.create_future()
 
@@ -144,7 +144,7 @@ class Link(asyncio.Protocol):
         self.send(packed, n_replies, done)
         replies = await answered
         if replies is None:
-            raise LinkLost(self.why)
+            raise ConnectionLost(self.why)
         return replies
 
     def drop(self, why: str) -> None:
@@ -211,7 +211,7 @@ class Link(asyncio.Protocol):
             self.drop(f"no reply within {self._timeout_s:g} s")
 
 
-async def connect(address: Address, changed: Callable[[], None], lost: Callable[[], None]) -> Link:
+async def connect(address: Address, changed: Callable[[], None], lost: Callable[[], None]) -> RespConnection:
     """Open a connection that is ready for commands.
 
     Raises:
@@ -219,8 +219,8 @@ async def connect(address: Address, changed: Callable[[], None], lost: Callable[
     """
     loop = asyncio.get_running_loop()
 
-    def made() -> Link:
-        return Link(address.read_timeout_s, changed, lost)
+    def made() -> RespConnection:
+        return RespConnection(address.read_timeout_s, changed, lost)
 
     async with asyncio.timeout(address.connect_timeout_s):
         if address.path:
@@ -236,7 +236,7 @@ async def connect(address: Address, changed: Callable[[], None], lost: Callable[
     return link
 
 
-async def _greet(link: Link, address: Address) -> None:
+async def _greet(link: RespConnection, address: Address) -> None:
     """Say who asks, choose the database, ask to be told of changes, and see that the data is loaded."""
     hello: tuple[str, ...] = ("HELLO", "3")
     if address.password:

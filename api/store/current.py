@@ -12,13 +12,13 @@ from typing import NamedTuple
 from api.contract.history import NOWHERE, Reach
 from api.contract.keys import Keys
 from api.contract.profile import Fields, segment
-from api.feed import Generation, LookUp, Pointer
-from api.store.cache import Loader, without
-from api.store.commands import Plan
-from api.store.connection import Link, LinkLost, Replies
+from api.feed import Generation, Lookup, Pointer
+from api.store.cache import GenerationCache, drop_posts
+from api.store.commands import LookupCommands
+from api.store.connection import ConnectionLost, Replies, RespConnection
 from api.store.errors import LOADING, GenerationTooNew, NothingPublished, StoreUnavailable
 from api.store.lifeline import Lifeline
-from api.store.pending import sound
+from api.store.pending import check_reply
 
 TRACK = ("CLIENT", "CACHING", "YES")  # the next command's keys are tracked
 FIELDS = ("generation", "promoted_at", "since", "past", "previous")  # of `current`, see `keys.py`
@@ -36,7 +36,7 @@ class Named(NamedTuple):
     taken_down: frozenset[int]
 
 
-class Served:
+class CurrentGeneration:
     """What is current under a variant.
 
     Attributes:
@@ -47,17 +47,17 @@ class Served:
         n_changes: Differs from before when what stands here may have changed, or has.
     """
 
-    def __init__(self, variant: str, keys: Keys, lifeline: Lifeline, loader: Loader) -> None:
+    def __init__(self, variant: str, keys: Keys, lifeline: Lifeline, cache: GenerationCache) -> None:
         """Read nothing yet."""
         self.pointer: Pointer | None = None
         self.view: Generation | None = None
-        self.plan: Plan | None = None
+        self.plan: LookupCommands | None = None
         self.reach = NOWHERE
         self.n_changes = 0
         self._variant = variant
         self._keys = keys
         self._lifeline = lifeline
-        self._loader = loader
+        self._cache = cache
         self._whole: Generation | None = None
         self._taken_down: frozenset[int] = frozenset()
         self._refused: Pointer | None = None
@@ -80,7 +80,7 @@ class Served:
         self._stale = True
         self.n_changes += 1
 
-    def remember(self, user_id: int, at_s: int, why: Exception, profile: Fields) -> LookUp:
+    def remember(self, user_id: int, at_s: int, why: Exception, profile: Fields) -> Lookup:
         """Return what memory has when the store cannot be read: popular posts, nothing of the user.
 
         Raises:
@@ -89,7 +89,7 @@ class Served:
         if self.pointer is None or self.view is None:
             raise why
         manifest = self.view.manifest
-        return LookUp(
+        return Lookup(
             user_id=user_id,
             at_s=at_s,
             bucket_s=manifest.horizon.bucket_for(at_s),
@@ -116,14 +116,14 @@ class Served:
         turn = self._n_reads
         for last in (False, True):
             try:
-                await self._take(await self._lifeline.link(), turn, wait_s)
-            except LinkLost as exc:
+                await self._take(await self._lifeline.connect(), turn, wait_s)
+            except ConnectionLost as exc:
                 if last:
                     raise StoreUnavailable(exc) from exc
             else:
                 return
 
-    async def _take(self, link: Link, turn: int, wait_s: float | None) -> None:
+    async def _take(self, link: RespConnection, turn: int, wait_s: float | None) -> None:
         self._stale = False  # a change that comes with the replies makes it true again
         try:
             named = await self._named(link)
@@ -134,7 +134,7 @@ class Served:
             if self.view is None:
                 self.change()
                 raise StoreUnavailable(LOADING) from exc
-            self._loader.then(named.pointer, self.change)
+            self._cache.then(named.pointer, self.change)
             return
         except BaseException as exc:
             self.change()  # what could not be read, or is not there, or nobody waited for, must be read again
@@ -155,7 +155,7 @@ class Served:
         """
         pointer = named.pointer
         try:
-            return pointer, self._held(pointer) or await self._loader.load(pointer)
+            return pointer, self._held(pointer) or await self._cache.load(pointer)
         except GenerationTooNew as exc:
             if self._refused != pointer:
                 self._refused = pointer
@@ -164,14 +164,14 @@ class Served:
                 return self.pointer, self._whole
             if named.previous is None:
                 raise
-        older = await self._loader.load(Pointer(named.previous, pointer.promoted_at_s))
+        older = await self._cache.load(Pointer(named.previous, pointer.promoted_at_s))
         return Pointer(named.previous, older.manifest.created_at_s), older
 
-    async def _named(self, link: Link) -> Named:
+    async def _named(self, link: RespConnection) -> Named:
         """Read what is current; until it is known, nobody is answered from what was."""
         self._n_asking += 1
         try:
-            (generation, *fields), taken = map(sound, await self._ask(link))
+            (generation, *fields), taken = map(check_reply, await self._ask(link))
         finally:
             self._n_asking -= 1
         if generation is None:
@@ -184,9 +184,9 @@ class Served:
         """Take posts out of what is served while another generation is still being loaded."""
         if self.view is not None and turn > self._served_by and not taken <= self._taken_down:
             self.n_changes += 1
-            self.view, self._taken_down = without(self.view, taken), self._taken_down | taken
+            self.view, self._taken_down = drop_posts(self.view, taken), self._taken_down | taken
 
-    async def _ask(self, link: Link) -> Replies:
+    async def _ask(self, link: RespConnection) -> Replies:
         pointer = ("HMGET", self._keys.current(self._variant), *FIELDS)
         taken = ("SMEMBERS", self._keys.takedowns())
         if link.tracks:
@@ -202,5 +202,5 @@ class Served:
             return
         self.n_changes += 1
         self.pointer, self._taken_down = pointer, taken
-        self._whole, self.view = generation, without(generation, taken)
-        self.plan = Plan(self._keys, generation.manifest)
+        self._whole, self.view = generation, drop_posts(generation, taken)
+        self.plan = LookupCommands(self._keys, generation.manifest)

@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, RedisError
 from api.contract.buckets import DAY_S
 from api.contract.event import Event
 from api.contract.keys import Keys
-from api.store.cache import reading
+from api.store.cache import translate_errors
 from api.store.errors import StoreUnavailable
 
 REMEMBERED_S = (
@@ -64,7 +64,7 @@ class Journal:
         Raises:
             StoreUnavailable: The store did not answer in time, or refused.
         """
-        with reading():
+        with translate_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.sadd(self._keys.takedowns(), post_id)
                 return await self._noted(pipe, f"{round(now_s * 1000)} {post_id} down", now_s)
@@ -75,7 +75,7 @@ class Journal:
         Raises:
             StoreUnavailable: The store did not answer in time, or refused.
         """
-        with reading():
+        with translate_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.srem(self._keys.takedowns(), post_id)
                 return await self._noted(pipe, f"{round(now_s * 1000)} {post_id} up", now_s)
@@ -87,7 +87,7 @@ class Journal:
         return bool(_sound(changed))
 
     async def _record(self, attempt: str, events: Sequence[Event]) -> list[Any]:
-        with reading():
+        with translate_errors():
             if not self._sha:
                 self._sha = await self._client.script_load(self._script)
             async with self._client.pipeline(transaction=False) as pipe:

@@ -7,23 +7,23 @@ from redis.asyncio import Redis
 
 from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.feed import LookUp
-from api.store.cache import Loader, reading, without
+from api.feed import Lookup
+from api.store.cache import GenerationCache, drop_posts, translate_errors
 from api.store.errors import LOADING, GenerationGone, GenerationTooNew, StoreUnavailable
-from api.store.pending import ids_of
+from api.store.pending import read_ids
 
 
 class HistoryReader:
     """Reads through redis-py, two to four round trips a look-up: the past may cost a millisecond."""
 
-    def __init__(self, client: Redis, keys: Keys, loader: Loader, wait_s: float) -> None:
+    def __init__(self, client: Redis, keys: Keys, cache: GenerationCache, wait_s: float) -> None:
         """Read nothing yet; `wait_s` bounds the wait for a generation that is being loaded."""
         self._client = client
         self._keys = keys
-        self._loader = loader
+        self._cache = cache
         self._wait_s = wait_s
 
-    async def look_up_past(self, variant: str, user_id: int, at_s: int) -> LookUp | None:
+    async def look_up_past(self, variant: str, user_id: int, at_s: int) -> Lookup | None:
         """Read all that the feed at a past time needs; None if no generation of that time is kept.
 
         What was current at the time answers; where nothing was served yet, the newest one made for a time
@@ -36,7 +36,7 @@ class HistoryReader:
         pipe = self._client.pipeline(transaction=False)
         for key in (self._keys.promotions(variant), self._keys.past(variant)):
             pipe.zrange(key, at_s, cast("int", "-inf"), byscore=True, desc=True, offset=0, num=1)
-        with reading():
+        with translate_errors():
             promoted, made = cast("list[list[bytes]]", await pipe.execute())
         numbers = [member.split()[1] for member in promoted] or made
         try:
@@ -44,7 +44,7 @@ class HistoryReader:
         except (GenerationGone, GenerationTooNew):
             return None
 
-    async def look_up_in(self, number: int, created_at_s: int | None, user_id: int, at_s: int) -> LookUp:
+    async def look_up_in(self, number: int, created_at_s: int | None, user_id: int, at_s: int) -> Lookup:
         """Read all that a feed needs of one generation; `created_at_s` None takes any of that number.
 
         Raises:
@@ -54,7 +54,7 @@ class HistoryReader:
         """
         try:
             async with asyncio.timeout(self._wait_s):
-                pointer, generation = await self._loader.pinned(number, created_at_s)
+                pointer, generation = await self._cache.load_pinned(number, created_at_s)
         except TimeoutError as exc:
             raise StoreUnavailable(LOADING) from exc
         manifest, keys = generation.manifest, self._keys
@@ -66,18 +66,18 @@ class HistoryReader:
         pipe.smembers(keys.takedowns())
         # The state comes last: a generation is marked before its first list goes.
         pipe.hget(keys.states(), str(number))
-        with reading():
+        with translate_errors():
             (ranked, segment), seen, taken_down, state = await pipe.execute()
             if state != b"sealed":
                 raise GenerationGone(number)
-            return LookUp(
+            return Lookup(
                 user_id=user_id,
                 at_s=at_s,
                 bucket_s=bucket_s,
                 pointer=pointer,
-                generation=without(generation, map(int, taken_down)),
+                generation=drop_posts(generation, map(int, taken_down)),
                 own=decode(ranked),
                 segment=segment.decode() if segment else None,
-                hidden=frozenset() if manifest.seen_policy == "none" else ids_of([seen]),
+                hidden=frozenset() if manifest.seen_policy == "none" else read_ids([seen]),
                 sees_all=True,
             )

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable
 
-from api.store.connection import Address, Link, connect
+from api.store.connection import Address, RespConnection, connect
 from api.store.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Lifeline:
 
     def __init__(self, address: Address) -> None:
         """Open nothing yet."""
-        self.open: Link | None = None
+        self.open: RespConnection | None = None
         self.changed: Callable[[], None] = _ignore
         self._address = address
         self._trying: asyncio.Task[None] | None = None
@@ -32,7 +32,7 @@ class Lifeline:
         self._why: str | None = None
         self._closed = False
 
-    async def link(self) -> Link:
+    async def connect(self) -> RespConnection:
         """Return the open connection; wait for the first attempt to open it, but for no later one.
 
         Raises:
@@ -44,7 +44,7 @@ class Lifeline:
             self._try()
         if self._why is None and self._first is not None:
             await asyncio.shield(self._first)
-        return self._opened()
+        return self._require_open()
 
     async def close(self) -> None:
         """End the connection and stop trying."""
@@ -55,7 +55,7 @@ class Lifeline:
         if self.open is not None:
             self.open.drop("we are stopping")
 
-    def _opened(self) -> Link:
+    def _require_open(self) -> RespConnection:
         if self.open is None:
             raise StoreUnavailable(self._why or "the connection was closed")
         return self.open

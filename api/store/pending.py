@@ -6,20 +6,20 @@ from typing import Any
 
 from api.contract.codec import decode
 from api.contract.history import Reach
-from api.feed import Degraded, Generation, LookUp, Pointer
+from api.feed import Degraded, Generation, Lookup, Pointer
 from api.store.connection import Refusal, Replies
 from api.store.errors import StoreUnavailable
 
 _NOBODY: frozenset[int] = frozenset()
 
 
-class Ask(ABC):
+class PendingLookup(ABC):
     """A look-up that waits; subclasses say what becomes of it. Neither call may raise."""
 
     __slots__ = ("at_s", "bucket_s", "lost", "n_replies", "turns", "user_id")
 
     def __init__(self, user_id: int, at_s: int) -> None:
-        """Ask for a user's feed at a time."""
+        """PendingLookup for a user's feed at a time."""
         self.user_id = user_id
         self.at_s = at_s
         self.turns = 0  # how often the pointer was read, or the look-up sent, since it waits
@@ -28,7 +28,7 @@ class Ask(ABC):
         self.lost = False
 
     @abstractmethod
-    def found(self, found: LookUp) -> None:
+    def found(self, found: Lookup) -> None:
         """Take the answer."""
 
     @abstractmethod
@@ -36,17 +36,17 @@ class Ask(ABC):
         """Take note that there is none: NothingPublished, GenerationUnreadable or StoreUnavailable."""
 
 
-class Promise(Ask):
+class FutureLookup(PendingLookup):
     """A look-up that somebody awaits."""
 
     __slots__ = ("answer",)
 
-    def __init__(self, user_id: int, at_s: int, answer: "asyncio.Future[LookUp]") -> None:
+    def __init__(self, user_id: int, at_s: int, answer: "asyncio.Future[Lookup]") -> None:
         """Answer into a future, unless its owner has gone."""
         super().__init__(user_id, at_s)
         self.answer = answer
 
-    def found(self, found: LookUp) -> None:
+    def found(self, found: Lookup) -> None:
         """Take the answer."""
         if not self.answer.done():
             self.answer.set_result(found)
@@ -57,20 +57,20 @@ class Promise(Ask):
             self.answer.set_exception(why)
 
 
-def settle(ask: Ask, pointer: Pointer, view: Generation, replies: Replies, reach: Reach) -> None:
-    """Answer from the replies to what `Plan.own` packs; a list that cannot be read is empty and said so."""
+def resolve(ask: PendingLookup, pointer: Pointer, view: Generation, replies: Replies, reach: Reach) -> None:
+    """Answer from the replies to `LookupCommands.own`; a list that cannot be read is empty, and labelled."""
     degraded: Degraded = ""
     try:
-        hidden = ids_of(replies[1:])
+        hidden = read_ids(replies[1:])
         try:
-            ranked = decode(sound(replies[0]))
+            ranked = decode(check_reply(replies[0]))
         except ValueError:  # somebody else's value: all but the own list is still known
             ranked, degraded = [], "value"
     except ValueError as exc:
         return ask.failed(StoreUnavailable(f"it holds a value that cannot be read: {exc}"))
     except StoreUnavailable as exc:
         return ask.failed(exc)
-    found = LookUp(
+    found = Lookup(
         user_id=ask.user_id,
         at_s=ask.at_s,
         bucket_s=ask.bucket_s,
@@ -86,7 +86,7 @@ def settle(ask: Ask, pointer: Pointer, view: Generation, replies: Replies, reach
     return ask.found(found)
 
 
-def ids_of(replies: Replies) -> frozenset[int]:
+def read_ids(replies: Replies) -> frozenset[int]:
     """Return the post ids of several replies; most have none.
 
     Raises:
@@ -96,11 +96,11 @@ def ids_of(replies: Replies) -> frozenset[int]:
     hidden = _NOBODY
     for reply in replies:
         if reply:
-            hidden = hidden.union(map(int, sound(reply)))
+            hidden = hidden.union(map(int, check_reply(reply)))
     return hidden
 
 
-def sound(reply: Any) -> Any:
+def check_reply(reply: Any) -> Any:
     """Return a reply that is none of the server's errors.
 
     Raises:

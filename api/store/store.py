@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.profile import Fields
-from api.feed import Answer, Cursor, Generation, LookUp, Pointer, answer
-from api.store.batcher import Lane
-from api.store.cache import GENERATIONS_HELD, Loader, Shelf, reading
+from api.feed import Answer, Cursor, Generation, Lookup, Pointer, answer
+from api.store.batcher import LookupBatcher
+from api.store.cache import GENERATIONS_HELD, GenerationCache, Shelf, translate_errors
 from api.store.errors import (
     GenerationGone,
     GenerationTooNew,
@@ -27,7 +27,7 @@ from api.store.errors import (
 from api.store.events import Journal
 from api.store.history import HistoryReader
 from api.store.lifeline import Lifeline
-from api.store.pending import Ask
+from api.store.pending import PendingLookup
 from api.store.stats import LookupStats
 from api.store.supplement import Supplement
 
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 NO_FIELDS: Fields = {}
-BAD_DAY = (NothingPublished, GenerationUnreadable, StoreUnavailable)  # what memory may answer for
+DEGRADABLE_ERRORS = (NothingPublished, GenerationUnreadable, StoreUnavailable)  # what memory may answer for
 WARM_BYTES, WARM_USERS = 4096, 256
 VARIANTS_HELD = 64  # more names than anyone publishes; a name that is not published is not held
 
@@ -62,12 +62,12 @@ class Store:
         self._lifeline = lifeline
         self._keys = keys
         self._wait_s = wait_s
-        self._loader = Loader(client, keys, shelf)
-        self._history = HistoryReader(client, keys, self._loader, wait_s)
-        self._more = Supplement(keys, lifeline)
-        self._lanes: dict[str, Lane] = {}
-        self._own = self._lane(variant)
-        self._lanes[variant] = self._own
+        self._cache = GenerationCache(client, keys, shelf)
+        self._history = HistoryReader(client, keys, self._cache, wait_s)
+        self._supplement = Supplement(keys, lifeline)
+        self._batchers: dict[str, LookupBatcher] = {}
+        self._own = self._batcher(variant)
+        self._batchers[variant] = self._own
         lifeline.changed = self._change
 
     async def current(
@@ -83,9 +83,9 @@ class Store:
             GenerationUnreadable: There is one, but it lacks a part.
             StoreUnavailable: The store did not answer in time, or the first generation is being loaded.
         """
-        lane = self._lane(variant)
-        current = await lane.current(patient=patient)
-        self._keep(lane)
+        batcher = self._batcher(variant)
+        current = await batcher.current(patient=patient)
+        self._keep(batcher)
         return current
 
     async def warm_up(self) -> int:
@@ -95,12 +95,12 @@ class Store:
             NothingPublished, GenerationUnreadable, StoreUnavailable: As `current`.
         """
         pointer, generation = await self._own.current()
-        with reading():
+        with translate_errors():
             start = await self._client.getrange(self._keys.users(pointer.generation), 0, WARM_BYTES)
             users = decode(cast("bytes", start).rpartition(b" ")[0])[:WARM_USERS]
         at_s = generation.manifest.start_s + generation.manifest.width_s
         found = await asyncio.gather(*(self.look_up(user_id, at_s) for user_id in users))
-        await asyncio.gather(*map(self._more.see_all, found[:4]))
+        await asyncio.gather(*map(self._supplement.see_all, found[:4]))
         return len(users)
 
     async def answer(
@@ -136,7 +136,7 @@ class Store:
             found = await self._history.look_up_in(
                 cursor.generation, cursor.created_at_s, user_id, cursor.at_s
             )
-            found = await self._more.introduce(found, profile)
+            found = await self._supplement.introduce(found, profile)
             return answer(found, limit, excluded, cursor.start, paged=paged)
         try:
             found = await self.look_up(user_id, at_s, variant)
@@ -144,16 +144,16 @@ class Store:
                 past = await self._history.look_up_past(variant or self.variant, user_id, at_s)
                 found = past or replace(found, is_past=False)
             if profile:
-                found = await self._more.introduce(found, profile)
+                found = await self._supplement.introduce(found, profile)
             given = answer(found, limit, excluded, paged=paged)
             if given.is_final:
                 return given
-            found = await self._more.see_all(found)
-        except BAD_DAY as exc:
-            found = self._lane(variant).served.remember(user_id, at_s, exc, profile)
+            found = await self._supplement.see_all(found)
+        except DEGRADABLE_ERRORS as exc:
+            found = self._batcher(variant).served.remember(user_id, at_s, exc, profile)
         return answer(found, limit, excluded, paged=paged)
 
-    def look_up(self, user_id: int, at_s: int, variant: str | None = None) -> Awaitable[LookUp]:
+    def look_up(self, user_id: int, at_s: int, variant: str | None = None) -> Awaitable[Lookup]:
         """Read in one round trip what a user's own list needs at a time, all of the current generation.
 
         Raises:
@@ -161,39 +161,41 @@ class Store:
         """
         if variant is None or variant == self.variant:
             return self._own.look_up(user_id, at_s)
-        return self._elsewhere(self._lane(variant), user_id, at_s)
+        return self._elsewhere(self._batcher(variant), user_id, at_s)
 
-    def ask(self, ask: Ask) -> None:
+    def ask(self, ask: PendingLookup) -> None:
         """Look up in the API's own variant for somebody who does not await."""
         self._own.ask(ask)
 
     def served(self) -> list[tuple[Pointer, Generation]]:
         """Return what is in memory as current, of each variant that was asked for."""
-        served = [lane.served for lane in self._lanes.values()]
+        served = [batcher.served for batcher in self._batchers.values()]
         return [(one.pointer, one.view) for one in served if one.pointer is not None and one.view is not None]
 
-    async def rest(self) -> None:
+    async def aclose(self) -> None:
         """End what is still under way."""
-        for lane in (self._own, *self._lanes.values()):
-            await lane.rest()
-        await self._loader.rest()
+        for batcher in (self._own, *self._batchers.values()):
+            await batcher.aclose()
+        await self._cache.aclose()
         await self._lifeline.close()
 
-    async def _elsewhere(self, lane: Lane, user_id: int, at_s: int) -> LookUp:
-        found = await lane.look_up(user_id, at_s)
-        self._keep(lane)
+    async def _elsewhere(self, batcher: LookupBatcher, user_id: int, at_s: int) -> Lookup:
+        found = await batcher.look_up(user_id, at_s)
+        self._keep(batcher)
         return found
 
-    def _lane(self, variant: str | None) -> Lane:
-        """Return a variant's lane; a new one is held only once something is found in it."""
+    def _batcher(self, variant: str | None) -> LookupBatcher:
+        """Return a variant's batcher; a new one is held only once something is found in it."""
         name = variant or self.variant
-        lane = self._lanes.get(name)
-        return lane or Lane(name, self._keys, self._lifeline, self._loader, self._wait_s, self.stats)
+        batcher = self._batchers.get(name)
+        return batcher or LookupBatcher(
+            name, self._keys, self._lifeline, self._cache, self._wait_s, self.stats
+        )
 
-    def _keep(self, lane: Lane) -> None:
-        if len(self._lanes) < VARIANTS_HELD:
-            self._lanes.setdefault(lane.variant, lane)
+    def _keep(self, batcher: LookupBatcher) -> None:
+        if len(self._batchers) < VARIANTS_HELD:
+            self._batchers.setdefault(batcher.variant, batcher)
 
     def _change(self) -> None:
-        for lane in self._lanes.values():
-            lane.served.change()
+        for batcher in self._batchers.values():
+            batcher.served.change()

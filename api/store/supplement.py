@@ -5,13 +5,13 @@ from dataclasses import replace
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.profile import Fields, segment, signature
-from api.feed import LookUp
-from api.store.cache import reading
-from api.store.commands import Plan
-from api.store.connection import LinkLost, Replies
+from api.feed import Lookup
+from api.store.cache import translate_errors
+from api.store.commands import LookupCommands
+from api.store.connection import ConnectionLost, Replies
 from api.store.errors import StoreUnavailable
 from api.store.lifeline import Lifeline
-from api.store.pending import ids_of, sound
+from api.store.pending import check_reply, read_ids
 
 
 class Supplement:
@@ -22,7 +22,7 @@ class Supplement:
         self._keys = keys
         self._lifeline = lifeline
 
-    async def see_all(self, found: LookUp) -> LookUp:
+    async def see_all(self, found: Lookup) -> Lookup:
         """Return the look-up with the user's segment and all posts seen by its time, as fallback lists need.
 
         Raises:
@@ -30,14 +30,16 @@ class Supplement:
         """
         if found.sees_all:
             return found
-        packed, n_replies = Plan(self._keys, found.generation.manifest).all(found.user_id, found.at_s)
-        with reading():
+        packed, n_replies = LookupCommands(self._keys, found.generation.manifest).all(
+            found.user_id, found.at_s
+        )
+        with translate_errors():
             stored, *seen = await self._call(packed, n_replies)
-            name = None if found.degraded else sound(stored)  # then it is no hash, or not ours
-            hidden = found.hidden | ids_of(seen)
+            name = None if found.degraded else check_reply(stored)  # then it is no hash, or not ours
+            hidden = found.hidden | read_ids(seen)
         return replace(found, segment=name.decode() if name else found.segment, hidden=hidden, sees_all=True)
 
-    async def introduce(self, found: LookUp, profile: Fields) -> LookUp:
+    async def introduce(self, found: Lookup, profile: Fields) -> Lookup:
         """Return the look-up with what a profile gives a user who has no list: its list, its segment.
 
         Raises:
@@ -48,17 +50,17 @@ class Supplement:
         name = signature(manifest.profile, profile)
         if found.own or not profile:
             return found
-        packed = Plan(self._keys, manifest).profile(name, found.bucket_s)
-        with reading():
-            ranked = decode(sound((await self._call(packed, 1))[0]))
+        packed = LookupCommands(self._keys, manifest).profile(name, found.bucket_s)
+        with translate_errors():
+            ranked = decode(check_reply((await self._call(packed, 1))[0]))
         return replace(found, segment=found.segment or segment(manifest.segment_by, profile), profile=ranked)
 
     async def _call(self, packed: bytes, n_replies: int) -> Replies:
         """Send packed reads, once more if the connection was lost."""
         for last in (False, True):
             try:
-                return await (await self._lifeline.link()).exchange(packed, n_replies)
-            except LinkLost as exc:
+                return await (await self._lifeline.connect()).exchange(packed, n_replies)
+            except ConnectionLost as exc:
                 if last:
                     raise StoreUnavailable(exc) from exc
         raise AssertionError("the last attempt returns or raises")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import redis
 
 from api.contract.keys import Keys
-from api.feed import LookUp
+from api.feed import Lookup
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.replay.history import read_history
 from batch.publish.replay.kept import GenerationLost, Kept, from_store
@@ -25,7 +25,7 @@ class Inspection:
         taken_down: Post ids, ascending.
     """
 
-    found: LookUp
+    found: Lookup
     seen: dict[int, int]
     liked: dict[int, int]
     list_ttl_s: int | None

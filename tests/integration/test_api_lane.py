@@ -17,11 +17,11 @@ from api.main import connected, create_app
 from api.settings import Settings
 from api.store import batcher
 from api.store import pending as ask_module
-from api.store.batcher import Lane
-from api.store.cache import Loader
-from api.store.commands import Plan
-from api.store.connection import Link
-from api.store.pending import Ask
+from api.store.batcher import LookupBatcher
+from api.store.cache import GenerationCache
+from api.store.commands import LookupCommands
+from api.store.connection import RespConnection
+from api.store.pending import PendingLookup
 from api.store.store import Store, StoreUnavailable
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
@@ -49,30 +49,30 @@ class Gate:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Be shut; make one inside the event loop."""
         self.open = asyncio.Event()
-        load = Loader._read
+        load = GenerationCache._read
 
-        async def read(loader: Loader, number: int) -> Generation:
+        async def read(loader: GenerationCache, number: int) -> Generation:
             if number == 2:
                 await self.open.wait()
             return await load(loader, number)
 
-        monkeypatch.setattr(Loader, "_read", read)
+        monkeypatch.setattr(GenerationCache, "_read", read)
 
 
 def test_a_look_up_that_cannot_be_written_keeps_no_other_from_its_answer(
     store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     World().publish(store).promote(store)
-    write = Plan.own
+    write = LookupCommands.own
 
-    def slip(plan: Plan, user_id: int, at_s: int, bucket_s: int) -> tuple[bytes, int]:
+    def slip(plan: LookupCommands, user_id: int, at_s: int, bucket_s: int) -> tuple[bytes, int]:
         if user_id == 5:
             raise Slip
         return write(plan, user_id, at_s, bucket_s)
 
     async def ask() -> list[Any]:
         async with reading(valkey_url) as reader:
-            monkeypatch.setattr(Plan, "own", slip)
+            monkeypatch.setattr(LookupCommands, "own", slip)
             return await asyncio.gather(
                 *(reader.look_up(user, NOON_S) for user in range(1, 9)), return_exceptions=True
             )
@@ -89,16 +89,16 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_own(
     store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     World().publish(store).promote(store)
-    settle = ask_module.settle
+    resolve = ask_module.resolve
 
-    def slip(ask: Ask, *rest: Any) -> None:
+    def slip(ask: PendingLookup, *rest: Any) -> None:
         if ask.user_id == 1:
             raise Slip
-        settle(ask, *rest)
+        resolve(ask, *rest)
 
     async def ask() -> list[Any]:
         async with reading(valkey_url) as reader:
-            monkeypatch.setattr(batcher, "settle", slip)
+            monkeypatch.setattr(batcher, "resolve", slip)
             return await asyncio.gather(
                 *(reader.look_up(user, NOON_S) for user in (1, 2, 3)), return_exceptions=True
             )
@@ -110,7 +110,13 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_own(
 
 
 @pytest.mark.parametrize(
-    ("where", "name"), [(Lane, "_outdated"), (Lane, "_catch_up"), (Lane, "_send"), (Link, "send")]
+    ("where", "name"),
+    [
+        (LookupBatcher, "_outdated"),
+        (LookupBatcher, "_catch_up"),
+        (LookupBatcher, "_send"),
+        (RespConnection, "send"),
+    ],
 )
 def test_whatever_goes_wrong_in_a_flush_all_who_wait_hear_of_it_and_the_next_are_answered(
     store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch, where: type, name: str
@@ -152,7 +158,7 @@ def test_a_fault_of_ours_on_a_hot_route_is_a_500_that_is_counted_and_logged(
     app = create_app(Settings(redis_url=valkey_url, state_dir=tmp_path))
     with TestClient(app, raise_server_exceptions=False) as client:
         with monkeypatch.context() as broken, caplog.at_level(logging.ERROR, "api"):
-            broken.setattr(Plan, "own", slip)
+            broken.setattr(LookupCommands, "own", slip)
             statuses = [
                 client.get(path).status_code for path in ("/post/recommendations/?id=2", "/users/2/feed")
             ]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.feed import Answer, Generation, LookUp, Pointer, Rung, answer
+from api.feed import Answer, Generation, Lookup, Pointer, Rung, answer
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 WORLD = World()
@@ -21,9 +21,9 @@ POST_IDS = st.integers(1, 30)
 LISTS = st.lists(POST_IDS, max_size=12)
 
 
-def found(**changes: object) -> LookUp:
+def found(**changes: object) -> Lookup:
     """Return what is read for user 2 just after as_of, changed."""
-    read = LookUp(
+    read = Lookup(
         user_id=2,
         at_s=AS_OF_S,
         bucket_s=BUCKET_S,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.feed import Generation, LookUp, Pointer, answer
+from api.feed import Generation, Lookup, Pointer, answer
 from tests.world import AS_OF_S, PROMOTED_AT_S, World
 
 WORLD = World()
@@ -14,9 +14,9 @@ LISTS = st.lists(POST_IDS, max_size=12)
 
 def found(
     own: list[int], popular: list[int], catalogue: list[int], hidden: frozenset[int], gone: set[int]
-) -> LookUp:
+) -> Lookup:
     """Return a look-up that sees all."""
-    return LookUp(
+    return Lookup(
         user_id=2,
         at_s=AS_OF_S,
         bucket_s=BUCKET_S,

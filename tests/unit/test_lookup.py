@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.contract.keys import Keys
-from api.store.commands import Plan
-from api.store.connection import Address, Link, LinkLost, Refusal, pack
+from api.store.commands import LookupCommands
+from api.store.connection import Address, ConnectionLost, Refusal, RespConnection, pack
 from tests.world import AS_OF_S, World
 
 USER_IDS = st.integers(-(2**63), 2**63 - 1)
@@ -38,7 +38,7 @@ def test_a_time_from_as_of_on_reads_the_list_and_what_was_seen_since_or_accepted
     keys, manifest = Keys(prefix), World().manifest
     bucket_s, at_s = manifest.horizon.bucket_for(AS_OF_S + after_s), AS_OF_S + after_s
 
-    packed, n_replies = Plan(keys, manifest).own(user, at_s, bucket_s)
+    packed, n_replies = LookupCommands(keys, manifest).own(user, at_s, bucket_s)
 
     wanted = [
         ("HGET", keys.list(user, 1), bucket_s),
@@ -52,7 +52,7 @@ def test_a_time_from_as_of_on_reads_the_list_and_what_was_seen_since_or_accepted
 def test_an_earlier_time_reads_all_that_was_seen_by_then() -> None:
     keys, manifest = Keys(), World(seen_policy="likes").manifest
 
-    packed, n_replies = Plan(keys, manifest).own(7, AS_OF_S - 1, manifest.start_s)
+    packed, n_replies = LookupCommands(keys, manifest).own(7, AS_OF_S - 1, manifest.start_s)
 
     assert commands(packed)[1] == [
         b"ZRANGE",
@@ -65,7 +65,7 @@ def test_an_earlier_time_reads_all_that_was_seen_by_then() -> None:
 
 
 def test_without_a_seen_policy_nothing_but_the_list_is_read() -> None:
-    packed, n_replies = Plan(Keys(), World(seen_policy="none").manifest).own(7, AS_OF_S, 0)
+    packed, n_replies = LookupCommands(Keys(), World(seen_policy="none").manifest).own(7, AS_OF_S, 0)
 
     assert (len(commands(packed)), n_replies) == (1, 1)
 
@@ -100,7 +100,7 @@ def test_replies_reach_who_asked_however_they_are_cut_and_changes_come_before_la
     said: list[Any] = []
 
     async def exchange() -> None:
-        link = Link(1.0, lambda: said.append("changed"), lambda: None)
+        link = RespConnection(1.0, lambda: said.append("changed"), lambda: None)
         link.connection_made(Wire())
         link.send(b"", 1, said.append)
         link.send(b"", 3, said.append)
@@ -122,13 +122,13 @@ def test_what_is_no_reply_ends_the_connection(said: bytes) -> None:
     lost: list[str] = []
 
     async def exchange() -> None:
-        link, wire = Link(1.0, lambda: None, lambda: lost.append("lost")), Wire()
+        link, wire = RespConnection(1.0, lambda: None, lambda: lost.append("lost")), Wire()
         link.connection_made(wire)
         asking = asyncio.create_task(link.call(("PING",)))
         await asyncio.sleep(0)
         link.data_received(said)
         assert wire.aborted
-        with pytest.raises(LinkLost, match="is no reply"):
+        with pytest.raises(ConnectionLost, match="is no reply"):
             await (asking if said[0] == 72 else link.call(("PING",)))
         await asyncio.gather(asking, return_exceptions=True)
 
@@ -144,7 +144,7 @@ def test_a_reply_that_came_while_the_process_was_held_up_is_read(run: Callable[[
         answers.start()
 
         async def held_up() -> Any:
-            loop, link = asyncio.get_running_loop(), Link(0.05, lambda: None, lambda: None)
+            loop, link = asyncio.get_running_loop(), RespConnection(0.05, lambda: None, lambda: None)
             await loop.create_connection(lambda: link, *server.getsockname())
             other, work = socket.socketpair()
             with other, work:

@@ -9,7 +9,7 @@ import redis
 
 from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.feed import Generation, LookUp, Pointer, RankedLists
+from api.feed import Generation, Lookup, Pointer, RankedLists
 from batch.publish.backfilled import Backfilled, open_content, open_list
 from batch.publish.generation import Rows
 from batch.publish.ledger.ledger import Ledger
@@ -35,13 +35,13 @@ class Kept:
     shared: Generation
     own: Callable[[int, int], Own]
 
-    def look_up(self, user_id: int, at_s: int, hidden: frozenset[int], taken_down: frozenset[int]) -> LookUp:
+    def look_up(self, user_id: int, at_s: int, hidden: frozenset[int], taken_down: frozenset[int]) -> Lookup:
         """Return what it holds for a user at a time: all that `api.feed.answer` needs."""
         manifest = self.shared.manifest
         bucket_s = manifest.horizon.bucket_for(at_s)
         own = self.own(user_id, bucket_s)
         posts = {post_id: text for post_id, text in self.shared.posts.items() if post_id not in taken_down}
-        return LookUp(
+        return Lookup(
             user_id=user_id,
             at_s=at_s,
             bucket_s=bucket_s,
