@@ -209,7 +209,7 @@ async def watch_tokens(tokens: TokenRegistry) -> AsyncIterator[None]:
 async def _served(store: Store) -> dict[str, object]:
     """Load the current generation and warm up; where there is none yet, the first request tries again."""
     try:
-        _, generation = await store.current(patient=True)
+        generation = await store.read_current(patient=True)
         n_warmed = await store.warm_up()
     except DEGRADABLE_ERRORS as exc:
         log.warning("generation.missing", extra={"why": str(exc)})

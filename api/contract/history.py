@@ -46,4 +46,3 @@ class Reach:
 
 
 BEFORE_ALL_S = -(1 << 63)
-NOWHERE = Reach(range(0), range(0), BEFORE_ALL_S)

@@ -190,7 +190,7 @@ class FeedHttpProtocol(asyncio.Protocol):
                 return self._open_exchange(exchange)
         self._head = request
         self._lookup = FeedLookup(asked, int(state["clock"]()), self._reply, self._hand_over)
-        state["store"].ask(self._lookup)
+        state["store"].add(self._lookup)
         return None
 
     def _admit(self, headers: bytes, exchange: Exchange) -> bool:

@@ -30,7 +30,7 @@ async def take_down(request: Request, post_id: PathPostId) -> Takedown:
     store: Store = request.state.store
     changed = await store.journal.take_down(post_id, request.state.clock())
     with suppress(*DEGRADABLE_ERRORS):  # so that memory, which answers on a bad day, knows of it
-        await store.current()
+        await store.read_current()
     return Takedown(post_id=post_id, taken_down=True, changed=changed)
 
 

@@ -165,7 +165,7 @@ async def _body(request: Request) -> bytes:
 async def _served(store: Store, post_ids: set[int]) -> tuple[int | None, Collection[int]]:
     """Return as_of of what is served, and which of some posts are among its own; None where nothing is."""
     try:
-        _, generation = await store.current()
+        generation = await store.read_current()
     except (NothingPublished, GenerationUnreadable):
         return None, ()
     if post_ids <= generation.posts.keys():

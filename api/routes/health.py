@@ -22,7 +22,7 @@ async def ready(request: Request) -> Ready:
     if request.state.life.ending:
         raise StoreUnavailable("this process is stopping")
     store: Store = request.state.store
-    _, generation = await store.current()
+    generation = await store.read_current()
     manifest = generation.manifest
     return Ready(
         variant=manifest.variant,

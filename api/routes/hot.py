@@ -70,7 +70,7 @@ class FeedLookup(PendingLookup):
         self._reply = reply
         self._hand_over = hand_over
 
-    def found(self, found: Lookup) -> None:
+    def succeed(self, found: Lookup) -> None:
         """Answer, if the own list does."""
         given = answer(found, self.asked.limit, paged=self.asked.route == NATIVE_ROUTE)
         if found.degraded or not given.is_final or given.rung not in OWN_RUNGS:
@@ -78,7 +78,7 @@ class FeedLookup(PendingLookup):
         else:
             self._reply(self, given, given.body if self.asked.route == CHECKER_ROUTE else native_body(given))
 
-    def failed(self, why: Exception) -> None:  # noqa: ARG002 - who answers then finds out again and says why
+    def fail(self, why: Exception) -> None:  # noqa: ARG002 - who answers then finds out again and says why
         """Hand over."""
         self._hand_over(self)
 

@@ -21,9 +21,9 @@ async def metrics(request: Request) -> Response:
     counts: Metrics = request.state.metrics
     up = True
     try:
-        await store.current()
+        await store.read_current()
     except (NothingPublished, GenerationUnreadable):
         pass  # the store answers
     except StoreUnavailable:
         up = False
-    return Response(counts.text(store.stats, store.served(), up=up), media_type=TEXT)
+    return Response(counts.text(store.stats, store.list_current(), up=up), media_type=TEXT)

@@ -1,10 +1,13 @@
-"""One variant's look-ups: those of one loop turn leave in one write, all of one generation.
+"""Batches the look-ups of one variant: those of one turn of the event loop leave in one write.
 
-When a look-up's replies are there and no change came with them, the pointer and the takedowns in memory were
-right while it was under way (`served.py`); else it is repeated.
+How an answer is known to be of what is current, though nobody reads the pointer for it: pointer and takedowns
+are in memory (`current.py`), and the server tells of a change before it sends any later reply. So when the
+replies to a look-up have come and no change came before them, memory was right while the server worked on it.
+Otherwise the look-up is sent once more.
 
-Nobody waits without end: for a generation that is being loaded the one before stands in after PATIENCE_S;
-where there is none, who waits is told so after `wait_s`. Whatever goes wrong, each who waits hears of it.
+Waits are bounded. While a generation is being loaded the one before it answers, after PATIENCE_S at the
+latest; where there is none, a look-up fails after `wait_s`. An error, a bug of ours included, fails the
+look-ups that it meets: they would wait for ever otherwise.
 """
 
 import asyncio
@@ -12,23 +15,22 @@ from collections.abc import Callable
 from typing import cast
 
 from api.contract.keys import Keys
-from api.feed import Generation, Lookup, Pointer
+from api.feed import Lookup
 from api.store.cache import GenerationCache
-from api.store.commands import LookupCommands
 from api.store.connection import Replies, RespConnection
-from api.store.current import CurrentGeneration
+from api.store.current import CurrentGeneration, Snapshot
 from api.store.errors import LOADING, StoreUnavailable
 from api.store.lifeline import Lifeline
 from api.store.pending import FutureLookup, PendingLookup, resolve
 from api.store.stats import LookupStats
 
-AT_ONCE = 16  # look-ups a write: the store works on them while we read what else has come
-REPEATS = 5  # beyond them what was read last is right enough: it was current while the request was
-PATIENCE_S = 0.1  # 7,000 posts are loaded in 0.02 s: who comes after a flip mostly sees the new lists
+LARGEST_BATCH = 16  # look-ups a write: the store works on them while we read the next requests
+MOST_TRIES = 5  # then what was read last answers: it was current while the request was under way
+PATIENCE_S = 0.1  # 7,000 posts are loaded in 0.02 s, so most requests after a flip see the new lists
 
 
 class LookupBatcher:
-    """Who waits for an answer of what is current under one variant."""
+    """The look-ups that wait for an answer of what is current under one variant."""
 
     def __init__(
         self,
@@ -41,167 +43,170 @@ class LookupBatcher:
     ) -> None:
         """Read nothing yet. `wait_s` bounds the wait for a generation that is being loaded."""
         self.variant = variant
-        self.served = CurrentGeneration(variant, keys, lifeline, cache)
+        self.current = CurrentGeneration(variant, keys, lifeline, cache)
         self._lifeline = lifeline
         self._wait_s = wait_s
         self._stats = stats
         self._loop = asyncio.get_running_loop()
         self._waiting: list[PendingLookup] = []
-        self._scheduled = False
-        self._catching: asyncio.Task[None] | None = None
-        self._slow: asyncio.TimerHandle | None = None
+        self._is_scheduled = False
+        self._reading: asyncio.Task[None] | None = None  # of what is current
+        self._patience: asyncio.TimerHandle | None = None  # None while reading: it has taken too long
 
     def look_up(self, user_id: int, at_s: int) -> "asyncio.Future[Lookup]":
-        """Promise what a user's own list needs at a time.
+        """Return a future look-up of a user's own list at a time.
 
-        The promise may break with NothingPublished, GenerationUnreadable or StoreUnavailable.
+        It may raise NothingPublished, GenerationUnreadable or StoreUnavailable.
         """
-        answer: asyncio.Future[Lookup] = self._loop.create_future()
-        self.ask(FutureLookup(user_id, at_s, answer))
-        return answer
+        future: asyncio.Future[Lookup] = self._loop.create_future()
+        self.add(FutureLookup(user_id, at_s, future))
+        return future
 
-    def ask(self, ask: PendingLookup) -> None:
-        """Answer with the other look-ups of this loop turn."""
-        self._waiting.append(ask)
-        if len(self._waiting) >= AT_ONCE:
+    def add(self, lookup: PendingLookup) -> None:
+        """Send a look-up with the others of this turn of the event loop."""
+        self._waiting.append(lookup)
+        if len(self._waiting) >= LARGEST_BATCH:
             self._flush()
-        elif not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._flush_turn)
+        elif not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._end_turn)
 
-    async def current(self, *, patient: bool = False) -> tuple[Pointer, Generation]:
-        """Read the pointer and return it with the generation that it names, loaded.
+    async def read_current(self, *, patient: bool = False) -> Snapshot:
+        """Read what is current now.
 
-        Where loading takes longer than anyone may wait it goes on, and what was current before is returned;
-        who is patient waits for it.
+        Where loading takes longer than `wait_s` it goes on, and what was current before is returned, unless
+        the caller is patient.
 
         Raises:
             NothingPublished, GenerationUnreadable, StoreUnavailable: There is none, or it cannot be read.
         """
-        await self.served.read(None if patient else self._wait_s)
-        assert self.served.pointer is not None
-        assert self.served.view is not None
-        return self.served.pointer, self.served.view
+        await self.current.read(None if patient else self._wait_s)
+        assert self.current.snapshot is not None
+        return self.current.snapshot
 
     async def aclose(self) -> None:
         """End what is under way."""
-        if self._catching is not None:
-            self._catching.cancel()
-            await asyncio.gather(self._catching, return_exceptions=True)
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
 
-    def _flush_turn(self) -> None:
-        self._scheduled = False
+    def _end_turn(self) -> None:
+        self._is_scheduled = False
         self._flush()
 
     def _flush(self) -> None:
-        """Send all that wait, if what is current is known; else find out first."""
-        link, plan, view = self._lifeline.open, self.served.plan, self.served.view
+        """Send all look-ups that wait, if what is current is known; else read that first."""
+        connection, snapshot = self._lifeline.connection, self.current.snapshot
         try:
-            if link is None or plan is None or view is None or self._outdated(link):
-                self._catch_up()
+            if connection is None or snapshot is None or self._must_read_first(connection):
+                self._read_first()
             elif self._waiting:
-                self._send(link, plan, view)
-        except Exception as exc:  # a bug of ours, told to whom it meets: else they would wait for ever
-            self._give_up(exc)
+                self._send(connection, snapshot)
+        except Exception as exc:  # a bug of ours must not leave anyone waiting
+            self._fail_all(exc)
 
-    def _outdated(self, link: RespConnection) -> bool:
-        """Tell whether the pointer must be read again before anything is sent."""
-        if link.tracks:
-            return self.served.stale and all(ask.turns <= REPEATS for ask in self._waiting)
-        return any(not ask.turns for ask in self._waiting)
+    def _must_read_first(self, connection: RespConnection) -> bool:
+        """Say whether what is current must be read before anything is sent.
 
-    def _send(self, link: RespConnection, plan: LookupCommands, view: Generation) -> None:
-        """Send the look-ups of all who wait; one that cannot be written keeps no other from being sent."""
+        Without tracking it must be for every look-up that came after the last reading.
+        """
+        if connection.tracks:
+            return self.current.is_stale and all(lookup.n_tries <= MOST_TRIES for lookup in self._waiting)
+        return any(not lookup.n_tries for lookup in self._waiting)
+
+    def _send(self, connection: RespConnection, snapshot: Snapshot) -> None:
+        """Send all look-ups that wait; one that cannot be written keeps no other from being sent."""
         waiting, self._waiting = self._waiting, []
-        bucket_for, n_replies = view.manifest.horizon.bucket_for, 0
-        asks: list[PendingLookup] = []
+        bucket_for, n_replies = snapshot.generation.manifest.horizon.bucket_for, 0
+        lookups: list[PendingLookup] = []
         parts: list[bytes] = []
-        for ask in waiting:
+        for lookup in waiting:
             try:
-                ask.turns += 1
-                ask.bucket_s = bucket_for(ask.at_s)
-                packed, ask.n_replies = plan.own(ask.user_id, ask.at_s, ask.bucket_s)
+                lookup.n_tries += 1
+                lookup.bucket_s = bucket_for(lookup.at_s)
+                packed, lookup.n_replies = snapshot.commands.own(lookup.user_id, lookup.at_s, lookup.bucket_s)
             except Exception as exc:  # as in `_flush`
-                ask.failed(exc)
+                lookup.fail(exc)
             else:
-                asks.append(ask)
+                lookups.append(lookup)
                 parts.append(packed)
-                n_replies += ask.n_replies
-        if not asks:
+                n_replies += lookup.n_replies
+        if not lookups:
             return
         try:
-            link.send(b"".join(parts), n_replies, self._reader_of(asks, view))
+            connection.send(b"".join(parts), n_replies, self._reader_of(lookups, snapshot))
         except Exception as exc:
-            for ask in asks:
-                ask.failed(exc)
+            for lookup in lookups:
+                lookup.fail(exc)
 
-    def _reader_of(self, asks: list[PendingLookup], view: Generation) -> Callable[[Replies | None], None]:
-        served, n_changes, sent_at = self.served, self.served.n_changes, self._loop.time()
-        pointer, reach = served.pointer, served.reach
-        assert pointer is not None
+    def _reader_of(
+        self, lookups: list[PendingLookup], snapshot: Snapshot
+    ) -> Callable[[Replies | None], None]:
+        """Return what takes the replies to some look-ups; None: the connection was lost."""
+        current, n_changes, sent_at = self.current, self.current.n_changes, self._loop.time()
 
         def read(replies: Replies | None) -> None:
             if replies is None:
-                return self._repeat(asks)
-            self._stats.record(len(asks), self._loop.time() - sent_at)
-            changed, end = n_changes != served.n_changes, 0
-            for ask in asks:
-                start, end = end, end + ask.n_replies
-                if changed and ask.turns <= REPEATS:
-                    self._repeat([ask])
+                return self._repeat(lookups)
+            self._stats.record(len(lookups), self._loop.time() - sent_at)
+            is_changed, end = n_changes != current.n_changes, 0
+            for lookup in lookups:
+                start, end = end, end + lookup.n_replies
+                if is_changed and lookup.n_tries <= MOST_TRIES:
+                    self._repeat([lookup])
                     continue
                 try:
-                    resolve(ask, pointer, view, replies[start:end], reach)
+                    resolve(lookup, snapshot, replies[start:end])
                 except Exception as exc:  # as in `_flush`
-                    ask.failed(exc)
+                    lookup.fail(exc)
             return None
 
         return read
 
-    def _repeat(self, asks: list[PendingLookup]) -> None:
-        """Let some wait again; a lost connection is tried once more."""
-        if self._lifeline.open is None:
-            for ask in [ask for ask in asks if ask.lost]:
-                ask.failed(StoreUnavailable("the connection was lost twice"))
-            asks = [ask for ask in asks if not ask.lost]
-            for ask in asks:
-                ask.lost = True
-        for ask in asks:
-            self.ask(ask)
+    def _repeat(self, lookups: list[PendingLookup]) -> None:
+        """Send some look-ups again; one that loses its connection twice fails."""
+        is_lost = self._lifeline.connection is None
+        for lookup in lookups:
+            if is_lost and lookup.was_lost:
+                lookup.fail(StoreUnavailable("the connection was lost twice"))
+            else:
+                lookup.was_lost |= is_lost
+                self.add(lookup)
 
-    def _catch_up(self) -> None:
-        """Read what is current, then flush; nobody waits longer than `wait_s` for it."""
-        if self._catching is not None:
-            if self._slow is None:
-                self._give_up(StoreUnavailable(LOADING))
+    def _read_first(self) -> None:
+        """Read what is current, then flush; no look-up waits longer than `wait_s` for it."""
+        if self._reading is not None:
+            if self._patience is None:
+                self._fail_all(StoreUnavailable(LOADING))
             return
-        # Only those who wait already are served by what is read from now on, where nothing is tracked.
-        asked = self._waiting[:]
-        patience_s = None if self.served.view is None else min(PATIENCE_S, self._wait_s)
-        self._catching = asyncio.create_task(self.served.read(patience_s))
-        self._catching.add_done_callback(lambda done: self._caught_up(asked, done))
-        self._slow = self._loop.call_later(self._wait_s, self._lose_patience)
+        # Where nothing is tracked, this reading counts for those only that wait already.
+        waiting = self._waiting[:]
+        patience_s = None if self.current.snapshot is None else min(PATIENCE_S, self._wait_s)
+        self._reading = asyncio.create_task(self.current.read(patience_s))
+        self._reading.add_done_callback(lambda done: self._go_on(waiting, done))
+        self._patience = self._loop.call_later(self._wait_s, self._lose_patience)
 
-    def _caught_up(self, asked: list[PendingLookup], done: "asyncio.Task[None]") -> None:
-        self._catching = None
-        if self._slow is not None:
-            self._slow.cancel()
+    def _go_on(self, waiting: list[PendingLookup], done: "asyncio.Task[None]") -> None:
+        """Flush after what is current has been read."""
+        self._reading = None
+        if self._patience is not None:
+            self._patience.cancel()
         if done.cancelled():
-            self._give_up(StoreUnavailable("we are stopping"))
+            self._fail_all(StoreUnavailable("we are stopping"))
             return
         failure = done.exception()
         if failure is not None:
-            self._give_up(cast("Exception", failure))
-        for ask in asked:
-            ask.turns += 1
+            self._fail_all(cast("Exception", failure))
+        for lookup in waiting:
+            lookup.n_tries += 1
         if self._waiting:
             self._flush()
 
     def _lose_patience(self) -> None:
-        self._slow = None
-        self._catch_up()
+        self._patience = None
+        self._read_first()
 
-    def _give_up(self, why: Exception) -> None:
-        asks, self._waiting = self._waiting, []
-        for ask in asks:
-            ask.failed(why)
+    def _fail_all(self, why: Exception) -> None:
+        waiting, self._waiting = self._waiting, []
+        for lookup in waiting:
+            lookup.fail(why)

@@ -63,7 +63,7 @@ class GenerationCache:
         # Shielded: one client that hangs up must not end the loading for all who wait.
         return await asyncio.shield(self._loading[pointer])
 
-    def then(self, pointer: Pointer, call: Callable[[], None]) -> None:
+    def call_when_loaded(self, pointer: Pointer, call: Callable[[], None]) -> None:
         """Call once what a pointer names is no longer being loaded, for better or worse."""
         if pointer in self._loading:
             self._loading[pointer].add_done_callback(lambda _: call())

@@ -24,8 +24,8 @@ class Lifeline:
 
     def __init__(self, address: Address) -> None:
         """Open nothing yet."""
-        self.open: RespConnection | None = None
-        self.changed: Callable[[], None] = _ignore
+        self.connection: RespConnection | None = None
+        self.on_change: Callable[[], None] = _ignore
         self._address = address
         self._trying: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None] | None = None
@@ -38,13 +38,13 @@ class Lifeline:
         Raises:
             StoreUnavailable: It is not open.
         """
-        if self.open is not None:
-            return self.open
+        if self.connection is not None:
+            return self.connection
         if self._trying is None and not self._closed:
             self._try()
         if self._why is None and self._first is not None:
             await asyncio.shield(self._first)
-        return self._require_open()
+        return self._require()
 
     async def close(self) -> None:
         """End the connection and stop trying."""
@@ -52,20 +52,20 @@ class Lifeline:
         if self._trying is not None:
             self._trying.cancel()
             await asyncio.gather(self._trying, return_exceptions=True)
-        if self.open is not None:
-            self.open.drop("we are stopping")
+        if self.connection is not None:
+            self.connection.drop("we are stopping")
 
-    def _require_open(self) -> RespConnection:
-        if self.open is None:
+    def _require(self) -> RespConnection:
+        if self.connection is None:
             raise StoreUnavailable(self._why or "the connection was closed")
-        return self.open
+        return self.connection
 
     def _try(self) -> None:
         self._first = asyncio.get_running_loop().create_future()
         self._trying = asyncio.create_task(self._reopen(self._first))
-        self._trying.add_done_callback(self._tried)
+        self._trying.add_done_callback(self._end_try)
 
-    def _tried(self, _: object) -> None:
+    def _end_try(self, _: object) -> None:
         self._trying = None
         if self._first is not None and not self._first.done():
             self._first.set_result(None)
@@ -74,7 +74,7 @@ class Lifeline:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                self.open = await connect(self._address, lambda: self.changed(), self._lose)
+                self.connection = await connect(self._address, lambda: self.on_change(), self._lose)
             except (OSError, ValueError) as exc:
                 self._note(str(exc) or f"no connection within {self._address.connect_timeout_s:g} s")
             else:
@@ -84,7 +84,7 @@ class Lifeline:
             # Drawn at random, so that many processes do not come back to a restarted store in step.
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        self.changed()
+        self.on_change()
         if self._why is not None:
             self._why = None
             log.info("store.found")
@@ -96,8 +96,8 @@ class Lifeline:
 
     def _lose(self) -> None:
         """Take note that the open connection ended; try again at once."""
-        lost, self.open = self.open, None
-        self.changed()
+        lost, self.connection = self.connection, None
+        self.on_change()
         if lost is not None and lost.overdue:
             self._note(lost.why)  # who waited has waited long enough: the next ones are told at once
         if lost is not None and not self._closed and self._trying is None:

@@ -1,64 +1,69 @@
-"""One look-up that waits, and how its replies become an answer."""
+"""A look-up that waits for its replies, and how these become what `feed.answer` takes."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api.contract.codec import decode
-from api.contract.history import Reach
-from api.feed import Degraded, Generation, Lookup, Pointer
+from api.feed import Degraded, Lookup
 from api.store.connection import Refusal, Replies
 from api.store.errors import StoreUnavailable
 
-_NOBODY: frozenset[int] = frozenset()
+if TYPE_CHECKING:
+    from api.store.current import Snapshot
+
+_NO_POSTS: frozenset[int] = frozenset()
 
 
 class PendingLookup(ABC):
     """A look-up that waits; subclasses say what becomes of it. Neither call may raise."""
 
-    __slots__ = ("at_s", "bucket_s", "lost", "n_replies", "turns", "user_id")
+    __slots__ = ("at_s", "bucket_s", "n_replies", "n_tries", "user_id", "was_lost")
 
     def __init__(self, user_id: int, at_s: int) -> None:
-        """PendingLookup for a user's feed at a time."""
+        """Wait for a user's own list at a time."""
         self.user_id = user_id
         self.at_s = at_s
-        self.turns = 0  # how often the pointer was read, or the look-up sent, since it waits
         self.bucket_s = 0
         self.n_replies = 0
-        self.lost = False
+        self.n_tries = 0  # how often it was sent, or what is current was read for it
+        self.was_lost = False  # with a connection, once
 
     @abstractmethod
-    def found(self, found: Lookup) -> None:
-        """Take the answer."""
+    def succeed(self, found: Lookup) -> None:
+        """Take what was found."""
 
     @abstractmethod
-    def failed(self, why: Exception) -> None:
-        """Take note that there is none: NothingPublished, GenerationUnreadable or StoreUnavailable."""
+    def fail(self, why: Exception) -> None:
+        """Take why nothing was: NothingPublished, GenerationUnreadable, StoreUnavailable, or a bug."""
 
 
 class FutureLookup(PendingLookup):
     """A look-up that somebody awaits."""
 
-    __slots__ = ("answer",)
+    __slots__ = ("_future",)
 
-    def __init__(self, user_id: int, at_s: int, answer: "asyncio.Future[Lookup]") -> None:
-        """Answer into a future, unless its owner has gone."""
+    def __init__(self, user_id: int, at_s: int, future: "asyncio.Future[Lookup]") -> None:
+        """Resolve a future, unless whoever awaits it has gone."""
         super().__init__(user_id, at_s)
-        self.answer = answer
+        self._future = future
 
-    def found(self, found: Lookup) -> None:
-        """Take the answer."""
-        if not self.answer.done():
-            self.answer.set_result(found)
+    def succeed(self, found: Lookup) -> None:
+        """Set the result."""
+        if not self._future.done():
+            self._future.set_result(found)
 
-    def failed(self, why: Exception) -> None:
-        """Take note that there is none."""
-        if not self.answer.done():
-            self.answer.set_exception(why)
+    def fail(self, why: Exception) -> None:
+        """Set the exception."""
+        if not self._future.done():
+            self._future.set_exception(why)
 
 
-def resolve(ask: PendingLookup, pointer: Pointer, view: Generation, replies: Replies, reach: Reach) -> None:
-    """Answer from the replies to `LookupCommands.own`; a list that cannot be read is empty, and labelled."""
+def resolve(pending: PendingLookup, snapshot: "Snapshot", replies: Replies) -> None:
+    """Resolve a look-up from the replies to `LookupCommands.own`.
+
+    An own list that cannot be read is an empty one, and labelled so.
+    """
     degraded: Degraded = ""
     try:
         hidden = read_ids(replies[1:])
@@ -67,23 +72,23 @@ def resolve(ask: PendingLookup, pointer: Pointer, view: Generation, replies: Rep
         except ValueError:  # somebody else's value: all but the own list is still known
             ranked, degraded = [], "value"
     except ValueError as exc:
-        return ask.failed(StoreUnavailable(f"it holds a value that cannot be read: {exc}"))
+        return pending.fail(StoreUnavailable(f"it holds a value that cannot be read: {exc}"))
     except StoreUnavailable as exc:
-        return ask.failed(exc)
+        return pending.fail(exc)
     found = Lookup(
-        user_id=ask.user_id,
-        at_s=ask.at_s,
-        bucket_s=ask.bucket_s,
-        pointer=pointer,
-        generation=view,
+        user_id=pending.user_id,
+        at_s=pending.at_s,
+        bucket_s=pending.bucket_s,
+        pointer=snapshot.pointer,
+        generation=snapshot.generation,
         own=ranked,
         segment=None,
         hidden=hidden,
         sees_all=False,
         degraded=degraded,
-        is_past=ask.at_s < reach.end_s and reach.holds(ask.at_s),
+        is_past=pending.at_s < snapshot.reach.end_s and snapshot.reach.holds(pending.at_s),
     )
-    return ask.found(found)
+    return pending.succeed(found)
 
 
 def read_ids(replies: Replies) -> frozenset[int]:
@@ -93,7 +98,7 @@ def read_ids(replies: Replies) -> frozenset[int]:
         ValueError: One of them is no list of ids.
         StoreUnavailable: The server did not carry out the command.
     """
-    hidden = _NOBODY
+    hidden = _NO_POSTS
     for reply in replies:
         if reply:
             hidden = hidden.union(map(int, check_reply(reply)))

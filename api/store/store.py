@@ -68,37 +68,32 @@ class Store:
         self._batchers: dict[str, LookupBatcher] = {}
         self._own = self._batcher(variant)
         self._batchers[variant] = self._own
-        lifeline.changed = self._change
+        lifeline.on_change = self._mark_stale
 
-    async def current(
-        self, variant: str | None = None, *, patient: bool = False
-    ) -> tuple[Pointer, Generation]:
-        """Read the pointer and return it with the generation that it names, loaded.
+    async def read_current(self, *, patient: bool = False) -> Generation:
+        """Read the pointer of our own variant and return the generation that it names, loaded.
 
         Where loading takes longer than a request may wait it goes on, and what was current before is
-        returned; who is patient waits for it.
+        returned, unless the caller is patient.
 
         Raises:
             NothingPublished: There is no current generation.
             GenerationUnreadable: There is one, but it lacks a part.
             StoreUnavailable: The store did not answer in time, or the first generation is being loaded.
         """
-        batcher = self._batcher(variant)
-        current = await batcher.current(patient=patient)
-        self._keep(batcher)
-        return current
+        return (await self._own.read_current(patient=patient)).generation
 
     async def warm_up(self) -> int:
         """Look up some real users, so that the first request finds all paths walked; return how many.
 
         Raises:
-            NothingPublished, GenerationUnreadable, StoreUnavailable: As `current`.
+            NothingPublished, GenerationUnreadable, StoreUnavailable: As `read_current`.
         """
-        pointer, generation = await self._own.current()
+        manifest = (await self.read_current()).manifest
         with translate_errors():
-            start = await self._client.getrange(self._keys.users(pointer.generation), 0, WARM_BYTES)
+            start = await self._client.getrange(self._keys.users(manifest.generation), 0, WARM_BYTES)
             users = decode(cast("bytes", start).rpartition(b" ")[0])[:WARM_USERS]
-        at_s = generation.manifest.start_s + generation.manifest.width_s
+        at_s = manifest.start_s + manifest.width_s
         found = await asyncio.gather(*(self.look_up(user_id, at_s) for user_id in users))
         await asyncio.gather(*map(self._supplement.see_all, found[:4]))
         return len(users)
@@ -150,27 +145,30 @@ class Store:
                 return given
             found = await self._supplement.see_all(found)
         except DEGRADABLE_ERRORS as exc:
-            found = self._batcher(variant).served.remember(user_id, at_s, exc, profile)
+            snapshot = self._batcher(variant).current.snapshot
+            if snapshot is None:
+                raise
+            found = snapshot.remember(user_id, at_s, exc, profile)
         return answer(found, limit, excluded, paged=paged)
 
     def look_up(self, user_id: int, at_s: int, variant: str | None = None) -> Awaitable[Lookup]:
         """Read in one round trip what a user's own list needs at a time, all of the current generation.
 
         Raises:
-            NothingPublished, GenerationUnreadable, StoreUnavailable: As `current`, when awaited.
+            NothingPublished, GenerationUnreadable, StoreUnavailable: As `read_current`, when awaited.
         """
         if variant is None or variant == self.variant:
             return self._own.look_up(user_id, at_s)
         return self._elsewhere(self._batcher(variant), user_id, at_s)
 
-    def ask(self, ask: PendingLookup) -> None:
+    def add(self, lookup: PendingLookup) -> None:
         """Look up in the API's own variant for somebody who does not await."""
-        self._own.ask(ask)
+        self._own.add(lookup)
 
-    def served(self) -> list[tuple[Pointer, Generation]]:
+    def list_current(self) -> list[tuple[Pointer, Generation]]:
         """Return what is in memory as current, of each variant that was asked for."""
-        served = [batcher.served for batcher in self._batchers.values()]
-        return [(one.pointer, one.view) for one in served if one.pointer is not None and one.view is not None]
+        snapshots = [batcher.current.snapshot for batcher in self._batchers.values()]
+        return [(one.pointer, one.generation) for one in snapshots if one is not None]
 
     async def aclose(self) -> None:
         """End what is still under way."""
@@ -196,6 +194,6 @@ class Store:
         if len(self._batchers) < VARIANTS_HELD:
             self._batchers.setdefault(batcher.variant, batcher)
 
-    def _change(self) -> None:
+    def _mark_stale(self) -> None:
         for batcher in self._batchers.values():
-            batcher.served.change()
+            batcher.current.mark_stale()

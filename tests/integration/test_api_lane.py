@@ -15,8 +15,7 @@ from api.contract.keys import Keys
 from api.feed import Generation
 from api.main import connected, create_app
 from api.settings import Settings
-from api.store import batcher
-from api.store import pending as ask_module
+from api.store import batcher, pending
 from api.store.batcher import LookupBatcher
 from api.store.cache import GenerationCache
 from api.store.commands import LookupCommands
@@ -89,12 +88,12 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_own(
     store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     World().publish(store).promote(store)
-    resolve = ask_module.resolve
+    resolve = pending.resolve
 
-    def slip(ask: PendingLookup, *rest: Any) -> None:
-        if ask.user_id == 1:
+    def slip(lookup: PendingLookup, *rest: Any) -> None:
+        if lookup.user_id == 1:
             raise Slip
-        resolve(ask, *rest)
+        resolve(lookup, *rest)
 
     async def ask() -> list[Any]:
         async with reading(valkey_url) as reader:
@@ -112,8 +111,8 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_own(
 @pytest.mark.parametrize(
     ("where", "name"),
     [
-        (LookupBatcher, "_outdated"),
-        (LookupBatcher, "_catch_up"),
+        (LookupBatcher, "_must_read_first"),
+        (LookupBatcher, "_read_first"),
         (LookupBatcher, "_send"),
         (RespConnection, "send"),
     ],
@@ -130,8 +129,8 @@ def test_whatever_goes_wrong_in_a_flush_all_who_wait_hear_of_it_and_the_next_are
         async with reading(valkey_url) as reader:
             with monkeypatch.context() as broken:
                 broken.setattr(where, name, slip)
-                if name == "_catch_up":
-                    reader._own.served.change()
+                if name == "_read_first":
+                    reader._own.current.mark_stale()
                 failed = await asyncio.gather(
                     *(reader.look_up(user, NOON_S) for user in (1, 2)), return_exceptions=True
                 )
@@ -208,15 +207,15 @@ def test_who_asks_what_is_current_hears_of_the_one_before_while_the_next_is_load
 
     async def ask() -> list[int]:
         async with asyncio.timeout(HANGS_S), connected(settings, valkey_url, {}) as reader:
-            await reader.current()
+            await reader.read_current()
             gate = Gate(monkeypatch)
             World().successor().publish(store).promote(store)
-            meanwhile, _ = await reader.current()
-            waiting = asyncio.create_task(reader.current(patient=True))
+            meanwhile = await reader.read_current()
+            waiting = asyncio.create_task(reader.read_current(patient=True))
             await asyncio.sleep(0)
             gate.open.set()
-            after, _ = await waiting
-            return [meanwhile.generation, after.generation]
+            after = await waiting
+            return [meanwhile.manifest.generation, after.manifest.generation]
 
     assert asyncio.run(ask()) == [1, 2]
 
@@ -231,10 +230,13 @@ def test_while_the_first_generation_is_loaded_nobody_waits_without_end(
         async with asyncio.timeout(HANGS_S), connected(settings, valkey_url, {}) as reader:
             gate = Gate(monkeypatch)
             refused = await asyncio.gather(
-                reader.look_up(2, NOON_S), reader.current(), reader.look_up(3, NOON_S), return_exceptions=True
+                reader.look_up(2, NOON_S),
+                reader.read_current(),
+                reader.look_up(3, NOON_S),
+                return_exceptions=True,
             )
             gate.open.set()
-            _, loaded = await reader.current(patient=True)
+            loaded = await reader.read_current(patient=True)
             assert loaded.manifest.generation == 2
             return list(refused)
 
