@@ -82,7 +82,7 @@ class Enveloped(APIRoute):
             try:
                 return await handle(request)
             except Exception as exc:
-                return _answer(exc)
+                return _answer_error(exc)
 
         return enveloped
 
@@ -91,16 +91,16 @@ router = APIRouter(tags=["compatible"])
 course = APIRouter(route_class=Enveloped, tags=["compatible"], dependencies=[Depends(needs_token)])
 
 
-def _described(why: str) -> dict[str, Any]:
+def _describe(why: str) -> dict[str, Any]:
     return {"model": Envelope, "description": why}
 
 
 COURSE: dict[int | str, dict[str, Any]] = {
     200: {"description": "Ten items, best first; fewer only if there are no more.", **OK},
-    401: _described("No token, or one that is not known."),
-    404: _described("`model_not_found`: no such variant. `user_not_found`: an id over 10^9."),
-    422: _described("The user's id is no integer."),
-    500: _described("A fault of ours."),
+    401: _describe("No token, or one that is not known."),
+    404: _describe("`model_not_found`: no such variant. `user_not_found`: an id over 10^9."),
+    422: _describe("The user's id is no integer."),
+    500: _describe("A fault of ours."),
     503: {**UNAVAILABLE[503], "model": Envelope},
 }
 
@@ -149,7 +149,7 @@ def _now_s(request: Request) -> int:
     return int(clock())
 
 
-def _answer(exc: Exception) -> Response:
+def _answer_error(exc: Exception) -> Response:
     """Return the envelope of an error, with the status and headers that it has elsewhere."""
     match exc:
         case ModelNotFound() | UserNotFound():

@@ -29,7 +29,7 @@ router = APIRouter(tags=["events"], dependencies=[Depends(needs_write)])
 
 
 class NewEvent(BaseModel):
-    """A post was shown to a user, or he liked it."""
+    """A post was shown to a user, or liked by them."""
 
     user_id: int
     post_id: int
@@ -130,24 +130,24 @@ async def events(request: Request) -> Results:
     """
     clock: Callable[[], float] = request.state.clock
     store: Store = request.state.store
-    body = await _body(request)
+    body = await _read_body(request)
     try:
         sent = read_events(body, int(clock()), lambda: uuid.uuid4().hex)
     except NoEvents as exc:
-        raise RequestValidationError([_error((), str(exc), None)]) from exc
+        raise RequestValidationError([_make_error((), str(exc), None)]) from exc
     good = [event for event in sent if isinstance(event, Event)]
     if not good:
-        raise RequestValidationError([_located(place, bad, len(sent)) for place, bad in enumerate(sent)])
-    as_of_s, known = await _served(store, {event.post_id for event in good})
+        raise RequestValidationError([_locate_error(place, bad, len(sent)) for place, bad in enumerate(sent)])
+    as_of_s, known = await _read_served(store, {event.post_id for event in good})
     recorded = iter(await store.journal.accept(good))
-    results = [_result(event, recorded, as_of_s, known) for event in sent]
+    results = [_make_result(event, recorded, as_of_s, known) for event in sent]
     counts = Counter(result.status for result in results)
     for status, n in counts.items():
         request.state.metrics.events(status).inc(n)
     return Results(results=results, counts=counts)
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     """Return the body, and read no further than allowed.
 
     Raises:
@@ -162,7 +162,7 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-async def _served(store: Store, post_ids: set[int]) -> tuple[int | None, Collection[int]]:
+async def _read_served(store: Store, post_ids: set[int]) -> tuple[int | None, Collection[int]]:
     """Return as_of of what is served, and which of some posts are among its own; None where nothing is."""
     try:
         generation = await store.read_current()
@@ -170,12 +170,13 @@ async def _served(store: Store, post_ids: set[int]) -> tuple[int | None, Collect
         return None, ()
     if post_ids <= generation.posts.keys():
         return generation.manifest.as_of_s, post_ids
-    return generation.manifest.as_of_s, post_ids.intersection(
-        generation.catalogue
-    )  # taken down is not unknown
+    # A post that is taken down is not unknown: the catalogue still has it.
+    return generation.manifest.as_of_s, post_ids.intersection(generation.catalogue)
 
 
-def _result(event: Event | Malformed, recorded: Any, as_of_s: int | None, known: Collection[int]) -> Result:
+def _make_result(
+    event: Event | Malformed, recorded: Any, as_of_s: int | None, known: Collection[int]
+) -> Result:
     if isinstance(event, Malformed):
         return Result(
             id=event.event_id, status="malformed", occurred_at=None, accepted_at=None, why=event.why
@@ -189,12 +190,12 @@ def _result(event: Event | Malformed, recorded: Any, as_of_s: int | None, known:
     )
 
 
-def _located(place: int, bad: Event | Malformed, n_sent: int) -> dict[str, object]:
+def _locate_error(place: int, bad: Event | Malformed, n_sent: int) -> dict[str, object]:
     assert isinstance(bad, Malformed)
     where: Sequence[str | int] = () if n_sent == 1 else (place,)
-    return _error((*where, bad.field) if bad.field else where, bad.why, bad.value)
+    return _make_error((*where, bad.field) if bad.field else where, bad.why, bad.value)
 
 
-def _error(where: Sequence[str | int], why: str, value: object) -> dict[str, object]:
+def _make_error(where: Sequence[str | int], why: str, value: object) -> dict[str, object]:
     shown = None if isinstance(value, (dict, list)) else value  # it may be nested deeper than can be written
     return {"type": "event", "loc": ("body", *where), "msg": why, "input": shown}

@@ -64,10 +64,10 @@ async def recommendations(
     variant: Variant = None,
     profile: Profile = None,
 ) -> Response:
-    """Answer a user's feed at a time: ranked ahead of time, without what he has seen by then."""
-    store, now_s = _asked(request)
+    """Answer a user's feed at a time: ranked ahead of time, without what they have seen by then."""
+    store, now_s = _find_store(request)
     at, fields = now_s if at_s is None else at_s, read_profile(profile or ())
-    with _refusing(store, variant):
+    with _translate_errors(store, variant):
         given = await store.answer(user_id, at, limit, variant=variant, profile=fields)
     return _respond(given.body, headers(given, now_s))
 
@@ -84,11 +84,11 @@ async def feed(
     profile: Profile = None,
 ) -> Response:
     """Answer a page of a user's feed at a time, and name the next one."""
-    store, now_s = _asked(request)
+    store, now_s = _find_store(request)
     begin = None if cursor is None else read_cursor(cursor)
     if begin is not None and begin.user_id != user_id:
-        raise HTTPException(422, _foreign(begin))
-    with _refusing(store, variant):
+        raise HTTPException(422, _describe_foreign(begin))
+    with _translate_errors(store, variant):
         given = await store.answer(
             user_id,
             now_s if at_s is None else at_s,
@@ -120,14 +120,14 @@ def native_body(given: Answer) -> bytes:
     return b'%b,"posts":%b}' % (orjson.dumps(said)[:-1], given.body)
 
 
-def _asked(request: Request) -> tuple[Store, int]:
+def _find_store(request: Request) -> tuple[Store, int]:
     clock: Callable[[], float] = request.state.clock
     store: Store = request.state.store
     return store, int(clock())
 
 
 @contextmanager
-def _refusing(store: Store, variant: str | None) -> Iterator[None]:
+def _translate_errors(store: Store, variant: str | None) -> Iterator[None]:
     """Answer 404 where nothing is published under the name asked for, 422 where a profile cannot be."""
     try:
         yield
@@ -146,6 +146,6 @@ def _respond(content: bytes, said: list[tuple[bytes, bytes]]) -> Response:
     return response
 
 
-def _foreign(cursor: Cursor) -> list[dict[str, object]]:
-    message = f"cursor={str(cursor)!r} belongs to user {cursor.user_id}: ask for his feed, or without it"
+def _describe_foreign(cursor: Cursor) -> list[dict[str, object]]:
+    message = f"cursor={str(cursor)!r} belongs to user {cursor.user_id}: ask for their feed, or without it"
     return [{"type": "cursor", "loc": ["query", "cursor"], "msg": message, "input": str(cursor)}]

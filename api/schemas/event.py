@@ -57,7 +57,7 @@ class _Bad(ValueError):
     """A field's value cannot be read."""
 
     def __init__(self, field: str, value: object, wanted: str) -> None:
-        super().__init__(f"{field}={_shown(value)} {wanted}")
+        super().__init__(f"{field}={_show(value)} {wanted}")
         self.field = field
         self.value = value
 
@@ -97,13 +97,13 @@ def read_event(sent: object, now_s: int, new_id: Callable[[], str]) -> Event | M
     (7, 17, 'like', 60)
     """
     if not isinstance(sent, dict):
-        return Malformed("", sent, f"{_shown(sent)} is no event: an object with user_id, post_id and action")
+        return Malformed("", sent, f"{_show(sent)} is no event: an object with user_id, post_id and action")
     event_id = None
     try:
-        event_id = _event_id(sent)
-        user_id, post_id = _integer(sent, USER), _integer(sent, POST)
-        kind, transaction = _kind(sent), _transaction(sent)
-        time_s = _time(sent, now_s)
+        event_id = _read_event_id(sent)
+        user_id, post_id = _read_id(sent, USER), _read_id(sent, POST)
+        kind, transaction = _read_kind(sent), _read_transaction(sent)
+        time_s = _read_time(sent, now_s)
     except _Bad as exc:
         return Malformed(exc.field, exc.value, str(exc), event_id)
     if event_id is None:
@@ -138,7 +138,7 @@ def _find(sent: Mapping[str, object], names: tuple[str, ...]) -> tuple[str, obje
     return next(((name, sent[name]) for name in names if sent.get(name) is not None), (names[0], None))
 
 
-def _integer(sent: Mapping[str, object], names: tuple[str, ...]) -> int:
+def _read_id(sent: Mapping[str, object], names: tuple[str, ...]) -> int:
     name, value = _find(sent, names)
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
@@ -147,14 +147,14 @@ def _integer(sent: Mapping[str, object], names: tuple[str, ...]) -> int:
     return value
 
 
-def _kind(sent: Mapping[str, object]) -> str:
+def _read_kind(sent: Mapping[str, object]) -> str:
     name, value = _find(sent, KIND)
     if not isinstance(value, str) or value not in ACTIONS:
         raise _Bad(name, value, f"is not an action: {', '.join(ACTIONS)}")
     return value
 
 
-def _time(sent: Mapping[str, object], now_s: int) -> int | None:
+def _read_time(sent: Mapping[str, object], now_s: int) -> int | None:
     """Return when it occurred, as the client says; None if it does not."""
     name, value = _find(sent, TIME)
     if value is None:
@@ -175,7 +175,7 @@ def _time(sent: Mapping[str, object], now_s: int) -> int | None:
     return at_s
 
 
-def _event_id(sent: Mapping[str, object]) -> str | None:
+def _read_event_id(sent: Mapping[str, object]) -> str | None:
     name, value = _find(sent, ID)
     if value is None:
         return None
@@ -185,7 +185,7 @@ def _event_id(sent: Mapping[str, object]) -> str | None:
     return text
 
 
-def _transaction(sent: Mapping[str, object]) -> str:
+def _read_transaction(sent: Mapping[str, object]) -> str:
     name, value = _find(sent, TRANSACTION)
     if value is None or value == "":
         return ""
@@ -199,7 +199,7 @@ def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _shown(value: object) -> str:
+def _show(value: object) -> str:
     if isinstance(value, (dict, list)):  # not as text: it may be nested deeper than Python can write
         return "an object" if isinstance(value, dict) else "an array"
     text = repr(value)

@@ -21,7 +21,7 @@ from api.schemas.value import (
 )
 
 
-def _said(read: Callable[[str], object], kind: str, *, kept: bool = False) -> BeforeValidator:
+def _reads(read: Callable[[str], object], kind: str, *, kept: bool = False) -> BeforeValidator:
     """Let FastAPI call a reader and say its sentence as it stands; `kept` leaves the text to the route."""
 
     def validate(value: object) -> object:
@@ -36,7 +36,7 @@ def _said(read: Callable[[str], object], kind: str, *, kept: bool = False) -> Be
     return BeforeValidator(validate)
 
 
-def _fields(value: object) -> object:
+def _check_profile(value: object) -> object:
     """Check fields of a profile; the texts are kept for the route."""
     if isinstance(value, list):
         try:
@@ -48,12 +48,12 @@ def _fields(value: object) -> object:
 
 _User = Annotated[
     int,
-    _said(read_user_id, "user_id"),
+    _reads(read_user_id, "user_id"),
     WithJsonSchema({"type": "integer", "format": "int64", "examples": [200]}),
 ]
 _Size = Annotated[
     int,
-    _said(read_limit, "limit"),
+    _reads(read_limit, "limit"),
     WithJsonSchema({"type": "integer", "minimum": LIMITS[0], "maximum": LIMITS[-1], "examples": [5]}),
 ]
 UserId = Annotated[
@@ -62,7 +62,7 @@ UserId = Annotated[
 ]
 At = Annotated[
     int | None,
-    _said(read_time, "time"),
+    _reads(read_time, "time"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": TIMES}),
     Query(
         alias="time",
@@ -80,13 +80,13 @@ PathUserId = Annotated[
 ]
 NativeAt = Annotated[
     int | None,
-    _said(read_at, "time"),
+    _reads(read_at, "time"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": TIMES}),
     Query(alias="at", description="As `time` of the feed checker's route. With a cursor it has no effect."),
 ]
 CursorText = Annotated[
     str | None,
-    _said(read_cursor, "cursor", kept=True),
+    _reads(read_cursor, "cursor", kept=True),
     WithJsonSchema({"type": "string", "pattern": CURSOR.pattern}),
     Query(
         alias="cursor",
@@ -96,13 +96,13 @@ CursorText = Annotated[
 ]
 Exclude = Annotated[
     str,
-    _said(read_exclude, "exclude", kept=True),
+    _reads(read_exclude, "exclude", kept=True),
     WithJsonSchema({"type": "string", "examples": ["17,2331"]}),
     Query(alias="exclude", description="Posts that are not wanted: ids separated by commas, at most 1,000."),
 ]
 Variant = Annotated[
     str | None,
-    _said(read_variant, "variant"),
+    _reads(read_variant, "variant"),
     WithJsonSchema({"type": "string", "pattern": NAME.pattern}),
     Query(
         alias="variant",
@@ -112,19 +112,19 @@ Variant = Annotated[
 ]
 Profile = Annotated[
     list[str] | None,
-    BeforeValidator(_fields),
+    BeforeValidator(_check_profile),
     WithJsonSchema({"type": "array", "items": {"type": "string", "examples": ["age=25"]}}),
     Query(
         alias="profile",
         description="What is known of an unknown user, a column and its value, once for each: "
-        "`profile=gender=1&profile=age=25`. He gets the model's list for his profile, else what is popular "
-        "in his segment. A user who has a list of his own gets that. Give the same with each page.",
+        "`profile=gender=1&profile=age=25`. They get the model's list for that profile, else what is popular "
+        "in their segment. A user who has an own list gets that. Give the same with each page.",
     ),
 ]
 
 PathPostId = Annotated[
     int,
-    _said(read_post_id, "post_id"),
+    _reads(read_post_id, "post_id"),
     WithJsonSchema({"type": "integer", "format": "int64", "examples": [17]}),
     Path(alias="post_id", description="Which post; it need not be published."),
 ]

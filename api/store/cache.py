@@ -45,7 +45,7 @@ class GenerationCache:
         self._failed: dict[Pointer, tuple[float, Exception]] = {}
 
     async def load(self, pointer: Pointer) -> Generation:
-        """Return what a pointer names, from the shelf; who comes while it is being loaded waits for it.
+        """Return what a pointer names, from memory, or load it once for all who wait.
 
         Raises:
             GenerationUnreadable: It lacks a part.
@@ -118,9 +118,9 @@ class GenerationCache:
             raise GenerationUnreadable(number, "its manifest is missing")
         manifest = read_manifest(number, cast("bytes", text))
         held = (shelved for shelved in self.shelf.values() if shelved.manifest == manifest)
-        return next(held, None) or await self._shared(manifest)
+        return next(held, None) or await self._read_shared(manifest)
 
-    async def _shared(self, manifest: Manifest) -> Generation:
+    async def _read_shared(self, manifest: Manifest) -> Generation:
         number, keys = manifest.generation, self._keys
         pipe = self._client.pipeline(transaction=False)
         pipe.get(keys.catalogue(number))

@@ -43,7 +43,7 @@ class LookupCommands:
         return template % (user, user, len(at), at, user), 3
 
     def all(self, user_id: int, at_s: int) -> tuple[bytes, int]:
-        """Pack: the user's segment, then all that he has seen by a time; and count replies."""
+        """Pack: the user's segment, then all that they have seen by a time; and count replies."""
         return self._every(user_id, at_s, ("HGET", self._list(user_id), SEGMENT_FIELD))
 
     def profile(self, signature: str, bucket_s: int) -> bytes:

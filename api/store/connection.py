@@ -31,7 +31,7 @@ class ConnectionLost(ConnectionError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the store is and who asks, as in its URL; waits in seconds."""
+    """The store's address and credentials, as in its URL; waits in seconds."""
 
     host: str
     port: int
@@ -160,7 +160,7 @@ class RespConnection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
-        """Hand out replies; a change is told before every reply that the server gave after it."""
+        """Hand out replies in order; a change is announced before the replies that came after it."""
         reader, expected = self._reader, self._expected
         try:
             reader.feed(data)
@@ -180,7 +180,7 @@ class RespConnection(asyncio.Protocol):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell all who still wait, once."""
+        """Fail what is still expected, once."""
         if self._transport is None:
             return
         self._transport = None
@@ -219,15 +219,15 @@ async def connect(address: Address, changed: Callable[[], None], lost: Callable[
     """
     loop = asyncio.get_running_loop()
 
-    def made() -> RespConnection:
+    def make() -> RespConnection:
         return RespConnection(address.read_timeout_s, changed, lost)
 
     async with asyncio.timeout(address.connect_timeout_s):
         if address.path:
-            _, link = await loop.create_unix_connection(made, address.path)
+            _, link = await loop.create_unix_connection(make, address.path)
         else:
             tls = ssl.create_default_context() if address.tls else None
-            _, link = await loop.create_connection(made, address.host, address.port, ssl=tls)
+            _, link = await loop.create_connection(make, address.host, address.port, ssl=tls)
     try:
         await _greet(link, address)
     except BaseException:
@@ -237,7 +237,7 @@ async def connect(address: Address, changed: Callable[[], None], lost: Callable[
 
 
 async def _greet(link: RespConnection, address: Address) -> None:
-    """Say who asks, choose the database, ask to be told of changes, and see that the data is loaded."""
+    """Log in, choose the database, turn on client tracking, and see that the data is loaded."""
     hello: tuple[str, ...] = ("HELLO", "3")
     if address.password:
         hello = (*hello, "AUTH", address.username, address.password)

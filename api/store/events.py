@@ -21,9 +21,7 @@ from api.contract.keys import Keys
 from api.store.cache import translate_errors
 from api.store.errors import StoreUnavailable
 
-REMEMBERED_S = (
-    DAY_S  # an event sent again within this is told to be a duplicate; later, only the drain sees it
-)
+REMEMBERED_S = DAY_S  # an event sent again within this is a `duplicate`; later, only the drain notices
 # An event stays in a user's live set until every list that was made without knowing it has ended: lists live
 # for ALMANAC_LIST_TTL_S, 14 days, and a run reads the events before it makes them.
 LIVE_S = 30 * DAY_S
@@ -67,7 +65,7 @@ class Journal:
         with translate_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.sadd(self._keys.takedowns(), post_id)
-                return await self._noted(pipe, f"{round(now_s * 1000)} {post_id} down", now_s)
+                return await self._change_and_note(pipe, f"{round(now_s * 1000)} {post_id} down", now_s)
 
     async def put_back(self, post_id: int, now_s: float) -> bool:
         """Let a post be answered again; return whether it was taken down.
@@ -78,13 +76,13 @@ class Journal:
         with translate_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.srem(self._keys.takedowns(), post_id)
-                return await self._noted(pipe, f"{round(now_s * 1000)} {post_id} up", now_s)
+                return await self._change_and_note(pipe, f"{round(now_s * 1000)} {post_id} up", now_s)
 
-    async def _noted(self, pipe: Pipeline, note: str, now_s: float) -> bool:
+    async def _change_and_note(self, pipe: Pipeline, note: str, now_s: float) -> bool:
         """Carry out the change in a pipeline, with a note of it for replays; say whether it was one."""
         pipe.zadd(self._keys.takedown_log(), {note: int(now_s)})
-        changed, _ = await self._safely(pipe)
-        return bool(_sound(changed))
+        changed, _ = await self._execute_safely(pipe)
+        return bool(_check_reply(changed))
 
     async def _record(self, attempt: str, events: Sequence[Event]) -> list[Any]:
         with translate_errors():
@@ -92,24 +90,24 @@ class Journal:
                 self._sha = await self._client.script_load(self._script)
             async with self._client.pipeline(transaction=False) as pipe:
                 for place, event in enumerate(events):
-                    said = _arguments(f"{attempt}-{place}", event)
-                    names = self._names(event)
-                    pipe.evalsha(self._sha, len(names), *names, *said)
-                return await self._safely(pipe)
+                    arguments = _list_arguments(f"{attempt}-{place}", event)
+                    names = self._list_keys(event)
+                    pipe.evalsha(self._sha, len(names), *names, *arguments)
+                return await self._execute_safely(pipe)
 
-    async def _safely(self, pipe: Pipeline) -> list[Any]:
+    async def _execute_safely(self, pipe: Pipeline) -> list[Any]:
         """Carry out the writes of a pipeline; return their replies once all are in the store's log."""
         pipe.info("persistence")
         *replies, log = await pipe.execute(raise_on_error=False)
         give_up = asyncio.get_running_loop().time() + UNSAFE_S
-        while not _logged(_sound(log)):
+        while not _is_logged(_check_reply(log)):
             if asyncio.get_running_loop().time() > give_up:
                 raise StoreUnavailable("its log cannot be written")
             await asyncio.sleep(PAUSE_S)
             log = await self._client.info("persistence")
         return replies
 
-    def _names(self, event: Event) -> tuple[str, ...]:
+    def _list_keys(self, event: Event) -> tuple[str, ...]:
         keys, user_id = self._keys, event.user_id
         return (
             keys.event(event.event_id),
@@ -121,12 +119,12 @@ class Journal:
         )
 
 
-def _arguments(attempt: str, event: Event) -> list[str | int]:
+def _list_arguments(attempt: str, event: Event) -> list[str | int]:
     entry = [part for field in event.to_fields().items() for part in field]
     return [attempt, REMEMBERED_S, LIVE_S, event.action, event.post_id, event.occurred_at_s, *entry]
 
 
-def _logged(log: Mapping[str, Any]) -> bool:
+def _is_logged(log: Mapping[str, Any]) -> bool:
     """Say whether all that was written before is in the log, from the server's INFO.
 
     With no sync under way when INFO ran, the server writes its log before it sends INFO's reply.
@@ -136,7 +134,7 @@ def _logged(log: Mapping[str, Any]) -> bool:
     return not log.get("aof_pending_bio_fsync") and log.get("aof_last_write_status") == "ok"
 
 
-def _sound(reply: Any) -> Any:
+def _check_reply(reply: Any) -> Any:
     if isinstance(reply, RedisError):
         raise reply
     return reply

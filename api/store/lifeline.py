@@ -1,4 +1,4 @@
-"""Keeps one connection open: who comes while it is down for good is told at once, not after a time-out."""
+"""Keeps one connection to the store open; while the store is away, callers fail at once."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ class Lifeline:
         if self.connection is not None:
             return self.connection
         if self._trying is None and not self._closed:
-            self._try()
+            self._start_trying()
         if self._why is None and self._first is not None:
             await asyncio.shield(self._first)
         return self._require()
@@ -60,12 +60,12 @@ class Lifeline:
             raise StoreUnavailable(self._why or "the connection was closed")
         return self.connection
 
-    def _try(self) -> None:
+    def _start_trying(self) -> None:
         self._first = asyncio.get_running_loop().create_future()
         self._trying = asyncio.create_task(self._reopen(self._first))
-        self._trying.add_done_callback(self._end_try)
+        self._trying.add_done_callback(self._stop_trying)
 
-    def _end_try(self, _: object) -> None:
+    def _stop_trying(self, _: object) -> None:
         self._trying = None
         if self._first is not None and not self._first.done():
             self._first.set_result(None)
@@ -99,9 +99,9 @@ class Lifeline:
         lost, self.connection = self.connection, None
         self.on_change()
         if lost is not None and lost.overdue:
-            self._note(lost.why)  # who waited has waited long enough: the next ones are told at once
+            self._note(lost.why)  # its look-ups have waited long enough: the next ones fail at once
         if lost is not None and not self._closed and self._trying is None:
-            self._try()
+            self._start_trying()
 
 
 def _ignore() -> None:

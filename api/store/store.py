@@ -162,7 +162,7 @@ class Store:
         return self._elsewhere(self._batcher(variant), user_id, at_s)
 
     def add(self, lookup: PendingLookup) -> None:
-        """Look up in the API's own variant for somebody who does not await."""
+        """Look up in the API's own variant, for a caller who does not await."""
         self._own.add(lookup)
 
     def list_current(self) -> list[tuple[Pointer, Generation]]:

@@ -6,7 +6,7 @@
 --       4 seen:{<user>}, or likes:{<user>} where the manifest's seen_policy is `likes`
 --       5 takedowns   6 popular:<generation>   7 catalogue:<generation>   8 posts:<generation>
 --       9… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
---       then, for a user without a list, as his profile names them: profile:<generation>:<signature>,
+--       then, for a user without a list, as their profile names them: profile:<generation>:<signature>,
 --       segment:<generation>:<name>
 -- ARGV  1 the time, epoch seconds   2 how many posts, 1..100   3… posts that are not wanted
 -- Reply the rung, the bucket's start, the label of the time, then post ids, best first

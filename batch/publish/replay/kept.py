@@ -21,7 +21,7 @@ class GenerationLost(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnList:
     """A user's list of a bucket and their segment."""
 
     ranked: Sequence[int]
@@ -30,16 +30,16 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A generation; `own` answers for a user id and a bucket's start."""
+    """A generation; `read_own` answers for a user id and a bucket's start."""
 
     shared: Generation
-    own: Callable[[int, int], Own]
+    read_own: Callable[[int, int], OwnList]
 
     def look_up(self, user_id: int, at_s: int, hidden: frozenset[int], taken_down: frozenset[int]) -> Lookup:
         """Return what it holds for a user at a time: all that `api.feed.answer` needs."""
         manifest = self.shared.manifest
         bucket_s = manifest.horizon.bucket_for(at_s)
-        own = self.own(user_id, bucket_s)
+        own = self.read_own(user_id, bucket_s)
         posts = {post_id: text for post_id, text in self.shared.posts.items() if post_id not in taken_down}
         return Lookup(
             user_id=user_id,
@@ -78,12 +78,12 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
         },
     )
 
-    def own(user_id: int, bucket_s: int) -> Own:
+    def read_own(user_id: int, bucket_s: int) -> OwnList:
         ranked, segment = client.hmget(keys.list(user_id, number), str(bucket_s), SEGMENT_FIELD)
         name = read.narrow(segment).decode() if segment else None
-        return Own(decode(read.narrow(ranked or b"")), name)
+        return OwnList(decode(read.narrow(ranked or b"")), name)
 
-    return Kept(shared, own)
+    return Kept(shared, read_own)
 
 
 def from_disk(made: Backfilled) -> Kept:
@@ -99,10 +99,10 @@ def from_disk(made: Backfilled) -> Kept:
         segments={name: _ids(rows, ids, starts) for name, rows in content.segments.items()},
     )
 
-    def own(user_id: int, bucket_s: int) -> Own:
-        return Own(ranked(user_id, bucket_s), segment_of.get(user_id))
+    def read_own(user_id: int, bucket_s: int) -> OwnList:
+        return OwnList(ranked(user_id, bucket_s), segment_of.get(user_id))
 
-    return Kept(shared, own)
+    return Kept(shared, read_own)
 
 
 def _ids(rows: Rows, post_ids: npt.NDArray[np.int64], starts: Sequence[int]) -> RankedLists:
