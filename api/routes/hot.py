@@ -63,7 +63,7 @@ class FeedLookup(PendingLookup):
     __slots__ = ("_hand_over", "_reply", "asked", "now_s")
 
     def __init__(self, asked: PlainFeed, now_s: int, reply: Reply, hand_over: HandOver) -> None:
-        """PendingLookup at `now_s`; `hand_over` is called where the own list does not answer, or nothing does."""
+        """Look up at `now_s`; `hand_over` is called where the own list does not answer, or nothing does."""
         super().__init__(asked.user_id, now_s if asked.at_s is None else asked.at_s)
         self.asked = asked
         self.now_s = now_s
