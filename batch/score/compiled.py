@@ -78,7 +78,7 @@ def compile_model(
     """
     factors = factor(parse(model_text), sides.features)
     times = masks(factors, "time", encode(factors.sides["time"], sides.time))
-    # Leaves that no bucket opens are no one's.
+    # Leaves that the time closes in every bucket are never reached: none of the masks holds them.
     factors = replace(factors, every=np.bitwise_or.reduce(times, axis=0))
     n_groups = int(sides.group.max(initial=0)) + 1
     layout = lay_out(sides.group, n_groups)

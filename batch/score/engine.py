@@ -100,7 +100,7 @@ class Engine:
         with ThreadPoolExecutor(self.threads) as pool:
             while first < len(self.sides.user_ids):
                 n = min(size, len(self.sides.user_ids) - first)
-                block = self._block(first, n, pool)
+                block = self._score_block(first, n, pool)
                 if block is not None:
                     yield block
                     first, is_empty = first + n, False
@@ -109,7 +109,7 @@ class Engine:
                 self.arena.clear()
                 is_empty = True
 
-    def _block(self, first: int, n: int, pool: ThreadPoolExecutor) -> RankedBlock | None:
+    def _score_block(self, first: int, n: int, pool: ThreadPoolExecutor) -> RankedBlock | None:
         """Score `n` users from row `first` on; None when the arena does not hold their rows."""
         factors, sides = self.compiled.factors, self.sides
         classes = encode(factors.sides["user"], sides.user[first : first + n])
@@ -120,7 +120,7 @@ class Engine:
         n_rows = n * self.compiled.n_groups
         codes = encode(factors.sides["user_group"], of_group.reshape(n_rows, of_group.shape[2]))
         codes = np.ascontiguousarray(codes.reshape(of_group.shape).transpose(1, 2, 0))
-        ids = self._rows(user_masks, codes, pool)
+        ids = self._find_rows(user_masks, codes, pool)
         if ids is None:
             return None
         block = RankedBlock(
@@ -138,7 +138,7 @@ class Engine:
         by = np.argsort(tests, kind="stable")[-ORDER_BY:]
         return np.lexsort(classes[:, by].T).astype(np.int64) if len(by) else np.arange(len(classes))
 
-    def _rows(
+    def _find_rows(
         self, user_masks: Words, codes: Codes, pool: ThreadPoolExecutor
     ) -> npt.NDArray[np.uint16] | None:
         """Return uint16 (groups, sets, users): every user's row in every set; None when they do not fit."""
@@ -192,7 +192,7 @@ class Engine:
             find_candidates(
                 low, ids, compiled.sets.of_layer, self.arena.rows, layout.group, origin, self.seen.start,
                 self.seen.post, layout.place, self.depth, compiled.units.slack, *compiled.dense_by_tile,
-                self._start(len(users), scratch), scratch.tops, found,
+                self._blank_scores(len(users), scratch), scratch.tops, found,
             )  # fmt: skip
         finally:
             self.scratch.put(scratch)
@@ -202,7 +202,7 @@ class Engine:
             *compiled.dense, origin, block.first, compiled.sets.of_layer, block.posts, block.scores,
         )  # fmt: skip
 
-    def _start(self, n_users: int, scratch: "_Scratch") -> npt.NDArray[np.int32]:
+    def _blank_scores(self, n_users: int, scratch: "_Scratch") -> npt.NDArray[np.int32]:
         """Return int32 (tiles, users, TILE), contiguous: zeros, and `SEEN` at padding."""
         layout = self.compiled.layout
         shape = (len(layout.group), n_users, TILE)

@@ -1,4 +1,4 @@
-"""The last word: candidates' float64 scores, summed in LightGBM's order, and the error bound of the rest."""
+"""Exact scores of candidates, float64 summed in LightGBM's order, and how wrong approximate ones can be."""
 
 from dataclasses import dataclass
 
@@ -155,7 +155,8 @@ def _sum(mine, post_masks, post, values, n_leaves, leaves, total, n):  # type: i
             left = mine[tree, word] & post_masks[post, tree, word]
             first = np.uint64(tree * n_leaves + 64 * word)
             after = found + bit_count(left)
-            # One or two leaves are the rule: written without asking, the second is overwritten if it is none.
+            # Most often one or two leaves are open. Both are written without a branch: where there is no
+            # second, the next tree overwrites it.
             leaves[found] = first + lowest_bit(left)
             left &= left - np.uint64(1)
             leaves[found + np.uint64(1)] = first + lowest_bit(left)

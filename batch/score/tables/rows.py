@@ -96,7 +96,7 @@ def find_rows(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write the row number of every user in every set into `ids`, building the rows that are new.
 
-    No slice is taken per row: each counts a reference, and threads would wait for each other's counts.
+    Arrays are indexed, never sliced, in the loops: a slice counts a reference, and threads would wait for it.
 
     Returns:
         False when the arena is full.
@@ -124,7 +124,7 @@ def find_rows(  # type: ignore[no-untyped-def]
             if len(row_of_cell):
                 row_of_cell[cells[user]] = row
             ids[number, user] = row
-        if len(row_of_cell):  # apart, so that the look-ups are vectors'
+        if len(row_of_cell):  # a loop of its own, which compiles to vector look-ups
             for user in range(n_users):
                 ids[number, user] = row_of_cell[cells[user]]
     used[group] = n_used
