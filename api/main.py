@@ -21,8 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.contract.keys import Keys
 from api.errors import register
-from api.http.server import serve
-from api.http.shared import Life
+from api.http.server import Life, serve
 from api.log import configure
 from api.metrics import Metrics
 from api.routes import admin, compat, events, feed, health, metrics

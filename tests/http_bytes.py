@@ -13,8 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.http import server
-from api.http.server import Server
-from api.http.shared import Life
+from api.http.server import Life, Server
 from api.main import create_app
 from api.settings import Settings
 from tests.conftest import free_port

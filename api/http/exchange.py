@@ -171,9 +171,9 @@ class Exchange:
 
     def _finish(self) -> None:
         """Write the answer."""
-        (status, headers), shared = self._answer, self._connection.shared
-        self.keep_alive &= not shared.life.ending and (self._left or 0) <= MOST_BODY
-        lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode()), shared.date]
+        (status, headers), server = self._answer, self._connection.server
+        self.keep_alive &= not server.life.ending and (self._left or 0) <= MOST_BODY
+        lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode()), server.date]
         lines += [b"%b: %b" % header for header in headers]
         if b"content-length" not in dict(headers) and status not in (204, 304):
             lines.append(b"content-length: %d" % len(self._content))

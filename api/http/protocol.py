@@ -23,7 +23,7 @@ that has waited longest is cut off.
 
 import asyncio
 from http import HTTPStatus
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 from starlette.types import Scope
@@ -31,10 +31,12 @@ from starlette.types import Scope
 from api.auth import may_read
 from api.feed import Answer
 from api.http.exchange import Exchange
-from api.http.shared import Shared
 from api.routes.answer import head
 from api.routes.hot import FeedLookup, read_plain
 from api.routes.observed import NAME, id_of
+
+if TYPE_CHECKING:
+    from api.http.server import Server
 
 GET, VERSION, END = b"GET ", b" HTTP/1.1", b"\r\n\r\n"
 MOST_HEAD = 32_768  # bytes
@@ -46,15 +48,16 @@ class FeedHttpProtocol(asyncio.Protocol):
     """One connection.
 
     Attributes:
+        server: Whose it is.
         transport: Its other side.
         since: When it connected, or when its last answer, or piece of a body, came to its end; loop's clock.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, server: "Server") -> None:
         """Begin with nothing."""
-        self.shared = shared
+        self.server = server
         self._loop = asyncio.get_running_loop()
         self.since = self._loop.time()
         self._is_unread = False  # whether the client has left much unread
@@ -81,15 +84,15 @@ class FeedHttpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Join the others; the one that has waited longest makes room."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's own does not derive from it
-        others = self.shared.connections
-        if len(others) >= self.shared.most:
+        others = self.server.connections
+        if len(others) >= self.server.most:
             waiting = (other for other in others if other.is_waiting)
             min(waiting, key=lambda other: other.since, default=self).transport.abort()
         others.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why makes no difference
         """Forget what nobody will read; tell the app."""
-        self.shared.connections.discard(self)
+        self.server.connections.discard(self)
         self._held.clear()
         if self._exchange is not None:
             self._exchange.end()
@@ -154,13 +157,13 @@ class FeedHttpProtocol(asyncio.Protocol):
 
     def _reply(self, lookup: FeedLookup, given: Answer, content: bytes) -> None:
         """Answer a plain feed request in one piece."""
-        self._lookup, shared = None, self.shared
+        self._lookup, server = None, self.server
         if self.transport.is_closing():
             return
-        closing = shared.life.ending or not self._keep_alive
-        shared.state["metrics"].fed(lookup.asked.route, given)
+        closing = server.life.ending or not self._keep_alive
+        server.state["metrics"].fed(lookup.asked.route, given)
         request_id = id_of(self._ids)
-        said = head(given, lookup.now_s, len(content), shared.date, request_id, closing=closing)
+        said = head(given, lookup.now_s, len(content), server.date, request_id, closing=closing)
         self.transport.write(said + content)
         self.since = self._loop.time()
         if closing:
@@ -180,7 +183,7 @@ class FeedHttpProtocol(asyncio.Protocol):
         line, _, headers = request.partition(b"\r\n")
         plain = line.startswith(GET) and line.endswith(VERSION)
         asked = read_plain(line[len(GET) : -len(VERSION)]) if plain else None
-        state = self.shared.state
+        state = self.server.state
         if asked is None or (headers, state["tokens"].version) != self._admitted:
             try:
                 exchange = Exchange(self, request)
@@ -195,7 +198,7 @@ class FeedHttpProtocol(asyncio.Protocol):
 
     def _admit(self, headers: bytes, exchange: Exchange) -> bool:
         """Tell whether a plain feed request may be answered here; if so remember its headers."""
-        tokens = self.shared.state["tokens"]
+        tokens = self.server.state["tokens"]
         if not exchange.is_whole or not may_read(tokens, exchange.headers):
             return False
         self._admitted, self._keep_alive = (headers, tokens.version), exchange.keep_alive
@@ -204,18 +207,18 @@ class FeedHttpProtocol(asyncio.Protocol):
 
     def _open_exchange(self, exchange: Exchange) -> None:
         self._exchange, self.since = exchange, self._loop.time()
-        get, shared = self.transport.get_extra_info, self.shared
+        get, server = self.transport.get_extra_info, self.server
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "server": get("sockname")[:2],
             "client": (get("peername") or ("", 0))[:2],  # nothing when it has gone already
             "root_path": "",
-            "state": dict(shared.state),
+            "state": dict(server.state),
         }
-        task = self._loop.create_task(exchange.run(shared.app, scope))
-        shared.exchanges.add(task)
-        task.add_done_callback(shared.exchanges.discard)
+        task = self._loop.create_task(exchange.run(server.app, scope))
+        server.exchanges.add(task)
+        task.add_done_callback(server.exchanges.discard)
 
     def _leave_exchange(self) -> None:
         """Wait for the next request if this one is read and answered to its end."""

@@ -4,14 +4,15 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from types import FrameType
+from typing import Any
 
 from fastapi import FastAPI
 
 from api.http.protocol import FeedHttpProtocol
-from api.http.shared import Life, Shared
 
 BACKLOG = 2048
 MOST_CONNECTIONS = 4096
@@ -22,21 +23,43 @@ LOOK_EVERY_S = 1.0  # how often connections are asked what they wait for
 DRAIN_S, LINGER_S = 0.5, 0.25
 
 
+class Life:
+    """Whether the server is about to stop: then answers ask the client to come back on a new connection."""
+
+    def __init__(self) -> None:
+        """Begin alive."""
+        self.ending = False
+
+
 class Server:
-    """Serves an app on a listening socket until it is told to stop."""
+    """Serves an app on a listening socket until it is told to stop.
+
+    Attributes:
+        app: Answers all but plain feed requests.
+        state: What its lifespan opened.
+        life: Whether we are about to stop.
+        most: Connections that may be open.
+        date: The header that says what time it is.
+        connections: Those that are open.
+        exchanges: Those under way; one may outlive its connection.
+    """
 
     def __init__(self, app: FastAPI, life: Life, most: int = MOST_CONNECTIONS) -> None:
-        """Open nothing. `life` is shared with the app; no more than `most` connections are open."""
-        self._app, self._life, self._most = app, life, most
+        """Open nothing."""
+        self.app, self.life, self.most = app, life, most
+        self.state: dict[str, Any] = {}
+        self.date = b""
+        self.connections: set[FeedHttpProtocol] = set()
+        self.exchanges: set[asyncio.Task[None]] = set()
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
     async def run(self, door: socket.socket, started: Callable[[], object]) -> None:
         """Serve, and say when it has started; what the app's lifespan raises passes through."""
         loop = asyncio.get_running_loop()
-        async with self._app.router.lifespan_context(self._app) as state:
-            shared = Shared(self._app, dict(state or {}), self._life, self._most)
-            listening = await loop.create_server(lambda: FeedHttpProtocol(shared), sock=door, backlog=BACKLOG)
-            looking = asyncio.create_task(_look(shared))
+        async with self.app.router.lifespan_context(self.app) as state:
+            self.state.update(state or {})
+            listening = await loop.create_server(lambda: FeedHttpProtocol(self), sock=door, backlog=BACKLOG)
+            looking = asyncio.create_task(self._look())
             try:
                 started()
                 await self._stop.wait()
@@ -44,39 +67,50 @@ class Server:
                 waiting = list(_waiting(door))
                 listening.close()
                 for connection in waiting:
-                    await loop.connect_accepted_socket(lambda: FeedHttpProtocol(shared), connection)
-                await self._finish(shared)
+                    await loop.connect_accepted_socket(lambda: FeedHttpProtocol(self), connection)
+                await self._finish()
             finally:
                 looking.cancel()
 
     def stop(self, sig: int = signal.SIGTERM) -> None:
         """Begin to drain, without delay if it is not SIGTERM; the second signal waits for nobody."""
-        if self._life.ending:
+        if self.life.ending:
             self._hurry.set()
-        self._life.ending = True
+        self.life.ending = True
         asyncio.get_running_loop().call_later(DRAIN_S if sig == signal.SIGTERM else 0, self._stop.set)
 
-    async def _finish(self, shared: Shared) -> None:
+    async def _look(self) -> None:
+        """Keep the date, and end what has taken too long."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self.date = b"date: %b" % formatdate(usegmt=True).encode()
+            for connection in list(self.connections):
+                connection.look(loop.time())
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _finish(self) -> None:
         """Let what is under way come to its end."""
         await asyncio.sleep(LINGER_S)
-        while (shared.connections or shared.exchanges) and not self._hurry.is_set():
-            for connection in list(shared.connections):
+        while (self.connections or self.exchanges) and not self._hurry.is_set():
+            for connection in list(self.connections):
                 if connection.is_idle:
                     connection.transport.close()
             await asyncio.sleep(0.02)
 
 
 def serve(app: FastAPI, life: Life, host: str, port: int) -> None:
-    """Serve until told to stop.
+    """Serve until told to stop; what the app's lifespan raises passes through.
 
     Raises:
-        OSError: The port cannot be had.
-        Exception: The app's lifespan could not begin.
+        SystemExit: The port cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     door = socket.socket(family)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    door.bind((host, port))  # nobody can connect until the app has started
+    try:
+        door.bind((host, port))  # nobody can connect until the app has started
+    except OSError as exc:
+        sys.exit(f"{host}:{port} cannot be had: {exc.strerror}; set ALMANAC_HOST or ALMANAC_PORT")
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         loop, server = runner.get_loop(), Server(app, life)
 
@@ -101,16 +135,6 @@ def _settle_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)  # a request leaves no cycles behind; looking for some can wait
-
-
-async def _look(shared: Shared) -> None:
-    """Keep the date, and end what has taken too long."""
-    loop = asyncio.get_running_loop()
-    while True:
-        shared.date = b"date: %b" % formatdate(usegmt=True).encode()
-        for connection in list(shared.connections):
-            connection.look(loop.time())
-        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _waiting(door: socket.socket) -> Iterator[socket.socket]:

@@ -164,7 +164,7 @@ def test_changed_tokens_are_asked_anew(port: int, monkeypatch: pytest.MonkeyPatc
 
     def admit(connection: FeedHttpProtocol, headers: bytes, parsed: Exchange) -> bool:
         admitted.append(original(connection, headers, parsed))
-        connection.shared.state["tokens"].version += len(admitted) == 1
+        connection.server.state["tokens"].version += len(admitted) == 1
         return admitted[-1]
 
     monkeypatch.setattr(FeedHttpProtocol, "_admit", admit)

@@ -15,8 +15,7 @@ from fastapi import FastAPI, Request, Response
 
 from api.http import protocol
 from api.http.protocol import MOST_HEAD, MOST_HELD, FeedHttpProtocol
-from api.http.server import Server
-from api.http.shared import Life
+from api.http.server import Life, Server
 from tests.http_bytes import HEAD, one_by_one, request, running, served, status_of, until_closed
 from tests.world import World
 
