@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from api.contract.buckets import moment
 from api.contract.event import Event
 from api.contract.keys import Keys
-from api.main import connected
+from api.lifespan import connect_store
 from api.settings import Settings
 from api.store.errors import StoreUnavailable
 from api.store.events import LIVE_S, REMEMBERED_S, Journal
@@ -296,7 +296,7 @@ def test_a_takedown_by_anyone_is_honoured_by_who_asks_while_it_is_being_read(
     world: World, store: redis.Redis, valkey_url: str
 ) -> None:
     async def answered() -> list[bool]:
-        async with connected(Settings(redis_url=valkey_url), valkey_url, {}) as reader:
+        async with connect_store(Settings(redis_url=valkey_url), valkey_url, {}) as reader:
             await reader.look_up(2, NOW_S)
             known = []
             for post in world.posts:

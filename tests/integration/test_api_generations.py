@@ -10,7 +10,8 @@ import redis
 from fastapi.testclient import TestClient
 
 from api.contract.keys import Keys
-from api.main import connected, create_app
+from api.lifespan import connect_store
+from api.main import create_app
 from api.settings import Settings
 from api.store.store import GENERATIONS_HELD, Shelf
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
@@ -119,7 +120,7 @@ def test_many_who_come_at_once_load_a_generation_once(store: redis.Redis, valkey
     store.config_resetstat()
 
     async def ask() -> set[int]:
-        async with connected(Settings(redis_url=valkey_url), valkey_url, {}) as reader:
+        async with connect_store(Settings(redis_url=valkey_url), valkey_url, {}) as reader:
             found = await asyncio.gather(*(reader.look_up(user, NOON_S) for user in range(50)))
             return {id(look_up.generation) for look_up in found}
 
@@ -131,7 +132,7 @@ def test_no_more_generations_than_needed_stay_in_memory(store: redis.Redis, valk
     shelf: Shelf = {}
 
     async def ask() -> None:
-        async with connected(Settings(redis_url=valkey_url), valkey_url, shelf) as reader:
+        async with connect_store(Settings(redis_url=valkey_url), valkey_url, shelf) as reader:
             for number in range(1, GENERATIONS_HELD + 3):
                 World(generation=number).publish(store).promote(store, PROMOTED_AT_S + number)
                 found = await reader.look_up(2, NOON_S)

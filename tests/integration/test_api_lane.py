@@ -13,7 +13,8 @@ from fastapi.testclient import TestClient
 
 from api.contract.keys import Keys
 from api.feed import Generation
-from api.main import connected, create_app
+from api.lifespan import connect_store
+from api.main import create_app
 from api.settings import Settings
 from api.store import batcher, pending
 from api.store.batcher import LookupBatcher
@@ -37,7 +38,7 @@ class Slip(Exception):
 @asynccontextmanager
 async def reading(url: str) -> AsyncIterator[Store]:
     """Give a reader of the store that has answered once, and end what hangs."""
-    async with asyncio.timeout(HANGS_S), connected(Settings(redis_url=url), url, {}) as reader:
+    async with asyncio.timeout(HANGS_S), connect_store(Settings(redis_url=url), url, {}) as reader:
         assert (await reader.look_up(2, NOON_S)).pointer.generation == 1
         yield reader
 
@@ -206,7 +207,7 @@ def test_who_asks_what_is_current_hears_of_the_one_before_while_the_next_is_load
     settings = Settings(redis_url=valkey_url, read_timeout_s=0.2)
 
     async def ask() -> list[int]:
-        async with asyncio.timeout(HANGS_S), connected(settings, valkey_url, {}) as reader:
+        async with asyncio.timeout(HANGS_S), connect_store(settings, valkey_url, {}) as reader:
             await reader.read_current()
             gate = Gate(monkeypatch)
             World().successor().publish(store).promote(store)
@@ -227,7 +228,7 @@ def test_while_the_first_generation_is_loaded_nobody_waits_without_end(
     settings = Settings(redis_url=valkey_url, read_timeout_s=0.2)
 
     async def ask() -> list[Any]:
-        async with asyncio.timeout(HANGS_S), connected(settings, valkey_url, {}) as reader:
+        async with asyncio.timeout(HANGS_S), connect_store(settings, valkey_url, {}) as reader:
             gate = Gate(monkeypatch)
             refused = await asyncio.gather(
                 reader.look_up(2, NOON_S),

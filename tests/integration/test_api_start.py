@@ -16,7 +16,8 @@ import pytest
 import redis
 from fastapi.testclient import TestClient
 
-from api.main import StoreMissing, create_app
+from api.lifespan import StoreMissing
+from api.main import create_app
 from api.schemas.moment import TIMES, read_time
 from api.settings import Settings
 from tests.conftest import free_port

@@ -1,0 +1,158 @@
+"""What the API opens when it starts and closes when it stops: the store, and the watch over its tokens."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.contract.keys import Keys
+from api.log import configure
+from api.settings import Settings
+from api.store.connection import Address
+from api.store.lifeline import Lifeline
+from api.store.store import DEGRADABLE_ERRORS, Shelf, Store
+from api.tokens import FILE, make_first_tokens
+
+log = logging.getLogger(__name__)
+
+State = dict[str, Any]  # what a request finds in `request.state`
+OpenState = Callable[[], AbstractAsyncContextManager[State]]
+
+
+class StoreMissing(LookupError):
+    """No URL is set, and no embedded store runs."""
+
+    def __init__(self, state_dir: Path) -> None:
+        super().__init__(
+            f"no store: ALMANAC_REDIS_URL is empty and none runs in {state_dir}; "
+            "set ALMANAC_REDIS_URL or run `almanac store`"
+        )
+
+
+class LazyLifespan:
+    """ASGI: opens the state for a request that no lifespan opened it for; a failed start is one sentence.
+
+    FastAPI's TestClient runs the lifespan only inside `with`; outside, each request has an event loop of its
+    own, so that no connection can outlive it.
+    """
+
+    def __init__(self, app: ASGIApp, open_state: OpenState) -> None:
+        self._app = app
+        self._open_state = open_state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on."""
+        if scope["type"] == "lifespan":
+            await self._start(scope, receive, send)
+        elif "store" in scope.setdefault("state", {}):
+            await self._app(scope, receive, send)
+        else:
+            async with self._open_state() as state:
+                scope["state"].update(state)
+                await self._app(scope, receive, send)
+
+    async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start and stop; Starlette's message of a failed start is a traceback, ours the error's sentence."""
+        failed: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failed.append(message)
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, hold)
+        except (ValueError, StoreMissing) as exc:
+            failed = [{**message, "message": str(exc)} for message in failed]
+            raise
+        finally:
+            for message in failed:
+                await send(message)
+
+
+@asynccontextmanager
+async def run_lifespan(settings: Settings, open_state: OpenState) -> AsyncIterator[State]:
+    """Open the state, load what is current, and follow the file of tokens until the API stops."""
+    if not logging.getLogger().handlers:
+        configure()
+    make_first_tokens(settings.state_dir / FILE)
+    async with open_state() as state:
+        tokens = state["tokens"]
+        watch = asyncio.create_task(tokens.watch())
+        try:
+            if tokens.open_to_read:
+                log.info("reads.opened", extra={"why": "no token of scope read: whoever asks may read"})
+            log.info("api.started", extra={**await _warm_up(state["store"]), **tokens.summary()})
+            yield state
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+    log.info("api.stopped")
+
+
+@contextmanager
+def find_store(settings: Settings) -> Iterator[str]:
+    """Give the store's URL; an embedded store does not end while this is held.
+
+    Raises:
+        StoreMissing: There is no URL, and no embedded store.
+    """
+    if settings.redis_url:
+        yield settings.redis_url.get_secret_value()
+        return
+    import fcntl  # here, because only the embedded store needs it and not every system has it
+
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context((settings.state_dir / "store.lock").open("rb"))
+            # The store ends when nobody holds its lock any more: first take it, then look whether it runs.
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            url = str(orjson.loads((settings.state_dir / "store.json").read_bytes())["url"])
+        except (FileNotFoundError, KeyError, TypeError, orjson.JSONDecodeError) as exc:
+            raise StoreMissing(settings.state_dir) from exc
+        yield url
+
+
+@asynccontextmanager
+async def connect_store(settings: Settings, url: str, shelf: Shelf) -> AsyncIterator[Store]:
+    """Open the store at `url` for the running event loop; nothing is read yet.
+
+    Every wait is bounded: for a free connection, to connect, for a reply.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=settings.pool_size,
+        timeout=settings.read_timeout_s,
+        socket_connect_timeout=settings.connect_timeout_s,
+        socket_timeout=settings.read_timeout_s,
+        retry=Retry(NoBackoff(), 1),  # once: a restarted store leaves dead connections in the pool
+        decode_responses=False,
+    )
+    lifeline = Lifeline(Address.of(url, settings.connect_timeout_s, settings.read_timeout_s))
+    keys, wait_s = Keys(settings.prefix), settings.read_timeout_s
+    async with Redis.from_pool(pool) as client:
+        store = Store(client, lifeline, keys, settings.variant, shelf, wait_s)
+        try:
+            yield store
+        finally:
+            await store.aclose()
+
+
+async def _warm_up(store: Store) -> dict[str, object]:
+    """Load the current generation and warm up; where there is none yet, the first request tries again."""
+    try:
+        manifest = (await store.read_current(patient=True)).manifest
+        n_warmed = await store.warm_up()
+    except DEGRADABLE_ERRORS as exc:
+        log.warning("generation.missing", extra={"why": str(exc)})
+        return {"generation": None}
+    return {"variant": manifest.variant, "generation": manifest.generation, "n_warmed": n_warmed}
