@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 log = logging.getLogger(__name__)
 
 Advance = Callable[[int], None]
-Show = Callable[[str, int, int | None], None]
+Show = Callable[[str, int, int | None], None]  # what is going on, how far, of how much: `lists`, 400, 163205
 
 
 class Progress:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from batch.progress import silent
+from batch.progress import Show, silent
 from batch.publish.gate.thresholds import Thresholds
 from batch.settings import Settings
-from batch.store.lease import Progress
 
 GateMode = Literal["off", "warn", "on"]
 
@@ -42,14 +41,14 @@ class PublishConfig:
     ttl_s: int
     kept: int
     now: Callable[[], int] = clock
-    progress: Progress = silent
+    progress: Show = silent
     gate: GateMode = "off"
     limits: Thresholds = field(default_factory=Thresholds)
     force: bool = False
     plan_memory: bool = False
 
     @classmethod
-    def of(cls, settings: Settings, progress: Progress) -> "PublishConfig":
+    def of(cls, settings: Settings, progress: Show) -> "PublishConfig":
         """Return what the settings say."""
         return cls(
             root=settings.state_dir / "generations",

@@ -8,12 +8,13 @@ import redis
 from redis.client import Pipeline
 
 from api.contract.manifest import Manifest
+from batch.progress import Show
 from batch.publish.config import PublishConfig
 from batch.publish.folder import GenerationFolder
 from batch.publish.ledger.ledger import read_pointer
 from batch.publish.store import GenerationStore
 from batch.store import read
-from batch.store.lease import Lease, Progress
+from batch.store.lease import Lease
 from batch.store.transaction import Write
 
 CHUNK = 500  # keys a round trip: the server frees them beside its work, readers wait for none
@@ -63,7 +64,7 @@ def sweep(
             retire(store, lease, config.root, number, config.progress)
 
 
-def retire(store: GenerationStore, lease: Lease, root: Path, generation: int, progress: Progress) -> None:
+def retire(store: GenerationStore, lease: Lease, root: Path, generation: int, progress: Show) -> None:
     """Remove one generation's keys and folder. Killed at any point, it can be done again.
 
     What is needed to clear, users, profiles and manifest, goes last. A quarantined one stays quarantined.

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
+from batch.progress import Show
 from batch.publish.generation import GenerationContent
-from batch.store.lease import Lease, Progress
+from batch.store.lease import Lease
 from batch.store.wire import FRAME, PipelinedWriter, bulk, n_digits, put_bulk
 
 BLOCK = 4096  # users turned into bytes at a time
@@ -78,7 +79,7 @@ def write_seen(
     times: SeenTimes,
     key: Callable[[int], str],
     since_s: int | None,
-    progress: Progress,
+    progress: Show,
 ) -> None:
     """Add the pairs later than `since_s` (None: all) to each user's ZSET, where an earlier time stays.
 

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import NoReturn
@@ -15,14 +15,12 @@ import redis
 from redis.client import Pipeline
 
 from api.contract.buckets import moment
+from batch.progress import Show
 from batch.store import read
 from batch.store.transaction import Decide, Write, transact
 
 TTL_S = 10.0  # a killed run keeps the next one waiting this long; a stalled one loses its right after it
 RENEWALS = 4  # within one TTL: one lost packet is no lost lease
-
-# What is going on, how far, out of how much: `lists`, 400, 163205.
-Progress = Callable[[str, int, int], None]
 
 
 class LeaseTaken(RuntimeError):
@@ -118,7 +116,7 @@ class Lease:
         with self._turn:
             transact(self._client, [self._key, *watched], decide_as_holder)
 
-    def _take(self, progress: Progress) -> None:
+    def _take(self, progress: Show) -> None:
         """Wait for a dead holder's lease to run out, then take it.
 
         Raises:
@@ -165,7 +163,7 @@ class Lease:
 
 @contextmanager
 def hold(
-    client: redis.Redis, key: str, since_s: int, progress: Progress, *, ttl_s: float = TTL_S
+    client: redis.Redis, key: str, since_s: int, progress: Show, *, ttl_s: float = TTL_S
 ) -> Iterator[Lease]:
     """Hold the right to publish; wait for a dead holder's lease to run out, refuse beside a living one.
 

@@ -25,8 +25,7 @@ from api.contract.buckets import epoch, moment
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.tokens import FILE, add_token
-from batch.progress import silent
-from batch.store.lease import Progress
+from batch.progress import Show, silent
 from tests.bench import apps, load, rivals, stock, ways
 from tests.bench.apps import App
 from tests.bench.load import Asked, Figures
@@ -47,7 +46,7 @@ def run(
     rounds: int = 5,
     limit: int = 5,
     with_ways: bool = True,
-    progress: Progress | None = None,
+    progress: Show | None = None,
 ) -> dict[str, object]:
     """Measure, and return the figures by name; ratios are medians over the rounds.
 

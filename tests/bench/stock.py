@@ -16,11 +16,11 @@ from api.contract.buckets import Horizon
 from api.contract.codec import encode as as_text
 from api.contract.keys import SEGMENT_FIELD, Keys
 from batch.data.seen import SeenTimes
-from batch.progress import silent
+from batch.progress import Show, silent
 from batch.publish import shard
 from batch.publish.generation import GenerationContent
 from batch.publish.seen import write_seen
-from batch.store.lease import Progress, hold
+from batch.store.lease import hold
 from batch.store.wire import PipelinedWriter, pack
 
 AS_OF_S = 1_640_357_999  # 2021-12-24T14:59:59Z
@@ -58,7 +58,7 @@ class Stock:
         return Horizon.after(AS_OF_S, HOUR_S, self.n_buckets)
 
 
-def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Progress, n_generations: int = 1) -> None:
+def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_generations: int = 1) -> None:
     """Fill an empty store and make the first generation current.
 
     Each further generation has the lists of the one before with every first post last, and posts of its own,

@@ -7,11 +7,12 @@ from typing import Any
 
 from api.contract.buckets import moment
 from api.contract.manifest import Manifest
+from batch.progress import Show
 from batch.publish.folder import GenerationFolder
 from batch.publish.ledger.ledger import Promotion
 from batch.publish.retire import retire
 from batch.publish.store import GenerationStore
-from batch.store.lease import Progress, hold
+from batch.store.lease import hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def show(store: GenerationStore, generation: int, root: Path, variants: Iterable
     }
 
 
-def retire_one(store: GenerationStore, root: Path, generation: int, now_s: int, progress: Progress) -> None:
+def retire_one(store: GenerationStore, root: Path, generation: int, now_s: int, progress: Show) -> None:
     """Clear one generation's keys and folder in small steps, while nobody publishes.
 
     Raises:

@@ -5,10 +5,10 @@ from hashlib import blake2b
 
 from api.contract.keys import SEGMENT_FIELD
 from api.contract.manifest import Manifest
+from batch.progress import Show
 from batch.publish import shard
 from batch.publish.store import GenerationStore
 from batch.store import read
-from batch.store.lease import Progress
 
 Hash = tuple[int, dict[bytes, bytes]]  # a user and the fields of their lists
 
@@ -37,7 +37,7 @@ def bad_shards(
 
 
 def bad_checksums(
-    store: GenerationStore, manifest: Manifest, users: list[int], progress: Progress
+    store: GenerationStore, manifest: Manifest, users: list[int], progress: Show
 ) -> tuple[list[str], list[int]]:
     """Return the names of the checksums that do not agree, and the users whose hash is missing."""
     bad, missing = [], []

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from api.contract.manifest import Manifest
 from batch.learn.baselines.named import baseline_name
+from batch.progress import Show
 from batch.publish.folder import GenerationFolder
 from batch.publish.proof.checksums import bad_checksums, shard_names
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load, model_of
 from batch.publish.store import GenerationStore
 from batch.score.predict import best, raw_scores
-from batch.store.lease import Progress
 
 SHOWN = 5  # examples of each kind in a verdict
 
@@ -77,7 +77,7 @@ def verify(
     *,
     sample: int,
     rng: np.random.Generator,
-    progress: Progress,
+    progress: Show,
     threads: int = 0,
 ) -> Verdict:
     """Compute every checksum again from Redis, and `sample` users' lists again from the stored inputs.
@@ -157,7 +157,7 @@ def rescore(inputs: Inputs, depth: int, threads: int = 0) -> npt.NDArray[np.int6
 
 
 def _compare(
-    store: GenerationStore, manifest: Manifest, inputs: Inputs, threads: int, progress: Progress
+    store: GenerationStore, manifest: Manifest, inputs: Inputs, threads: int, progress: Show
 ) -> tuple[int, int, list[Difference]]:
     """Return lists and places compared, and each differing list's first difference."""
     users, starts = inputs.sides.user_ids.tolist(), manifest.horizon.starts

@@ -20,7 +20,7 @@ from api.contract.buckets import epoch, moment
 from api.contract.keys import Keys
 from api.tokens import FILE, add_token
 from batch.extras import require_extra
-from batch.store.lease import Progress
+from batch.progress import Show
 from tests.bench import apps, stock
 from tests.bench.load import Asked
 from tests.bench.stock import FIRST_USER, VARIANT, Stock
@@ -144,7 +144,7 @@ def running(
 
 
 @contextmanager
-def own(sizes: Stock, progress: Progress, flip_s: float = FLIP_S) -> Iterator[Target]:
+def own(sizes: Stock, progress: Show, flip_s: float = FLIP_S) -> Iterator[Target]:
     """Run an API on a store of drawn lists; two generations take turns as the current one.
 
     Raises:
