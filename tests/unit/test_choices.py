@@ -78,10 +78,10 @@ def test_factors_are_those_of_the_normal_equations() -> None:
 
 
 def test_factors_go_on_from_those_of_a_time_before(facts: Facts) -> None:
-    known = asof.statics(facts, 1)
-    before = fit_components(facts, known.texts, AS_OF_S - DAY_S, 1, None)
+    statics = asof.statics(facts, 1)
+    before = fit_components(facts, statics.texts, AS_OF_S - DAY_S, 1, None)
 
-    warm, cold = (fit_components(facts, known.texts, AS_OF_S, 1, one) for one in (before, None))
+    warm, cold = (fit_components(facts, statics.texts, AS_OF_S, 1, one) for one in (before, None))
 
     at = [len(x) and x.shape[1] > 1 for x in warm.x].index(True)
     one, other = (parts.x[at] @ parts.y[at].T for parts in (warm, cold))
@@ -104,9 +104,9 @@ def test_a_slate_holds_one_new_like_and_posts_that_its_user_never_took(facts: Fa
 
 
 def test_what_is_liked_together_is_worth_something_and_lists_hold_it(facts: Facts) -> None:
-    known = asof.statics(facts, 1)
+    statics = asof.statics(facts, 1)
 
-    found = estimate.fit(facts, known.texts, AS_OF_S, 1)
+    found = estimate.fit(facts, statics.texts, AS_OF_S, 1)
 
     assert found.weights["liked_together"] > 0
     assert set(found.weights) >= set(OF_CHOICES)
@@ -144,14 +144,14 @@ def test_later_choices_change_nothing_of_a_model(facts: Facts) -> None:
 
 
 def test_the_choices_of_a_period_do_not_enter_what_was_estimated_before_it(facts: Facts) -> None:
-    known = asof.statics(facts, 1)
-    whole = estimate.fit(facts, known.texts, AS_OF_S, 1)
+    statics = asof.statics(facts, 1)
+    whole = estimate.fit(facts, statics.texts, AS_OF_S, 1)
     first = whole.past[0].as_of_s
     turned = replace(
         facts, target=np.where(facts.time > first, 1 - facts.target, facts.target).astype(np.int8)
     )
 
-    one, other = (fit_components(some, known.texts, first, 1, None) for some in (facts, turned))
+    one, other = (fit_components(some, statics.texts, first, 1, None) for some in (facts, turned))
 
     for part, same in zip((*one.x, *one.y), (*other.x, *other.y), strict=True):
         np.testing.assert_array_equal(part, same)
@@ -185,9 +185,9 @@ def test_too_few_events_for_so_many_cut_offs_are_refused() -> None:
 
 
 def test_ours_and_peers_are_asked_for_the_same_unseen_posts(facts: Facts) -> None:
-    known = asof.statics(facts, 1)
+    statics = asof.statics(facts, 1)
 
-    found = compare_unseen(facts, known, RECIPE, 2, ("random", "popular", "item_knn_cosine"))
+    found = compare_unseen(facts, statics, RECIPE, 2, ("random", "popular", "item_knn_cosine"))
 
     ndcg = found.results[found.results["metric"] == "ndcg_achievable"]
     whole = ndcg[ndcg["segment"] == "all"].set_index(["model", "against"])

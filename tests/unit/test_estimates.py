@@ -37,15 +37,15 @@ def by_topic(
     return facts_of(events, n_users, n_posts)
 
 
-def learnt(facts: Facts, as_of_s: int | None = None) -> tuple[Statics, Estimates]:
-    known = asof.statics(facts, 1)
-    return known, estimate.fit(facts, known.texts, facts.as_of_s if as_of_s is None else as_of_s, 1)
+def fit_estimates(facts: Facts, as_of_s: int | None = None) -> tuple[Statics, Estimates]:
+    statics = asof.statics(facts, 1)
+    return statics, estimate.fit(facts, statics.texts, facts.as_of_s if as_of_s is None else as_of_s, 1)
 
 
 def test_a_user_is_given_the_topic_they_like() -> None:
     facts = by_topic()
 
-    _, estimates = learnt(facts)
+    _, estimates = fit_estimates(facts)
 
     best = (estimates.now.x @ estimates.now.y.T).argmax(axis=1)
     assert (best % len(TOPICS) == np.arange(len(best)) % len(TOPICS)).mean() > 0.95
@@ -55,9 +55,9 @@ def test_later_facts_change_no_estimate() -> None:
     facts = by_topic(n_users=24, days=12)
     as_of_s = BEGIN_S + 9 * DAY_S
 
-    _, with_later = learnt(facts, as_of_s)
-    known = asof.statics(facts, 1)
-    without = estimate.fit(facts.until(as_of_s), known.texts, as_of_s, 1)
+    _, with_later = fit_estimates(facts, as_of_s)
+    statics = asof.statics(facts, 1)
+    without = estimate.fit(facts.until(as_of_s), statics.texts, as_of_s, 1)
 
     assert with_later.weights == without.weights
     for one, other in zip((*with_later.past, with_later.now), (*without.past, without.now), strict=True):
@@ -68,11 +68,11 @@ def test_later_facts_change_no_estimate() -> None:
 def test_the_likes_of_a_period_do_not_enter_the_parts_before_it() -> None:
     facts = by_topic(n_users=24, days=12)
     as_of_s = BEGIN_S + 9 * DAY_S
-    known = asof.statics(facts, 1)
+    statics = asof.statics(facts, 1)
     later = facts.time > as_of_s
     turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
 
-    one, other = (fit_components(some, known.texts, as_of_s, 1, None) for some in (facts, turned))
+    one, other = (fit_components(some, statics.texts, as_of_s, 1, None) for some in (facts, turned))
 
     for part, same in zip((*one.x, *one.y), (*other.x, *other.y), strict=True):
         np.testing.assert_array_equal(part, same)
@@ -85,7 +85,7 @@ def test_shuffled_likes_leave_scores_at_chance() -> None:
     target = facts.target.copy()
     target[past] = rng.permutation(target[past])
 
-    _, estimates = learnt(replace(facts, target=target), BEGIN_S + 15 * DAY_S)
+    _, estimates = fit_estimates(replace(facts, target=target), BEGIN_S + 15 * DAY_S)
 
     rows = np.flatnonzero(~past)
     scores = estimates.now.scores(facts.user[rows], facts.post[rows])
@@ -239,11 +239,11 @@ def test_a_part_that_does_not_pay_gets_no_weight() -> None:
 
 def test_trees_start_from_the_estimates_and_keep_only_what_paid() -> None:
     facts = by_topic()
-    known, estimates = learnt(facts)
-    shown = trees.gather_rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
+    statics, estimates = fit_estimates(facts)
+    shown = trees.gather_rows(facts, statics, estimates, 3600, 100_000, np.random.default_rng(1))
     parameters = trees.parameters_for(len(shown.y), 7, 1, 1)
 
-    found = trees.fit_trees(shown, estimates, known.features, parameters, 10)
+    found = trees.fit_trees(shown, estimates, statics.features, parameters, 10)
 
     said = np.asarray(found.booster.predict(shown.x, raw_score=True)) - estimates.now.base
     base = estimates.before(shown.event)
@@ -256,14 +256,14 @@ def test_trees_are_kept_for_what_only_they_see_and_none_for_chance() -> None:
     match = (facts.user + facts.post) % 2
     odds = np.where(match == 1, 0.35, 0.05)
     facts.target[:] = np.random.default_rng(3).random(len(odds)) < odds
-    known, estimates = learnt(facts)
-    shown = trees.gather_rows(facts, known, estimates, 3600, 100_000, np.random.default_rng(1))
+    statics, estimates = fit_estimates(facts)
+    shown = trees.gather_rows(facts, statics, estimates, 3600, 100_000, np.random.default_rng(1))
     shown.x[:, 0] = match[shown.event]
     blind = replace(shown, x=np.random.default_rng(5).normal(size=shown.x.shape).astype(np.float32))
     parameters = trees.parameters_for(len(shown.y), 7, 1, 1)
 
     seeing, chance = (
-        trees.fit_trees(some, estimates, known.features, parameters, 64) for some in (shown, blind)
+        trees.fit_trees(some, estimates, statics.features, parameters, 64) for some in (shown, blind)
     )
 
     assert seeing.share > 0.5
@@ -273,12 +273,12 @@ def test_trees_are_kept_for_what_only_they_see_and_none_for_chance() -> None:
 
 def test_rows_that_train_trees_see_nothing_of_their_period() -> None:
     facts = by_topic(n_users=24, days=12)
-    known, estimates = learnt(facts)
+    statics, estimates = fit_estimates(facts)
     last = facts.time > estimates.past[-1].as_of_s
     turned = replace(facts, target=np.where(last, 1 - facts.target, facts.target).astype(np.int8))
 
     shown, other = (
-        trees.gather_rows(one, known, estimates, 3600, 10**6, np.random.default_rng(1))
+        trees.gather_rows(one, statics, estimates, 3600, 10**6, np.random.default_rng(1))
         for one in (facts, turned)
     )
 
@@ -287,7 +287,7 @@ def test_rows_that_train_trees_see_nothing_of_their_period() -> None:
 
 def test_an_event_older_than_the_first_estimate_is_refused() -> None:
     facts = by_topic(n_users=6, days=8)
-    _, estimates = learnt(facts)
+    _, estimates = fit_estimates(facts)
 
     with pytest.raises(ValueError, match="older than the first estimate"):
         estimates.before(np.array([0]))
@@ -295,7 +295,7 @@ def test_an_event_older_than_the_first_estimate_is_refused() -> None:
 
 def test_without_events_nothing_can_be_estimated() -> None:
     facts = by_topic(n_users=6, days=8)
-    known = asof.statics(facts, 1)
+    statics = asof.statics(facts, 1)
 
     with pytest.raises(ValueError, match="no event up to"):
-        estimate.fit(facts, known.texts, BEGIN_S - 1, 1)
+        estimate.fit(facts, statics.texts, BEGIN_S - 1, 1)

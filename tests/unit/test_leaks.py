@@ -30,8 +30,8 @@ class Leaky(Tally):
         return super().advance(max(to_s, self.at_s, int(self._facts.time[-1])))
 
 
-def leaky(facts: Facts, known: Statics) -> Tally:
-    return Leaky(facts, known.texts.cluster, len(known.texts.topic_of_cluster))
+def leaky(facts: Facts, statics: Statics) -> Tally:
+    return Leaky(facts, statics.texts.cluster, len(statics.texts.topic_of_cluster))
 
 
 def news(seed: int = 2, n_users: int = 60, a_day: int = 15, days: int = 21) -> Facts:
@@ -51,17 +51,18 @@ def news(seed: int = 2, n_users: int = 60, a_day: int = 15, days: int = 21) -> F
 
 
 def model_of(facts: Facts) -> Ranker:
-    known = asof.statics(facts, RECIPE.seed)
-    return train(facts, known, AS_OF_S, RECIPE).model
+    statics = asof.statics(facts, RECIPE.seed)
+    return train(facts, statics, AS_OF_S, RECIPE).model
 
 
 def changed_features(facts: Facts) -> list[str]:
     """Return the sides that differ when the facts after `AS_OF_S` are turned round."""
     later = facts.time > AS_OF_S
     turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
-    known = asof.statics(facts, RECIPE.seed)
+    statics = asof.statics(facts, RECIPE.seed)
     one, other = (
-        asof.sides(some, known, asof.tally(some, known).advance(AS_OF_S), STARTS) for some in (facts, turned)
+        asof.sides(some, statics, asof.tally(some, statics).advance(AS_OF_S), STARTS)
+        for some in (facts, turned)
     )
     return [
         name
@@ -70,7 +71,7 @@ def changed_features(facts: Facts) -> list[str]:
     ]
 
 
-def evaluated(facts: Facts) -> dict[str, float]:
+def evaluate_last_week(facts: Facts) -> dict[str, float]:
     split = last_week(facts)
     assert split is not None
     return measure_run(facts, asof.statics(facts, RECIPE.seed), split, replace(RECIPE, n_trees=30), {})
@@ -99,7 +100,7 @@ def test_a_model_of_shuffled_likes_scores_at_chance_in_all_its_parts() -> None:
     shown = facts.views
     facts.target[shown] = np.random.default_rng(5).permutation(facts.target[shown])
 
-    found = evaluated(facts)
+    found = evaluate_last_week(facts)
 
     for part in ("", "_estimate", "_trees_alone", "_position_fixed", "_popular"):
         assert 0.46 < found[f"auc_in_session{part}"] < 0.54, part
@@ -107,9 +108,9 @@ def test_a_model_of_shuffled_likes_scores_at_chance_in_all_its_parts() -> None:
 
 def test_a_feature_that_knows_the_future_is_too_good_for_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = news()
-    honest = evaluated(facts)
+    honest = evaluate_last_week(facts)
 
     monkeypatch.setattr(asof, "tally", leaky)
-    planted = evaluated(facts)
+    planted = evaluate_last_week(facts)
 
     assert planted["auc_in_session"] > honest["auc_in_session"] + Thresholds().too_good

@@ -26,8 +26,8 @@ STARTS = np.array([BEGIN_S + 3 * DAY_S], np.int64)
 
 
 def sides_at(facts: Facts, as_of_s: int) -> dict[str, np.ndarray]:
-    known = asof.statics(facts, seed=1)
-    sides = asof.sides(facts, known, asof.tally(facts, known).advance(as_of_s), STARTS)
+    statics = asof.statics(facts, seed=1)
+    sides = asof.sides(facts, statics, asof.tally(facts, statics).advance(as_of_s), STARTS)
     return {name: getattr(sides, name) for name in ("user", "post", "time", "user_group", "group")}
 
 
@@ -48,23 +48,23 @@ def test_features_do_not_change_when_later_facts_are_added(
 @pytest.fixture(scope="module")
 def trains() -> tuple[Facts, asof.Statics, estimate.Estimates]:
     facts = even_likes_even(days=14)
-    known = asof.statics(facts, seed=1)
-    return facts, known, estimate.fit(facts, known.texts, facts.as_of_s, 1)
+    statics = asof.statics(facts, seed=1)
+    return facts, statics, estimate.fit(facts, statics.texts, facts.as_of_s, 1)
 
 
 def test_a_training_row_has_the_features_that_scoring_before_its_period_would_have(
     trains: tuple[Facts, asof.Statics, estimate.Estimates],
 ) -> None:
-    facts, known, estimates = trains
+    facts, statics, estimates = trains
 
-    made = trees.gather_rows(facts, known, estimates, 3600, 60, np.random.default_rng(0))
+    made = trees.gather_rows(facts, statics, estimates, 3600, 60, np.random.default_rng(0))
 
     ends = np.array([one.as_of_s for one in estimates.past])
     for event, x in zip(made.event, made.x, strict=True):
         at = int(facts.time[event])
         before_s = int(ends[ends < at].max())
-        counts = asof.tally(facts, known).advance(before_s)
-        sides = asof.sides(facts, known, counts, np.array([at - at % 3600], np.int64))
+        counts = asof.tally(facts, statics).advance(before_s)
+        sides = asof.sides(facts, statics, counts, np.array([at - at % 3600], np.int64))
         alone = sides.rows(facts.user[[event]], facts.post[[event]], np.array([0]))
         np.testing.assert_allclose(x, alone[0], rtol=1e-5)
 
@@ -94,9 +94,9 @@ def test_a_tally_refuses_to_go_back() -> None:
 def test_like_rows_are_no_impressions_and_train_nothing(
     trains: tuple[Facts, asof.Statics, estimate.Estimates],
 ) -> None:
-    facts, known, estimates = trains
+    facts, statics, estimates = trains
 
-    made = trees.gather_rows(facts, known, estimates, 3600, 10**6, np.random.default_rng(0))
+    made = trees.gather_rows(facts, statics, estimates, 3600, 10**6, np.random.default_rng(0))
 
     later = facts.time > estimates.past[0].as_of_s
     assert len(made.event) == int((facts.views & later).sum()) < int(later.sum())
@@ -106,9 +106,9 @@ def test_like_rows_are_no_impressions_and_train_nothing(
 def test_thinning_keeps_the_number_asked_for_in_order_of_time(
     trains: tuple[Facts, asof.Statics, estimate.Estimates],
 ) -> None:
-    facts, known, estimates = trains
+    facts, statics, estimates = trains
 
-    made = trees.gather_rows(facts, known, estimates, 3600, 100, np.random.default_rng(0))
+    made = trees.gather_rows(facts, statics, estimates, 3600, 100, np.random.default_rng(0))
 
     assert len(made.event) == len(set(made.event)) == 100
     assert (np.diff(facts.time[made.event]) >= 0).all()

@@ -8,34 +8,34 @@ import pytest
 
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.features.asof import Rows
 from batch.learn import loader
 from batch.learn.factors.factor_table import FactorTable, fingerprint
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
-from batch.learn.train import train
+from batch.learn.train import Training, train
+from batch.progress import Progress
 from tests.facts import even_likes_even
 
 RECIPE = Recipe(30, 10**6, 3600, n_trees=5, n_leaves=7, seed=1, threads=1)
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Facts, asof.Statics, Ranker, Rows]:
-    facts = even_likes_even(n_users=40, days=14)
-    known = asof.statics(facts, seed=1)
-    training = train(facts, known, facts.as_of_s, RECIPE)
-    return facts, known, training.model, training.rows
+def facts() -> Facts:
+    return even_likes_even(n_users=40, days=14)
 
 
 @pytest.fixture(scope="module")
-def trained(made: tuple[Facts, asof.Statics, Ranker, Rows]) -> tuple[Ranker, Rows]:
-    return made[2], made[3]
+def statics(facts: Facts) -> asof.Statics:
+    return asof.statics(facts, seed=1)
 
 
-def test_the_model_is_kept_as_lightgbm_text_with_a_json_beside_it(
-    trained: tuple[Ranker, Rows], tmp_path: Path
-) -> None:
-    model, _ = trained
+@pytest.fixture(scope="module")
+def training(facts: Facts, statics: asof.Statics) -> Training:
+    return train(facts, statics, facts.as_of_s, RECIPE)
+
+
+def test_the_model_is_kept_as_lightgbm_text_with_a_json_beside_it(training: Training, tmp_path: Path) -> None:
+    model = training.model
 
     path = model.save(tmp_path)
 
@@ -48,23 +48,27 @@ def test_the_model_is_kept_as_lightgbm_text_with_a_json_beside_it(
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_the_same_facts_and_seed_give_the_same_model(made: tuple[Facts, asof.Statics, Ranker, Rows]) -> None:
-    facts, known, model, _ = made
+def test_the_same_facts_and_seed_give_the_same_model_in_two_steps(
+    facts: Facts, statics: asof.Statics, training: Training
+) -> None:
+    progress = Progress()
 
-    assert train(facts, known, facts.as_of_s, RECIPE).model.fingerprint == model.fingerprint
+    again = train(facts, statics, facts.as_of_s, RECIPE, {"auc_in_session": 0.6}, progress)
+
+    assert again.model.fingerprint == training.model.fingerprint
+    assert again.model.metrics == {"auc_in_session": 0.6, **training.model.metrics}
+    assert list(progress.seconds) == ["estimate", "train"]
 
 
-def test_labels_of_one_kind_train_nothing(made: tuple[Facts, asof.Statics, Ranker, Rows]) -> None:
-    facts, known, _, _ = made
-
+def test_labels_of_one_kind_train_nothing(facts: Facts, statics: asof.Statics) -> None:
     with pytest.raises(ValueError, match="with 0 likes"):
-        train(replace(facts, target=np.zeros_like(facts.target)), known, facts.as_of_s, RECIPE)
+        train(replace(facts, target=np.zeros_like(facts.target)), statics, facts.as_of_s, RECIPE)
 
 
 def test_what_was_trained_loads_as_a_checker_loads_it(
-    trained: tuple[Ranker, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, rows = trained
+    model, rows = training.model, training.rows
     monkeypatch.delenv("IS_LMS", raising=False)
     loaded = loader.load_models(model.save(tmp_path))
 
@@ -78,15 +82,14 @@ def test_what_was_trained_loads_as_a_checker_loads_it(
 
 
 @pytest.fixture(scope="module")
-def blended(trained: tuple[Ranker, Rows], tmp_path_factory: pytest.TempPathFactory) -> tuple[Ranker, Path]:
-    model, _ = trained
-    return model, model.save(tmp_path_factory.mktemp("model"))
+def saved(training: Training, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ranker, Path]:
+    return training.model, training.model.save(tmp_path_factory.mktemp("model"))
 
 
 def test_a_loaded_model_answers_known_users_and_posts_with_trees_and_factors(
-    blended: tuple[Ranker, Path], monkeypatch: pytest.MonkeyPatch
+    saved: tuple[Ranker, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, path = blended
+    model, path = saved
     factors = model.factors
     monkeypatch.delenv("IS_LMS", raising=False)
     pairs = pd.DataFrame({"user_id": [3, 3, -5], "post_id": [7, 8, 7]})
@@ -103,9 +106,9 @@ def test_a_loaded_model_answers_known_users_and_posts_with_trees_and_factors(
 
 
 def test_trees_without_their_factors_still_say_how_often_anything_is_liked(
-    blended: tuple[Ranker, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    saved: tuple[Ranker, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, path = blended
+    model, path = saved
     monkeypatch.delenv("IS_LMS", raising=False)
     (tmp_path / "model.txt").write_text(path.read_text())
 
@@ -116,8 +119,8 @@ def test_trees_without_their_factors_still_say_how_often_anything_is_liked(
     assert 0.3 < like < 0.7  # half of all impressions are liked
 
 
-def test_the_fingerprint_names_trees_and_factors(blended: tuple[Ranker, Path]) -> None:
-    model, _ = blended
+def test_the_fingerprint_names_trees_and_factors(saved: tuple[Ranker, Path]) -> None:
+    model, _ = saved
     factors = model.factors
     moved = replace(factors, x=factors.x + np.eye(*factors.x.shape) * 1e-6)
     turned = replace(factors, y=-factors.y)
@@ -130,8 +133,8 @@ def test_the_fingerprint_names_trees_and_factors(blended: tuple[Ranker, Path]) -
     assert model.fingerprint == fingerprint(model.text, [factors.x[:9], factors.x[9:]], factors.y)
 
 
-def test_saved_factors_load_as_they_were(blended: tuple[Ranker, Path]) -> None:
-    model, path = blended
+def test_saved_factors_load_as_they_were(saved: tuple[Ranker, Path]) -> None:
+    model, path = saved
 
     again = FactorTable.load(path.parent / "factors.npz")
 
@@ -139,8 +142,8 @@ def test_saved_factors_load_as_they_were(blended: tuple[Ranker, Path]) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(model.factors, name))
 
 
-def test_a_frame_that_lacks_a_column_is_refused_by_name(trained: tuple[Ranker, Rows], tmp_path: Path) -> None:
-    model, rows = trained
+def test_a_frame_that_lacks_a_column_is_refused_by_name(training: Training, tmp_path: Path) -> None:
+    model, rows = training.model, training.rows
     loaded = loader.load_models(model.save(tmp_path))
     frame = pd.DataFrame(rows.x, columns=[f.name for f in model.features]).drop(columns="hour")
 
