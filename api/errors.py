@@ -58,38 +58,22 @@ TOO_LARGE: dict[int | str, dict[str, Any]] = {
 
 def register(app: FastAPI) -> None:
     """Make an app answer our errors."""
-    for kind in RETRY_AFTER_S:
-        app.add_exception_handler(kind, _unavailable)
-    app.add_exception_handler(GenerationGone, _gone)
-    app.add_exception_handler(BodyTooLarge, _too_large)
-    app.add_exception_handler(TokenRefused, _refused)
+    for kind in (*RETRY_AFTER_S, GenerationGone, BodyTooLarge, TokenRefused):
+        app.add_exception_handler(kind, _answer_error)
 
 
-async def _unavailable(request: Request, exc: Exception) -> JSONResponse:  # noqa: ARG001 - as FastAPI calls it
-    return unavailable(exc)
-
-
-async def _gone(request: Request, exc: Exception) -> JSONResponse:  # noqa: ARG001 - as FastAPI calls it
-    return JSONResponse({"detail": str(exc)}, status_code=410)
-
-
-async def _too_large(request: Request, exc: Exception) -> JSONResponse:  # noqa: ARG001 - as FastAPI calls it
-    return JSONResponse({"detail": str(exc)}, status_code=413)
-
-
-async def _refused(request: Request, exc: Exception) -> JSONResponse:  # noqa: ARG001 - as FastAPI calls it
-    assert isinstance(exc, TokenRefused)
-    status, headers = refusal(exc)
+async def _answer_error(request: Request, exc: Exception) -> JSONResponse:  # noqa: ARG001 - as FastAPI calls it
+    status, headers = find_status(exc)
     return JSONResponse({"detail": str(exc)}, status_code=status, headers=headers)
 
 
-def refusal(exc: TokenRefused) -> tuple[int, dict[str, str]]:
-    """Return the status and headers of a refused token: 403 if it is known, else 401."""
-    return (403, {}) if exc.lack == "scope" else (401, {"WWW-Authenticate": "Bearer"})
-
-
-def unavailable(exc: Exception) -> JSONResponse:
-    """Answer that there is nothing to answer with, and when to ask again."""
-    return JSONResponse(
-        {"detail": str(exc)}, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S[type(exc)])}
-    )
+def find_status(exc: Exception) -> tuple[int, dict[str, str]]:
+    """Return the status and headers of an error of ours."""
+    match exc:
+        case TokenRefused():
+            return (403, {}) if exc.lack == "scope" else (401, {"WWW-Authenticate": "Bearer"})
+        case GenerationGone():
+            return 410, {}
+        case BodyTooLarge():
+            return 413, {}
+    return 503, {"Retry-After": str(RETRY_AFTER_S[type(exc)])}

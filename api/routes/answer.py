@@ -30,8 +30,8 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
     "X-Almanac-Rung": {
         "description": "The lowest rung of the fallback ladder that was needed. own: the first `limit` "
         "places of the user's own list; rest: its deeper places; profile: the model's list for the profile "
-        "that an unknown user gives; then the popular posts of his segment, those of everyone, and the whole "
-        "catalogue.",
+        "that an unknown user gives; then the popular posts of their segment, those of everyone, and the "
+        "whole catalogue.",
         "schema": {"type": "string", "enum": get_args(Rung)},
     },
     "X-Almanac-Time": {
@@ -64,7 +64,7 @@ def headers(given: Answer, now_s: int) -> Headers:
     """Return what an answer says of itself, as ASGI sends it."""
     found = given.found
     said = [
-        *lasting(found.pointer.generation, found.bucket_s, given.rung, given.label),
+        *list_shared_headers(found.pointer.generation, found.bucket_s, given.rung, given.label),
         (b"x-almanac-age", b"%d" % max(0, now_s - found.pointer.promoted_at_s)),
         (b"x-almanac-fact-age", b"%d" % max(0, found.at_s - found.generation.manifest.as_of_s)),
     ]
@@ -93,7 +93,7 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
 
 
 @lru_cache(maxsize=4096)
-def lasting(generation: int, bucket_s: int, rung: Rung, said: Label) -> Headers:
+def list_shared_headers(generation: int, bucket_s: int, rung: Rung, said: Label) -> Headers:
     """Return the headers that many answers share; nobody may change the list."""
     return [
         (b"x-almanac-generation", b"%d" % generation),
@@ -105,4 +105,6 @@ def lasting(generation: int, bucket_s: int, rung: Rung, said: Label) -> Headers:
 
 @lru_cache(maxsize=4096)
 def _shared(generation: int, bucket_s: int, rung: Rung, said: Label) -> bytes:
-    return b"".join(b"%b: %b\r\n" % header for header in lasting(generation, bucket_s, rung, said))
+    return b"".join(
+        b"%b: %b\r\n" % header for header in list_shared_headers(generation, bucket_s, rung, said)
+    )

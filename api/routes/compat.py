@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.auth import TokenRefused, needs_read, needs_token
-from api.errors import UNAUTHORIZED, UNAVAILABLE, refusal, unavailable
+from api.errors import UNAUTHORIZED, UNAVAILABLE, find_status
 from api.routes.answer import DESCRIBED, headers
 from api.schemas.parameter import K, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
@@ -151,28 +151,29 @@ def _now_s(request: Request) -> int:
 
 def _answer_error(exc: Exception) -> Response:
     """Return the envelope of an error, with the status and headers that it has elsewhere."""
+    status: tuple[int, dict[str, str]] = (404, {})
     match exc:
-        case ModelNotFound() | UserNotFound():
-            return _envelope(404, [EnvelopeError(error_key=exc.key, error_message=str(exc))])
         case RequestValidationError():
             errors = [
-                EnvelopeError(
-                    error_key=error["type"], error_message=error["msg"], error_loc=list(error["loc"])
-                )
-                for error in exc.errors()
+                EnvelopeError(error_key=one["type"], error_message=one["msg"], error_loc=list(one["loc"]))
+                for one in exc.errors()
             ]
-            return _envelope(422, errors)
+            return _envelope(errors, 422)
+        case ModelNotFound() | UserNotFound():
+            key = exc.key
         case TokenRefused():
-            status, extra = refusal(exc)
-            return _envelope(status, [EnvelopeError(error_key="unauthorized", error_message=str(exc))], extra)
+            key, status = "unauthorized", find_status(exc)
         case _ if isinstance(exc, DEGRADABLE_ERRORS):
-            away = unavailable(exc)
-            extra = {"Retry-After": away.headers["retry-after"]}
-            return _envelope(503, [EnvelopeError(error_key="unavailable", error_message=str(exc))], extra)
-    log.error("request.failed", exc_info=exc)
-    return _envelope(500, [EnvelopeError(error_key="server_error", error_message="Internal Server Error")])
+            key, status = "unavailable", find_status(exc)
+        case _:
+            log.error("request.failed", exc_info=exc)
+            return _envelope(
+                [EnvelopeError(error_key="server_error", error_message="Internal Server Error")], 500
+            )
+    return _envelope([EnvelopeError(error_key=key, error_message=str(exc))], *status)
 
 
-def _envelope(status: int, errors: list[EnvelopeError], extra: dict[str, str] | None = None) -> JSONResponse:
-    content = Envelope(errors=errors).model_dump()
-    return JSONResponse(content, status_code=status, headers=extra)
+def _envelope(
+    errors: list[EnvelopeError], status: int, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    return JSONResponse(Envelope(errors=errors).model_dump(), status_code=status, headers=headers)

@@ -22,9 +22,7 @@ def read_user_id(text: str) -> int:
     >>> read_user_id("200")
     200
     """
-    if _INTEGER.fullmatch(text) and int(text) in INT64:
-        return int(text)
-    raise ValueError(f"id={text[:40]!r} is not a user id: an integer from -2^63 to 2^63-1, such as 200")
+    return _read_int64(text, "id", "a user id", "200")
 
 
 def read_post_id(text: str) -> int:
@@ -32,13 +30,16 @@ def read_post_id(text: str) -> int:
 
     Raises:
         ValueError: It is no integer of 64 bits.
-
-    >>> read_post_id("17")
-    17
     """
+    return _read_int64(text, "post_id", "a post id", "17")
+
+
+def _read_int64(text: str, name: str, what: str, example: str) -> int:
     if _INTEGER.fullmatch(text) and int(text) in INT64:
         return int(text)
-    raise ValueError(f"post_id={text[:40]!r} is not a post id: an integer from -2^63 to 2^63-1, such as 17")
+    raise ValueError(
+        f"{name}={text[:40]!r} is not {what}: an integer from -2^63 to 2^63-1, such as {example}"
+    )
 
 
 def read_exclude(text: str) -> frozenset[int]:

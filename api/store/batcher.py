@@ -124,7 +124,9 @@ class LookupBatcher:
             try:
                 lookup.n_tries += 1
                 lookup.bucket_s = bucket_for(lookup.at_s)
-                packed, lookup.n_replies = snapshot.commands.own(lookup.user_id, lookup.at_s, lookup.bucket_s)
+                packed, lookup.n_replies = snapshot.commands.pack_own(
+                    lookup.user_id, lookup.at_s, lookup.bucket_s
+                )
             except Exception as exc:  # as in `_flush`
                 lookup.fail(exc)
             else:

@@ -60,7 +60,7 @@ class FutureLookup(PendingLookup):
 
 
 def resolve(pending: PendingLookup, snapshot: "Snapshot", replies: Replies) -> None:
-    """Resolve a look-up from the replies to `LookupCommands.own`.
+    """Resolve a look-up from the replies to `LookupCommands.pack_own`.
 
     An own list that cannot be read is an empty one, and labelled so.
     """

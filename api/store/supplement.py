@@ -30,7 +30,7 @@ class Supplement:
         """
         if found.sees_all:
             return found
-        packed, n_replies = LookupCommands(self._keys, found.generation.manifest).all(
+        packed, n_replies = LookupCommands(self._keys, found.generation.manifest).pack_all(
             found.user_id, found.at_s
         )
         with translate_errors():
@@ -50,7 +50,7 @@ class Supplement:
         name = signature(manifest.profile, profile)
         if found.own or not profile:
             return found
-        packed = LookupCommands(self._keys, manifest).profile(name, found.bucket_s)
+        packed = LookupCommands(self._keys, manifest).pack_profile(name, found.bucket_s)
         with translate_errors():
             ranked = decode(check_reply((await self._call(packed, 1))[0]))
         return replace(found, segment=found.segment or segment(manifest.segment_by, profile), profile=ranked)

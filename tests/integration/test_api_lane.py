@@ -63,7 +63,7 @@ def test_a_look_up_that_cannot_be_written_keeps_no_other_from_its_answer(
     store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     World().publish(store).promote(store)
-    write = LookupCommands.own
+    write = LookupCommands.pack_own
 
     def slip(plan: LookupCommands, user_id: int, at_s: int, bucket_s: int) -> tuple[bytes, int]:
         if user_id == 5:
@@ -72,7 +72,7 @@ def test_a_look_up_that_cannot_be_written_keeps_no_other_from_its_answer(
 
     async def ask() -> list[Any]:
         async with reading(valkey_url) as reader:
-            monkeypatch.setattr(LookupCommands, "own", slip)
+            monkeypatch.setattr(LookupCommands, "pack_own", slip)
             return await asyncio.gather(
                 *(reader.look_up(user, NOON_S) for user in range(1, 9)), return_exceptions=True
             )
@@ -158,7 +158,7 @@ def test_a_fault_of_ours_on_a_hot_route_is_a_500_that_is_counted_and_logged(
     app = create_app(Settings(redis_url=valkey_url, state_dir=tmp_path))
     with TestClient(app, raise_server_exceptions=False) as client:
         with monkeypatch.context() as broken, caplog.at_level(logging.ERROR, "api"):
-            broken.setattr(LookupCommands, "own", slip)
+            broken.setattr(LookupCommands, "pack_own", slip)
             statuses = [
                 client.get(path).status_code for path in ("/post/recommendations/?id=2", "/users/2/feed")
             ]

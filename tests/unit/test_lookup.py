@@ -38,7 +38,7 @@ def test_a_time_from_as_of_on_reads_the_list_and_what_was_seen_since_or_accepted
     keys, manifest = Keys(prefix), World().manifest
     bucket_s, at_s = manifest.horizon.bucket_for(AS_OF_S + after_s), AS_OF_S + after_s
 
-    packed, n_replies = LookupCommands(keys, manifest).own(user, at_s, bucket_s)
+    packed, n_replies = LookupCommands(keys, manifest).pack_own(user, at_s, bucket_s)
 
     wanted = [
         ("HGET", keys.list(user, 1), bucket_s),
@@ -52,7 +52,7 @@ def test_a_time_from_as_of_on_reads_the_list_and_what_was_seen_since_or_accepted
 def test_an_earlier_time_reads_all_that_was_seen_by_then() -> None:
     keys, manifest = Keys(), World(seen_policy="likes").manifest
 
-    packed, n_replies = LookupCommands(keys, manifest).own(7, AS_OF_S - 1, manifest.start_s)
+    packed, n_replies = LookupCommands(keys, manifest).pack_own(7, AS_OF_S - 1, manifest.start_s)
 
     assert commands(packed)[1] == [
         b"ZRANGE",
@@ -65,7 +65,7 @@ def test_an_earlier_time_reads_all_that_was_seen_by_then() -> None:
 
 
 def test_without_a_seen_policy_nothing_but_the_list_is_read() -> None:
-    packed, n_replies = LookupCommands(Keys(), World(seen_policy="none").manifest).own(7, AS_OF_S, 0)
+    packed, n_replies = LookupCommands(Keys(), World(seen_policy="none").manifest).pack_own(7, AS_OF_S, 0)
 
     assert (len(commands(packed)), n_replies) == (1, 1)
 
