@@ -1,4 +1,10 @@
-"""The names of tables and columns in our own schema, spelled once. It is StartML's."""
+"""Our own schema, which is StartML's: the names of tables and columns, spelled once, and a feed's rows."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Ints = npt.NDArray[np.int64]
 
 USERS, POSTS, FEED, EMBEDDINGS = "user_data", "post_text_df", "feed_data", "post_embeddings"
 
@@ -18,3 +24,20 @@ REQUIRED = {
     EMBEDDINGS: (POST_ID,),
 }
 OPTIONAL = {POSTS: (TOPIC, TEXT), FEED: (TARGET,)}
+
+
+def feed_table(
+    time: Ints, user_ids: Ints, post_ids: Ints, action: npt.NDArray[np.integer], target: npt.NDArray[np.int8]
+) -> pa.Table:
+    """Return events, (events,) each, as rows of `feed_data`.
+
+    Times, epoch seconds, become timestamps without zone, UTC; `action` holds codes of ACTIONS.
+    """
+    columns = {
+        TIMESTAMP: pa.array(time).cast(pa.timestamp("s")).cast(pa.timestamp("us")),
+        USER_ID: user_ids,
+        POST_ID: post_ids,
+        ACTION: pa.array(ACTIONS).take(pa.array(action)),
+        TARGET: target,
+    }
+    return pa.table(columns)

@@ -6,21 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
-from batch.data.columns import (
-    ACTION,
-    ACTIONS,
-    EMBEDDINGS,
-    FEED,
-    POST_ID,
-    POSTS,
-    TARGET,
-    TEXT,
-    TIMESTAMP,
-    USER_ID,
-    USERS,
-)
+from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, TARGET, TEXT, USER_ID, USERS, feed_table
 from batch.data.facts import Facts, Report
 from batch.data.mapping import Mapping
 from batch.data.source import Source, open_tables
@@ -104,14 +91,9 @@ def _events(feed: Feed, user_ids: Ints, post_ids: Ints, rejects: Rejects) -> Eve
     rows = rows_of(feed.users.ids, user_ids), rows_of(feed.posts.ids, post_ids)
     events, again = in_order(feed.chunks, *rows)
     first = slice(rejects.room)
-    left_out = {
-        TIMESTAMP: np.datetime_as_string(again.time[first].astype("datetime64[s]")),
-        USER_ID: user_ids[again.user[first]],
-        POST_ID: post_ids[again.post[first]],
-        ACTION: pa.array(ACTIONS).take(pa.array(again.action[first])),
-        TARGET: again.target[first],
-    }
-    rejects.add_rows(FEED, "duplicate_event", len(again.time), pa.table(left_out).to_pylist())
+    ids = user_ids[again.user[first]], post_ids[again.post[first]]
+    rejected = feed_table(again.time[first], *ids, again.action[first], again.target[first])
+    rejects.add_rows(FEED, "duplicate_event", len(again.time), rejected.to_pylist())
     return events
 
 

@@ -10,18 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pt
 
-from batch.data.columns import (
-    ACTION,
-    ACTIONS,
-    EMBEDDINGS,
-    FEED,
-    POST_ID,
-    POSTS,
-    TARGET,
-    TIMESTAMP,
-    USER_ID,
-    USERS,
-)
+from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, USERS, feed_table
 from batch.data.facts import Facts
 from batch.data.source import open_tables
 from batch.data.tables.database_writer import DatabaseWriter
@@ -101,17 +90,10 @@ def tables_of(facts: Facts) -> Iterator[tuple[str, pa.Table]]:
         columns = {f"e{place}": column for place, column in enumerate(facts.embeddings[rows].T)}
         yield EMBEDDINGS, pa.table({POST_ID: facts.post_ids[rows], **columns})
     user_ids, post_ids = facts.user_ids, facts.post_ids
-    names = pa.array(sorted(ACTIONS, key=ACTIONS.__getitem__))
     for start in range(0, max(1, len(facts.time)), FEED_ROWS):
         chunk = slice(start, start + FEED_ROWS)
-        columns = {
-            TIMESTAMP: pa.array(facts.time[chunk]).cast(pa.timestamp("s")).cast(pa.timestamp("us")),
-            USER_ID: user_ids[facts.user[chunk]],
-            POST_ID: post_ids[facts.post[chunk]],
-            ACTION: names.take(pa.array(facts.action[chunk])),
-            TARGET: facts.target[chunk],
-        }
-        yield FEED, pa.table(columns)
+        ids = user_ids[facts.user[chunk]], post_ids[facts.post[chunk]]
+        yield FEED, feed_table(facts.time[chunk], *ids, facts.action[chunk], facts.target[chunk])
 
 
 def _names(location: str) -> list[str]:

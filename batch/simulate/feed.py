@@ -19,11 +19,11 @@ from batch.data.columns import (
     LIKE,
     POST_ID,
     POSTS,
-    TARGET,
     TIMESTAMP,
     USER_ID,
     USERS,
     VIEW,
+    feed_table,
 )
 from batch.data.facts import Facts, Report
 from batch.simulate import effects
@@ -180,12 +180,7 @@ def _rows(truth: Truth, views: _Views, liked: Bools) -> pa.Table:
     is_like = np.zeros(len(view), np.bool_)
     is_like[np.cumsum(copies)[liked] - 1] = True
     seconds = np.where(is_like, views.like_s[view], views.at_s[view])
-    codes = pa.array(np.where(is_like, LIKE, VIEW))
-    columns = {
-        TIMESTAMP: pa.array(seconds * 1_000_000, pa.timestamp("us")),
-        USER_ID: pa.array(truth.user_ids[views.user[view]]),
-        POST_ID: pa.array(truth.post_ids[views.post[view]]),
-        ACTION: pa.array(ACTIONS).take(codes),
-        TARGET: pa.array((liked[view] & ~is_like).astype(np.int8)),
-    }
-    return pa.table(columns)
+    action = np.where(is_like, LIKE, VIEW)
+    target = (liked[view] & ~is_like).astype(np.int8)
+    user_ids, post_ids = truth.user_ids[views.user[view]], truth.post_ids[views.post[view]]
+    return feed_table(seconds, user_ids, post_ids, action, target)
