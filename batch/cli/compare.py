@@ -36,7 +36,7 @@ def compare(
     """Rank the same posts by every peer and by ours: how well, how fast, in how much memory."""
     from batch.cli.draw import results
     from batch.evaluate import commands
-    from batch.evaluate.worlds import WorldsPlan
+    from batch.evaluate.worlds import world_configs
     from batch.extras import require_extra
     from batch.store.connection import facts_location
 
@@ -48,9 +48,8 @@ def compare(
         require_extra("matplotlib", "plot")
     draw, progress, location = results.draw_shown, output.progress, data or facts_location(settings)
     if world:
-        plan = WorldsPlan(users, posts, tuple(range(1, seeds + 1)), names=names)
-        plan = plan.only(regime) if regime else plan
-        report = commands.compare_in_worlds(settings, plan, workers or os.cpu_count() or 1, progress)
+        configs, n = world_configs(users, posts, seeds, regime), workers or os.cpu_count() or 1
+        report = commands.compare_in_worlds(settings, configs, names, n, progress)
         draw = results.draw_worlds
     elif unseen:
         report, draw = (

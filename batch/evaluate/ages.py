@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from batch.data.facts import Facts
+from batch.evaluate import results
 from batch.evaluate.metrics import Floats, Ints
 from batch.evaluate.own import OURS, raw_scores
-from batch.evaluate.results import MeasuredLists, Metric, Report, past_impressions, result_frame, summarize
 from batch.evaluate.sessions import AUC, Sessions
 from batch.features import asof
 from batch.learn import trees
@@ -19,7 +19,7 @@ from batch.progress import Advance
 
 HOUR_S = 3600
 AGES_H = (0, 1, 3, 6, 12, 24, 72)
-MEASURED: tuple[Metric, ...] = (AUC, ("hitrate", 5))
+MEASURED: tuple[results.Metric, ...] = (AUC, ("hitrate", 5))
 
 
 def evaluate_ages(
@@ -29,7 +29,7 @@ def evaluate_ages(
     recipe: Recipe,
     ages_h: Sequence[int] = AGES_H,
     advance: Advance = lambda _n: None,
-) -> Report:
+) -> results.Report:
     """Rank the split's shown posts by lists made some hours before, each age a model: `almanac_24h`.
 
     A list knows every fact before it was made and none later: estimates and features are made anew as of that
@@ -61,17 +61,15 @@ def evaluate_ages(
             at = np.flatnonzero(when == at_s)
             row[at] = score(what.event[at])
         advance(1)
-    columns = {f"{OURS}_{age_h}h": what.measure(row) for age_h, row in zip(ages_h, scores, strict=True)}
-    models = {name: {metric: of[metric] for metric in MEASURED} for name, of in columns.items()}
-    past = past_impressions(facts, split.test_from_s)[what.owner]
+    models = {f"{OURS}_{age_h}h": what.measure(row) for age_h, row in zip(ages_h, scores, strict=True)}
     fresh, *older = models
-    lists = MeasuredLists(models, what.owner, past)
-    figures = summarize(
+    lists = results.MeasuredLists(models, what.owner).only(MEASURED)
+    figures = results.summarize(
         "by_age", lists, np.random.default_rng(recipe.seed), [(fresh, name) for name in older]
     )
-    n_users = len(np.unique(what.owner))
-    about = {"n_sessions": len(what.owner), "n_users": n_users, "n_impressions": len(what.event)}
-    return Report(about, result_frame(figures))
+    about = {**lists.sizes(), "n_impressions": len(what.event)}
+    about["n_sessions"] = about.pop("n_lists")
+    return results.Report(about, results.result_frame(figures))
 
 
 def _scores_by_time(

@@ -8,22 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from batch.data.facts import Facts
+from batch.evaluate import results
 from batch.evaluate.metrics import Floats, pairs_won
 from batch.evaluate.own import OURS, ModelRecommender, fit_own
-from batch.evaluate.results import (
-    Column,
-    Columns,
-    Figure,
-    Flags,
-    MeasuredLists,
-    Metric,
-    against,
-    group_lists,
-    mean_column,
-    past_impressions,
-    pool,
-    summarize,
-)
 from batch.evaluate.sessions import AUC, RANDOM, Sessions
 from batch.evaluate.unseen import AskedUsers, K
 from batch.evaluate.variety import share_among
@@ -40,7 +27,7 @@ from batch.progress import Advance
 
 N_PROFILES = 2_000  # with lists for unknown users, as a run has unless a setting says otherwise
 POPULAR = "popular"
-EXPOSURE: Metric = ("share_of_top", K)
+EXPOSURE: results.Metric = ("share_of_top", K)
 
 
 def evaluate_cold(
@@ -50,7 +37,7 @@ def evaluate_cold(
     recipe: Recipe,
     share: float,
     advance: Advance = lambda _n: None,
-) -> tuple[list[Figure], dict[str, float]]:
+) -> tuple[list[results.Figure], dict[str, float]]:
     """Hold out users, and apart from them posts, train ours and baselines without them, and rank with them.
 
     `cold.users`: sessions of users whose whole past was taken out; profile and hour are all that is known.
@@ -73,7 +60,7 @@ def evaluate_cold(
     Raises:
         ValueError: What is left before a split cannot train ours.
     """
-    tests: dict[str, list[MeasuredLists]] = {"cold.users": [], "cold.posts": [], "cold.exposure": []}
+    tests: dict[str, list[results.MeasuredLists]] = {"cold.users": [], "cold.posts": [], "cold.exposure": []}
     likes, n_posts = [], len(facts.posts)
     for number, split in enumerate(splits):
         rng = np.random.default_rng([recipe.seed, number])
@@ -89,25 +76,29 @@ def evaluate_cold(
         likes.append(held[asked.post])
         tests["cold.exposure"] += _measure_exposure(asked, held, models)
         advance(1)
-    rng, segment, figures = np.random.default_rng(recipe.seed), segments(facts.users, ()), list[Figure]()
+    rng, segment, figures = (
+        np.random.default_rng(recipe.seed),
+        segments(facts.users, ()),
+        list[results.Figure](),
+    )
     for protocol, some in tests.items():
         if some:
-            lists = pool(some)
-            pairs, groups = against(POPULAR, lists.models), group_lists(lists, *segment)
-            figures += summarize(protocol, lists, rng, pairs, groups, (AUC, EXPOSURE))
+            lists = results.pool(some)
+            pairs, groups = results.against(POPULAR, lists.models), results.group_lists(lists, *segment)
+            figures += results.summarize(protocol, lists, rng, pairs, groups, (AUC, EXPOSURE))
     liked = np.concatenate(likes)
     share_of_likes = float(liked.mean()) if len(liked) else float("nan")
     return figures, {"share_of_posts": float(held.mean()), "share_of_likes": share_of_likes}
 
 
-def without(facts: Facts, split: Split, held: Flags) -> Facts:
+def without(facts: Facts, split: Split, held: results.Flags) -> Facts:
     """Return the facts without the events before a split that are held out, bool (events,)."""
     kept = ~held | (facts.time >= split.test_from_s)
     names = ("user", "post", "time", "action", "target")
     return replace(facts, **{name: getattr(facts, name)[kept] for name in names})
 
 
-def _draw(rng: np.random.Generator, among: npt.NDArray[np.integer], n: int, share: float) -> Flags:
+def _draw(rng: np.random.Generator, among: npt.NDArray[np.integer], n: int, share: float) -> results.Flags:
     """Return bool (n,): a share of some rows, at least one of them if there is any."""
     held = np.zeros(n, np.bool_)
     held[rng.choice(among, min(len(among), max(1, round(share * len(among)))), replace=False)] = True
@@ -126,8 +117,8 @@ def _fit_all(kept: Facts, statics: asof.Statics, split: Split, recipe: Recipe) -
 
 
 def _measure_users(
-    facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe, held: Flags
-) -> Iterator[MeasuredLists]:
+    facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe, held: results.Flags
+) -> Iterator[results.MeasuredLists]:
     """Rank what held-out users' sessions showed."""
     kept = without(facts, split, held[facts.user])
     what = Sessions.of(kept, split, recipe.seed, held)
@@ -141,10 +132,10 @@ def _measure_users(
         name: what.measure_random() if name == RANDOM else what.measure(model.pairs(what.user, what.post))
         for name, model in models.items()
     }
-    yield MeasuredLists(columns, what.owner, np.zeros(len(what.owner), np.int64))
+    yield results.MeasuredLists(columns, what.owner, np.zeros(len(what.owner), np.int64))
 
 
-def introduce(own: ModelRecommender, users: pd.DataFrame, held: Flags) -> ModelRecommender:
+def introduce(own: ModelRecommender, users: pd.DataFrame, held: results.Flags) -> ModelRecommender:
     """Return ours as unknown users with a profile are served: by the mean factors of the profile's users.
 
     Args:
@@ -162,23 +153,25 @@ def introduce(own: ModelRecommender, users: pd.DataFrame, held: Flags) -> ModelR
 
 
 def _measure_pairs(
-    kept: Facts, split: Split, seed: int, held: Flags, models: dict[str, Recommender]
-) -> Iterator[MeasuredLists]:
+    kept: Facts, split: Split, seed: int, held: results.Flags, models: dict[str, Recommender]
+) -> Iterator[results.MeasuredLists]:
     """Rank the split's sessions; only pairs that hold a held-out post count."""
     what = Sessions.of(kept, split, seed)
     if not len(what.event):
         return
-    columns: dict[str, Columns] = {
+    columns: dict[str, results.Columns] = {
         name: {AUC: pairs_with(what, model.pairs(what.user, what.post), held[what.post])}
         for name, model in models.items()
         if name != RANDOM
     }
     pairs = columns[POPULAR][AUC].wholes
-    columns[RANDOM] = {AUC: Column(pairs / 2, pairs)}
-    yield MeasuredLists(columns, what.owner, past_impressions(kept, split.test_from_s)[what.owner])
+    columns[RANDOM] = {AUC: results.Column(pairs / 2, pairs)}
+    yield results.MeasuredLists(
+        columns, what.owner, results.past_impressions(kept, split.test_from_s)[what.owner]
+    )
 
 
-def pairs_with(what: Sessions, scores: Floats, held: Flags) -> Column:
+def pairs_with(what: Sessions, scores: Floats, held: results.Flags) -> results.Column:
     """Count each session's pairs that hold a held-out impression: all of them less those of two others.
 
     Args:
@@ -190,14 +183,16 @@ def pairs_with(what: Sessions, scores: Floats, held: Flags) -> Column:
     old = pairs_won(what.session[~held], scores[~held], what.liked[~held])
     for total, part in zip((won, pairs), old, strict=True):
         total[: len(part)] -= part  # the last sessions may hold none of the others
-    return Column(won, pairs)
+    return results.Column(won, pairs)
 
 
 def _measure_exposure(
-    asked: AskedUsers, held: Flags, models: dict[str, Recommender]
-) -> Iterator[MeasuredLists]:
+    asked: AskedUsers, held: results.Flags, models: dict[str, Recommender]
+) -> Iterator[results.MeasuredLists]:
     """Return which share of the first places of lists of unseen posts the held-out ones have."""
     if len(asked.users):
         shares = {name: share_among(asked.rank(model, K), held) for name, model in models.items()}
-        columns: dict[str, Columns] = {name: {EXPOSURE: mean_column(share)} for name, share in shares.items()}
-        yield MeasuredLists(columns, asked.users, asked.past)
+        columns: dict[str, results.Columns] = {
+            name: {EXPOSURE: results.mean_column(share)} for name, share in shares.items()
+        }
+        yield results.MeasuredLists(columns, asked.users, asked.past)

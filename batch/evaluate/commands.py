@@ -13,7 +13,7 @@ from batch.evaluate.ages import evaluate_ages
 from batch.evaluate.compare import compare_shown
 from batch.evaluate.contest import check_names
 from batch.evaluate.cutoffs import compare_unseen
-from batch.evaluate.full import Scope, evaluate_in_full
+from batch.evaluate.full import evaluate_in_full
 from batch.evaluate.results import Report
 from batch.evaluate.sessions import Line
 from batch.features import asof
@@ -34,14 +34,12 @@ Span = (
 def evaluate(
     settings: Settings, location: str, span: Span, weeks: int, held: float, progress: Progress
 ) -> Report:
-    """Evaluate on facts in full.
-
-    Where they are the world that `almanac simulate` made last, lists are also measured by its truth.
+    """Evaluate on facts in full; where they are the world that was made last, also by its truth.
 
     Args:
         settings: How ours is trained, and who makes a segment.
         location: Folder or URL of the facts.
-        span: The test, or where None the last weeks.
+        span: The test.
         weeks: More than 1: so many tests of a week each, the first at the span's begin.
         held: Share of users, and of posts, that is held out entirely; 0 for none.
         progress: Where the steps are shown.
@@ -50,11 +48,12 @@ def evaluate(
         ValueError: There is nothing to test on, or what lies before a test cannot train.
     """
     facts, statics = _read(settings, location, progress)
-    split = _split(facts, location, span, weeks)
-    by = tuple(name for name in settings.segment_by.split(",") if name)
-    scope = Scope(weeks, by, find_truth(settings, facts), held)
+    split, how = _split(facts, location, span, weeks), recipe(settings)
+    by, line = tuple(name for name in settings.segment_by.split(",") if name), find_truth(settings, facts)
     with progress.step("evaluate", weeks * (3 if held else 1)) as advance:
-        return evaluate_in_full(facts, statics, split, recipe(settings), scope, advance)
+        return evaluate_in_full(
+            facts, statics, split, how, weeks=weeks, segment_by=by, line=line, held=held, advance=advance
+        )
 
 
 def evaluate_by_age(settings: Settings, location: str, span: Span, progress: Progress) -> Report:
@@ -75,16 +74,7 @@ def compare(
     *,
     likes_only: bool = False,
 ) -> Report:
-    """Compare baselines with ours on what facts showed.
-
-    Args:
-        settings: How ours is trained.
-        location: Folder or URL of the facts.
-        span: The test.
-        weeks: More than 1: so many tests of a week each, the first at the span's begin.
-        names: Baselines that take part; empty for all.
-        progress: Where the steps are shown.
-        likes_only: Ours learns nothing from the order of what was shown.
+    """Compare baselines with ours on what facts showed; arguments as `evaluate` and `compare_shown`.
 
     Raises:
         ValueError: A name is no baseline's, or the facts hold nothing to test on.
@@ -99,18 +89,7 @@ def compare(
 def compare_at_cuts(
     settings: Settings, location: str, n_cuts: int, names: tuple[str, ...], progress: Progress
 ) -> Report:
-    """Compare on facts whose users chose the posts: warm users' lists of unseen posts at rolling cut-offs.
-
-    Args:
-        settings: How ours is trained.
-        location: Folder or URL of the facts.
-        n_cuts: Cut-offs over the second half of the events.
-        names: Baselines that take part; empty for all.
-        progress: Where the steps are shown.
-
-    Raises:
-        ValueError: A name is no baseline's, or the facts hold too little for so many cut-offs.
-    """
+    """Compare lists of unseen posts at rolling cut-offs; arguments and errors as `compare_unseen`."""
     check_names(names)
     facts, statics = _read(settings, location, progress)
     with progress.step("compare"):
@@ -118,28 +97,25 @@ def compare_at_cuts(
 
 
 def compare_in_worlds(
-    settings: Settings, plan: worlds.WorldsPlan, workers: int, progress: Progress
+    settings: Settings,
+    configs: list[WorldConfig],
+    names: tuple[str, ...],
+    workers: int,
+    progress: Progress,
 ) -> Report:
-    """Compare in made worlds of full and of halved taste, one of each regime a seed.
-
-    Args:
-        settings: How ours is trained.
-        plan: The worlds.
-        workers: Worlds played at a time, each on one core.
-        progress: Where the worlds are counted.
+    """Compare in made worlds, `workers` at a time, each on one core where there are several.
 
     Raises:
         ValueError: A name is no baseline's.
     """
-    check_names(plan.names)
+    check_names(names)
     rows, threads = min(settings.train_rows, WORLD_ROWS), 1 if workers > 1 else settings.threads
-    how = replace(recipe(settings), train_rows=rows, threads=threads)
-    played = []
+    how, played = replace(recipe(settings), train_rows=rows, threads=threads), []
     with progress.step("compare") as advance:
-        for world in worlds.play_all(plan, how, workers):
+        for world in worlds.play_all(configs, how, names, workers):
             played.append(world)
             advance(1)
-    return worlds.summarize_worlds(played, settings.seed, plan.names)
+    return worlds.summarize_worlds(played, settings.seed, names)
 
 
 def find_truth(settings: Settings, facts: Facts) -> Line | None:

@@ -1,4 +1,4 @@
-"""A contest of recommenders: baselines and ours learn from the same interactions; what that costs them."""
+"""A contest of recommenders: baselines and ours learn from the same interactions; what that costs."""
 
 import threading
 import time
@@ -9,70 +9,51 @@ from pathlib import Path
 
 import numpy as np
 
+from batch.evaluate.metrics import Ints
 from batch.evaluate.own import OURS
-from batch.evaluate.results import Metric
+from batch.evaluate.results import Columns, Metric
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.named import BASELINES
 from batch.learn.baselines.recommender import Recommender
 
 SAMPLE_S = 0.02  # between looks at the memory
 STATM = Path("/proc/self/statm")
+MEMORY: Metric = ("memory_mb", 0)
+Totals = dict[str, dict[Metric, float]]
 
 
-class Cost:
-    """What a contestant took: seconds to learn and to rank, and most memory above what was held before."""
-
-    def __init__(self) -> None:
-        """Start at nothing."""
-        self.fit_s = self.rank_s = 0.0
-        self.memory_mb = float("nan")
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Add the seconds of a block to `fit_s` or `rank_s`, and note the most memory that it took."""
-        before, most, done = _resident_mb(), [0.0], threading.Event()
-
-        def watch() -> None:
-            while not done.wait(SAMPLE_S):
-                most[0] = max(most[0], _resident_mb() - before)
-
-        watcher, began = threading.Thread(target=watch, daemon=True), time.perf_counter()
-        watcher.start()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
-            done.set()
-            watcher.join()
-            self.memory_mb = float(np.nanmax([self.memory_mb, most[0], _resident_mb() - before]))
-
-    def totals(self) -> dict[Metric, float]:
-        """Return it as figures."""
-        return {("fit_s", 0): self.fit_s, ("rank_s", 0): self.rank_s, ("memory_mb", 0): self.memory_mb}
-
-
-def fit_each(
-    interactions: Interactions, fit_ours: Callable[[], Recommender], names: tuple[str, ...] = ()
-) -> Iterator[tuple[str, Recommender, Cost]]:
-    """Fit one contestant after another and yield each, ours last; drop it before the next for its memory.
+def compete(
+    interactions: Interactions,
+    fit_ours: Callable[[], Recommender],
+    names: tuple[str, ...],
+    rank: Callable[[Recommender], Ints],
+    measure: Callable[[Recommender, Ints], Columns],
+) -> tuple[dict[str, Columns], Totals]:
+    """Fit one contestant after another, ours last, let it rank, and drop it before the next for its memory.
 
     Args:
         interactions: What baselines learn from.
         fit_ours: Makes ours.
         names: Baselines that take part; empty for all. Those in `find_absent` are left out.
+        rank: Makes a contestant's lists; it is timed.
+        measure: Metrics of a contestant and its lists.
+
+    Returns:
+        Metrics by contestant, and its costs: `fit_s`, `rank_s`, and as `memory_mb` the most memory above what
+        was held before.
     """
-    absent = find_absent(names)
-    for baseline in BASELINES:
-        if (names and baseline.name not in names) or baseline.name in absent:
-            continue
-        cost = Cost()
-        with cost.measure("fit_s"):
-            fitted = baseline.fit(interactions)
-        yield baseline.name, fitted, cost
-    cost = Cost()
-    with cost.measure("fit_s"):
-        ours = fit_ours()
-    yield OURS, ours, cost
+    absent, models, costs = find_absent(names), dict[str, Columns](), Totals()
+    some = [one for one in BASELINES if (not names or one.name in names) and one.name not in absent]
+    fits = [(one.name, lambda one=one: one.fit(interactions)) for one in some]
+    for name, fit in (*fits, (OURS, fit_ours)):
+        costs[name] = {}
+        with measure_cost(costs[name], "fit_s"):
+            fitted = fit()
+        with measure_cost(costs[name], "rank_s"):
+            lists = rank(fitted)
+        models[name] = measure(fitted, lists)
+        del fitted
+    return models, costs
 
 
 def find_absent(names: tuple[str, ...] = ()) -> dict[str, str]:
@@ -94,6 +75,26 @@ def check_names(names: tuple[str, ...]) -> None:
     strange = [name for name in names if name not in possible]
     if strange:
         raise ValueError(f"{', '.join(strange)}: no peer; {OURS} competes with {', '.join(possible)}")
+
+
+@contextmanager
+def measure_cost(cost: dict[Metric, float], name: str) -> Iterator[None]:
+    """Note the seconds of a block under a name, and under `MEMORY` the most memory that it took, in MB."""
+    before, most, done = _resident_mb(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(SAMPLE_S):
+            most[0] = max(most[0], _resident_mb() - before)
+
+    watcher, began = threading.Thread(target=watch, daemon=True), time.perf_counter()
+    watcher.start()
+    try:
+        yield
+    finally:
+        cost[name, 0] = time.perf_counter() - began
+        done.set()
+        watcher.join()
+        cost[MEMORY] = float(np.nanmax([cost.get(MEMORY, np.nan), most[0], _resident_mb() - before]))
 
 
 def _resident_mb() -> float:

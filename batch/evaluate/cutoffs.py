@@ -10,30 +10,21 @@ from itertools import pairwise
 import numpy as np
 
 from batch.data.facts import Facts
-from batch.evaluate.contest import find_absent, fit_each
-from batch.evaluate.metrics import Hits, ndcg, recall
+from batch.evaluate import results
+from batch.evaluate.contest import compete, find_absent
+from batch.evaluate.metrics import Hits, Ints, ndcg, recall
 from batch.evaluate.own import OURS, fit_own
-from batch.evaluate.results import (
-    Columns,
-    MeasuredLists,
-    Metric,
-    Report,
-    best_model,
-    mean_column,
-    pool,
-    result_frame,
-    summarize,
-)
 from batch.evaluate.unseen import AskedUsers
 from batch.features import asof
 from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.recommender import Recommender
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
 
 K = 10
 FIRST_SHARE = 0.5  # of all events lies before the first cut-off
-NDCG: Metric = ("ndcg_achievable", K)  # a perfect list has 1
-RECALL: Metric = ("recall", K)
+NDCG: results.Metric = ("ndcg_achievable", K)  # a perfect list has 1
+RECALL: results.Metric = ("recall", K)
 
 
 def cut_offs(facts: Facts, n: int) -> list[Split]:
@@ -52,7 +43,7 @@ def cut_offs(facts: Facts, n: int) -> list[Split]:
 
 def compare_unseen(
     facts: Facts, statics: asof.Statics, recipe: Recipe, n_cuts: int, names: tuple[str, ...] = ()
-) -> Report:
+) -> results.Report:
     """Let all learn anew before each cut-off, and ask them for warm users' lists of unseen posts.
 
     Args:
@@ -69,34 +60,32 @@ def compare_unseen(
     for split in splits:
         asked = _select_warm(AskedUsers.of(facts, split, rng))
         before = Interactions(facts.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
-        models, totals = dict[str, Columns](), {}
-        for name, recommender, cost in fit_each(
-            before, partial(fit_own, before, recipe, split.test_from_s), names
-        ):
-            with cost.measure("rank_s"):
-                lists = asked.rank(recommender, K)
-            hits = Hits.of_lists(lists, asked.row, asked.post)
-            ideal = ndcg(hits, K, achievable=True)
-            models[name] = {NDCG: mean_column(ideal), RECALL: mean_column(recall(hits, K))}
-            totals[name] = cost.totals()
-        tests.append(MeasuredLists(models, asked.users, asked.past, totals))
-    pooled = pool(tests)
+        fit = partial(fit_own, before, recipe, split.test_from_s)
+        measure = partial(_measure, asked)
+        models, costs = compete(before, fit, names, partial(asked.rank, n=K), measure)
+        tests.append(results.MeasuredLists(models, asked.users, totals=costs))
+    pooled = results.pool(tests)
     cut = np.repeat(np.arange(n_cuts), [len(test.user) for test in tests])
     groups = [(f"cut-off {k + 1}", cut == k) for k in range(n_cuts)]
     peers = [name for name in pooled.models if name != OURS]
     pairs = [(OURS, name) for name in peers]
-    results = result_frame(summarize("unseen", pooled, rng, pairs, groups, (NDCG,)))
+    frame = results.result_frame(results.summarize("unseen", pooled, rng, pairs, groups, (NDCG,)))
     about = {
         "cuts": [split.test_from_s for split in splits],
-        "n_users": len(np.unique(pooled.user)),
-        "n_lists": len(pooled.user),
+        **pooled.sizes(),
         "best_peer": {
-            "ndcg_at_10": best_model(results, NDCG, peers),
-            "recall_at_10": best_model(results, RECALL, peers),
+            "ndcg_at_10": results.best_model(frame, NDCG, peers),
+            "recall_at_10": results.best_model(frame, RECALL, peers),
         },
         "absent": find_absent(names),
     }
-    return Report(about, results)
+    return results.Report(about, frame)
+
+
+def _measure(asked: AskedUsers, _one: Recommender, lists: Ints) -> results.Columns:
+    hits = Hits.of_lists(lists, asked.row, asked.post)
+    ideal = ndcg(hits, K, achievable=True)
+    return {NDCG: results.mean_column(ideal), RECALL: results.mean_column(recall(hits, K))}
 
 
 def _select_warm(asked: AskedUsers) -> AskedUsers:

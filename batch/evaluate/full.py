@@ -1,26 +1,15 @@
 """Evaluation in full, on one split or rolling origins: shown posts, all posts, truth, the cold."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from api.contract.buckets import moment
 from batch.data.facts import Facts
-from batch.evaluate import sessions, truth, unseen
+from batch.evaluate import results, sessions, truth, unseen
 from batch.evaluate.cold import POPULAR, evaluate_cold
 from batch.evaluate.metrics import CUTS
 from batch.evaluate.own import OURS, OwnModel
-from batch.evaluate.results import (
-    Figure,
-    MeasuredLists,
-    Report,
-    against,
-    group_lists,
-    pool,
-    result_frame,
-    summarize,
-)
 from batch.evaluate.sessions import RANDOM, Line, Sessions, weekly_splits
 from batch.evaluate.unseen import AskedUsers
 from batch.features import asof
@@ -41,31 +30,18 @@ BASELINES = (
 FEW = {"shown": sessions.FEW, "all_posts": unseen.FEW, "truth": truth.FEW}
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """How far an evaluation goes.
-
-    Attributes:
-        weeks: Splits; more than 1: of a week each from the first one's begin on, each with its trainings.
-        segment_by: Profile columns that name a user's segment; those that are not there are left out.
-        truth: The chance of a like, of a made world.
-        held: Share of the users, and apart from them of the posts, that is held out entirely; 0: none.
-    """
-
-    weeks: int = 1
-    segment_by: tuple[str, ...] = ()
-    truth: Line | None = None
-    held: float = 0.0
-
-
 def evaluate_in_full(
     facts: Facts,
     statics: asof.Statics,
     split: Split,
     recipe: Recipe,
-    scope: Scope,
+    *,
+    weeks: int = 1,
+    segment_by: tuple[str, ...] = (),
+    line: Line | None = None,
+    held: float = 0.0,
     advance: Advance = lambda _n: None,
-) -> Report:
+) -> results.Report:
     """Measure ours beside random, popular and kNN on what lies after each split.
 
     Nobody sees a fact of a split, not even of its earlier days; ours is trained as it would be published.
@@ -75,7 +51,10 @@ def evaluate_in_full(
         statics: What does not change with time.
         split: The (first) split.
         recipe: How ours is trained.
-        scope: How far to go.
+        weeks: More than 1: so many splits of a week each from the first one's begin on, all train for each.
+        segment_by: Profile columns that name a user's segment; those that are not there are left out.
+        line: The chance of a like, of a made world.
+        held: Share of the users, and apart from them of the posts, that is held out entirely; 0: none.
         advance: Called with 1 after each split, and each split's cold part.
 
     Returns:
@@ -85,9 +64,9 @@ def evaluate_in_full(
     Raises:
         ValueError: What lies before a split cannot train ours, or nothing in any split can be ranked.
     """
-    splits, tests = weekly_splits(split, scope.weeks), []
+    splits, tests = weekly_splits(split, weeks), []
     for one in splits:
-        tests.append(_measure(facts, statics, one, recipe, scope.truth))
+        tests.append(_measure(facts, statics, one, recipe, line))
         advance(1)
     origins = [_origin(*pair, facts.as_of_s) for pair in zip(splits, tests, strict=True)]
     if not any(tests):
@@ -95,28 +74,28 @@ def evaluate_in_full(
             f"no session of ten impressions and no like of an unseen post lies in the test days from "
             f"{origins[0]['test_from']} on: nothing can be ranked"
         )
-    by, rng = segments(facts.users, scope.segment_by), np.random.default_rng(recipe.seed)
-    figures, cold = list[Figure](), dict[str, float]()
+    by, rng = segments(facts.users, segment_by), np.random.default_rng(recipe.seed)
+    figures, cold = list[results.Figure](), dict[str, float]()
     for protocol, few in FEW.items():
         measured = [kinds[protocol] for kinds in tests if protocol in kinds]
         if measured:
-            lists = pool(measured)
-            pairs = against(POPULAR, lists.models)
-            figures += summarize(protocol, lists, rng, pairs, group_lists(lists, *by), few)
-    if scope.held:
-        more, cold = evaluate_cold(facts, statics, splits, recipe, scope.held, advance)
+            lists = results.pool(measured)
+            pairs = results.against(POPULAR, lists.models)
+            figures += results.summarize(protocol, lists, rng, pairs, results.group_lists(lists, *by), few)
+    if held:
+        more, cold = evaluate_cold(facts, statics, splits, recipe, held, advance)
         figures += more
     about = {"data": _describe(facts, statics), "origins": origins, "cold": cold or None}
-    return Report(about, result_frame(figures))
+    return results.Report(about, results.result_frame(figures))
 
 
 def _measure(
     facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe, line: Line | None
-) -> dict[str, MeasuredLists]:
+) -> dict[str, results.MeasuredLists]:
     """Train everybody before a split; rank what it shows, and all posts that are new to its users."""
     what = Sessions.of(facts, split, recipe.seed)
     asked = AskedUsers.of(facts, split, np.random.default_rng(recipe.seed))
-    found = dict[str, MeasuredLists]()
+    found = dict[str, results.MeasuredLists]()
     if not len(what.event) and not len(asked.users):
         return found
     before = Interactions(facts.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
@@ -136,7 +115,7 @@ def _measure(
     return found
 
 
-def _origin(split: Split, found: dict[str, MeasuredLists], last_s: int) -> dict[str, Any]:
+def _origin(split: Split, found: dict[str, results.MeasuredLists], last_s: int) -> dict[str, Any]:
     """Describe a split: everybody learns from what lies before it; it ends with the facts at the latest."""
     end_s = min(split.test_to_s, max(last_s + 1, split.test_from_s))
     return {

@@ -5,7 +5,7 @@ their intervals over users, and differences of two models on the same lists, pai
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,20 +26,10 @@ Groups = Iterable[tuple[str, Flags]]  # segment and bool (lists,)
 
 
 class Figure(NamedTuple):
-    """A row of the result frame.
+    """A row of the result frame; docs/evaluation.md tells the columns.
 
-    Attributes:
-        protocol: How it was measured: `shown`, `all_posts`, `truth`, `unseen`, `by_age`, `worlds`, …
-        segment: Which lists; `all`, or a group of them.
-        model: Who ranked.
-        against: Empty; or the model that `value` is the distance to, above it where positive.
-        metric: Its name.
-        k: Cut-off, 0 where it has none.
-        value: Mean over lists; of `auc_in_session` over pairs.
-        low: Begin of its 95 % interval over users; NaN where there is none.
-        high: Its end.
-        n_users: Whose lists they are.
-        n_lists: Sessions, or users at one origin.
+    `against` is empty, or the model that `value` is the distance to: above 0 where `model` is better. `k` is 0
+    where a metric has no cut-off; `low` and `high` are NaN where a figure has no interval over users.
     """
 
     protocol: str
@@ -84,14 +74,23 @@ class MeasuredLists:
     Attributes:
         models: Model to metric to a column over the lists.
         user: int64 (lists,). Row of whose list it is.
-        past: int64 (lists,). The user's impressions before that moment.
+        past: int64 (lists,). The user's impressions before that moment; empty where nobody groups by them.
         totals: Model to figures that no single list has, such as coverage, or seconds.
     """
 
     models: dict[str, Columns]
     user: Ints
-    past: Ints
+    past: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     totals: dict[str, dict[Metric, float]] = field(default_factory=dict)
+
+    def only(self, metrics: tuple[Metric, ...]) -> "MeasuredLists":
+        """Return the same lists with some of their metrics."""
+        models = {name: {metric: of[metric] for metric in metrics} for name, of in self.models.items()}
+        return replace(self, models=models)
+
+    def sizes(self) -> dict[str, Any]:
+        """Return `n_users` and `n_lists`."""
+        return {"n_users": len(np.unique(self.user)), "n_lists": len(self.user)}
 
 
 def result_frame(figures: Iterable[Figure]) -> pd.DataFrame:

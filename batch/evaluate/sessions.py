@@ -7,18 +7,9 @@ import numpy as np
 
 from api.contract.buckets import DAY_S
 from batch.data.facts import Facts
+from batch.evaluate import results
 from batch.evaluate.metrics import CUTS, Floats, Hits, Ints, pairs_won
 from batch.evaluate.own import OURS, OwnModel, raw_scores
-from batch.evaluate.results import (
-    Column,
-    Columns,
-    Flags,
-    MeasuredLists,
-    Metric,
-    order_columns,
-    past_impressions,
-    random_columns,
-)
 from batch.learn.baselines.recommender import Recommender
 from batch.learn.sessions import positions
 from batch.learn.split import MIN_SHOWN, Split
@@ -26,10 +17,10 @@ from batch.learn.split import MIN_SHOWN, Split
 # Scores from user ids, post ids and epoch seconds: a line that somebody else draws, such as an oracle's.
 Line = Callable[[Ints, Ints, Ints], Floats]
 
-AUC: Metric = ("auc_in_session", 0)
+AUC: results.Metric = ("auc_in_session", 0)
 RANDOM = "random"
 MOST_USERS = 20_000  # whose sessions count: it bounds memory, intervals are narrow by then
-FEW: tuple[Metric, ...] = (AUC, ("hitrate", 5), ("ndcg", 10))  # by segment and by warmth
+FEW: tuple[results.Metric, ...] = (AUC, ("hitrate", 5), ("ndcg", 10))  # by segment and by warmth
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +44,17 @@ class Sessions:
     position: Ints
     user: Ints
     post: Ints
-    liked: Flags
+    liked: results.Flags
     owner: Ints
 
     @classmethod
     def of(
-        cls, facts: Facts, split: Split, seed: int, users: Flags | None = None, most: int | None = MOST_USERS
+        cls,
+        facts: Facts,
+        split: Split,
+        seed: int,
+        users: results.Flags | None = None,
+        most: int | None = MOST_USERS,
     ) -> "Sessions":
         """Find them, of all users or of some.
 
@@ -88,18 +84,18 @@ class Sessions:
         liked = np.equal(facts.target[event], 1)
         return cls(event, number.astype(np.int64), position, user, post, liked, owner)
 
-    def measure(self, scores: Floats) -> Columns:
+    def measure(self, scores: Floats) -> results.Columns:
         """Return every metric of each session, its impressions in the order of scores, float64 (n,)."""
         won, pairs = pairs_won(self.session, scores, self.liked)
         hits = Hits.of_sessions(self.session, scores, self.liked, max(CUTS))
-        return {AUC: Column(won, pairs), **order_columns(hits)}
+        return {AUC: results.Column(won, pairs), **results.order_columns(hits)}
 
-    def measure_random(self) -> Columns:
+    def measure_random(self) -> results.Columns:
         """Return the same as expected of a random order, exact."""
         n = np.bincount(self.session).astype(np.int64)
         likes = np.bincount(self.session[self.liked], minlength=len(n)).astype(np.int64)
         pairs = (likes * (n - likes)).astype(np.float64)
-        return {AUC: Column(pairs / 2, pairs), **random_columns(n, likes)}
+        return {AUC: results.Column(pairs / 2, pairs), **results.random_columns(n, likes)}
 
 
 def weekly_splits(first: Split, n: int) -> list[Split]:
@@ -112,7 +108,7 @@ def weekly_splits(first: Split, n: int) -> list[Split]:
 
 def measure_shown(
     own: OwnModel, baselines: dict[str, Recommender], split: Split, what: Sessions, lines: dict[str, Line]
-) -> MeasuredLists:
+) -> results.MeasuredLists:
     """Rank what the split's sessions showed.
 
     `almanac` is the published model, which knows no place. Trained with the place in the session among its
@@ -133,8 +129,8 @@ def measure_shown(
     ids = facts.user_ids[what.user], facts.post_ids[what.post], facts.time[what.event]
     scores |= {name: line(*ids) for name, line in lines.items()}
     models = {name: what.measure(values) for name, values in scores.items()}
-    past = past_impressions(facts, split.test_from_s)[what.owner]
-    return MeasuredLists({**models, RANDOM: what.measure_random()}, what.owner, past)
+    past = results.past_impressions(facts, split.test_from_s)[what.owner]
+    return results.MeasuredLists({**models, RANDOM: what.measure_random()}, what.owner, past)
 
 
 def _own_scores(own: OwnModel, what: Sessions) -> dict[str, Floats]:

@@ -1,23 +1,14 @@
 """Protocol `all_posts`: every post a candidate but those seen before, what was liked afterwards relevant."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
 from batch.data.facts import Facts
-from batch.evaluate import variety
-from batch.evaluate.metrics import NO_POST, Floats, Hits, Ints
-from batch.evaluate.results import (
-    Columns,
-    Flags,
-    MeasuredLists,
-    Metric,
-    mean_column,
-    order_columns,
-    past_impressions,
-    random_columns,
-)
+from batch.evaluate import results, variety
+from batch.evaluate.metrics import NO_POST, Hits, Ints
 from batch.evaluate.sessions import RANDOM
 from batch.features.text import Texts
 from batch.learn.baselines.recommender import Recommender
@@ -27,7 +18,7 @@ MOST_ASKED = 5_000  # users whose lists are made: it bounds time and memory, int
 CELLS = 50_000_000  # of a table of users by posts held at a time: 50 MB
 K = 10  # places of a list whose variety is measured
 SHOWN = "shown"  # the posts that users were shown first after the split
-FEW: tuple[Metric, ...] = (("hitrate", 10), ("recall", 10), ("ndcg", 10))  # by segment and by warmth
+FEW: tuple[results.Metric, ...] = (("hitrate", 10), ("recall", 10), ("ndcg", 10))  # by segment and by warmth
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +67,9 @@ class AskedUsers:
     @property
     def past(self) -> Ints:
         """Return how many impressions each had before the split, int64 (asked,)."""
-        return past_impressions(self.facts, self.split.test_from_s)[self.users]
+        return results.past_impressions(self.facts, self.split.test_from_s)[self.users]
 
-    def select(self, some: Flags) -> "AskedUsers":
+    def select(self, some: results.Flags) -> "AskedUsers":
         """Return some of them, bool (asked,)."""
         own, number = some[self.row], np.cumsum(some) - 1
         row, post = number[self.row[own]].astype(np.int64), self.post[own]
@@ -102,7 +93,7 @@ class AskedUsers:
         return out
 
 
-def measure_unseen(asked: AskedUsers, lists: dict[str, Ints], texts: Texts) -> MeasuredLists:
+def measure_unseen(asked: AskedUsers, lists: dict[str, Ints], texts: Texts) -> results.MeasuredLists:
     """Measure lists by what their users liked afterwards, and by what they are made of.
 
     What a user was not shown they could not like, so all that can be said is how near the lists come to what
@@ -114,51 +105,38 @@ def measure_unseen(asked: AskedUsers, lists: dict[str, Ints], texts: Texts) -> M
         lists: Model to int64 (asked, depth); `RANDOM` among them.
         texts: What the posts are about.
     """
-    made_of, n_posts = _Variety.of(asked, texts), len(asked.facts.posts)
+    made_of, n_posts = _variety_of(asked, texts), len(asked.facts.posts)
     hits = {name: Hits.of_lists(rows, asked.row, asked.post) for name, rows in lists.items()}
-    models = {name: {**order_columns(hits[name]), **made_of.measure(rows)} for name, rows in lists.items()}
-    models[RANDOM] |= random_columns(n_posts - asked.n_seen, hits[RANDOM].n_relevant)
+    models = {name: {**results.order_columns(hits[name]), **made_of(rows)} for name, rows in lists.items()}
+    models[RANDOM] |= results.random_columns(n_posts - asked.n_seen, hits[RANDOM].n_relevant)
     every = {**lists, SHOWN: _first_shown(asked)}
-    models[SHOWN] = made_of.measure(every[SHOWN])
+    models[SHOWN] = made_of(every[SHOWN])
     totals = {name: {("coverage", K): variety.coverage(rows[:, :K], n_posts)} for name, rows in every.items()}
-    return MeasuredLists(models, asked.users, asked.past, totals)
+    return results.MeasuredLists(models, asked.users, asked.past, totals)
 
 
-@dataclass(frozen=True, slots=True)
-class _Variety:
-    """What lists are measured by that does not ask what was liked.
+def _variety_of(asked: AskedUsers, texts: Texts) -> Callable[[Ints], results.Columns]:
+    """Return a function that measures lists by what they are made of, as of the split's begin."""
+    before, n_posts = asked.facts.until(asked.split.test_from_s - 1), len(asked.facts.posts)
+    cells = _cells(before, np.flatnonzero(before.views), n_posts)
+    shown = np.bincount(before.post[before.views], minlength=n_posts).astype(np.int64)
+    users_of = np.bincount(cells % n_posts, minlength=n_posts).astype(np.int64)
+    n_users, most = max(len(np.unique(cells // n_posts)), 1), variety.most_shown(shown)
+    space = texts.space.astype(np.float64)
+    if not np.isfinite(space).any():  # no text at all: topics
+        space = np.eye(int(texts.topic.max(initial=0)) + 1)[texts.topic]
 
-    Attributes:
-        shown: int64 (posts,). Impressions before the split.
-        users_of: int64 (posts,). Different users who were shown each post.
-        n_users: Different users who were shown anything.
-        space: float64 (posts, factors). What posts are compared by.
-    """
-
-    shown: Ints
-    users_of: Ints
-    n_users: int
-    space: Floats
-
-    @classmethod
-    def of(cls, asked: AskedUsers, texts: Texts) -> "_Variety":
-        before, n_posts = asked.facts.until(asked.split.test_from_s - 1), len(asked.facts.posts)
-        cells = _cells(before, np.flatnonzero(before.views), n_posts)
-        shown = np.bincount(before.post[before.views], minlength=n_posts).astype(np.int64)
-        users_of = np.bincount(cells % n_posts, minlength=n_posts).astype(np.int64)
-        space = texts.space.astype(np.float64)
-        if not np.isfinite(space).any():  # no text at all: topics
-            space = np.eye(int(texts.topic.max(initial=0)) + 1)[texts.topic]
-        return cls(shown, users_of, max(len(np.unique(cells // n_posts)), 1), space)
-
-    def measure(self, lists: Ints) -> Columns:
-        top, most = lists[:, :K], variety.most_shown(self.shown)
-        return {
-            ("novelty", K): mean_column(variety.novelty(top, self.users_of, self.n_users)),
-            ("diversity", K): mean_column(variety.diversity(top, self.space)),
-            ("popularity", K): mean_column(variety.popularity(top, self.shown)),
-            ("most_shown", K): mean_column(variety.share_among(top, most)),
+    def measure(lists: Ints) -> results.Columns:
+        top = lists[:, :K]
+        values = {
+            "novelty": variety.novelty(top, users_of, n_users),
+            "diversity": variety.diversity(top, space),
+            "popularity": variety.popularity(top, shown),
+            "most_shown": variety.share_among(top, most),
         }
+        return {(name, K): results.mean_column(of) for name, of in values.items()}
+
+    return measure
 
 
 def _first_shown(asked: AskedUsers) -> Ints:

@@ -12,7 +12,7 @@ from rich.console import Console
 from batch.cli.draw.results import draw_evaluation
 from batch.data.facts import Facts
 from batch.evaluate.cold import pairs_with, without
-from batch.evaluate.full import Scope, evaluate_in_full
+from batch.evaluate.full import evaluate_in_full
 from batch.evaluate.metrics import NO_POST, Floats, Ints
 from batch.evaluate.own import OwnModel
 from batch.evaluate.results import Figure, Report
@@ -44,8 +44,8 @@ def facts() -> Facts:
 
 @pytest.fixture(scope="module")
 def found(facts: Facts) -> Report:
-    scope = Scope(segment_by=SEGMENTS, truth=same_parity, held=0.2)
-    return evaluate_in_full(facts, asof.statics(facts, 1), SPLIT, RECIPE, scope)
+    how = asof.statics(facts, 1), SPLIT, RECIPE
+    return evaluate_in_full(facts, *how, segment_by=SEGMENTS, line=same_parity, held=0.2)
 
 
 def rows(found: Report, protocol: str, **where: object) -> pd.DataFrame:
@@ -116,7 +116,7 @@ def test_rolling_origins_pool_their_weeks(facts: Facts) -> None:
     steps: list[int] = []
 
     pooled = evaluate_in_full(
-        facts, asof.statics(facts, 1), first, replace(RECIPE, n_trees=2), Scope(weeks=2), steps.append
+        facts, asof.statics(facts, 1), first, replace(RECIPE, n_trees=2), weeks=2, advance=steps.append
     )
 
     assert [origin["sessions"] for origin in pooled.about["origins"]] == [24 * 7, 24 * 7]
@@ -205,4 +205,4 @@ def test_days_without_anything_to_rank_are_refused(facts: Facts) -> None:
     empty = Split(BEGIN_S + 20 * DAY_S, BEGIN_S + 21 * DAY_S)
 
     with pytest.raises(ValueError, match="nothing can be ranked"):
-        evaluate_in_full(facts, asof.statics(facts, 1), empty, RECIPE, Scope())
+        evaluate_in_full(facts, asof.statics(facts, 1), empty, RECIPE)

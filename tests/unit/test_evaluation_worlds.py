@@ -1,6 +1,5 @@
 """Contests in made worlds: what the truth says of lists, and how worlds are summed up."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from batch.cli.draw import results
 from batch.data.write import write
 from batch.evaluate.commands import compare, compare_in_worlds
 from batch.evaluate.results import Report
-from batch.evaluate.worlds import World, WorldsPlan, measure, play, play_all, summarize_worlds
+from batch.evaluate.worlds import World, measure, play, play_all, summarize_worlds, world_configs
 from batch.learn.recipe import Recipe
 from batch.progress import Silent
 from batch.settings import Settings
@@ -20,7 +19,7 @@ from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
 
 RECIPE = Recipe(60, 20_000, 3600, n_trees=10, n_leaves=7, seed=1, threads=1)
-PLAN = WorldsPlan(n_users=150, n_posts=200, seeds=(1,), n_asked=60, names=("random", "popular", "user_topic"))
+NAMES = ("random", "popular", "user_topic")
 COST = {("fit_s", 0): 1.0, ("rank_s", 0): 2.0, ("memory_mb", 0): 3.0}
 LINES = {"random": 0.4, "oracle": 0.8, "attainable": 0.7, "popular": 0.5, "almanac": 0.64}
 
@@ -39,7 +38,7 @@ def values(found: Report) -> pd.Series:
 
 @pytest.fixture(scope="module")
 def typed() -> World:
-    return play(WorldConfig(PLAN.n_users, PLAN.n_posts, 1, "typed"), PLAN.n_asked, RECIPE, PLAN.names)
+    return play(WorldConfig(150, 200, 1, "typed"), RECIPE, NAMES)
 
 
 def hits(world: World) -> dict[str, np.ndarray]:
@@ -48,7 +47,7 @@ def hits(world: World) -> dict[str, np.ndarray]:
 
 def test_no_list_is_better_than_the_oracles(typed: World) -> None:
     for name, hit in hits(typed).items():
-        assert hit.shape == (60,)
+        assert hit.shape == (150,)
         assert (hit <= hits(typed)["oracle"] + 1e-9).all(), name
 
 
@@ -86,9 +85,9 @@ def test_a_peer_that_took_no_part_in_every_world_is_not_pooled() -> None:
 
 
 def test_halved_taste_comes_last_and_asks_only_who_is_popular() -> None:
-    plan = replace(PLAN, names=("user_topic",), regimes=("gaussian",))
+    configs = world_configs(150, 200, 1, "gaussian")
 
-    found = list(play_all(plan, RECIPE, workers=1))
+    found = list(play_all(configs, RECIPE, ("user_topic",), workers=1))
 
     assert [(world.config.taste, set(world.lists.totals)) for world in found] == [
         (1.0, {"user_topic", "almanac"}),
@@ -97,14 +96,21 @@ def test_halved_taste_comes_last_and_asks_only_who_is_popular() -> None:
     assert "attainable" not in found[1].lists.models
 
 
+def test_each_seed_has_a_world_of_each_regime() -> None:
+    found = [(config.seed, config.regime, config.taste) for config in world_configs(50, 100, 2)]
+
+    full = [(seed, regime, 1.0) for seed in (1, 2) for regime in ("gaussian", "typed")]
+    assert found == [*full, (1, "gaussian", 0.5), (1, "typed", 0.5)]
+
+
 def test_a_regime_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="regime='flat' must be gaussian or typed"):
-        PLAN.only("flat")
+        world_configs(50, 100, 1, "flat")
 
 
 def test_a_strange_peer_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="svd: no peer"):
-        compare_in_worlds(Settings(), replace(PLAN, names=("svd",)), 1, Silent())
+        compare_in_worlds(Settings(), [], ("svd",), 1, Silent())
 
 
 def test_a_folder_of_facts_is_compared_and_drawn(tmp_path: Path) -> None:

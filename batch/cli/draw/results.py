@@ -1,7 +1,6 @@
 """The result frame as one kind of table on terminals, and as a plot of quality against cost in a file."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,73 +8,63 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from batch.evaluate.results import ALL, Report
+from batch.evaluate.results import ALL, Metric, Report
 
 OURS, POPULAR = "almanac", "popular"
-AUC = ("auc_in_session", 0)
-TITLES = {
-    "auc_in_session": "AUC in session",
-    "ndcg_achievable": "ndcg",
-    "fit_s": "learn s",
-    "rank_s": "rank s",
-}
+AUC: Metric = ("auc_in_session", 0)
+COSTS: tuple[Metric, ...] = (("fit_s", 0), ("rank_s", 0), ("memory_mb", 0))
+TITLES = {AUC[0]: "AUC in session", "ndcg_achievable": "ndcg", "fit_s": "learn s", "rank_s": "rank s"}
+MADE_OF = ("coverage", "novelty", "diversity", "most_shown")
 
 
-class Shown(NamedTuple):
-    """A metric in a table: with its interval, with the distance to the reference beside it, or neither."""
+class Look(NamedTuple):
+    """What a table of a protocol shows.
 
-    metric: str
-    k: int = 0
-    interval: bool = False
-    ahead: bool = False
+    Attributes:
+        title: Above it; names in braces are of the frame's first row, or of the report's `cold`.
+        full: Metrics with their intervals and distances.
+        plain: Metrics without.
+        grouped: Metrics of a second table, ours by group.
+        digits: Of values; of costs it is 1.
+    """
+
+    title: str
+    full: tuple[Metric, ...]
+    plain: tuple[Metric, ...] = ()
+    grouped: tuple[Metric, ...] = ()
     digits: int = 3
 
 
-def full(metric: str, k: int = 0, digits: int = 3) -> Shown:
-    """Show a metric with its interval and the distance beside it."""
-    return Shown(metric, k, interval=True, ahead=True, digits=digits)
-
-
-COSTS = tuple(Shown(name, digits=1) for name in ("fit_s", "rank_s", "memory_mb"))
-EVALUATED: dict[str, tuple[str, tuple[Shown, ...], tuple[Shown, ...]]] = {
-    "shown": (
+EVALUATED = {
+    "shown": Look(
         "shown posts, {n_lists:,} sessions of {n_users:,} users; agreement with what was logged",
-        (
-            full(*AUC),
-            *(Shown(name, k) for name, k in (("hitrate", 5), ("ndcg", 10), ("map", 10), ("mrr", 10))),
-        ),
-        (full(*AUC), full("hitrate", 5)),
+        (AUC,),
+        (("hitrate", 5), ("ndcg", 10), ("map", 10), ("mrr", 10)),
+        (AUC, ("hitrate", 5)),
     ),
-    "all_posts": (
+    "all_posts": Look(
         "all unseen posts, {n_lists:,} lists of {n_users:,} users; liked later is relevant",
-        (
-            full("ndcg", 10, 4),
-            *(
-                Shown(name, 10, digits=4)
-                for name in ("hitrate", "recall", "mrr", "coverage", "novelty", "diversity", "most_shown")
-            ),
-        ),
-        (full("ndcg", 10, 4), full("recall", 10, 4)),
+        (("ndcg", 10),),
+        tuple((name, 10) for name in ("hitrate", "recall", "mrr", *MADE_OF)),
+        (("ndcg", 10), ("recall", 10)),
+        digits=4,
     ),
-    "truth": (
+    "truth": Look(
         "the same lists by the made world's truth, {n_lists:,} of {n_users:,} users",
-        (full("normalized", 5), *(Shown("expected_hitrate", k) for k in (5, 1, 10))),
-        (),
+        (("normalized", 5),),
+        tuple(("expected_hitrate", k) for k in (5, 1, 10)),
     ),
-    "cold.users": (
+    "cold.users": Look(
         "users held out entirely, {n_lists:,} sessions of {n_users:,} users",
-        (full(*AUC), Shown("hitrate", 5), Shown("ndcg", 10)),
-        (),
+        (AUC,),
+        (("hitrate", 5), ("ndcg", 10)),
     ),
-    "cold.posts": (
-        "posts held out entirely, pairs that hold one, in {n_lists:,} sessions of {n_users:,} users",
-        (full(*AUC),),
-        (),
+    "cold.posts": Look(
+        "posts held out entirely, pairs that hold one, in {n_lists:,} sessions of {n_users:,} users", (AUC,)
     ),
-    "cold.exposure": (
+    "cold.exposure": Look(
         "share of the first ten places; {share_of_posts:.1%} of all posts, {share_of_likes:.1%} of likes",
-        (full("share_of_top", 10),),
-        (),
+        (("share_of_top", 10),),
     ),
 }
 
@@ -92,47 +81,42 @@ def draw_evaluation(console: Console, report: Report) -> None:
         sep="\n",
         highlight=False,
     )
-    for protocol, (title, columns, group_columns) in EVALUATED.items():
+    for protocol, look in EVALUATED.items():
         frame = report.results[report.results["protocol"] == protocol]
         if frame.empty:
             continue
         whole = frame[frame["segment"] == ALL]
-        counts = whole.iloc[0][["n_lists", "n_users"]].to_dict() | (report.about["cold"] or {})
-        draw_table(console, title.format(**counts), whole, columns, POPULAR, distance="ahead")
-        if group_columns:
+        title = look.title.format(**whole.iloc[0].to_dict(), **(report.about["cold"] or {}))
+        draw_table(console, look._replace(title=title), whole, POPULAR, distance="ahead")
+        if look.grouped:
             groups = frame[(frame["segment"] != ALL) & (frame["model"] == OURS)]
-            draw_table(
-                console,
-                "of these, almanac by group",
-                groups,
-                group_columns,
-                POPULAR,
-                "segment",
-                distance="ahead",
-            )
+            grouped = Look("of these, almanac by group", look.grouped, digits=look.digits)
+            draw_table(console, grouped, groups, POPULAR, "segment", distance="ahead")
 
 
 def draw_ages(console: Console, report: Report) -> None:
     """Show quality by the age of the lists, and what each age lost against fresh lists."""
-    title = _title("{n_sessions:,} sessions of {n_users:,} users", report)
-    columns = (full(*AUC), full("hitrate", 5))
-    draw_table(console, title, report.results, columns, f"{OURS}_0h", distance="lost", ordered=False)
+    title = "{n_sessions:,} sessions of {n_users:,} users, {n_impressions:,} impressions".format(
+        **report.about
+    )
+    look = Look(title, (AUC, ("hitrate", 5)))
+    draw_table(console, look, report.results, f"{OURS}_0h", distance="lost", ordered=False)
 
 
 def draw_shown(console: Console, report: Report) -> None:
     """Show how everybody ranked the sessions of a split."""
-    title = "{n_sessions:,} sessions, {n_impressions:,} shown posts, {n_users:,} users"
-    columns = (Shown(*AUC, ahead=True), Shown("hitrate", 5, ahead=True), *COSTS)
-    draw_table(console, _title(title, report), report.results, columns, OURS)
+    title = "{n_sessions:,} sessions, {n_impressions:,} shown posts, {n_users:,} users".format(**report.about)
+    draw_table(console, Look(title, (AUC, ("hitrate", 5)), COSTS), report.results, OURS)
     _print_absent(console, report)
 
 
 def draw_unseen(console: Console, report: Report) -> None:
     """Show how near everybody's lists came to what warm users liked next."""
-    title = f"{len(report.about['cuts'])} cut-offs, " + "{n_lists:,} lists of {n_users:,} warm users"
-    columns = (Shown("ndcg_achievable", 10, ahead=True), Shown("recall", 10, ahead=True), *COSTS)
-    whole = report.results[report.results["segment"] == ALL]
-    draw_table(console, _title(title, report), whole, columns, OURS)
+    title = "{n_lists:,} lists of {n_users:,} warm users".format(**report.about)
+    look = Look(
+        f"{len(report.about['cuts'])} cut-offs, {title}", (("ndcg_achievable", 10), ("recall", 10)), COSTS
+    )
+    draw_table(console, look, report.results[report.results["segment"] == ALL], OURS)
     console.print("best: " + ", ".join(f"{name} ({of})" for of, name in report.about["best_peer"].items()))
     _print_absent(console, report)
 
@@ -142,18 +126,17 @@ def draw_worlds(console: Console, report: Report) -> None:
     low, high = report.about["attainable_ratio_interval"]
     ratio = report.about["attainable_ratio"]
     console.print(f"{ratio:.3f} [{low:.3f}, {high:.3f}] of what is attainable", highlight=False)
-    columns = (Shown("expected_hitrate", 5), full("normalized", 5), *COSTS)
     for segment, frame in report.results.groupby("segment", sort=False):
         if segment != ALL and not segment[-1].isdigit():  # a seed's
-            draw_table(console, f"{segment}", frame, columns, OURS)
+            look = Look(segment, (("normalized", 5),), (("expected_hitrate", 5), *COSTS))
+            draw_table(console, look, frame, OURS)
     _print_absent(console, report)
 
 
 def draw_table(
     console: Console,
-    title: str,
+    look: Look,
     frame: pd.DataFrame,
-    columns: Sequence[Shown],
     reference: str,
     by: str = "model",
     *,
@@ -164,9 +147,8 @@ def draw_table(
 
     Args:
         console: Where to.
-        title: Above it.
+        look: Title and metrics.
         frame: Rows of one protocol; of one segment, or of one model where lines are segments.
-        columns: Metrics.
         reference: The model that distances are from or to.
         by: `model` or `segment`.
         distance: Head of the columns of distances.
@@ -178,27 +160,25 @@ def draw_table(
         found[row.against if other else getattr(row, by), bool(row.against), row.metric, row.k] = row
     labels = list(dict.fromkeys(label for label, *_ in found))
     if ordered and by == "model":
-        first = columns[0]
-        values = {
-            label: getattr(found.get((label, False, *first[:2])), "value", math.nan) for label in labels
-        }
-        labels.sort(key=lambda label: math.inf if math.isnan(values[label]) else -values[label])
+        values = [getattr(found.get((label, False, *look.full[0])), "value", math.nan) for label in labels]
+        order = pd.Series(values, labels).sort_values(ascending=False, kind="stable", na_position="last")
+        labels = list(order.index)
     table = Table(box=None)
     table.add_column("ranking" if by == "model" else "group")
-    for column in columns:
-        name = TITLES.get(column.metric, column.metric.replace("_", " "))
-        table.add_column(f"{name}@{column.k}" if column.k else name, justify="right")
-        if column.ahead:
+    for name, k in (*look.full, *look.plain):
+        title = TITLES.get(name, name.replace("_", " "))
+        table.add_column(f"{title}@{k}" if k else title, justify="right")
+        if (name, k) in look.full:
             table.add_column(distance, justify="right")
     for label in labels:
         cells = []
-        for column in columns:
-            metric, digits = column[:2], column.digits
-            cells.append(_cell(found.get((label, False, *metric)), f".{digits}f", interval=column.interval))
-            if column.ahead:
-                cells.append(_cell(found.get((label, True, *metric)), f"+.{digits}f", interval=True))
+        for metric in (*look.full, *look.plain):
+            form, whole = f".{1 if metric in COSTS else look.digits}f", metric in look.full
+            cells.append(_cell(found.get((label, False, *metric)), form, interval=whole))
+            if whole:
+                cells.append(_cell(found.get((label, True, *metric)), f"+{form}", interval=True))
         table.add_row(label, *cells, style="bold" if label == OURS else "")
-    console.print(title, table, "", sep="\n", highlight=False)
+    console.print(look.title, table, "", sep="\n", highlight=False)
 
 
 def plot(report: Report, file: Path) -> None:
@@ -242,10 +222,6 @@ def _panels(results: pd.DataFrame) -> list[tuple[str, pd.Series, pd.Series]]:
         title = segment if worlds else f"{own['protocol'].iloc[0]} posts"
         panels.append((title, quality, own.loc[own["metric"] == "fit_s", "value"]))
     return panels
-
-
-def _title(text: str, report: Report) -> str:
-    return text.format(**report.about)
 
 
 def _cell(row: Any, form: str, *, interval: bool) -> str:
