@@ -13,7 +13,7 @@ from batch.cli.output import Output
 
 
 def compare(
-    world: Annotated[bool, typer.Option("--world", help="in made worlds, judged by their truth")] = False,
+    world: Annotated[bool, typer.Option("--world", help="in made worlds, measured by their truth")] = False,
     data: Data = "",
     mapping: Mapped = "",
     test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,

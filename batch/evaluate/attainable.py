@@ -23,14 +23,14 @@ from batch.simulate.truth import Truth
 Floats = npt.NDArray[np.float64]
 
 SWEEPS = 6
-SOFTNESS = 0.01  # of the clip at no chance, in like rate: what is not yet known of a user softens it
+SOFTNESS = 0.01  # of the clip at no chance, in like rate: what is still uncertain of a user softens it
 USERS_AT_ONCE = 1_000
 LONGEST_STEP = 0.1  # of a post's or user's effect in one sweep
 
 
 @dataclass(frozen=True, slots=True)
 class _Population:
-    """What is known of everybody: prior means and precisions, and the design of tastes."""
+    """The population: prior means and precisions, and the design of tastes."""
 
     values: Floats  # (posts, k): a column of ones, then what tastes are about
     mean: Floats  # (k,): of users
@@ -40,7 +40,7 @@ class _Population:
     lift: float  # of a session's first half
 
 
-def scores(facts: Facts, truth: Truth, users: npt.NDArray[np.int64]) -> Floats:
+def score_attainable(facts: Facts, truth: Truth, users: npt.NDArray[np.int64]) -> Floats:
     """Return the near-ideal learner's scores of every post, float64 (users, posts).
 
     Args:
@@ -54,19 +54,19 @@ def scores(facts: Facts, truth: Truth, users: npt.NDArray[np.int64]) -> Floats:
     time = facts.time[seen[np.argsort(facts.user[seen], kind="stable")]]
     moment = effects.of_moment(truth.config, time)
     early = effects.early_chance(shown.place.astype(np.int64))
-    population = _population(truth)
+    population = _describe_population(truth)
     member, by_type = np.zeros((shown.n_users, 1)), np.zeros((1, shown.n_posts))
     if truth.config.regime == "typed":
-        member = _types(shown, truth, user, early)
+        member = _infer_types(shown, truth, user, early)
         share = effects.PREFERENCE_SHARE["typed"] * truth.config.taste
         by_type = np.asarray(effects.EARLY_LIFT * share * truth.preferred, np.float64)
         moment += np.einsum("ij,ji->i", member[user], by_type[:, shown.post])
-        early = _early_known(truth, member, user, shown.post, early)
-    taste, post = _posterior(shown, population, moment, early)
+        early = _refine_early(truth, member, user, shown.post, early)
+    taste, post = _fit_posterior(shown, population, moment, early)
     return np.asarray(taste[users] @ population.values.T + post + member[users] @ by_type, np.float64)
 
 
-def _population(truth: Truth) -> _Population:
+def _describe_population(truth: Truth) -> _Population:
     regime, config = truth.config.regime, truth.config
     about, sd = np.ones((len(truth.post_ids), 1)), [float(truth.user_base.std())]
     if regime == "gaussian":
@@ -87,17 +87,17 @@ def _population(truth: Truth) -> _Population:
     )
 
 
-def _posterior(
+def _fit_posterior(
     shown: Impressions, population: _Population, moment: Floats, early: Floats
 ) -> tuple[Floats, Floats]:
-    """Return users' effects and tastes (users, k) and posts' effects (posts,), given what else is known."""
+    """Return users' effects and tastes (users, k) and posts' effects (posts,), given the other effects."""
     values = population.values
     x = np.tile(population.mean, (shown.n_users, 1))
     post = population.post_mean.copy()
     for _ in range(SWEEPS):
-        slope, weight = _slopes(shown, x, values, post, moment, early, population.lift)
-        x = _users(shown, x, values, slope, weight, population)
-        slope, weight = _slopes(shown, x, values, post, moment, early, population.lift)
+        slope, weight = _compute_slopes(shown, x, values, post, moment, early, population.lift)
+        x = _update_users(shown, x, values, slope, weight, population)
+        slope, weight = _compute_slopes(shown, x, values, post, moment, early, population.lift)
         information = np.bincount(shown.post, weight, shown.n_posts)
         pull = np.asarray(np.bincount(shown.post, slope, shown.n_posts), np.float64)
         pull += information * post + population.post_precision * population.post_mean
@@ -106,7 +106,7 @@ def _posterior(
     return x, post
 
 
-def _slopes(
+def _compute_slopes(
     shown: Impressions, x: Floats, values: Floats, post: Floats, moment: Floats, early: Floats, lift: float
 ) -> tuple[Floats, Floats]:
     """Return slope and information of every impression in its sum of effects."""
@@ -130,7 +130,7 @@ def _add_products(start: Any, post: Any, x: Any, values: Any, eta: Any) -> None:
                 eta[i] += x[u, column] * values[post[i], column]
 
 
-def _users(
+def _update_users(
     shown: Impressions, x: Floats, values: Floats, slope: Floats, weight: Floats, population: _Population
 ) -> Floats:
     out, k = x.copy(), values.shape[1]
@@ -144,8 +144,8 @@ def _users(
     return out
 
 
-def _types(shown: Impressions, truth: Truth, user: npt.NDArray[np.int64], early: Floats) -> Floats:
-    """Return each user's chances to be of each type from the order of what he was shown."""
+def _infer_types(shown: Impressions, truth: Truth, user: npt.NDArray[np.int64], early: Floats) -> Floats:
+    """Return each user's chances to be of each type from the order of what they were shown."""
     first = early * (1 - effects.MISPLACED) + (1 - early) * effects.MISPLACED
     logs = np.empty((shown.n_users, len(truth.preferred)))
     for number, preferred in enumerate(truth.preferred):
@@ -155,7 +155,7 @@ def _types(shown: Impressions, truth: Truth, user: npt.NDArray[np.int64], early:
     return np.asarray(np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True), np.float64)
 
 
-def _early_known(
+def _refine_early(
     truth: Truth, member: Floats, user: npt.NDArray[np.int64], post: npt.NDArray[np.int32], early: Floats
 ) -> Floats:
     """Return the chance of the first half, given how surely the user prefers the post."""

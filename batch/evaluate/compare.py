@@ -16,7 +16,7 @@ from batch.learn.baselines.recommender import Recommender
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
 
-DEPTH = 50  # of the lists that contestants are timed on
+DEPTH = 50  # of the lists that recommenders are timed on
 MEASURED: tuple[results.Metric, ...] = (AUC, ("hitrate", 5))
 
 

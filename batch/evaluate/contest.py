@@ -29,18 +29,18 @@ def compete(
     rank: Callable[[Recommender], Ints],
     measure: Callable[[Recommender, Ints], Columns],
 ) -> tuple[dict[str, Columns], Totals]:
-    """Fit one contestant after another, ours last, let it rank, and drop it before the next for its memory.
+    """Fit one recommender after another, ours last, let it rank, and drop it before the next for its memory.
 
     Args:
         interactions: What baselines learn from.
         fit_ours: Makes ours.
         names: Baselines that take part; empty for all. Those in `find_absent` are left out.
-        rank: Makes a contestant's lists; it is timed.
-        measure: Metrics of a contestant and its lists.
+        rank: Makes the lists of a recommender; it is timed.
+        measure: Metrics of a recommender and its lists.
 
     Returns:
-        Metrics by contestant, and its costs: `fit_s`, `rank_s`, and as `memory_mb` the most memory above what
-        was held before.
+        Metrics by recommender, and its costs: `fit_s`, `rank_s`, and as `memory_mb` the most memory above
+        what was held before.
     """
     absent, models, costs = find_absent(names), dict[str, Columns](), Totals()
     some = [one for one in BASELINES if (not names or one.name in names) and one.name not in absent]

@@ -47,7 +47,7 @@ def compare_unseen(
     """Let all learn anew before each cut-off, and ask them for warm users' lists of unseen posts.
 
     Args:
-        facts: All events; what a contestant learns from ends before its cut-off.
+        facts: All events; what a recommender learns from ends before its cut-off.
         statics: What does not change with time.
         recipe: How ours is trained; its blend is weighed on the last choices before each cut-off.
         n_cuts: Cut-offs, as `cut_offs` sets them; each is a segment of the results.

@@ -28,8 +28,8 @@ Groups = Iterable[tuple[str, Flags]]  # segment and bool (lists,)
 class Figure(NamedTuple):
     """A row of the result frame; docs/evaluation.md tells the columns.
 
-    `against` is empty, or the model that `value` is the distance to: above 0 where `model` is better. `k` is 0
-    where a metric has no cut-off; `low` and `high` are NaN where a figure has no interval over users.
+    `against` is empty, or the model that `value` is the distance to: above 0 where `model` is better. `k` is
+    0 where a metric has no cut-off; `low` and `high` are NaN where a figure has no interval over users.
     """
 
     protocol: str

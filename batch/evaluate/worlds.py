@@ -1,6 +1,6 @@
 """Protocol `worlds`: baselines and ours in made worlds, measured by the truth.
 
-Nothing that learns reads the truth: `play` hands facts and no more to every contestant.
+Nothing that learns reads the truth: `play` hands facts and no more to every recommender.
 """
 
 import multiprocessing
@@ -94,7 +94,7 @@ def play(config: WorldConfig, recipe: Recipe, names: tuple[str, ...] = ()) -> Wo
     chance = truth.matrix(facts.user_ids[asked], at_s)
     hit = {ORACLE: _hits(chance, _best(chance))}
     if config.taste == 1:
-        hit[ATTAINABLE] = _hits(chance, _best(attainable.scores(facts, truth, asked)))
+        hit[ATTAINABLE] = _hits(chance, _best(attainable.score_attainable(facts, truth, asked)))
     columns, costs = compete(
         interactions,
         lambda: fit_own(interactions, recipe, at_s),
