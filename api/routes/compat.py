@@ -78,13 +78,13 @@ class Enveloped(APIRoute):
         """Return a handler that answers its own errors."""
         handle = super().get_route_handler()
 
-        async def enveloped(request: Request) -> Response:
+        async def handle_or_envelop(request: Request) -> Response:
             try:
                 return await handle(request)
             except Exception as exc:
                 return _answer_error(exc)
 
-        return enveloped
+        return handle_or_envelop
 
 
 router = APIRouter(tags=["compatible"])

@@ -38,14 +38,14 @@ class Observed:
         own = id_of(scope["headers"])
         said = request_id.set(own.decode("ascii"))
 
-        async def observed(message: Message) -> None:
+        async def observe(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (NAME, own)]
                 _count(scope, str(message["status"]), message["headers"])
             await send(message)
 
         try:
-            await self._app(scope, receive, observed)
+            await self._app(scope, receive, observe)
         except Exception:
             _count(scope, "500", ())
             log.exception("request.failed", extra={"route": _route(scope)})

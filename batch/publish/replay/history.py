@@ -85,9 +85,9 @@ def read_history(
     ledger = Ledger(client, keys)
     current, _ = ledger.read_served(variant)
     manifest = None if current is None else ledger.manifest(current)
-    stored: dict[int, Name] = {at_s: int(member) for member, at_s in _timed(client, keys.past(variant))}
+    stored: dict[int, Name] = {at_s: int(member) for member, at_s in _read_scored(client, keys.past(variant))}
     made = [*(pair for pair in on_disk if pair[0] not in stored), *stored.items()]
-    log = [member.split() for member, _ in _timed(client, keys.takedown_log())]
+    log = [member.split() for member, _ in _read_scored(client, keys.takedown_log())]
     return History(
         current=current if manifest else None,
         as_of_s=manifest.as_of_s if manifest else FOREVER_S,
@@ -98,6 +98,6 @@ def read_history(
     )
 
 
-def _timed(client: redis.Redis, key: str) -> list[tuple[bytes, int]]:
+def _read_scored(client: redis.Redis, key: str) -> list[tuple[bytes, int]]:
     found = cast("list[tuple[bytes, float]]", client.zrange(key, 0, -1, withscores=True))
     return [(member, int(score)) for member, score in found]
