@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from api.auth import TokenRefused
 from api.schemas.answer import Problem
 from api.schemas.event import BodyTooLarge
-from api.store.store import (
+from api.store.errors import (
     GenerationGone,
     GenerationTooNew,
     GenerationUnreadable,

@@ -16,9 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.contract.keys import Keys
 from api.log import configure
 from api.settings import Settings
+from api.store.cache import Shelf
 from api.store.connection import Address
+from api.store.errors import DEGRADABLE_ERRORS
 from api.store.lifeline import Lifeline
-from api.store.store import DEGRADABLE_ERRORS, Shelf, Store
+from api.store.store import Store
 from api.tokens import FILE, make_first_tokens
 
 log = logging.getLogger(__name__)

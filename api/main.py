@@ -18,7 +18,7 @@ from api.metrics import Metrics
 from api.routes import admin, compat, events, feed, health, metrics
 from api.routes.observed import Observed
 from api.settings import Settings
-from api.store.store import Shelf
+from api.store.cache import Shelf
 from api.tokens import FILE, TokenRegistry
 
 

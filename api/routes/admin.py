@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from api.auth import needs_admin
 from api.errors import REFUSED, UNAVAILABLE
 from api.schemas.parameter import PathPostId
-from api.store.store import DEGRADABLE_ERRORS, Store
+from api.store.errors import DEGRADABLE_ERRORS
+from api.store.store import Store
 
 router = APIRouter(prefix="/posts", tags=["admin"], dependencies=[Depends(needs_admin)])
 

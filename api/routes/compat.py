@@ -15,7 +15,8 @@ from api.errors import UNAUTHORIZED, UNAVAILABLE, find_status
 from api.routes.answer import DESCRIBED, headers
 from api.schemas.parameter import K, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
-from api.store.store import DEGRADABLE_ERRORS, NothingPublished, Store
+from api.store.errors import DEGRADABLE_ERRORS, NothingPublished
+from api.store.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from api.schemas.event import (
     read_events,
     status_of,
 )
-from api.store.store import GenerationUnreadable, NothingPublished, Store
+from api.store.errors import GenerationUnreadable, NothingPublished
+from api.store.store import Store
 
 router = APIRouter(tags=["events"], dependencies=[Depends(needs_write)])
 
@@ -79,36 +80,16 @@ class Results(BaseModel):
     counts: dict[Status, int]
 
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "anyOf": [
-                        NewEvent.model_json_schema(),
-                        ShopEvent.model_json_schema(),
-                        {
-                            "type": "array",
-                            "minItems": 1,
-                            "maxItems": MOST_EVENTS,
-                            "items": {"anyOf": [NewEvent.model_json_schema(), ShopEvent.model_json_schema()]},
-                        },
-                    ]
-                },
-                "examples": {
-                    "one": {"value": {"user_id": 200, "post_id": 17, "action": "view"}},
-                    "many": {
-                        "value": [
-                            {"user_id": 200, "post_id": 17, "action": "like", "id": "a1", "time": 1640361720}
-                        ]
-                    },
-                    "shop": {"value": {"visitorid": 200, "itemid": 17, "event": "addtocart"}},
-                },
-            }
-        },
-    }
+_KINDS = [NewEvent.model_json_schema(), ShopEvent.model_json_schema()]
+_MANY = {"type": "array", "minItems": 1, "maxItems": MOST_EVENTS, "items": {"anyOf": _KINDS}}
+_ONE = {"user_id": 200, "post_id": 17, "action": "view"}
+_EXAMPLES = {
+    "one": {"value": _ONE},
+    "many": {"value": [{**_ONE, "action": "like", "id": "a1", "time": 1640361720}]},
+    "shop": {"value": {"visitorid": 200, "itemid": 17, "event": "addtocart"}},
 }
+_CONTENT = {"application/json": {"schema": {"anyOf": [*_KINDS, _MANY]}, "examples": _EXAMPLES}}
+_BODY = {"requestBody": {"required": True, "content": _CONTENT}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "At least one event was recorded, now or before."},
     422: {

@@ -30,7 +30,8 @@ from api.schemas.parameter import (
     Variant,
 )
 from api.schemas.value import DEFAULT_LIMIT, read_exclude, read_profile
-from api.store.store import NothingPublished, Store
+from api.store.errors import NothingPublished
+from api.store.store import Store
 
 router = APIRouter(tags=["feed"], dependencies=[Depends(needs_read)])
 

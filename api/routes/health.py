@@ -5,7 +5,8 @@ from fastapi import APIRouter, Request
 from api.contract.buckets import moment
 from api.errors import UNAVAILABLE
 from api.schemas.answer import Health, Ready
-from api.store.store import Store, StoreUnavailable
+from api.store.errors import StoreUnavailable
+from api.store.store import Store
 
 router = APIRouter(tags=["health"])
 

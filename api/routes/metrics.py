@@ -5,7 +5,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from api.auth import needs_read
 from api.errors import UNAUTHORIZED
 from api.metrics import TEXT, Metrics
-from api.store.store import GenerationUnreadable, NothingPublished, Store, StoreUnavailable
+from api.store.errors import GenerationUnreadable, NothingPublished, StoreUnavailable
+from api.store.store import Store
 
 router = APIRouter(tags=["health"], dependencies=[Depends(needs_read)])
 

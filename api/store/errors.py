@@ -39,3 +39,6 @@ class StoreUnavailable(Exception):
 
     def __init__(self, why: object) -> None:
         super().__init__(f"the store does not answer: {why}")
+
+
+DEGRADABLE_ERRORS = (NothingPublished, GenerationUnreadable, StoreUnavailable)  # memory may answer instead

@@ -16,14 +16,8 @@ from api.contract.keys import Keys
 from api.contract.profile import Fields
 from api.feed import Answer, Cursor, Generation, Lookup, Pointer, answer
 from api.store.batcher import LookupBatcher
-from api.store.cache import GENERATIONS_HELD, GenerationCache, Shelf, translate_errors
-from api.store.errors import (
-    GenerationGone,
-    GenerationTooNew,
-    GenerationUnreadable,
-    NothingPublished,
-    StoreUnavailable,
-)
+from api.store.cache import GenerationCache, Shelf, translate_errors
+from api.store.errors import DEGRADABLE_ERRORS
 from api.store.events import Journal
 from api.store.history import HistoryReader
 from api.store.lifeline import Lifeline
@@ -31,19 +25,7 @@ from api.store.pending import PendingLookup
 from api.store.stats import LookupStats
 from api.store.supplement import Supplement
 
-__all__ = [
-    "GENERATIONS_HELD",
-    "GenerationGone",
-    "GenerationTooNew",
-    "GenerationUnreadable",
-    "NothingPublished",
-    "Shelf",
-    "Store",
-    "StoreUnavailable",
-]
-
 NO_FIELDS: Fields = {}
-DEGRADABLE_ERRORS = (NothingPublished, GenerationUnreadable, StoreUnavailable)  # what memory may answer for
 WARM_BYTES, WARM_USERS = 4096, 256
 VARIANTS_HELD = 64  # more names than anyone publishes; a name that is not published is not held
 

@@ -13,7 +13,7 @@ from api.contract.keys import Keys
 from api.lifespan import connect_store
 from api.main import create_app
 from api.settings import Settings
-from api.store.store import GENERATIONS_HELD, Shelf
+from api.store.cache import GENERATIONS_HELD, Shelf
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration

@@ -21,8 +21,9 @@ from api.store.batcher import LookupBatcher
 from api.store.cache import GenerationCache
 from api.store.commands import LookupCommands
 from api.store.connection import RespConnection
+from api.store.errors import StoreUnavailable
 from api.store.pending import PendingLookup
-from api.store.store import Store, StoreUnavailable
+from api.store.store import Store
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration
