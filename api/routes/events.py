@@ -123,8 +123,7 @@ async def events(request: Request) -> Results:
     recorded = iter(await store.journal.accept(good))
     results = [_make_result(event, recorded, as_of_s, known) for event in sent]
     counts = Counter(result.status for result in results)
-    for status, n in counts.items():
-        request.state.metrics.events(status).inc(n)
+    request.state.metrics.events.update(counts)
     return Results(results=results, counts=counts)
 
 
