@@ -132,7 +132,7 @@ def diff(
 
     with _desk(json=json) as desk:
         change = compare(desk.store, a, b, user_id=user, sample=sample, rng=desk.rng)
-        desk.output.emit(change.values(), lambda c: picture.draw_diff(c, change))
+        desk.output.emit(asdict(change), lambda c: picture.draw_diff(c, change))
 
 
 @app.command()
@@ -143,6 +143,6 @@ def verify(generation: Number, sample: Sample = 100, json: Json = False) -> None
     with _desk(json=json) as desk:
         with desk.output.progress.phases("verify") as shown:
             verdict = prove(desk.store, generation, desk.folder, sample=sample, rng=desk.rng, progress=shown)
-        desk.output.emit(verdict.values(), lambda c: picture.draw_verdict(c, verdict))
+        desk.output.emit(asdict(verdict), lambda c: picture.draw_verdict(c, verdict))
     if not verdict.ok:
         raise typer.Exit(7)

@@ -6,7 +6,7 @@ Killed at any instant, this leaves what is served as it was; the next run clears
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import redis
 from redis.client import Pipeline
@@ -92,7 +92,7 @@ class Build:
         mode = self.config.gate
         extra = {"generation": self.number, "outcome": report.outcome, "why": report.why, "live": report.live}
         log.info("generation.judged", extra={**extra, "mode": mode})
-        self.manifest = replace(self.manifest, gate={**report.values(), "mode": mode})
+        self.manifest = replace(self.manifest, gate={**asdict(report), "mode": mode})
         if mode == "on" and report.outcome != "proceed" and not self.config.force:
             self.held_back = report
             if report.outcome == "abort":

@@ -1,6 +1,6 @@
 """Verify and diff on a published night: what was sealed is what Redis holds and what the model gives."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ def test_what_was_published_is_what_the_stored_model_gives(
     assert verdict.ok
     assert (verdict.n_lists, verdict.n_positions, verdict.unscored) == (60, 1200, None)
     assert verdict.n_shards == sum(name.startswith("lists-") for name in live.checksums) + 2
-    assert verdict.values()["ok"] is True
+    assert asdict(verdict)["ok"] is True
 
 
 def test_two_posts_that_changed_places_are_found_by_checksum_and_by_place(

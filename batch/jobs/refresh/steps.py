@@ -1,7 +1,7 @@
 """Who is carried over, who is scored, and how a few new posts come into everyone's lists. Pure."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ Lists = tuple[npt.NDArray[np.integer], Doubles]
 Score = Callable[[Inputs, int], Iterator[RankedBlock]]
 # ids of users, ascending, to their lists in the base: posts by id, -1 fills; scores, NaN fills.
 Stored = Callable[[Ints], Lists]
+NOBODY = np.empty(0, np.int64)
 
 
 @dataclass(slots=True)
@@ -31,18 +32,17 @@ class Work:
     scored: int = 0
     merged: int = 0
     carried: int = 0
-    _empty: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def steps(self, draft: RefreshPlan, score: Score, stored: Stored) -> Iterator[Step]:
         """Yield the steps of a refresh; together they hold every user once."""
         others = np.flatnonzero(~draft.moved)
         if len(draft.posts):
-            unsure: list[Ints] = []
+            unsure = [NOBODY]
             yield from self._merge_new(draft, others, score, stored, unsure)
-            yield from self._score(draft, np.concatenate([self._empty, *unsure]), score)
+            yield from self._score(draft, np.concatenate(unsure), score)
         else:
             self.carried += len(others)
-            yield Step(others, self._empty, _no_lists(draft))
+            yield Step(others, NOBODY)
         yield from self._score(draft, np.flatnonzero(draft.moved), score)
 
     def _score(self, draft: RefreshPlan, users: Ints, score: Score) -> Iterator[Step]:
@@ -53,7 +53,7 @@ class Work:
         for block in score(draft.inputs.part(users, every), draft.content.depth):
             rows = users[block.first : block.first + len(block.posts)]
             self.scored += len(rows)
-            yield Step(self._empty, rows, RankedBlock(0, block.posts, block.scores))
+            yield Step(NOBODY, rows, RankedBlock(0, block.posts, block.scores))
 
     def _merge_new(
         self, draft: RefreshPlan, users: Ints, score: Score, stored: Stored, unsure: list[Ints]
@@ -116,8 +116,3 @@ def _only(draft: RefreshPlan, users: Ints) -> Inputs:
         SeenPosts(kept.start, np.searchsorted(posts, kept.post).astype(np.int32)),
         dense,
     )
-
-
-def _no_lists(draft: RefreshPlan) -> RankedBlock:
-    shape = (0, draft.content.horizon.n_buckets, draft.content.depth)
-    return RankedBlock(0, np.empty(shape, np.int32), np.empty(shape))

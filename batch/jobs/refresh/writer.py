@@ -52,12 +52,12 @@ class Step:
     Attributes:
         carried: int64. Users whose lists are those of the base.
         written: int64. Users whose lists follow.
-        lists: Posts and scores of `written`, row by row; posts are rows of the content's.
+        lists: Posts and scores of `written`, row by row; posts are rows of the content's. None: nobody.
     """
 
     carried: Ints
     written: Ints
-    lists: RankedBlock
+    lists: RankedBlock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _take_steps(build: Build, wire: PipelinedWriter, steps: Iterable[Step], carr
         for step in steps:
             _tick_off(left, step)
             carried.copy(step.carried)
-            if len(step.written):
+            if step.lists is not None and len(step.written):
                 posts, scores = step.lists.posts, step.lists.scores
                 carried.lists[step.written] = shard.as_rows(write_lists(build, wire, step.written, posts))
                 carried.n_short[step.written] = shard.count_short(posts, content.depth)

@@ -1,6 +1,7 @@
 """What the gate looks at: lists read back from the store, scored again, compared with what is served."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 import orjson
@@ -30,7 +31,7 @@ def gather_gate_inputs(build: Build, sample: Sample, inputs: Inputs | None) -> G
     rng, limits = np.random.default_rng(build.number), build.config.limits
     sides = inputs.sides if inputs else None
     stats = summarize(sample, _topics(build.content.posts), sides)
-    build.folder.stats.write_bytes(orjson.dumps(stats.values(), option=orjson.OPT_INDENT_2))
+    build.folder.stats.write_bytes(orjson.dumps(asdict(stats), option=orjson.OPT_INDENT_2))
     live = _live(build, sample, rng)
     values = columns(sides, sample.rows) if sides else {}
     old, scores = live.stats if live else None, sample.scores

@@ -1,8 +1,8 @@
 """What the gate says: one outcome, and every check with its value, its limit and a sentence."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 Outcome = Literal["proceed", "wait", "abort", "quarantine"]
 # Incomplete: not worth looking at. Wrong: never served. The rest a person may decide.
@@ -63,15 +63,3 @@ class Report:
         """Return the checks that do not hold, gravest first."""
         stopping = [check for check in self.checks if check.outcome != "proceed"]
         return sorted(stopping, key=lambda check: -ORDER.index(check.outcome))
-
-    def values(self) -> dict[str, Any]:
-        """Return all of it for a manifest or JSON."""
-        return asdict(self)
-
-    def text(self) -> str:
-        """Return the report for people, a line a check."""
-        head = f"{self.outcome}: {self.why}"
-        marks = {"proceed": "  ok  ", "wait": " WAIT ", "abort": "ABORT ", "quarantine": "QUARANTINE "}
-        return "\n".join(
-            [head, *(f"{marks[check.outcome]}{check.name}: {check.says}" for check in self.checks)]
-        )

@@ -1,7 +1,7 @@
 """A generation in a few numbers, from a sample: how scores, posts, topics, users, inputs are spread."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -91,13 +91,9 @@ class GenerationStats:
     scores: Spread
     inputs: dict[str, Spread]
 
-    def values(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return asdict(self)
-
     @classmethod
     def from_values(cls, raw: Mapping[str, Any]) -> "GenerationStats":
-        """Read what `values` gave.
+        """Read what `asdict` gave.
 
         Raises:
             ValueError: It is no stats.

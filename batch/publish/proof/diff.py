@@ -1,7 +1,7 @@
 """How two generations differ: posts that came, went and moved; who gained places and who lost them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,10 +54,6 @@ class Change:
     winners: tuple[tuple[int, int], ...]
     losers: tuple[tuple[int, int], ...]
     samples: tuple[dict[str, Any], ...]
-
-    def values(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return asdict(self)
 
 
 def diff(

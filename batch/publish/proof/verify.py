@@ -1,9 +1,8 @@
 """Does Redis hold what was sealed, and is it what the model gives? Asked of the store, list by list."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -64,10 +63,6 @@ class Verdict:
     def __post_init__(self) -> None:
         """Judge."""
         object.__setattr__(self, "ok", not (self.bad_shards or self.n_missing or self.n_different))
-
-    def values(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return asdict(self)
 
 
 def verify(
