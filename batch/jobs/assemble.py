@@ -11,7 +11,7 @@ from batch.data.seen import earliest
 from batch.features import asof, popularity
 from batch.features.profile import segments
 from batch.features.tally import Tally
-from batch.jobs.profile_lists import by_profile
+from batch.jobs.profile_lists import score_profiles
 from batch.learn.ranker import Ranker
 from batch.publish.generation import GenerationContent, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
@@ -52,7 +52,7 @@ def assemble_publication(
     own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics)
     sides = asof.sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
-    unknown = by_profile(settings, facts, statics, counts, model, sides, own.depth)
+    unknown = score_profiles(settings, facts, statics, counts, model, sides, own.depth)
     own = replace(own, profile=unknown.bins, profiles=unknown.lists)
     return Publication(own, Inputs(model.text, sides, seen, model.factors.dense), counts)
 

@@ -33,7 +33,7 @@ class ByProfile:
     lists: dict[str, npt.NDArray[np.int32]]
 
 
-def by_profile(
+def score_profiles(
     settings: Settings, facts: Facts, statics: Statics, counts: Tally, model: Ranker, sides: Sides, depth: int
 ) -> ByProfile:
     """Score the typical user of each frequent profile, without a history, against every post and bucket.

@@ -9,7 +9,7 @@ from batch.features import asof
 from batch.features.population import Population, cell_side, user_side
 from batch.features.profile import encode
 from batch.features.signatures import bins_of, find, typical
-from batch.jobs.profile_lists import Nobody, by_profile, cold_sides
+from batch.jobs.profile_lists import Nobody, cold_sides, score_profiles
 from batch.learn.factors.cold_start import shared_factors
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
@@ -144,7 +144,7 @@ def test_a_profiles_list_is_what_lightgbm_says_of_its_typical_user() -> None:
     counts = asof.tally(facts, known).advance(facts.as_of_s)
     sides = asof.sides(facts, known, counts, np.array([facts.as_of_s // 3600 * 3600], np.int64))
 
-    found = by_profile(Settings(threads=1), facts, known, counts, model, sides, depth=10)
+    found = score_profiles(Settings(threads=1), facts, known, counts, model, sides, depth=10)
 
     assert set(found.lists) == {"0", "1"}
     assert found.bins == {"gender": ["0", "1"]}

@@ -23,7 +23,7 @@ from batch.learn.factors.factor_table import fingerprint
 from batch.score.predict import Dense
 
 INPUTS = "inputs"  # the folder beside the Parquet shards, and the name of its checksum
-ROWS = 8192  # users a row group: a sample is read group by group
+ROWS = 8192  # users a row group: no more are laid out at a time
 Columns = dict[str, npt.NDArray[Any]]
 NAMES = ("model.txt", "features.json", "users.parquet", "posts.parquet", "times.parquet")
 
@@ -109,8 +109,8 @@ def load(folder: Path, users: npt.NDArray[np.integer] | None, sealed: str) -> In
     if digest(folder) != sealed:
         raise InputsMissing(f"the files in {folder} are not those that were sealed with the generation")
     features = tuple(Feature(**raw) for raw in orjson.loads((folder / "features.json").read_bytes()))
-    path = folder / "users.parquet"
-    chosen = pq.read_table(path).combine_chunks() if users is None else _rows(path, users)
+    everyone = pq.read_table(folder / "users.parquet")
+    chosen = (everyone if users is None else everyone.take(pa.array(users))).combine_chunks()
     posts = pq.read_table(folder / "posts.parquet")
     times = pq.read_table(folder / "times.parquet")
     n_cells = sum(feature.side == "user_group" for feature in features)
@@ -188,19 +188,6 @@ def _write(path: Path, tables: Iterator[pa.Table]) -> None:
         writer.write_table(first)
         for table in tables:
             writer.write_table(table)
-
-
-def _rows(path: Path, rows: npt.NDArray[np.integer]) -> pa.Table:
-    """Read some rows, one row group in memory at a time."""
-    file = pq.ParquetFile(path)
-    low, parts = 0, []
-    for number in range(file.num_row_groups):
-        high = low + file.metadata.row_group(number).num_rows
-        inside = rows[(rows >= low) & (rows < high)]
-        if len(inside) or not number:
-            parts.append(file.read_row_group(number).take(pa.array(inside - low, pa.int64())))
-        low = high
-    return pa.concat_tables(parts).combine_chunks()
 
 
 def _matrix(table: pa.Table, name: str, kind: type[np.floating[Any]]) -> npt.NDArray[Any]:
