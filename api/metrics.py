@@ -3,7 +3,8 @@
 Each process counts for itself: where several serve, each is a target of its own.
 
 Why not prometheus_client's own counters and histograms: measured within the API on 2026-11-25, in turns with
-the rest the same, a feed request took 52 µs of CPU with them, 42 with these; in the fastest turns 42 and 36.
+the rest the same, they cost a feed request 3.7 and 10 µs of CPU more in two runs, of 40 to 42 (the machine
+was loaded); a loop of only these calls shows 1.0 to 1.4.
 """
 
 import time
