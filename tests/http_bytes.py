@@ -1,6 +1,5 @@
 """Servers of the API in threads, and clients that speak HTTP byte by byte."""
 
-import asyncio
 import re
 import signal
 import socket
@@ -12,11 +11,9 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.http import server
 from api.http.server import Life, Server
 from api.main import create_app
 from api.settings import Settings
-from tests.conftest import free_port
 from tests.world import PROMOTED_AT_S
 
 HEAD = "Host: localhost\r\nAccept: */*\r\n"
@@ -34,46 +31,29 @@ def served(url: str, most: int = 1000) -> Iterator[int]:
 
 
 @contextmanager
-def running(own: Server) -> Iterator[int]:
+def running(server: uvicorn.Server) -> Iterator[int]:
     """Run a server in a thread and give its port."""
-    port, ready = free_port(), threading.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def run() -> None:
-        loops.append(asyncio.get_running_loop())
-        await own.run(socket.create_server(("127.0.0.1", port)), ready.set)
-
-    def start() -> None:
-        with asyncio.Runner(loop_factory=server._new_loop) as runner:
-            runner.run(run())
-
-    thread = threading.Thread(target=start)
-    thread.start()
-    try:
-        ready.wait(10)
-        yield port
-    finally:
-        loops[0].call_soon_threadsafe(own.stop, signal.SIGINT)
-        thread.join()
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        thread = threading.Thread(target=server.run, args=([door],))
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            yield door.getsockname()[1]
+        finally:
+            server.handle_exit(signal.SIGINT, None)
+            thread.join()
 
 
 @contextmanager
 def plainly_served(url: str) -> Iterator[int]:
-    """Run the same app under uvicorn in a thread and give its port."""
-    app, port = create_app(Settings(redis_url=url), clock=lambda: PROMOTED_AT_S + 60), free_port()
+    """Run the same app under uvicorn's own protocol in a thread and give its port."""
+    app = create_app(Settings(redis_url=url), clock=lambda: PROMOTED_AT_S + 60)
     config = uvicorn.Config(
-        app, port=port, http=HttpToolsProtocol, log_config=None, access_log=False, server_header=False
+        app, http=HttpToolsProtocol, log_config=None, access_log=False, server_header=False
     )
-    plain = uvicorn.Server(config)
-    thread = threading.Thread(target=plain.run)
-    thread.start()
-    try:
-        while not plain.started:
-            time.sleep(0.01)
+    with running(uvicorn.Server(config)) as port:
         yield port
-    finally:
-        plain.should_exit = True
-        thread.join()
 
 
 def request(target: str = PLAIN, head: str = HEAD, method: str = "GET", body: str = "") -> bytes:

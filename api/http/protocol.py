@@ -97,6 +97,10 @@ class FeedHttpProtocol(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.end()
 
+    def shutdown(self) -> None:
+        """Close, once what is written has been read."""
+        self.transport.close()
+
     def pause_writing(self) -> None:
         """Begin no request: much is unread."""
         self._is_unread = True

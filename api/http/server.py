@@ -1,22 +1,24 @@
-"""The server: one process, one loop, stopped so that no request is lost."""
+"""The server: uvicorn in one process, with our protocol on its connections."""
 
 import asyncio
 import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from email.utils import formatdate
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
-from fastapi import FastAPI
+import uvicorn
+from starlette.types import ASGIApp
 
 from api.http.protocol import FeedHttpProtocol
 
 BACKLOG = 2048
 MOST_CONNECTIONS = 4096
-LOOK_EVERY_S = 1.0  # how often connections are asked what they wait for
+TICKS_A_SECOND = 10  # that uvicorn makes
 # How long we go on after SIGTERM, seconds: every client on a kept connection hears `connection: close` with
 # its next answer instead of meeting a closed one, and whoever asks /ready sends us no more. Then connections
 # without a request stay open a little longer, because one may be on its way.
@@ -31,8 +33,11 @@ class Life:
         self.ending = False
 
 
-class Server:
-    """Serves an app on a listening socket until it is told to stop.
+class Server(uvicorn.Server):
+    """uvicorn, with a protocol of ours on its connections, stopped so that no request is lost.
+
+    uvicorn brings socket, loop, lifespan, signals and its ten ticks a second; what of it is used here is what
+    its documentation offers to subclasses and to `--http`.
 
     Attributes:
         app: Answers all but plain feed requests.
@@ -44,65 +49,64 @@ class Server:
         exchanges: Those under way; one may outlive its connection.
     """
 
-    def __init__(self, app: FastAPI, life: Life, most: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, app: ASGIApp, life: Life, most: int = MOST_CONNECTIONS) -> None:
         """Open nothing."""
         self.app, self.life, self.most = app, life, most
         self.state: dict[str, Any] = {}
         self.date = b""
-        self.connections: set[FeedHttpProtocol] = set()
-        self.exchanges: set[asyncio.Task[None]] = set()
-        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        self._stop_at = 0.0
+        protocol = cast("type[asyncio.Protocol]", lambda **_: FeedHttpProtocol(self))
+        super().__init__(
+            uvicorn.Config(app, http=protocol, log_config=None, log_level="warning", backlog=BACKLOG)
+        )
+        self.connections = cast("set[FeedHttpProtocol]", self.server_state.connections)
+        self.exchanges = self.server_state.tasks
 
-    async def run(self, door: socket.socket, started: Callable[[], object]) -> None:
-        """Serve, and say when it has started; what the app's lifespan raises passes through."""
-        loop = asyncio.get_running_loop()
-        async with self.app.router.lifespan_context(self.app) as state:
-            self.state.update(state or {})
-            listening = await loop.create_server(lambda: FeedHttpProtocol(self), sock=door, backlog=BACKLOG)
-            looking = asyncio.create_task(self._look())
-            try:
-                started()
-                await self._stop.wait()
-                # Who has connected already is let in: closing the door on them would reset them.
-                waiting = list(_waiting(door))
-                listening.close()
-                for connection in waiting:
-                    await loop.connect_accepted_socket(lambda: FeedHttpProtocol(self), connection)
-                await self._finish()
-            finally:
-                looking.cancel()
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then let the garbage collector pass over what stays: walking it makes everyone wait."""
+        self.state = self.lifespan.state
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)  # a request leaves no cycles behind; looking for some can wait
 
-    def stop(self, sig: int = signal.SIGTERM) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - where it came makes no difference
         """Begin to drain, without delay if it is not SIGTERM; the second signal waits for nobody."""
         if self.life.ending:
-            self._hurry.set()
+            self.should_exit = self.force_exit = True
         self.life.ending = True
-        asyncio.get_running_loop().call_later(DRAIN_S if sig == signal.SIGTERM else 0, self._stop.set)
+        self._stop_at = time.monotonic() + (DRAIN_S if sig == signal.SIGTERM else 0)
 
-    async def _look(self) -> None:
-        """Keep the date, and end what has taken too long."""
-        loop = asyncio.get_running_loop()
-        while True:
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second keep the date, and end what has taken too long; stop when the time is over."""
+        if counter % TICKS_A_SECOND == 0:
             self.date = b"date: %b" % formatdate(usegmt=True).encode()
             for connection in list(self.connections):
-                connection.look(loop.time())
-            await asyncio.sleep(LOOK_EVERY_S)
+                connection.look(asyncio.get_running_loop().time())
+        self.should_exit |= self.life.ending and time.monotonic() >= self._stop_at
+        return await super().on_tick(counter)
 
-    async def _finish(self) -> None:
-        """Let what is under way come to its end."""
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let in who has connected already, whom a closed door would reset; let all come to an end."""
+        waiting = [connection for door in sockets or () for connection in _waiting(door)]
+        for listening in self.servers:
+            listening.close()
+        for connection in waiting:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(lambda: FeedHttpProtocol(self), connection)
         await asyncio.sleep(LINGER_S)
-        while (self.connections or self.exchanges) and not self._hurry.is_set():
-            for connection in list(self.connections):
-                if connection.is_idle:
-                    connection.transport.close()
+        while (self.connections or self.exchanges) and not self.force_exit:
+            for idle in [connection for connection in self.connections if connection.is_idle]:
+                idle.shutdown()
             await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
 
 
-def serve(app: FastAPI, life: Life, host: str, port: int) -> None:
-    """Serve until told to stop; what the app's lifespan raises passes through.
+def serve(app: ASGIApp, life: Life, host: str, port: int) -> None:
+    """Serve until told to stop.
 
     Raises:
-        SystemExit: The port cannot be had.
+        SystemExit: The port cannot be had, or the app cannot start; why has been logged.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     door = socket.socket(family)
@@ -111,30 +115,10 @@ def serve(app: FastAPI, life: Life, host: str, port: int) -> None:
         door.bind((host, port))  # nobody can connect until the app has started
     except OSError as exc:
         sys.exit(f"{host}:{port} cannot be had: {exc.strerror}; set ALMANAC_HOST or ALMANAC_PORT")
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        loop, server = runner.get_loop(), Server(app, life)
-
-        def told(sig: int, _: FrameType | None) -> None:
-            loop.call_soon_threadsafe(server.stop, sig)
-
-        for sig in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sig, told)
-        runner.run(server.run(door, _settle_garbage))
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop  # there is none for Windows
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-def _settle_garbage() -> None:
-    """Let the garbage collector pass over what stays: walking it makes everyone wait."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)  # a request leaves no cycles behind; looking for some can wait
+    server = Server(app, life)
+    server.run(sockets=[door])
+    if not server.started:
+        sys.exit(3)  # as uvicorn does
 
 
 def _waiting(door: socket.socket) -> Iterator[socket.socket]:
