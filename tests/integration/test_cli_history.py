@@ -1,5 +1,7 @@
 """The commands that look back, as a person or a script meets them."""
 
+from typing import Any
+
 import pytest
 import redis
 
@@ -34,16 +36,28 @@ def test_a_made_world_is_evaluated_on_shown_posts_on_all_and_by_its_truth(env: d
 
     assert code == 0
     assert [origin["test_from"][:10] for origin in found["origins"]] == ["2021-12-10", "2021-12-17"]
-    for section, metric in (
-        ("shown", "auc_in_session"),
-        ("all_posts", "recall_at_15"),
-        ("truth", "normalized_at_5"),
+    for protocol, metric, k in (
+        ("shown", "auc_in_session", 0),
+        ("all_posts", "recall", 15),
+        ("truth", "normalized", 5),
     ):
-        figure = found[section]["lines"]["almanac"][metric]
-        assert figure["interval"][0] <= figure["value"] <= figure["interval"][1]
-        assert found[section]["by_warmth"]
-    assert found["shown"]["lines"]["oracle"]["auc_in_session"]["value"] > 0.55
-    assert found["cold"]["users"]["by_warmth"].keys() == {"0"}
+        figure = figure_of(found, protocol, metric, k)
+        assert figure["low"] <= figure["value"] <= figure["high"]
+        assert segments_of(found, protocol) & {"impressions 10-99", "impressions 100 or more"}
+    assert figure_of(found, "shown", "auc_in_session", 0, model="oracle")["value"] > 0.55
+    assert {name for name in segments_of(found, "cold.users") if name.startswith("impr")} == {"impressions 0"}
+
+
+def figure_of(found: Any, protocol: str, metric: str, k: int, model: str = "almanac") -> dict[str, float]:
+    """Return the one row of the results that holds a figure over all lists."""
+    named = {"protocol": protocol, "segment": "all", "model": model, "against": "", "metric": metric, "k": k}
+    (row,) = [row for row in found["results"] if row.items() >= named.items()]
+    return dict(row)
+
+
+def segments_of(found: Any, protocol: str) -> set[str]:
+    """Return the groups of lists that a protocol tells apart."""
+    return {row["segment"] for row in found["results"] if row["protocol"] == protocol}
 
 
 def test_days_without_a_session_are_one_sentence(env: dict[str, str]) -> None:
