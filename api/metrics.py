@@ -42,7 +42,7 @@ class Metrics:
         self.underfilled: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
 
-    def fed(self, route: str, given: Answer) -> None:
+    def count_feed(self, route: str, given: Answer) -> None:
         """Count an answered feed."""
         self.answered[route, "200", given.rung] += 1
         if given.found.degraded:
@@ -81,16 +81,16 @@ class _Scrape:
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         yield self._requests()
-        yield _counted(
+        yield _counter(
             "almanac_degraded", "Answers without what could not be read.", "lacking", self._metrics.degraded
         )
-        yield _counted(
+        yield _counter(
             "almanac_underfilled",
             "Answers with fewer posts than asked for.",
             "reason",
             self._metrics.underfilled,
         )
-        yield _counted(
+        yield _counter(
             "almanac_events", "Live events by what became of them.", "status", self._metrics.events
         )
         yield _histogram("almanac_lookup_seconds", "Round trip of a look-up, seconds.", self._stats.took_s)
@@ -124,7 +124,7 @@ class _Scrape:
         yield from (number, published, newest)
 
 
-def _counted(name: str, doc: str, label: str, counts: Mapping[str, int]) -> Metric:
+def _counter(name: str, doc: str, label: str, counts: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(name, doc, labels=(label,))
     for value, n in sorted(counts.items()):
         family.add_metric((value,), n)

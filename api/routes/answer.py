@@ -83,7 +83,7 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
     found = given.found
     return _HEAD % (
         date,
-        _shared(found.pointer.generation, found.bucket_s, given.rung, given.label),
+        _write_shared_headers(found.pointer.generation, found.bucket_s, given.rung, given.label),
         max(0, now_s - found.pointer.promoted_at_s),
         max(0, found.at_s - found.generation.manifest.as_of_s),
         b"connection: close\r\n" if closing else b"",
@@ -104,7 +104,7 @@ def list_shared_headers(generation: int, bucket_s: int, rung: Rung, said: Label)
 
 
 @lru_cache(maxsize=4096)
-def _shared(generation: int, bucket_s: int, rung: Rung, said: Label) -> bytes:
+def _write_shared_headers(generation: int, bucket_s: int, rung: Rung, said: Label) -> bytes:
     return b"".join(
         b"%b: %b\r\n" % header for header in list_shared_headers(generation, bucket_s, rung, said)
     )

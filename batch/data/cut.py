@@ -8,7 +8,7 @@ import pandas as pd
 
 from batch.data.columns import POST_ID, USER_ID
 from batch.data.facts import Facts
-from batch.data.validation.order import liked
+from batch.data.validation.order import derive_targets
 
 
 def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
@@ -47,7 +47,7 @@ def _targets(facts: Facts, as_of_s: int, like_within_s: int) -> npt.NDArray[np.i
         return facts.target
     unsettled = facts.between(as_of_s - like_within_s + 1, as_of_s + 1)
     target = facts.target.copy()
-    target[len(target) - len(unsettled.target) :] &= liked(unsettled, like_within_s)
+    target[len(target) - len(unsettled.target) :] &= derive_targets(unsettled, like_within_s)
     return target
 
 

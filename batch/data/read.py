@@ -14,7 +14,7 @@ from batch.data.source import Source, open_tables
 from batch.data.validation.entities import Entities, gather, posts_frame, users_frame, vectors
 from batch.data.validation.feed import Feed
 from batch.data.validation.ids import Codes, Ints, rows_of
-from batch.data.validation.order import Events, in_order, liked
+from batch.data.validation.order import Events, derive_targets, in_order
 from batch.data.validation.rejects import Rejects, TooManyRejected
 from batch.progress import Advance
 
@@ -57,7 +57,7 @@ def read(
         events = _events(feed, user_ids, post_ids, out)
         _refuse_too_many(feed.n_read, max_rejected_share, out)
         if not has_target:
-            events = events._replace(target=liked(events, mapping.like_within_s))
+            events = events._replace(target=derive_targets(events, mapping.like_within_s))
         user_frame = users_frame(user_ids, users, profile)
         post_frame = posts_frame(post_ids, posts, post_columns)
         vector = vectors(post_ids, embeddings, dimensions, out) if embeddings else None

@@ -55,7 +55,7 @@ def write(
     try:
         for name, chunk in _gather(tables):
             if name in taken and not replace:
-                raise _taken(location, [name])
+                raise _name_taken(location, [name])
             writer.append(name, chunk)
             rows[name] = rows.get(name, 0) + chunk.num_rows
             advance(chunk.num_rows)
@@ -74,7 +74,7 @@ def refuse_taken(location: str) -> None:
     taken = _names(location)
     ours = [name for name in OURS if name in taken]
     if ours:
-        raise _taken(location, ours)
+        raise _name_taken(location, ours)
 
 
 def tables_of(facts: Facts) -> Iterator[tuple[str, pa.Table]]:
@@ -109,7 +109,7 @@ def _names(location: str) -> list[str]:
         return tables.names()
 
 
-def _taken(location: str, names: list[str]) -> SourceError:
+def _name_taken(location: str, names: list[str]) -> SourceError:
     place = hide_password(location)
     return SourceError(f"{place} already holds {', '.join(names)}: give another place, or --replace them")
 

@@ -134,13 +134,13 @@ def _expected_hits(base: str, truth: Truth, users: list[int], at_s: int) -> dict
     asked = users[:: max(1, len(users) // N_ASKED)][:N_ASKED]
     column = {post_id: k for k, post_id in enumerate(truth.post_ids.tolist())}
 
-    def shown(user_id: int) -> list[int]:
+    def ask_rows(user_id: int) -> list[int]:
         return [column[int(str(post["id"]))] for post in ask(base, user_id, at_s).posts]
 
     chance = truth.matrix(asked, at_s)
     five = {
-        "almanac": np.array([shown(user_id) for user_id in asked]),
-        "popular": np.tile(shown(UNKNOWN_USER), (len(asked), 1)),
+        "almanac": np.array([ask_rows(user_id) for user_id in asked]),
+        "popular": np.tile(ask_rows(UNKNOWN_USER), (len(asked), 1)),
         "oracle": np.argsort(-chance, axis=1, kind="stable")[:, :SHOWN],
     }
     missed = {name: 1.0 - np.take_along_axis(chance, columns, axis=1) for name, columns in five.items()}

@@ -65,10 +65,10 @@ class GenerationFolder:
         """Return the file of a shard's lists with their scores."""
         return self.path / f"{name}.parquet"
 
-    def changed(self, generation: int) -> Path:
+    def changed_lists(self, generation: int) -> Path:
         """Return the file of the lists that a refresh wrote.
 
-        >>> GenerationFolder(Path("7")).changed(7).name
+        >>> GenerationFolder(Path("7")).changed_lists(7).name
         'changed-0000007.parquet'
         """
         return self.path / f"changed-{generation:07d}.parquet"

@@ -162,7 +162,7 @@ def _post(post_id: int, generation: int, text_bytes: int) -> bytes:
 
 @numba.njit(cache=True)
 def _draw(rng: Any, n_users: Any, n_posts: Any, n_seen: Any, n_listed: Any) -> Any:
-    """Draw what each user saw and his lists, which hold nothing that he saw by as_of.
+    """Draw what each user saw and their lists, which hold nothing that they saw by as_of.
 
     Returns:
         seen int32 (users, n_seen), those after as_of last; lists int32 (users, n_listed): places of several

@@ -147,7 +147,7 @@ def test_a_list_that_cannot_be_read_is_replaced_by_what_is_known_and_says_so(
 
     assert reply.status_code == 200
     assert reply.headers["x-almanac-degraded"] == "value"
-    assert sorted(post["id"] for post in reply.json()) == list(world.posts[4:])  # what he saw is still known
+    assert sorted(post["id"] for post in reply.json()) == list(world.posts[4:])  # seen is still known
 
 
 def test_seen_posts_that_cannot_be_read_leave_the_popular_list_and_the_answer_says_so(

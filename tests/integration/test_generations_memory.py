@@ -40,7 +40,7 @@ def publish_planned(store: redis.Redis, folder: Path, seed: int = 0, n_users: in
 
 
 def nightly(seed: int) -> tuple[GenerationContent, Iterator[RankedBlock]]:
-    """Draw lists as long as a night's, so that a user's lists outweigh his place in the table of keys."""
+    """Draw lists as long as a night's, so that a user's lists outweigh their place in the table of keys."""
     rng, n_users, n_posts, n_buckets, depth = np.random.default_rng(seed), 2_000, 300, 24, 50
     of = replace(
         content(0, n_users),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from batch.data.columns import LIKE, VIEW
 from batch.data.validation import order
-from batch.data.validation.order import Chunk, Events, in_order, liked
+from batch.data.validation.order import Chunk, Events, derive_targets, in_order
 
 Row = tuple[int, int, int, int, int]  # time, user, post, action, target
 
@@ -69,7 +69,7 @@ def test_a_view_is_liked_when_a_like_follows_soon(rows: list[Row], within_s: int
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(order, "BLOCK", 3)
-        target = liked(events, within_s)
+        target = derive_targets(events, within_s)
 
     for (time, user, post, action, _), found in zip(as_rows(events), target.tolist(), strict=True):
         follows = any(

@@ -11,7 +11,7 @@ from batch.data.columns import USER_ID
 from batch.data.facts import Facts, Ints
 from batch.data.live.events import LiveEvents
 from batch.data.validation.ids import rows_of
-from batch.data.validation.order import Chunk, Events, in_order, liked
+from batch.data.validation.order import Chunk, Events, derive_targets, in_order
 
 
 class United(NamedTuple):
@@ -27,8 +27,8 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
 
     A live event that the facts have, too (same time, user, post and action), counts once. One of a post that
     they do not know is left out; a user whom they do not know has no profile. Where a user and a post have a
-    live event, views count as liked as `liked` says; every other target stays. Only the events from the
-    earliest live one on are sorted again. Without live events the facts come back as they are.
+    live event, views count as liked as `derive_targets` says; every other target stays. Only the events from
+    the earliest live one on are sorted again. Without live events the facts come back as they are.
     """
     post = rows_of(live.post, facts.post_ids)
     known = post >= 0
@@ -70,7 +70,7 @@ def _targets(merged: Events, live: Chunk, like_within_s: int) -> npt.NDArray[np.
     """Return the targets, those of pairs with a live event found anew."""
     pairs = (live.user.astype(np.int64) << np.int64(32)) | live.post
     touched = np.isin((merged.user.astype(np.int64) << np.int64(32)) | merged.post, pairs)
-    anew = np.maximum(merged.target, liked(merged, like_within_s))
+    anew = np.maximum(merged.target, derive_targets(merged, like_within_s))
     return np.where(touched, anew, merged.target).astype(np.int8)
 
 

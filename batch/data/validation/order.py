@@ -150,7 +150,7 @@ def _by_columns(
     return kept, left
 
 
-def liked(events: Events | Facts, within_s: int) -> npt.NDArray[np.int8]:
+def derive_targets(events: Events | Facts, within_s: int) -> npt.NDArray[np.int8]:
     """Derive targets where none are given.
 
     Returns:

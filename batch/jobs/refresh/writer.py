@@ -171,7 +171,7 @@ class _Carried:
 def _take_steps(build: Build, wire: PipelinedWriter, steps: Iterable[Step], carried: _Carried) -> None:
     content, number = build.content, build.number
     left = np.ones(len(content.user_ids), np.bool_)
-    with shard.open_parquet(build.folder.changed(number)) as file:
+    with shard.open_parquet(build.folder.changed_lists(number)) as file:
         for step in steps:
             _tick_off(left, step)
             carried.copy(step.carried)

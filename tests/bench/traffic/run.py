@@ -87,7 +87,7 @@ def run(
     if not every:
         raise LookupError(
             f"none of {len(target.user_ids)} users comes from {moment(begin_s):%Y-%m-%dT%H:%M} on within "
-            f"{lasts_s} s of his time: more users, more time, or an hour between 6 and 23"
+            f"{lasts_s} s of their time: more users, more time, or an hour between 6 and 23"
         )
     plan = {
         "url": target.url,

@@ -1,4 +1,4 @@
-"""Who comes when, how fast he scrolls and what he likes: drawn from the figures of the made world.
+"""Who comes when, how fast they scroll and what they like: drawn from the figures of the made world.
 
 What may live here: pure functions. The times are of the world that is played, not of the clock on the wall.
 """
@@ -22,8 +22,8 @@ class Visit:
 
     Attributes:
         user_id: Whose.
-        views_s: Epoch seconds at which he sees one post after another, ascending, at least one.
-        liked: Of each of them, whether he likes what he sees.
+        views_s: Epoch seconds at which they see one post after another, ascending, at least one.
+        liked: Of each of them, whether they like what they see.
     """
 
     user_id: int
@@ -35,7 +35,7 @@ def visits(user_ids: Sequence[int], begin_s: int, end_s: int, rng: np.random.Gen
     """Draw the visits in [begin_s, end_s), the first to begin first; equal begins by user.
 
     A user comes at most once a day, between six and eleven at night; some come often, some seldom. Who is
-    there at `begin_s` goes on with his visit, so there is no slow start; at `end_s` all stop.
+    there at `begin_s` goes on with their visit, so there is no slow start; at `end_s` all stop.
 
     Args:
         user_ids: Who may come, each once.
