@@ -56,14 +56,14 @@ def running(url: str, state_dir: Path, **settings: str) -> Iterator[str]:
         )
         try:
             base = f"http://127.0.0.1:{port}"
-            _await(f"{base}/health")
+            await_answer(f"{base}/health")
             yield base
         finally:
             process.terminate()
             process.wait(20)
 
 
-def _await(address: str, deadline_s: float = 20.0) -> None:
+def await_answer(address: str, deadline_s: float = 20.0) -> None:
     give_up = time.monotonic() + deadline_s
     while True:
         try:
