@@ -16,7 +16,7 @@ demo: $(VENV)/.run $(if $(filter ml-100k,$(DATA)),$(VENV)/.ml-100k) ## from noth
 	@$(BIN)/almanac demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: $(VENV)/.dev ## all tests, against a real Valkey and a real PostgreSQL that they start
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import boundaries, compose file
 	$(BIN)/ruff format --check .
@@ -25,7 +25,7 @@ check: $(VENV)/.dev ## lint, types, import boundaries, compose file
 	$(BIN)/lint-imports
 	$(BIN)/docker-compose -f docker-compose.yml config -q
 
-bench: $(VENV)/.run ## figures of this machine, as JSON
+bench: $(VENV)/.dev ## figures of this machine, as JSON
 	$(BIN)/python -m tests.bench score --json $(ARGS)
 	$(BIN)/python -m tests.bench serve --json $(ARGS)
 
@@ -33,7 +33,7 @@ chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty ni
 	ALMANAC_CHAOS=1 $(BIN)/pytest tests/integration/test_api_traffic.py & traffic=$$!; \
 	ALMANAC_CHAOS=1 $(BIN)/pytest tests/chaos tests/integration/test_publish_killed.py \
 	  tests/integration/test_generations_gate.py tests/integration/test_replay.py \
-	  tests/integration/test_bench_serve.py; faults=$$?; \
+	  tests/integration/test_bench_serve.py tests/integration/test_refresh.py tests/unit/test_score_engine.py; faults=$$?; \
 	wait $$traffic && exit $$faults
 
 rectools: $(VENV)/.dev .rectools/.made ## our metrics beside RecTools', which needs numpy < 2 and so an environment of its own

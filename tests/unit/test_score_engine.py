@@ -1,6 +1,10 @@
-"""The engine against LightGBM's own `predict`, over random models: every list, position by position."""
+"""The engine against LightGBM's own `predict`, over random models: every list, position by position.
+
+`ALMANAC_CHAOS=1` draws a hundred models.
+"""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +23,7 @@ from batch.score.ranked import RankedBlock
 from batch.score.tables.rows import Arena
 from batch.score.tables.trees import UnfactorableModel, parse
 
+N_MODELS = 100 if os.environ.get("ALMANAC_CHAOS") else 30
 ALL_SIDES: tuple[Side, ...] = ("user", "post", "time", "user_group")
 ODD = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-36, -1e-36, 1e-34, 3e9, -0.5, 1e30], np.float32)
 
@@ -143,7 +148,7 @@ PARAMS = st.fixed_dictionaries(
 BINARY: dict[str, object] = {"objective": "binary"}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=N_MODELS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_trees=st.sampled_from([1, 2, 7, 30, 100]),
