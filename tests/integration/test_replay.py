@@ -305,7 +305,7 @@ def test_every_logged_answer_is_replayed_but_for_late_posts(week: Week, n_answer
     rungs = {logged.rung for logged in week.log}
     n_same = sum(one == other for one, other in zip(week.log, again, strict=True))
     assert week.different(again) == []
-    assert n_same > n_answers // 2
+    assert n_same > n_answers // 3  # the others differ by late posts
     assert n_same < len(again) or week.policy == "none"  # else nothing came late
     assert {"own", "rest", "segment", "popular", "catalogue"} >= rungs
     assert len(rungs) > 3 or week.policy == "none"
