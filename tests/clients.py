@@ -64,6 +64,7 @@ def running(url: str, state_dir: Path, **settings: str) -> Iterator[str]:
 
 
 def await_answer(address: str, deadline_s: float = 20.0) -> None:
+    """Return once an address is answered with success, or fail."""
     give_up = time.monotonic() + deadline_s
     while True:
         try:

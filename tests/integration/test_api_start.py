@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2
@@ -20,6 +19,7 @@ from api.lifespan import StoreMissing
 from api.main import create_app
 from api.schemas.moment import TIMES, read_time
 from api.settings import Settings
+from tests.clients import await_answer
 from tests.conftest import free_port
 from tests.world import World
 
@@ -141,7 +141,7 @@ def test_a_process_serves_logs_json_and_stops_when_told(world: World, valkey_url
     )
     try:
         base = f"http://127.0.0.1:{port}"
-        await_ready(base)
+        await_answer(f"{base}/ready")
         served = len(httpx2.get(base + PATH, params=QUERY).json())
     finally:
         process.send_signal(signal.SIGTERM)
@@ -152,20 +152,6 @@ def test_a_process_serves_logs_json_and_stops_when_told(world: World, valkey_url
     started, stopped = [line for line in lines if line["event"].startswith("api.")]
     assert (started["event"], stopped["event"]) == ("api.started", "api.stopped")
     assert (started["generation"], started["variant"]) == (1, "default")
-
-
-def await_ready(base: str, deadline_s: float = 20.0) -> None:
-    """Return once the API is ready, or fail."""
-    give_up = time.monotonic() + deadline_s
-    while True:
-        try:
-            httpx2.get(f"{base}/ready").raise_for_status()
-        except httpx2.HTTPError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def test_openapi_documents_parameters_headers_and_statuses() -> None:

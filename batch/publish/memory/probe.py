@@ -1,6 +1,5 @@
 """What one user and one post cost in the target store, measured there, with its own settings."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from batch.publish.memory.plan import Costs, Ints, Plan, Sizes, plan
 from batch.publish.store import GenerationStore
+from batch.store.wait import wait_until
 
 USERS = 600  # 4 MB of lists and 2 MB of seen sets at full size: written and gone within two seconds
 POSTS = 500
@@ -82,11 +82,8 @@ def weigh(client: redis.Redis) -> int:
 
     Waits a few seconds at most for what was unlinked to be freed.
     """
+    wait_until(lambda: not client.info("memory").get("lazyfree_pending_objects"), PATIENCE_S)
     info = client.info("memory")
-    give_up = time.monotonic() + PATIENCE_S
-    while int(info.get("lazyfree_pending_objects", 0)) and time.monotonic() < give_up:
-        time.sleep(0.01)
-        info = client.info("memory")
     passing = ("mem_clients_normal", "mem_clients_slaves", "mem_aof_buffer", "mem_replication_backlog")
     return int(info["used_memory"]) - sum(int(info.get(name, 0)) for name in passing)
 
