@@ -16,6 +16,7 @@ from api.lifespan import LazyLifespan, State, StoreMissing, connect_store, find_
 from api.log import configure
 from api.metrics import Metrics
 from api.routes import admin, compat, events, feed, health, metrics
+from api.routes.head import HeadAsGet
 from api.routes.observed import Observed
 from api.settings import Settings
 from api.store.cache import Shelf
@@ -55,6 +56,7 @@ def create_app(
     )
     app.add_middleware(Observed)
     app.add_middleware(LazyLifespan, open_state=open_state)
+    app.add_middleware(HeadAsGet)
     for router in (feed.router, events.router, admin.router, compat.router, compat.course, health.router):
         app.include_router(router)
     app.include_router(metrics.router)

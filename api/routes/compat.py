@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from api.auth import TokenRefused, needs_read, needs_token
 from api.errors import UNAUTHORIZED, UNAVAILABLE, find_status
 from api.routes.answer import DESCRIBED, headers
+from api.routes.repeated import refuse_repeated
 from api.schemas.parameter import K, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
 from api.store.errors import DEGRADABLE_ERRORS, NothingPublished
@@ -88,7 +89,7 @@ class Enveloped(APIRoute):
         return handle_or_envelop
 
 
-router = APIRouter(tags=["compatible"])
+router = APIRouter(tags=["compatible"], dependencies=[Depends(needs_read), Depends(refuse_repeated)])
 course = APIRouter(route_class=Enveloped, tags=["compatible"], dependencies=[Depends(needs_token)])
 
 
@@ -132,8 +133,8 @@ SHOP: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/recommendations/", dependencies=[Depends(needs_read)], responses=SHOP)
-@router.post("/recommendations", dependencies=[Depends(needs_read)], include_in_schema=False)
+@router.post("/recommendations/", responses=SHOP)
+@router.post("/recommendations", include_in_schema=False)
 async def recommendations(
     request: Request, response: Response, user_id: ShopUserId, k: K = DEFAULT_LIMIT
 ) -> Recommendations:

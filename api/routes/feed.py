@@ -16,6 +16,7 @@ from api.contract.profile import BadProfile
 from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE
 from api.feed import Answer, Cursor
 from api.routes.answer import DESCRIBED, headers
+from api.routes.repeated import refuse_repeated
 from api.schemas.answer import Feed, Post, Problem
 from api.schemas.cursor import read_cursor
 from api.schemas.parameter import (
@@ -33,7 +34,7 @@ from api.schemas.value import DEFAULT_LIMIT, read_exclude, read_profile
 from api.store.errors import NothingPublished
 from api.store.store import Store
 
-router = APIRouter(tags=["feed"], dependencies=[Depends(needs_read)])
+router = APIRouter(tags=["feed"], dependencies=[Depends(needs_read), Depends(refuse_repeated)])
 
 OK: dict[str, Any] = {"headers": dict(DESCRIBED)}
 UNPUBLISHED: dict[str, Any] = {

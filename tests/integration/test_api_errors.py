@@ -77,6 +77,38 @@ def test_every_bad_value_is_named_at_once(store: redis.Redis, client: TestClient
     assert [error["loc"][1] for error in reply.json()["detail"]] == ["id", "time", "limit"]
 
 
+def test_a_parameter_given_twice_is_answered_422_with_its_name_on_every_route(
+    store: redis.Redis, client: TestClient
+) -> None:
+    paths = create_app(Settings()).openapi()["paths"]
+    World().publish(store).promote(store)
+    tried = [
+        (method, path.format(user_id=2), parameter["name"])
+        for path, methods in paths.items()
+        for method, route in methods.items()
+        for parameter in route.get("parameters", [])
+        if parameter["in"] == "query" and parameter["name"] != "profile"
+    ]
+
+    replies = [client.request(method, f"{path}?{name}=1&x=1&{name}=1&x=1") for method, path, name in tried]
+
+    assert len(tried) > 9
+    assert [reply.status_code for reply in replies] == [422] * len(tried)
+    details = [reply.json()["detail"] for reply in replies]
+    assert [one[0]["loc"] for one in details] == [["query", name] for *_, name in tried]
+    assert [one[0]["msg"] for one in details] == [
+        f"{name} is given 2 times and takes one value" for *_, name in tried
+    ]
+
+
+def test_a_profile_takes_as_many_fields_as_there_are(store: redis.Redis, client: TestClient) -> None:
+    World().publish(store).promote(store)
+
+    reply = client.get(f"{PATH}?id=99&profile=age=25&profile=parity=odd&utm=1&utm=2")
+
+    assert reply.status_code == 200
+
+
 def test_nothing_published_is_503_with_retry_after(store: redis.Redis, client: TestClient) -> None:
     reply = client.get(PATH, params=QUERY)
 

@@ -11,6 +11,8 @@ import redis
 from api.contract.keys import Keys
 from api.http.exchange import Exchange
 from api.http.protocol import FeedHttpProtocol
+from api.main import create_app
+from api.settings import Settings
 from tests.http_bytes import (
     HEAD,
     NATIVE,
@@ -173,10 +175,38 @@ def test_changed_tokens_are_asked_anew(port: int, monkeypatch: pytest.MonkeyPatc
     assert admitted == [True, True]
 
 
-def test_a_head_is_answered_without_a_body(ports: tuple[int, int]) -> None:
-    asked = request("/health", HEAD + "Connection: close\r\n", "HEAD")
+READ = [
+    "/health",
+    "/ready",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    PLAIN,
+    NATIVE,
+    "/reco/default/2",
+    "/nothing",
+]
 
-    own, plain = (until_closed(port, asked) for port in ports)
+
+@pytest.mark.parametrize("target", [*READ, PLAIN + "&limit=4", "/users/99/feed", "/events"])
+def test_a_head_is_answered_as_a_get_without_a_body(ports: tuple[int, int], target: str) -> None:
+    def ask(port: int, method: str) -> bytes:
+        answer = until_closed(port, request(target, HEAD + "Connection: close\r\n", method))
+        # The counts grow with every answer.
+        return re.sub(rb"content-length: \d+\r\n", b"", answer) if target == "/metrics" else answer
+
+    own, plain, got = ask(ports[0], "HEAD"), ask(ports[1], "HEAD"), ask(ports[0], "GET")
 
     assert same(own) == same(plain)
+    assert same(own)[:2] == same(got)[:2]
     assert own.endswith(b"\r\n\r\n")
+
+
+def test_every_get_of_the_api_is_tried_as_a_head() -> None:
+    documented = {
+        path for path, methods in create_app(Settings()).openapi()["paths"].items() if "get" in methods
+    }
+
+    assert {re.sub(r"{[^}]*}", "2", path) for path in documented} <= {
+        re.sub(r"default", "2", target.partition("?")[0]) for target in READ
+    }
