@@ -16,7 +16,7 @@ from batch.cli.compare import compare
 from batch.cli.facts import import_, simulate
 from batch.cli.generations import app as generations
 from batch.cli.history import backfill, evaluate, replay
-from batch.cli.look import inspect, plan
+from batch.cli.look import inspect, plan, redis_
 from batch.cli.output import keep_traceback, print_error
 from batch.cli.run import run, schedule
 from batch.cli.serve import demo, serve, store
@@ -28,6 +28,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 for command in COMMANDS:
     app.command()(command)
 app.command(name="import")(import_)
+app.command(name="redis", context_settings={"allow_interspersed_args": False})(redis_)
 app.add_typer(tokens, name="tokens")
 app.add_typer(generations, name="generations")
 

@@ -1,5 +1,7 @@
-"""Commands that look without changing anything: a user's list, what a run would take."""
+"""Commands to look with: a user's list, what a run would take, one command to the store."""
 
+import os
+import sys
 import time
 from typing import Annotated
 
@@ -56,3 +58,30 @@ def plan(
     output.emit(found.values())
     if found.refusal():
         raise typer.Exit(4)
+
+
+def redis_(
+    args: Annotated[
+        list[str], typer.Argument(help="the command and its arguments, as `redis-cli` takes them")
+    ],
+    url: Annotated[str, typer.Option("--url", "-u", help="another store: redis:// URL")] = "",
+    raw: Annotated[
+        bool | None, typer.Option(help="values as they are; so too where the output is no terminal")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Send one command to the store, for where no `redis-cli` is; our options stand before it."""
+    from batch.cli.draw.reply import as_bytes, as_text, as_value
+    from batch.store.connection import store_url
+    from batch.store.reply import Refusal, call
+
+    output, settings = Output(json=json), read_settings(redis_url=url)
+    with store_url(settings) as store:
+        reply = call(store, *map(os.fsencode, args))
+    if json:
+        output.emit({"error" if isinstance(reply, Refusal) else "reply": as_value(reply)})
+    else:
+        bare = raw if raw is not None else not sys.stdout.isatty()
+        sys.stdout.buffer.write((as_bytes(reply) if bare else as_text(reply)) + b"\n")
+    if isinstance(reply, Refusal):
+        raise typer.Exit(1)
