@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from apscheduler.events import EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_SCHEDULER_SHUTDOWN, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
@@ -46,7 +46,7 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundSched
     for number, job in enumerate(jobs):
         first = {"next_run_time": datetime.now(UTC)} if at_start and number == 0 else {}
         planned.add_job(
-            _log_failures(job),
+            job.work,
             _trigger(job),
             id=job.name,
             name=job.name,
@@ -55,6 +55,9 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundSched
             misfire_grace_time=None,
             **first,
         )
+    planned.add_listener(_log_failure, EVENT_JOB_ERROR)
+    # It logs sentences, and each failure a second time.
+    logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
     return planned
 
 
@@ -77,11 +80,6 @@ def _trigger(job: Job) -> CronTrigger:
         raise ValueError(f"{job.setting}={job.cron!r} is no cron expression of five fields: {exc}") from exc
 
 
-def _log_failures(job: Job) -> Callable[[], None]:
-    def work() -> None:
-        try:
-            job.work()
-        except Exception as exc:
-            log.exception("run.failed", extra={"job": job.name, "why": str(exc)})
-
-    return work
+def _log_failure(event: JobExecutionEvent) -> None:
+    why = event.exception
+    log.error("run.failed", exc_info=why, extra={"job": event.job_id, "why": str(why)})
