@@ -11,7 +11,7 @@ import typer
 
 from batch.cli.draw import generations as picture
 from batch.cli.options import Json, read_settings
-from batch.cli.output import Output
+from batch.cli.output import Output, print_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,4 +145,4 @@ def verify(generation: Number, sample: Sample = 100, json: Json = False) -> None
             verdict = prove(desk.store, generation, desk.folder, sample=sample, rng=desk.rng, progress=shown)
         desk.output.emit(asdict(verdict), lambda c: picture.draw_verdict(c, verdict))
     if not verdict.ok:
-        raise typer.Exit(7)
+        raise typer.Exit(print_error(verdict.sentence(), json=False, exit_code=7))

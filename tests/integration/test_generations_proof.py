@@ -1,5 +1,6 @@
 """Verify and diff on a published night: what was sealed is what Redis holds and what the model gives."""
 
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def test_factors_that_are_not_the_models_prove_nothing(store: redis.Redis, tmp_p
 
     verdict = verified(store, tmp_path)
 
-    assert verdict.n_lists == 0
+    assert (verdict.n_lists, verdict.ok) == (0, False)
     assert verdict.unscored is not None
     assert run.content.model in verdict.unscored
 
@@ -115,9 +116,20 @@ def test_inputs_that_were_changed_prove_nothing(store: redis.Redis, live: Manife
 
     verdict = verified(store, tmp_path)
 
-    assert verdict.n_lists == 0
-    assert verdict.unscored is not None
-    assert "are not those that were sealed" in verdict.unscored
+    assert (verdict.n_lists, verdict.ok) == (0, False)
+    assert "are not those that were sealed" in verdict.sentence()
+
+
+def test_a_generation_whose_folder_is_gone_does_not_hold(
+    store: redis.Redis, live: Manifest, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "1")
+
+    verdict = verified(store, tmp_path)
+
+    assert (verdict.n_lists, verdict.bad_shards, verdict.ok) == (0, (), False)
+    assert verdict.sentence().startswith("generation 1 is not what was sealed: no list could be scored again")
+    assert str(tmp_path / "1") in verdict.sentence()
 
 
 def test_a_generation_without_inputs_has_its_checksums_compared(store: redis.Redis, tmp_path: Path) -> None:

@@ -29,7 +29,11 @@ NAMES = ("model.txt", "features.json", "users.parquet", "posts.parquet", "times.
 
 
 class InputsMissing(LookupError):
-    """The folder holds no inputs, or not those that were sealed."""
+    """There are no inputs to score again by."""
+
+
+class InputsBroken(InputsMissing):
+    """The manifest names inputs, and the folder holds none, or others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +105,13 @@ def load(folder: Path, users: npt.NDArray[np.integer] | None, sealed: str) -> In
         Inputs whose users are the given ones, in order.
 
     Raises:
-        InputsMissing: They are not there, or are not what was sealed.
+        InputsBroken: They are not there, or are not what was sealed.
     """
     missing = [name for name in NAMES if not (folder / name).is_file()]
     if missing:
-        raise InputsMissing(f"{folder} has no {', '.join(missing)}: nothing can be computed again from it")
+        raise InputsBroken(f"{folder} has no {', '.join(missing)}: nothing can be computed again from it")
     if digest(folder) != sealed:
-        raise InputsMissing(f"the files in {folder} are not those that were sealed with the generation")
+        raise InputsBroken(f"the files in {folder} are not those that were sealed with the generation")
     features = tuple(Feature(**raw) for raw in orjson.loads((folder / "features.json").read_bytes()))
     everyone = pq.read_table(folder / "users.parquet")
     chosen = (everyone if users is None else everyone.take(pa.array(users))).combine_chunks()

@@ -13,7 +13,7 @@ from batch.learn.baselines.named import baseline_name
 from batch.progress import Show
 from batch.publish.folder import GenerationFolder
 from batch.publish.proof.checksums import bad_checksums, shard_names
-from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load, model_of
+from batch.publish.proof.inputs import INPUTS, Inputs, InputsBroken, InputsMissing, load, model_of
 from batch.publish.store import GenerationStore
 from batch.score.predict import best, raw_scores
 
@@ -46,6 +46,7 @@ class Verdict:
         differences: First difference of each list that differs; at most `SHOWN`.
         n_different: How many lists differ.
         unscored: Why nothing was scored again; None where it was.
+        broken: Whether that is because sealed inputs are gone or changed.
     """
 
     generation: int
@@ -58,11 +59,24 @@ class Verdict:
     differences: tuple[Difference, ...]
     n_different: int
     unscored: str | None = None
+    broken: bool = False
     ok: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Judge."""
-        object.__setattr__(self, "ok", not (self.bad_shards or self.n_missing or self.n_different))
+        wrong = self.bad_shards or self.n_missing or self.n_different or self.broken
+        object.__setattr__(self, "ok", not wrong)
+
+    def sentence(self) -> str:
+        """Say what does not hold."""
+        wrong = {
+            f"{len(self.bad_shards)} of {self.n_shards} checksums differ": bool(self.bad_shards),
+            f"{self.n_missing} users have no lists": self.n_missing > 0,
+            f"{self.n_different} of {self.n_lists} lists scored again differ": self.n_different > 0,
+            f"no list could be scored again: {self.unscored}": self.broken,
+        }
+        found = "; ".join(said for said, holds in wrong.items() if holds)
+        return f"generation {self.generation} is not what was sealed: {found}"
 
 
 def verify(
@@ -93,12 +107,12 @@ def verify(
     bad, missing = bad_checksums(store, manifest, users, progress)
     chosen = np.sort(rng.choice(len(users), min(sample, len(users)), replace=False))
     compared: tuple[int, int, list[Difference]] = (0, 0, [])
-    unscored = None
+    unscored: InputsMissing | None = None
     try:
         inputs = load_sealed(manifest, GenerationFolder.of(root, generation).inputs, chosen)
         compared = _compare(store, manifest, inputs, threads, progress)
     except InputsMissing as exc:
-        unscored = str(exc)
+        unscored = exc
     return Verdict(
         generation=generation,
         n_shards=len(shard_names(manifest.checksums)) + 2,
@@ -109,7 +123,8 @@ def verify(
         n_positions=compared[1],
         differences=tuple(compared[2][:SHOWN]),
         n_different=len(compared[2]),
-        unscored=unscored,
+        unscored=None if unscored is None else str(unscored),
+        broken=isinstance(unscored, InputsBroken),
     )
 
 
@@ -117,7 +132,7 @@ def load_sealed(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]
     """Return some users' inputs, and make sure that they are those that the manifest names.
 
     Raises:
-        InputsMissing: They are not.
+        InputsMissing: There are none; InputsBroken: they are gone, or others.
     """
     peer = baseline_name(manifest.model)
     if peer is not None:
@@ -130,7 +145,7 @@ def load_sealed(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]
     inputs = load(folder, users, manifest.checksums[INPUTS])
     found = model_of(folder)
     if found != manifest.model:
-        raise InputsMissing(f"{folder} holds model {found}, the manifest names {manifest.model}")
+        raise InputsBroken(f"{folder} holds model {found}, the manifest names {manifest.model}")
     return inputs
 
 
