@@ -5,7 +5,9 @@ class NothingPublished(LookupError):
     """No generation is current under the variant."""
 
     def __init__(self, variant: str) -> None:
-        super().__init__(f"nothing is published under variant {variant!r} yet: run `almanac run`")
+        super().__init__(
+            f"nothing is published under variant {variant!r} yet: run `almanac run --variant {variant}`"
+        )
         self.variant = variant
 
 

@@ -47,7 +47,9 @@ def look(client: redis.Redis, keys: Keys, variant: str, user_id: int, at_s: int)
             with suppress(GenerationLost):
                 kept = from_store(client, keys, number)
     if kept is None or history.current is None:
-        raise NothingServed(f"nothing is published under variant {variant!r}: run `almanac run`")
+        raise NothingServed(
+            f"nothing is published under variant {variant!r}: run `almanac run --variant {variant}`"
+        )
     manifest = kept.shared.manifest
     hidden = hidden_by(client, keys, user_id, at_s, manifest.seen_policy)
     left_s = int(client.ttl(keys.list(user_id, manifest.generation)))

@@ -114,7 +114,20 @@ def test_nothing_published_is_503_with_retry_after(store: redis.Redis, client: T
 
     assert reply.status_code == 503
     assert int(reply.headers["retry-after"]) >= 1
-    assert reply.json() == {"detail": "nothing is published under variant 'default' yet: run `almanac run`"}
+    assert reply.json() == {
+        "detail": "nothing is published under variant 'default' yet: run `almanac run --variant default`"
+    }
+
+
+def test_a_variant_that_is_not_published_is_named_in_the_advice(
+    store: redis.Redis, client: TestClient
+) -> None:
+    World().publish(store).promote(store)
+
+    reply = client.get(PATH, params={**QUERY, "variant": "bm25"})
+
+    assert reply.status_code == 404
+    assert reply.json()["detail"].endswith("run `almanac run --variant bm25`")
 
 
 def test_what_is_published_after_the_start_is_served(store: redis.Redis, client: TestClient) -> None:

@@ -87,7 +87,9 @@ class Ledger:
         number, _ = self.read_served(variant)
         manifest = None if number is None else self.manifest(number)
         if manifest is None:
-            raise NothingServed(f"nothing is served under variant {variant!r} yet: run `almanac run` first")
+            raise NothingServed(
+                f"nothing is served under variant {variant!r} yet: run `almanac run --variant {variant}`"
+            )
         return manifest
 
     def promotions(self, variant: str) -> list[Promotion]:
