@@ -24,7 +24,13 @@ from batch.cli.tokens import app as tokens
 
 COMMANDS = (simulate, run, schedule, serve, store, plan, inspect, demo, evaluate, replay, backfill, compare)
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
+)
 for command in COMMANDS:
     app.command()(command)
 app.command(name="import")(import_)
@@ -37,7 +43,7 @@ def main() -> None:
     """Run the command line; every error is one sentence and an exit code."""
     # Before LightGBM loads OpenMP: spinning threads on a shared core made training eight times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    sys.exit(_run(sys.argv[1:]))
+    sys.exit(run_command(sys.argv[1:]))
 
 
 def exit_code_of(exc: Exception) -> int:
@@ -50,7 +56,8 @@ def exit_code_of(exc: Exception) -> int:
     return int(getattr(exc, "exit_code", 2 if bad_argument else 1))
 
 
-def _run(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
+    """Run the command of these arguments and return its exit code."""
     json = "--json" in arguments
     try:
         return app(arguments, standalone_mode=False) or 0

@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 import orjson
 from rich.console import Console
@@ -47,7 +48,7 @@ def as_table(values: Values) -> Table:
     """Return names and values as a table without a frame, nested names dotted."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in _flat(values, ""):
-        table.add_row(name, escape(f"{value:,.4g}" if isinstance(value, float) else f"{value}"))
+        table.add_row(name, _rows(value) if _has_rows(value) else _text(value))
     return table
 
 
@@ -65,6 +66,22 @@ def keep_traceback(text: str, folder: Path) -> Path:
     path = folder / "last-error.txt"
     path.write_text(text)
     return path
+
+
+def _has_rows(value: object) -> TypeGuard[list[Values]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _rows(values: list[Values]) -> Table:
+    """Return things of one kind as a table, a line each; their first names the columns."""
+    table = Table(*values[0], box=None, padding=(0, 2, 0, 0))
+    for row in values:
+        table.add_row(*map(_text, row.values()))
+    return table
+
+
+def _text(value: object) -> str:
+    return escape(f"{value:,.4g}" if isinstance(value, float) else f"{value}")
 
 
 def _flat(values: Values, prefix: str) -> list[tuple[str, object]]:

@@ -7,7 +7,7 @@ import typer
 
 from api.tokens import FILE, Scope, add_token, read_tokens, revoke_token
 from batch.cli.options import Json, read_settings
-from batch.cli.output import Output
+from batch.cli.output import Output, as_table
 
 app = typer.Typer(help="Who may read, write and administer over HTTP.", no_args_is_help=True)
 
@@ -27,7 +27,9 @@ def add(
 def list_(json: Json = False) -> None:
     """List the tokens, without their texts."""
     tokens = read_tokens(read_settings().state_dir / FILE)
-    Output(json=json).emit({"tokens": [asdict(token) for token in tokens]})
+    rows = [asdict(token) for token in tokens]
+    shown = [{name: value for name, value in row.items() if name != "sha256"} for row in rows]
+    Output(json=json).emit({"tokens": rows}, lambda c: c.print(as_table({"tokens": shown or "none"})))
 
 
 @app.command()

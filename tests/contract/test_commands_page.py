@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer.main
 
 from api.main import create_app
 from api.settings import Settings
-from batch.__main__ import app
+from batch.__main__ import app, run_command
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 Names = dict[str, set[str]]
@@ -63,3 +64,12 @@ def test_every_group_of_commands_was_walked() -> None:
 
     assert groups
     assert {name.split()[1] for name in commands() if len(name.split()) > 2} == groups
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_h_is_help_for_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([*command.split()[1:], "-h"]) == 0
+
+    said = capsys.readouterr()
+    assert "Usage:" in said.out
+    assert said.err == ""

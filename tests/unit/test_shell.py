@@ -9,7 +9,7 @@ import pytest
 import redis
 from rich.console import Console
 
-from batch.__main__ import exit_code_of
+from batch.__main__ import exit_code_of, run_command
 from batch.cli.output import as_table, keep_traceback, print_error, print_json
 from batch.data.tables.location import SourceError
 from batch.data.validation.rejects import TooManyRejected
@@ -108,3 +108,28 @@ def test_the_help_loads_nothing_that_computes() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a command set up logging, and put it back afterwards."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_the_list_of_tokens_is_a_table_without_their_hashes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["tokens", "list"]) == 0
+    assert capsys.readouterr().out.split() == ["tokens", "none"]
+    for scope, name in (("read", "shop"), ("admin", "ann")):
+        run_command(["tokens", "add", "--scope", scope, "--name", name])
+    capsys.readouterr()
+
+    assert run_command(["tokens", "list"]) == 0
+
+    shown = capsys.readouterr().out
+    lines = [line.split() for line in shown.splitlines()]
+    assert lines[0][:4] == ["tokens", "token_id", "name", "scope"]
+    assert [line[1:3] for line in lines[1:3]] == [["shop", "read"], ["ann", "admin"]]
+    assert "{" not in shown
+    assert "sha256" not in shown
