@@ -6,17 +6,17 @@ SHA-256 of it can be neither guessed nor looked up; a slow hash, as for password
 
 import asyncio
 import hashlib
-import hmac
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, cast, get_args
 
 import orjson
+from pydantic import Field, TypeAdapter
 
 log = logging.getLogger(__name__)
 
@@ -34,32 +34,11 @@ class Token:
     token_id: str
     name: str
     scope: Scope
-    sha256: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     created_at: str
 
 
-def add_token(path: Path, scope: Scope, name: str) -> tuple[Token, str]:
-    """Add a token to a file; return it as it is kept, and its text, which is kept nowhere.
-
-    The first token of scope `read` closes the read routes to whoever brings none.
-    """
-    token, text = _issue(scope, name)
-    with edit_tokens(path) as tokens:
-        tokens.append(token)
-    return token, text
-
-
-def revoke_token(path: Path, token_id: str) -> None:
-    """Remove a token from a file.
-
-    Raises:
-        LookupError: There is none of that id.
-    """
-    with edit_tokens(path) as tokens:
-        kept = [token for token in tokens if token.token_id != token_id]
-        if len(kept) == len(tokens):
-            raise LookupError(f"no token has the id {token_id!r}: `almanac tokens list` names them")
-        tokens[:] = kept
+_FILE = TypeAdapter(dict[Literal["tokens"], list[Token]])
 
 
 def read_tokens(path: Path) -> list[Token]:
@@ -71,13 +50,9 @@ def read_tokens(path: Path) -> list[Token]:
     if not path.exists():
         return []
     try:
-        tokens = [Token(**row) for row in orjson.loads(path.read_bytes())["tokens"]]
-        whole = all(token.scope in SCOPES and len(token.sha256) == 64 for token in tokens)
-    except (KeyError, TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{path}: this is no file of tokens; mend it, or remove it for new tokens")
-    return tokens
+        return _FILE.validate_json(path.read_bytes())["tokens"]
+    except (KeyError, ValueError) as exc:
+        raise ValueError(f"{path}: this is no file of tokens; mend it, or remove it for new tokens") from exc
 
 
 @contextmanager
@@ -96,11 +71,33 @@ def edit_tokens(path: Path) -> Iterator[list[Token]]:
     try:
         tokens = read_tokens(path)
         yield tokens
-        rows = {"tokens": [asdict(token) for token in tokens]}
-        draft.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
+        draft.write_bytes(_FILE.dump_json({"tokens": tokens}, indent=2) + b"\n")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def add_token(path: Path, scope: Scope, name: str) -> tuple[Token, str]:
+    """Add a token to a file; return it as it is kept, and its text, which is kept nowhere.
+
+    The first token of scope `read` closes the read routes to whoever brings none.
+    """
+    with edit_tokens(path) as tokens:
+        text = _issue(tokens, scope, name)
+    return tokens[-1], text
+
+
+def revoke_token(path: Path, token_id: str) -> None:
+    """Remove a token from a file.
+
+    Raises:
+        LookupError: There is none of that id.
+    """
+    with edit_tokens(path) as tokens:
+        revoked = next((token for token in tokens if token.token_id == token_id), None)
+        if revoked is None:
+            raise LookupError(f"no token has the id {token_id!r}: `almanac tokens list` names them")
+        tokens.remove(revoked)
 
 
 def make_first_tokens(path: Path) -> None:
@@ -109,21 +106,28 @@ def make_first_tokens(path: Path) -> None:
     Their text stands once, in a file beside it that only its owner can read. Of several processes that start
     at once one makes them. Where nothing can be written there are none, and no request can write.
     """
-    if path.exists():
-        return
     first = path.with_name(FIRST)
     try:
+        if path.exists():
+            return
         with edit_tokens(path) as tokens:
             if tokens:  # another process was first
                 return
-            made = [_issue(scope, "first") for scope in ("write", "admin")]
-            tokens.extend(token for token, _ in made)
+            texts = {scope: _issue(tokens, scope, "first") for scope in SCOPES[1:]}
             first.touch(mode=0o600)
-            first.write_bytes(orjson.dumps({token.scope: text for token, text in made}) + b"\n")
+            first.write_bytes(orjson.dumps(texts) + b"\n")
     except (OSError, ValueError) as exc:
         log.warning("tokens.missing", extra={"path": str(path), "why": str(exc)})
     else:
         log.info("tokens.made", extra={"path": str(first)})
+
+
+def _issue(tokens: list[Token], scope: Scope, name: str) -> str:
+    """Put a new token among others; return its text."""
+    text = f"almanac_{secrets.token_urlsafe(32)}"
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    tokens.append(Token(sha256[:8], name, scope, sha256, datetime.now(UTC).isoformat()))
+    return text
 
 
 class TokenRegistry:
@@ -141,32 +145,27 @@ class TokenRegistry:
             ValueError: It is no file of tokens.
         """
         self.version, self._path, self._stamp = 0, path, _stamp(path)
-        pairs = [entry.split(":") for entry in variable.split(",") if entry]
-        self._fixed = [(SCOPES.index(scope), sha256) for scope, sha256 in pairs]
+        entries = (entry.partition(":") for entry in variable.split(",") if entry)
+        self._fixed = {sha256: SCOPES.index(cast("Scope", scope)) for scope, _, sha256 in entries}
         self._set(read_tokens(path))
 
     def rank(self, text: bytes) -> int:
-        """Return the place in SCOPES of what a token's text allows; -1 for a text that is no token.
-
-        Every token is compared, each in constant time: how long it takes tells nothing of any.
-        """
-        given = hashlib.sha256(text).hexdigest()
-        return max((rank for rank, sha256 in self._ranks if hmac.compare_digest(given, sha256)), default=-1)
+        """Return the place in SCOPES of what a token's text allows; -1 for a text that is no token."""
+        # How long this takes tells of hashes only, and nobody can choose a text by the beginning of its hash.
+        return self._ranks.get(hashlib.sha256(text).hexdigest(), -1)
 
     def refresh(self) -> None:
         """Read the file again if it changed. One that vanished or broke leaves the tokens as they were."""
         before, self._stamp = self._stamp, _stamp(self._path)
         if self._stamp == before:
-            return
+            return None
         if self._stamp is None:
-            log.warning("tokens.lost", extra={"path": str(self._path)})
-            return
+            return log.warning("tokens.lost", extra={"path": str(self._path)})
         try:
             self._set(read_tokens(self._path))
         except (OSError, ValueError) as exc:
-            log.warning("tokens.unreadable", extra={"path": str(self._path), "why": str(exc)})
-        else:
-            log.info("tokens.read", extra=self.summary())
+            return log.warning("tokens.unreadable", extra={"path": str(self._path), "why": str(exc)})
+        return log.info("tokens.read", extra=self.summary())
 
     async def watch(self) -> None:
         """Refresh again and again, until cancelled."""
@@ -176,27 +175,19 @@ class TokenRegistry:
 
     def summary(self) -> dict[str, object]:
         """Return how many tokens there are of each scope, and whether reading needs one."""
-        ranks = [rank for rank, _ in self._ranks]
+        ranks = list(self._ranks.values())
         counts = {scope: ranks.count(rank) for rank, scope in enumerate(SCOPES)}
         return {"tokens": counts, "open_to_read": self.open_to_read}
 
     def _set(self, tokens: list[Token]) -> None:
-        self._ranks = [(SCOPES.index(token.scope), token.sha256) for token in tokens] + self._fixed
-        self.open_to_read = all(rank > 0 for rank, _ in self._ranks)
+        self._ranks = {token.sha256: SCOPES.index(token.scope) for token in tokens} | self._fixed
+        self.open_to_read = 0 not in self._ranks.values()
         self.version += 1
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
     """Return what changes with a file: two changes within a clock tick have one time, but not one inode."""
-    try:
+    with suppress(OSError):
         found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
-
-
-def _issue(scope: Scope, name: str) -> tuple[Token, str]:
-    """Return a new token as it is kept, and its text, which is kept nowhere."""
-    text = f"almanac_{secrets.token_urlsafe(32)}"
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
-    return Token(sha256[:8], name, scope, sha256, datetime.now(UTC).isoformat()), text
+        return found.st_mtime_ns, found.st_ino
+    return None
