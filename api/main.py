@@ -15,7 +15,7 @@ from api.http.server import Life, serve
 from api.lifespan import LazyLifespan, State, StoreMissing, connect_store, find_store, run_lifespan
 from api.log import configure
 from api.metrics import Metrics
-from api.routes import admin, compat, events, feed, health, metrics
+from api.routes import admin, compat, events, feed, health
 from api.routes.head import HeadAsGet
 from api.routes.observed import Observed
 from api.settings import Settings
@@ -59,7 +59,6 @@ def create_app(
     app.add_middleware(HeadAsGet)
     for router in (feed.router, events.router, admin.router, compat.router, compat.course, health.router):
         app.include_router(router)
-    app.include_router(metrics.router)
     register(app)
     return app
 

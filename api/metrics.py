@@ -9,7 +9,8 @@ was loaded); a loop of only these calls shows 1.0 to 1.4.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
+from typing import Any
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -58,80 +59,58 @@ class Metrics:
             served: What is current under each variant that is asked for.
             up: Whether the store answers.
         """
-        return generate_latest(_Scrape(self, stats, tuple(served), up, time.time()))
+        requests = "Requests by route, HTTP status and lowest rung."
+        scrape = _Scrape(
+            _count("almanac_requests", requests, self.answered, "route", "status", "rung"),
+            _count("almanac_degraded", "Answers without what could not be read.", self.degraded, "lacking"),
+            _count(
+                "almanac_underfilled", "Answers with fewer posts than asked for.", self.underfilled, "reason"
+            ),
+            _count("almanac_events", "Live events by what became of them.", self.events, "status"),
+            _distribute("almanac_lookup_seconds", "Round trip of a look-up, seconds.", stats.took_s),
+            _distribute("almanac_lookup_batch", "Look-ups that shared a round trip.", stats.batch),
+            GaugeMetricFamily("almanac_store_up", "Whether the store answers.", value=float(up)),
+            *_describe(served, time.time()),
+        )
+        return generate_latest(scrape)
 
 
 class _Scrape:
     """One reading, as the library wants it."""
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        stats: LookupStats,
-        served: tuple[tuple[Pointer, Generation], ...],
-        up: bool,
-        now_s: float,
-    ) -> None:
-        self._metrics = metrics
-        self._stats = stats
-        self._served = served
-        self._up = up
-        self._now_s = now_s
+    def __init__(self, *families: Metric) -> None:
+        self._families = families
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric."""
-        yield self._requests()
-        yield _counter(
-            "almanac_degraded", "Answers without what could not be read.", "lacking", self._metrics.degraded
-        )
-        yield _counter(
-            "almanac_underfilled",
-            "Answers with fewer posts than asked for.",
-            "reason",
-            self._metrics.underfilled,
-        )
-        yield _counter(
-            "almanac_events", "Live events by what became of them.", "status", self._metrics.events
-        )
-        yield _histogram("almanac_lookup_seconds", "Round trip of a look-up, seconds.", self._stats.took_s)
-        yield _histogram("almanac_lookup_batch", "Look-ups that shared a round trip.", self._stats.batch)
-        yield GaugeMetricFamily("almanac_store_up", "Whether the store answers.", value=float(self._up))
-        yield from self._generations()
-
-    def _requests(self) -> Metric:
-        family = CounterMetricFamily(
-            "almanac_requests",
-            "Requests by route, HTTP status and lowest rung.",
-            labels=("route", "status", "rung"),
-        )
-        for labels, n in sorted(self._metrics.answered.items()):
-            family.add_metric(labels, n)
-        return family
-
-    def _generations(self) -> Iterator[Metric]:
-        number = GaugeMetricFamily("almanac_generation", "The current generation.", labels=("variant",))
-        published = GaugeMetricFamily(
-            "almanac_publication_age_seconds", "Since the generation became current.", labels=("variant",)
-        )
-        newest = GaugeMetricFamily(
-            "almanac_newest_fact_age_seconds", "Since the newest fact that entered it.", labels=("variant",)
-        )
-        for pointer, generation in self._served:
-            labels = (generation.manifest.variant,)
-            number.add_metric(labels, pointer.generation)
-            published.add_metric(labels, max(0.0, self._now_s - pointer.promoted_at_s))
-            newest.add_metric(labels, max(0.0, self._now_s - generation.manifest.as_of_s))
-        yield from (number, published, newest)
+    def collect(self) -> Iterable[Metric]:
+        """Return every metric."""
+        return self._families
 
 
-def _counter(name: str, doc: str, label: str, counts: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(name, doc, labels=(label,))
-    for value, n in sorted(counts.items()):
-        family.add_metric((value,), n)
+def _count(name: str, doc: str, counts: Counter[Any], *labels: str) -> Metric:
+    """Return counts of values of the labels: texts where there is one label, else tuples."""
+    family = CounterMetricFamily(name, doc, labels=labels)
+    for values, n in sorted(counts.items()):
+        family.add_metric((values,) if isinstance(values, str) else values, n)
     return family
 
 
-def _histogram(name: str, doc: str, counted: Histogram) -> Metric:
+def _distribute(name: str, doc: str, counted: Histogram) -> Metric:
     family = HistogramMetricFamily(name, doc)
     family.add_metric((), counted.cumulative(), counted.total)
     return family
+
+
+def _describe(served: Iterable[tuple[Pointer, Generation]], now_s: float) -> tuple[Metric, ...]:
+    """Return which generation is current under each variant, and how old it is."""
+    names = {
+        "almanac_generation": "The current generation.",
+        "almanac_publication_age_seconds": "Since the generation became current.",
+        "almanac_newest_fact_age_seconds": "Since the newest fact that entered it.",
+    }
+    families = tuple(GaugeMetricFamily(name, doc, labels=("variant",)) for name, doc in names.items())
+    for pointer, generation in served:
+        times_s = (pointer.promoted_at_s, generation.manifest.as_of_s)
+        values = (pointer.generation, *(max(0.0, now_s - at_s) for at_s in times_s))
+        for family, value in zip(families, values, strict=True):
+            family.add_metric((generation.manifest.variant,), value)
+    return families

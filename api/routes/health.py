@@ -1,11 +1,13 @@
-"""Whether the process runs, and whether it can answer."""
+"""What operators ask for: whether the process runs, whether it can answer, and what it has answered."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request, Response
 
+from api.auth import needs_read
 from api.contract.buckets import moment
-from api.errors import UNAVAILABLE
+from api.errors import UNAUTHORIZED, UNAVAILABLE
+from api.metrics import TEXT, Metrics
 from api.schemas.answer import Health, Ready
-from api.store.errors import StoreUnavailable
+from api.store.errors import DEGRADABLE_ERRORS, StoreUnavailable
 from api.store.store import Store
 
 router = APIRouter(tags=["health"])
@@ -31,3 +33,21 @@ async def ready(request: Request) -> Ready:
         as_of=moment(manifest.as_of_s),
         n_posts=len(generation.posts),
     )
+
+
+@router.get(
+    "/metrics",
+    dependencies=[Depends(needs_read)],
+    response_class=Response,
+    responses={200: {"content": {TEXT: {"schema": {"type": "string"}}}}, **UNAUTHORIZED},
+)
+async def metrics(request: Request) -> Response:
+    """Say in Prometheus' text what this process has answered, and how old that is which it serves."""
+    store: Store = request.state.store
+    counts: Metrics = request.state.metrics
+    up = True
+    try:
+        await store.read_current()
+    except DEGRADABLE_ERRORS as exc:
+        up = not isinstance(exc, StoreUnavailable)
+    return Response(counts.text(store.stats, store.list_current(), up=up), media_type=TEXT)

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 TOOK_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -32,12 +33,8 @@ class Histogram:
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Return (upper bound, values no larger), as Prometheus wants them."""
-        ends: list[tuple[str, float]] = []
-        so_far = 0
-        for bound, n in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
-            so_far += n
-            ends.append((bound, so_far))
-        return ends
+        bounds = (*map(str, self._bounds), "+Inf")
+        return list(zip(bounds, accumulate(self._counts), strict=True))
 
 
 class LookupStats:
