@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -18,7 +18,6 @@ from api.schemas.event import (
     MOST_EVENTS,
     BodyTooLarge,
     Malformed,
-    NoEvents,
     Status,
     read_events,
     status_of,
@@ -114,11 +113,13 @@ async def events(request: Request) -> Results:
     body = await _read_body(request)
     try:
         sent = read_events(body, int(clock()), lambda: uuid.uuid4().hex)
-    except NoEvents as exc:
-        raise RequestValidationError([_make_error((), str(exc), None)]) from exc
+    except Malformed as exc:
+        raise RequestValidationError([_locate(exc)]) from exc
     good = [event for event in sent if isinstance(event, Event)]
     if not good:
-        raise RequestValidationError([_locate_error(place, bad, len(sent)) for place, bad in enumerate(sent)])
+        bad = [event for event in sent if isinstance(event, Malformed)]
+        places = [(place,) for place in range(len(bad))] if len(bad) > 1 else [()]
+        raise RequestValidationError(list(map(_locate, bad, places)))
     as_of_s, known = await _read_served(store, {event.post_id for event in good})
     recorded = iter(await store.journal.accept(good))
     results = [_make_result(event, recorded, as_of_s, known) for event in sent]
@@ -159,7 +160,7 @@ def _make_result(
 ) -> Result:
     if isinstance(event, Malformed):
         return Result(
-            id=event.event_id, status="malformed", occurred_at=None, accepted_at=None, why=event.why
+            id=event.event_id, status="malformed", occurred_at=None, accepted_at=None, why=str(event)
         )
     return Result(
         id=event.event_id,
@@ -170,12 +171,9 @@ def _make_result(
     )
 
 
-def _locate_error(place: int, bad: Event | Malformed, n_sent: int) -> dict[str, object]:
-    assert isinstance(bad, Malformed)
-    where: Sequence[str | int] = () if n_sent == 1 else (place,)
-    return _make_error((*where, bad.field) if bad.field else where, bad.why, bad.value)
-
-
-def _make_error(where: Sequence[str | int], why: str, value: object) -> dict[str, object]:
-    shown = None if isinstance(value, (dict, list)) else value  # it may be nested deeper than can be written
-    return {"type": "event", "loc": ("body", *where), "msg": why, "input": shown}
+def _locate(bad: Malformed, place: tuple[int, ...] = ()) -> dict[str, object]:
+    """Return an error as FastAPI's are; `place` is that of its event, where there are several."""
+    where = (*place, bad.field) if bad.field else place
+    # An object or array may be nested deeper than can be written.
+    shown = None if isinstance(bad.value, (dict, list)) else bad.value
+    return {"type": "event", "loc": ("body", *where), "msg": str(bad), "input": shown}

@@ -6,7 +6,6 @@ What may live here: pure functions over what was sent. No store, no clock, no HT
 import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
 import orjson
@@ -24,16 +23,13 @@ MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds 
 Status = Literal["accepted", "late", "unknown", "duplicate", "malformed"]
 
 # The names under which clients send the same thing: ours, then a shop's.
+Names = tuple[str, ...]
 USER, POST = ("user_id", "visitorid"), ("post_id", "itemid")
 KIND, TIME = ("action", "event"), ("time", "timestamp")
 ID, TRANSACTION = ("id", "event_id"), ("transactionid", "transaction_id")
 
 _DIGITS = re.compile(r"[+-]?[0-9]{1,20}")
-_NAME = re.compile(r"[\x21-\x7e]{1,128}")
-
-
-class NoEvents(ValueError):
-    """What was sent is no event and no list of events."""
+_NAME, _NAME_OR_NOTHING = re.compile(r"[\x21-\x7e]{1,128}"), re.compile(r"[\x21-\x7e]{0,128}")
 
 
 class BodyTooLarge(ValueError):
@@ -43,23 +39,14 @@ class BodyTooLarge(ValueError):
         super().__init__(f"the body is larger than {LARGEST_BODY} bytes: send the events in several requests")
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """An event that cannot be read: which field, as the client calls it, its value, and why."""
+class Malformed(ValueError):
+    """What cannot be read: which field, as the client calls it, and its value; the event's id, if read."""
 
-    field: str
-    value: object
-    why: str
-    event_id: str | None = None
-
-
-class _Bad(ValueError):
-    """A field's value cannot be read."""
-
-    def __init__(self, field: str, value: object, wanted: str) -> None:
-        super().__init__(f"{field}={_show(value)} {wanted}")
+    def __init__(self, field: str, value: object, why: str) -> None:
+        super().__init__(why)
         self.field = field
         self.value = value
+        self.event_id: str | None = None
 
 
 def read_events(body: bytes, now_s: int, new_id: Callable[[], str]) -> list[Event | Malformed]:
@@ -71,18 +58,19 @@ def read_events(body: bytes, now_s: int, new_id: Callable[[], str]) -> list[Even
         new_id: Makes an id for an event that brings neither an id nor a time.
 
     Raises:
-        NoEvents: It is none of these, holds no event, or more than MOST_EVENTS.
+        Malformed: It is none of these, holds no event, or more than MOST_EVENTS.
     """
     try:
         sent = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
-        raise NoEvents(f"the body is no JSON: {exc}") from exc
+        raise Malformed("", None, f"the body is no JSON: {exc}") from exc
     if isinstance(sent, dict):
         sent = sent.get("events", [sent])
     if not isinstance(sent, list):
-        raise NoEvents("the body must be an event, an array of events, or an object with `events`")
+        raise Malformed("", None, "the body must be an event, an array of events, or an object with `events`")
     if not 1 <= len(sent) <= MOST_EVENTS:
-        raise NoEvents(f"{len(sent)} events are outside 1..{MOST_EVENTS}: send them in several requests")
+        why = f"{len(sent)} events are outside 1..{MOST_EVENTS}: send them in several requests"
+        raise Malformed("", None, why)
     return [read_event(one, now_s, new_id) for one in sent]
 
 
@@ -100,12 +88,14 @@ def read_event(sent: object, now_s: int, new_id: Callable[[], str]) -> Event | M
         return Malformed("", sent, f"{_show(sent)} is no event: an object with user_id, post_id and action")
     event_id = None
     try:
-        event_id = _read_event_id(sent)
+        event_id = _read_name(sent, ID, _NAME, "an id of an event")
         user_id, post_id = _read_id(sent, USER), _read_id(sent, POST)
-        kind, transaction = _read_kind(sent), _read_transaction(sent)
+        kind = _read_kind(sent)
+        transaction = _read_name(sent, TRANSACTION, _NAME_OR_NOTHING, "the number of a purchase") or ""
         time_s = _read_time(sent, now_s)
-    except _Bad as exc:
-        return Malformed(exc.field, exc.value, str(exc), event_id)
+    except Malformed as exc:
+        exc.event_id = event_id
+        return exc
     if event_id is None:
         said = f"{user_id}:{post_id}:{kind}:{time_s}:{transaction}"
         event_id = new_id() if time_s is None else hashlib.sha256(said.encode()).hexdigest()[:32]
@@ -133,24 +123,24 @@ def status_of(event: Event, *, recorded: bool, as_of_s: int | None, known: Colle
     return "late" if event.occurred_at_s <= as_of_s else "accepted"
 
 
-def _find(sent: Mapping[str, object], names: tuple[str, ...]) -> tuple[str, object]:
+def _find(sent: Mapping[str, object], names: Names) -> tuple[str, object]:
     """Return the first of the names that is there, and its value; None stands for nothing."""
     return next(((name, sent[name]) for name in names if sent.get(name) is not None), (names[0], None))
 
 
-def _read_id(sent: Mapping[str, object], names: tuple[str, ...]) -> int:
+def _read_id(sent: Mapping[str, object], names: Names) -> int:
     name, value = _find(sent, names)
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
     if not _is_int(value) or value not in INT64:
-        raise _Bad(name, value, "is not an id: an integer from -2^63 to 2^63-1, such as 200")
+        raise _refuse(name, value, "is not an id: an integer from -2^63 to 2^63-1, such as 200")
     return value
 
 
 def _read_kind(sent: Mapping[str, object]) -> str:
     name, value = _find(sent, KIND)
     if not isinstance(value, str) or value not in ACTIONS:
-        raise _Bad(name, value, f"is not an action: {', '.join(ACTIONS)}")
+        raise _refuse(name, value, f"is not an action: {', '.join(ACTIONS)}")
     return value
 
 
@@ -163,40 +153,33 @@ def _read_time(sent: Mapping[str, object], now_s: int) -> int | None:
         try:
             at_s = read_time(value, name)
         except ValueError as exc:
-            raise _Bad(name, value, str(exc).partition(" ")[2]) from exc
+            raise _refuse(name, value, str(exc).partition(" ")[2]) from exc
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         at_s = int(value // 1000 if value >= MILLISECONDS_FROM else value // 1)
     else:
-        raise _Bad(name, value, "is not a time: text such as 2021-12-20T00:00, or epoch seconds")
+        raise _refuse(name, value, "is not a time: text such as 2021-12-20T00:00, or epoch seconds")
     if not 0 <= at_s <= LATEST_S:
-        raise _Bad(name, value, "is not a time from 1970 to 9999")
+        raise _refuse(name, value, "is not a time from 1970 to 9999")
     if at_s > now_s + AHEAD_S:
-        raise _Bad(name, value, f"is in the future: it is {now_s} now, in epoch seconds")
+        raise _refuse(name, value, f"is in the future: it is {now_s} now, in epoch seconds")
     return at_s
 
 
-def _read_event_id(sent: Mapping[str, object]) -> str | None:
-    name, value = _find(sent, ID)
-    if value is None:
-        return None
+def _read_name(sent: Mapping[str, object], names: Names, allowed: re.Pattern[str], what: str) -> str | None:
+    """Return a text, or a number as text; None if there is none."""
+    name, value = _find(sent, names)
     text = str(value) if _is_int(value) else value
-    if not isinstance(text, str) or not _NAME.fullmatch(text):
-        raise _Bad(name, value, "is not an id of an event: 1 to 128 visible ASCII characters")
-    return text
-
-
-def _read_transaction(sent: Mapping[str, object]) -> str:
-    name, value = _find(sent, TRANSACTION)
-    if value is None or value == "":
-        return ""
-    text = str(value) if _is_int(value) else value
-    if not isinstance(text, str) or not _NAME.fullmatch(text):
-        raise _Bad(name, value, "is not the number of a purchase: 1 to 128 visible ASCII characters")
+    if text is not None and not (isinstance(text, str) and allowed.fullmatch(text)):
+        raise _refuse(name, value, f"is not {what}: 1 to 128 visible ASCII characters")
     return text
 
 
 def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _refuse(name: str, value: object, wanted: str) -> Malformed:
+    return Malformed(name, value, f"{name}={_show(value)} {wanted}")
 
 
 def _show(value: object) -> str:
