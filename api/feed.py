@@ -94,7 +94,7 @@ class Cursor:
     start: int
 
     def __str__(self) -> str:
-        """Write as text that needs no escape in a URL; `schemas/cursor.py` reads it."""
+        """Write as text that needs no escape in a URL; `schemas/value.py` reads it."""
         return f"{self.generation}.{self.created_at_s}.{self.user_id}.{self.at_s}.{self.start}"
 
 

@@ -14,7 +14,7 @@ from api.auth import TokenRefused, needs_read, needs_token
 from api.errors import UNAUTHORIZED, UNAVAILABLE, find_status
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
-from api.schemas.parameter import K, PathUserId, ShopUserId
+from api.schemas.parameter import Limit, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
 from api.store.errors import DEGRADABLE_ERRORS, NothingPublished
 from api.store.store import Store
@@ -136,7 +136,7 @@ SHOP: dict[int | str, dict[str, Any]] = {
 @router.post("/recommendations/", responses=SHOP)
 @router.post("/recommendations", include_in_schema=False)
 async def recommendations(
-    request: Request, response: Response, user_id: ShopUserId, k: K = DEFAULT_LIMIT
+    request: Request, response: Response, user_id: ShopUserId, k: Limit = DEFAULT_LIMIT
 ) -> Recommendations:
     """Answer a user's posts now, by id."""
     store: Store = request.state.store

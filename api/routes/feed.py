@@ -18,7 +18,6 @@ from api.feed import Answer, Cursor
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
 from api.schemas.answer import Feed, Post, Problem
-from api.schemas.cursor import read_cursor
 from api.schemas.parameter import (
     At,
     CursorText,
@@ -30,7 +29,7 @@ from api.schemas.parameter import (
     UserId,
     Variant,
 )
-from api.schemas.value import DEFAULT_LIMIT, read_exclude, read_profile
+from api.schemas.value import DEFAULT_LIMIT, read_cursor, read_exclude, read_profile
 from api.store.errors import NothingPublished
 from api.store.store import Store
 

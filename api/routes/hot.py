@@ -11,8 +11,7 @@ from urllib.parse import unquote_plus
 
 from api.feed import OWN_RUNGS, Answer, Lookup, answer
 from api.routes.feed import native_body
-from api.schemas.moment import read_time
-from api.schemas.value import DEFAULT_LIMIT, read_limit, read_user_id
+from api.schemas.value import DEFAULT_LIMIT, read_limit, read_time, read_user_id
 from api.store.pending import PendingLookup
 
 CHECKER = frozenset({"/post/recommendations/", "/post/recommendations"})

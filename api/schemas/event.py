@@ -11,8 +11,7 @@ from typing import Literal, TypeGuard
 import orjson
 
 from api.contract.event import ACTIONS, Event
-from api.schemas.moment import read_time
-from api.schemas.value import INT64
+from api.schemas.value import INT64, read_time
 
 MOST_EVENTS = 1000  # in one request
 LARGEST_BODY = 1 << 20  # bytes: a thousand events take 200 KB

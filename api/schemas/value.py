@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
+
+from api.contract.buckets import epoch
+from api.feed import Cursor
 
 INT64 = range(-(2**63), 2**63)
 LIMITS = range(1, 101)
@@ -9,8 +13,16 @@ DEFAULT_LIMIT = 10
 EXCLUDED_MOST = 1000
 FIELDS_MOST, FIELD_LONGEST = 32, 200
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+CURSOR = re.compile(r"[0-9]{1,18}\.-?[0-9]{1,18}(?:\.-?[0-9]{1,19}){2}\.[0-9]{1,9}")
+TIMES = ["2021-12-20 00:00:00", "2021-12-20T00:00", "2021-12-20T03:00:00+03:00"]
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_TIME = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[T ](?P<clock>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,6})?)?)"
+    r"(?P<zone>Z|[+ -][0-9]{2}(?::?[0-9]{2})?)?)?",
+    re.IGNORECASE,
+)
 
 
 def read_user_id(text: str) -> int:
@@ -39,6 +51,48 @@ def _read_int64(text: str, name: str, what: str, example: str) -> int:
         return int(text)
     raise ValueError(
         f"{name}={text[:40]!r} is not {what}: an integer from -2^63 to 2^63-1, such as {example}"
+    )
+
+
+def read_time(text: str, name: str = "time") -> int:
+    """Read a time as epoch seconds; without a zone it is UTC.
+
+    A space before the zone was a `+` that the client did not escape.
+
+    Raises:
+        ValueError: It is no such time; the message shows the forms allowed.
+
+    >>> read_time("2021-12-20 00:00:00"), read_time("2021-12-20T00:00Z"), read_time("2021-12-20")
+    (1639958400, 1639958400, 1639958400)
+    >>> read_time("2021-12-20T03:00:00 03:00")
+    1639958400
+    """
+    forms = "write 2021-12-20 00:00:00 or 2021-12-20T00:00, with a zone such as Z or +03:00 if it is not UTC"
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{name}={text[:40]!r} is not a time: {forms}")
+    zone = (match["zone"] or "").upper().replace(" ", "+")
+    try:
+        return epoch(datetime.fromisoformat(f"{match['date']}T{match['clock'] or '00:00'}{zone}"))
+    except ValueError as exc:
+        raise ValueError(f"{name}={text[:40]!r} is no such time, {exc}: {forms}") from exc
+
+
+def read_cursor(text: str) -> Cursor:
+    """Read what an earlier page named as `next`.
+
+    Raises:
+        ValueError: It is no cursor.
+
+    >>> read_cursor(str(Cursor(42, 1640358100, 200, 1640359000, 10)))
+    Cursor(generation=42, created_at_s=1640358100, user_id=200, at_s=1640359000, start=10)
+    """
+    if CURSOR.fullmatch(text):
+        cursor = Cursor(*map(int, text.split(".")))
+        if cursor.user_id in INT64 and cursor.at_s in INT64:
+            return cursor
+    raise ValueError(
+        f"cursor={text[:60]!r} is not a cursor: give the `next` of the page before, as it stands"
     )
 
 

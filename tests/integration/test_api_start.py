@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from api.lifespan import StoreMissing
 from api.main import create_app
-from api.schemas.moment import TIMES, read_time
+from api.schemas.value import TIMES, read_time
 from api.settings import Settings
 from tests.clients import await_answer
 from tests.conftest import free_port

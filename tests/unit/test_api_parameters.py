@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.contract.buckets import epoch
-from api.schemas.moment import read_time
-from api.schemas.value import read_limit, read_user_id
+from api.schemas.value import read_limit, read_time, read_user_id
 
 MIDNIGHT_S = 1_639_958_400  # 2021-12-20T00:00:00Z
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
