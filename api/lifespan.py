@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.contract.keys import Keys
+from api.environment import find_unknown
 from api.log import configure
 from api.settings import Settings
 from api.store.cache import Shelf
@@ -86,6 +87,8 @@ async def run_lifespan(settings: Settings, open_state: OpenState) -> AsyncIterat
     """Open the state, load what is current, and follow the file of tokens until the API stops."""
     if not logging.getLogger().handlers:
         configure()
+    for name, nearest in find_unknown().items():
+        log.warning("setting.unknown", extra={"variable": name, "nearest": nearest})
     make_first_tokens(settings.state_dir / FILE)
     async with open_state() as state:
         tokens = state["tokens"]

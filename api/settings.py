@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from api.environment import EnvironmentSettings
+from api.environment import EnvironmentSettings, StoreUrl
 
 
 class Settings(EnvironmentSettings):
@@ -14,7 +14,7 @@ class Settings(EnvironmentSettings):
     is no setting: the API reads it from the manifest.
     """
 
-    redis_url: SecretStr = Field(
+    redis_url: StoreUrl = Field(
         SecretStr(""), description="store: redis:// URL; empty: the embedded store in state_dir"
     )
     prefix: str = Field("almanac", description="first part of every key in the store")

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import typer
 
+from api.environment import find_unknown
 from batch.cli.compare import compare
 from batch.cli.facts import import_, simulate
 from batch.cli.generations import app as generations
 from batch.cli.history import backfill, evaluate, replay
 from batch.cli.look import inspect, plan, redis_
-from batch.cli.output import keep_traceback, print_error
+from batch.cli.output import keep_traceback, print_error, print_warning
 from batch.cli.run import run, schedule
 from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
@@ -43,6 +44,10 @@ def main() -> None:
     """Run the command line; every error is one sentence and an exit code."""
     # Before LightGBM loads OpenMP: spinning threads on a shared core made training eight times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    for name, nearest in find_unknown().items():
+        print_warning(
+            f"{name} is no setting and changes nothing", f"did you mean {nearest}?" if nearest else ""
+        )
     sys.exit(run_command(sys.argv[1:]))
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from api.environment import EnvironmentSettings
+from api.environment import EnvironmentSettings, StoreUrl
 
 DAY_S = 86_400
 
@@ -19,7 +19,7 @@ class Settings(EnvironmentSettings):
     database_url: SecretStr = Field(
         SecretStr(""), description="facts: SQLAlchemy URL or folder; empty: SQLite file in state_dir"
     )
-    redis_url: SecretStr = Field(
+    redis_url: StoreUrl = Field(
         SecretStr(""), description="store: redis:// URL; empty: the embedded store in state_dir"
     )
     events_url: SecretStr = Field(

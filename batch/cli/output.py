@@ -60,6 +60,11 @@ def print_error(sentence: str, *, json: bool, exit_code: int) -> int:
     return exit_code
 
 
+def print_warning(sentence: str, question: str) -> None:
+    """Print what may be a slip, and what was perhaps meant, as one line on stderr."""
+    sys.stderr.write(f"warning: {': '.join(filter(None, (sentence, question)))}\n")
+
+
 def keep_traceback(text: str, folder: Path) -> Path:
     """Write a bug's traceback to a file of the state folder, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)

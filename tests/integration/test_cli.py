@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
+from tests.clients import running
+
 pytestmark = pytest.mark.integration
 SMALL = {"ALMANAC_N_TREES": "10", "ALMANAC_N_BUCKETS": "3", "ALMANAC_DEPTH": "10", "ALMANAC_TRAIN_DAYS": "5"}
 
@@ -67,6 +69,7 @@ def test_simulate_run_and_inspect_work_one_after_another(env: dict[str, str], st
     ("setting", "arguments", "exit_code", "says"),
     [
         ({"ALMANAC_DEPTH": "0"}, ["run"], 2, "ALMANAC_DEPTH=0"),
+        ({"ALMANAC_REDIS_URL": "http://ann:hush@db"}, ["run"], 2, "ALMANAC_REDIS_URL=*** must be redis://"),
         ({}, ["run", "--data", "no/such/folder"], 3, "no/such/folder"),
         ({}, ["run"], 3, "facts.db"),
         ({"ALMANAC_REDIS_URL": "redis://127.0.0.1:1/0"}, ["run"], 4, "127.0.0.1"),
@@ -170,3 +173,19 @@ def everything(store: redis.Redis) -> dict[bytes, object]:
         assert isinstance(kind, bytes)
         found[key] = kinds[kind.decode()](key)
     return found
+
+
+def test_an_unknown_variable_is_warned_about_on_both_sides(env: dict[str, str], tmp_path: Path) -> None:
+    env = {**env, "ALMANAC_DEPHT": "7"}
+
+    code, _, stderr = almanac(env, "tokens", "list")
+    with running(env["ALMANAC_REDIS_URL"], tmp_path, ALMANAC_DEPHT="7"):
+        pass
+
+    assert (code, stderr) == (
+        0,
+        "warning: ALMANAC_DEPHT is no setting and changes nothing: did you mean ALMANAC_DEPTH?\n",
+    )
+    lines = map(json.loads, (tmp_path / "api.log").read_text().splitlines())
+    (said,) = [line for line in lines if line["event"] == "setting.unknown"]
+    assert (said["variable"], said["nearest"]) == ("ALMANAC_DEPHT", "ALMANAC_DEPTH")

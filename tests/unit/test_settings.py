@@ -1,9 +1,11 @@
 import os
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 
+from api.environment import NAMES, find_unknown
 from api.settings import Settings as ApiSettings
 from batch.settings import Settings
 
@@ -97,3 +99,54 @@ def test_every_setting_stands_in_the_settings_page_with_its_default(
     for name, field in kind.model_fields.items():
         row = f"| `ALMANAC_{name.upper()}` | `{field.default}` | {field.description} |"
         assert row in page, row
+
+
+@pytest.mark.parametrize("kind", [Settings, ApiSettings])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hush",
+        "http://ann:hush@db:6379/0",
+        "redis://ann:hush@db:port/0",
+        "redis://ann:hush@db:99999/0",
+        "redis://ann:hu/sh@db:6379/0",
+        "redis://ann:hush@db:6379/first",
+        "redis://ann:hush@[::1:6379/0",
+    ],
+)
+def test_a_bad_url_of_the_store_names_its_variable_and_no_password(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Settings] | type[ApiSettings], url: str
+) -> None:
+    monkeypatch.setenv("ALMANAC_REDIS_URL", url)
+
+    with pytest.raises(ValueError, match="ALMANAC_REDIS_URL") as refused:
+        kind()
+
+    assert str(refused.value) == (
+        "ALMANAC_REDIS_URL=*** must be redis://user:password@host:6379/0, rediss://… or unix:///path"
+    )
+    assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize("url", [SECRET, "rediss://db", "redis://:hush@db?db=3", "unix:///run/store.sock"])
+def test_a_good_url_of_the_store_is_taken_as_it_is(url: str) -> None:
+    assert Settings(redis_url=url).redis_url.get_secret_value() == url
+
+
+def test_an_unknown_variable_comes_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALMANAC_DEPTH", "7")
+    monkeypatch.setenv("ALMANAC_REDISURL", SECRET)
+    monkeypatch.setenv("ALMANAC_XYZZY", "1")
+
+    assert find_unknown() == {"ALMANAC_REDISURL": "ALMANAC_REDIS_URL", "ALMANAC_XYZZY": ""}
+
+
+def test_every_variable_that_anything_reads_is_known_and_no_other() -> None:
+    settings = {name.upper() for kind in (Settings, ApiSettings) for name in kind.model_fields}
+    compose, *others = Path("docker-compose.yml"), Path("Makefile"), *Path("tests").rglob("*.py")
+    named, in_others = (
+        {name for place in places for name in re.findall(r"\bALMANAC_([A-Z_]+)\b", place.read_text())}
+        for places in ([compose], others)
+    )
+
+    assert settings | named <= NAMES <= settings | named | in_others
