@@ -3,6 +3,7 @@
 Nothing is opened at import; the lifespan opens and closes.
 """
 
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api.errors import register
-from api.http.server import Life, serve
+from api.http.server import CannotListen, Life, serve
 from api.lifespan import LazyLifespan, State, StoreMissing, connect_store, find_store, run_lifespan
 from api.log import configure
 from api.metrics import Metrics
@@ -64,15 +65,23 @@ def create_app(
 
 
 def main() -> None:
-    """Serve until told to stop; a start that fails ends with one sentence and exit code 1."""
+    """Serve until told to stop; a start that fails ends with one sentence.
+
+    Raises:
+        SystemExit: 0 once stopped; 2 for a bad setting, an address that cannot be had among them; 4 where
+            there is no store.
+    """
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, lambda *_: sys.exit(0))  # until the server hears them, there is nothing to stop
     configure()
     try:
         settings = Settings()
         with find_store(settings) as url:
             life = Life()
             serve(create_app(settings.replace(redis_url=url), life=life), life, settings.host, settings.port)
-    except (ValueError, StoreMissing) as exc:
-        sys.exit(str(exc))
+    except (ValueError, CannotListen, StoreMissing) as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        sys.exit(4 if isinstance(exc, StoreMissing) else 2)
 
 
 app = create_app()

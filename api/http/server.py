@@ -1,6 +1,7 @@
 """The server: uvicorn in one process, with our protocol on its connections."""
 
 import asyncio
+import errno
 import gc
 import signal
 import socket
@@ -22,7 +23,17 @@ TICKS_A_SECOND = 10  # that uvicorn makes
 # How long we go on after SIGTERM, seconds: every client on a kept connection hears `connection: close` with
 # its next answer instead of meeting a closed one, and whoever asks /ready sends us no more. Then connections
 # without a request stay open a little longer, because one may be on its way.
-DRAIN_S, LINGER_S = 0.5, 0.25
+# Who is not done STOP_S after that is cut off: a half-sent request must not hold up a stop. What the app is
+# still at then has ABORT_S.
+DRAIN_S, LINGER_S, STOP_S, ABORT_S = 0.5, 0.25, 6.0, 2
+
+
+class CannotListen(OSError):
+    """Nobody may listen at this address: the port is another's, or the host is not of this machine."""
+
+    def __init__(self, host: str, port: int, why: OSError) -> None:
+        wrong = "PORT" if why.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
+        super().__init__(f"cannot listen on {host}:{port}: {why.strerror}; set another ALMANAC_{wrong}")
 
 
 class Life:
@@ -57,7 +68,14 @@ class Server(uvicorn.Server):
         self._stop_at = 0.0
         protocol = cast("type[asyncio.Protocol]", lambda **_: FeedHttpProtocol(self))
         super().__init__(
-            uvicorn.Config(app, http=protocol, log_config=None, log_level="warning", backlog=BACKLOG)
+            uvicorn.Config(
+                app,
+                http=protocol,
+                log_config=None,
+                log_level="warning",
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=ABORT_S,
+            )
         )
         self.connections = cast("set[FeedHttpProtocol]", self.server_state.connections)
         self.exchanges = self.server_state.tasks
@@ -66,6 +84,12 @@ class Server(uvicorn.Server):
         """Start, then let the garbage collector pass over what stays: walking it makes everyone wait."""
         self.state = self.lifespan.state
         await super().startup(sockets)
+        try:
+            for door in sockets or ():
+                door.listen(BACKLOG)  # again: uvloop has not said that another process had come first
+        except OSError:
+            await self.lifespan.shutdown()
+            raise
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)  # a request leaves no cycles behind; looking for some can wait
@@ -95,28 +119,33 @@ class Server(uvicorn.Server):
             loop = asyncio.get_running_loop()
             await loop.connect_accepted_socket(lambda: FeedHttpProtocol(self), connection)
         await asyncio.sleep(LINGER_S)
-        while (self.connections or self.exchanges) and not self.force_exit:
+        cut_off_at = time.monotonic() + STOP_S
+        while (self.connections or self.exchanges) and not self.force_exit and time.monotonic() < cut_off_at:
             for idle in [connection for connection in self.connections if connection.is_idle]:
                 idle.shutdown()
             await asyncio.sleep(0.02)
+        for late in list(self.connections):
+            late.transport.abort()
         await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()  # which uvicorn then leaves out: its end would be a traceback
 
 
 def serve(app: ASGIApp, life: Life, host: str, port: int) -> None:
     """Serve until told to stop.
 
     Raises:
-        SystemExit: The port cannot be had, or the app cannot start; why has been logged.
+        CannotListen: Not at this address.
+        SystemExit: The app cannot start; why has been logged.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    door = socket.socket(family)
+    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server = Server(app, life)
     try:
         door.bind((host, port))  # nobody can connect until the app has started
+        server.run(sockets=[door])
     except OSError as exc:
-        sys.exit(f"{host}:{port} cannot be had: {exc.strerror}; set ALMANAC_HOST or ALMANAC_PORT")
-    server = Server(app, life)
-    server.run(sockets=[door])
+        raise CannotListen(host, port, exc) from exc
     if not server.started:
         sys.exit(3)  # as uvicorn does
 

@@ -20,14 +20,14 @@ def serve(
     json: Json = False,
 ) -> None:
     """Serve the current generation over HTTP until Ctrl-C."""
-    from batch.jobs.api_process import environment, serve_forever
+    from batch.jobs.api_process import environment, find_port, serve_forever
     from batch.store.connection import store_url
 
     output, settings = Output(json=json), read_settings()
+    find_port(host, port)
     with store_url(settings) as url:
-        exit_code = serve_forever(environment(settings, url, host, port))
+        serve_forever(environment(settings, url, host, port))
     output.emit({"stopped": True})
-    raise typer.Exit(exit_code)
 
 
 def store(json: Json = False) -> None:

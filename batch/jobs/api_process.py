@@ -1,19 +1,59 @@
 """The API's process, as `almanac serve` and `almanac demo` start it."""
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty
 
+from batch.jobs.stop import stop_signal
 from batch.settings import Settings
 from batch.store.wait import wait_until
 
 COMMAND = [sys.executable, "-m", "api.main"]
 READY_S = 30.0
+LOOK_EVERY_S = 0.1  # whether the process has ended
+
+
+class CannotListen(OSError):
+    """Nobody may listen at this address: the port is another's, or the host is not of this machine."""
+
+    exit_code = 2
+
+    def __init__(self, host: str, port: int, why: OSError) -> None:
+        wrong = "port" if why.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
+        remedy = f"give another by --{wrong} or ALMANAC_{wrong.upper()}"
+        super().__init__(f"cannot listen on {host}:{port}: {why.strerror}; {remedy}")
+        self.port_is_taken = why.errno == errno.EADDRINUSE
+
+
+class ApiEnded(RuntimeError):
+    """The API's process ended by itself; it has said why."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"the API ended with exit code {exit_code}: what it said stands above")
+        self.exit_code = exit_code if exit_code > 0 else 1
+
+
+def find_port(host: str, port: int) -> int:
+    """Return the port if one may listen there now; where it is 0, a free one.
+
+    Raises:
+        CannotListen: One may not.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise CannotListen(host, port, exc) from exc
+        return int(probe.getsockname()[1])
 
 
 def environment(settings: Settings, store_url: str, host: str, port: int) -> dict[str, str]:
@@ -29,13 +69,22 @@ def environment(settings: Settings, store_url: str, host: str, port: int) -> dic
     }
 
 
-def serve_forever(env: Mapping[str, str]) -> int:
-    """Run the API in a process of its own, pass SIGTERM and Ctrl-C on to it, and return its exit code."""
-    # In a session of its own it hears Ctrl-C once, from us, and so ends as it does on SIGTERM.
+def serve_forever(env: Mapping[str, str]) -> None:
+    """Run the API in a process of its own until SIGTERM or Ctrl-C; a second one ends it at once.
+
+    Raises:
+        ApiEnded: It ended by itself.
+    """
+    stop, is_told = stop_signal(), False
+    # In a session of its own it does not hear Ctrl-C, which would be a traceback while it still starts.
     process = subprocess.Popen(COMMAND, env=dict(env), start_new_session=True)  # noqa: S603 - our own command
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: process.send_signal(received))
-    return process.wait()
+    while process.poll() is None:
+        with suppress(Empty):
+            stop.get(timeout=LOOK_EVERY_S)
+            process.terminate()
+            is_told = True
+    if process.returncode and not (is_told and process.returncode == -signal.SIGTERM):
+        raise ApiEnded(process.returncode)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The demo: a world or real facts, one run, the API, and three users' feeds at three hours."""
 
 import hashlib
-import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.write import write
 from batch.evaluate.sessions import Line
-from batch.jobs.api_process import environment, run_api
+from batch.jobs.api_process import CannotListen, environment, find_port, run_api
 from batch.jobs.full import run
 from batch.progress import Progress
 from batch.settings import Settings
@@ -77,7 +76,11 @@ def demo(
         progress: Where it is shown.
         host: Loopback address of the API.
         port: Its port; a free one is taken where it is in use.
+
+    Raises:
+        CannotListen: The host is none of this machine.
     """
+    _find_free_port(host, port)  # a host that is wrong is said before the work, not after it
     apart = _settings_apart(settings, data or world.to_json())
     truth = None if data else Truth.from_config(world)
     location = data or str(_make_world(apart.state_dir / "world", world, progress))
@@ -89,7 +92,7 @@ def demo(
             manifest = Manifest.from_json(read.value(store, keys.manifest(result.generation)) or b"")
             users = decode(read.value(store, keys.users(result.generation)))
         log = apart.state_dir / "api.log"
-        with run_api(environment(apart, url, host, _free_port(host, port)), log) as base:
+        with run_api(environment(apart, url, host, _find_free_port(host, port)), log) as base:
             times = [_first_time(manifest, hour) for hour in HOURS]
             chosen = users[:: max(1, len(users) // N_USERS)][:N_USERS]
             yield DemoResult(
@@ -176,12 +179,11 @@ def _text(at_s: int) -> str:
     return moment(at_s).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _free_port(host: str, port: int) -> int:
+def _find_free_port(host: str, port: int) -> int:
     """Return the port, or a free one where somebody holds it."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    try:
+        return find_port(host, port)
+    except CannotListen as exc:
+        if not exc.port_is_taken:
+            raise
+        return find_port(host, 0)
