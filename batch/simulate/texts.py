@@ -1,73 +1,132 @@
-"""What the posts say: made-up words whose frequencies carry topic, cluster and text factors.
+"""What the posts say: sentences whose nouns carry topic and cluster, and whose adjectives the text factors.
 
-A word comes from one of four lists: everyone's, the topic's, the cluster's, or that of one end of one factor,
-taken the more often the further the post lies towards that end. Long texts thus tell much of a post's
-factors and short ones little, as in the original: covid posts have 20 words, politics 400.
+A sentence is a template with places for words. A noun is one of the topic's or of the cluster's; an adjective
+belongs to one end of one factor, and is taken the more often the further the post lies towards that end. Long
+texts thus tell much of a post's factors and short ones little, as in the original: covid posts have 20 words,
+politics 400.
 """
+
+import tomllib
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from batch.data.ragged import starts
 from batch.simulate.config import WorldConfig
 from batch.simulate.posts import N_CLUSTERS, N_FACTORS, TOPIC_NAMES, TOPICS, Catalogue
 
 Ints = npt.NDArray[np.int64]
 
-_SHARES = (0.50, 0.25, 0.09, 0.16)  # of a text's words: common, topic, cluster, factor
-_SIZES = (400, 150, 40, 30)  # words in one list of each kind
-_LISTS = (1, len(TOPICS), N_CLUSTERS, 2 * N_FACTORS)
-_OFFSETS = np.cumsum([0, *(size * n for size, n in zip(_SIZES, _LISTS, strict=True))])
+_CLUSTER_SHARE = 0.27  # of a text's nouns
 _LENGTH_SD = 0.4  # of the log of a text's length; covid posts are cut at 140 characters and hardly differ
-_SENTENCE = 13  # words
-_ONSETS = (*"bcdfghklmnprstv", "st", "br", "tr", "pl", "gr")
-_NUCLEI = (*"aeiou", "ea", "ou")
-_CODAS = ("", "n", "r", "s", "l", "t")
-_PLAIN, _FIRST, _LAST = 0, 1, 2  # a word as it is, at a sentence's beginning, at its end
+_SKEW = 1.3  # a list's first words are used most
+_MARKS = ",:.?"
+_FORMS = ("{}", *("{}" + mark for mark in _MARKS))  # of a word as it is, then of the word capitalised
+_FIXED, _VERB, _NOUN, _ADJECTIVE = range(4)  # kinds of places; at a fixed one the template says the word
+_KINDS = {"VERB": _VERB, "NOUN": _NOUN, "ADJ": _ADJECTIVE}
+
+# Lists of words, in this order: fixed ones, verbs, nouns a topic, nouns a cluster, adjectives a factor's end.
+_TOPIC_LIST = 2
+_CLUSTER_LIST = _TOPIC_LIST + len(TOPICS)
+_END_LIST = _CLUSTER_LIST + N_CLUSTERS
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """All words and the places of all templates; the same in every world.
+
+    Attributes:
+        spelled: str (forms × words,). Every word in its first form, then every word in its second, and so on.
+        list_start: int64 (lists + 1,). Where each list of words begins.
+        template_start: int64 (templates + 1,). Where the places of each template begin.
+        kind: int64 (places,).
+        word: int64 (places,). Number of the word at a fixed place; 0 elsewhere.
+        form: int64 (places,).
+    """
+
+    spelled: npt.NDArray[np.object_]
+    list_start: Ints
+    template_start: Ints
+    kind: Ints
+    word: Ints
+    form: Ints
 
 
 def post_table(config: WorldConfig, posts: Catalogue) -> pa.Table:
     """Return `post_text_df`: post_id ascending, text, topic."""
-    names = pa.array(TOPIC_NAMES)
-    return pa.table(
-        {"post_id": posts.post_ids, "text": pa.array(_texts(config, posts)), "topic": names.take(posts.topic)}
+    text, topic = pa.array(_write_texts(config.rng("texts"), posts)), pa.array(TOPIC_NAMES).take(posts.topic)
+    return pa.table({"post_id": posts.post_ids, "text": text, "topic": topic})
+
+
+def read_language() -> Language:
+    """Read the words and templates that lie beside this module."""
+    read = tomllib.loads((Path(__file__).parent / "words.toml").read_text(encoding="utf-8"))
+    tokens = [token for template in read["templates"] for token in template.split()]
+    bare = [token.rstrip(_MARKS) for token in tokens]
+    fixed = sorted({word for word in bare if word not in _KINDS})
+    topics = [read["topics"][name] for name in TOPIC_NAMES]
+    subjects = [subject for topic in topics for subject in topic["subjects"]]
+    texts = [" ".join(fixed), read["verbs"], *(topic["words"] for topic in topics), *subjects, *read["tones"]]
+    lists = [text.split() for text in texts]
+    plain = [word for one in lists for word in one]
+    cases = plain, [word.capitalize() for word in plain]
+    template_start = starts([len(template.split()) for template in read["templates"]])
+    form_of_place = np.array([_FORMS.index("{}" + token[len(token.rstrip(_MARKS)) :]) for token in tokens])
+    form_of_place[template_start[:-1]] += len(_FORMS)  # a sentence's first word is capitalised
+    return Language(
+        spelled=np.array([form.format(word) for words in cases for form in _FORMS for word in words], object),
+        list_start=starts([len(one) for one in lists]),
+        template_start=template_start,
+        kind=np.array([_KINDS.get(word, _FIXED) for word in bare]),
+        word=np.array([0 if word in _KINDS else fixed.index(word) for word in bare]),
+        form=form_of_place,
     )
 
 
-def _texts(config: WorldConfig, posts: Catalogue) -> list[str]:
-    rng = config.rng("texts")
-    lengths = _lengths(rng, posts.topic)
-    post = np.repeat(np.arange(len(lengths)), lengths)
-    words = _words(rng, posts, post)
-    ends = np.cumsum(lengths)
-    place = np.arange(len(words)) - (ends - lengths)[post]
-    forms = np.full(len(words), _PLAIN)
-    forms[place % _SENTENCE == 0] = _FIRST
-    forms[(place % _SENTENCE == _SENTENCE - 1) | (place == lengths[post] - 1)] = _LAST
-    spelled = _vocabulary()[words + forms * _OFFSETS[-1]].tolist()
-    return [" ".join(spelled[end - n : end]) for n, end in zip(lengths.tolist(), ends.tolist(), strict=True)]
+def _write_texts(rng: np.random.Generator, posts: Catalogue) -> list[str]:
+    language = read_language()
+    template_sizes = np.diff(language.template_start)
+    n_sentences = _draw_sentences(rng, posts.topic, float(template_sizes.mean()))
+    template = rng.integers(0, len(template_sizes), n_sentences.sum())
+    sizes = template_sizes[template]
+    sentence_start = starts(sizes)
+    place = np.arange(sentence_start[-1]) + np.repeat(
+        language.template_start[template] - sentence_start[:-1], sizes
+    )
+    post = np.repeat(np.repeat(np.arange(len(n_sentences)), n_sentences), sizes)
+    drawn = _draw_words(rng, posts, post, language.kind[place], language.list_start)
+    words = np.where(language.kind[place] == _FIXED, language.word[place], drawn)
+    spelled = language.spelled[words + language.form[place] * language.list_start[-1]].tolist()
+    bounds = sentence_start[starts(n_sentences)].tolist()
+    return [" ".join(spelled[begin:end]) for begin, end in pairwise(bounds)]
 
 
-def _lengths(rng: np.random.Generator, topic: Ints) -> Ints:
-    """Return words a text, at least 5: log-normal with the topic's mean."""
+def _draw_sentences(rng: np.random.Generator, topic: Ints, words_a_sentence: float) -> Ints:
+    """Return int64 (posts,): sentences a text, at least one; words are log-normal with the topic's mean."""
     mean = np.array([t.words for t in TOPICS.values()])[topic]
     sd = np.where(topic == TOPIC_NAMES.index("covid"), 0.1, _LENGTH_SD)
     words = mean * np.exp(sd * rng.standard_normal(len(topic)) - sd**2 / 2)
-    return np.asarray(np.maximum(5, words), np.int64)
+    return np.maximum(1, np.rint(words / words_a_sentence)).astype(np.int64)
 
 
-def _words(rng: np.random.Generator, posts: Catalogue, post: Ints) -> Ints:
-    """Return the number in the vocabulary of each word, for the post each word is in."""
-    kind = np.searchsorted(np.cumsum(_SHARES[:-1]), rng.random(len(post)), side="right")
-    which = np.stack([np.zeros_like(post), posts.topic[post], posts.cluster[post], _ends(rng, posts, post)])
-    chosen = which[kind, np.arange(len(post))]
-    size = np.array(_SIZES)[kind]
-    rank = (size * rng.random(len(post)) ** 2).astype(np.int64)  # a list's first words are used most
-    return np.asarray(_OFFSETS[kind] + chosen * size + rank, np.int64)
+def _draw_words(rng: np.random.Generator, posts: Catalogue, post: Ints, kind: Ints, list_start: Ints) -> Ints:
+    """Return int64 (places,): the number of a word for every place, given the post and the kind of each."""
+    of_cluster = rng.random(len(post)) < _CLUSTER_SHARE
+    noun = np.where(of_cluster, _CLUSTER_LIST + posts.cluster[post], _TOPIC_LIST + posts.topic[post])
+    which = np.select(
+        [kind == _NOUN, kind == _ADJECTIVE], [noun, _END_LIST + _draw_ends(rng, posts, post)], _VERB
+    )
+    size = np.diff(list_start)[which]
+    rank = (size * rng.random(len(post)) ** _SKEW).astype(np.int64)
+    return np.asarray(list_start[which] + rank, np.int64)
 
 
-def _ends(rng: np.random.Generator, posts: Catalogue, post: Ints) -> Ints:
-    """Return for each word one end of one factor, drawn with a chance like the factor's square."""
+def _draw_ends(rng: np.random.Generator, posts: Catalogue, post: Ints) -> Ints:
+    """Return int64 (places,): one end of one factor, drawn with a chance like the factor's square."""
     shares = np.cumsum(posts.factors**2, axis=1)
     shares /= shares[:, -1:]
     drawn = rng.random(len(post))
@@ -75,16 +134,3 @@ def _ends(rng: np.random.Generator, posts: Catalogue, post: Ints) -> Ints:
     for column in range(N_FACTORS - 1):
         factor += drawn > shares[post, column]
     return 2 * factor + (posts.factors[post, factor] > 0)
-
-
-def _vocabulary() -> npt.NDArray[np.object_]:
-    """Return the words, three times: plain, capitalised, with a full stop. The same in every world."""
-    syllables = [onset + nucleus for onset in _ONSETS for nucleus in _NUCLEI]
-    rng = np.random.default_rng(2021)
-    words: dict[str, None] = {}
-    while len(words) < _OFFSETS[-1]:
-        least, most = (1, 2) if len(words) < _OFFSETS[1] else (2, 3)  # everyone's words are short
-        stem = "".join(syllables[i] for i in rng.integers(0, len(syllables), rng.integers(least, most + 1)))
-        words[stem + _CODAS[rng.integers(0, len(_CODAS))]] = None
-    plain = list(words)
-    return np.array([*plain, *(w.capitalize() for w in plain), *(w + "." for w in plain)], object)

@@ -11,7 +11,8 @@ import pytest
 
 from batch.simulate.config import Regime, WorldConfig
 from batch.simulate.feed import facts, tables
-from batch.simulate.posts import TOPICS
+from batch.simulate.posts import N_CLUSTERS, N_FACTORS, TOPICS
+from batch.simulate.texts import read_language
 
 REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
 WEEK = {"n_posts": 400, "start": date(2021, 11, 1), "end": date(2021, 11, 8)}
@@ -193,6 +194,26 @@ def test_texts_tell_topics_apart_and_have_their_lengths(world: dict[str, pa.Tabl
     assert 110 < length["covid"] < 160  # real rows: 132
     assert 1_600 < length["business"] < 2_400  # 1,976
     assert 1_500 < length["entertainment"] < 2_300  # 1,886
+
+
+def test_posts_read_like_sentences_of_words_of_their_topic(world: dict[str, pa.Table]) -> None:
+    posts = world["post_text_df"].to_pandas()
+
+    sentences = posts["text"].str.findall(r"[^.?]+[.?]").explode().str.strip()
+    covid, sport = (posts["text"][posts["topic"] == topic].str.lower() for topic in ("covid", "sport"))
+
+    assert sentences.str.fullmatch(r"[A-Z][a-z]*([,:]? [a-z]+)+[.?]").all()
+    assert covid.str.contains(r"\b(?:virus|pandemic|lockdown|mask|vaccine)\b").mean() > 0.5
+    assert not sport.str.contains(r"\b(?:virus|pandemic|lockdown|mask|vaccine)\b").any()
+
+
+def test_every_word_belongs_to_one_list_and_every_cluster_has_words() -> None:
+    language = read_language()
+    words = language.spelled[: language.list_start[-1]]
+
+    assert len(set(words)) == len(words)
+    assert len(language.list_start) - 1 == 2 + len(TOPICS) + N_CLUSTERS + 2 * N_FACTORS
+    assert np.diff(language.list_start).min() >= 8
 
 
 @pytest.mark.parametrize(
