@@ -2,17 +2,31 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 log = logging.getLogger(__name__)
 
 Advance = Callable[[int], None]
 Show = Callable[[str, int, int | None], None]  # what is going on, how far, of how much: `lists`, 400, 163205
+
+WORDS = {  # what a person reads beside the bar of a step or phase
+    "simulate": "make users, posts and views",
+    "read": "read the tables",
+    "describe": "read the posts' texts",
+    "evaluate": "test on the last week",
+    "estimate": "learn tastes",
+    "train": "grow trees",
+    "features": "compute features",
+    "lists": "score and write lists",
+    "seen": "write what users have seen",
+    "likes": "write what users like",
+}
 
 
 class Progress:
@@ -23,6 +37,12 @@ class Progress:
         self._watched = console is not None and console.is_terminal
         self._console = console
         self.seconds: dict[str, float] = {}
+        self._expected_s: Mapping[str, float] = {}
+        self._step, self._step_began = "", 0.0
+
+    def expect(self, seconds: Mapping[str, float]) -> None:
+        """Show from now on how long all steps together will still take, by the seconds each usually takes."""
+        self._expected_s = seconds
 
     @contextmanager
     def step(self, name: str, total: int | None = None) -> Iterator[Advance]:
@@ -41,12 +61,26 @@ class Progress:
     @contextmanager
     def phases(self, name: str) -> Iterator[Show]:
         """Time a step with phases of its own, a bar each; the yielded function takes name, done, total."""
-        started = time.perf_counter()
+        self._step, self._step_began = name, time.perf_counter()
         with self._bars() as show:
             yield show
-        took_s = time.perf_counter() - started
+        took_s = time.perf_counter() - self._step_began
         self.seconds[name] = round(self.seconds.get(name, 0.0) + took_s, 3)
         log.info("step.done", extra={"step": name, "took_s": round(took_s, 3)})
+
+    def rest_s(self) -> float | None:
+        """Return the seconds that the expected steps will still take, as fast as those before them were.
+
+        None where nothing is expected, or no expected step has ended.
+        """
+        ended = {name: s for name, s in self._expected_s.items() if name in self.seconds}
+        if not ended:
+            return None
+        pace = sum(self.seconds[name] for name in ended) / sum(ended.values())
+        running_s = time.perf_counter() - self._step_began if self._step not in ended else 0.0
+        to_come = {name: s for name, s in self._expected_s.items() if name not in ended}
+        own_s = to_come.pop(self._step, 0.0)
+        return max(pace * own_s - running_s, 0.0) + pace * sum(to_come.values())
 
     @contextmanager
     def _bars(self) -> Iterator[Show]:
@@ -54,23 +88,38 @@ class Progress:
             yield silent
             return
         columns = (
-            TextColumn("{task.description:<12}"),
-            BarColumn(bar_width=32),
-            MofNCompleteColumn(),
+            TextColumn("{task.description:<26}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]:>15}", style="progress.download"),
             TimeElapsedColumn(),
+            _RestColumn(self.rest_s),
         )
         with Bars(*columns, console=self._console) as bars:
             tasks: dict[str, TaskID] = {}
 
             def show(what: str, done: int, total: int | None) -> None:
                 if what not in tasks:
-                    tasks[what] = bars.add_task(what, total=total)
-                bars.update(tasks[what], completed=done, total=total)
+                    tasks[what] = bars.add_task(WORDS.get(what, what), total=total, count="")
+                count = f"{done:,}/{total:,}" if total else f"{done:,}" if done else ""
+                bars.update(tasks[what], completed=done, total=total, count=count)
 
             yield show
             for task in bars.tasks:
                 n = task.total or task.completed or 1  # a step that never advanced is whole when it ends
-                bars.update(task.id, completed=n, total=n)
+                count = f"{n:,.0f}/{n:,.0f}" if task.total else ""
+                bars.update(task.id, completed=n, total=n, count=count)
+
+
+class _RestColumn(ProgressColumn):
+    """How long all steps together will still take, beside the bar of the one that is going on."""
+
+    def __init__(self, rest_s: Callable[[], float | None]) -> None:
+        self._rest_s = rest_s
+        super().__init__()
+
+    def render(self, task: Task) -> Text:
+        rest_s = None if task.finished else self._rest_s()
+        return Text("" if rest_s is None else f"about {rest_s:,.0f} s left", style="progress.remaining")
 
 
 class Silent(Progress):

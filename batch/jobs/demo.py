@@ -1,6 +1,8 @@
 """The demo: a world or real facts, one run, the API, and three users' feeds at three hours."""
 
 import hashlib
+import shutil
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +35,16 @@ HOURS = (9, 14, 20)  # of the day after as_of
 N_ASKED = 200  # users whose feed the truth judges
 UNKNOWN_USER = -1  # nobody's id: the answer is the popular list
 SHOWN = 5
+EXPECTED_S = {  # what each step takes of the demo's minute, caches cold: 2026-11-29, two cores
+    "simulate": 1.5,
+    "read": 0.5,
+    "describe": 4.0,
+    "evaluate": 28.0,
+    "estimate": 7.0,
+    "train": 3.0,
+    "features": 10.0,
+    "publish": 5.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,7 @@ class DemoResult:
     feeds: list[Feed]
     expected_hitrate_at_5: dict[str, float]
     api: str
-    commands: list[str]
+    commands: dict[str, str]
 
     def values(self) -> dict[str, object]:
         """Return all of it for JSON, what the run said first."""
@@ -81,6 +93,7 @@ def demo(
         CannotListen: The host is none of this machine.
     """
     _find_free_port(host, port)  # a host that is wrong is said before the work, not after it
+    progress.expect(EXPECTED_S)
     apart = _settings_apart(settings, data or world.to_json())
     truth = None if data else Truth.from_config(world)
     location = data or str(_make_world(apart.state_dir / "world", world, progress))
@@ -102,7 +115,7 @@ def demo(
                 feeds=[ask(base, user, at) for user in chosen for at in times],
                 expected_hitrate_at_5=_expected_hits(base, truth, users, times[-1]) if truth else {},
                 api=_feed_url(base, chosen[0], times[-1]),
-                commands=_commands(hide_password(url), keys, manifest, chosen[0], times[-1]),
+                commands=_commands(apart, hide_password(url), manifest, chosen[0], times[-1]),
             )
 
 
@@ -160,14 +173,22 @@ def _first_time(manifest: Manifest, hour: int) -> int:
     )
 
 
-def _commands(url: str, keys: Keys, manifest: Manifest, user_id: int, at_s: int) -> list[str]:
-    """Return what shows the same in the store, for a person to type."""
-    cli = f"redis-cli -u {url}"
-    return [
-        f"{cli} HGETALL '{keys.current(manifest.variant)}'",
-        f"{cli} HGET '{keys.list(user_id, manifest.generation)}' {at_s}",
-        f"{cli} ZREVRANGE '{keys.seen(user_id)}' 0 4 WITHSCORES",
-    ]
+def _commands(settings: Settings, url: str, manifest: Manifest, user_id: int, at_s: int) -> dict[str, str]:
+    """Return what shows the same in the store, for a person to type while the demo is up."""
+    keys, almanac = Keys(settings.prefix), _almanac()
+    here = f"ALMANAC_REDIS_URL={url} ALMANAC_PREFIX={settings.prefix}"
+    cli = f"redis-cli -u {url}" if shutil.which("redis-cli") else f"ALMANAC_REDIS_URL={url} {almanac} redis"
+    return {
+        "the list in the store": f"{cli} HGET '{keys.list(user_id, manifest.generation)}' {at_s}",
+        "what the user saw last": f"{cli} ZREVRANGE '{keys.seen(user_id)}' 0 4 WITHSCORES",
+        "how the feed came about": f"{here} {almanac} inspect {user_id} --at '{_text(at_s)}'",
+    }
+
+
+def _almanac() -> str:
+    """Return how the command line was called, as it can be typed again."""
+    called = Path(sys.argv[0])
+    return "python -m batch" if called.name == "__main__.py" else sys.argv[0]
 
 
 def _feed_url(base: str, user_id: int, at_s: int) -> str:

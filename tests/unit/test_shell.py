@@ -3,6 +3,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import redis
 from rich.console import Console
 
 from batch.__main__ import exit_code_of, run_command
+from batch.cli.draw.demo import compare_lists, draw_demo
 from batch.cli.output import as_table, keep_traceback, print_error, print_json
 from batch.data.tables.location import SourceError
 from batch.data.validation.rejects import TooManyRejected
+from batch.jobs.demo import DemoResult, Feed
 from batch.jobs.refresh.writer import BaseGone, ListsGone
 from batch.progress import Progress
 from batch.publish.writer import GateClosed
@@ -45,7 +48,7 @@ def test_on_a_terminal_every_phase_has_a_bar_that_ends_full() -> None:
         show("seen", 5, 5)
 
     shown = drawn.getvalue()
-    assert "describe" in shown
+    assert "read the posts' texts" in shown
     assert "10/10" in shown
     assert "5/5" in shown
 
@@ -57,6 +60,52 @@ def test_a_step_that_fails_is_not_counted_as_done() -> None:
         raise ValueError("broken")
 
     assert "train" not in progress.seconds
+
+
+def test_the_rest_of_a_run_is_told_at_the_pace_of_the_steps_before() -> None:
+    progress = Progress()
+    progress.expect({"read": 1.0, "train": 4.0, "publish": 5.0})
+
+    before = progress.rest_s()
+    progress.seconds["read"] = 2.0  # twice as slow as expected
+    after = progress.rest_s()
+    progress.seconds.update(train=8.0, publish=10.0)
+
+    assert before is None
+    assert after == 18.0
+    assert progress.rest_s() == 0.0
+
+
+def test_the_demo_fits_two_screens_and_compares_in_one_line() -> None:
+    drawn = io.StringIO()
+    feeds = [
+        Feed(
+            user,
+            f"2021-12-30 {hour}:00:00",
+            "own",
+            [{"id": k, "topic": "tech", "text": "word " * 90} for k in range(5)],
+        )
+        for user in (1, 2, 3)
+        for hour in ("09", "20")
+    ]
+    shares = {"almanac": 0.7349, "oracle": 0.84, "popular": 0.69, "random": 0.58}
+    shown = DemoResult(
+        {"metrics": {}}, "state", "store", feeds, shares, "http://api", {"the list": "redis-cli"}
+    )
+
+    draw_demo(Console(file=drawn, width=100), shown)
+    lines = drawn.getvalue().splitlines()
+
+    assert len(lines) <= 48
+    assert sum("feed of user" in line for line in lines) == 3
+    assert any(line.endswith("random 58%, popular 69%, Almanac 73%, the best possible 84%") for line in lines)
+    assert max(len(line) for line in lines) <= 100
+    real = replace(
+        shown,
+        run={"metrics": {"hitrate_at_5": 0.71, "hitrate_at_5_popular": 0.524}},
+        expected_hitrate_at_5={},
+    )
+    assert compare_lists(real).endswith("held a like, last week: popular 52%, Almanac 71%")
 
 
 def test_a_result_is_one_json_line_where_nan_is_null(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of results for a terminal: the demo's feeds and lines, a user's list as `inspect` sees it."""
+"""Pictures of results for a terminal: the demo's feeds, a user's list as `inspect` sees it."""
 
 from collections.abc import Mapping
 
@@ -8,24 +8,25 @@ from rich.table import Table
 
 from batch.jobs.demo import DemoResult
 
-LINES = {
-    "": "almanac",
-    "_random5": "five at random (exact)",
-    "_popular": "popular",
-    "_knn": "item kNN (cosine)",
-    "_first5": "first five shown",
-    "_estimate": "almanac, factors alone",
-    "_trees_alone": "trees alone",
-    "_position_fixed": "almanac, position fixed",
-    "_oracle": "oracle (the world's truth)",
+WORDS = 80  # characters of a post's text that a line shows
+COMPARED = {  # beside what a made world's lists are shown, and in which words
+    "random": "random",
+    "popular": "popular",
+    "almanac": "Almanac",
+    "oracle": "the best possible",
 }
-WORDS = 70  # characters of a post's text that a line shows
+MEASURED = {  # the same for real facts, whose truth nobody knows
+    "_random5": "random",
+    "_popular": "popular",
+    "_first5": "as they were shown",
+    "": "Almanac",
+}
 
 
 def draw_demo(console: Console, shown: DemoResult) -> None:
-    """Show three users' feeds, the metrics beside their lines, and what to type to look inside."""
-    for feed in shown.feeds:
-        table = Table(title=f"user {feed.user_id} at {feed.at} ({feed.rung})", title_justify="left", box=None)
+    """Show a feed of each user, one line that compares, and what to try next."""
+    for feed in {feed.user_id: feed for feed in shown.feeds}.values():
+        table = Table(title=f"feed of user {feed.user_id} at {feed.at}", title_justify="left", box=None)
         table.add_column("post", justify="right", min_width=6)
         table.add_column("topic", min_width=13)
         table.add_column("text", no_wrap=True, overflow="ellipsis")
@@ -33,34 +34,29 @@ def draw_demo(console: Console, shown: DemoResult) -> None:
             text = " ".join(str(post["text"]).split())
             table.add_row(str(post["id"]), str(post["topic"]), escape(text[:WORDS]))
         console.print(table, "")
-    metrics = shown.run["metrics"]
-    if isinstance(metrics, Mapping) and metrics:
-        console.print(lines(metrics), "")
+    console.print(compare_lists(shown), "", highlight=False)
+    tries = {
+        "another feed": f"curl '{shown.api}'",
+        **shown.commands,
+        "your own data": "make demo DATA=folder-of-csv, and docs/first-day.md",
+    }
+    console.print("[bold]Try next[/]")
+    for what, command in tries.items():
+        console.print(f"  {what + ':':<25}{escape(command)}", soft_wrap=True, highlight=False)
+
+
+def compare_lists(shown: DemoResult) -> str:
+    """Return in one line how good our lists are beside chance, what is popular, and the best there is."""
     if shown.expected_hitrate_at_5:
-        console.print(
-            "HitRate@5 of five posts out of all, by the world's truth: "
-            + ", ".join(f"{name} {value:.3f}" for name, value in sorted(shown.expected_hitrate_at_5.items())),
-            "",
-        )
-    console.print(f"ask it:      curl '{shown.api}'", soft_wrap=True, highlight=False)
-    for command in shown.commands:
-        console.print(f"look inside: {command}", soft_wrap=True, highlight=False)
-
-
-def lines(metrics: Mapping[str, float]) -> Table:
-    """Return HitRate@5 and AUC in session of ours and of every line drawn beside it."""
-    title = (
-        f"last week's shown posts: {metrics['test_sessions']:.0f} sessions, "
-        f"{metrics['test_impressions']:.0f} impressions, AUC {metrics['auc']:.3f}"
-    )
-    table = Table(title=title, title_justify="left", box=None, min_width=72)
-    for name in ("ranking", "HitRate@5", "AUC in session"):
-        table.add_column(name, justify="left" if name == "ranking" else "right")
-    for suffix, name in LINES.items():
-        values = [metrics.get(f"{metric}{suffix}") for metric in ("hitrate_at_5", "auc_in_session")]
-        if values != [None, None]:
-            table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
-    return table
+        title = "Five posts hold one that the user likes"
+        found = {word: shown.expected_hitrate_at_5.get(name) for name, word in COMPARED.items()}
+    else:
+        title = "The first five held a like, last week"
+        metrics = shown.run["metrics"]
+        assert isinstance(metrics, Mapping)
+        found = {word: metrics.get(f"hitrate_at_5{name}") for name, word in MEASURED.items()}
+    values = ", ".join(f"{word} {value:.0%}" for word, value in found.items() if value is not None)
+    return f"{title}: {values or 'not measured'}"
 
 
 def draw_inspection(console: Console, found: Mapping[str, object]) -> None:
