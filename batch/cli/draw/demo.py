@@ -8,7 +8,7 @@ from rich.table import Table
 
 from batch.jobs.demo import DemoResult
 
-WORDS = 80  # characters of a post's text that a line shows
+WORDS = 200  # characters of a post's text that a line may show, as wide as it is
 COMPARED = {  # beside what a made world's lists are shown, and in which words
     "random": "random",
     "popular": "popular",
