@@ -23,6 +23,7 @@ WORDS = {  # what a person reads beside the bar of a step or phase
     "estimate": "learn tastes",
     "train": "grow trees",
     "features": "compute features",
+    "publish": "prepare a generation",
     "lists": "score and write lists",
     "seen": "write what users have seen",
     "likes": "write what users like",
@@ -49,7 +50,8 @@ class Progress:
         """Time a step; the yielded function tells how many of `total` are done since it was last called."""
         with self.phases(name) as show:
             done = 0
-            show(name, done, total)
+            if total is not None:
+                show(name, done, total)
 
             def advance(n: int) -> None:
                 nonlocal done
@@ -63,6 +65,7 @@ class Progress:
         """Time a step with phases of its own, a bar each; the yielded function takes name, done, total."""
         self._step, self._step_began = name, time.perf_counter()
         with self._bars() as show:
+            show(name, 0, None)  # rich moves the cursor wrongly while there is no bar at all
             yield show
         took_s = time.perf_counter() - self._step_began
         self.seconds[name] = round(self.seconds.get(name, 0.0) + took_s, 3)
@@ -99,15 +102,22 @@ class Progress:
 
             def show(what: str, done: int, total: int | None) -> None:
                 if what not in tasks:
+                    _fill(bars, counted=False)
                     tasks[what] = bars.add_task(WORDS.get(what, what), total=total, count="")
                 count = f"{done:,}/{total:,}" if total else f"{done:,}" if done else ""
                 bars.update(tasks[what], completed=done, total=total, count=count)
 
             yield show
-            for task in bars.tasks:
-                n = task.total or task.completed or 1  # a step that never advanced is whole when it ends
-                count = f"{n:,.0f}/{n:,.0f}" if task.total else ""
-                bars.update(task.id, completed=n, total=n, count=count)
+            _fill(bars, counted=True)
+
+
+def _fill(bars: Bars, *, counted: bool) -> None:
+    """Fill the bars of what has ended; one without a count is whole when the next begins."""
+    for task in bars.tasks:
+        if task.total is None:
+            bars.update(task.id, completed=1, total=1)
+        elif counted:
+            bars.update(task.id, completed=task.total, count=f"{task.total:,.0f}/{task.total:,.0f}")
 
 
 class _RestColumn(ProgressColumn):
