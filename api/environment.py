@@ -1,31 +1,12 @@
 """Settings from the environment: the API and the batch read `ALMANAC_*` by the same rules."""
 
-import os
-from difflib import get_close_matches
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-PREFIX = "ALMANAC_"
-# Whatever reads a variable of ours: batch, API, docker-compose.yml, tests. A test holds this to them.
-_NAMES = """
-    bucket_width_s connect_timeout_s database_url depth events_url gate generations_kept host list_ttl_s
-    mapping max_rejected_share memory_mb n_buckets n_leaves n_trees pool_size port prefix profiles
-    read_timeout_s redis_url refresh_schedule schedule seed seen_policy segment_by state_dir text_model
-    threads tokens train_days train_rows variant
-    api_password_file api_port batch_password_file postgres_port secrets store_port
-    bench_answer bench_bearer bench_targets chaos test_seed
-"""
-NAMES = frozenset(_NAMES.upper().split())
-
-
-def find_unknown() -> dict[str, str]:
-    """Return the variables `ALMANAC_…` that are set and that nothing reads, each with the nearest name."""
-    given = sorted(name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX))
-    near = {name: get_close_matches(name, NAMES, 1) for name in given if name not in NAMES}
-    return {f"{PREFIX}{name}": f"{PREFIX}{like[0]}" if like else "" for name, like in near.items()}
+from api.variables import PREFIX
 
 
 def _check_store_url(secret: SecretStr) -> SecretStr:

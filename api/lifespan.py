@@ -14,7 +14,6 @@ from redis.backoff import NoBackoff
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.contract.keys import Keys
-from api.environment import find_unknown
 from api.log import configure
 from api.settings import Settings
 from api.store.cache import Shelf
@@ -23,6 +22,7 @@ from api.store.errors import DEGRADABLE_ERRORS
 from api.store.lifeline import Lifeline
 from api.store.store import Store
 from api.tokens import FILE, make_first_tokens
+from api.variables import find_unknown
 
 log = logging.getLogger(__name__)
 

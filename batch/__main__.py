@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from api.environment import find_unknown
+from api.variables import find_unknown
 from batch.cli.compare import compare
 from batch.cli.facts import import_, simulate
 from batch.cli.generations import app as generations

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from api.environment import NAMES, find_unknown
 from api.settings import Settings as ApiSettings
+from api.variables import NAMES, find_unknown
 from batch.settings import Settings
 
 SECRET = "redis://ann:hush@db:6379/0"
