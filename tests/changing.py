@@ -16,7 +16,7 @@ from batch.jobs.assemble import assemble_publication, score_lists
 from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
 from batch.jobs.refresh.frozen import Frozen, freeze
 from batch.jobs.refresh.plan import plan_refresh
-from batch.learn.recipe import recipe
+from batch.learn.recipe import Recipe
 from batch.learn.train import train
 from batch.learn.trees import fit, parameters_for
 from batch.publish.config import PublishConfig
@@ -181,7 +181,7 @@ def full_run(store: redis.Redis, settings: Settings, facts: Facts) -> Manifest:
 
     The trees start from nothing, unlike a run's: so they have much to say, of new posts too.
     """
-    known, made_by = asof.statics(facts, settings.seed), recipe(settings)
+    known, made_by = asof.describe(facts, settings.seed), Recipe.of(settings)
     made = train(facts, known, facts.as_of_s, made_by)
     parameters = parameters_for(len(made.rows.y), made_by.n_leaves, made_by.seed, made_by.threads)
     alone = fit(made.rows.x, made.rows.y, known.features, parameters, made_by.n_trees)

@@ -22,7 +22,7 @@ from batch.data.write import write
 from batch.evaluate.nightly import measure_run
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication
-from batch.learn.recipe import recipe
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split
 from batch.learn.train import learn, training_rows
 from batch.publish.config import GateMode, PublishConfig
@@ -56,7 +56,7 @@ def whole() -> tuple[Facts, asof.Statics]:
             max_rejected_share=0.0,
             now_s=2**33,
         )
-    return facts, asof.statics(facts, WORLD.seed)
+    return facts, asof.describe(facts, WORLD.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,11 @@ def compute(day: int, *, for_all: bool = False) -> Night:
     end_s = int(everything.time[0]) // DAY_S * DAY_S + day * DAY_S
     facts = everything.until(end_s - 1)
     split = Split(end_s - TEST_DAYS * DAY_S, end_s)
-    metrics = measure_run(facts, known, split, recipe(SETTINGS), {})
-    estimates, rows = training_rows(facts, known, facts.as_of_s, recipe(SETTINGS))
+    metrics = measure_run(facts, known, split, Recipe.of(SETTINGS), {})
+    estimates, rows = training_rows(facts, known, facts.as_of_s, Recipe.of(SETTINGS))
     if for_all:
         rows.x[:, [feature.side in ("user", "user_group") for feature in known.features]] = np.nan
-    model = learn(facts, known, estimates, rows, recipe(SETTINGS), metrics)
+    model = learn(facts, known, estimates, rows, Recipe.of(SETTINGS), metrics)
     if for_all:
         alike = np.tile(model.factors.x.mean(axis=0), (len(facts.users), 1))
         model = replace(model, factors=replace(model.factors, x=alike))

@@ -21,7 +21,7 @@ from batch.store.connection import events_location
 log = logging.getLogger(__name__)
 
 
-def facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
+def read_facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
     """Read the facts, the live events among them, as a run begins.
 
     Raises:

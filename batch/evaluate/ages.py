@@ -78,7 +78,7 @@ def _scores_by_time(
     """Yield for each time, ascending, a function that scores events as a list made then does."""
     first = train(facts, statics, int(made[0]) - 1, recipe)
     booster, weights = first.model.booster(), first.estimates.weights
-    counts, parts = asof.tally(facts, statics), None
+    counts, parts = asof.start_tally(facts, statics), None
     for at_s in made.tolist():
         now, parts = estimate.renew(facts, statics.texts, at_s - 1, weights, recipe.seed, parts)
         counts.advance(at_s - 1)

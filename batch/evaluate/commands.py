@@ -17,7 +17,7 @@ from batch.evaluate.full import evaluate_in_full
 from batch.evaluate.results import Report
 from batch.evaluate.sessions import Line
 from batch.features import asof
-from batch.learn.recipe import recipe
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
 from batch.progress import Progress
 from batch.settings import Settings
@@ -48,7 +48,7 @@ def evaluate(
         ValueError: There is nothing to test on, or what lies before a test cannot train.
     """
     facts, statics = _read(settings, location, progress)
-    split, how = _split(facts, location, span, weeks), recipe(settings)
+    split, how = _split(facts, location, span, weeks), Recipe.of(settings)
     by, line = tuple(name for name in settings.segment_by.split(",") if name), find_truth(settings, facts)
     with progress.step("evaluate", weeks * (3 if held else 1)) as advance:
         return evaluate_in_full(
@@ -61,7 +61,7 @@ def evaluate_by_age(settings: Settings, location: str, span: Span, progress: Pro
     facts, statics = _read(settings, location, progress)
     split = _split(facts, location, span)
     with progress.step("by age") as advance:
-        return evaluate_ages(facts, statics, split, recipe(settings), advance=advance)
+        return evaluate_ages(facts, statics, split, Recipe.of(settings), advance=advance)
 
 
 def compare(
@@ -83,7 +83,7 @@ def compare(
     facts, statics = _read(settings, location, progress)
     split = _split(facts, location, span)
     with progress.step("compare"):
-        return compare_shown(facts, statics, split, recipe(settings), names, weeks, likes_only=likes_only)
+        return compare_shown(facts, statics, split, Recipe.of(settings), names, weeks, likes_only=likes_only)
 
 
 def compare_at_cuts(
@@ -93,7 +93,7 @@ def compare_at_cuts(
     check_names(names)
     facts, statics = _read(settings, location, progress)
     with progress.step("compare"):
-        return compare_unseen(facts, statics, recipe(settings), n_cuts, names)
+        return compare_unseen(facts, statics, Recipe.of(settings), n_cuts, names)
 
 
 def compare_in_worlds(
@@ -110,7 +110,7 @@ def compare_in_worlds(
     """
     check_names(names)
     rows, threads = min(settings.train_rows, WORLD_ROWS), 1 if workers > 1 else settings.threads
-    how, played = replace(recipe(settings), train_rows=rows, threads=threads), []
+    how, played = replace(Recipe.of(settings), train_rows=rows, threads=threads), []
     with progress.step("compare") as advance:
         for world in worlds.play_all(configs, how, names, workers):
             played.append(world)
@@ -139,7 +139,7 @@ def _read(settings: Settings, location: str, progress: Progress) -> tuple[Facts,
     with progress.step("read") as advance:
         facts = read_facts(settings, location, advance)
     with progress.step("describe"):
-        return facts, asof.statics(facts, settings.seed)
+        return facts, asof.describe(facts, settings.seed)
 
 
 def _split(facts: Facts, location: str, span: Span, weeks: int = 1) -> Split:

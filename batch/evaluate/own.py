@@ -83,7 +83,7 @@ class OwnModel:
             ValueError: That cannot train a model.
         """
         training = train(facts, statics, as_of_s, recipe)
-        return cls(facts, statics, recipe, training, asof.tally(facts, statics).advance(as_of_s))
+        return cls(facts, statics, recipe, training, asof.start_tally(facts, statics).advance(as_of_s))
 
     def snapshot(self, event: Ints) -> Rows:
         """Return the features of later impressions, as of the moment of training but for their hours."""
@@ -112,7 +112,7 @@ class OwnModel:
     def recommender(self, at_s: int) -> ModelRecommender:
         """Return the recommender whose lists are for the bucket that holds `at_s`."""
         starts = np.array([at_s - at_s % self.recipe.width_s], np.int64)
-        sides = asof.sides(self.facts, self.statics, self.counts, starts)
+        sides = asof.make_sides(self.facts, self.statics, self.counts, starts)
         return ModelRecommender(self.training.model, sides, self.recipe.threads)
 
     @property

@@ -88,7 +88,7 @@ def play(config: WorldConfig, recipe: Recipe, names: tuple[str, ...] = ()) -> Wo
         names: Baselines that take part; empty for all.
     """
     facts, truth = make_facts(config), Truth.from_config(config)
-    interactions = Interactions(facts, asof.statics(facts, recipe.seed), recipe.seed, recipe.threads)
+    interactions = Interactions(facts, asof.describe(facts, recipe.seed), recipe.seed, recipe.threads)
     asked = np.unique(np.linspace(0, config.n_users - 1, min(N_ASKED, config.n_users)).astype(np.int64))
     at_s = facts.as_of_s - facts.as_of_s % DAY_S + DAY_S + HOUR_S
     chance = truth.matrix(facts.user_ids[asked], at_s)

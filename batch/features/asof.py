@@ -31,8 +31,8 @@ class Statics:
     features: tuple[Feature, ...]
 
 
-def statics(facts: Facts, seed: int) -> Statics:
-    """Describe users and posts once."""
+def describe(facts: Facts, seed: int) -> Statics:
+    """Describe users and posts once, by what does not change with time."""
     profiles = profile.encode(facts.users)
     texts = text.describe(facts.posts, facts.embeddings, seed)
     features = (
@@ -48,24 +48,24 @@ def statics(facts: Facts, seed: int) -> Statics:
     return Statics(profiles, texts, features)
 
 
-def tally(facts: Facts, fixed: Statics) -> Tally:
+def start_tally(facts: Facts, statics: Statics) -> Tally:
     """Start counting `facts` by user, post and user × text cluster."""
-    return Tally(facts, fixed.texts.cluster, len(fixed.texts.topic_of_cluster))
+    return Tally(facts, statics.texts.cluster, len(statics.texts.topic_of_cluster))
 
 
-def sides(facts: Facts, fixed: Statics, counts: Tally, starts: npt.NDArray[np.int64]) -> Sides:
+def make_sides(facts: Facts, statics: Statics, counts: Tally, starts: npt.NDArray[np.int64]) -> Sides:
     """Return every feature as of `counts.at_s`, for the buckets that begin at `starts`."""
-    common = Population.of(counts, fixed.texts, counts.base_rate)
+    common = Population.of(counts, statics.texts, counts.base_rate)
     return Sides(
-        features=fixed.features,
+        features=statics.features,
         user_ids=facts.user_ids,
         post_ids=facts.post_ids,
         starts=starts,
-        user=np.column_stack([fixed.profiles.values, user_side(counts, common)]).astype(np.float32),
-        post=_post_side(counts, fixed.texts),
+        user=np.column_stack([statics.profiles.values, user_side(counts, common)]).astype(np.float32),
+        post=_post_side(counts, statics.texts),
         time=time_side(starts),
-        user_group=cell_side(counts, fixed.texts.topic_of_cluster, common),
-        group=fixed.texts.cluster,
+        user_group=cell_side(counts, statics.texts.topic_of_cluster, common),
+        group=statics.texts.cluster,
     )
 
 

@@ -47,10 +47,10 @@ def assemble_publication(
         model: A trained one.
         as_of_s: Epoch seconds; the horizon begins with its bucket.
     """
-    counts = asof.tally(facts, statics).advance(as_of_s)
+    counts = asof.start_tally(facts, statics).advance(as_of_s)
     names = tuple(feature.name for feature in model.features)
     own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics)
-    sides = asof.sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
+    sides = asof.make_sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
     unknown = score_profiles(settings, facts, statics, counts, model, sides, own.depth)
     own = replace(own, profile=unknown.bins, profiles=unknown.lists)

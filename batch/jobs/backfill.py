@@ -21,7 +21,7 @@ from batch.data.mapping import Mapping
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication, score_lists
 from batch.learn.baselines.named import find_baseline
-from batch.learn.recipe import recipe
+from batch.learn.recipe import Recipe
 from batch.learn.train import train
 from batch.progress import Progress
 from batch.publish.backfilled import FOLDER, Backfilled, list_backfilled, save_backfilled
@@ -117,8 +117,8 @@ def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, creat
         ValueError: The facts before it cannot train a model.
     """
     stood = _cut(facts, live, as_of_s, Mapping.load(settings.mapping).like_within_s)
-    statics = asof.statics(stood, settings.seed)
-    model = train(stood, statics, as_of_s, recipe(settings)).model
+    statics = asof.describe(stood, settings.seed)
+    model = train(stood, statics, as_of_s, Recipe.of(settings)).model
     then = assemble_publication(settings, stood, statics, model, as_of_s)
     blocks = score_lists(settings, then.inputs, then.content.depth)
     return save_backfilled(folder_of(settings), then.content, blocks, then.inputs, created_at_s)

@@ -32,12 +32,12 @@ def publish_peer(
         RuntimeError: What `publish` raises.
     """
     with progress.step("describe"):
-        statics = asof.statics(facts, settings.seed)
+        statics = asof.describe(facts, settings.seed)
     interactions = Interactions(facts, statics, settings.seed, settings.threads)
     with progress.step("train"):
         fitted = peer.fit(interactions)
     with progress.step("features"):
-        counts = asof.tally(facts, statics).advance(facts.as_of_s)
+        counts = asof.start_tally(facts, statics).advance(facts.as_of_s)
         own = assemble_content(settings, facts, counts, model_name(peer, interactions))
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
     with progress.phases("publish") as show:

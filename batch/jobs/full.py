@@ -9,7 +9,7 @@ from api.contract.buckets import moment
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
-from batch.data.load import facts_now
+from batch.data.load import read_facts_now
 from batch.evaluate.nightly import measure_run
 from batch.evaluate.sessions import Line
 from batch.features import asof
@@ -17,7 +17,7 @@ from batch.jobs.assemble import assemble_publication, score_lists
 from batch.jobs.baselines import publish_peer
 from batch.jobs.refresh.frozen import freeze
 from batch.learn.baselines.named import find_baseline, require_package
-from batch.learn.recipe import recipe
+from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
 from batch.learn.train import train
 from batch.progress import Progress
@@ -73,7 +73,7 @@ def run(
         split: Test days of the evaluation; None finds the last week of histories.
         lines: Further lines to draw beside the evaluation's own.
         evaluated: False skips the evaluation and the two trainings it takes; a peer's run has none.
-        facts: What `facts_now` has read already; None reads them.
+        facts: What `read_facts_now` has read already; None reads them.
 
     Raises:
         LookupError: The peer needs a package that is not installed.
@@ -84,7 +84,7 @@ def run(
     peer = find_baseline(settings.variant)
     if peer is not None:
         require_package(peer)
-    facts = facts or facts_now(settings, store, location, progress)
+    facts = facts or read_facts_now(settings, store, location, progress)
     if peer is not None:
         manifest = publish_peer(settings, store, facts, peer, progress)
     else:
@@ -105,12 +105,12 @@ def _publish_own(
     evaluated: bool,
 ) -> Manifest:
     with progress.step("describe"):
-        statics = asof.statics(facts, settings.seed)
+        statics = asof.describe(facts, settings.seed)
     metrics: dict[str, float] = {}
     if evaluated:
         with progress.step("evaluate"):
             metrics = _evaluate(settings, facts, statics, split, lines)
-    model = train(facts, statics, facts.as_of_s, recipe(settings), metrics, progress).model
+    model = train(facts, statics, facts.as_of_s, Recipe.of(settings), metrics, progress).model
     model.save(settings.state_dir / "models" / model.fingerprint)
     with progress.step("features"):
         tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)
@@ -134,7 +134,7 @@ def _evaluate(
     if split is None:
         log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
         return {}
-    return measure_run(facts, statics, split, recipe(settings), lines)
+    return measure_run(facts, statics, split, Recipe.of(settings), lines)
 
 
 def _result(facts: Facts, manifest: Manifest, progress: Progress) -> Result:

@@ -27,15 +27,15 @@ class Recipe:
     seed: int
     threads: int = 0
 
-
-def recipe(settings: Settings) -> Recipe:
-    """Return how settings train."""
-    return Recipe(
-        train_days=settings.train_days,
-        train_rows=settings.train_rows,
-        width_s=settings.bucket_width_s,
-        n_trees=settings.n_trees,
-        n_leaves=settings.n_leaves,
-        seed=settings.seed,
-        threads=settings.threads,
-    )
+    @classmethod
+    def of(cls, settings: Settings) -> "Recipe":
+        """Return how settings train."""
+        return cls(
+            train_days=settings.train_days,
+            train_rows=settings.train_rows,
+            width_s=settings.bucket_width_s,
+            n_trees=settings.n_trees,
+            n_leaves=settings.n_leaves,
+            seed=settings.seed,
+            threads=settings.threads,
+        )

@@ -80,7 +80,7 @@ def gather_rows(
     if len(events) > most:
         events = np.sort(rng.choice(events, most, replace=False))
     x = np.empty((len(events), len(statics.features)), np.float32)
-    counts = asof.tally(facts, statics)
+    counts = asof.start_tally(facts, statics)
     cuts = np.searchsorted(events, bounds)
     for end_s, low, high in zip(ends, cuts, cuts[1:], strict=False):
         x[low:high] = snapshot(shown, statics, counts.advance(end_s), width_s, events[low:high])
@@ -93,7 +93,9 @@ def snapshot(
     """Return events' features, all as of `counts.at_s`, float32 (events, features)."""
     time = facts.time[events]
     starts, bucket = np.unique(time - time % width_s, return_inverse=True)
-    return asof.sides(facts, statics, counts, starts).rows(facts.user[events], facts.post[events], bucket)
+    return asof.make_sides(facts, statics, counts, starts).rows(
+        facts.user[events], facts.post[events], bucket
+    )
 
 
 def parameters_for(n_rows: int, n_leaves: int, seed: int, threads: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from api.contract.buckets import Horizon
 from batch.data.seen import SeenPosts
 from batch.features import asof
 from batch.features.sides import Sides
-from batch.learn.recipe import recipe
+from batch.learn.recipe import Recipe
 from batch.learn.train import training_rows
 from batch.learn.trees import fit, parameters_for
 from batch.score.predict import Dense
@@ -58,16 +58,16 @@ def make(size: Size, threads: int = 0) -> Made:
     )
     last = FIRST_DAY + timedelta(days=size.n_days)
     facts = simulate(WorldConfig(size.n_users, size.n_posts, size.seed, start=FIRST_DAY, end=last))
-    known = asof.statics(facts, size.seed)
-    made_by = recipe(settings)
+    known = asof.describe(facts, size.seed)
+    made_by = Recipe.of(settings)
     estimates, rows = training_rows(facts, known, facts.as_of_s, made_by)
     parameters = parameters_for(len(rows.y), made_by.n_leaves, made_by.seed, made_by.threads)
     # As many trees as were asked for, whether or not all of them would pay.
     base = estimates.before(rows.event)
     booster = fit(rows.x, rows.y, known.features, parameters, made_by.n_trees, init=base)
     horizon = Horizon.after(facts.as_of_s, settings.bucket_width_s, size.n_buckets)
-    counts = asof.tally(facts, known).advance(facts.as_of_s)
-    sides = asof.sides(facts, known, counts, np.array(horizon.starts, np.int64))
+    counts = asof.start_tally(facts, known).advance(facts.as_of_s)
+    sides = asof.make_sides(facts, known, counts, np.array(horizon.starts, np.int64))
     seen = _seen(np.random.default_rng(size.seed), size)
     return Made(booster.model_to_string(), sides, seen, (estimates.now.x, estimates.now.y))
 

@@ -27,7 +27,7 @@ from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
 from batch.jobs.refresh.frozen import Frozen, freeze
 from batch.jobs.refresh.plan import plan_refresh
 from batch.jobs.refresh.refresh import Outcome, refresh
-from batch.learn.recipe import recipe
+from batch.learn.recipe import Recipe
 from batch.learn.train import train
 from batch.progress import Progress, silent
 from batch.publish.config import PublishConfig
@@ -151,8 +151,8 @@ def _facts(size: Size) -> Facts:
 
 def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manifest, float]:
     """Learn, then score and publish whole; return the seconds of the latter two."""
-    known = asof.statics(facts, settings.seed)
-    model = train(facts, known, facts.as_of_s, recipe(settings)).model
+    known = asof.describe(facts, settings.seed)
+    model = train(facts, known, facts.as_of_s, Recipe.of(settings)).model
     first = assemble_publication(settings, facts, known, model, facts.as_of_s)
     keep = freeze(facts, known, first)
     begin = time.perf_counter()

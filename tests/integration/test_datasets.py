@@ -17,7 +17,7 @@ from batch.data.load import read_facts
 from batch.features import asof
 from batch.jobs.assemble import Publication, assemble_publication, score_lists
 from batch.learn.ranker import Ranker
-from batch.learn.recipe import recipe
+from batch.learn.recipe import Recipe
 from batch.learn.train import train
 from batch.settings import Settings
 
@@ -34,8 +34,8 @@ def settings(folder: Path, mapping: str) -> Settings:
 
 def made(facts: Facts, how: Settings) -> tuple[Ranker, Publication, np.ndarray, np.ndarray]:
     """Return the model, what is published beside its lists, and the lists with their scores."""
-    known = asof.statics(facts, how.seed)
-    model = train(facts, known, facts.as_of_s, recipe(how)).model
+    known = asof.describe(facts, how.seed)
+    model = train(facts, known, facts.as_of_s, Recipe.of(how)).model
     tonight = assemble_publication(how, facts, known, model, facts.as_of_s)
     blocks = list(score_lists(how, tonight.inputs, tonight.content.depth))
     posts, scores = (

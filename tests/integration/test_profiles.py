@@ -251,7 +251,7 @@ def test_a_refresh_takes_over_the_profiles_of_the_full_run(
         action=np.append(facts.action, np.int8(0)),
         target=np.append(facts.target, np.int8(0)),
     )
-    monkeypatch.setattr("batch.jobs.refresh.incremental.facts_now", lambda *_: moved)
+    monkeypatch.setattr("batch.jobs.refresh.incremental.read_facts_now", lambda *_: moved)
 
     told = run_incremental(fresh.settings, fresh.store, "nowhere", Progress())
 

@@ -266,7 +266,7 @@ def test_verify_proves_what_is_sealed_and_says_that_a_peer_is_not_scored_again(p
 def test_a_refresh_of_a_peer_learns_anew_and_says_why(
     peer: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch.jobs.refresh.incremental.facts_now", lambda *_: peer.facts)
+    monkeypatch.setattr("batch.jobs.refresh.incremental.read_facts_now", lambda *_: peer.facts)
 
     told = run_incremental(peer.settings.replace(variant="bm25"), peer.store, "nowhere", SILENT)
 

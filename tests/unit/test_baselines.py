@@ -35,7 +35,7 @@ def interactions() -> Interactions:
     kept = facts.user != COLD
     columns = {name: getattr(facts, name)[kept] for name in ("user", "post", "time", "action", "target")}
     facts = replace(facts, **columns)
-    return Interactions(facts, asof.statics(facts, 1), seed=1, threads=1)
+    return Interactions(facts, asof.describe(facts, 1), seed=1, threads=1)
 
 
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda one: one.name)
@@ -146,7 +146,7 @@ def test_likes_alone_give_even_users_even_posts_where_a_feed_showed_them(interac
 def compared(facts: Facts, *names: str) -> Report:
     split = last_week(facts)
     assert split is not None
-    return compare_shown(facts, asof.statics(facts, 1), split, RECIPE, names)
+    return compare_shown(facts, asof.describe(facts, 1), split, RECIPE, names)
 
 
 def test_a_comparison_ranks_the_split_by_what_lies_before_it() -> None:
@@ -165,7 +165,7 @@ def test_a_comparison_ranks_the_split_by_what_lies_before_it() -> None:
 
 def test_weekly_origins_are_pooled() -> None:
     facts = even_likes_even(n_users=20, n_posts=N_POSTS, days=21)
-    statics, from_s = asof.statics(facts, 1), BEGIN_S + 7 * DAY_S
+    statics, from_s = asof.describe(facts, 1), BEGIN_S + 7 * DAY_S
     split, recipe = Split(from_s, from_s + DAY_S), replace(RECIPE, n_trees=5)
 
     found = compare_shown(facts, statics, split, recipe, ("popular",), weeks=2)

@@ -47,7 +47,7 @@ def facts() -> Facts:
 
 
 def model_of(facts: Facts) -> Ranker:
-    return train(facts, asof.statics(facts, 1), AS_OF_S, RECIPE).model
+    return train(facts, asof.describe(facts, 1), AS_OF_S, RECIPE).model
 
 
 def test_factors_tell_who_takes_what() -> None:
@@ -78,7 +78,7 @@ def test_factors_are_those_of_the_normal_equations() -> None:
 
 
 def test_factors_go_on_from_those_of_a_time_before(facts: Facts) -> None:
-    statics = asof.statics(facts, 1)
+    statics = asof.describe(facts, 1)
     before = fit_components(facts, statics.texts, AS_OF_S - DAY_S, 1, None)
 
     warm, cold = (fit_components(facts, statics.texts, AS_OF_S, 1, one) for one in (before, None))
@@ -104,7 +104,7 @@ def test_a_slate_holds_one_new_like_and_posts_that_its_user_never_took(facts: Fa
 
 
 def test_what_is_liked_together_is_worth_something_and_lists_hold_it(facts: Facts) -> None:
-    statics = asof.statics(facts, 1)
+    statics = asof.describe(facts, 1)
 
     found = estimate.fit(facts, statics.texts, AS_OF_S, 1)
 
@@ -127,7 +127,7 @@ def test_where_all_choose_at_random_nothing_is_put_together() -> None:
     ]
     facts = replace(facts_of(events, N_USERS, N_POSTS), shown="choices")
 
-    found = estimate.fit(facts, asof.statics(facts, 1).texts, AS_OF_S, 1)
+    found = estimate.fit(facts, asof.describe(facts, 1).texts, AS_OF_S, 1)
 
     scores = found.now.x @ found.now.y.T
     assert scores.std() < 0.3
@@ -144,7 +144,7 @@ def test_later_choices_change_nothing_of_a_model(facts: Facts) -> None:
 
 
 def test_the_choices_of_a_period_do_not_enter_what_was_estimated_before_it(facts: Facts) -> None:
-    statics = asof.statics(facts, 1)
+    statics = asof.describe(facts, 1)
     whole = estimate.fit(facts, statics.texts, AS_OF_S, 1)
     first = whole.past[0].as_of_s
     turned = replace(
@@ -160,7 +160,7 @@ def test_the_choices_of_a_period_do_not_enter_what_was_estimated_before_it(facts
 def test_the_evaluation_asks_what_is_liked_next_of_what_was_not_taken(facts: Facts) -> None:
     split = Split(AS_OF_S + 1, AS_OF_S + 5 * DAY_S)
 
-    found = measure_run(facts, asof.statics(facts, 1), split, RECIPE, {})
+    found = measure_run(facts, asof.describe(facts, 1), split, RECIPE, {})
 
     later = (facts.time > AS_OF_S) & (facts.time < AS_OF_S + 5 * DAY_S) & (facts.target == 1)
     assert found["test_sessions"] == later.sum()
@@ -185,7 +185,7 @@ def test_too_few_events_for_so_many_cut_offs_are_refused() -> None:
 
 
 def test_ours_and_peers_are_asked_for_the_same_unseen_posts(facts: Facts) -> None:
-    statics = asof.statics(facts, 1)
+    statics = asof.describe(facts, 1)
 
     found = compare_unseen(facts, statics, RECIPE, 2, ("random", "popular", "item_knn_cosine"))
 
@@ -207,4 +207,4 @@ def test_without_a_new_like_nothing_can_be_learnt() -> None:
     facts = replace(facts_of(events, 3, 5), shown="choices")
 
     with pytest.raises(ValueError, match="0 impressions with 0 likes before as_of cannot train a ranker"):
-        train(facts, asof.statics(facts, 1), facts.as_of_s, RECIPE)
+        train(facts, asof.describe(facts, 1), facts.as_of_s, RECIPE)

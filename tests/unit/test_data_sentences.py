@@ -46,7 +46,7 @@ def test_posts_get_what_their_words_point_to(model: str, facts: Facts) -> None:
 
 
 def test_texts_are_then_described_by_the_model(model: str, facts: Facts) -> None:
-    texts = asof.statics(embed_texts(facts, model), 1).texts
+    texts = asof.describe(embed_texts(facts, model), 1).texts
 
     assert texts.space.shape == (30, 3)
     assert texts.map.words == ()
@@ -66,7 +66,7 @@ def test_a_post_without_text_has_no_embedding(model: str, facts: Facts) -> None:
 
 def test_a_further_post_is_placed_among_others_of_the_same_model_only(model: str, facts: Facts) -> None:
     known = embed_texts(facts, model)
-    about = asof.statics(known, 1).texts
+    about = asof.describe(known, 1).texts
     assert known.embeddings is not None
 
     placed = place(facts.posts[:3], known.embeddings[:3], about.map)

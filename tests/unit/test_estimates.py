@@ -38,7 +38,7 @@ def by_topic(
 
 
 def fit_estimates(facts: Facts, as_of_s: int | None = None) -> tuple[Statics, Estimates]:
-    statics = asof.statics(facts, 1)
+    statics = asof.describe(facts, 1)
     return statics, estimate.fit(facts, statics.texts, facts.as_of_s if as_of_s is None else as_of_s, 1)
 
 
@@ -56,7 +56,7 @@ def test_later_facts_change_no_estimate() -> None:
     as_of_s = BEGIN_S + 9 * DAY_S
 
     _, with_later = fit_estimates(facts, as_of_s)
-    statics = asof.statics(facts, 1)
+    statics = asof.describe(facts, 1)
     without = estimate.fit(facts.until(as_of_s), statics.texts, as_of_s, 1)
 
     assert with_later.weights == without.weights
@@ -68,7 +68,7 @@ def test_later_facts_change_no_estimate() -> None:
 def test_the_likes_of_a_period_do_not_enter_the_parts_before_it() -> None:
     facts = by_topic(n_users=24, days=12)
     as_of_s = BEGIN_S + 9 * DAY_S
-    statics = asof.statics(facts, 1)
+    statics = asof.describe(facts, 1)
     later = facts.time > as_of_s
     turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
 
@@ -99,7 +99,7 @@ def test_without_tastes_the_tastes_are_small() -> None:
     for strength in (0.0, 1.0):
         facts = by_topic(strength=strength)
         shown = gather(facts)
-        about = describe(asof.statics(facts, 1).texts, 0)
+        about = describe(asof.describe(facts, 1).texts, 0)
         tastes[strength] = fit_taste_factors(shown, fit_biases(shown, with_place=True), about).user.std()
 
     assert tastes[0.0] < 0.1 * tastes[1.0]
@@ -112,7 +112,7 @@ def test_a_user_without_a_view_has_no_taste() -> None:
     shown = gather(replace(facts, **columns))
 
     found = fit_taste_factors(
-        shown, fit_biases(shown, with_place=True), describe(asof.statics(facts, 1).texts, 0)
+        shown, fit_biases(shown, with_place=True), describe(asof.describe(facts, 1).texts, 0)
     )
 
     assert not found.user[5].any()
@@ -295,7 +295,7 @@ def test_an_event_older_than_the_first_estimate_is_refused() -> None:
 
 def test_without_events_nothing_can_be_estimated() -> None:
     facts = by_topic(n_users=6, days=8)
-    statics = asof.statics(facts, 1)
+    statics = asof.describe(facts, 1)
 
     with pytest.raises(ValueError, match="no event up to"):
         estimate.fit(facts, statics.texts, BEGIN_S - 1, 1)

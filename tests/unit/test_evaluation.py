@@ -44,7 +44,7 @@ def facts() -> Facts:
 
 @pytest.fixture(scope="module")
 def found(facts: Facts) -> Report:
-    how = asof.statics(facts, 1), SPLIT, RECIPE
+    how = asof.describe(facts, 1), SPLIT, RECIPE
     return evaluate_in_full(facts, *how, segment_by=SEGMENTS, line=same_parity, held=0.2)
 
 
@@ -116,7 +116,7 @@ def test_rolling_origins_pool_their_weeks(facts: Facts) -> None:
     steps: list[int] = []
 
     pooled = evaluate_in_full(
-        facts, asof.statics(facts, 1), first, replace(RECIPE, n_trees=2), weeks=2, advance=steps.append
+        facts, asof.describe(facts, 1), first, replace(RECIPE, n_trees=2), weeks=2, advance=steps.append
     )
 
     assert [origin["sessions"] for origin in pooled.about["origins"]] == [24 * 7, 24 * 7]
@@ -127,7 +127,7 @@ def test_rolling_origins_pool_their_weeks(facts: Facts) -> None:
 def test_what_comes_after_the_split_changes_nothing_that_ranks(facts: Facts) -> None:
     later = facts.time >= SPLIT.test_from_s
     turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
-    known, event = asof.statics(facts, 1), np.flatnonzero(later & facts.views)
+    known, event = asof.describe(facts, 1), np.flatnonzero(later & facts.views)
 
     one, other = (OwnModel.train(some, known, SPLIT.test_from_s - 1, RECIPE) for some in (facts, turned))
 
@@ -205,4 +205,4 @@ def test_days_without_anything_to_rank_are_refused(facts: Facts) -> None:
     empty = Split(BEGIN_S + 20 * DAY_S, BEGIN_S + 21 * DAY_S)
 
     with pytest.raises(ValueError, match="nothing can be ranked"):
-        evaluate_in_full(facts, asof.statics(facts, 1), empty, RECIPE)
+        evaluate_in_full(facts, asof.describe(facts, 1), empty, RECIPE)

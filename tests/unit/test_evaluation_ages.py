@@ -26,7 +26,7 @@ def test_every_age_has_its_figures_inside_their_intervals() -> None:
     facts = even_likes_even(days=14)
     steps: list[int] = []
 
-    found = evaluate_ages(facts, asof.statics(facts, 1), split_of(facts), RECIPE, (0, 24, 72), steps.append)
+    found = evaluate_ages(facts, asof.describe(facts, 1), split_of(facts), RECIPE, (0, 24, 72), steps.append)
 
     assert found.about == {
         "n_sessions": 140,
@@ -47,7 +47,7 @@ def test_every_age_has_its_figures_inside_their_intervals() -> None:
 
 def test_a_list_knows_no_fact_from_after_it_was_made() -> None:
     facts = even_likes_even(days=14)
-    statics, split = asof.statics(facts, 1), split_of(facts)
+    statics, split = asof.describe(facts, 1), split_of(facts)
     event = Sessions.of(facts, split, RECIPE.seed).event
     made = np.array([split.test_from_s, split.test_from_s + DAY_S])
     later = facts.time >= made[0]
@@ -63,4 +63,4 @@ def test_days_without_a_session_cannot_be_ranked() -> None:
     empty = Split(BEGIN_S + 13 * DAY_S + 18 * 3600, BEGIN_S + 14 * DAY_S)
 
     with pytest.raises(ValueError, match="no session of ten impressions"):
-        evaluate_ages(facts, asof.statics(facts, 1), empty, RECIPE)
+        evaluate_ages(facts, asof.describe(facts, 1), empty, RECIPE)

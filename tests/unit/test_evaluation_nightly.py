@@ -65,7 +65,7 @@ RECIPE = Recipe(30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1)
 def measured(facts: Facts, **lines: Line) -> dict[str, float]:
     split = last_week(facts)
     assert split is not None
-    return measure_run(facts, asof.statics(facts, seed=1), split, RECIPE, lines)
+    return measure_run(facts, asof.describe(facts, seed=1), split, RECIPE, lines)
 
 
 def test_a_world_with_a_clear_taste_is_ranked_far_above_random_and_popular() -> None:

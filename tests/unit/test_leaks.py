@@ -51,7 +51,7 @@ def news(seed: int = 2, n_users: int = 60, a_day: int = 15, days: int = 21) -> F
 
 
 def model_of(facts: Facts) -> Ranker:
-    statics = asof.statics(facts, RECIPE.seed)
+    statics = asof.describe(facts, RECIPE.seed)
     return train(facts, statics, AS_OF_S, RECIPE).model
 
 
@@ -59,9 +59,9 @@ def changed_features(facts: Facts) -> list[str]:
     """Return the sides that differ when the facts after `AS_OF_S` are turned round."""
     later = facts.time > AS_OF_S
     turned = replace(facts, target=np.where(later, 1 - facts.target, facts.target).astype(np.int8))
-    statics = asof.statics(facts, RECIPE.seed)
+    statics = asof.describe(facts, RECIPE.seed)
     one, other = (
-        asof.sides(some, statics, asof.tally(some, statics).advance(AS_OF_S), STARTS)
+        asof.make_sides(some, statics, asof.start_tally(some, statics).advance(AS_OF_S), STARTS)
         for some in (facts, turned)
     )
     return [
@@ -74,7 +74,7 @@ def changed_features(facts: Facts) -> list[str]:
 def evaluate_last_week(facts: Facts) -> dict[str, float]:
     split = last_week(facts)
     assert split is not None
-    return measure_run(facts, asof.statics(facts, RECIPE.seed), split, replace(RECIPE, n_trees=30), {})
+    return measure_run(facts, asof.describe(facts, RECIPE.seed), split, replace(RECIPE, n_trees=30), {})
 
 
 def test_later_facts_change_nothing_of_a_model() -> None:

@@ -26,8 +26,8 @@ STARTS = np.array([BEGIN_S + 3 * DAY_S], np.int64)
 
 
 def sides_at(facts: Facts, as_of_s: int) -> dict[str, np.ndarray]:
-    statics = asof.statics(facts, seed=1)
-    sides = asof.sides(facts, statics, asof.tally(facts, statics).advance(as_of_s), STARTS)
+    statics = asof.describe(facts, seed=1)
+    sides = asof.make_sides(facts, statics, asof.start_tally(facts, statics).advance(as_of_s), STARTS)
     return {name: getattr(sides, name) for name in ("user", "post", "time", "user_group", "group")}
 
 
@@ -48,7 +48,7 @@ def test_features_do_not_change_when_later_facts_are_added(
 @pytest.fixture(scope="module")
 def trains() -> tuple[Facts, asof.Statics, estimate.Estimates]:
     facts = even_likes_even(days=14)
-    statics = asof.statics(facts, seed=1)
+    statics = asof.describe(facts, seed=1)
     return facts, statics, estimate.fit(facts, statics.texts, facts.as_of_s, 1)
 
 
@@ -63,8 +63,8 @@ def test_a_training_row_has_the_features_that_scoring_before_its_period_would_ha
     for event, x in zip(made.event, made.x, strict=True):
         at = int(facts.time[event])
         before_s = int(ends[ends < at].max())
-        counts = asof.tally(facts, statics).advance(before_s)
-        sides = asof.sides(facts, statics, counts, np.array([at - at % 3600], np.int64))
+        counts = asof.start_tally(facts, statics).advance(before_s)
+        sides = asof.make_sides(facts, statics, counts, np.array([at - at % 3600], np.int64))
         alone = sides.rows(facts.user[[event]], facts.post[[event]], np.array([0]))
         np.testing.assert_allclose(x, alone[0], rtol=1e-5)
 

@@ -26,7 +26,7 @@ def facts() -> Facts:
 
 @pytest.fixture(scope="module")
 def statics(facts: Facts) -> asof.Statics:
-    return asof.statics(facts, seed=1)
+    return asof.describe(facts, seed=1)
 
 
 @pytest.fixture(scope="module")

@@ -92,8 +92,8 @@ def test_no_user_comes_back_means_no_split() -> None:
 
 def test_popular_lists_put_the_liked_posts_first_in_their_segment() -> None:
     facts = even_likes_even(n_users=40, n_posts=20, days=20)
-    statics = asof.statics(facts, seed=1)
-    counts = asof.tally(facts, statics).advance(facts.as_of_s)
+    statics = asof.describe(facts, seed=1)
+    counts = asof.start_tally(facts, statics).advance(facts.as_of_s)
     starts = BEGIN_S + 30 * DAY_S + 3600 * np.arange(24, dtype=np.int64)
     names, segment = profile.segments(facts.users, ("gender",))
 
@@ -108,13 +108,13 @@ def test_popular_lists_put_the_liked_posts_first_in_their_segment() -> None:
 
 def test_popular_lists_read_no_fact_after_as_of() -> None:
     facts = even_likes_even(n_users=10, days=10)
-    statics = asof.statics(facts, seed=1)
+    statics = asof.describe(facts, seed=1)
     as_of_s = BEGIN_S + 4 * DAY_S
     starts, segment = np.array([as_of_s], np.int64), np.zeros(10, np.int32)
 
-    whole = popularity.rank(facts, asof.tally(facts, statics).advance(as_of_s), starts, segment, 1, 30)
+    whole = popularity.rank(facts, asof.start_tally(facts, statics).advance(as_of_s), starts, segment, 1, 30)
     early = facts.until(as_of_s)
-    cut = popularity.rank(early, asof.tally(early, statics).advance(as_of_s), starts, segment, 1, 30)
+    cut = popularity.rank(early, asof.start_tally(early, statics).advance(as_of_s), starts, segment, 1, 30)
 
     np.testing.assert_array_equal(whole.buckets, cut.buckets)
     np.testing.assert_array_equal(whole.segments, cut.segments)

@@ -124,9 +124,9 @@ def test_an_unknown_user_has_the_features_of_one_without_an_event() -> None:
     keep = facts.user != 7
     events = {name: getattr(facts, name)[keep] for name in ("user", "post", "time", "action", "target")}
     facts = type(facts)(facts.users, facts.posts, None, **events)
-    known = asof.statics(facts, 1)
-    counts = asof.tally(facts, known).advance(facts.as_of_s)
-    sides = asof.sides(facts, known, counts, np.array([0], np.int64))
+    known = asof.describe(facts, 1)
+    counts = asof.start_tally(facts, known).advance(facts.as_of_s)
+    sides = asof.make_sides(facts, known, counts, np.array([0], np.int64))
 
     cold = cold_sides(sides, known, counts, known.profiles.values[7:8])
 
@@ -139,10 +139,10 @@ def test_an_unknown_user_has_the_features_of_one_without_an_event() -> None:
 
 def test_a_profiles_list_is_what_lightgbm_says_of_its_typical_user() -> None:
     facts = even_likes_even(n_users=40, n_posts=30)
-    known = asof.statics(facts, 1)
+    known = asof.describe(facts, 1)
     model = train(facts, known, facts.as_of_s, Recipe(30, 10**6, 3600, 10, 7, seed=1, threads=1)).model
-    counts = asof.tally(facts, known).advance(facts.as_of_s)
-    sides = asof.sides(facts, known, counts, np.array([facts.as_of_s // 3600 * 3600], np.int64))
+    counts = asof.start_tally(facts, known).advance(facts.as_of_s)
+    sides = asof.make_sides(facts, known, counts, np.array([facts.as_of_s // 3600 * 3600], np.int64))
 
     found = score_profiles(Settings(threads=1), facts, known, counts, model, sides, depth=10)
 

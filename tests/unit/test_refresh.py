@@ -81,10 +81,10 @@ def test_users_and_posts_come_go_and_are_edited() -> None:
 
 def test_features_of_own_events_are_those_a_run_of_everyone_makes_bit_by_bit() -> None:
     facts = Feed.drawn(4).facts()
-    known = asof.statics(facts, 1)
-    counts = asof.tally(facts, known).advance(AS_OF_S)
+    known = asof.describe(facts, 1)
+    counts = asof.start_tally(facts, known).advance(AS_OF_S)
     common = Population.of(counts, known.texts, counts.base_rate)
-    wanted = asof.sides(facts, known, counts, np.array([AS_OF_S]))
+    wanted = asof.make_sides(facts, known, counts, np.array([AS_OF_S]))
     some = np.array([3, 17, 40, 88])
     chosen = np.isin(np.arange(len(facts.users)), some)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from batch.data.load import facts_now
+from batch.data.load import read_facts_now
 from batch.jobs.full import run
 from batch.jobs.refresh.refresh import refresh
 from batch.jobs.refresh.start import FullRunNeeded
@@ -35,7 +35,7 @@ def run_incremental(
     Raises:
         Exception: What either of them raises.
     """
-    facts = facts_now(settings, store, location, progress)
+    facts = read_facts_now(settings, store, location, progress)
     try:
         outcome = refresh(settings, store, facts, progress)
     except FullRunNeeded as exc:

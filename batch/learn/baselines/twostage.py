@@ -33,7 +33,7 @@ def two_stage(interactions: Interactions) -> PostScores:
     rows = np.flatnonzero(facts.views & (facts.time > begin_s))
     rng = np.random.default_rng(interactions.seed)
     rows = np.sort(rng.choice(rows, min(MOST_ROWS, len(rows)), replace=False))
-    counts = asof.tally(facts, statics)
+    counts = asof.start_tally(facts, statics)
     x = snapshot(facts, statics, counts.advance(begin_s), WIDTH_S, rows)
     before = _fit_sources(replace(interactions, facts=facts.until(begin_s)))
     user, post = facts.user[rows].astype(np.int64), facts.post[rows].astype(np.int64)
@@ -43,7 +43,7 @@ def two_stage(interactions: Interactions) -> PostScores:
     ranker = fit(x, facts.target[rows], (*statics.features, *SOURCES), parameters, N_TREES)
     sources, popular = _fit_sources(interactions), interactions.rates()
     start_s = at_s - at_s % WIDTH_S
-    sides = asof.sides(facts, statics, counts.advance(at_s), np.array([start_s], np.int64))
+    sides = asof.make_sides(facts, statics, counts.advance(at_s), np.array([start_s], np.int64))
 
     def scores(users: Ints) -> Floats:
         out = np.empty((len(users), len(popular)))
