@@ -190,7 +190,7 @@ def full_run(store: redis.Redis, settings: Settings, facts: Facts) -> Manifest:
     return publish(
         GenerationStore(store, Keys(settings.prefix)),
         full.content,
-        score_lists(settings, full.inputs, full.content.depth),
+        full.lists,
         config_of(settings),
         inputs=full.inputs,
         keep=freeze(facts, known, full),

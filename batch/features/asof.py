@@ -1,6 +1,6 @@
 """Features as of a time, side by side: the same code makes the rows that train and the sides that score."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from batch.data.facts import Facts
 from batch.features import profile, text
 from batch.features.population import Population, cell_side, user_side
 from batch.features.sides import Feature, Sides
-from batch.features.tally import Tally, shrink, spread
+from batch.features.tally import Tally, UserCounts, shrink, spread
 
 BEHAVIOUR = ("user_lift", "user_lift_recent", "user_views", "user_days_away")
 POST = ("post_lift", "post_lift_recent", "post_trend", "post_views", "post_days_shown", "text_length")
@@ -55,17 +55,38 @@ def start_tally(facts: Facts, statics: Statics) -> Tally:
 
 def make_sides(facts: Facts, statics: Statics, counts: Tally, starts: npt.NDArray[np.int64]) -> Sides:
     """Return every feature as of `counts.at_s`, for the buckets that begin at `starts`."""
-    common = Population.of(counts, statics.texts, counts.base_rate)
+    by_user, common = counts.by_user, Population.of(counts, statics.texts)
     return Sides(
         features=statics.features,
         user_ids=facts.user_ids,
         post_ids=facts.post_ids,
         starts=starts,
-        user=np.column_stack([statics.profiles.values, user_side(counts, common)]).astype(np.float32),
+        user=np.column_stack([statics.profiles.values, user_side(by_user, common)]).astype(np.float32),
         post=_post_side(counts, statics.texts),
         time=time_side(starts),
-        user_group=cell_side(counts, statics.texts.topic_of_cluster, common),
+        user_group=cell_side(by_user, statics.texts.topic_of_cluster, common),
         group=statics.texts.cluster,
+    )
+
+
+def make_cold_sides(
+    sides: Sides, statics: Statics, counts: Tally, profiles: npt.NDArray[np.floating[Any]]
+) -> Sides:
+    """Return the sides of users with these profiles and no history, numbered from 0.
+
+    Args:
+        sides: Of the users there are, as of the same moment; posts, times and groups are taken over.
+        statics: What does not change with time.
+        counts: What `sides` were made of.
+        profiles: (users, profile columns), as the model reads them; NaN is missing.
+    """
+    common = Population.of(counts, statics.texts)
+    nobody = UserCounts.none(len(profiles), counts.n_groups, counts.at_s)
+    return replace(
+        sides,
+        user_ids=np.arange(len(profiles), dtype=np.int64),
+        user=np.column_stack([profiles, user_side(nobody, common)]).astype(np.float32),
+        user_group=cell_side(nobody, statics.texts.topic_of_cluster, common),
     )
 
 

@@ -4,38 +4,13 @@ Apart from the second, which a run may hold fixed, a user's values depend on the
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
-from batch.features.tally import Count, Counts, shrink, spread
+from batch.features.tally import Count, Counts, Tally, UserCounts, shrink, spread
 from batch.features.text import Texts
-
-
-class Counted(Protocol):
-    """Counts by user and by user × cluster: a `Tally`, or those of a few users."""
-
-    @property
-    def users(self) -> Count:
-        """Return counts over users."""
-
-    @property
-    def cells(self) -> Count:
-        """Return counts over user × n_groups + group."""
-
-    @property
-    def n_groups(self) -> int:
-        """Return the number of groups of posts."""
-
-    @property
-    def last_seen_s(self) -> Counts:
-        """Return float64 (users,): time of the newest view, NaN where none."""
-
-    @property
-    def at_s(self) -> int | npt.NDArray[np.int64]:
-        """Return the moment of the counts, of all users or of each, epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +37,9 @@ class Population:
     clusters: Counts
 
     @classmethod
-    def of(cls, counts: Counted, texts: Texts, base_rate: float) -> "Population":
+    def of(cls, tally: Tally, texts: Texts) -> "Population":
         """Take stock of all users."""
+        counts, base_rate = tally.by_user, tally.base_rate
         users = counts.users
         of_users = spread(users.likes, users.views * base_rate)
         rate = _rate(users, base_rate, of_users)
@@ -80,7 +56,7 @@ class Population:
         )
 
 
-def user_side(counts: Counted, common: Population) -> Counts:
+def user_side(counts: UserCounts, common: Population) -> Counts:
     """Return float64 (users, 4): lift, recent lift, views, days since the last view (NaN: none)."""
     users, base = counts.users, common.base_rate
     away = (counts.at_s - counts.last_seen_s) / DAY_S
@@ -95,7 +71,7 @@ def user_side(counts: Counted, common: Population) -> Counts:
 
 
 def cell_side(
-    counts: Counted, topic_of_cluster: npt.NDArray[np.int32], common: Population
+    counts: UserCounts, topic_of_cluster: npt.NDArray[np.int32], common: Population
 ) -> npt.NDArray[np.float32]:
     """Return float32 (3, users, clusters): lift in the topic, lift in the cluster, share of the topic.
 
@@ -112,7 +88,7 @@ def cell_side(
 
 
 def _by_cell(
-    counts: Counted, topic_of_cluster: npt.NDArray[np.int32]
+    counts: UserCounts, topic_of_cluster: npt.NDArray[np.int32]
 ) -> tuple[Counts, Counts, Counts, Counts]:
     """Return likes and views by user and cluster, then by user and topic."""
     shape = (len(counts.users.views), counts.n_groups)

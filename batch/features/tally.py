@@ -45,6 +45,31 @@ class Count:
         self.recent_likes += np.bincount(rows, weight * liked, minlength=n)
 
 
+@dataclass(frozen=True, slots=True)
+class UserCounts:
+    """Counts of users, of all there are or of a few: what a user's own features are made of.
+
+    Attributes:
+        users: Count over the users.
+        cells: Count over user × n_groups + group.
+        n_groups: Groups of posts.
+        last_seen_s: float64 (users,). Time of each user's newest view; NaN where none.
+        at_s: int64 (users,). Each user's moment, epoch seconds.
+    """
+
+    users: Count
+    cells: Count
+    n_groups: int
+    last_seen_s: Counts
+    at_s: npt.NDArray[np.int64]
+
+    @classmethod
+    def none(cls, n_users: int, n_groups: int, at_s: int) -> "UserCounts":
+        """Return the counts of users without an event."""
+        nothing = Count.of(n_users), Count.of(n_users * n_groups)
+        return cls(*nothing, n_groups, np.full(n_users, np.nan), np.full(n_users, at_s))
+
+
 class Tally:
     """Counts by user, post and user × group, as of `at_s`; a view carries the label, like rows do not count.
 
@@ -74,6 +99,12 @@ class Tally:
     def base_rate(self) -> float:
         """Return likes per view over everything counted; 0.5 likes in 5 views stand in at the start."""
         return float((self.users.likes.sum() + 0.5) / (self.users.views.sum() + 5.0))
+
+    @property
+    def by_user(self) -> UserCounts:
+        """Return what has been counted of users so far; no count is copied."""
+        at_s = np.full(len(self.last_seen_s), self.at_s)
+        return UserCounts(self.users, self.cells, self.n_groups, self.last_seen_s, at_s)
 
     def advance(self, to_s: int) -> "Tally":
         """Count the events up to and including `to_s`.

@@ -1,4 +1,4 @@
-"""Facts and settings to what is published: how to train, a model's lists, and what stands beside them."""
+"""Facts and settings to what is published: a model's lists, and what stands beside them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from api.contract.buckets import Horizon
+from api.contract.profile import Bins
 from batch.data.facts import Facts
-from batch.data.seen import earliest
+from batch.data.seen import SeenPosts, earliest
 from batch.features import asof, popularity
 from batch.features.profile import segments
+from batch.features.sides import Sides
+from batch.features.signatures import find, typical
 from batch.features.tally import Tally
-from batch.jobs.profile_lists import score_profiles
+from batch.learn.factors.cold_start import shared_factors
 from batch.learn.ranker import Ranker
-from batch.publish.generation import GenerationContent, choose_left_out, post_json
+from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.engine import score
 from batch.score.ranked import RankedBlock
@@ -22,15 +25,17 @@ from batch.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """All that a publication takes but the lists, which are scored from `inputs`.
+    """All that a publication of our own model takes.
 
     Attributes:
         content: What stands beside the lists.
+        lists: All users' lists, block by block, scored from `inputs` as they are taken, once.
         inputs: All that scoring reads.
         counts: The tally that the features came from.
     """
 
     content: GenerationContent
+    lists: Iterator[RankedBlock]
     inputs: Inputs
     counts: Tally
 
@@ -51,10 +56,11 @@ def assemble_publication(
     names = tuple(feature.name for feature in model.features)
     own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics)
     sides = asof.make_sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
+    bins, profiles = score_profiles(settings, facts, statics, counts, model, sides, own.depth)
+    own = replace(own, profile=bins, profiles=profiles)
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
-    unknown = score_profiles(settings, facts, statics, counts, model, sides, own.depth)
-    own = replace(own, profile=unknown.bins, profiles=unknown.lists)
-    return Publication(own, Inputs(model.text, sides, seen, model.factors.dense), counts)
+    inputs = Inputs(model.text, sides, seen, model.factors.dense)
+    return Publication(own, score_lists(settings, inputs, own.depth), inputs, counts)
 
 
 def score_lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBlock]:
@@ -68,6 +74,39 @@ def score_lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[Rank
         memory_mb=settings.memory_mb,
         dense=inputs.dense,
     )
+
+
+def score_profiles(
+    settings: Settings,
+    facts: Facts,
+    statics: asof.Statics,
+    counts: Tally,
+    model: Ranker,
+    sides: Sides,
+    depth: int,
+) -> tuple[Bins, dict[str, Rows]]:
+    """Score the typical user of each frequent profile, without a history, against every post and bucket.
+
+    Args:
+        settings: Of the run.
+        facts: Give the users.
+        statics: What does not change with time.
+        counts: What the features came from.
+        model: What ranks.
+        sides: Its features for the users there are.
+        depth: Posts in a list.
+
+    Returns:
+        How a profile becomes a signature; signature to int32 (buckets, depth), rows of posts, best first.
+    """
+    signatures = find(facts.users, settings.profiles)
+    n = len(signatures.names)
+    cold = asof.make_cold_sides(sides, statics, counts, typical(statics.profiles, signatures))
+    x, y = model.factors.dense
+    shared = shared_factors(x, y, signatures.of_user, n)
+    blocks = score_lists(settings, Inputs(model.text, cold, SeenPosts.none(n), (shared, y)), depth)
+    rows = [row for block in blocks for row in block.posts]
+    return signatures.bins if n else {}, dict(zip(signatures.names, rows, strict=True))
 
 
 def assemble_content(

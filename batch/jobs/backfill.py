@@ -19,7 +19,7 @@ from batch.data.live.unite import unite
 from batch.data.load import read_facts
 from batch.data.mapping import Mapping
 from batch.features import asof
-from batch.jobs.assemble import assemble_publication, score_lists
+from batch.jobs.assemble import assemble_publication
 from batch.learn.baselines.named import find_baseline
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
@@ -91,7 +91,7 @@ def backfill(settings: Settings, location: str, period: Period, progress: Progre
     Raises:
         SourceError: The facts cannot be read; TooManyRejected: too many of them are bad.
         ValueError: What lies before a moment cannot train a model; those before it are made. Or the variant
-            is a peer's, which has no past.
+            is a baseline's, which has no past.
     """
     if find_baseline(settings.variant) is not None:
         raise ValueError(f"ALMANAC_VARIANT={settings.variant} is a peer's: only our own model is backfilled")
@@ -120,8 +120,7 @@ def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, creat
     statics = asof.describe(stood, settings.seed)
     model = train(stood, statics, as_of_s, Recipe.of(settings)).model
     then = assemble_publication(settings, stood, statics, model, as_of_s)
-    blocks = score_lists(settings, then.inputs, then.content.depth)
-    return save_backfilled(folder_of(settings), then.content, blocks, then.inputs, created_at_s)
+    return save_backfilled(folder_of(settings), then.content, then.lists, then.inputs, created_at_s)
 
 
 def numbers(text: str, made: Sequence[Backfilled]) -> list[int]:

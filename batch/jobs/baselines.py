@@ -1,4 +1,4 @@
-"""A peer's run: it learns from the facts, and its lists are published under its own name."""
+"""A baseline's run: it learns from the facts, and its lists are published under its own name."""
 
 from dataclasses import replace
 
@@ -20,25 +20,28 @@ from batch.publish.store import GenerationStore
 from batch.settings import Settings
 
 
-def publish_peer(
-    settings: Settings, store: redis.Redis, facts: Facts, peer: Baseline, progress: Progress
+def publish_baseline(
+    settings: Settings,
+    store: redis.Redis,
+    facts: Facts,
+    statics: asof.Statics,
+    baseline: Baseline,
+    progress: Progress,
 ) -> Manifest:
-    """Fit a peer on all facts and publish its lists of all users, the cold ones included.
+    """Fit a baseline on all facts and publish its lists of all users, the cold ones included.
 
     It keeps no model, so it leaves no inputs to score again from; and the gate is not asked, which would
-    rightly stop what many peers are for: one list for all, places by chance.
+    rightly stop what many of them are for: one list for all, places by chance.
 
     Raises:
         RuntimeError: What `publish` raises.
     """
-    with progress.step("describe"):
-        statics = asof.describe(facts, settings.seed)
     interactions = Interactions(facts, statics, settings.seed, settings.threads)
     with progress.step("train"):
-        fitted = peer.fit(interactions)
+        fitted = baseline.fit(interactions)
     with progress.step("features"):
         counts = asof.start_tally(facts, statics).advance(facts.as_of_s)
-        own = assemble_content(settings, facts, counts, model_name(peer, interactions))
+        own = assemble_content(settings, facts, counts, model_name(baseline, interactions))
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
     with progress.phases("publish") as show:
         return publish(

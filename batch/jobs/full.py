@@ -13,8 +13,8 @@ from batch.data.load import read_facts_now
 from batch.evaluate.nightly import measure_run
 from batch.evaluate.sessions import Line
 from batch.features import asof
-from batch.jobs.assemble import assemble_publication, score_lists
-from batch.jobs.baselines import publish_peer
+from batch.jobs.assemble import assemble_publication
+from batch.jobs.baselines import publish_baseline
 from batch.jobs.refresh.frozen import freeze
 from batch.learn.baselines.named import find_baseline, require_package
 from batch.learn.recipe import Recipe
@@ -63,7 +63,7 @@ def run(
 ) -> Result:
     """Read, learn, score and publish; what is served changes only by the last step's single write.
 
-    A variant named as a peer of `batch.learn.baselines` is made by that peer, any other by our own model.
+    A variant named as one of `batch.learn.baselines` is made by it, any other by our own model.
 
     Args:
         settings: Frozen settings of this run.
@@ -72,44 +72,25 @@ def run(
         progress: Where to show the steps.
         split: Test days of the evaluation; None finds the last week of histories.
         lines: Further lines to draw beside the evaluation's own.
-        evaluated: False skips the evaluation and the two trainings it takes; a peer's run has none.
+        evaluated: False skips the evaluation and the two trainings it takes; a baseline's run has none.
         facts: What `read_facts_now` has read already; None reads them.
 
     Raises:
-        LookupError: The peer needs a package that is not installed.
+        LookupError: The baseline needs a package that is not installed.
         SourceError: The facts cannot be read; TooManyRejected: too many of them are bad.
         ValueError: They cannot train a model.
         RuntimeError: What `publish` raises.
     """
-    peer = find_baseline(settings.variant)
-    if peer is not None:
-        require_package(peer)
+    baseline = find_baseline(settings.variant)
+    if baseline is not None:
+        require_package(baseline)
     facts = facts or read_facts_now(settings, store, location, progress)
-    if peer is not None:
-        manifest = publish_peer(settings, store, facts, peer, progress)
-    else:
-        manifest = _publish_own(settings, store, facts, progress, split, lines or {}, evaluated=evaluated)
-    result = _result(facts, manifest, progress)
-    log.info("run.done", extra=asdict(result))
-    return result
-
-
-def _publish_own(
-    settings: Settings,
-    store: redis.Redis,
-    facts: Facts,
-    progress: Progress,
-    split: Split | None,
-    lines: dict[str, Line],
-    *,
-    evaluated: bool,
-) -> Manifest:
     with progress.step("describe"):
         statics = asof.describe(facts, settings.seed)
-    metrics: dict[str, float] = {}
-    if evaluated:
-        with progress.step("evaluate"):
-            metrics = _evaluate(settings, facts, statics, split, lines)
+    if baseline is not None:
+        manifest = publish_baseline(settings, store, facts, statics, baseline, progress)
+        return _finish(facts, manifest, progress)
+    metrics = _evaluate(settings, facts, statics, split, lines or {}, progress) if evaluated else {}
     model = train(facts, statics, facts.as_of_s, Recipe.of(settings), metrics, progress).model
     model.save(settings.state_dir / "models" / model.fingerprint)
     with progress.step("features"):
@@ -118,28 +99,34 @@ def _publish_own(
         manifest = publish(
             GenerationStore(store, Keys(settings.prefix)),
             tonight.content,
-            score_lists(settings, tonight.inputs, tonight.content.depth),
+            tonight.lists,
             PublishConfig.of(settings, show),
             inputs=tonight.inputs,
             keep=freeze(facts, statics, tonight),
         )
     model.save(settings.state_dir / "model")
-    return manifest
+    return _finish(facts, manifest, progress)
 
 
 def _evaluate(
-    settings: Settings, facts: Facts, statics: asof.Statics, split: Split | None, lines: dict[str, Line]
+    settings: Settings,
+    facts: Facts,
+    statics: asof.Statics,
+    split: Split | None,
+    lines: dict[str, Line],
+    progress: Progress,
 ) -> dict[str, float]:
-    split = split or last_week(facts)
-    if split is None:
-        log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
-        return {}
-    return measure_run(facts, statics, split, Recipe.of(settings), lines)
+    with progress.step("evaluate"):
+        split = split or last_week(facts)
+        if split is None:
+            log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
+            return {}
+        return measure_run(facts, statics, split, Recipe.of(settings), lines)
 
 
-def _result(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
+def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
     report = facts.report
-    return Result(
+    result = Result(
         generation=manifest.generation,
         variant=manifest.variant,
         as_of=moment(manifest.as_of_s).isoformat(),
@@ -156,3 +143,5 @@ def _result(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
         metrics=manifest.metrics,
         seconds=progress.seconds,
     )
+    log.info("run.done", extra=asdict(result))
+    return result

@@ -159,7 +159,7 @@ def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manife
     manifest = publish(
         GenerationStore(store, Keys(settings.prefix)),
         first.content,
-        score_lists(settings, first.inputs, first.content.depth),
+        first.lists,
         replace(PublishConfig.of(settings, silent), gate="off"),
         inputs=first.inputs,
         keep=keep,

@@ -15,7 +15,7 @@ from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.data.load import read_facts
 from batch.features import asof
-from batch.jobs.assemble import Publication, assemble_publication, score_lists
+from batch.jobs.assemble import Publication, assemble_publication
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
@@ -37,7 +37,7 @@ def made(facts: Facts, how: Settings) -> tuple[Ranker, Publication, np.ndarray, 
     known = asof.describe(facts, how.seed)
     model = train(facts, known, facts.as_of_s, Recipe.of(how)).model
     tonight = assemble_publication(how, facts, known, model, facts.as_of_s)
-    blocks = list(score_lists(how, tonight.inputs, tonight.content.depth))
+    blocks = list(tonight.lists)
     posts, scores = (
         np.concatenate([getattr(block, name) for block in blocks]) for name in ("posts", "scores")
     )

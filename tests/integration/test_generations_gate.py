@@ -113,7 +113,7 @@ def test_a_feature_that_knows_the_label_is_too_good_to_be_true(
     def leaky(facts: Facts, known: asof.Statics) -> Tally:
         return Leaky(facts, known.texts.cluster, len(known.texts.topic_of_cluster))
 
-    monkeypatch.setattr(asof, "tally", leaky)
+    monkeypatch.setattr(asof, "start_tally", leaky)
     report = stopped(live, tmp_path, compute(NEXT))
 
     assert report.outcome == "quarantine"

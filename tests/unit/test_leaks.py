@@ -90,7 +90,7 @@ def test_later_facts_change_no_feature_and_a_planted_one_they_do(monkeypatch: py
     facts = news(n_users=24)
     assert changed_features(facts) == []
 
-    monkeypatch.setattr(asof, "tally", leaky)
+    monkeypatch.setattr(asof, "start_tally", leaky)
 
     assert changed_features(facts) == ["user", "post", "user_group"]
 
@@ -110,7 +110,7 @@ def test_a_feature_that_knows_the_future_is_too_good_for_the_gate(monkeypatch: p
     facts = news()
     honest = evaluate_last_week(facts)
 
-    monkeypatch.setattr(asof, "tally", leaky)
+    monkeypatch.setattr(asof, "start_tally", leaky)
     planted = evaluate_last_week(facts)
 
     assert planted["auc_in_session"] > honest["auc_in_session"] + Thresholds().too_good

@@ -9,7 +9,8 @@ from batch.features import asof
 from batch.features.population import Population, cell_side, user_side
 from batch.features.profile import encode
 from batch.features.signatures import bins_of, find, typical
-from batch.jobs.profile_lists import Nobody, cold_sides, score_profiles
+from batch.features.tally import UserCounts
+from batch.jobs.assemble import score_profiles
 from batch.learn.factors.cold_start import shared_factors
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
@@ -128,11 +129,11 @@ def test_an_unknown_user_has_the_features_of_one_without_an_event() -> None:
     counts = asof.start_tally(facts, known).advance(facts.as_of_s)
     sides = asof.make_sides(facts, known, counts, np.array([0], np.int64))
 
-    cold = cold_sides(sides, known, counts, known.profiles.values[7:8])
+    cold = asof.make_cold_sides(sides, known, counts, known.profiles.values[7:8])
 
     np.testing.assert_array_equal(cold.user[0], sides.user[7])
     np.testing.assert_array_equal(cold.user_group[:, 0], sides.user_group[:, 7])
-    nobody, common = Nobody(3, counts.n_groups, 0), Population.of(counts, known.texts, counts.base_rate)
+    nobody, common = UserCounts.none(3, counts.n_groups, 0), Population.of(counts, known.texts)
     assert user_side(nobody, common).shape == (3, 4)
     assert cell_side(nobody, known.texts.topic_of_cluster, common).shape == (3, 3, counts.n_groups)
 
@@ -144,16 +145,16 @@ def test_a_profiles_list_is_what_lightgbm_says_of_its_typical_user() -> None:
     counts = asof.start_tally(facts, known).advance(facts.as_of_s)
     sides = asof.make_sides(facts, known, counts, np.array([facts.as_of_s // 3600 * 3600], np.int64))
 
-    found = score_profiles(Settings(threads=1), facts, known, counts, model, sides, depth=10)
+    bins, lists = score_profiles(Settings(threads=1), facts, known, counts, model, sides, depth=10)
 
-    assert set(found.lists) == {"0", "1"}
-    assert found.bins == {"gender": ["0", "1"]}
+    assert set(lists) == {"0", "1"}
+    assert bins == {"gender": ["0", "1"]}
     signatures = find(facts.users, 9)
-    cold = cold_sides(sides, known, counts, typical(known.profiles, signatures))
+    cold = asof.make_cold_sides(sides, known, counts, typical(known.profiles, signatures))
     x, y = model.factors.dense
     shared = shared_factors(x, y, signatures.of_user, 2)
     scores = raw_scores(model.booster(), cold, np.arange(2), 0, (shared, y))
     for k, name in enumerate(signatures.names):
-        np.testing.assert_array_equal(found.lists[name][0], best(scores[k], np.empty(0, np.int32), 10)[0])
-    odd = {found.bins["gender"][int(name)]: (rows[0] % 2).mean() for name, rows in found.lists.items()}
+        np.testing.assert_array_equal(lists[name][0], best(scores[k], np.empty(0, np.int32), 10)[0])
+    odd = {bins["gender"][int(name)]: (rows[0] % 2).mean() for name, rows in lists.items()}
     assert odd["0"] < odd["1"]

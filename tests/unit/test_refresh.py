@@ -83,7 +83,7 @@ def test_features_of_own_events_are_those_a_run_of_everyone_makes_bit_by_bit() -
     facts = Feed.drawn(4).facts()
     known = asof.describe(facts, 1)
     counts = asof.start_tally(facts, known).advance(AS_OF_S)
-    common = Population.of(counts, known.texts, counts.base_rate)
+    common = Population.of(counts, known.texts)
     wanted = asof.make_sides(facts, known, counts, np.array([AS_OF_S]))
     some = np.array([3, 17, 40, 88])
     chosen = np.isin(np.arange(len(facts.users)), some)

@@ -130,7 +130,7 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
     counts, content, dense = full.counts, full.content, full.inputs.dense
     frozen = Frozen(
         as_of_s=counts.at_s,
-        population=Population.of(counts, statics.texts, counts.base_rate),
+        population=Population.of(counts, statics.texts),
         codes=statics.profiles.codes,
         texts=statics.texts.map,
         embedded=facts.embeddings is not None,

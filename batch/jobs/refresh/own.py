@@ -1,33 +1,14 @@
 """Features of some users from their own events, as a full run of all users would have made them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from batch.data.facts import Facts
-from batch.features.tally import HALF_LIFE_S, Count, Counts
+from batch.features.tally import HALF_LIFE_S, Count, UserCounts
 
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Own:
-    """Counts of some users, each as of a moment of their own; see `batch.features.population.Counted`.
-
-    Attributes:
-        users: Count over the users.
-        cells: Count over user × n_groups + group.
-        n_groups: Groups of posts.
-        last_seen_s: float64 (users,). Time of each user's newest view; NaN where none.
-        at_s: int64 (users,). Each user's moment.
-    """
-
-    users: Count
-    cells: Count
-    n_groups: int
-    last_seen_s: Counts
-    at_s: Ints
 
 
 def events_of(facts: Facts, users: npt.NDArray[np.bool_]) -> Facts:
@@ -37,8 +18,10 @@ def events_of(facts: Facts, users: npt.NDArray[np.bool_]) -> Facts:
     return replace(facts, **columns)
 
 
-def count(events: Facts, users: Ints, group: npt.NDArray[np.int32], n_groups: int, as_of_s: int) -> Own:
-    """Count users' events.
+def count(
+    events: Facts, users: Ints, group: npt.NDArray[np.int32], n_groups: int, as_of_s: int
+) -> UserCounts:
+    """Count users' events, each user's as of a moment of their own.
 
     A user's moment is `as_of_s`, or that of their newest event where that is later. So features follow from a
     user's own events and from what is frozen: whoever has no new ones has the same values as before, whatever
@@ -63,4 +46,4 @@ def count(events: Facts, users: Ints, group: npt.NDArray[np.int32], n_groups: in
     cells.add(user * n_groups + group[post], liked, weight)
     last_seen_s = np.full(len(users), np.nan)
     last_seen_s[user] = time  # time ascends, so the last write is the newest view
-    return Own(own, cells, n_groups, last_seen_s, at_s)
+    return UserCounts(own, cells, n_groups, last_seen_s, at_s)
