@@ -175,12 +175,8 @@ def _lists_by_name(table: pa.Table, post_ids: Ints, n_buckets: int) -> dict[str,
 
 def _rows(posts: pa.ChunkedArray, post_ids: Ints, depth: int) -> Rows:
     """Return lists of post ids as row numbers, int32 (lists, depth), filled with -1."""
-    lists = posts.combine_chunks()
-    sizes = np.diff(lists.offsets.to_numpy())
-    out = np.full((len(lists), depth), -1, np.int32)
-    at = np.arange(depth) < sizes[:, None]
-    out[at] = np.searchsorted(post_ids, lists.flatten().to_numpy())
-    return out
+    ids = shard.pad(posts, depth, -1)
+    return np.where(ids < 0, -1, np.searchsorted(post_ids, ids)).astype(np.int32)
 
 
 def _write(path: Path, columns: dict[str, Any]) -> None:

@@ -82,10 +82,7 @@ def _fill(build: Build, blocks: Iterable[RankedBlock]) -> Sample:
             since_s = seen.held_until(content, times, name, newest)
             seen.write_seen(wire, build.lease, content, times, key, since_s, build.config.progress)
             marks[name] = seen.mark(content, times, content.as_of_s)
-    digests = UserDigests(content.user_ids, lists, n_short, marks["seen"], marks["likes"])
-    digests.save(build.folder.user_digests)
-    build.checksums |= digests.checksums()
-    build.counts |= digests.counts()
+    build.keep_digests(UserDigests(content.user_ids, lists, n_short, marks["seen"], marks["likes"]))
     return sample
 
 

@@ -220,6 +220,19 @@ def table(content: GenerationContent, users: Ints, posts: Rows, scores: npt.NDAr
     )
 
 
+def pad(lists: pa.ChunkedArray, depth: int, fill: float) -> npt.NDArray[Any]:
+    """Return lists, none longer than `depth`, as rows of (lists, depth), filled up at their ends.
+
+    >>> pad(pa.chunked_array([[[7, 8], [], [9]]]), 2, -1).tolist()
+    [[7, 8], [-1, -1], [9, -1]]
+    """
+    whole = lists.combine_chunks()
+    values = whole.flatten().to_numpy()
+    out = np.full((len(whole), depth), fill, values.dtype)
+    out[np.arange(depth) < np.diff(whole.offsets.to_numpy())[:, None]] = values
+    return out
+
+
 @numba.njit(cache=True)
 def _encode(rows: Any, post_ids: Any) -> Any:
     """Write the text of every list and where each ends."""

@@ -22,6 +22,7 @@ from batch.publish.ledger.promotion import promote
 from batch.publish.memory.room import Room
 from batch.publish.retire import retire, sweep
 from batch.publish.store import GenerationStore
+from batch.publish.user_digests import UserDigests
 from batch.store.lease import Lease, LeaseLost, hold
 from batch.store.server import Needs, require
 
@@ -82,6 +83,12 @@ class Build:
     def folder(self) -> GenerationFolder:
         """Return its folder."""
         return GenerationFolder.of(self.config.root, self.number)
+
+    def keep_digests(self, digests: UserDigests) -> None:
+        """Save the digests of all users, and take over the checksums and counts that follow from them."""
+        digests.save(self.folder.user_digests)
+        self.checksums |= digests.checksums()
+        self.counts |= digests.counts()
 
     def judge(self, report: Report) -> None:
         """Put the gate's report into manifest and log; in the mode `on`, hold back what it doubts.

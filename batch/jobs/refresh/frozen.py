@@ -150,14 +150,10 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
     return keep
 
 
-def keep_frozen(base: GenerationFolder, digests: InputDigests) -> Callable[[GenerationFolder], None]:
-    """Return what puts the base's frozen parts and the digests of newer facts into a refresh's folder."""
-
-    def keep(folder: GenerationFolder) -> None:
-        link([base.frozen / name for name in (_JSON, _ARRAYS)], folder.frozen)
-        digests.save(folder.frozen)
-
-    return keep
+def keep_frozen(base: GenerationFolder, folder: GenerationFolder, digests: InputDigests) -> None:
+    """Put the base's frozen parts and the digests of newer facts into a refresh's folder."""
+    link([base.frozen / name for name in (_JSON, _ARRAYS)], folder.frozen)
+    digests.save(folder.frozen)
 
 
 def _as_ids(content: GenerationContent, rows: Rows) -> Ints:

@@ -1,9 +1,9 @@
 """A refresh, top to bottom: who has moved, their features, their lists, one more generation."""
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 
 import redis
 
@@ -12,14 +12,11 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features.text import Unplaceable
-from batch.jobs.assemble import score_lists
 from batch.jobs.refresh.digests import Changes, compare, digest_inputs
-from batch.jobs.refresh.frozen import keep_frozen
 from batch.jobs.refresh.plan import RefreshPlan, plan_refresh
-from batch.jobs.refresh.start import FullRunNeeded, Start, find_start, refuse
-from batch.jobs.refresh.steps import Work
-from batch.jobs.refresh.stored import read_stored
-from batch.jobs.refresh.writer import Refreshed, publish_refreshed
+from batch.jobs.refresh.start import Base, FullRunNeeded, find_base, refuse
+from batch.jobs.refresh.steps import Kind, Step, make_steps
+from batch.jobs.refresh.writer import publish_refreshed
 from batch.progress import Progress
 from batch.publish.config import PublishConfig, clock
 from batch.publish.store import GenerationStore
@@ -93,52 +90,55 @@ def refresh(
     """
     generations = GenerationStore(store, Keys(settings.prefix))
     with progress.step("compare"):
-        begin = find_start(settings, generations, settings.state_dir / "generations")
+        base = find_base(settings, generations, settings.state_dir / "generations")
         digests = digest_inputs(facts)
-        changes = compare(begin.facts, digests)
-        refuse(begin, facts, changes)
-    work = Work()
+        changes = compare(base.facts, digests)
+        refuse(base, facts, changes)
+    n_users = Counter[Kind]()
     if not changes.any:
-        return _outcome(begin, begin.base.manifest, changes, work, progress)
+        return _outcome(base, base.manifest, changes, n_users, progress)
     with progress.step("inputs"):
-        plan = _plan(begin, facts, changes)
-    base = begin.base
-    stored = partial(
-        read_stored, folder=base.folder, horizon=base.manifest.horizon, depth=base.manifest.depth
-    )
-    steps = work.steps(plan, partial(score_lists, settings), stored)
+        plan = _plan(base, facts, changes)
+    steps = _count(make_steps(settings, base, plan), n_users)
     with progress.phases("publish") as show:
-        refreshed = Refreshed(base, steps, plan.moved, plan.inputs, keep_frozen(base.folder, digests))
         config = replace(PublishConfig.of(settings, show), now=now)
-        manifest = publish_refreshed(generations, plan.content, refreshed, config)
-    outcome = _outcome(begin, manifest, changes, work, progress)
+        manifest = publish_refreshed(generations, base, plan, steps, digests, config)
+    outcome = _outcome(base, manifest, changes, n_users, progress)
     log.info("refresh.done", extra=asdict(outcome))
     return outcome
 
 
-def _plan(begin: Start, facts: Facts, changes: Changes) -> RefreshPlan:
+def _plan(base: Base, facts: Facts, changes: Changes) -> RefreshPlan:
     try:
-        return plan_refresh(begin.base.manifest, begin.frozen, begin.inputs(), facts, changes)
+        return plan_refresh(base.manifest, base.frozen, base.inputs(), facts, changes)
     except Unplaceable as exc:
         raise FullRunNeeded(str(exc)) from exc
 
 
-def _outcome(begin: Start, manifest: Manifest, changes: Changes, work: Work, progress: Progress) -> Outcome:
-    n_buckets = manifest.n_buckets
+def _count(steps: Iterator[Step], n_users: Counter[Kind]) -> Iterator[Step]:
+    """Yield the steps, and count their users by kind."""
+    for step in steps:
+        n_users[step.kind] += len(step.users)
+        yield step
+
+
+def _outcome(
+    base: Base, manifest: Manifest, changes: Changes, n_users: Counter[Kind], progress: Progress
+) -> Outcome:
     return Outcome(
         generation=manifest.generation,
-        base=begin.base.manifest.generation,
+        base=base.manifest.generation,
         as_of=moment(manifest.as_of_s).isoformat(),
-        full_as_of=moment(begin.frozen.as_of_s).isoformat(),
-        users_scored=work.scored,
-        users_merged=work.merged,
-        users_carried=work.carried,
+        full_as_of=moment(base.frozen.as_of_s).isoformat(),
+        users_scored=n_users["scored"],
+        users_merged=n_users["merged"],
+        users_carried=n_users["carried"],
         users_new=int(changes.new_users.sum()),
         users_gone=changes.n_users_gone,
         posts_new=int(changes.new_posts.sum()),
         posts_edited=int((changes.posts & ~changes.new_posts).sum()),
-        lists_written=(work.scored + work.merged) * n_buckets,
-        lists_carried=work.carried * n_buckets,
+        lists_written=(n_users["scored"] + n_users["merged"]) * manifest.n_buckets,
+        lists_carried=n_users["carried"] * manifest.n_buckets,
         root=manifest.root,
         seconds=dict(progress.seconds),
     )

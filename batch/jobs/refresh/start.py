@@ -26,18 +26,19 @@ class FullRunNeeded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The sealed generation that is served, its folder, and its digests, whose sums are the manifest's."""
+    """What a refresh starts from: the sealed generation that is served.
+
+    Attributes:
+        manifest: Its manifest.
+        folder: Its folder.
+        digests: Of its users' lists; their sums are the manifest's.
+        frozen: What stays of the last full run.
+        facts: Digests of the facts that it was made of.
+    """
 
     manifest: Manifest
     folder: GenerationFolder
     digests: UserDigests
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a refresh starts from: the served generation, what is frozen, and digests of the facts then."""
-
-    base: Base
     frozen: Frozen
     facts: InputDigests
 
@@ -47,17 +48,17 @@ class Start:
         Raises:
             FullRunNeeded: They are not there, or not what was sealed.
         """
-        manifest = self.base.manifest
-        if INPUTS not in manifest.checksums:
-            raise FullRunNeeded(f"generation {manifest.generation} was published without its inputs")
+        sealed = self.manifest.checksums.get(INPUTS)
+        if sealed is None:
+            raise FullRunNeeded(f"generation {self.manifest.generation} was published without its inputs")
         try:
-            return load(self.base.folder.inputs, None, manifest.checksums[INPUTS])
+            return load(self.folder.inputs, None, sealed)
         except InputsMissing as exc:
             raise FullRunNeeded(str(exc)) from exc
 
 
-def find_start(settings: Settings, store: GenerationStore, root: Path) -> Start:
-    """Return what a refresh starts from.
+def find_base(settings: Settings, store: GenerationStore, root: Path) -> Base:
+    """Return what a refresh starts from, whole on this disk and proven to be what was sealed.
 
     Raises:
         FullRunNeeded: There is no such thing, or settings that shape lists are others by now.
@@ -67,13 +68,14 @@ def find_start(settings: Settings, store: GenerationStore, root: Path) -> Start:
             f"variant {settings.variant!r} is a peer's, which keeps no model to refresh by: it learns anew"
         )
     try:
-        base = _find_base(store, settings.variant, root)
-        frozen = Frozen.load(base.folder.frozen)
+        manifest = store.current(settings.variant)
+        folder = GenerationFolder.of(root, manifest.generation)
+        digests = _load_digests(store, manifest, folder)
+        frozen = Frozen.load(folder.frozen)
     except NothingServed as exc:
         raise FullRunNeeded(f"nothing is served under variant {settings.variant!r}") from exc
     except FrozenMissing as exc:
         raise FullRunNeeded(str(exc)) from exc
-    manifest = base.manifest
     shapes = {
         "ALMANAC_BUCKET_WIDTH_S": (settings.bucket_width_s, manifest.width_s),
         "ALMANAC_N_BUCKETS": (settings.n_buckets, manifest.n_buckets),
@@ -83,20 +85,17 @@ def find_start(settings: Settings, store: GenerationStore, root: Path) -> Start:
     for name, (wanted, was) in shapes.items():
         if wanted != was:
             raise FullRunNeeded(f"{name} is {wanted}, and generation {manifest.generation} has {was}")
-    return Start(base, frozen, InputDigests.load(base.folder.frozen))
+    return Base(manifest, folder, digests, frozen, InputDigests.load(folder.frozen))
 
 
-def _find_base(store: GenerationStore, variant: str, root: Path) -> Base:
-    """Return the generation that is served now, whole on this disk and proven to be what was sealed.
+def _load_digests(store: GenerationStore, manifest: Manifest, folder: GenerationFolder) -> UserDigests:
+    """Return the digests of a generation's lists.
 
     Raises:
-        NothingServed: Nothing is.
-        FullRunNeeded: Its folder or digests are not here or not what was sealed, or its lists have come to
-            the end of their life.
+        FullRunNeeded: They are not here or not what was sealed, or its lists have come to the end of their
+            life.
     """
-    manifest = store.current(variant)
-    number, folder = manifest.generation, GenerationFolder.of(root, manifest.generation)
-    path = folder.user_digests
+    number, path = manifest.generation, folder.user_digests
     if not path.is_file():
         raise FullRunNeeded(f"generation {number}, which is served, has no {path.name} in {folder.path}")
     digests = UserDigests.load(path)
@@ -105,16 +104,16 @@ def _find_base(store: GenerationStore, variant: str, root: Path) -> Base:
         raise FullRunNeeded(f"what lies in {folder.path} is not what was sealed as generation {number}")
     if store.lists_expired(number):
         raise FullRunNeeded(f"the lists of generation {number} have come to the end of their life")
-    return Base(manifest, folder, digests)
+    return digests
 
 
-def refuse(begin: Start, facts: Facts, changes: Changes) -> None:
+def refuse(base: Base, facts: Facts, changes: Changes) -> None:
     """Return if the facts let a refresh stand for a full run.
 
     Raises:
         FullRunNeeded: The horizon is over, posts or profile columns are others, or too many users changed.
     """
-    horizon = begin.base.manifest.horizon
+    horizon = base.manifest.horizon
     if facts.as_of_s >= horizon.end_s:
         raise FullRunNeeded(
             f"the newest fact is of {moment(facts.as_of_s).isoformat()}, "
@@ -123,11 +122,9 @@ def refuse(begin: Start, facts: Facts, changes: Changes) -> None:
     if len(changes.posts_gone):
         raise FullRunNeeded(f"post {changes.posts_gone[0]} is not among the facts any more")
     columns = [name for name in facts.users.columns if name != USER_ID]
-    if columns != list(begin.frozen.codes):
-        raise FullRunNeeded(
-            f"profiles have the columns {columns}, the model knows {list(begin.frozen.codes)}"
-        )
-    if begin.frozen.embedded != (facts.embeddings is not None):
+    if columns != list(base.frozen.codes):
+        raise FullRunNeeded(f"profiles have the columns {columns}, the model knows {list(base.frozen.codes)}")
+    if base.frozen.embedded != (facts.embeddings is not None):
         raise FullRunNeeded("posts have embeddings now and had none at the last full run, or the reverse")
     share = float(changes.users.mean()) if len(changes.users) else 0.0
     if share > MOST_CHANGED:

@@ -1,78 +1,85 @@
-"""Who is carried over, who is scored, and how a few new posts come into everyone's lists. Pure."""
+"""Who is carried over, who is scored, and how a few new posts come into everyone's lists."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from batch.data.seen import SeenPosts
+from batch.jobs.assemble import score_lists
 from batch.jobs.refresh.digests import find_rows
 from batch.jobs.refresh.plan import RefreshPlan
-from batch.jobs.refresh.writer import Step
+from batch.jobs.refresh.start import Base
+from batch.jobs.refresh.stored import read_stored
 from batch.publish.proof.inputs import Inputs
 from batch.score.predict import Dense
 from batch.score.ranked import RankedBlock
+from batch.settings import Settings
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 Lists = tuple[npt.NDArray[np.integer], Doubles]
-
-# (inputs, depth) to blocks of all their users: `batch.score.engine.score` with its settings.
-Score = Callable[[Inputs, int], Iterator[RankedBlock]]
-# ids of users, ascending, to their lists in the base: posts by id, -1 fills; scores, NaN fills.
-Stored = Callable[[Ints], Lists]
-NOBODY = np.empty(0, np.int64)
+Kind = Literal["carried", "merged", "scored"]
 
 
-@dataclass(slots=True)
-class Work:
-    """How many users were scored against all posts, met new posts only, and were carried over."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Some users of a generation and where their lists come from; together the steps hold every user once.
 
-    scored: int = 0
-    merged: int = 0
-    carried: int = 0
+    Attributes:
+        kind: `carried` over from the base as they were, `merged` with new posts, `scored` against all posts.
+        users: int64 (n,). Rows of users, ascending.
+        lists: Posts and scores, row by row; posts are rows of the content's. None: those of the base.
+    """
 
-    def steps(self, draft: RefreshPlan, score: Score, stored: Stored) -> Iterator[Step]:
-        """Yield the steps of a refresh; together they hold every user once."""
-        others = np.flatnonzero(~draft.moved)
-        if len(draft.posts):
-            unsure = [NOBODY]
-            yield from self._merge_new(draft, others, score, stored, unsure)
-            yield from self._score(draft, np.concatenate(unsure), score)
-        else:
-            self.carried += len(others)
-            yield Step(others, NOBODY)
-        yield from self._score(draft, np.flatnonzero(draft.moved), score)
+    kind: Kind
+    users: Ints
+    lists: RankedBlock | None = None
 
-    def _score(self, draft: RefreshPlan, users: Ints, score: Score) -> Iterator[Step]:
-        """Score users against all posts."""
-        if not len(users):
-            return
-        every = np.arange(len(draft.inputs.sides.starts))
-        for block in score(draft.inputs.part(users, every), draft.content.depth):
-            rows = users[block.first : block.first + len(block.posts)]
-            self.scored += len(rows)
-            yield Step(NOBODY, rows, RankedBlock(0, block.posts, block.scores))
 
-    def _merge_new(
-        self, draft: RefreshPlan, users: Ints, score: Score, stored: Stored, unsure: list[Ints]
-    ) -> Iterator[Step]:
-        """Score new and edited posts, and put them into the lists of users who did not move."""
-        content, depth = draft.content, draft.content.depth
-        for block in score(_only(draft, users), min(depth, len(draft.posts))):
-            rows = users[block.first : block.first + len(block.posts)]
-            ids, scores = stored(content.user_ids[rows])
-            old = find_rows(content.post_ids, ids)
-            new = np.where(block.posts < 0, -1, draft.posts[block.posts])
-            merged, certain = merge((old, scores), (new, block.scores), draft.posts, depth)
-            differs = (merged[0] != old) | ((merged[1] != scores) & (merged[0] >= 0))
-            changed = certain & differs.any(axis=(1, 2))
-            unsure.append(rows[~certain])
-            self.merged += int(changed.sum())
-            self.carried += int((certain & ~changed).sum())
-            lists = RankedBlock(0, merged[0][changed].astype(np.int32), merged[1][changed])
-            yield Step(rows[certain & ~changed], rows[changed], lists)
+def make_steps(settings: Settings, base: Base, plan: RefreshPlan) -> Iterator[Step]:
+    """Yield the steps of a refresh: whoever did not move meets new posts alone, all others are scored."""
+    others, moved = np.flatnonzero(~plan.moved), np.flatnonzero(plan.moved)
+    if len(plan.posts):
+        unsure = yield from _merge_new(settings, base, plan, others)
+        yield from _score(settings, plan, unsure)
+    else:
+        yield Step("carried", others)
+    yield from _score(settings, plan, moved)
+
+
+def _score(settings: Settings, plan: RefreshPlan, users: Ints) -> Iterator[Step]:
+    """Score users against all posts."""
+    if not len(users):
+        return
+    every = np.arange(len(plan.inputs.sides.starts))
+    for block in score_lists(settings, plan.inputs.part(users, every), plan.content.depth):
+        yield Step("scored", users[block.first : block.first + len(block.posts)], block)
+
+
+def _merge_new(settings: Settings, base: Base, plan: RefreshPlan, users: Ints) -> Generator[Step, None, Ints]:
+    """Score new and edited posts, and put them into the lists of users who did not move.
+
+    Returns:
+        Users of whom that does not make sure lists.
+    """
+    content, depth, unsure = plan.content, plan.content.depth, [np.empty(0, np.int64)]
+    for block in score_lists(settings, _only(plan, users), min(depth, len(plan.posts))):
+        rows = users[block.first : block.first + len(block.posts)]
+        manifest = base.manifest
+        ids, scores = read_stored(content.user_ids[rows], base.folder, manifest.horizon, manifest.depth)
+        old = find_rows(content.post_ids, ids)
+        new = np.where(block.posts < 0, -1, plan.posts[block.posts])
+        merged, certain = merge((old, scores), (new, block.scores), plan.posts, depth)
+        differs = (merged[0] != old) | ((merged[1] != scores) & (merged[0] >= 0))
+        changed = certain & differs.any(axis=(1, 2))
+        unsure.append(rows[~certain])
+        yield Step("carried", rows[certain & ~changed])
+        lists = RankedBlock(0, merged[0][changed].astype(np.int32), merged[1][changed])
+        yield Step("merged", rows[changed], lists)
+    return np.concatenate(unsure)
 
 
 def merge(old: Lists, new: Lists, changed: Ints, depth: int) -> tuple[Lists, npt.NDArray[np.bool_]]:
@@ -103,10 +110,10 @@ def merge(old: Lists, new: Lists, changed: Ints, depth: int) -> tuple[Lists, npt
     return (kept, kept_scores), exact.all(axis=1)
 
 
-def _only(draft: RefreshPlan, users: Ints) -> Inputs:
+def _only(plan: RefreshPlan, users: Ints) -> Inputs:
     """Return the inputs of some users and of the changed posts alone."""
-    every = np.arange(len(draft.inputs.sides.starts))
-    part, posts = draft.inputs.part(users, every), draft.posts
+    every = np.arange(len(plan.inputs.sides.starts))
+    part, posts = plan.inputs.part(users, every), plan.posts
     sides, seen = part.sides, part.left_out
     kept = seen.where(np.isin(seen.post, posts))
     dense: Dense | None = None if part.dense is None else (part.dense[0], part.dense[1][posts])

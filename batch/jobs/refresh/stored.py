@@ -1,7 +1,5 @@
 """Users' lists read back from a generation's folder, with their scores."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -9,6 +7,7 @@ import pyarrow.parquet as pq
 
 from api.contract.buckets import Horizon
 from batch.jobs.refresh.digests import find_rows
+from batch.publish import shard
 from batch.publish.folder import GenerationFolder
 
 Ints = npt.NDArray[np.int64]
@@ -36,10 +35,11 @@ def read_stored(
     between = [("user_id", ">=", int(user_ids[0])), ("user_id", "<=", int(user_ids[-1]))]
     for path in folder.lists():
         table = pq.read_table(path, filters=between)
-        if len(table):
-            cell = _cells(table, user_ids, horizon)
-            _lay(table["posts"], cell, posts.reshape(-1, depth), -1)
-            _lay(table["scores"], cell, scores.reshape(-1, depth), np.nan)
+        cell = _cells(table, user_ids, horizon)
+        here = cell >= 0
+        for column, out, fill in (("posts", posts, -1), ("scores", scores, np.nan)):
+            lists = table[column].filter(pa.array(here))
+            out.reshape(-1, depth)[cell[here]] = shard.pad(lists, depth, fill)
     return posts, scores
 
 
@@ -49,12 +49,3 @@ def _cells(table: pa.Table, user_ids: Ints, horizon: Horizon) -> Ints:
     bucket = (table["bucket"].to_numpy() - horizon.start_s) // horizon.width_s
     known = (row >= 0) & (bucket >= 0) & (bucket < horizon.n_buckets)
     return np.where(known, row * horizon.n_buckets + bucket, -1)
-
-
-def _lay(lists: pa.ChunkedArray, cell: Ints, out: Any, fill: float) -> None:
-    """Lay lists into their places, over what lies there."""
-    kept = lists.filter(pa.array(cell >= 0)).combine_chunks()
-    sizes, cell = np.diff(kept.offsets.to_numpy()), cell[cell >= 0]
-    place = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    out[cell] = fill
-    out[np.repeat(cell, sizes), place] = kept.flatten().to_numpy()
