@@ -1,5 +1,6 @@
 """Commands that look back: how lists age, what somebody was shown, generations for the past. No logic."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
@@ -45,14 +46,14 @@ def replay(
     json: Json = False,
 ) -> None:
     """Show what a user was shown at a past time, or would have been."""
-    from batch.publish.replay.open import replayer
+    from batch.publish.replay.replay import open_replayer
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with connect_store(settings) as store:
-        found = replayer(settings.prefix, store, settings.variant, settings.state_dir)
-        output.emit(found.replay(user, epoch(at), limit).values())
+        found = open_replayer(settings.prefix, store, settings.variant, settings.state_dir)
+        output.emit(asdict(found.replay(user, epoch(at), limit)))
 
 
 def backfill(

@@ -1,14 +1,37 @@
 """A user's feed from inside: their list, what they have seen, and what the API would answer."""
 
+from contextlib import suppress
+from dataclasses import dataclass
+
 import redis
 
 from api.contract.buckets import moment
 from api.contract.keys import Keys
-from api.feed import answer
-from batch.publish.inspect import look
+from api.feed import Lookup, answer
+from batch.publish.ledger.ledger import NothingServed
+from batch.publish.replay.history import read_history
+from batch.publish.replay.kept import GenerationLost, Kept, from_store
+from batch.publish.replay.seen import hidden_by, seen_times
 from batch.settings import Settings
 
 LIMIT = 10  # the API's own default
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What an answer to a user at a time is made of, read from the store alone.
+
+    Attributes:
+        found: What the generation that answers the time holds for the user; the input of `api.feed.answer`.
+        seen: Post id to the earliest epoch second, by time, later than asked and accepted live included.
+        list_ttl_s: Seconds that the user's lists have left; None where there is no list.
+        taken_down: Post ids, ascending.
+    """
+
+    found: Lookup
+    seen: dict[int, int]
+    list_ttl_s: int | None
+    taken_down: tuple[int, ...]
 
 
 def inspect(
@@ -40,3 +63,32 @@ def inspect(
         "taken_down": list(inside.taken_down),
         "answer": {"rung": given.rung, "post_ids": list(given.post_ids)},
     }
+
+
+def look(client: redis.Redis, keys: Keys, variant: str, user_id: int, at_s: int) -> Inspection:
+    """Look up what the API answers a user at a time (epoch seconds) from.
+
+    That is the generation of the time where it is kept, else what is current.
+
+    Raises:
+        NothingServed: There is nothing to look into.
+    """
+    history = read_history(client, keys, variant)
+    kept: Kept | None = None
+    for number in (history.generation_at(at_s), history.current):
+        if kept is None and isinstance(number, int):
+            with suppress(GenerationLost):
+                kept = from_store(client, keys, number)
+    if kept is None or history.current is None:
+        raise NothingServed(
+            f"nothing is published under variant {variant!r}: run `almanac run --variant {variant}`"
+        )
+    manifest = kept.shared.manifest
+    hidden = hidden_by(client, keys, user_id, at_s, manifest.seen_policy)
+    left_s = int(client.ttl(keys.list(user_id, manifest.generation)))
+    return Inspection(
+        found=kept.look_up(user_id, at_s, hidden, history.taken_down),
+        seen=seen_times(client, keys, user_id),
+        list_ttl_s=left_s if left_s >= 0 else None,
+        taken_down=tuple(sorted(history.taken_down)),
+    )

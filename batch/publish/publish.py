@@ -72,7 +72,7 @@ def publish(
 def _fill(build: Build, blocks: Iterable[RankedBlock]) -> Sample:
     """Write lists, shared keys, then seen posts; return what the gate looks at."""
     content, keys = build.content, build.store.keys
-    sample = Sample(len(content.user_ids), _longest(content), content.depth)
+    sample = Sample(len(content.user_ids), _longest(content))
     newest = build.store.newest_sealed()
     marks: dict[str, seen.Marks] = {}
     with PipelinedWriter(build.store.client) as wire:

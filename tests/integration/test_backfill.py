@@ -23,7 +23,7 @@ from batch.publish.backfilled import Backfilled, list_backfilled
 from batch.publish.ledger.entries import retire_one
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.proof.verify import verify
-from batch.publish.replay.open import replayer
+from batch.publish.replay.replay import open_replayer
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
@@ -112,7 +112,7 @@ def test_a_time_of_the_period_is_answered_by_its_own_generation(
 
     assert backfill.load(settings, store, [1], progress) == {1: loaded[1]}
     facts, rng = facts_of(settings), np.random.default_rng(5)
-    past = replayer("almanac", store, "default", settings.state_dir)
+    past = open_replayer("almanac", store, "default", settings.state_dir)
     with serving(valkey_url, settings.state_dir) as client:
         for _ in range(60):
             at_s = FIRST_S + int(rng.integers(-DAY_S, 4 * DAY_S))

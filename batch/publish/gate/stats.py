@@ -22,18 +22,17 @@ Floats = npt.NDArray[np.floating[Any]]
 class Sample:
     """Some users' lists, kept while all users' pass by, and counts over all of them."""
 
-    def __init__(self, n_users: int, expected: npt.NDArray[np.integer], depth: int) -> None:
+    def __init__(self, n_users: int, expected: npt.NDArray[np.integer]) -> None:
         """Choose the users, evenly spaced.
 
         Args:
             n_users: Users who will pass.
             expected: int (users,). Posts that each of a user's lists could hold: the depth, or fewer where
                 the user has seen nearly all.
-            depth: Posts in a full list; `n_below` counts the lists with fewer.
         """
         self.rows = np.unique(np.linspace(0, max(n_users - 1, 0), min(n_users, USERS)).astype(np.int64))
-        self.n_users = self.n_empty = self.n_short = self.n_below = self.n_lists = 0
-        self._expected, self._depth = expected, depth
+        self.n_users = self.n_empty = self.n_short = self.n_lists = 0
+        self._expected = expected
         self._posts: list[npt.NDArray[np.int32]] = []
         self._scores: list[npt.NDArray[np.float64]] = []
 
@@ -44,7 +43,6 @@ class Sample:
         self.n_users += len(block.posts)
         self.n_lists += length.size
         self.n_empty += int(np.count_nonzero(length.max(axis=1, initial=0) == 0))
-        self.n_below += int(np.count_nonzero(length < self._depth))
         self.n_short += int(np.count_nonzero(length < self._expected[block.first : last, None]))
         inside = self.rows[(self.rows >= block.first) & (self.rows < last)] - block.first
         self._posts.append(block.posts[inside])

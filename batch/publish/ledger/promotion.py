@@ -4,20 +4,36 @@ None of them waits for a run that is publishing: whoever must go back must go ba
 """
 
 import logging
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal, cast
 
 from api.contract.manifest import Manifest
-from batch.publish.ledger.flip import Flip, NothingBefore, Refused, flip
 from batch.publish.ledger.ledger import Why
 from batch.publish.store import GenerationStore
 from batch.store.lease import Lease
 
-__all__ = ["Flip", "NotServable", "NothingBefore", "promote", "quarantine", "rollback"]
+# The one write that changes what is served: a script, so that it is one round trip, and whole or nothing.
+_FLIP = (files("batch.publish.ledger") / "flip.lua").read_text("utf-8")
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """What a write to `current` changed: the generation served now, and the one before it."""
+
+    variant: str
+    generation: int
+    before: int | None
+
+
 class NotServable(ValueError):
     """A generation cannot be served in its state, or must not without `force`."""
+
+
+class NothingBefore(LookupError):
+    """There is no older generation to roll back to."""
 
 
 def promote(
@@ -48,10 +64,7 @@ def promote(
         raise NotServable(f"generation {generation} {closed}: give --force to serve it all the same")
     forced = force and (closed is not None or store.state(generation) == "quarantined")
     why: Why = "forced" if forced else "promoted"
-    try:
-        done = flip(store, manifest.variant, "promote", generation, now_s, why, flag=force, lease=lease)
-    except Refused as exc:
-        raise NotServable(_why_refused(generation, exc.state)) from exc
+    done = _flip(store, manifest.variant, "promote", generation, now_s, why, flag=force, lease=lease)
     assert done is not None
     extra = {"generation": generation, "previous": done.before, "variant": manifest.variant}
     if forced:
@@ -69,7 +82,7 @@ def rollback(store: GenerationStore, variant: str, now_s: int, *, quarantine: bo
     Raises:
         NothingBefore: There is none.
     """
-    done = flip(store, variant, "rollback", None, now_s, "rolled-back", flag=quarantine)
+    done = _flip(store, variant, "rollback", 0, now_s, "rolled-back", flag=quarantine)
     assert done is not None
     _log_rollback(done, quarantined=quarantine)
     return done
@@ -86,15 +99,49 @@ def quarantine(store: GenerationStore, generation: int, now_s: int) -> Flip | No
         NothingBefore: It is current, and there is none to roll back to.
     """
     variant = _manifest(store, generation).variant
-    try:
-        done = flip(store, variant, "quarantine", generation, now_s, "rolled-back")
-    except Refused as exc:
-        raise NotServable(_why_refused(generation, exc.state)) from exc
+    done = _flip(store, variant, "quarantine", generation, now_s, "rolled-back")
     if done:
         _log_rollback(done, quarantined=True)
     else:
         log.warning("generation.quarantined", extra={"generation": generation})
     return done
+
+
+def _flip(
+    store: GenerationStore,
+    variant: str,
+    act: Literal["promote", "rollback", "quarantine"],
+    generation: int,
+    now_s: int,
+    why: Why,
+    *,
+    flag: bool = False,
+    lease: Lease | None = None,
+) -> Flip | None:
+    """Promote, roll back or quarantine, as `flip.lua` says; readers see all of it or nothing.
+
+    A rollback finds its generation itself. None comes back where one that is not served was quarantined.
+
+    Raises:
+        NotServable: The generation's state does not allow it.
+        NothingBefore: There is nothing to roll back to.
+        LeaseLost: `lease` is given and no longer held.
+    """
+    keys = store.keys
+    names = (keys.current(variant), keys.states(), keys.promotions(variant), keys.lease())
+    arguments = (str(generation or ""), str(now_s), why, "1" if flag else "", lease.proof() if lease else b"")
+    reply = store.client.register_script(_FLIP)(names, (act, *arguments))
+    kind, *rest = [part.decode() for part in cast("list[bytes]", reply)]
+    if kind == "lease" and lease:
+        lease.lose()
+    if kind == "state":
+        raise NotServable(_why_refused(generation, rest[0]))
+    if kind == "nothing":
+        raise NothingBefore(
+            f"nothing to roll back to from generation {rest[0] or None}: "
+            "no older one that was served is still sealed in the store"
+        )
+    return None if kind == "barred" else Flip(variant, int(rest[0]), int(rest[1]) if rest[1] else None)
 
 
 def _log_rollback(done: Flip, *, quarantined: bool) -> None:

@@ -15,17 +15,11 @@ from batch.publish.generation import Rows
 from batch.publish.ledger.ledger import Ledger
 from batch.store import read
 
+OwnList = tuple[Sequence[int], str | None]  # a user's list of a bucket, best first, and their segment
+
 
 class GenerationLost(LookupError):
     """The generation of a time is no longer kept anywhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnList:
-    """A user's list of a bucket and their segment."""
-
-    ranked: Sequence[int]
-    segment: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,7 @@ class Kept:
         """Return what it holds for a user at a time: all that `api.feed.answer` needs."""
         manifest = self.shared.manifest
         bucket_s = manifest.horizon.bucket_for(at_s)
-        own = self.read_own(user_id, bucket_s)
+        ranked, segment = self.read_own(user_id, bucket_s)
         posts = {post_id: text for post_id, text in self.shared.posts.items() if post_id not in taken_down}
         return Lookup(
             user_id=user_id,
@@ -47,8 +41,8 @@ class Kept:
             bucket_s=bucket_s,
             pointer=Pointer(manifest.generation, manifest.created_at_s),
             generation=replace(self.shared, posts=posts),
-            own=own.ranked,
-            segment=own.segment,
+            own=ranked,
+            segment=segment,
             hidden=hidden,
             sees_all=True,
         )
@@ -81,7 +75,7 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
     def read_own(user_id: int, bucket_s: int) -> OwnList:
         ranked, segment = client.hmget(keys.list(user_id, number), str(bucket_s), SEGMENT_FIELD)
         name = read.narrow(segment).decode() if segment else None
-        return OwnList(decode(read.narrow(ranked or b"")), name)
+        return decode(read.narrow(ranked or b"")), name
 
     return Kept(shared, read_own)
 
@@ -100,7 +94,7 @@ def from_disk(made: Backfilled) -> Kept:
     )
 
     def read_own(user_id: int, bucket_s: int) -> OwnList:
-        return OwnList(ranked(user_id, bucket_s), segment_of.get(user_id))
+        return ranked(user_id, bucket_s), segment_of.get(user_id)
 
     return Kept(shared, read_own)
 

@@ -1,17 +1,18 @@
 """What a user was shown at a past time: by the generation of that time, without the posts seen by then."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
 
 import redis
 
 from api.contract.buckets import moment
 from api.contract.keys import Keys
 from api.feed import Rung, answer
-from batch.publish.replay.history import History, Name
-from batch.publish.replay.kept import GenerationLost, Kept
+from batch.publish.backfilled import FOLDER, list_backfilled
+from batch.publish.replay.history import History, Name, read_history
+from batch.publish.replay.kept import GenerationLost, Kept, from_disk, from_store
 from batch.publish.replay.seen import hidden_by
 
 HELD = 64  # generations in memory
@@ -42,10 +43,6 @@ class Replayed:
     time: str
     rung: Rung
     post_ids: tuple[int, ...]
-
-    def values(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return asdict(self)
 
 
 class Replayer:
@@ -94,3 +91,16 @@ class Replayer:
             rung=given.rung,
             post_ids=given.post_ids,
         )
+
+
+def open_replayer(prefix: str, client: redis.Redis, variant: str, state_dir: Path) -> Replayer:
+    """Return what replays a variant's answers, from generations in the store and on disk, as recorded now."""
+    keys = Keys(prefix)
+    backfilled = list_backfilled(state_dir / FOLDER, variant)
+    on_disk = {f"{FOLDER}/{made.manifest.generation}": made for made in backfilled}
+    made = [(one.manifest.as_of_s, name) for name, one in on_disk.items()]
+
+    def load(name: Name) -> Kept:
+        return from_store(client, keys, name) if isinstance(name, int) else from_disk(on_disk[name])
+
+    return Replayer(client, keys, read_history(client, keys, variant, made), load)
