@@ -7,10 +7,9 @@ Of `n` posts in random order `r` are relevant; arguments are int64 (lists,), res
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import gammaln
 
-from batch.evaluate.metrics import Floats, Ints
+from batch.evaluate.metrics import Floats, Ints, divide
 
 
 def hitrate(n: Ints, r: Ints, k: int) -> Floats:
@@ -20,19 +19,19 @@ def hitrate(n: Ints, r: Ints, k: int) -> Floats:
 
 def precision(n: Ints, r: Ints, k: int) -> Floats:
     """Return the relevant expected in the first `k`, over `k`."""
-    return np.minimum(n, k) * _share(r, n) / k
+    return np.minimum(n, k) * divide(r, n, 0.0) / k
 
 
 def recall(n: Ints, r: Ints, k: int) -> Floats:
     """Return the chance of any post to stand among the first `k`."""
-    return np.where(r > 0, _share(np.minimum(n, k), n), np.nan)
+    return np.where(r > 0, divide(np.minimum(n, k), n, 0.0), np.nan)
 
 
 def ndcg(n: Ints, r: Ints, k: int, *, achievable: bool = False) -> Floats:
     """Return the gain expected at each place, discounted, over the ideal of `metrics.ndcg`."""
     gained = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
     ideal = gained[np.minimum(r, k)] if achievable else np.full(len(n), gained[k])
-    return np.where(r > 0, _share(r, n) * _share(gained[np.minimum(n, k)], ideal), np.nan)
+    return np.where(r > 0, divide(r, n, 0.0) * divide(gained[np.minimum(n, k)], ideal, 0.0), np.nan)
 
 
 def average_precision(n: Ints, r: Ints, k: int) -> Floats:
@@ -41,10 +40,10 @@ def average_precision(n: Ints, r: Ints, k: int) -> Floats:
     Given a relevant post at i, each of the i - 1 before it is relevant with chance (r - 1) / (n - 1).
     """
     total = np.zeros(len(n))
-    others = _share(np.maximum(r - 1, 0), n - 1)
+    others = divide(np.maximum(r - 1, 0), n - 1, 0.0)
     for place in range(1, k + 1):
         total += np.where(place <= n, (1 + (place - 1) * others) / place, 0.0)
-    return np.where(r > 0, _share(total, n), np.nan)
+    return np.where(r > 0, divide(total, n, 0.0), np.nan)
 
 
 def reciprocal_rank(n: Ints, r: Ints, k: int) -> Floats:
@@ -53,16 +52,6 @@ def reciprocal_rank(n: Ints, r: Ints, k: int) -> Floats:
     for place in range(1, k + 1):
         total += (_none_before(n, r, place - 1) - _none_before(n, r, place)) / place
     return total
-
-
-def random_hitrate_at_k(session: Ints, liked: npt.NDArray[np.bool_], k: int) -> Floats:
-    """Return for each session the chance that `k` of its impressions at random hold a like.
-
-    >>> random_hitrate_at_k(np.array([0, 0]), np.array([True, False]), 1)
-    array([0.5])
-    """
-    n = np.bincount(session).astype(np.int64)
-    return hitrate(n, np.bincount(session[liked], minlength=len(n)).astype(np.int64), k)
 
 
 EXPECTED: dict[str, Callable[[Ints, Ints, int], Floats]] = {
@@ -83,11 +72,4 @@ def _none_before(n: Ints, r: Ints, k: int) -> Floats:
     out = np.zeros(len(n))
     left, whole = ((gammaln(x + 1) - gammaln(x - chosen[some] + 1)) for x in (rest[some], n[some]))
     out[some] = np.exp(left - whole)
-    return out
-
-
-def _share(part: Floats | Ints, whole: Floats | Ints) -> Floats:
-    """Divide; 0 where the whole is 0."""
-    out = np.zeros(len(part))
-    np.divide(part, whole, out=out, where=whole > 0)
     return out

@@ -90,7 +90,7 @@ def recall(hits: Hits, k: int) -> Floats:
 
     Source: `Recall` of RecTools: over all that is relevant, also where that is more than `k`.
     """
-    return _share(hits.relevant[:, :k].sum(axis=1).astype(np.float64), hits.n_relevant)
+    return divide(hits.relevant[:, :k].sum(axis=1), hits.n_relevant)
 
 
 def ndcg(hits: Hits, k: int, *, achievable: bool = False) -> Floats:
@@ -108,7 +108,7 @@ def ndcg(hits: Hits, k: int, *, achievable: bool = False) -> Floats:
     gain = hits.relevant[:, :k] @ discount[: hits.relevant.shape[1]]
     ideal = np.concatenate([[0.0], np.cumsum(discount)])
     best = ideal[np.minimum(hits.n_relevant, k)] if achievable else np.full(len(gain), ideal[k])
-    return _share(gain, np.where(hits.n_relevant > 0, best, 0.0))
+    return divide(gain, np.where(hits.n_relevant > 0, best, 0.0))
 
 
 def average_precision(hits: Hits, k: int) -> Floats:
@@ -120,7 +120,7 @@ def average_precision(hits: Hits, k: int) -> Floats:
     """
     relevant = hits.relevant[:, :k]
     at = np.cumsum(relevant, axis=1) / np.arange(1, relevant.shape[1] + 1)
-    return _share((at * relevant).sum(axis=1), hits.n_relevant)
+    return divide((at * relevant).sum(axis=1), hits.n_relevant)
 
 
 def reciprocal_rank(hits: Hits, k: int) -> Floats:
@@ -141,26 +141,6 @@ METRICS: dict[str, Callable[[Hits, int], Floats]] = {
     "map": average_precision,
     "mrr": reciprocal_rank,
 }
-
-
-def hitrate_at_k(
-    session: npt.NDArray[np.int64], scores: Floats, liked: npt.NDArray[np.bool_], k: int
-) -> Floats:
-    """Return for each session whether its `k` best-scored impressions hold a like.
-
-    Args:
-        session: int64 (n,). Numbers 0..sessions-1 in any order; each occurs.
-        scores: float64 (n,). Higher is better; ties go to the earlier row.
-        liked: bool (n,).
-        k: Cut-off; a shorter session counts whole.
-
-    Returns:
-        float64 (sessions,): 1.0 or 0.0.
-
-    >>> hitrate_at_k(np.array([0, 0, 1]), np.array([1.0, 2.0, 1.0]), np.array([True, False, True]), 1)
-    array([0., 1.])
-    """
-    return hitrate(Hits.of_sessions(session, scores, liked, k), k)
 
 
 def auc(scores: Floats, liked: npt.NDArray[np.bool_]) -> float:
@@ -210,8 +190,6 @@ def pairs_won(
     return won, likes * (sizes - likes)
 
 
-def _share(part: Floats, whole: Floats | Ints) -> Floats:
-    """Divide; NaN where the whole is 0."""
-    out = np.full(len(part), np.nan)
-    np.divide(part, whole, out=out, where=whole > 0)
-    return out
+def divide(part: Floats | Ints, whole: Floats | Ints, otherwise: float = np.nan) -> Floats:
+    """Divide, float64 of the parts' shape; `otherwise` where the whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(part), otherwise), where=np.greater(whole, 0))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from batch.data.facts import Facts
-from batch.evaluate.chance import random_hitrate_at_k
-from batch.evaluate.metrics import Floats, Ints, auc, auc_in_session, hitrate_at_k
+from batch.evaluate import chance
+from batch.evaluate.metrics import Floats, Hits, Ints, auc, auc_in_session, hitrate
 from batch.evaluate.own import OwnModel, raw_scores
 from batch.evaluate.sessions import Line, Sessions
 from batch.features import asof
@@ -62,10 +62,11 @@ def measure_run(
         "test_sessions": float(len(what.owner)),
         "test_impressions": float(len(what.event)),
         "of_choices": float(facts.shown == "choices"),
-        "hitrate_at_5_random5": _mean(random_hitrate_at_k(what.session, what.liked, K)),
+        "hitrate_at_5_random5": _mean(chance.hitrate(*what.sizes, K)),
     }
     for name, values in scores.items():
-        found[f"hitrate_at_5{name}"] = _mean(hitrate_at_k(what.session, values, what.liked, K))
+        hits = Hits.of_sessions(what.session, values, what.liked, K)
+        found[f"hitrate_at_5{name}"] = _mean(hitrate(hits, K))
         found[f"auc_in_session{name}"] = auc_in_session(what.session, values, what.liked)
     return found
 

@@ -15,7 +15,7 @@ import pandas as pd
 from batch.data.facts import Facts
 from batch.evaluate.chance import EXPECTED
 from batch.evaluate.intervals import bootstrap
-from batch.evaluate.metrics import CUTS, METRICS, Floats, Hits, Ints
+from batch.evaluate.metrics import CUTS, METRICS, Floats, Hits, Ints, divide
 
 ALL, NO_SEGMENT = "all", "none"
 WARMTH = ((0, "0"), (1, "1-9"), (10, "10-99"), (100, "100 or more"))  # past impressions, from each number on
@@ -111,6 +111,21 @@ def mean_column(values: Floats) -> Column:
     """Return the column whose figure is the mean of some values; NaN is left out."""
     finite = np.isfinite(values)
     return Column(np.where(finite, values, 0.0), finite.astype(np.float64))
+
+
+def truth_columns(hit: Floats, random: Floats, best: Floats, k: int) -> Columns:
+    """Return the metrics of lists whose first `k` hold a like with some chance, float64 (lists,) each.
+
+    Args:
+        hit: That chance; it is `expected_hitrate`.
+        random: The chance at random: `normalized` is how far above it the lists are, in sums over them,
+        best: over how far the best ones are.
+        k: Cut-off.
+    """
+    return {
+        ("expected_hitrate", k): mean_column(hit),
+        ("normalized", k): Column(hit - random, best - random),
+    }
 
 
 def order_columns(hits: Hits) -> Columns:
@@ -233,8 +248,7 @@ def _figures(
                     measured[name, "", metric], measured[other, "", metric]
                 )
     parts, wholes = (np.column_stack(side)[rows] for side in zip(*measured.values(), strict=True))
-    user, total = lists.user[rows], wholes.sum(axis=0)
-    values = np.divide(parts.sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+    user, values = lists.user[rows], divide(parts.sum(axis=0), wholes.sum(axis=0))
     n = len(np.unique(user)), len(user)
     bounds = bootstrap(parts, wholes, user, rng).tolist()
     for (name, other, metric), value, (low, high) in zip(measured, values.tolist(), bounds, strict=True):

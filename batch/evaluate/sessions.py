@@ -84,6 +84,12 @@ class Sessions:
         liked = np.equal(facts.target[event], 1)
         return cls(event, number.astype(np.int64), position, user, post, liked, owner)
 
+    @property
+    def sizes(self) -> tuple[Ints, Ints]:
+        """Return how many impressions each session has, and how many were liked, int64 (sessions,)."""
+        n = np.bincount(self.session).astype(np.int64)
+        return n, np.bincount(self.session[self.liked], minlength=len(n)).astype(np.int64)
+
     def measure(self, scores: Floats) -> results.Columns:
         """Return every metric of each session, its impressions in the order of scores, float64 (n,)."""
         won, pairs = pairs_won(self.session, scores, self.liked)
@@ -92,8 +98,7 @@ class Sessions:
 
     def measure_random(self) -> results.Columns:
         """Return the same as expected of a random order, exact."""
-        n = np.bincount(self.session).astype(np.int64)
-        likes = np.bincount(self.session[self.liked], minlength=len(n)).astype(np.int64)
+        n, likes = self.sizes
         pairs = (likes * (n - likes)).astype(np.float64)
         return {AUC: results.Column(pairs / 2, pairs), **results.random_columns(n, likes)}
 

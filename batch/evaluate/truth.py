@@ -3,7 +3,7 @@
 import numpy as np
 
 from batch.evaluate.metrics import CUTS, Floats, Ints
-from batch.evaluate.results import Column, Columns, MeasuredLists, Metric, mean_column
+from batch.evaluate.results import Columns, MeasuredLists, Metric, truth_columns
 from batch.evaluate.sessions import RANDOM, Line
 from batch.evaluate.unseen import AskedUsers
 
@@ -41,16 +41,12 @@ def measure_by_truth(asked: AskedUsers, lists: dict[str, Ints], truth: Line, at_
             hits[name].append(np.asarray(1 - missed, np.float64))
     random = 1 - (1 - np.concatenate(mean)[:, None]) ** np.arange(1, depth + 1)
     found = {name: np.vstack(parts) for name, parts in hits.items()} | {RANDOM: random}
-    models = {name: _columns(hit, random, found[ORACLE]) for name, hit in found.items()}
+    models = {name: Columns() for name in found}
+    for name, hit in found.items():
+        for k in (cut for cut in CUTS if cut <= hit.shape[1]):
+            at = k - 1
+            models[name] |= truth_columns(hit[:, at], random[:, at], found[ORACLE][:, at], k)
     return MeasuredLists(models, asked.users[some], asked.past[some])
-
-
-def _columns(hit: Floats, random: Floats, best: Floats) -> Columns:
-    columns = {}
-    for k in (cut for cut in CUTS if cut <= hit.shape[1]):
-        columns["expected_hitrate", k] = mean_column(hit[:, k - 1])
-        columns["normalized", k] = Column((hit - random)[:, k - 1], (best - random)[:, k - 1])
-    return columns
 
 
 def _chances(asked: AskedUsers, rows: Ints, truth: Line, at_s: int) -> Floats:

@@ -7,7 +7,7 @@ part. What was shown before is counted on the facts that the lists were made fro
 import numpy as np
 import numpy.typing as npt
 
-from batch.evaluate.metrics import NO_POST, Floats, Ints
+from batch.evaluate.metrics import NO_POST, Floats, Ints, divide
 
 
 def coverage(lists: Ints, n_posts: int) -> float:
@@ -71,9 +71,7 @@ def diversity(lists: Ints, space: Floats) -> Floats:
     for place in range(lists.shape[1]):
         total += unit[lists[:, place]]
     alike, pairs = (total**2).sum(axis=1) - n, n * (n - 1)
-    out = np.full(len(lists), np.nan)
-    np.divide(pairs - alike, pairs, out=out, where=pairs > 0)
-    return out
+    return divide(pairs - alike, pairs)
 
 
 def most_shown(shown: Ints, share: float = 0.1) -> npt.NDArray[np.bool_]:
@@ -86,6 +84,4 @@ def most_shown(shown: Ints, share: float = 0.1) -> npt.NDArray[np.bool_]:
 def _mean(lists: Ints, value: Floats) -> Floats:
     """Return the mean value of each list's posts; NaN of an empty list."""
     there = lists != NO_POST
-    n, out = there.sum(axis=1), np.full(len(lists), np.nan)
-    np.divide(np.where(there, value[lists], 0.0).sum(axis=1), n, out=out, where=n > 0)
-    return out
+    return divide(np.where(there, value[lists], 0.0).sum(axis=1), there.sum(axis=1))

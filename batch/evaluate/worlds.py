@@ -109,12 +109,8 @@ def play(config: WorldConfig, recipe: Recipe, names: tuple[str, ...] = ()) -> Wo
 
 def measure(hit: dict[str, Floats], totals: Totals) -> results.MeasuredLists:
     """Return metrics of lists from the chance that they hold a like, float64 (asked,) of each model."""
-    random, models = hit[RANDOM], {}
-    for name, own in hit.items():
-        models[name] = {
-            HIT: results.mean_column(own),
-            NORMALIZED: results.Column(own - random, hit[ORACLE] - random),
-        }
+    random = hit[RANDOM]
+    models = {name: results.truth_columns(own, random, hit[ORACLE], K) for name, own in hit.items()}
     if ATTAINABLE in hit:
         models[OURS][RATIO] = results.Column(hit[OURS] - random, hit[ATTAINABLE] - random)
     return results.MeasuredLists(models, np.arange(len(random)), totals=totals)

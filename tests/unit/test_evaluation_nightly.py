@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from batch.data.facts import Facts
-from batch.evaluate.chance import random_hitrate_at_k
-from batch.evaluate.metrics import auc, auc_in_session, hitrate_at_k
+from batch.evaluate import chance
+from batch.evaluate.metrics import Hits, auc, auc_in_session, hitrate
 from batch.evaluate.nightly import measure_run
 from batch.evaluate.sessions import Line, Sessions
 from batch.features import asof
@@ -48,7 +48,7 @@ def test_the_random_line_is_the_share_of_choices_that_hold_a_like(n: int, likes:
 
     share = float(np.mean([any(liked[place] for place in choice) for choice in choices]))
 
-    assert random_hitrate_at_k(np.zeros(n, np.int64), liked, k)[0] == pytest.approx(share)
+    assert chance.hitrate(np.array([n]), np.array([likes]), k)[0] == pytest.approx(share)
 
 
 def test_hitrate_counts_a_session_once_however_many_likes_it_holds() -> None:
@@ -56,7 +56,7 @@ def test_hitrate_counts_a_session_once_however_many_likes_it_holds() -> None:
     scores = np.array([5.0, 1.0, 2.0, 4.0, 3.0])
     liked = np.array([True, True, False, True, False])
 
-    assert hitrate_at_k(session, scores, liked, 2).tolist() == [0.0, 1.0]
+    assert hitrate(Hits.of_sessions(session, scores, liked, 2), 2).tolist() == [0.0, 1.0]
 
 
 RECIPE = Recipe(30, 10**6, 3600, n_trees=30, n_leaves=7, seed=1, threads=1)
@@ -99,7 +99,8 @@ def test_what_finds_posts_alike_does_not_get_their_place() -> None:
     )
 
     what = Sessions.of(facts, Split(BEGIN_S, BEGIN_S + DAY_S), seed=1)
-    hits = hitrate_at_k(what.session, np.zeros(len(what.session)), what.position == 0, 5)
+    first = what.position == 0
+    hits = hitrate(Hits.of_sessions(what.session, np.zeros(len(first)), first, 5), 5)
 
     assert len(hits) == 200
     assert 0.15 < hits.mean() < 0.35  # 5 of 20, where the order of time would make it 1
