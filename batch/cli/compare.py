@@ -1,14 +1,12 @@
 """`almanac compare`: models beside their peers."""
 
 import os
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from api.contract.buckets import epoch
-from batch.cli.options import Data, Json, Mapped, read_settings
+from batch.cli.options import Data, Json, Mapped, TestFrom, TestTo, read_settings, read_span
 from batch.cli.output import Output
 
 
@@ -16,8 +14,8 @@ def compare(
     world: Annotated[bool, typer.Option("--world", help="in made worlds, measured by their truth")] = False,
     data: Data = "",
     mapping: Mapped = "",
-    test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
-    test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
+    test_from: TestFrom = None,
+    test_to: TestTo = None,
     weeks: Annotated[int, typer.Option(min=1, help="tests of a week each from the first day on")] = 1,
     likes_only: Annotated[
         bool, typer.Option("--likes-only", help="ours without the order of what was shown")
@@ -52,12 +50,10 @@ def compare(
         report = commands.compare_in_worlds(settings, configs, names, n, progress)
         draw = results.draw_worlds
     elif unseen:
-        report, draw = (
-            commands.compare_at_cuts(settings, location, cuts, names, progress),
-            results.draw_unseen,
-        )
+        report = commands.compare_at_cuts(settings, location, cuts, names, progress)
+        draw = results.draw_unseen
     else:
-        span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901
+        span = read_span(test_from, test_to)
         report = commands.compare(settings, location, span, weeks, names, progress, likes_only=likes_only)
     if plot is not None:
         results.plot(report, plot)

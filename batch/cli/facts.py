@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.options import Json, Mapped, Replace, read_settings
+from batch.cli.options import Json, Mapped, Replace, To, read_settings
 from batch.cli.output import Output
 
 
@@ -15,9 +15,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0)] = 42,
     taste: Annotated[float, typer.Option(min=0.0, help="strength of tastes; 1: as in the real rows")] = 1.0,
     regime: Annotated[str, typer.Option(help="gaussian or typed")] = "gaussian",
-    to: Annotated[
-        str, typer.Option(help="folder, SQLite or PostgreSQL URL; else where `almanac run` reads")
-    ] = "",
+    to: To = "",
     replace: Replace = False,
     json: Json = False,
 ) -> None:
@@ -38,9 +36,7 @@ def simulate(
 
 def import_(
     source: Annotated[str, typer.Argument(help="folder or SQLAlchemy URL to read")],
-    to: Annotated[
-        str, typer.Option(help="folder, SQLite or PostgreSQL URL; else where `almanac run` reads")
-    ] = "",
+    to: To = "",
     mapping: Mapped = "",
     replace: Replace = False,
     json: Json = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import epoch
-from batch.cli.options import Data, Json, Mapped, read_settings
+from batch.cli.options import Data, Json, Mapped, TestFrom, TestTo, read_settings, read_span
 from batch.cli.output import Output
 
 
@@ -15,8 +15,8 @@ def evaluate(
     by_age: Annotated[bool, typer.Option("--by-age", help="quality of lists 0 to 72 hours old")] = False,
     data: Data = "",
     mapping: Mapped = "",
-    test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
-    test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
+    test_from: TestFrom = None,
+    test_to: TestTo = None,
     weeks: Annotated[int, typer.Option(min=1, help="so many tests of a week each")] = 1,
     cold: Annotated[bool, typer.Option("--cold", help="also on users and posts held out entirely")] = False,
     held: Annotated[float, typer.Option(min=0.01, max=0.5, help="share that --cold holds out")] = 0.1,
@@ -29,7 +29,7 @@ def evaluate(
 
     output, settings = Output(json=json), read_settings(mapping=mapping)
     location = data or facts_location(settings)
-    span = (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
+    span = read_span(test_from, test_to)
     if by_age:
         report = commands.evaluate_by_age(settings, location, span, output.progress)
         output.emit(report.values(), lambda console: results.draw_ages(console, report))

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.contract.buckets import epoch
+
 if TYPE_CHECKING:
     from batch.settings import Settings
 
@@ -15,6 +17,14 @@ Data = Annotated[
 Mapped = Annotated[str, typer.Option("--mapping", help="mapping of a foreign schema: a name or a TOML file")]
 Replace = Annotated[bool, typer.Option("--replace", help="write over facts that lie there")]
 At = Annotated[datetime | None, typer.Option("--at", help="time, UTC; now where not given")]
+TestFrom = Annotated[datetime | None, typer.Option(help="first test day; else the last week's")]
+TestTo = Annotated[datetime | None, typer.Option(help="day after the last test day")]
+To = Annotated[str, typer.Option(help="folder, SQLite or PostgreSQL URL; else where `almanac run` reads")]
+
+
+def read_span(test_from: datetime | None, test_to: datetime | None) -> tuple[int, int] | None:
+    """Return the begin and the end of a test, epoch seconds; None where no begin is given."""
+    return (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
 
 
 def read_settings(**options: Any) -> "Settings":

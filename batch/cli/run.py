@@ -1,22 +1,20 @@
 """Commands that publish: once, or at set times."""
 
 from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from typing import Annotated
 
 import typer
 
-from api.contract.buckets import epoch
-from batch.cli.options import Data, Json, Mapped, read_settings
+from batch.cli.options import Data, Json, Mapped, TestFrom, TestTo, read_settings, read_span
 from batch.cli.output import Output
 
 
 def run(
     data: Data = "",
     mapping: Mapped = "",
-    test_from: Annotated[datetime | None, typer.Option(help="first test day; else the last week's")] = None,
-    test_to: Annotated[datetime | None, typer.Option(help="day after the last test day")] = None,
+    test_from: TestFrom = None,
+    test_to: TestTo = None,
     evaluate: Annotated[bool, typer.Option(help="measure on the split before training on all")] = True,
     incremental: Annotated[
         bool,
@@ -34,7 +32,8 @@ def run(
     from batch.store.connection import connect_store, facts_location
 
     output, settings = Output(json=json), read_settings(mapping=mapping, variant=variant)
-    split = Split(epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
+    span = read_span(test_from, test_to)
+    split = Split(*span) if span else None
     with connect_store(settings) as store:
         what = (settings, store, data or facts_location(settings), output.progress)
         if incremental:

@@ -13,10 +13,8 @@ Port = Annotated[int, typer.Option(envvar="ALMANAC_PORT", min=1, max=65535, help
 
 
 def serve(
-    host: Annotated[str, typer.Option(envvar="ALMANAC_HOST", help="address to listen on")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(envvar="ALMANAC_PORT", min=1, max=65535, help="port to listen on")
-    ] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     json: Json = False,
 ) -> None:
     """Serve the current generation over HTTP until Ctrl-C."""
