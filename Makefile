@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+QUIET := -qq --disable-pip-version-check
 DATA ?=
 
 .DEFAULT_GOAL := help
@@ -44,21 +45,22 @@ clean: ## remove the environment and everything computed
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Almanac needs Python 3.11 or newer, " + sys.executable + " is " + sys.version.split()[0] + ": set PYTHON=") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml .constraints/core.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c .constraints/core.txt -e '.[api,batch,embedded]'
+	@echo 'installing into $(VENV), once: half a minute'
+	@$(BIN)/pip install $(QUIET) --no-compile -c .constraints/core.txt -e '.[api,batch,embedded]'
 	@touch $@
 
 $(VENV)/.ml-100k: $(VENV)/.run
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps recbole
+	$(BIN)/pip install $(QUIET) --no-deps recbole
 	@touch $@
 
 .rectools/.made: .constraints/rectools.txt
 	$(PYTHON) -m venv .rectools
-	.rectools/bin/pip install --quiet --disable-pip-version-check --no-compile -c $< rectools
+	.rectools/bin/pip install $(QUIET) --no-compile -c $< rectools
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints/core.txt -e '.[api,batch,embedded,load,plot,text,zoo,dev]'
+	$(BIN)/pip install $(QUIET) -c .constraints/core.txt -e '.[api,batch,embedded,load,plot,text,zoo,dev]'
 	@touch $@
