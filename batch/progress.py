@@ -141,5 +141,8 @@ class Silent(Progress):
         yield silent
 
 
+SILENT = Silent()
+
+
 def silent(_what: str, _done: int, _total: int | None) -> None:
     """Show no progress."""

@@ -105,6 +105,11 @@ class OwnStore:
         await_store(self.url)
         return redis.Redis.from_url(self.url)
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, such as SIGSTOP."""
+        assert self._server is not None, "it does not run"
+        self._server.send_signal(number)
+
     def kill(self) -> None:
         """End it with SIGKILL; to end one that does not run is nothing."""
         if self._server is not None:

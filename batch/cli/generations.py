@@ -45,7 +45,7 @@ def _desk(*, json: bool) -> Iterator[_Desk]:
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings()
-    with connect_store(settings) as store:
+    with connect_store(settings, output.progress) as store:
         folder, rng = settings.state_dir / "generations", np.random.default_rng(settings.seed)
         yield _Desk(output, settings, GenerationStore(store, Keys(settings.prefix)), folder, rng)
 

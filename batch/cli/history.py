@@ -51,7 +51,7 @@ def replay(
 
     output, settings = Output(json=json), read_settings()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    with connect_store(settings) as store:
+    with connect_store(settings, output.progress) as store:
         found = open_replayer(settings.prefix, store, settings.variant, settings.state_dir)
         output.emit(asdict(found.replay(user, epoch(at), limit)))
 
@@ -77,7 +77,7 @@ def backfill(
         maker.backfill(settings, data or facts_location(settings), period, output.progress)
     made, loaded = list_backfilled(maker.folder_of(settings), settings.variant), {}
     if load:
-        with connect_store(settings) as store:
+        with connect_store(settings, output.progress) as store:
             loaded = maker.load(settings, store, maker.numbers(load, made), output.progress)
     rows = list(maker.rows(made, loaded))
     output.emit({"generations": rows, "seconds": output.progress.seconds})

@@ -19,7 +19,7 @@ def inspect(user: Annotated[int, typer.Argument(help="user id")], at: At = None,
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings()
-    with connect_store(settings) as client:
+    with connect_store(settings, output.progress) as client:
         found = look(client, settings, user, epoch(at) if at else int(time.time()))
     output.emit(found, lambda console: draw_inspection(console, found))
 
@@ -51,7 +51,7 @@ def plan(
         likes=likes,
         text_bytes=text_bytes,
     )
-    with connect_store(settings) as client:
+    with connect_store(settings, output.progress) as client:
         rng = np.random.default_rng(settings.seed)
         store = GenerationStore(client, Keys(settings.prefix))
         found = plan_memory(store, sizes, settings.generations_kept, rng)
@@ -76,7 +76,7 @@ def redis_(
     from batch.store.reply import Refusal, call
 
     output, settings = Output(json=json), read_settings(redis_url=url)
-    with store_url(settings) as store:
+    with store_url(settings, output.progress) as store:
         reply = call(store, *map(os.fsencode, args))
     if json:
         output.emit({"error" if isinstance(reply, Refusal) else "reply": as_value(reply)})

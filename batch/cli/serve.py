@@ -23,7 +23,7 @@ def serve(
 
     output, settings = Output(json=json), read_settings()
     find_port(host, port)
-    with store_url(settings) as url:
+    with store_url(settings, output.progress) as url:
         serve_forever(environment(settings, url, host, port))
     output.emit({"stopped": True})
 
@@ -33,7 +33,7 @@ def store(json: Json = False) -> None:
     from batch.store.connection import hide_password, store_url
 
     output, settings = Output(json=json), read_settings()
-    with store_url(settings) as url:
+    with store_url(settings, output.progress) as url:
         shown = hide_password(url)
         output.emit({"url": shown, "look": f"redis-cli -u {shown}"})
         stop_signal().get()

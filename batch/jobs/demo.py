@@ -12,12 +12,12 @@ from urllib.parse import urlencode
 
 import numpy as np
 import orjson
-import redis
 
 from api.contract.buckets import moment
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
+from batch.data.load import refuse_absent
 from batch.data.write import write
 from batch.evaluate.sessions import Line
 from batch.jobs.api_process import CannotListen, environment, find_port, run_api
@@ -28,7 +28,7 @@ from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
 from batch.simulate.truth import Truth
 from batch.store import read
-from batch.store.connection import hide_password, store_url
+from batch.store.connection import hide_password, open_store, store_url
 
 N_USERS = 3  # whose feeds are shown
 HOURS = (9, 14, 20)  # of the day after as_of
@@ -95,12 +95,14 @@ def demo(
     _find_free_port(host, port)  # a host that is wrong is said before the work, not after it
     progress.expect(EXPECTED_S)
     apart = _settings_apart(settings, data or world.to_json())
+    if data:
+        refuse_absent(apart, data)
     truth = None if data else Truth.from_config(world)
     location = data or str(_make_world(apart.state_dir / "world", world, progress))
     lines: dict[str, Line] = {"oracle": truth.likely} if truth else {}
     keys = Keys(apart.prefix)
-    with store_url(apart) as url:
-        with redis.Redis.from_url(url) as store:
+    with store_url(apart, progress) as url:
+        with open_store(url) as store:
             result = run(apart, store, location, progress, lines=lines)
             manifest = Manifest.from_json(read.value(store, keys.manifest(result.generation)) or b"")
             users = decode(read.value(store, keys.users(result.generation)))

@@ -3,28 +3,88 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
+from batch.progress import SILENT, Progress
 from batch.settings import Settings
 from batch.store.embedded.attach import attach
 from batch.store.wait import wait_until
 
 FACTS_FILE = "facts.db"
 EVENTS_FILE = "events.db"
-LOADING_S = 60.0  # some 0.1 GB a second: a full store of 4 GB is read in 40
+CONNECT_S = 5.0
+REPLY_S = 60.0  # a store that waits for its disk, or forks, is late and not lost
+LOADING_S = 600.0  # some 0.1 GB a second: of a store far beyond one machine's lists
+_RETRIES = 6  # with the waits between them 3 s: a supervisor has restarted a small store by then
+
+
+class StoreFailed(RuntimeError):
+    """The store does not answer, or refuses; the message names it and what to look at."""
+
+    exit_code = 4
+
+    def __init__(self, url: str, why: object) -> None:
+        """Name the store without its password."""
+        super().__init__(
+            f"the store at {hide_password(url)} does not work for us: {why}; is it running, and is "
+            "ALMANAC_REDIS_URL right? (where that is empty, it is the embedded store of ALMANAC_STATE_DIR)"
+        )
 
 
 @contextmanager
-def store_url(settings: Settings) -> Iterator[str]:
-    """Give the store's URL; without `ALMANAC_REDIS_URL` start or join the embedded store for as long."""
-    if settings.redis_url:
+def connect_store(settings: Settings, progress: Progress = SILENT) -> Iterator[redis.Redis]:
+    """Give a client of the store; replies are bytes.
+
+    Raises:
+        StoreFailed: It does not answer, or stops answering before the context ends.
+    """
+    with store_url(settings, progress) as url, open_store(url, progress) as client:
+        yield client
+
+
+@contextmanager
+def store_url(settings: Settings, progress: Progress = SILENT) -> Iterator[str]:
+    """Give the store's URL; without `ALMANAC_REDIS_URL` start or join the embedded store for as long.
+
+    Raises:
+        StoreNotStarted, ServerMissing: The embedded store cannot be had; StoreFailed: it does not get ready.
+    """
+    if settings.redis_url.get_secret_value():
         yield settings.redis_url.get_secret_value()
         return
     with attach(settings.state_dir) as embedded:
+        with open_store(embedded.url, progress):
+            pass
         yield embedded.url
+
+
+@contextmanager
+def open_store(url: str, progress: Progress = SILENT) -> Iterator[redis.Redis]:
+    """Give a client of the store at `url` once it has its data in memory; replies are bytes.
+
+    Commands are tried again where the connection broke, so a store may restart; one that was sent and has no
+    reply within REPLY_S is not.
+
+    Raises:
+        StoreFailed: As `connect_store`.
+    """
+    try:
+        with connect(url, REPLY_S) as probe:
+            _await_data(probe, progress)
+        with connect(url, REPLY_S, _RETRIES) as client:
+            yield client
+    except redis.RedisError as exc:
+        raise StoreFailed(url, exc) from exc
+
+
+def connect(url: str, reply_s: float, retries: int = 0) -> redis.Redis:
+    """Return a client, unconnected, that waits so long for a reply, and tries lost connections again."""
+    again = Retry(ExponentialBackoff(cap=1.0, base=0.05), retries, (redis.ConnectionError,))
+    return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_S, socket_timeout=reply_s, retry=again)
 
 
 def hide_password(url: str) -> str:
@@ -36,22 +96,22 @@ def hide_password(url: str) -> str:
     return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url)
 
 
-@contextmanager
-def connect_store(settings: Settings) -> Iterator[redis.Redis]:
-    """Give a client of the store; replies are bytes."""
-    with store_url(settings) as url, redis.Redis.from_url(url, socket_connect_timeout=5) as client:
-        _await_data(client)
-        yield client
-
-
-def _await_data(client: redis.Redis) -> None:
+def _await_data(client: redis.Redis, progress: Progress) -> None:
     """Return once the store has its data in memory: after a start it reads them from its log first.
 
     Raises:
         redis.RedisError: It does not answer, or is still reading after LOADING_S.
     """
-    if not wait_until(partial(_has_data, client), LOADING_S):
-        raise redis.BusyLoadingError(f"the store has not read its data within {LOADING_S:.0f} s")
+    if _has_data(client):
+        return
+    with progress.phases("store") as show:
+
+        def is_loaded() -> bool:
+            show("store loads", _loaded_percent(client), 100)
+            return _has_data(client)
+
+        if not wait_until(is_loaded, LOADING_S):
+            raise redis.BusyLoadingError(f"it has not read its data within {LOADING_S:.0f} s")
 
 
 def _has_data(client: redis.Redis) -> bool:
@@ -59,6 +119,10 @@ def _has_data(client: redis.Redis) -> bool:
         return bool(client.ping())
     except redis.BusyLoadingError:
         return False
+
+
+def _loaded_percent(client: redis.Redis) -> int:
+    return int(client.info("persistence").get("loading_loaded_perc", 100))
 
 
 def facts_location(settings: Settings) -> str:

@@ -12,7 +12,9 @@ from typing import NoReturn
 
 import orjson
 import redis
+from redis.backoff import NoBackoff
 from redis.client import Pipeline
+from redis.retry import Retry
 
 from api.contract.buckets import moment
 from batch.progress import Show
@@ -56,6 +58,7 @@ class Lease:
     def __init__(self, client: redis.Redis, key: str, holder: Holder, ttl_s: float) -> None:
         """Prepare; `hold` takes the lease."""
         self._client, self._key, self._ttl_s = client, key, ttl_s
+        self._renewing = _impatient(client, ttl_s / RENEWALS)
         self._value = orjson.dumps(asdict(holder))
         self._until = 0.0
         self._turn = threading.Lock()  # a renewal would spoil the WATCH of a commit
@@ -108,13 +111,16 @@ class Lease:
             LeaseLost: It is not; nothing was written.
         """
 
+        self._transact(self._client, watched, decide)
+
+    def _transact(self, client: redis.Redis, watched: Iterable[str], decide: Decide) -> None:
         def decide_as_holder(pipe: Pipeline) -> Write:
             if pipe.get(self._key) != self._value:
                 self.lose()
             return decide(pipe)
 
         with self._turn:
-            transact(self._client, [self._key, *watched], decide_as_holder)
+            transact(client, [self._key, *watched], decide_as_holder)
 
     def _take(self, progress: Show) -> None:
         """Wait for a dead holder's lease to run out, then take it.
@@ -146,12 +152,15 @@ class Lease:
         while not self._over.wait(self._ttl_s / RENEWALS):
             asked = time.monotonic()
             try:
-                self.commit(lambda pipe: pipe.pexpire(self._key, int(self._ttl_s * 1000)))
+                self._transact(self._renewing, (), lambda _pipe: self._extend)
             except LeaseLost:
                 return
             except redis.RedisError:
                 continue
             self._until = asked + self._ttl_s
+
+    def _extend(self, pipe: Pipeline) -> None:
+        pipe.pexpire(self._key, int(self._ttl_s * 1000))
 
     def _release(self) -> None:
         """Give the lease back, if it is still ours."""
@@ -159,6 +168,7 @@ class Lease:
         self._thread.join()
         with suppress(LeaseLost, redis.RedisError):  # then it ends by itself
             self.commit(lambda pipe: pipe.delete(self._key))
+        self._renewing.close()
 
 
 @contextmanager
@@ -178,6 +188,15 @@ def hold(
         yield lease
     finally:
         lease._release()
+
+
+def _impatient(client: redis.Redis, reply_s: float) -> redis.Redis:
+    """Return another client of the same store: a renewal that gets no reply is sent anew, elsewhere."""
+    pool = client.connection_pool
+    options = {**pool.connection_kwargs, "socket_timeout": reply_s, "retry": Retry(NoBackoff(), 0)}
+    return redis.Redis(
+        connection_pool=redis.ConnectionPool(connection_class=pool.connection_class, **options)
+    )
 
 
 def _who(value: bytes) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import redis
-
 from batch.store.embedded import binary, supervisor
 from batch.store.embedded.files import Address, Files, Lock
 from batch.store.wait import wait_until
@@ -63,8 +61,7 @@ def _answering(files: Files) -> Address | None:
     address = files.read_address()
     if address is None:
         return None
-    with redis.Redis.from_url(address.url) as client:
-        return address if supervisor.answers(client, address.pid) else None
+    return address if supervisor.answers(address.url, address.pid) else None
 
 
 def _has_supervisor(files: Files) -> bool:

@@ -35,6 +35,7 @@ class Files:
         supervisor: Lock of the supervisor.
         server: Lock of the server.
         log: Output of the supervisor.
+        port: File with the port of the last server, on which the next one listens too.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -43,6 +44,7 @@ class Files:
         self.address, self.users = state_dir / "store.json", state_dir / "store.lock"
         self.starting, self.supervisor = self.data / "starting.lock", self.data / "supervisor.lock"
         self.server, self.log = self.data / "server.lock", self.data / "supervisor.log"
+        self.port = self.data / "port"
 
     def read_address(self) -> Address | None:
         """Return what `store.json` says; None while there is none."""
@@ -56,6 +58,17 @@ class Files:
         draft = self.address.with_suffix(".json.new")
         draft.write_bytes(orjson.dumps(address) + b"\n")
         draft.replace(self.address)
+
+    def read_port(self) -> int:
+        """Return the port of the last server; 0 where there was none."""
+        try:
+            return int(self.port.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def write_port(self, port: int) -> None:
+        """Keep the port for the next server."""
+        self.port.write_text(f"{port}\n")
 
 
 class Lock:

@@ -14,12 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from batch.store.embedded import binary, options
 from batch.store.embedded.files import Address, Files, Lock
 from batch.store.wait import wait_until
 
 POLL_S = 0.25
+ANSWER_S = 5.0  # a server that is slower is asked again
 LOOK_S = 5.0  # somebody may be looking whether there is a supervisor
 START_S = 60.0  # a large append-only file takes a while to load
 STOP_S = 60.0
@@ -61,12 +64,16 @@ def supervise(files: Files) -> None:
             lock.close()
 
 
-def answers(client: redis.Redis, pid: int) -> bool:
-    """Say whether the server process `pid` itself answers; another program may have its old port."""
-    try:
-        return bool(client.info("server")["process_id"] == pid)
-    except (redis.ConnectionError, redis.BusyLoadingError):
-        return False
+def answers(url: str, pid: int) -> bool:
+    """Say whether the server process `pid` itself answers; another program may have its old port.
+
+    One that still loads its data does: it is asked for PING by whoever needs them.
+    """
+    with _connect(url) as client:
+        try:
+            return bool(client.info("server")["process_id"] == pid)
+        except redis.RedisError:
+            return False
 
 
 def _end_orphan(files: Files, servers: Lock) -> None:
@@ -78,18 +85,19 @@ def _end_orphan(files: Files, servers: Lock) -> None:
         RuntimeError: It does not end.
     """
     address = files.read_address()
-    if not servers.acquire() and address is not None:
-        with suppress(redis.RedisError), redis.Redis.from_url(address.url) as client:
-            if answers(client, address.pid):
-                client.shutdown()
+    if not servers.acquire() and address is not None and answers(address.url, address.pid):
+        with suppress(redis.RedisError), _connect(address.url) as client:
+            client.shutdown()
     if not servers.wait(STOP_S):
         raise RuntimeError(f"a server of another supervisor still works on {files.data}: {address}")
 
 
 def _start(path: Path, files: Files, servers: Lock) -> tuple["subprocess.Popen[bytes]", str]:
-    """Start the server on a free port and return it once it answers."""
-    for _ in range(3):  # somebody else may take the port first
-        port = _free_port()
+    """Start the server and return it once it answers: where it was, so that whoever knows the store finds it.
+
+    Where somebody else has taken that port, it gets a free one.
+    """
+    for port in filter(None, (files.read_port(), *(_free_port() for _ in range(3)))):
         server = subprocess.Popen(  # noqa: S603 - the server program that `binary.find` chose
             options.command(path, port, files.data.resolve()),
             stdin=subprocess.DEVNULL,
@@ -100,6 +108,7 @@ def _start(path: Path, files: Files, servers: Lock) -> tuple["subprocess.Popen[b
         )
         url = f"redis://127.0.0.1:{port}/0"
         if _await_start(server, url):
+            files.write_port(port)
             return server, url
         _stop(server)
     raise RuntimeError(f"the embedded store does not start: see {files.data / 'server.log'}")
@@ -115,9 +124,8 @@ def _end_with_parent() -> None:
 
 def _await_start(server: "subprocess.Popen[bytes]", url: str) -> bool:
     """Wait until the server answers; False if it ended or takes too long."""
-    with redis.Redis.from_url(url) as client:
-        wait_until(lambda: server.poll() is not None or answers(client, server.pid), START_S)
-        return server.poll() is None and answers(client, server.pid)
+    wait_until(lambda: server.poll() is not None or answers(url, server.pid), START_S)
+    return server.poll() is None and answers(url, server.pid)
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:
@@ -128,6 +136,11 @@ def _stop(server: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
+
+
+def _connect(url: str) -> redis.Redis:
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis.from_url(url, socket_connect_timeout=ANSWER_S, socket_timeout=ANSWER_S, retry=once)
 
 
 def _free_port() -> int:
