@@ -1,10 +1,12 @@
 """The command line `almanac`: assembles the commands, and maps an error to its exit code.
 
-Exit codes: 0 done; 1 a bug of ours; 2 a bad argument, setting or model input; 3 the facts were refused;
+Exit codes: 0 done; 1 a bug of ours; 2 a bad argument, setting or model input, or a folder that cannot be
+written or has no room; 3 the facts were refused, or the place where they go;
 4 the store does not answer or does not fit; 5 another run is publishing; 6 the gate held a generation
 back; 7 a generation is not what it should be; 130 interrupted.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -24,6 +26,11 @@ from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
 
 COMMANDS = (simulate, run, schedule, serve, store, plan, inspect, demo, evaluate, replay, backfill, compare)
+
+FOLDER_ERRORS = {
+    getattr(errno, name)
+    for name in ("EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT", "EFBIG", "ENOTDIR", "EEXIST", "EISDIR")
+}
 
 app = typer.Typer(
     help=__doc__,
@@ -52,12 +59,12 @@ def main() -> None:
 
 
 def exit_code_of(exc: Exception) -> int:
-    """Return an error's own exit code; else 2 for a bad argument, 4 for the store, 1 for a bug of ours."""
+    """Return an error's own exit code; else 2 for argument and folder, 4 for the store, 1 for bugs."""
     import redis  # after something failed: `almanac --help` need not wait for it
 
     if isinstance(exc, redis.RedisError):
         return 4
-    bad_argument = isinstance(exc, ValueError | LookupError | FileNotFoundError)
+    bad_argument = isinstance(exc, ValueError | LookupError | FileNotFoundError) or _is_of_a_folder(exc)
     return int(getattr(exc, "exit_code", 2 if bad_argument else 1))
 
 
@@ -71,12 +78,23 @@ def run_command(arguments: list[str]) -> int:
     except Exception as exc:
         usage = getattr(exc, "format_message", None)  # Typer's own errors, whose class moved between versions
         exit_code = 2 if usage is not None else exit_code_of(exc)
-        sentence = " ".join((usage() if usage is not None else str(exc)).split())
+        folder = Path(os.environ.get("ALMANAC_STATE_DIR") or ".almanac")
+        sentence = " ".join((usage() if usage is not None else _describe(exc, folder)).split())
         if exit_code == 1:
-            folder = Path(os.environ.get("ALMANAC_STATE_DIR") or ".almanac")
             place = keep_traceback(traceback.format_exc(), folder)
             sentence = f"{type(exc).__name__}: {exc} (a bug: its traceback is in {place})"
         return print_error(sentence, json=json, exit_code=exit_code)
+
+
+def _is_of_a_folder(exc: Exception) -> bool:
+    return isinstance(exc, OSError) and exc.errno in FOLDER_ERRORS
+
+
+def _describe(exc: Exception, folder: Path) -> str:
+    if isinstance(exc, OSError) and _is_of_a_folder(exc):
+        place, why = exc.filename or "what belongs into a file", os.strerror(exc.errno or 0)
+        return f"cannot write {place}: {why}; runs keep what they need in {folder} (ALMANAC_STATE_DIR)"
+    return str(exc)
 
 
 if __name__ == "__main__":

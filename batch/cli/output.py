@@ -2,6 +2,7 @@
 
 import math
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeGuard
@@ -66,10 +67,14 @@ def print_warning(sentence: str, question: str) -> None:
 
 
 def keep_traceback(text: str, folder: Path) -> Path:
-    """Write a bug's traceback to a file of the state folder, and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a bug's traceback to a file of the state folder, or a temporary one, and return its path."""
     path = folder / "last-error.txt"
-    path.write_text(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError:
+        path = Path(tempfile.mkdtemp(prefix="almanac-")) / path.name
+        path.write_text(text)
     return path
 
 

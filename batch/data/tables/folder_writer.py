@@ -1,7 +1,9 @@
 """Tables into a folder of Parquet files, each complete from the moment it has its name."""
 
+import os
 import shutil
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +29,27 @@ class FolderWriter:
         self._staging = self._path / STAGING
         self._files = ExitStack()
         self._writers: dict[str, Any] = {}
-        try:
+        with self._refusals():
             self._path.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging.mkdir()
-        except OSError as exc:
-            raise SourceError(
-                f"cannot write to {location}: {exc.strerror}; give a folder of your own"
-            ) from exc
 
     def append(self, name: str, chunk: pa.Table) -> None:
-        """Write a chunk of a table beside the finished ones."""
-        if name not in self._writers:
-            file = pq.ParquetWriter(self._staging / f"{name}.parquet", chunk.schema, compression="zstd")
-            self._writers[name] = self._files.enter_context(file)
-        self._writers[name].write_table(chunk)
+        """Write a chunk of a table beside the finished ones.
+
+        Raises:
+            SourceError: There is no room.
+        """
+        with self._refusals():
+            if name not in self._writers:
+                file = pq.ParquetWriter(self._staging / f"{name}.parquet", chunk.schema, compression="zstd")
+                self._writers[name] = self._files.enter_context(file)
+            self._writers[name].write_table(chunk)
 
     def finish(self, replaced: list[str]) -> None:
         """Give every written table its name, one atomic step a table; then remove the rest of `replaced`."""
-        self._files.close()
+        with self._refusals():
+            self._files.close()
         folder = Folder(str(self._path))
         old = {file for name in {*replaced, *self._writers} for file in folder.files(name, one_format=False)}
         for name in self._writers:
@@ -57,5 +61,15 @@ class FolderWriter:
 
     def close(self) -> None:
         """Let go, and remove what has not got its name."""
-        self._files.close()
+        with suppress(OSError):  # a file without room for its end
+            self._files.close()
         shutil.rmtree(self._staging, ignore_errors=True)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Say which folder cannot be written, and why."""
+        try:
+            yield
+        except OSError as exc:
+            why = os.strerror(exc.errno) if exc.errno else exc
+            raise SourceError(f"cannot write to {self._path}: {why}; give a folder with room") from exc
