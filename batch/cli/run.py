@@ -26,6 +26,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
+    from batch.data.load import refuse_absent
     from batch.jobs.full import run as run_once
     from batch.jobs.refresh.incremental import run_incremental
     from batch.learn.split import Split
@@ -34,8 +35,10 @@ def run(
     output, settings = Output(json=json), read_settings(mapping=mapping, variant=variant)
     span = read_span(test_from, test_to)
     split = Split(*span) if span else None
-    with connect_store(settings) as store:
-        what = (settings, store, data or facts_location(settings), output.progress)
+    location = data or facts_location(settings)
+    refuse_absent(settings, location)
+    with connect_store(settings, output.progress) as store:
+        what = (settings, store, location, output.progress)
         if incremental:
             output.emit(run_incremental(*what, split=split, evaluated=evaluate))
         else:
@@ -54,7 +57,7 @@ def schedule(
     from batch.store.connection import connect_store, facts_location
 
     output, settings = Output(json=json), read_settings()
-    with connect_store(settings) as store:
+    with connect_store(settings, output.progress) as store:
         what = (settings, store, data or facts_location(settings), output.progress)
         jobs = [Job("run", "ALMANAC_SCHEDULE", settings.schedule, partial(run_once, *what))]
         if settings.refresh_schedule:

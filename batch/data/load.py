@@ -7,12 +7,14 @@ import redis
 
 from api.contract.keys import Keys
 from batch.data import movielens
+from batch.data.columns import FEED
 from batch.data.facts import Facts, Report
 from batch.data.live.events import drain, read_live
 from batch.data.live.unite import unite
 from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.sentences import embed_texts
+from batch.data.source import Source, open_tables
 from batch.data.write import refuse_taken, tables_of, write
 from batch.progress import Advance, Progress
 from batch.settings import Settings
@@ -29,6 +31,20 @@ def read_facts_now(settings: Settings, store: redis.Redis, location: str, progre
     """
     with progress.step("read") as advance:
         return _with_live(settings, store, read_facts(settings, location, advance))
+
+
+def refuse_absent(settings: Settings, location: str) -> None:
+    """Refuse a location without facts before anything is started for them; nothing is read.
+
+    Raises:
+        SourceError: There is no such folder, file, server or table, or they are `ml-100k` without recbole.
+        ValueError: The mapping is none.
+    """
+    if location == movielens.NAME:
+        movielens.find_files()
+        return
+    with open_tables(location) as tables:
+        Source(tables, Mapping.load(settings.mapping), lambda _n: None).has(FEED)
 
 
 def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:

@@ -72,7 +72,7 @@ def test_simulate_run_and_inspect_work_one_after_another(env: dict[str, str], st
         ({"ALMANAC_REDIS_URL": "http://ann:hush@db"}, ["run"], 2, "ALMANAC_REDIS_URL=*** must be redis://"),
         ({}, ["run", "--data", "no/such/folder"], 3, "no/such/folder"),
         ({}, ["run"], 3, "facts.db"),
-        ({"ALMANAC_REDIS_URL": "redis://127.0.0.1:1/0"}, ["run"], 4, "127.0.0.1"),
+        ({"ALMANAC_REDIS_URL": "redis://127.0.0.1:1/0"}, ["generations", "list"], 4, "127.0.0.1"),
         ({}, ["inspect", "7"], 2, "almanac run"),
         ({"ALMANAC_SCHEDULE": "nightly"}, ["schedule"], 2, "'nightly'"),
         ({}, ["simulate", "--regime", "none"], 2, "regime='none'"),
@@ -189,3 +189,16 @@ def test_an_unknown_variable_is_warned_about_on_both_sides(env: dict[str, str], 
     lines = map(json.loads, (tmp_path / "api.log").read_text().splitlines())
     (said,) = [line for line in lines if line["event"] == "setting.unknown"]
     assert (said["variable"], said["nearest"]) == ("ALMANAC_DEPHT", "ALMANAC_DEPTH")
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_facts_that_are_not_there_are_refused_before_a_store_is_started(
+    env: dict[str, str], command: str
+) -> None:
+    env = {name: value for name, value in env.items() if name != "ALMANAC_REDIS_URL"}
+
+    code, said, stderr = almanac(env, command, "--data", "no/such/folder")
+
+    assert (code, stderr) == (3, f"error: {said['error']}\n")
+    assert "no folder no/such/folder" in said["error"]
+    assert not list(Path(env["ALMANAC_STATE_DIR"]).rglob("store"))
