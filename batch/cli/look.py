@@ -72,12 +72,12 @@ def redis_(
 ) -> None:
     """Send one command to the store, for where no `redis-cli` is; our options stand before it."""
     from batch.cli.draw.reply import as_bytes, as_text, as_value
-    from batch.store.connection import store_url
+    from batch.store.connection import connect_store
     from batch.store.reply import Refusal, call
 
     output, settings = Output(json=json), read_settings(redis_url=url)
-    with store_url(settings, output.progress) as store:
-        reply = call(store, *map(os.fsencode, args))
+    with connect_store(settings, output.progress) as client:
+        reply = call(client, *map(os.fsencode, args))
     if json:
         output.emit({"error" if isinstance(reply, Refusal) else "reply": as_value(reply)})
     else:

@@ -1,6 +1,6 @@
 """One command, and its reply as the server wrote it; redis-py would turn it into Python's own types."""
 
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import redis
 
@@ -16,17 +16,23 @@ class Refusal(bytes):
 Reply = int | bytes | None | list["Reply"]
 
 
-def call(url: str, *words: bytes) -> Reply:
+def call(client: redis.Redis, *words: bytes) -> Reply:
     """Send one command to a store and return the reply; an error that the server replies is a `Refusal`.
 
     Raises:
         redis.RedisError: The store does not answer, or takes neither name nor password.
     """
-    with redis.Redis.from_url(url, protocol=2, socket_connect_timeout=5) as client:
-        connection = client.connection_pool.get_connection()  # logged in, and its database chosen
+    # Logged in, and its database chosen. redis-py leaves much of a connection without types.
+    connection: Any = client.connection_pool.get_connection()
+    try:
+        connection.send_command("HELLO", 2)
+        connection.read_response()
         connection.send_command(*words)
         with connection._sock.makefile("rb") as replies:
             return read_reply(replies)
+    finally:
+        connection.disconnect()
+        client.connection_pool.release(connection)
 
 
 def read_reply(replies: BinaryIO) -> Reply:

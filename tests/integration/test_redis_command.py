@@ -61,7 +61,8 @@ def test_a_reply_is_printed_as_redis_cli_prints_it(valkey_url: str, command: lis
         pytest.skip("no redis-cli and no valkey-cli is installed to compare with")
     theirs = subprocess.run([redis_cli, "-u", valkey_url, form, *command], capture_output=True, check=False)
 
-    reply = call(valkey_url, *map(str.encode, command))
+    with redis.Redis.from_url(valkey_url) as client:
+        reply = call(client, *map(str.encode, command))
     ours = as_bytes(reply) if form == "--raw" else as_text(reply)
 
     assert ours.rstrip(b"\n") == theirs.stdout.rstrip(b"\n")
