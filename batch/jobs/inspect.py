@@ -1,11 +1,13 @@
 """A user's feed from inside: their list, what they have seen, and what the API would answer."""
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 import redis
 
-from api.contract.buckets import moment
+from api.contract.buckets import epoch, moment
 from api.contract.keys import Keys
 from api.feed import Lookup, answer
 from batch.publish.ledger.ledger import NothingServed
@@ -13,8 +15,31 @@ from batch.publish.replay.history import read_history
 from batch.publish.replay.kept import GenerationLost, Kept, from_store
 from batch.publish.replay.seen import hidden_by, seen_times
 from batch.settings import Settings
+from batch.store.connection import connect_store
 
 LIMIT = 10  # the API's own default
+
+
+def read_feed(
+    user_id: int, at: datetime | None = None, limit: int = LIMIT, settings: Settings | None = None
+) -> list[int]:
+    """Return the posts that the API answers a user at a time, best first, straight from the store.
+
+    Args:
+        user_id: Whose feed; for someone unknown it is the popular posts.
+        at: Time of the feed; without a zone it is UTC; now where None.
+        limit: How many posts at most.
+        settings: Which store, prefix and variant; read from the environment where None.
+
+    Raises:
+        NothingServed: No generation is current.
+        redis.RedisError: The store does not answer.
+    """
+    chosen = settings or Settings()
+    at_s = epoch(at) if at else int(time.time())
+    with connect_store(chosen) as client:
+        found = look(client, Keys(chosen.prefix), chosen.variant, user_id, at_s).found
+    return list(answer(found, limit).post_ids)
 
 
 @dataclass(frozen=True, slots=True)
