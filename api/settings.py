@@ -21,6 +21,11 @@ class Settings(EnvironmentSettings):
     variant: str = Field("default", description="name whose current generation is served")
     state_dir: Path = Field(Path(".almanac"), description="folder of the embedded store")
     host: str = Field("127.0.0.1", description="address to listen on")
+    root_path: str = Field(
+        "",
+        pattern="^(/[^/?#]+)*$",
+        description="prefix that a proxy in front takes off, such as /feed; `/docs` needs it",
+    )
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0: any free one")
     connect_timeout_s: float = Field(
         0.5, gt=0, le=60, description="longest wait for a connection to the store, seconds"

@@ -8,8 +8,8 @@ PREFIX = "ALMANAC_"
 _NAMES = """
     bucket_width_s connect_timeout_s database_url depth events_url gate generations_kept host list_ttl_s
     mapping max_rejected_share memory_mb n_buckets n_leaves n_trees pool_size port prefix profiles
-    read_timeout_s redis_url refresh_schedule schedule seed seen_policy segment_by state_dir text_model
-    threads tokens train_days train_rows variant
+    read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by state_dir
+    text_model threads tokens train_days train_rows variant
     api_password_file api_port batch_password_file postgres_port secrets store_port
     bench_answer bench_bearer bench_targets chaos test_seed
 """

@@ -22,11 +22,11 @@ NATIVE = "/users/2/feed?at=2021-12-20T12:00:00&limit=3"
 
 
 @contextmanager
-def served(url: str, most: int = 1000) -> Iterator[int]:
+def served(url: str, most: int = 1000, root_path: str = "") -> Iterator[int]:
     """Run our server in a thread and give its port."""
     life = Life()
     app = create_app(Settings(redis_url=url), clock=lambda: PROMOTED_AT_S + 60, life=life)
-    with running(Server(app, life, most)) as port:
+    with running(Server(app, life, most, root_path)) as port:
         yield port
 
 

@@ -217,7 +217,7 @@ class FeedHttpProtocol(asyncio.Protocol):
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "server": get("sockname")[:2],
             "client": (get("peername") or ("", 0))[:2],  # nothing when it has gone already
-            "root_path": "",
+            "root_path": server.config.root_path,
             "state": dict(server.state),
         }
         task = self._loop.create_task(exchange.run(server.app, scope))

@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
         exchanges: Those under way; one may outlive its connection.
     """
 
-    def __init__(self, app: ASGIApp, life: Life, most: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, app: ASGIApp, life: Life, most: int = MOST_CONNECTIONS, root_path: str = "") -> None:
         """Open nothing."""
         self.app, self.life, self.most = app, life, most
         self.state: dict[str, Any] = {}
@@ -74,6 +74,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 log_level="warning",
                 backlog=BACKLOG,
+                root_path=root_path,
                 timeout_graceful_shutdown=ABORT_S,
             )
         )
@@ -131,7 +132,7 @@ class Server(uvicorn.Server):
             await self.lifespan.shutdown()  # which uvicorn then leaves out: its end would be a traceback
 
 
-def serve(app: ASGIApp, life: Life, host: str, port: int) -> None:
+def serve(app: ASGIApp, life: Life, host: str, port: int, root_path: str = "") -> None:
     """Serve until told to stop.
 
     Raises:
@@ -140,7 +141,7 @@ def serve(app: ASGIApp, life: Life, host: str, port: int) -> None:
     """
     door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server = Server(app, life)
+    server = Server(app, life, root_path=root_path)
     try:
         door.bind((host, port))  # nobody can connect until the app has started
         server.run(sockets=[door])

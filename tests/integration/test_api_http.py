@@ -210,3 +210,16 @@ def test_every_get_of_the_api_is_tried_as_a_head() -> None:
     assert {re.sub(r"{[^}]*}", "2", path) for path in documented} <= {
         re.sub(r"default", "2", target.partition("?")[0]) for target in READ
     }
+
+
+def test_behind_a_proxy_the_page_of_the_api_finds_its_description_under_the_prefix(
+    store: redis.Redis, valkey_url: str
+) -> None:
+    World().publish(store).promote(store)
+
+    with served(valkey_url, root_path="/feed") as port:  # the proxy took the prefix off
+        page, described, plain = one_by_one(port, [request("/docs"), request("/openapi.json"), request()])
+
+    assert b"'/feed/openapi.json'" in page
+    assert b'"servers":[{"url":"/feed"}]' in described
+    assert status_of(plain) == 200

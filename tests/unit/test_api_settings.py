@@ -60,3 +60,9 @@ def test_importing_the_api_brings_nothing_of_the_batch() -> None:
     )
 
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("value", ["feed", "/feed/", "/feed?a"])
+def test_a_prefix_that_could_not_stand_before_a_path_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="ALMANAC_ROOT_PATH"):
+        Settings(root_path=value)
