@@ -19,7 +19,6 @@ from api.settings import Settings
 from api.store.cache import Shelf
 from api.store.connection import Address
 from api.store.errors import DEGRADABLE_ERRORS
-from api.store.lifeline import Lifeline
 from api.store.store import Store
 from api.tokens import FILE, make_first_tokens
 from api.variables import find_unknown
@@ -142,10 +141,10 @@ async def connect_store(settings: Settings, url: str, shelf: Shelf) -> AsyncIter
         retry=Retry(NoBackoff(), 1),  # once: a restarted store leaves dead connections in the pool
         decode_responses=False,
     )
-    lifeline = Lifeline(Address.of(url, settings.connect_timeout_s, settings.read_timeout_s))
-    keys, wait_s = Keys(settings.prefix), settings.read_timeout_s
+    address = Address.of(url, settings.connect_timeout_s, settings.read_timeout_s)
     async with Redis.from_pool(pool) as client:
-        store = Store(client, lifeline, keys, settings.variant, shelf, wait_s)
+        keys, wait_s = Keys(settings.prefix), settings.read_timeout_s
+        store = Store(client, address, keys, settings.variant, shelf, wait_s)
         try:
             yield store
         finally:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 from api.feed import OWN_RUNGS, Answer, Lookup, answer
 from api.routes.feed import native_body
 from api.schemas.value import DEFAULT_LIMIT, read_limit, read_time, read_user_id
-from api.store.pending import PendingLookup
+from api.store.batcher import PendingLookup
 
 CHECKER = frozenset({"/post/recommendations/", "/post/recommendations"})
 CHECKER_ROUTE, NATIVE_ROUTE = "/post/recommendations/", "/users/{user_id}/feed"  # as they are counted
@@ -69,17 +69,15 @@ class FeedLookup(PendingLookup):
         self._reply = reply
         self._hand_over = hand_over
 
-    def succeed(self, found: Lookup) -> None:
-        """Answer, if the own list does."""
-        given = answer(found, self.asked.limit, paged=self.asked.route == NATIVE_ROUTE)
-        if found.degraded or not given.is_final or given.rung not in OWN_RUNGS:
-            self._hand_over(self)
-        else:
-            self._reply(self, given, given.body if self.asked.route == CHECKER_ROUTE else native_body(given))
-
-    def fail(self, why: Exception) -> None:  # noqa: ARG002 - who answers then finds out again and says why
-        """Hand over."""
-        self._hand_over(self)
+    def resolve(self, found: Lookup | Exception) -> None:
+        """Answer, if the own list does; who answers else finds out again, and says what is lacking."""
+        if isinstance(found, Exception) or found.degraded:
+            return self._hand_over(self)
+        is_native = self.asked.route == NATIVE_ROUTE
+        given = answer(found, self.asked.limit, paged=is_native)
+        if not given.is_final or given.rung not in OWN_RUNGS:
+            return self._hand_over(self)
+        return self._reply(self, given, native_body(given) if is_native else given.body)
 
 
 def _read(route: str, query: str, user_name: str, time_name: str) -> PlainFeed | None:

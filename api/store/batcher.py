@@ -11,8 +11,8 @@ look-ups that it meets: they would wait for ever otherwise.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import cast
 
 from api.contract.keys import Keys
 from api.feed import Lookup
@@ -21,12 +21,50 @@ from api.store.connection import Replies, RespConnection
 from api.store.current import CurrentGeneration, Snapshot
 from api.store.errors import LOADING, StoreUnavailable
 from api.store.lifeline import Lifeline
-from api.store.pending import FutureLookup, PendingLookup, resolve
 from api.store.stats import LookupStats
 
 LARGEST_BATCH = 16  # look-ups a write: the store works on them while we read the next requests
 MOST_TRIES = 5  # then what was read last answers: it was current while the request was under way
 PATIENCE_S = 0.1  # 7,000 posts are loaded in 0.02 s, so most requests after a flip see the new lists
+
+
+class PendingLookup(ABC):
+    """A look-up that waits; subclasses say what becomes of it."""
+
+    __slots__ = ("at_s", "bucket_s", "n_replies", "n_tries", "user_id", "was_lost")
+
+    def __init__(self, user_id: int, at_s: int) -> None:
+        """Wait for a user's own list at a time."""
+        self.user_id = user_id
+        self.at_s = at_s
+        self.bucket_s = 0
+        self.n_replies = 0
+        self.n_tries = 0  # how often it was sent, or what is current was read for it
+        self.was_lost = False  # with a connection, once
+
+    @abstractmethod
+    def resolve(self, found: Lookup | Exception) -> None:
+        """Take what was found, or why nothing was: an error of the store's, or a bug. This may not raise."""
+
+
+class FutureLookup(PendingLookup):
+    """A look-up that somebody awaits."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, user_id: int, at_s: int, future: "asyncio.Future[Lookup]") -> None:
+        """Resolve a future, unless whoever awaits it has gone."""
+        super().__init__(user_id, at_s)
+        self.future = future
+
+    def resolve(self, found: Lookup | Exception) -> None:
+        """Set the result or the exception."""
+        if self.future.done():
+            return
+        if isinstance(found, Exception):
+            self.future.set_exception(found)
+        else:
+            self.future.set_result(found)
 
 
 class LookupBatcher:
@@ -51,7 +89,6 @@ class LookupBatcher:
         self._waiting: list[PendingLookup] = []
         self._is_scheduled = False
         self._reading: asyncio.Task[None] | None = None  # of what is current
-        self._patience: asyncio.TimerHandle | None = None  # None while reading: it has taken too long
 
     def look_up(self, user_id: int, at_s: int) -> "asyncio.Future[Lookup]":
         """Return a future look-up of a user's own list at a time.
@@ -71,24 +108,12 @@ class LookupBatcher:
             self._is_scheduled = True
             self._loop.call_soon(self._end_turn)
 
-    async def read_current(self, *, patient: bool = False) -> Snapshot:
-        """Read what is current now.
-
-        Where loading takes longer than `wait_s` it goes on, and what was current before is returned, unless
-        the caller is patient.
-
-        Raises:
-            NothingPublished, GenerationUnreadable, StoreUnavailable: There is none, or it cannot be read.
-        """
-        await self.current.read(None if patient else self._wait_s)
-        assert self.current.snapshot is not None
-        return self.current.snapshot
-
     async def aclose(self) -> None:
         """End what is under way."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+        self._fail_all(StoreUnavailable("we are stopping"))
 
     def _end_turn(self) -> None:
         self._is_scheduled = False
@@ -128,7 +153,7 @@ class LookupBatcher:
                     lookup.user_id, lookup.at_s, lookup.bucket_s
                 )
             except Exception as exc:  # as in `_flush`
-                lookup.fail(exc)
+                lookup.resolve(exc)
             else:
                 lookups.append(lookup)
                 parts.append(packed)
@@ -139,7 +164,7 @@ class LookupBatcher:
             connection.send(b"".join(parts), n_replies, self._reader_of(lookups, snapshot))
         except Exception as exc:
             for lookup in lookups:
-                lookup.fail(exc)
+                lookup.resolve(exc)
 
     def _reader_of(
         self, lookups: list[PendingLookup], snapshot: Snapshot
@@ -158,9 +183,10 @@ class LookupBatcher:
                     self._repeat([lookup])
                     continue
                 try:
-                    resolve(lookup, snapshot, replies[start:end])
+                    found = snapshot.read(lookup.user_id, lookup.at_s, lookup.bucket_s, replies[start:end])
+                    lookup.resolve(found)
                 except Exception as exc:  # as in `_flush`
-                    lookup.fail(exc)
+                    lookup.resolve(exc)
             return None
 
         return read
@@ -170,45 +196,34 @@ class LookupBatcher:
         is_lost = self._lifeline.connection is None
         for lookup in lookups:
             if is_lost and lookup.was_lost:
-                lookup.fail(StoreUnavailable("the connection was lost twice"))
+                lookup.resolve(StoreUnavailable("the connection was lost twice"))
             else:
                 lookup.was_lost |= is_lost
                 self.add(lookup)
 
     def _read_first(self) -> None:
-        """Read what is current, then flush; no look-up waits longer than `wait_s` for it."""
-        if self._reading is not None:
-            if self._patience is None:
-                self._fail_all(StoreUnavailable(LOADING))
-            return
-        # Where nothing is tracked, this reading counts for those only that wait already.
-        waiting = self._waiting[:]
-        patience_s = None if self.current.snapshot is None else min(PATIENCE_S, self._wait_s)
-        self._reading = asyncio.create_task(self.current.read(patience_s))
-        self._reading.add_done_callback(lambda done: self._go_on(waiting, done))
-        self._patience = self._loop.call_later(self._wait_s, self._lose_patience)
+        """Read what is current, then flush."""
+        if self._reading is None:
+            # Where nothing is tracked, this reading counts for those only that wait already.
+            self._reading = asyncio.create_task(self._read_and_flush(self._waiting[:]))
 
-    def _go_on(self, waiting: list[PendingLookup], done: "asyncio.Task[None]") -> None:
-        """Flush after what is current has been read."""
+    async def _read_and_flush(self, waiting: list[PendingLookup]) -> None:
+        """Read what is current, then flush; no look-up waits longer than `wait_s` for it."""
+        patience_s = None if self.current.snapshot is None else PATIENCE_S
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self.current.read(patience_s)
+        except TimeoutError:
+            self._fail_all(StoreUnavailable(LOADING))
+        except Exception as exc:
+            self._fail_all(exc)
         self._reading = None
-        if self._patience is not None:
-            self._patience.cancel()
-        if done.cancelled():
-            self._fail_all(StoreUnavailable("we are stopping"))
-            return
-        failure = done.exception()
-        if failure is not None:
-            self._fail_all(cast("Exception", failure))
         for lookup in waiting:
             lookup.n_tries += 1
         if self._waiting:
             self._flush()
 
-    def _lose_patience(self) -> None:
-        self._patience = None
-        self._read_first()
-
     def _fail_all(self, why: Exception) -> None:
         waiting, self._waiting = self._waiting, []
         for lookup in waiting:
-            lookup.fail(why)
+            lookup.resolve(why)

@@ -14,6 +14,7 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
+Command = tuple[str | bytes | int, ...]
 Replies = list[Any]  # bytes, int, None, a list of these, or a Refusal in the place of one reply
 Done = Callable[[Replies | None], None]  # called with None when the connection was lost before the last reply
 
@@ -75,16 +76,14 @@ def pack(*command: str | bytes | int) -> bytes:
     return packed
 
 
+@dataclass(slots=True)
 class _Expected:
     """Replies that belong together, until the last has come."""
 
-    __slots__ = ("deadline", "done", "missing", "replies")
-
-    def __init__(self, missing: int, done: Done, deadline: float) -> None:
-        self.missing = missing
-        self.done = done
-        self.deadline = deadline
-        self.replies: Replies = []
+    missing: int
+    done: Done
+    deadline: float
+    replies: Replies = field(default_factory=list)
 
 
 class RespConnection(asyncio.Protocol):
@@ -121,16 +120,8 @@ class RespConnection(asyncio.Protocol):
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._check)
 
-    async def call(self, *commands: tuple[str | bytes | int, ...]) -> Replies:
+    async def call(self, *commands: Command) -> Replies:
         """Send commands and return their replies.
-
-        Raises:
-            ConnectionLost: The connection ended first.
-        """
-        return await self.exchange(b"".join(pack(*command) for command in commands), len(commands))
-
-    async def exchange(self, packed: bytes, n_replies: int) -> Replies:
-        """Send packed commands and return their replies.
 
         Raises:
             ConnectionLost: The connection ended first.
@@ -141,7 +132,7 @@ class RespConnection(asyncio.Protocol):
             if not answered.done():
                 answered.set_result(replies)
 
-        self.send(packed, n_replies, done)
+        self.send(b"".join(pack(*command) for command in commands), len(commands), done)
         replies = await answered
         if replies is None:
             raise ConnectionLost(self.why)

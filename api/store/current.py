@@ -10,16 +10,16 @@ import logging
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from api.contract.codec import decode
 from api.contract.history import Reach
 from api.contract.keys import Keys
 from api.contract.profile import Fields, segment
-from api.feed import Generation, Lookup, Pointer
-from api.store.cache import GenerationCache, drop_posts
-from api.store.commands import LookupCommands
-from api.store.connection import ConnectionLost, RespConnection
+from api.feed import Degraded, Generation, Lookup, Pointer
+from api.store.cache import GenerationCache, drop_posts, translate_errors
+from api.store.commands import LookupCommands, check_reply, read_ids
+from api.store.connection import Replies
 from api.store.errors import LOADING, GenerationTooNew, NothingPublished, StoreUnavailable
 from api.store.lifeline import Lifeline
-from api.store.pending import check_reply
 
 TRACK = ("CLIENT", "CACHING", "YES")  # the next command's keys are tracked
 FIELDS = ("generation", "promoted_at", "since", "past", "previous")  # of `current`, see `keys.py`
@@ -57,6 +57,37 @@ class Snapshot:
     commands: LookupCommands
     reach: Reach
 
+    def read(self, user_id: int, at_s: int, bucket_s: int, replies: Replies) -> Lookup:
+        """Return the look-up of which these are the replies to `LookupCommands.pack_own`.
+
+        An own list that cannot be read is an empty one, and labelled so.
+
+        Raises:
+            StoreUnavailable: What the user has seen cannot be read, or a command was not carried out.
+        """
+        degraded: Degraded = ""
+        try:
+            hidden = read_ids(replies[1:])
+        except ValueError as exc:
+            raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
+        try:
+            ranked = decode(check_reply(replies[0]))
+        except ValueError:  # somebody else's value: all but the own list is still known
+            ranked, degraded = [], "value"
+        return Lookup(
+            user_id=user_id,
+            at_s=at_s,
+            bucket_s=bucket_s,
+            pointer=self.pointer,
+            generation=self.generation,
+            own=ranked,
+            segment=None,
+            hidden=hidden,
+            sees_all=False,
+            degraded=degraded,
+            is_past=at_s < self.reach.end_s and self.reach.holds(at_s),
+        )
+
     def remember(self, user_id: int, at_s: int, why: Exception, profile: Fields) -> Lookup:
         """Return what memory has when the store cannot be read: popular posts, nothing of the user."""
         manifest = self.generation.manifest
@@ -80,38 +111,31 @@ class CurrentGeneration:
     Attributes:
         snapshot: As it was last read; None before the first reading.
         n_changes: Differs from before when the snapshot has changed, or what it is of may have.
+        is_stale: Whether pointer and takedowns must be read before anything is answered. Not while a
+            generation that was named is still being loaded: the one before may answer until then, without
+            what is taken down by now.
     """
 
     def __init__(self, variant: str, keys: Keys, lifeline: Lifeline, cache: GenerationCache) -> None:
         """Read nothing yet."""
         self.snapshot: Snapshot | None = None
         self.n_changes = 0
+        self.is_stale = True
         self._variant = variant
         self._keys = keys
         self._lifeline = lifeline
         self._cache = cache
         self._refused: Pointer | None = None
-        self._is_stale = True
-        self._n_asking = 0  # readings of pointer and takedowns under way: what was read before is stale
         self._n_reads = 0
         self._snapshot_read = 0  # the reading that the snapshot is of
 
-    @property
-    def is_stale(self) -> bool:
-        """Say whether pointer and takedowns must be read before anything is answered.
-
-        Not while a generation that was named is still being loaded: the one before may answer until then,
-        without what is taken down by now.
-        """
-        return self._is_stale or self._n_asking > 0
-
     def mark_stale(self) -> None:
         """Take note that the pointer or the takedowns may have changed."""
-        self._is_stale = True
+        self.is_stale = True
         self.n_changes += 1
 
-    async def read(self, wait_s: float | None = None) -> None:
-        """Read the pointer and the takedowns now, and load what is named.
+    async def read(self, wait_s: float | None = None) -> Snapshot:
+        """Read the pointer and the takedowns now, load what is named, and return what is served from now on.
 
         Args:
             wait_s: Longest wait for the loading, which goes on all the same: until it is done, what was
@@ -122,20 +146,9 @@ class CurrentGeneration:
         """
         self._n_reads += 1
         turn = self._n_reads
-        for last in (False, True):
-            try:
-                await self._read_over(await self._lifeline.connect(), turn, wait_s)
-            except ConnectionLost as exc:
-                if last:
-                    raise StoreUnavailable(exc) from exc
-            else:
-                return
-
-    async def _read_over(self, connection: RespConnection, turn: int, wait_s: float | None) -> None:
-        self._is_stale = False  # a change that comes with the replies makes it true again
+        named = await self._read_names()
+        self._hide(named.taken_down, turn)
         try:
-            named = await self._read_names(connection)
-            self._hide(named.taken_down, turn)
             async with asyncio.timeout(wait_s):
                 pointer, whole = await self._load(named)
         except TimeoutError as exc:
@@ -143,15 +156,15 @@ class CurrentGeneration:
                 self.mark_stale()
                 raise StoreUnavailable(LOADING) from exc
             self._cache.call_when_loaded(named.pointer, self.mark_stale)
-            return
-        except BaseException as exc:
-            self.mark_stale()  # what could not be read, or nobody waited for, must be read again
-            if isinstance(exc, ValueError):
-                raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
+            return self.snapshot
+        except BaseException:
+            self.mark_stale()  # what could not be loaded, or nobody waited for, must be read again
             raise
         if turn > self._snapshot_read:  # else a later reading was loaded sooner
             self._snapshot_read = turn
             self._take(pointer, whole, named)
+        assert self.snapshot is not None
+        return self.snapshot
 
     async def _load(self, named: Named) -> tuple[Pointer, Generation]:
         """Return what is named as current; where it is too new for us, what we served or the previous one.
@@ -175,24 +188,23 @@ class CurrentGeneration:
         older = await self._cache.load(Pointer(named.previous, pointer.promoted_at_s))
         return Pointer(named.previous, older.manifest.created_at_s), older
 
-    async def _read_names(self, connection: RespConnection) -> Named:
+    async def _read_names(self) -> Named:
         """Read what is current; until it is known, nobody is answered from what was."""
         names = ("HMGET", self._keys.current(self._variant), *FIELDS)
-        takedowns = ("SMEMBERS", self._keys.takedowns())
-        self._n_asking += 1
-        try:
-            if connection.tracks:
-                replies = (await connection.call(TRACK, names, TRACK, takedowns))[1::2]
-            else:
-                replies = await connection.call(names, takedowns)
-            (generation, *fields), taken_down = map(check_reply, replies)
-        finally:
-            self._n_asking -= 1
-        if generation is None:
-            raise NothingPublished(self._variant)
-        promoted_at_s, first_s, past_s, previous = (int(field) if field else None for field in fields)
-        pointer = Pointer(int(generation), promoted_at_s or 0)
-        return Named(pointer, first_s, past_s, previous, frozenset(map(int, taken_down)))
+        await self._lifeline.connect()  # a new connection makes everything stale
+        n_changes = self.n_changes
+        # Where the server does not track, it refuses TRACK, and nothing else.
+        replies = await self._lifeline.call(TRACK, names, TRACK, ("SMEMBERS", self._keys.takedowns()))
+        with translate_errors():
+            (generation, *fields), taken_down = map(check_reply, replies[1::2])
+            if generation is None:
+                raise NothingPublished(self._variant)
+            promoted_at_s, first_s, past_s, previous = (int(field) if field else None for field in fields)
+            pointer = Pointer(int(generation), promoted_at_s or 0)
+            named = Named(pointer, first_s, past_s, previous, frozenset(map(int, taken_down)))
+        if n_changes == self.n_changes:
+            self.is_stale = False
+        return named
 
     def _hide(self, taken_down: frozenset[int], turn: int) -> None:
         """Take posts out of what is served while another generation is still being loaded."""

@@ -1,24 +1,22 @@
 """Look-ups in generations that need not be current: of a past time, or of a cursor's page."""
 
 import asyncio
-from typing import cast
-
-from redis.asyncio import Redis
 
 from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.feed import Lookup
 from api.store.cache import GenerationCache, drop_posts, translate_errors
+from api.store.commands import LookupCommands, check_reply, read_ids
 from api.store.errors import LOADING, GenerationGone, GenerationTooNew, StoreUnavailable
-from api.store.pending import read_ids
+from api.store.lifeline import Lifeline
 
 
 class HistoryReader:
-    """Reads through redis-py, two to four round trips a look-up: the past may cost a millisecond."""
+    """Reads what is kept, in one or two round trips a look-up."""
 
-    def __init__(self, client: Redis, keys: Keys, cache: GenerationCache, wait_s: float) -> None:
+    def __init__(self, lifeline: Lifeline, keys: Keys, cache: GenerationCache, wait_s: float) -> None:
         """Read nothing yet; `wait_s` bounds the wait for a generation that is being loaded."""
-        self._client = client
+        self._lifeline = lifeline
         self._keys = keys
         self._cache = cache
         self._wait_s = wait_s
@@ -33,11 +31,15 @@ class HistoryReader:
             GenerationUnreadable: The generation lacks a part.
             StoreUnavailable: The store did not answer in time.
         """
-        pipe = self._client.pipeline(transaction=False)
-        for key in (self._keys.promotions(variant), self._keys.past(variant)):
-            pipe.zrange(key, at_s, cast("int", "-inf"), byscore=True, desc=True, offset=0, num=1)
+        keys, newest = self._keys, ("-inf", "BYSCORE", "REV", "LIMIT", 0, 1)
         with translate_errors():
-            promoted, made = cast("list[list[bytes]]", await pipe.execute())
+            promoted, made = map(
+                check_reply,
+                await self._lifeline.call(
+                    ("ZRANGE", keys.promotions(variant), at_s, *newest),
+                    ("ZRANGE", keys.past(variant), at_s, *newest),
+                ),
+            )
         numbers = [member.split()[1] for member in promoted] or made
         try:
             return await self.look_up_in(int(numbers[0]), None, user_id, at_s) if numbers else None
@@ -59,15 +61,15 @@ class HistoryReader:
             raise StoreUnavailable(LOADING) from exc
         manifest, keys = generation.manifest, self._keys
         bucket_s = manifest.horizon.bucket_for(at_s)
-        seen_key = keys.likes(user_id) if manifest.seen_policy == "likes" else keys.seen(user_id)
-        pipe = self._client.pipeline(transaction=False)
-        pipe.hmget(keys.list(user_id, number), str(bucket_s), SEGMENT_FIELD)
-        pipe.zrange(seen_key, cast("int", "-inf"), at_s, byscore=True)
-        pipe.smembers(keys.takedowns())
-        # The state comes last: a generation is marked before its first list goes.
-        pipe.hget(keys.states(), str(number))
         with translate_errors():
-            (ranked, segment), seen, taken_down, state = await pipe.execute()
+            replies = await self._lifeline.call(
+                ("HMGET", keys.list(user_id, number), str(bucket_s), SEGMENT_FIELD),
+                ("SMEMBERS", keys.takedowns()),
+                *LookupCommands(keys, manifest).list_seen(user_id, at_s),
+                # The state comes last: a generation is marked before its first list goes.
+                ("HGET", keys.states(), str(number)),
+            )
+            (ranked, segment), taken_down, *seen, state = map(check_reply, replies)
             if state != b"sealed":
                 raise GenerationGone(number)
             return Lookup(
@@ -78,6 +80,6 @@ class HistoryReader:
                 generation=drop_posts(generation, map(int, taken_down)),
                 own=decode(ranked),
                 segment=segment.decode() if segment else None,
-                hidden=frozenset() if manifest.seen_policy == "none" else read_ids([seen]),
+                hidden=read_ids(seen),
                 sees_all=True,
             )

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
-from api.store.connection import Address, RespConnection, connect
+from api.store.connection import Address, Command, ConnectionLost, Replies, RespConnection, connect
 from api.store.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -22,15 +23,15 @@ class Lifeline:
     and however many ask, goes on trying.
     """
 
-    def __init__(self, address: Address) -> None:
-        """Open nothing yet."""
+    def __init__(self, address: Address, on_change: Callable[[], None]) -> None:
+        """Open nothing yet; call `on_change` when a tracked key may have changed."""
         self.connection: RespConnection | None = None
-        self.on_change: Callable[[], None] = _ignore
         self._address = address
+        self._on_change = on_change
         self._trying: asyncio.Task[None] | None = None
-        self._first: asyncio.Future[None] | None = None
-        self._why: str | None = None
-        self._closed = False
+        self._has_tried = asyncio.Event()
+        self._why: str | None = None  # the store is away
+        self._is_closed = False
 
     async def connect(self) -> RespConnection:
         """Return the open connection; wait for the first attempt to open it, but for no later one.
@@ -38,53 +39,59 @@ class Lifeline:
         Raises:
             StoreUnavailable: It is not open.
         """
-        if self.connection is not None:
-            return self.connection
-        if self._trying is None and not self._closed:
-            self._start_trying()
-        if self._why is None and self._first is not None:
-            await asyncio.shield(self._first)
-        return self._require()
+        if self.connection is None and not self._is_closed:
+            self._try_again()
+            if self._why is None:
+                await self._has_tried.wait()
+        if self.connection is None:
+            raise StoreUnavailable(self._why or "the connection was closed")
+        return self.connection
 
-    async def close(self) -> None:
+    async def call(self, *commands: Command) -> Replies:
+        """Send commands and return their replies; send them once more if the connection was lost.
+
+        Raises:
+            StoreUnavailable: The store did not answer in time.
+        """
+        with suppress(ConnectionLost):
+            return await (await self.connect()).call(*commands)
+        try:
+            return await (await self.connect()).call(*commands)
+        except ConnectionLost as exc:
+            raise StoreUnavailable(exc) from exc
+
+    async def aclose(self) -> None:
         """End the connection and stop trying."""
-        self._closed = True
+        self._is_closed = True
         if self._trying is not None:
             self._trying.cancel()
             await asyncio.gather(self._trying, return_exceptions=True)
         if self.connection is not None:
             self.connection.drop("we are stopping")
 
-    def _require(self) -> RespConnection:
-        if self.connection is None:
-            raise StoreUnavailable(self._why or "the connection was closed")
-        return self.connection
-
-    def _start_trying(self) -> None:
-        self._first = asyncio.get_running_loop().create_future()
-        self._trying = asyncio.create_task(self._reopen(self._first))
-        self._trying.add_done_callback(self._stop_trying)
+    def _try_again(self) -> None:
+        """Begin to try, unless that is under way."""
+        if self._trying is None:
+            self._has_tried.clear()
+            self._trying = asyncio.create_task(self._reopen())
+            self._trying.add_done_callback(self._stop_trying)
 
     def _stop_trying(self, _: object) -> None:
         self._trying = None
-        if self._first is not None and not self._first.done():
-            self._first.set_result(None)
+        self._has_tried.set()
 
-    async def _reopen(self, first: "asyncio.Future[None]") -> None:
+    async def _reopen(self) -> None:
         pause_s = FIRST_PAUSE_S
-        while True:
+        while self.connection is None:
             try:
-                self.connection = await connect(self._address, lambda: self.on_change(), self._lose)
+                self.connection = await connect(self._address, self._on_change, self._lose)
             except (OSError, ValueError) as exc:
                 self._note(str(exc) or f"no connection within {self._address.connect_timeout_s:g} s")
-            else:
-                break
-            if not first.done():
-                first.set_result(None)
-            # Drawn at random, so that many processes do not come back to a restarted store in step.
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        self.on_change()
+                self._has_tried.set()
+                # Drawn at random, so that many processes do not come back to a restarted store in step.
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        self._on_change()
         if self._why is not None:
             self._why = None
             log.info("store.found")
@@ -97,12 +104,8 @@ class Lifeline:
     def _lose(self) -> None:
         """Take note that the open connection ended; try again at once."""
         lost, self.connection = self.connection, None
-        self.on_change()
+        self._on_change()
         if lost is not None and lost.overdue:
             self._note(lost.why)  # its look-ups have waited long enough: the next ones fail at once
-        if lost is not None and not self._closed and self._trying is None:
-            self._start_trying()
-
-
-def _ignore() -> None:
-    """Nobody listens yet."""
+        if lost is not None and not self._is_closed:
+            self._try_again()

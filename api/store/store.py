@@ -1,29 +1,29 @@
 """The store as the API reads it: every Redis read begins here.
 
 The hot path is one round trip, shared with all requests of the same loop turn (`api/store/batcher.py`). Only
-an answer from below the user's own list, or a page of an older generation, needs more (`supplement.py`).
+an answer from below the user's own list, or a page of an older generation (`history.py`), needs more.
 """
 
 import asyncio
-from collections.abc import Awaitable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from typing import cast
 
 from redis.asyncio import Redis
 
 from api.contract.codec import decode
-from api.contract.keys import Keys
-from api.contract.profile import Fields
+from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.profile import Fields, segment, signature
 from api.feed import Answer, Cursor, Generation, Lookup, Pointer, answer
-from api.store.batcher import LookupBatcher
+from api.store.batcher import LookupBatcher, PendingLookup
 from api.store.cache import GenerationCache, Shelf, translate_errors
+from api.store.commands import LookupCommands, check_reply, read_ids
+from api.store.connection import Address
 from api.store.errors import DEGRADABLE_ERRORS
 from api.store.events import Journal
 from api.store.history import HistoryReader
 from api.store.lifeline import Lifeline
-from api.store.pending import PendingLookup
 from api.store.stats import LookupStats
-from api.store.supplement import Supplement
 
 NO_FIELDS: Fields = {}
 WARM_BYTES, WARM_USERS = 4096, 256
@@ -34,23 +34,20 @@ class Store:
     """Reads for one event loop. `shelf` may outlive it: it holds plain values only."""
 
     def __init__(
-        self, client: Redis, lifeline: Lifeline, keys: Keys, variant: str, shelf: Shelf, wait_s: float = 1.0
+        self, client: Redis, address: Address, keys: Keys, variant: str, shelf: Shelf, wait_s: float = 1.0
     ) -> None:
         """Open nothing. `wait_s` bounds how long a request waits for a generation that is being loaded."""
         self.variant = variant
         self.stats = LookupStats()
         self.journal = Journal(client, keys)
         self._client = client
-        self._lifeline = lifeline
         self._keys = keys
         self._wait_s = wait_s
+        self._lifeline = Lifeline(address, self._mark_stale)
         self._cache = GenerationCache(client, keys, shelf)
-        self._history = HistoryReader(client, keys, self._cache, wait_s)
-        self._supplement = Supplement(keys, lifeline)
+        self._history = HistoryReader(self._lifeline, keys, self._cache, wait_s)
         self._batchers: dict[str, LookupBatcher] = {}
-        self._own = self._batcher(variant)
-        self._batchers[variant] = self._own
-        lifeline.on_change = self._mark_stale
+        self._own = self._batchers[variant] = self._find_batcher(variant)
 
     async def read_current(self, *, patient: bool = False) -> Generation:
         """Read the pointer of our own variant and return the generation that it names, loaded.
@@ -63,7 +60,7 @@ class Store:
             GenerationUnreadable: There is one, but it lacks a part.
             StoreUnavailable: The store did not answer in time, or the first generation is being loaded.
         """
-        return (await self._own.read_current(patient=patient)).generation
+        return (await self._own.current.read(None if patient else self._wait_s)).generation
 
     async def warm_up(self) -> int:
         """Look up some real users, so that the first request finds all paths walked; return how many.
@@ -77,7 +74,7 @@ class Store:
             users = decode(cast("bytes", start).rpartition(b" ")[0])[:WARM_USERS]
         at_s = manifest.start_s + manifest.width_s
         found = await asyncio.gather(*(self.look_up(user_id, at_s) for user_id in users))
-        await asyncio.gather(*map(self._supplement.see_all, found[:4]))
+        await asyncio.gather(*map(self._see_all, found[:4]))
         return len(users)
 
     async def answer(
@@ -113,35 +110,36 @@ class Store:
             found = await self._history.look_up_in(
                 cursor.generation, cursor.created_at_s, user_id, cursor.at_s
             )
-            found = await self._supplement.introduce(found, profile)
+            found = await self._introduce(found, profile)
             return answer(found, limit, excluded, cursor.start, paged=paged)
         try:
             found = await self.look_up(user_id, at_s, variant)
             if found.is_past:
                 past = await self._history.look_up_past(variant or self.variant, user_id, at_s)
                 found = past or replace(found, is_past=False)
-            if profile:
-                found = await self._supplement.introduce(found, profile)
+            found = await self._introduce(found, profile)
             given = answer(found, limit, excluded, paged=paged)
             if given.is_final:
                 return given
-            found = await self._supplement.see_all(found)
+            found = await self._see_all(found)
         except DEGRADABLE_ERRORS as exc:
-            snapshot = self._batcher(variant).current.snapshot
+            snapshot = self._find_batcher(variant).current.snapshot
             if snapshot is None:
                 raise
             found = snapshot.remember(user_id, at_s, exc, profile)
         return answer(found, limit, excluded, paged=paged)
 
-    def look_up(self, user_id: int, at_s: int, variant: str | None = None) -> Awaitable[Lookup]:
+    async def look_up(self, user_id: int, at_s: int, variant: str | None = None) -> Lookup:
         """Read in one round trip what a user's own list needs at a time, all of the current generation.
 
         Raises:
-            NothingPublished, GenerationUnreadable, StoreUnavailable: As `read_current`, when awaited.
+            NothingPublished, GenerationUnreadable, StoreUnavailable: As `read_current`.
         """
-        if variant is None or variant == self.variant:
-            return self._own.look_up(user_id, at_s)
-        return self._elsewhere(self._batcher(variant), user_id, at_s)
+        batcher = self._find_batcher(variant)
+        found = await batcher.look_up(user_id, at_s)
+        if len(self._batchers) < VARIANTS_HELD:
+            self._batchers.setdefault(batcher.variant, batcher)
+        return found
 
     def add(self, lookup: PendingLookup) -> None:
         """Look up in the API's own variant, for a caller who does not await."""
@@ -154,27 +152,52 @@ class Store:
 
     async def aclose(self) -> None:
         """End what is still under way."""
-        for batcher in (self._own, *self._batchers.values()):
+        for batcher in self._batchers.values():
             await batcher.aclose()
         await self._cache.aclose()
-        await self._lifeline.close()
+        await self._lifeline.aclose()
 
-    async def _elsewhere(self, batcher: LookupBatcher, user_id: int, at_s: int) -> Lookup:
-        found = await batcher.look_up(user_id, at_s)
-        self._keep(batcher)
-        return found
+    async def _see_all(self, found: Lookup) -> Lookup:
+        """Return the look-up with the user's segment and all posts seen by its time, as fallback lists need.
 
-    def _batcher(self, variant: str | None) -> LookupBatcher:
+        Raises:
+            StoreUnavailable: The store did not answer in time.
+        """
+        if found.sees_all:
+            return found
+        manifest = found.generation.manifest
+        own = ("HGET", self._keys.list(found.user_id, manifest.generation), SEGMENT_FIELD)
+        seen = LookupCommands(self._keys, manifest).list_seen(found.user_id, found.at_s)
+        with translate_errors():
+            stored, *replies = await self._lifeline.call(own, *seen)
+            name = None if found.degraded else check_reply(stored)  # then it is no hash, or not ours
+            hidden = found.hidden | read_ids(replies)
+        return replace(found, segment=name.decode() if name else found.segment, hidden=hidden, sees_all=True)
+
+    async def _introduce(self, found: Lookup, profile: Fields) -> Lookup:
+        """Return the look-up with what a profile gives a user who has no list: its list, its segment.
+
+        Raises:
+            BadProfile: A field has a value that its column cannot have.
+            StoreUnavailable: The store did not answer in time.
+        """
+        if not profile:
+            return found
+        manifest = found.generation.manifest
+        name = signature(manifest.profile, profile)
+        if found.own:
+            return found
+        key = self._keys.profile(manifest.generation, name)
+        with translate_errors():
+            ranked = decode(check_reply((await self._lifeline.call(("HGET", key, str(found.bucket_s))))[0]))
+        return replace(found, segment=found.segment or segment(manifest.segment_by, profile), profile=ranked)
+
+    def _find_batcher(self, variant: str | None) -> LookupBatcher:
         """Return a variant's batcher; a new one is held only once something is found in it."""
         name = variant or self.variant
-        batcher = self._batchers.get(name)
-        return batcher or LookupBatcher(
+        return self._batchers.get(name) or LookupBatcher(
             name, self._keys, self._lifeline, self._cache, self._wait_s, self.stats
         )
-
-    def _keep(self, batcher: LookupBatcher) -> None:
-        if len(self._batchers) < VARIANTS_HELD:
-            self._batchers.setdefault(batcher.variant, batcher)
 
     def _mark_stale(self) -> None:
         for batcher in self._batchers.values():

@@ -301,10 +301,10 @@ def test_a_takedown_by_anyone_is_honoured_by_who_asks_while_it_is_being_read(
             known = []
             for post in world.posts:
                 store.sadd(KEYS.takedowns(), post)
-                first = reader.look_up(2, NOW_S)  # finds out what is current
-                for _ in range(1 + post % 4):
+                first = asyncio.create_task(reader.look_up(2, NOW_S))  # finds out what is current
+                for _ in range(2 + post % 4):
                     await asyncio.sleep(0)
-                second = reader.look_up(2, NOW_S)  # comes while that is under way
+                second = asyncio.create_task(reader.look_up(2, NOW_S))  # comes while that is under way
                 known += [post in (await found).generation.posts for found in (first, second)]
             return known
 

@@ -12,17 +12,16 @@ import redis
 from fastapi.testclient import TestClient
 
 from api.contract.keys import Keys
-from api.feed import Generation
+from api.feed import Generation, Lookup
 from api.lifespan import connect_store
 from api.main import create_app
 from api.settings import Settings
-from api.store import batcher, pending
 from api.store.batcher import LookupBatcher
 from api.store.cache import GenerationCache
 from api.store.commands import LookupCommands
 from api.store.connection import RespConnection
+from api.store.current import Snapshot
 from api.store.errors import StoreUnavailable
-from api.store.pending import PendingLookup
 from api.store.store import Store
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
@@ -90,16 +89,16 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_own(
     store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     World().publish(store).promote(store)
-    resolve = pending.resolve
+    read = Snapshot.read
 
-    def slip(lookup: PendingLookup, *rest: Any) -> None:
-        if lookup.user_id == 1:
+    def slip(snapshot: Snapshot, user_id: int, *rest: Any) -> Lookup:
+        if user_id == 1:
             raise Slip
-        resolve(lookup, *rest)
+        return read(snapshot, user_id, *rest)
 
     async def ask() -> list[Any]:
         async with reading(valkey_url) as reader:
-            monkeypatch.setattr(batcher, "resolve", slip)
+            monkeypatch.setattr(Snapshot, "read", slip)
             return await asyncio.gather(
                 *(reader.look_up(user, NOON_S) for user in (1, 2, 3)), return_exceptions=True
             )
