@@ -62,10 +62,7 @@ class Journal:
         Raises:
             StoreUnavailable: The store did not answer in time, or refused.
         """
-        with translate_errors():
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.sadd(self._keys.takedowns(), post_id)
-                return await self._change_and_note(pipe, f"{round(now_s * 1000)} {post_id} down", now_s)
+        return await self._change("SADD", post_id, "down", now_s)
 
     async def put_back(self, post_id: int, now_s: float) -> bool:
         """Let a post be answered again; return whether it was taken down.
@@ -73,16 +70,16 @@ class Journal:
         Raises:
             StoreUnavailable: The store did not answer in time, or refused.
         """
+        return await self._change("SREM", post_id, "up", now_s)
+
+    async def _change(self, command: str, post_id: int, note: str, now_s: float) -> bool:
+        """Change the takedowns, with a note of it for replays; return whether that was a change."""
         with translate_errors():
             async with self._client.pipeline(transaction=False) as pipe:
-                pipe.srem(self._keys.takedowns(), post_id)
-                return await self._change_and_note(pipe, f"{round(now_s * 1000)} {post_id} up", now_s)
-
-    async def _change_and_note(self, pipe: Pipeline, note: str, now_s: float) -> bool:
-        """Carry out the change in a pipeline, with a note of it for replays; say whether it was one."""
-        pipe.zadd(self._keys.takedown_log(), {note: int(now_s)})
-        changed, _ = await self._execute_safely(pipe)
-        return bool(_check_reply(changed))
+                pipe.execute_command(command, self._keys.takedowns(), post_id)
+                pipe.zadd(self._keys.takedown_log(), {f"{round(now_s * 1000)} {post_id} {note}": int(now_s)})
+                changed, _ = await self._execute_safely(pipe)
+                return bool(_check_reply(changed))
 
     async def _record(self, attempt: str, events: Sequence[Event]) -> list[Any]:
         with translate_errors():
@@ -90,9 +87,11 @@ class Journal:
                 self._sha = await self._client.script_load(self._script)
             async with self._client.pipeline(transaction=False) as pipe:
                 for place, event in enumerate(events):
-                    arguments = _list_arguments(f"{attempt}-{place}", event)
-                    names = self._list_keys(event)
-                    pipe.evalsha(self._sha, len(names), *names, *arguments)
+                    keys = self._list_keys(event)
+                    entry = [part for field in event.to_fields().items() for part in field]
+                    limits_s = (REMEMBERED_S, LIVE_S)
+                    fact = (event.action, event.post_id, event.occurred_at_s)
+                    pipe.evalsha(self._sha, len(keys), *keys, f"{attempt}-{place}", *limits_s, *fact, *entry)
                 return await self._execute_safely(pipe)
 
     async def _execute_safely(self, pipe: Pipeline) -> list[Any]:
@@ -117,11 +116,6 @@ class Journal:
             keys.likes(user_id),
             keys.likes_live(user_id),
         )
-
-
-def _list_arguments(attempt: str, event: Event) -> list[str | int]:
-    entry = [part for field in event.to_fields().items() for part in field]
-    return [attempt, REMEMBERED_S, LIVE_S, event.action, event.post_id, event.occurred_at_s, *entry]
 
 
 def _is_logged(log: Mapping[str, Any]) -> bool:
