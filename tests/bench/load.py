@@ -1,42 +1,22 @@
-"""Load: requests at a fixed rate, measured from when each was due to go; or as fast as answers come."""
+"""Load: requests at a fixed rate, measured from when each was due to go; or as fast as answers come.
+
+One process on one core asks thousands of times a second; what each answer says is checked elsewhere.
+"""
 
 import asyncio
 import re
-import shutil
-import subprocess
-import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
-import orjson
+import uvloop
 
+GENERATOR = "asyncio"  # figures up to 2026-11-25 are wrk's
 TICK_S = 0.001
 STALLED_S = 10.0  # a measurement in which no answer came for so long has failed
-
-# Each request in its turn from a file; the figures as one line of JSON.
-_WRK = """
-local headers = {Host = 'localhost', Authorization = os.getenv('ALMANAC_BENCH_BEARER')}
-local targets = {}
-for line in io.lines(os.getenv('ALMANAC_BENCH_TARGETS')) do targets[#targets + 1] = line end
-local place = 0
-function request()
-    place = place % #targets + 1
-    return wrk.format('GET', targets[place], headers)
-end
-function done(summary, latency)
-    local e = summary.errors
-    local failed = e.connect + e.read + e.write + e.status + e.timeout
-    io.write(string.format('\\nFIGURES {"n": %d, "us": %d, "errors": %d, ',
-        summary.requests, summary.duration, failed))
-    io.write(string.format('"p50": %f, "p99": %f, "p999": %f}\\n',
-        latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
-end
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +53,13 @@ class LoadFailed(RuntimeError):
     """Answers were missing or wrong, so that the figures would say nothing."""
 
 
-def generator() -> str:
-    """Return what saturates: wrk where it is on the PATH, else our own loop."""
-    return "wrk" if shutil.which("wrk") else "asyncio"
-
-
 def saturate(asked: Asked, connections: int, seconds: float) -> Figures:
     """Ask as fast as answers come, over `connections` kept connections.
 
     Raises:
         LoadFailed: An answer was not 200, or none came.
     """
-    if generator() == "wrk":
-        return _wrk(asked, connections, seconds)
-    return asyncio.run(_closed(asked, connections, seconds))
+    return uvloop.run(_closed(asked, connections, seconds))
 
 
 def pace(asked: Asked, connections: int, seconds: float, per_s: int) -> Figures:
@@ -97,29 +70,7 @@ def pace(asked: Asked, connections: int, seconds: float, per_s: int) -> Figures:
     Raises:
         LoadFailed: An answer was not 200, or none came.
     """
-    return asyncio.run(_open(asked, connections, seconds, per_s))
-
-
-def _wrk(asked: Asked, connections: int, seconds: float) -> Figures:
-    with tempfile.TemporaryDirectory() as folder:
-        script, lines = Path(folder, "load.lua"), Path(folder, "targets")
-        script.write_text(_WRK)
-        lines.write_text("\n".join(asked.targets) + "\n")
-        command = [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s"]
-        ran = subprocess.run(
-            [*command, "-s", str(script), f"http://127.0.0.1:{asked.port}"],
-            env={"ALMANAC_BENCH_TARGETS": str(lines), "ALMANAC_BENCH_BEARER": f"Bearer {asked.token}"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    found = re.search(r"^FIGURES (.*)$", ran.stdout, re.MULTILINE)
-    said = orjson.loads(found[1]) if found else {"n": 0, "errors": 0}
-    if not said["n"] or said["errors"]:
-        raise LoadFailed(
-            f"{said['errors']} of {said['n']} requests failed: {ran.stdout[:200]}{ran.stderr[:200]}"
-        )
-    return Figures(said["n"], said["us"] / 1e6, said["p50"] / 1000, said["p99"] / 1000, said["p999"] / 1000)
+    return uvloop.run(_open(asked, connections, seconds, per_s))
 
 
 class _Caller(asyncio.Protocol):
@@ -176,12 +127,12 @@ async def _open(asked: Asked, connections: int, seconds: float, per_s: int) -> F
     loop, requests = asyncio.get_running_loop(), asked.requests()
     took: list[float] = []
     free: list[_Caller] = []
-    waiting: list[float] = []
+    waiting: deque[float] = deque()
 
     def answered(caller: _Caller, due: float) -> None:
         took.append(loop.time() - due)
         if waiting:
-            caller.ask(next(requests), waiting.pop(0))
+            caller.ask(next(requests), waiting.popleft())
         else:
             free.append(caller)
 
@@ -235,9 +186,5 @@ async def _ended(callers: list[_Caller], took: list[float], n_asked: int, began:
         caller.close()
     if failures or len(took) < n_asked:
         raise LoadFailed(f"{n_asked - len(took)} of {n_asked} requests were not answered: {failures[:1]}")
-    p50, p99, p999 = (1000 * float(x) for x in np.percentile(_array(took), (50, 99, 99.9)))
+    p50, p99, p999 = (1000 * float(x) for x in np.percentile(took, (50, 99, 99.9)))
     return Figures(len(took), took_s, p50, p99, p999)
-
-
-def _array(values: list[float]) -> npt.NDArray[np.float64]:
-    return np.array(values, np.float64)

@@ -98,7 +98,7 @@ def run(
             "requests_per_s": {name: _median(turn[name].figures.per_s for turn in turns) for name in running},
             "cpu_us_per_request": {name: _median(turn[name].api_us for turn in turns) for name in running},
             "ways": {name: _way(name, turns, paced[name]) for name in paced if with_ways},
-            "generator": load.generator(),
+            "generator": load.GENERATOR,
             "connections": connections,
             "rounds": rounds,
             "seconds": seconds,

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.bench import load, ways
+from tests.bench import ways
 from tests.bench.serve import RIVALS, run
 from tests.bench.stock import Stock
 
@@ -14,15 +14,11 @@ needs_chaos = pytest.mark.skipif(not os.environ.get("ALMANAC_CHAOS"), reason="th
 
 
 @pytest.mark.parametrize("with_ways", [False, pytest.param(True, marks=needs_chaos)])
-def test_the_bench_measures_all_apps_by_either_generator(
-    monkeypatch: pytest.MonkeyPatch, with_ways: bool
-) -> None:
-    monkeypatch.setattr(load, "generator", lambda: "asyncio")
+def test_the_bench_measures_all_apps(with_ways: bool) -> None:
     tiny = Stock(n_users=50, n_posts=100, n_seen=20, n_buckets=24, depth=10, n_takedowns=5, text_bytes=100)
 
     figures = run(sizes=tiny, connections=4, seconds=0.5, rounds=1, limit=3, with_ways=with_ways)
 
-    assert figures["generator"] == "asyncio"
     per_s = figures["requests_per_s"]
     assert isinstance(per_s, dict)
     others = {*ways.TRIED, *ways.EMPTY} if with_ways else set()
