@@ -8,57 +8,31 @@ from fastapi.responses import JSONResponse
 from api.auth import TokenRefused
 from api.schemas.answer import Problem
 from api.schemas.event import BodyTooLarge
-from api.store.errors import (
-    GenerationGone,
-    GenerationTooNew,
-    GenerationUnreadable,
-    NothingPublished,
-    StoreUnavailable,
+from api.store.errors import DEGRADABLE_ERRORS, GenerationGone, StoreUnavailable
+
+Responses = dict[int | str, dict[str, Any]]  # as FastAPI documents them
+
+
+def _describe(status: int, why: str, **headers: Any) -> Responses:
+    return {status: {"model": Problem, "description": why, **headers}}
+
+
+_RETRY_AFTER = {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}
+UNAVAILABLE = _describe(
+    503, "Nothing is published, or the store does not answer.", headers={"Retry-After": _RETRY_AFTER}
 )
-
-# Seconds after which asking again makes sense: a store restarts in one, a publication takes longer.
-RETRY_AFTER_S: dict[type[Exception], int] = {
-    NothingPublished: 5,
-    GenerationUnreadable: 5,
-    GenerationTooNew: 5,
-    StoreUnavailable: 1,
-}
-
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {
-    503: {
-        "model": Problem,
-        "description": "Nothing is published, or the store does not answer.",
-        "headers": {
-            "Retry-After": {
-                "description": "Seconds after which to ask again.",
-                "schema": {"type": "integer"},
-            }
-        },
-    }
-}
-GONE: dict[int | str, dict[str, Any]] = {
-    410: {"model": Problem, "description": "The cursor's generation is no longer kept."}
-}
-
-UNAUTHORIZED: dict[int | str, dict[str, Any]] = {
-    401: {
-        "model": Problem,
-        "description": "No token, or one that is not known.",
-        "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
-    }
-}
-REFUSED: dict[int | str, dict[str, Any]] = {
-    **UNAUTHORIZED,
-    403: {"model": Problem, "description": "The token does not allow it."},
-}
-TOO_LARGE: dict[int | str, dict[str, Any]] = {
-    413: {"model": Problem, "description": "The body is larger than allowed."}
-}
+UNPUBLISHED = _describe(404, "Nothing is published under the variant's name.")
+GONE = _describe(410, "The cursor's generation is no longer kept.")
+TOO_LARGE = _describe(413, "The body is larger than allowed.")
+UNAUTHORIZED = _describe(
+    401, "No token, or one that is not known.", headers={"WWW-Authenticate": {"schema": {"type": "string"}}}
+)
+REFUSED = {**UNAUTHORIZED, **_describe(403, "The token does not allow it.")}
 
 
 def register(app: FastAPI) -> None:
     """Make an app answer our errors."""
-    for kind in (*RETRY_AFTER_S, GenerationGone, BodyTooLarge, TokenRefused):
+    for kind in (*DEGRADABLE_ERRORS, GenerationGone, BodyTooLarge, TokenRefused):
         app.add_exception_handler(kind, _answer_error)
 
 
@@ -68,12 +42,15 @@ async def _answer_error(request: Request, exc: Exception) -> JSONResponse:  # no
 
 
 def find_status(exc: Exception) -> tuple[int, dict[str, str]]:
-    """Return the status and headers of an error of ours."""
+    """Return the status and headers of an error that `register` names."""
     match exc:
+        case TokenRefused(lack="scope"):
+            return 403, {}
         case TokenRefused():
-            return (403, {}) if exc.lack == "scope" else (401, {"WWW-Authenticate": "Bearer"})
+            return 401, {"WWW-Authenticate": "Bearer"}
         case GenerationGone():
             return 410, {}
         case BodyTooLarge():
             return 413, {}
-    return 503, {"Retry-After": str(RETRY_AFTER_S[type(exc)])}
+    # Asking again makes sense after this many seconds: a store restarts in one, a publication takes longer.
+    return 503, {"Retry-After": "1" if isinstance(exc, StoreUnavailable) else "5"}

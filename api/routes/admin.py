@@ -1,7 +1,6 @@
 """Taking posts down: a post that is taken down is in no answer from the next request on, on any path."""
 
 from contextlib import suppress
-from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
@@ -14,8 +13,6 @@ from api.store.store import Store
 
 router = APIRouter(prefix="/posts", tags=["admin"], dependencies=[Depends(needs_admin)])
 
-RESPONSES: dict[int | str, dict[str, Any]] = {**REFUSED, **UNAVAILABLE}
-
 
 class Takedown(BaseModel):
     """Whether a post is taken down now, and whether that is new."""
@@ -25,7 +22,7 @@ class Takedown(BaseModel):
     changed: bool
 
 
-@router.put("/{post_id}/takedown", responses=RESPONSES)
+@router.put("/{post_id}/takedown", responses={**REFUSED, **UNAVAILABLE})
 async def take_down(request: Request, post_id: PathPostId) -> Takedown:
     """Keep a post from every answer, fallbacks included, until it is put back; it need not be published."""
     store: Store = request.state.store
@@ -35,7 +32,7 @@ async def take_down(request: Request, post_id: PathPostId) -> Takedown:
     return Takedown(post_id=post_id, taken_down=True, changed=changed)
 
 
-@router.delete("/{post_id}/takedown", responses=RESPONSES)
+@router.delete("/{post_id}/takedown", responses={**REFUSED, **UNAVAILABLE})
 async def put_back(request: Request, post_id: PathPostId) -> Takedown:
     """Let a post be answered again."""
     store: Store = request.state.store

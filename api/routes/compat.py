@@ -11,20 +11,18 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.auth import TokenRefused, needs_read, needs_token
-from api.errors import UNAUTHORIZED, UNAVAILABLE, find_status
+from api.errors import UNAUTHORIZED, UNAVAILABLE, Responses, find_status
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
 from api.schemas.parameter import Limit, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
-from api.store.errors import DEGRADABLE_ERRORS, NothingPublished
+from api.store.errors import GenerationUnreadable, NothingPublished, StoreUnavailable
 from api.store.store import Store
 
 log = logging.getLogger(__name__)
 
 N_ITEMS = 10  # of the course service
 LARGEST_USER_ID = 10**9
-
-OK: dict[str, Any] = {"headers": dict(DESCRIBED)}
 
 
 class Reco(BaseModel):
@@ -55,22 +53,12 @@ class Recommendations(BaseModel):
     recs: list[int]
 
 
-class ModelNotFound(LookupError):
-    """No variant of that name is published."""
+class NotFound(LookupError):
+    """There is no variant of that name, or no user of that id; `key` says so to programs."""
 
-    key = "model_not_found"
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"Model {name} not found")
-
-
-class UserNotFound(LookupError):
-    """The course service knows no user of that id."""
-
-    key = "user_not_found"
-
-    def __init__(self, user_id: int) -> None:
-        super().__init__(f"User {user_id} not found")
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.key = key
 
 
 class Enveloped(APIRoute):
@@ -97,8 +85,11 @@ def _describe(why: str) -> dict[str, Any]:
     return {"model": Envelope, "description": why}
 
 
-COURSE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Ten items, best first; fewer only if there are no more.", **OK},
+COURSE: Responses = {
+    200: {
+        "description": "Ten items, best first; fewer only if there are no more.",
+        "headers": dict(DESCRIBED),
+    },
     401: _describe("No token, or one that is not known."),
     404: _describe("`model_not_found`: no such variant. `user_not_found`: an id over 10^9."),
     422: _describe("The user's id is no integer."),
@@ -113,21 +104,19 @@ async def reco(request: Request, response: Response, model_name: str, user_id: P
     store: Store = request.state.store
     now_s = _now_s(request)
     if user_id > LARGEST_USER_ID:
-        raise UserNotFound(user_id)
+        raise NotFound("user_not_found", f"User {user_id} not found")
     try:
         given = await store.answer(user_id, now_s, N_ITEMS, variant=read_variant(model_name))
-    except ValueError as exc:
-        raise ModelNotFound(model_name) from exc
-    except NothingPublished as exc:
-        if model_name == store.variant:
+    except (ValueError, NothingPublished) as exc:
+        if isinstance(exc, NothingPublished) and model_name == store.variant:
             raise
-        raise ModelNotFound(model_name) from exc
+        raise NotFound("model_not_found", f"Model {model_name} not found") from exc
     response.raw_headers.extend(headers(given, now_s))
     return Reco(user_id=user_id, items=list(given.post_ids))
 
 
-SHOP: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The posts' ids, best first.", **OK},
+SHOP: Responses = {
+    200: {"description": "The posts' ids, best first.", "headers": dict(DESCRIBED)},
     **UNAUTHORIZED,
     **UNAVAILABLE,
 }
@@ -153,7 +142,8 @@ def _now_s(request: Request) -> int:
 
 def _answer_error(exc: Exception) -> Response:
     """Return the envelope of an error, with the status and headers that it has elsewhere."""
-    status: tuple[int, dict[str, str]] = (404, {})
+    key, sentence = "server_error", "Internal Server Error"
+    status: tuple[int, dict[str, str]] = (500, {})
     match exc:
         case RequestValidationError():
             errors = [
@@ -161,18 +151,15 @@ def _answer_error(exc: Exception) -> Response:
                 for one in exc.errors()
             ]
             return _envelope(errors, 422)
-        case ModelNotFound() | UserNotFound():
-            key = exc.key
+        case NotFound():
+            key, sentence, status = exc.key, str(exc), (404, {})
         case TokenRefused():
-            key, status = "unauthorized", find_status(exc)
-        case _ if isinstance(exc, DEGRADABLE_ERRORS):
-            key, status = "unavailable", find_status(exc)
+            key, sentence, status = "unauthorized", str(exc), find_status(exc)
+        case NothingPublished() | GenerationUnreadable() | StoreUnavailable():
+            key, sentence, status = "unavailable", str(exc), find_status(exc)
         case _:
             log.error("request.failed", exc_info=exc)
-            return _envelope(
-                [EnvelopeError(error_key="server_error", error_message="Internal Server Error")], 500
-            )
-    return _envelope([EnvelopeError(error_key=key, error_message=str(exc))], *status)
+    return _envelope([EnvelopeError(error_key=key, error_message=sentence)], *status)
 
 
 def _envelope(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from api.auth import needs_write
 from api.contract.buckets import moment
 from api.contract.event import Event
-from api.errors import REFUSED, TOO_LARGE, UNAVAILABLE
+from api.errors import REFUSED, TOO_LARGE, UNAVAILABLE, Responses
 from api.schemas.event import (
     LARGEST_BODY,
     MOST_EVENTS,
@@ -89,7 +89,7 @@ _EXAMPLES = {
 }
 _CONTENT = {"application/json": {"schema": {"anyOf": [*_KINDS, _MANY]}, "examples": _EXAMPLES}}
 _BODY = {"requestBody": {"required": True, "content": _CONTENT}}
-RESPONSES: dict[int | str, dict[str, Any]] = {
+RESPONSES: Responses = {
     200: {"description": "At least one event was recorded, now or before."},
     422: {
         "description": "No event can be read; each is named by its place.",

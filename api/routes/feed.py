@@ -5,7 +5,6 @@ These routes document both and answer whatever `hot.py` leaves to them: all that
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
@@ -13,11 +12,11 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from api.auth import needs_read
 from api.contract.buckets import moment
 from api.contract.profile import BadProfile
-from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE
+from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE, UNPUBLISHED, Responses
 from api.feed import Answer, Cursor
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
-from api.schemas.answer import Feed, Post, Problem
+from api.schemas.answer import Feed, Post
 from api.schemas.parameter import (
     At,
     CursorText,
@@ -35,23 +34,19 @@ from api.store.store import Store
 
 router = APIRouter(tags=["feed"], dependencies=[Depends(needs_read), Depends(refuse_repeated)])
 
-OK: dict[str, Any] = {"headers": dict(DESCRIBED)}
-UNPUBLISHED: dict[str, Any] = {
-    "model": Problem,
-    "description": "Nothing is published under the variant's name.",
-}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The posts, best first.", **OK},
-    404: UNPUBLISHED,
+RESPONSES: Responses = {
+    200: {"description": "The posts, best first.", "headers": dict(DESCRIBED)},
+    **UNPUBLISHED,
     **UNAUTHORIZED,
     **UNAVAILABLE,
 }
-NATIVE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "A page of posts, best first, and where it comes from.", **OK},
-    404: UNPUBLISHED,
+NATIVE_RESPONSES: Responses = {
+    **RESPONSES,
+    200: {
+        "description": "A page of posts, best first, and where it comes from.",
+        "headers": dict(DESCRIBED),
+    },
     **GONE,
-    **UNAUTHORIZED,
-    **UNAVAILABLE,
 }
 
 
