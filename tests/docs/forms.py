@@ -11,7 +11,7 @@ def has_form(printed: str, shown: str) -> bool:
     r"""Say whether printed text has the form of shown text.
 
     A number or a time stands for any other, blanks for blanks, `…` for the rest of a line, a line of `…` for
-    any lines. JSON has the same names and kinds of values.
+    any lines. JSON has the same names and kinds of values, and may come after the head of an answer.
 
     >>> has_form('1) "generation"\n2) "17"\n', '1) "generation"\n2) "2"')
     True
@@ -24,7 +24,7 @@ def has_form(printed: str, shown: str) -> bool:
     """
     theirs = _json(shown)
     if theirs is not None:
-        return _kind(_json(printed)) == _kind(theirs)
+        return _kind(_json(printed.rpartition("\n\n")[2])) == _kind(theirs)
     lines = [_pattern(line) for line in shown.strip().splitlines()]
     pattern = "\n".join(r"(?:[^\n]*(?:\n|$))*?" if line is None else line + r"\s*" for line in lines)
     return re.fullmatch(pattern.replace("*?\n", "*?"), printed.strip()) is not None

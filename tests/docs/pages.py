@@ -21,7 +21,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[2]
-PAGES = tuple(sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")))  # and README.md
+PAGES = ("README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")))
 SHELLS = ("sh", "bash", "console")
 SHOWN = ("text", "json", "toml", "csv", "nginx", "ini", "http")  # nothing to run in these
 CHAOS = "ALMANAC_CHAOS" in os.environ
@@ -54,6 +54,11 @@ class Block:
     def is_run(self) -> bool:
         """Return whether there is something to run in it."""
         return self.language in (*SHELLS, "python")
+
+    @property
+    def is_output(self) -> bool:
+        """Return whether it is what the block before it prints."""
+        return self.language == "json" or "output" in self.marks
 
 
 def blocks(page: str) -> list[Block]:

@@ -106,7 +106,7 @@ class Terminal:
         for block, after in zip(blocks, [*blocks[1:], None], strict=True):
             if (block.is_run or "file" in block.marks) and not why_not(block):
                 printed = self._run_block(block)
-                if after is not None and "output" in after.marks:
+                if after is not None and after.is_output:
                     _compare(block, block.text, printed, after.text)
 
     def run(self, command: str, where: str = "") -> str:
