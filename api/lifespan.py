@@ -141,7 +141,7 @@ async def connect_store(settings: Settings, url: str, shelf: Shelf) -> AsyncIter
         retry=Retry(NoBackoff(), 1),  # once: a restarted store leaves dead connections in the pool
         decode_responses=False,
     )
-    address = Address.of(url, settings.connect_timeout_s, settings.read_timeout_s)
+    address = Address(url, settings.connect_timeout_s, settings.read_timeout_s)
     async with Redis.from_pool(pool) as client:
         keys, wait_s = Keys(settings.prefix), settings.read_timeout_s
         store = Store(client, address, keys, settings.variant, shelf, wait_s)

@@ -32,38 +32,11 @@ class ConnectionLost(ConnectionError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The store's address and credentials, as in its URL; waits in seconds."""
+    """The store's redis://, rediss:// or unix:// URL, and how long to wait for it, in seconds."""
 
-    host: str
-    port: int
-    path: str
-    database: int
-    username: str
-    password: str = field(repr=False)
-    tls: bool
+    url: str = field(repr=False)
     connect_timeout_s: float
     read_timeout_s: float
-
-    @classmethod
-    def of(cls, url: str, connect_timeout_s: float, read_timeout_s: float) -> "Address":
-        """Read a redis://, rediss:// or unix:// URL as redis-py does.
-
-        Raises:
-            ValueError: It is none of these.
-        """
-        parts = cast("dict[str, Any]", parse_url(url))
-        kind = parts.get("connection_class")
-        return cls(
-            host=parts.get("host") or "localhost",
-            port=int(parts.get("port") or 6379),
-            path=parts["path"] if kind is UnixDomainSocketConnection else "",
-            database=int(parts.get("db") or 0),
-            username=parts.get("username") or "default",
-            password=parts.get("password") or "",
-            tls=kind is SSLConnection,
-            connect_timeout_s=connect_timeout_s,
-            read_timeout_s=read_timeout_s,
-        )
 
 
 def pack(*command: str | bytes | int) -> bytes:
@@ -207,33 +180,38 @@ async def connect(address: Address, changed: Callable[[], None], lost: Callable[
 
     Raises:
         OSError: There is no server, it did not answer in time, or it refused us.
+        ValueError: The address is none that redis-py reads.
     """
     loop = asyncio.get_running_loop()
+    parts = cast("dict[str, Any]", parse_url(address.url))
+    kind = parts.get("connection_class")
 
     def make() -> RespConnection:
         return RespConnection(address.read_timeout_s, changed, lost)
 
     async with asyncio.timeout(address.connect_timeout_s):
-        if address.path:
-            _, link = await loop.create_unix_connection(make, address.path)
+        if kind is UnixDomainSocketConnection:
+            _, link = await loop.create_unix_connection(make, parts["path"])
         else:
-            tls = ssl.create_default_context() if address.tls else None
-            _, link = await loop.create_connection(make, address.host, address.port, ssl=tls)
+            tls = ssl.create_default_context() if kind is SSLConnection else None
+            host, port = parts.get("host") or "localhost", int(parts.get("port") or 6379)
+            _, link = await loop.create_connection(make, host, port, ssl=tls)
     try:
-        await _greet(link, address)
+        await _greet(link, parts)
     except BaseException:
         link.drop("the connection was not ready")
         raise
     return link
 
 
-async def _greet(link: RespConnection, address: Address) -> None:
+async def _greet(link: RespConnection, parts: dict[str, Any]) -> None:
     """Log in, choose the database, turn on client tracking, and see that the data is loaded."""
-    hello: tuple[str, ...] = ("HELLO", "3")
-    if address.password:
-        hello = (*hello, "AUTH", address.username, address.password)
+    hello: Command = ("HELLO", "3")
+    if parts.get("password"):
+        hello = (*hello, "AUTH", parts.get("username") or "default", parts["password"])
+    select = ("SELECT", int(parts.get("db") or 0))
     welcome, chosen, tracking, alive = await link.call(
-        hello, ("SELECT", address.database), ("CLIENT", "TRACKING", "ON", "OPTIN"), ("PING",)
+        hello, select, ("CLIENT", "TRACKING", "ON", "OPTIN"), ("PING",)
     )
     for reply in (welcome, chosen, alive):
         if isinstance(reply, Refusal):

@@ -5,6 +5,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import hiredis
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from api.contract.keys import Keys
 from api.store.commands import LookupCommands
-from api.store.connection import Address, ConnectionLost, Refusal, RespConnection, pack
+from api.store.connection import Address, ConnectionLost, Refusal, RespConnection, connect, pack
 from tests.world import AS_OF_S, World
 
 USER_IDS = st.integers(-(2**63), 2**63 - 1)
@@ -177,15 +179,71 @@ def answer_once(server: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("url", "wanted"),
     [
-        ("redis://127.0.0.1:7000/3", ("127.0.0.1", 7000, "", 3, "default", "", False)),
-        ("rediss://api:s%40fe@store", ("store", 6379, "", 0, "api", "s@fe", True)),
-        ("unix:///run/store.sock?db=1", ("localhost", 6379, "/run/store.sock", 1, "default", "", False)),
+        ("redis://127.0.0.1:{port}/3", [[b"HELLO", b"3"], [b"SELECT", b"3"]]),
+        (
+            "redis://api:s%40fe@127.0.0.1:{port}",
+            [[b"HELLO", b"3", b"AUTH", b"api", b"s@fe"], [b"SELECT", b"0"]],
+        ),
+        (
+            "redis://:s%40fe@127.0.0.1:{port}",
+            [[b"HELLO", b"3", b"AUTH", b"default", b"s@fe"], [b"SELECT", b"0"]],
+        ),
+        ("unix://{path}?db=1", [[b"HELLO", b"3"], [b"SELECT", b"1"]]),
     ],
 )
-def test_an_address_is_read_as_redis_py_reads_it(url: str, wanted: tuple[object, ...]) -> None:
-    read = Address.of(url, 1.0, 2.0)
+def test_a_connection_begins_as_its_url_says(url: str, wanted: list[list[bytes]], tmp_path: Path) -> None:
+    heard: list[list[bytes]] = []
 
-    assert (read.host, read.port, read.path, read.database, read.username, read.password, read.tls) == wanted
+    async def begin() -> bool:
+        done = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.extend(commands(await reader.read(1000)))
+            writer.write(b"%0\r\n+OK\r\n-ERR what is tracking?\r\n+PONG\r\n")
+            await reader.read()
+            await end(writer, done)
+
+        path = tmp_path / "socket"
+        unix = await asyncio.start_unix_server(answer, path)
+        async with unix, await asyncio.start_server(answer, "127.0.0.1") as tcp:
+            port = tcp.sockets[0].getsockname()[1]
+            address = Address(url.format(port=port, path=path), 5.0, 5.0)
+            link = await connect(address, lambda: None, lambda: None)
+            link.drop("done")
+            await done.wait()
+            return link.tracks
+
+    assert not asyncio.run(begin())
+    assert heard[:2] == wanted
+
+
+def test_a_url_of_rediss_is_spoken_to_in_tls() -> None:
+    heard: list[bytes] = []
+
+    async def begin() -> None:
+        done = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.append(await reader.read(1))
+            await end(writer, done)
+
+        async with await asyncio.start_server(answer, "127.0.0.1") as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(OSError):  # noqa: PT011 - how it fails is not ours to say
+                await connect(Address(f"rediss://127.0.0.1:{port}", 5.0, 5.0), lambda: None, lambda: None)
+            await done.wait()
+
+    asyncio.run(begin())
+
+    assert heard == [b"\x16"]  # the beginning of a handshake
+
+
+async def end(writer: asyncio.StreamWriter, done: asyncio.Event) -> None:
+    """Close one end of a connection."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    done.set()
 
 
 def test_a_command_is_packed_as_the_server_reads_it() -> None:
