@@ -20,7 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import generate_latest
 
-from api.feed import Answer, Generation, Pointer
+from api.feed import Generation, Pointer
 from api.store.stats import Histogram, LookupStats
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,13 +43,13 @@ class Metrics:
         self.underfilled: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
 
-    def count_feed(self, route: str, given: Answer) -> None:
-        """Count an answered feed."""
-        self.answered[route, "200", given.rung] += 1
-        if given.found.degraded:
-            self.degraded[given.found.degraded] += 1
-        if len(given.post_ids) < given.limit:
-            self.underfilled[str(given.underfill)] += 1
+    def count(self, route: str, status: str, rung: str = "", lacking: str = "", reason: str = "") -> None:
+        """Count an answer: of a feed its rung, what it lacks, and why it is short, where it is."""
+        self.answered[route, status, rung] += 1
+        if lacking:
+            self.degraded[lacking] += 1
+        if reason:
+            self.underfilled[reason] += 1
 
     def text(self, stats: LookupStats, served: Iterable[tuple[Pointer, Generation]], *, up: bool) -> bytes:
         """Write all counts, and of what is served how old it is.

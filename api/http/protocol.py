@@ -165,7 +165,7 @@ class FeedHttpProtocol(asyncio.Protocol):
         if self.transport.is_closing():
             return
         closing = server.life.ending or not self._keep_alive
-        server.state["metrics"].count_feed(lookup.asked.route, given)
+        server.state["metrics"].count(lookup.asked.route, "200", given.rung)
         request_id = id_of(self._ids)
         said = head(given, lookup.now_s, len(content), server.date, request_id, closing=closing)
         self.transport.write(said + content)

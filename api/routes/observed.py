@@ -72,13 +72,10 @@ def _count(scope: Scope, status: str, headers: Iterable[tuple[bytes, bytes]]) ->
     metrics: Metrics | None = scope.get("state", {}).get("metrics")
     if metrics is None:
         return
-    said = {name: value.decode("latin-1") for name, value in headers if name.startswith(b"x-almanac-")}
+    said = {name: value.decode("latin-1") for name, value in headers}
+    told = (said.get(name, "") for name in (b"x-almanac-rung", b"x-almanac-degraded", b"x-almanac-underfill"))
     route = _route(scope)
-    metrics.answered[route, status, said.get(b"x-almanac-rung", "")] += 1
-    if b"x-almanac-degraded" in said:
-        metrics.degraded[said[b"x-almanac-degraded"]] += 1
-    if b"x-almanac-underfill" in said:
-        metrics.underfilled[said[b"x-almanac-underfill"]] += 1
+    metrics.count(route, status, *told)
     log.debug("request.done", extra={"route": route, "status": status})
 
 
