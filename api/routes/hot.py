@@ -97,11 +97,9 @@ def _read(route: str, query: str, user_name: str, time_name: str) -> PlainFeed |
                 return None
     except ValueError:
         return None
-    return (
-        None
-        if user_id is None
-        else PlainFeed(route, user_id, at_s, DEFAULT_LIMIT if limit is None else limit)
-    )
+    if user_id is None:
+        return None
+    return PlainFeed(route, user_id, at_s, DEFAULT_LIMIT if limit is None else limit)
 
 
 def _time(text: str) -> int:

@@ -82,10 +82,7 @@ class GenerationCache:
             if (pointer.generation, held.manifest.created_at_s) == wanted:
                 return pointer, held
         with translate_errors():
-            text = await self._client.get(self._keys.manifest(number))
-        if text is None:
-            raise GenerationGone(number)
-        born_s = read_manifest(number, cast("bytes", text)).created_at_s
+            born_s = (await self._read_manifest(number, GenerationGone(number))).created_at_s
         if created_at_s is None:
             return await self.load_pinned(number, born_s)
         if born_s != created_at_s:
@@ -113,12 +110,21 @@ class GenerationCache:
         return loaded
 
     async def _read(self, number: int) -> Generation:
-        text = await self._client.get(self._keys.manifest(number))
-        if text is None:
-            raise GenerationUnreadable(number, "its manifest is missing")
-        manifest = read_manifest(number, cast("bytes", text))
+        missing = GenerationUnreadable(number, "its manifest is missing")
+        manifest = await self._read_manifest(number, missing)
         held = (shelved for shelved in self.shelf.values() if shelved.manifest == manifest)
         return next(held, None) or await self._read_shared(manifest)
+
+    async def _read_manifest(self, number: int, missing: LookupError) -> Manifest:
+        text = cast("bytes | None", await self._client.get(self._keys.manifest(number)))
+        if text is None:
+            raise missing
+        try:
+            return Manifest.from_json(text)
+        except NeedsMore as exc:
+            raise GenerationTooNew(number, str(exc)) from exc
+        except ValueError as exc:
+            raise GenerationUnreadable(number, str(exc)) from exc
 
     async def _read_shared(self, manifest: Manifest) -> Generation:
         number, keys = manifest.generation, self._keys
@@ -168,21 +174,6 @@ def translate_errors() -> Iterator[None]:
         raise StoreUnavailable(str(exc)) from exc
     except ValueError as exc:
         raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
-
-
-def read_manifest(number: int, text: bytes) -> Manifest:
-    """Read a generation's manifest.
-
-    Raises:
-        GenerationTooNew: It needs features that this version does not know.
-        GenerationUnreadable: The text is no manifest.
-    """
-    try:
-        return Manifest.from_json(text)
-    except NeedsMore as exc:
-        raise GenerationTooNew(number, str(exc)) from exc
-    except ValueError as exc:
-        raise GenerationUnreadable(number, str(exc)) from exc
 
 
 def _lists(reply: Mapping[bytes, bytes]) -> RankedLists:
