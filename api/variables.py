@@ -11,7 +11,7 @@ _NAMES = """
     read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by state_dir
     text_model threads tokens train_days train_rows variant
     api_password_file api_port batch_password_file postgres_port secrets store_port
-    bench_answer bench_bearer bench_targets chaos test_seed
+    bench_answer chaos test_seed
 """
 NAMES = frozenset(_NAMES.upper().split())
 
