@@ -63,8 +63,9 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
 def headers(given: Answer, now_s: int) -> Headers:
     """Return what an answer says of itself, as ASGI sends it."""
     found = given.found
+    shared, _ = _share(found.pointer.generation, found.bucket_s, given.rung, given.label)
     said = [
-        *list_shared_headers(found.pointer.generation, found.bucket_s, given.rung, given.label),
+        *shared,
         (b"x-almanac-age", b"%d" % max(0, now_s - found.pointer.promoted_at_s)),
         (b"x-almanac-fact-age", b"%d" % max(0, found.at_s - found.generation.manifest.as_of_s)),
     ]
@@ -81,9 +82,10 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
     `date` is a whole header; `closing` says that the connection ends with this answer.
     """
     found = given.found
+    _, shared = _share(found.pointer.generation, found.bucket_s, given.rung, given.label)
     return _HEAD % (
         date,
-        _write_shared_headers(found.pointer.generation, found.bucket_s, given.rung, given.label),
+        shared,
         max(0, now_s - found.pointer.promoted_at_s),
         max(0, found.at_s - found.generation.manifest.as_of_s),
         b"connection: close\r\n" if closing else b"",
@@ -93,18 +95,12 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
 
 
 @lru_cache(maxsize=4096)
-def list_shared_headers(generation: int, bucket_s: int, rung: Rung, said: Label) -> Headers:
-    """Return the headers that many answers share; nobody may change the list."""
-    return [
+def _share(generation: int, bucket_s: int, rung: Rung, said: Label) -> tuple[Headers, bytes]:
+    """Return the headers that many answers share, and the same as text; nobody may change the list."""
+    shared = [
         (b"x-almanac-generation", b"%d" % generation),
         (b"x-almanac-bucket", moment(bucket_s).isoformat().encode()),
         (b"x-almanac-rung", rung.encode()),
         (b"x-almanac-time", said.encode()),
     ]
-
-
-@lru_cache(maxsize=4096)
-def _write_shared_headers(generation: int, bucket_s: int, rung: Rung, said: Label) -> bytes:
-    return b"".join(
-        b"%b: %b\r\n" % header for header in list_shared_headers(generation, bucket_s, rung, said)
-    )
+    return shared, b"".join(b"%b: %b\r\n" % header for header in shared)

@@ -30,17 +30,10 @@ Shelf = dict[Pointer, Generation]  # generations in memory, the one loaded longe
 class GenerationCache:
     """Loads generations onto a shelf, each once. `shelf` may outlive it: it holds plain values only."""
 
-    def __init__(
-        self,
-        client: Redis,
-        keys: Keys,
-        shelf: Shelf,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, client: Redis, keys: Keys, shelf: Shelf) -> None:
         self.shelf = shelf
         self._client = client
         self._keys = keys
-        self._clock = clock
         self._loading: dict[Pointer, asyncio.Task[Generation]] = {}
         self._failed: dict[Pointer, tuple[float, Exception]] = {}
 
@@ -54,7 +47,7 @@ class GenerationCache:
         if pointer in self.shelf:
             return self.shelf[pointer]
         failed_at, failure = self._failed.get(pointer, (0.0, None))
-        if failure is not None and self._clock() < failed_at + AGAIN_S:
+        if failure is not None and time.monotonic() < failed_at + AGAIN_S:
             raise failure
         if pointer not in self._loading:
             task = asyncio.create_task(self._put(pointer))
@@ -102,7 +95,7 @@ class GenerationCache:
             with translate_errors():
                 loaded = await self._read(pointer.generation)
         except (GenerationUnreadable, StoreUnavailable) as exc:
-            self._failed = {pointer: (self._clock(), exc)}
+            self._failed = {pointer: (time.monotonic(), exc)}
             raise
         self.shelf[pointer] = loaded
         while len(self.shelf) > GENERATIONS_HELD:
