@@ -1,10 +1,8 @@
 """Our own schema, which is StartML's: the names of tables and columns, spelled once, and a feed's rows."""
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-Ints = npt.NDArray[np.int64]
+from batch.arrays import AnyInts, Ints, Ints8
 
 USERS, POSTS, FEED, EMBEDDINGS = "user_data", "post_text_df", "feed_data", "post_embeddings"
 
@@ -26,9 +24,7 @@ REQUIRED = {
 OPTIONAL = {POSTS: (TOPIC, TEXT), FEED: (TARGET,)}
 
 
-def feed_table(
-    time: Ints, user_ids: Ints, post_ids: Ints, action: npt.NDArray[np.integer], target: npt.NDArray[np.int8]
-) -> pa.Table:
+def feed_table(time: Ints, user_ids: Ints, post_ids: Ints, action: AnyInts, target: Ints8) -> pa.Table:
     """Return events, (events,) each, as rows of `feed_data`.
 
     Times, epoch seconds, become timestamps without zone, UTC; `action` holds codes of ACTIONS.

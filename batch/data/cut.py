@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from batch.arrays import Bools, Ints8, Ints32
 from batch.data.columns import POST_ID, USER_ID
 from batch.data.facts import Facts
 from batch.data.validation.order import derive_targets
@@ -41,7 +41,7 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
     )
 
 
-def _targets(facts: Facts, as_of_s: int, like_within_s: int) -> npt.NDArray[np.int8]:
+def _targets(facts: Facts, as_of_s: int, like_within_s: int) -> Ints8:
     """Return the targets, 0 on views whose like may still come and is not there."""
     if not facts.likes.any():
         return facts.target
@@ -51,13 +51,13 @@ def _targets(facts: Facts, as_of_s: int, like_within_s: int) -> npt.NDArray[np.i
     return target
 
 
-def _have_event(rows: npt.NDArray[np.int32], n: int) -> npt.NDArray[np.bool_]:
+def _have_event(rows: Ints32, n: int) -> Bools:
     return np.bincount(rows, minlength=n) > 0
 
 
-def _have_content(columns: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def _have_content(columns: pd.DataFrame) -> Bools:
     return np.asarray(columns.notna().any(axis=1), np.bool_)
 
 
-def _renumber(rows: npt.NDArray[np.int32], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+def _renumber(rows: Ints32, kept: Bools) -> Ints32:
     return (np.cumsum(kept) - 1)[rows].astype(np.int32)

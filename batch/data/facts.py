@@ -4,12 +4,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from batch.arrays import Bools, Floats32, Ints, Ints8, Ints32
 from batch.data.columns import LIKE, POST_ID, USER_ID, VIEW
 
-Ints = npt.NDArray[np.int64]
 # What a view says. `impressions`: a feed put the post there, so a view without a like is a no. `choices`: the
 # user took it, from everything there was, so it is a yes, and the noes are all that was not taken.
 Shown = Literal["impressions", "choices"]
@@ -48,12 +47,12 @@ class Facts:
 
     users: pd.DataFrame
     posts: pd.DataFrame
-    embeddings: npt.NDArray[np.float32] | None
-    user: npt.NDArray[np.int32]
-    post: npt.NDArray[np.int32]
+    embeddings: Floats32 | None
+    user: Ints32
+    post: Ints32
     time: Ints
-    action: npt.NDArray[np.int8]
-    target: npt.NDArray[np.int8]
+    action: Ints8
+    target: Ints8
     report: Report = field(default_factory=Report)
     shown: Shown = "impressions"
 
@@ -95,11 +94,11 @@ class Facts:
         return replace(self, **columns)
 
     @property
-    def views(self) -> npt.NDArray[np.bool_]:
+    def views(self) -> Bools:
         """Return bool (events,): the rows that are impressions."""
         return np.equal(self.action, VIEW)
 
     @property
-    def likes(self) -> npt.NDArray[np.bool_]:
+    def likes(self) -> Bools:
         """Return bool (events,): the rows that are interactions."""
         return np.equal(self.action, LIKE)

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from batch.arrays import AnyInts, Bools, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Ragged:
         """Return int64 (values,): the user of each value."""
         return np.repeat(np.arange(self.n_users), self.sizes)
 
-    def of_users(self, users: npt.NDArray[np.integer]) -> Self:
+    def of_users(self, users: AnyInts) -> Self:
         """Return the values of some users, who then count from 0 in the order given."""
         sizes = self.sizes[users]
         start = starts(sizes)
         return self._at(start, np.arange(start[-1]) + np.repeat(self.start[users] - start[:-1], sizes))
 
-    def where(self, kept: npt.NDArray[np.bool_]) -> Self:
+    def where(self, kept: Bools) -> Self:
         """Return all users with some of the values; `kept` is bool (values,)."""
         return self._at(starts(kept)[self.start], np.flatnonzero(kept))
 

@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from batch.arrays import Floats32, Ints
 from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, TARGET, TEXT, USER_ID, USERS, feed_table
 from batch.data.facts import Facts, Report
 from batch.data.mapping import Mapping
 from batch.data.source import Source, open_tables
 from batch.data.validation.entities import Entities, gather, posts_frame, users_frame, vectors
 from batch.data.validation.feed import Feed
-from batch.data.validation.ids import Codes, Ints, rows_of
+from batch.data.validation.ids import Codes, rows_of
 from batch.data.validation.order import Events, derive_targets, in_order
 from batch.data.validation.rejects import Rejects, TooManyRejected
 from batch.progress import Advance
@@ -109,7 +109,7 @@ def _report(
     rejects: Rejects,
     users: pd.DataFrame,
     posts: pd.DataFrame,
-    embeddings: npt.NDArray[np.float32] | None,
+    embeddings: Floats32 | None,
 ) -> Report:
     with_profile = int(users.drop(columns=USER_ID).notna().any(axis=1).sum())
     no_vector: Any = len(posts) if embeddings is None else np.isnan(embeddings).all(axis=1).sum()

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import Ints, Ints32
 from batch.data.facts import Facts
 from batch.data.ragged import Ragged
 
@@ -21,14 +21,14 @@ class SeenPosts(Ragged):
         post: int32 (pairs,). Row numbers of posts, ascending and distinct within a user.
     """
 
-    post: npt.NDArray[np.int32]
+    post: Ints32
 
     @classmethod
     def none(cls, n_users: int) -> "SeenPosts":
         """Return users who have seen nothing."""
         return SeenPosts(np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
 
-    def of(self, user: int) -> npt.NDArray[np.int32]:
+    def of(self, user: int) -> Ints32:
         """Return int32 (n,): the rows of the posts of the user in row `user`."""
         return self.post[self.start[user] : self.start[user + 1]]
 
@@ -41,7 +41,7 @@ class SeenTimes(SeenPosts):
         time: int64 (pairs,). Epoch seconds at which the user first saw, or liked, the post.
     """
 
-    time: npt.NDArray[np.int64]
+    time: Ints
 
     @classmethod
     def none(cls, n_users: int) -> "SeenTimes":
@@ -75,7 +75,7 @@ def earliest(facts: Facts, what: What) -> SeenTimes:
     return SeenTimes(kept, post_out[: kept[-1]], time_out[: kept[-1]])
 
 
-def _starts(label: npt.NDArray[np.int32], n_labels: int) -> npt.NDArray[np.int64]:
+def _starts(label: Ints32, n_labels: int) -> Ints:
     """Return where the events of each label (user or post) begin once they are grouped by it."""
     return np.append(0, np.cumsum(np.bincount(label, minlength=n_labels)))
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
 from batch.evaluate import results
-from batch.evaluate.metrics import Floats, Ints
 from batch.evaluate.own import OURS, raw_scores
 from batch.evaluate.sessions import AUC, Sessions
 from batch.features import asof

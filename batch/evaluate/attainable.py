@@ -11,16 +11,14 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import Floats, Ints, Ints32
 from batch.data.facts import Facts
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.taste_factors import accumulate
 from batch.simulate import effects
 from batch.simulate.posts import TOPIC_NAMES
 from batch.simulate.truth import Truth
-
-Floats = npt.NDArray[np.float64]
 
 SWEEPS = 6
 SOFTNESS = 0.01  # of the clip at no chance, in like rate: what is still uncertain of a user softens it
@@ -40,7 +38,7 @@ class _Population:
     lift: float  # of a session's first half
 
 
-def score_attainable(facts: Facts, truth: Truth, users: npt.NDArray[np.int64]) -> Floats:
+def score_attainable(facts: Facts, truth: Truth, users: Ints) -> Floats:
     """Return the near-ideal learner's scores of every post, float64 (users, posts).
 
     Args:
@@ -144,7 +142,7 @@ def _update_users(
     return out
 
 
-def _infer_types(shown: Impressions, truth: Truth, user: npt.NDArray[np.int64], early: Floats) -> Floats:
+def _infer_types(shown: Impressions, truth: Truth, user: Ints, early: Floats) -> Floats:
     """Return each user's chances to be of each type from the order of what they were shown."""
     first = early * (1 - effects.MISPLACED) + (1 - early) * effects.MISPLACED
     logs = np.empty((shown.n_users, len(truth.preferred)))
@@ -155,9 +153,7 @@ def _infer_types(shown: Impressions, truth: Truth, user: npt.NDArray[np.int64], 
     return np.asarray(np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True), np.float64)
 
 
-def _refine_early(
-    truth: Truth, member: Floats, user: npt.NDArray[np.int64], post: npt.NDArray[np.int32], early: Floats
-) -> Floats:
+def _refine_early(truth: Truth, member: Floats, user: Ints, post: Ints32, early: Floats) -> Floats:
     """Return the chance of the first half, given how surely the user prefers the post."""
     preferred = np.einsum("ij,ji->i", member[user], truth.preferred[:, post].astype(np.float64))
     inside = preferred * (1 - effects.MISPLACED) + (1 - preferred) * effects.MISPLACED

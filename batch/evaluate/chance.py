@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import gammaln
 
-from batch.evaluate.metrics import Floats, Ints, divide
+from batch.arrays import Floats, Ints
+from batch.evaluate.metrics import divide
 
 
 def hitrate(n: Ints, r: Ints, k: int) -> Floats:

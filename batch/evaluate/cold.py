@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from batch.arrays import AnyInts, Bools, Floats
 from batch.data.facts import Facts
 from batch.evaluate import results
-from batch.evaluate.metrics import Floats, pairs_won
+from batch.evaluate.metrics import pairs_won
 from batch.evaluate.own import OURS, ModelRecommender, fit_own
 from batch.evaluate.sessions import AUC, RANDOM, Sessions
 from batch.evaluate.unseen import AskedUsers, K
@@ -91,14 +91,14 @@ def evaluate_cold(
     return figures, {"share_of_posts": float(held.mean()), "share_of_likes": share_of_likes}
 
 
-def without(facts: Facts, split: Split, held: results.Flags) -> Facts:
+def without(facts: Facts, split: Split, held: Bools) -> Facts:
     """Return the facts without the events before a split that are held out, bool (events,)."""
     kept = ~held | (facts.time >= split.test_from_s)
     names = ("user", "post", "time", "action", "target")
     return replace(facts, **{name: getattr(facts, name)[kept] for name in names})
 
 
-def _draw(rng: np.random.Generator, among: npt.NDArray[np.integer], n: int, share: float) -> results.Flags:
+def _draw(rng: np.random.Generator, among: AnyInts, n: int, share: float) -> Bools:
     """Return bool (n,): a share of some rows, at least one of them if there is any."""
     held = np.zeros(n, np.bool_)
     held[rng.choice(among, min(len(among), max(1, round(share * len(among)))), replace=False)] = True
@@ -117,7 +117,7 @@ def _fit_all(kept: Facts, statics: asof.Statics, split: Split, recipe: Recipe) -
 
 
 def _measure_users(
-    facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe, held: results.Flags
+    facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe, held: Bools
 ) -> Iterator[results.MeasuredLists]:
     """Rank what held-out users' sessions showed."""
     kept = without(facts, split, held[facts.user])
@@ -135,7 +135,7 @@ def _measure_users(
     yield results.MeasuredLists(columns, what.owner, np.zeros(len(what.owner), np.int64))
 
 
-def introduce(own: ModelRecommender, users: pd.DataFrame, held: results.Flags) -> ModelRecommender:
+def introduce(own: ModelRecommender, users: pd.DataFrame, held: Bools) -> ModelRecommender:
     """Return ours as unknown users with a profile are served: by the mean factors of the profile's users.
 
     Args:
@@ -153,7 +153,7 @@ def introduce(own: ModelRecommender, users: pd.DataFrame, held: results.Flags) -
 
 
 def _measure_pairs(
-    kept: Facts, split: Split, seed: int, held: results.Flags, models: dict[str, Recommender]
+    kept: Facts, split: Split, seed: int, held: Bools, models: dict[str, Recommender]
 ) -> Iterator[results.MeasuredLists]:
     """Rank the split's sessions; only pairs that hold a held-out post count."""
     what = Sessions.of(kept, split, seed)
@@ -171,7 +171,7 @@ def _measure_pairs(
     )
 
 
-def pairs_with(what: Sessions, scores: Floats, held: results.Flags) -> results.Column:
+def pairs_with(what: Sessions, scores: Floats, held: Bools) -> results.Column:
     """Count each session's pairs that hold a held-out impression: all of them less those of two others.
 
     Args:
@@ -187,7 +187,7 @@ def pairs_with(what: Sessions, scores: Floats, held: results.Flags) -> results.C
 
 
 def _measure_exposure(
-    asked: AskedUsers, held: results.Flags, models: dict[str, Recommender]
+    asked: AskedUsers, held: Bools, models: dict[str, Recommender]
 ) -> Iterator[results.MeasuredLists]:
     """Return which share of the first places of lists of unseen posts the held-out ones have."""
     if len(asked.users):

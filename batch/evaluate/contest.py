@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from batch.evaluate.metrics import Ints
+from batch.arrays import Ints
 from batch.evaluate.own import OURS
 from batch.evaluate.results import Columns, Metric
 from batch.learn.baselines.interactions import Interactions

@@ -9,10 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from batch.arrays import Ints
 from batch.data.facts import Facts
 from batch.evaluate import results
 from batch.evaluate.contest import compete, find_absent
-from batch.evaluate.metrics import Hits, Ints, ndcg, recall
+from batch.evaluate.metrics import Hits, ndcg, recall
 from batch.evaluate.own import OURS, fit_own
 from batch.evaluate.unseen import AskedUsers
 from batch.features import asof

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from batch.evaluate.metrics import Floats, Ints
+from batch.arrays import Floats, Ints
 
 N_DRAWS = 1_000  # of the users, for an interval
 TAILS = (0.025, 0.975)

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from batch.arrays import Bools, Floats, Ints
 
 CUTS = (1, 3, 5, 10, 15)
 NO_POST = -1  # stands in a list where it has ended
@@ -27,11 +25,11 @@ class Hits:
         n_relevant: int64 (lists,). All that is relevant to each, listed or not.
     """
 
-    relevant: npt.NDArray[np.bool_]
+    relevant: Bools
     n_relevant: Ints
 
     @classmethod
-    def of_sessions(cls, session: Ints, scores: Floats, liked: npt.NDArray[np.bool_], depth: int) -> "Hits":
+    def of_sessions(cls, session: Ints, scores: Floats, liked: Bools, depth: int) -> "Hits":
         """Rank each session's impressions by score; what was liked is relevant.
 
         Args:
@@ -143,7 +141,7 @@ METRICS: dict[str, Callable[[Hits, int], Floats]] = {
 }
 
 
-def auc(scores: Floats, liked: npt.NDArray[np.bool_]) -> float:
+def auc(scores: Floats, liked: Bools) -> float:
     """Return the chance that a liked row outscores an unliked one, ties half; NaN without both kinds.
 
     Source: the Mann-Whitney statistic; Hanley and McNeil, Radiology 143 (1982), 29-36.
@@ -151,7 +149,7 @@ def auc(scores: Floats, liked: npt.NDArray[np.bool_]) -> float:
     return float(auc_in_session(np.zeros(len(scores), np.int64), scores, liked))
 
 
-def auc_in_session(session: npt.NDArray[np.int64], scores: Floats, liked: npt.NDArray[np.bool_]) -> float:
+def auc_in_session(session: Ints, scores: Floats, liked: Bools) -> float:
     """Return the AUC over pairs of one session only, each pair counted once; NaN where there is no pair.
 
     What a user's own rate or the hour explains cancels: only the order inside a session counts.
@@ -160,9 +158,7 @@ def auc_in_session(session: npt.NDArray[np.int64], scores: Floats, liked: npt.ND
     return float(won.sum() / pairs.sum()) if pairs.sum() else float("nan")
 
 
-def pairs_won(
-    session: npt.NDArray[np.int64], scores: Floats, liked: npt.NDArray[np.bool_]
-) -> tuple[Floats, Floats]:
+def pairs_won(session: Ints, scores: Floats, liked: Bools) -> tuple[Floats, Floats]:
     """Count each session's pairs of a liked and an unliked row: those in order, and all of them.
 
     Args:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
 from batch.evaluate import chance
-from batch.evaluate.metrics import Floats, Hits, Ints, auc, auc_in_session, hitrate
+from batch.evaluate.metrics import Hits, auc, auc_in_session, hitrate
 from batch.evaluate.own import OwnModel, raw_scores
 from batch.evaluate.sessions import Line, Sessions
 from batch.features import asof

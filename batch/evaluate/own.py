@@ -5,11 +5,10 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import Floats, Floats32, Ints
 from batch.data.facts import Facts
 from batch.data.seen import SeenPosts
-from batch.evaluate.metrics import Floats, Ints
 from batch.features import asof
 from batch.features.sides import Feature, Sides
 from batch.features.tally import Tally
@@ -25,7 +24,6 @@ from batch.score.engine import score
 
 OURS = "almanac"
 POSITION = Feature("position", "time")  # only compared: at scoring nobody knows it
-Rows = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ class OwnModel:
         training = train(facts, statics, as_of_s, recipe)
         return cls(facts, statics, recipe, training, asof.start_tally(facts, statics).advance(as_of_s))
 
-    def snapshot(self, event: Ints) -> Rows:
+    def snapshot(self, event: Ints) -> Floats32:
         """Return the features of later impressions, as of the moment of training but for their hours."""
         return trees.snapshot(self.facts, self.statics, self.counts, self.recipe.width_s, event)
 
@@ -150,12 +148,12 @@ def fit_likes_only(interactions: Interactions, recipe: Recipe) -> ScoreRecommend
     return ScoreRecommender(lambda users: np.asarray(x[users] @ y.T, np.float64))
 
 
-def raw_scores(booster: lgb.Booster, x: Rows) -> Floats:
+def raw_scores(booster: lgb.Booster, x: Floats32) -> Floats:
     """Return the trees' scores of rows, in log-odds, float64 (rows,)."""
     return np.asarray(booster.predict(x, raw_score=True), np.float64) if len(x) else np.empty(0)
 
 
-def _places(facts: Facts, event: Ints) -> Rows:
+def _places(facts: Facts, event: Ints) -> Floats32:
     """Return each impression's place in its session among all impressions, thinned ones included; 0 first."""
     shown = np.flatnonzero(facts.views)
     _, position = positions(facts.user[shown], facts.time[shown])

@@ -9,20 +9,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from batch.arrays import Bools, Floats, Ints, Ints32
 from batch.data.facts import Facts
 from batch.evaluate.chance import EXPECTED
 from batch.evaluate.intervals import bootstrap
-from batch.evaluate.metrics import CUTS, METRICS, Floats, Hits, Ints, divide
+from batch.evaluate.metrics import CUTS, METRICS, Hits, divide
 
 ALL, NO_SEGMENT = "all", "none"
 WARMTH = ((0, "0"), (1, "1-9"), (10, "10-99"), (100, "100 or more"))  # past impressions, from each number on
 
-Flags = npt.NDArray[np.bool_]
 Metric = tuple[str, int]  # name and cut-off, 0 where it has none
-Groups = Iterable[tuple[str, Flags]]  # segment and bool (lists,)
+Groups = Iterable[tuple[str, Bools]]  # segment and bool (lists,)
 
 
 class Figure(NamedTuple):
@@ -205,7 +204,7 @@ def best_model(frame: pd.DataFrame, metric: Metric, among: Iterable[str]) -> str
     return str(rows.loc[rows["value"].idxmax(), "model"]) if len(rows) else ""
 
 
-def group_lists(lists: MeasuredLists, names: tuple[str, ...], number: npt.NDArray[np.int32]) -> Groups:
+def group_lists(lists: MeasuredLists, names: tuple[str, ...], number: Ints32) -> Groups:
     """Yield segments, and then how many impressions the lists' users had before, with their lists.
 
     Args:
@@ -230,7 +229,7 @@ def _figures(
     protocol: str,
     segment: str,
     lists: MeasuredLists,
-    rows: Flags,
+    rows: Bools,
     rng: np.random.Generator,
     pairs: Iterable[tuple[str, str]],
     only: tuple[Metric, ...],

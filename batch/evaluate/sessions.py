@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from api.contract.buckets import DAY_S
+from batch.arrays import Bools, Floats, Ints
 from batch.data.facts import Facts
 from batch.evaluate import results
-from batch.evaluate.metrics import CUTS, Floats, Hits, Ints, pairs_won
+from batch.evaluate.metrics import CUTS, Hits, pairs_won
 from batch.evaluate.own import OURS, OwnModel, raw_scores
 from batch.learn.baselines.recommender import Recommender
 from batch.learn.sessions import positions
@@ -44,17 +45,12 @@ class Sessions:
     position: Ints
     user: Ints
     post: Ints
-    liked: results.Flags
+    liked: Bools
     owner: Ints
 
     @classmethod
     def of(
-        cls,
-        facts: Facts,
-        split: Split,
-        seed: int,
-        users: results.Flags | None = None,
-        most: int | None = MOST_USERS,
+        cls, facts: Facts, split: Split, seed: int, users: Bools | None = None, most: int | None = MOST_USERS
     ) -> "Sessions":
         """Find them, of all users or of some.
 

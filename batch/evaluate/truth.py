@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from batch.evaluate.metrics import CUTS, Floats, Ints
+from batch.arrays import Floats, Ints
+from batch.evaluate.metrics import CUTS
 from batch.evaluate.results import Columns, MeasuredLists, Metric, truth_columns
 from batch.evaluate.sessions import RANDOM, Line
 from batch.evaluate.unseen import AskedUsers

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
+from batch.arrays import Bools, Ints
 from batch.data.facts import Facts
 from batch.evaluate import results, variety
-from batch.evaluate.metrics import NO_POST, Hits, Ints
+from batch.evaluate.metrics import NO_POST, Hits
 from batch.evaluate.sessions import RANDOM
 from batch.features.text import Texts
 from batch.learn.baselines.recommender import Recommender
@@ -69,7 +70,7 @@ class AskedUsers:
         """Return how many impressions each had before the split, int64 (asked,)."""
         return results.past_impressions(self.facts, self.split.test_from_s)[self.users]
 
-    def select(self, some: results.Flags) -> "AskedUsers":
+    def select(self, some: Bools) -> "AskedUsers":
         """Return some of them, bool (asked,)."""
         own, number = some[self.row], np.cumsum(some) - 1
         row, post = number[self.row[own]].astype(np.int64), self.post[own]

@@ -5,9 +5,9 @@ part. What was shown before is counted on the facts that the lists were made fro
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from batch.evaluate.metrics import NO_POST, Floats, Ints, divide
+from batch.arrays import Bools, Floats, Ints
+from batch.evaluate.metrics import NO_POST, divide
 
 
 def coverage(lists: Ints, n_posts: int) -> float:
@@ -43,7 +43,7 @@ def popularity(lists: Ints, shown: Ints) -> Floats:
     return _mean(lists, shown / max(int(shown.sum()), 1))
 
 
-def share_among(lists: Ints, some: npt.NDArray[np.bool_]) -> Floats:
+def share_among(lists: Ints, some: Bools) -> Floats:
     """Return which share of each list is among some posts, float64 (lists,).
 
     Args:
@@ -74,7 +74,7 @@ def diversity(lists: Ints, space: Floats) -> Floats:
     return divide(pairs - alike, pairs)
 
 
-def most_shown(shown: Ints, share: float = 0.1) -> npt.NDArray[np.bool_]:
+def most_shown(shown: Ints, share: float = 0.1) -> Bools:
     """Return bool (posts,): the share of posts with most impressions; ties go to the lower row."""
     out = np.zeros(len(shown), np.bool_)
     out[np.argsort(-shown, kind="stable")[: max(1, round(share * len(shown)))]] = True

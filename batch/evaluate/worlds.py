@@ -14,9 +14,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from api.contract.buckets import DAY_S
+from batch.arrays import Floats, Ints
 from batch.evaluate import attainable, results
 from batch.evaluate.contest import Totals, compete, find_absent
-from batch.evaluate.metrics import Floats, Ints
 from batch.evaluate.own import OURS, fit_own
 from batch.features import asof
 from batch.learn.baselines.interactions import Interactions

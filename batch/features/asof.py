@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.arrays import AnyFloats, Floats32, Ints, Ints8
 from batch.data.facts import Facts
 from batch.features import profile, text
 from batch.features.population import Population, cell_side, user_side
@@ -53,7 +52,7 @@ def start_tally(facts: Facts, statics: Statics) -> Tally:
     return Tally(facts, statics.texts.cluster, len(statics.texts.topic_of_cluster))
 
 
-def make_sides(facts: Facts, statics: Statics, counts: Tally, starts: npt.NDArray[np.int64]) -> Sides:
+def make_sides(facts: Facts, statics: Statics, counts: Tally, starts: Ints) -> Sides:
     """Return every feature as of `counts.at_s`, for the buckets that begin at `starts`."""
     by_user, common = counts.by_user, Population.of(counts, statics.texts)
     return Sides(
@@ -69,9 +68,7 @@ def make_sides(facts: Facts, statics: Statics, counts: Tally, starts: npt.NDArra
     )
 
 
-def make_cold_sides(
-    sides: Sides, statics: Statics, counts: Tally, profiles: npt.NDArray[np.floating[Any]]
-) -> Sides:
+def make_cold_sides(sides: Sides, statics: Statics, counts: Tally, profiles: AnyFloats) -> Sides:
     """Return the sides of users with these profiles and no history, numbered from 0.
 
     Args:
@@ -100,24 +97,24 @@ class Rows:
         y: int8 (rows,). 1 where a like followed.
     """
 
-    event: npt.NDArray[np.int64]
-    x: npt.NDArray[np.float32]
-    y: npt.NDArray[np.int8]
+    event: Ints
+    x: Floats32
+    y: Ints8
 
 
-def time_side(starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def time_side(starts: Ints) -> Floats32:
     """Return float32 (buckets, 2): hour 0..23 and weekday 0..6 (Monday 0) of each start, UTC."""
     moments = [datetime.fromtimestamp(int(start), UTC) for start in starts]
     return np.array([[m.hour, m.weekday()] for m in moments], np.float32).reshape(-1, len(TIME))
 
 
-def post_side(texts: text.Texts, behaviour: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+def post_side(texts: text.Texts, behaviour: AnyFloats) -> Floats32:
     """Return float32 (posts, columns): what posts are about, and (posts, 5) how they have been received."""
     about = np.column_stack([texts.topic, texts.cluster])
     return np.hstack([about, behaviour, texts.length[:, None], texts.factors]).astype(np.float32)
 
 
-def _post_side(counts: Tally, texts: text.Texts) -> npt.NDArray[np.float32]:
+def _post_side(counts: Tally, texts: text.Texts) -> Floats32:
     posts, base = counts.posts, counts.base_rate
     expected, expected_lately = posts.views * base, posts.recent_views * base
     lift = shrink(posts.likes, expected, spread(posts.likes, expected))

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.arrays import Floats, Ints, Ints32
 from batch.data.facts import Facts
 from batch.features.tally import CHUNK, Tally, shrink_lift
 
@@ -23,12 +23,12 @@ class Popular:
         catalogue: int32 (posts,). All posts by recent like rate.
     """
 
-    buckets: npt.NDArray[np.int32]
-    segments: npt.NDArray[np.int32]
-    catalogue: npt.NDArray[np.int32]
+    buckets: Ints32
+    segments: Ints32
+    catalogue: Ints32
 
 
-def post_scores(counts: Tally) -> npt.NDArray[np.float64]:
+def post_scores(counts: Tally) -> Floats:
     """Return float64 (posts,): how many times more than average each post is liked, recent views first."""
     posts, base = counts.posts, counts.base_rate
     lift = shrink_lift(posts.likes, posts.views * base)
@@ -36,14 +36,7 @@ def post_scores(counts: Tally) -> npt.NDArray[np.float64]:
     return lift * shrink_lift(posts.recent_likes, posts.recent_views * base * lift)
 
 
-def rank(
-    facts: Facts,
-    counts: Tally,
-    starts: npt.NDArray[np.int64],
-    segment: npt.NDArray[np.int32],
-    n_segments: int,
-    depth: int,
-) -> Popular:
+def rank(facts: Facts, counts: Tally, starts: Ints, segment: Ints32, n_segments: int, depth: int) -> Popular:
     """Rank posts for everyone and for each segment, bucket by bucket, from the facts as of `counts.at_s`.
 
     Args:
@@ -70,9 +63,7 @@ def rank(
     )
 
 
-def _by_hour(
-    facts: Facts, segment: npt.NDArray[np.int32], n_segments: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _by_hour(facts: Facts, segment: Ints32, n_segments: int) -> tuple[Floats, Floats]:
     """Return views and likes, float64 (segments, hours, posts), summed over neighbouring hours."""
     shape = (n_segments, HOURS, len(facts.posts))
     size = n_segments * HOURS * len(facts.posts)
@@ -90,15 +81,13 @@ def _by_hour(
     return sum(np.roll(views, k, 1) for k in near), sum(np.roll(likes, k, 1) for k in near)  # type: ignore[return-value]
 
 
-def _scores(
-    views: npt.NDArray[np.float64], likes: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _scores(views: Floats, likes: Floats, prior: Floats) -> Floats:
     """Return float64 (hours, posts): the prior's lift moved by what these views showed."""
     expected = views * prior
     expected *= likes.sum() / max(float(expected.sum()), 1e-9)
     return np.broadcast_to(prior, views.shape) * shrink_lift(likes, expected)
 
 
-def _top(scores: npt.NDArray[np.float64], depth: int) -> npt.NDArray[np.int32]:
+def _top(scores: Floats, depth: int) -> Ints32:
     """Return int32 (rows, depth): each row's best columns, ties to the lower one."""
     return np.argsort(-scores, axis=1, kind="stable")[:, :depth].astype(np.int32)

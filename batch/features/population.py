@@ -6,9 +6,9 @@ Apart from the second, which a run may hold fixed, a user's values depend on the
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.arrays import Floats32, Ints32
 from batch.features.tally import Count, Counts, Tally, UserCounts, shrink, spread
 from batch.features.text import Texts
 
@@ -70,9 +70,7 @@ def user_side(counts: UserCounts, common: Population) -> Counts:
     )
 
 
-def cell_side(
-    counts: UserCounts, topic_of_cluster: npt.NDArray[np.int32], common: Population
-) -> npt.NDArray[np.float32]:
+def cell_side(counts: UserCounts, topic_of_cluster: Ints32, common: Population) -> Floats32:
     """Return float32 (3, users, clusters): lift in the topic, lift in the cluster, share of the topic.
 
     A topic's value stands under each of its clusters.
@@ -87,9 +85,7 @@ def cell_side(
     )
 
 
-def _by_cell(
-    counts: UserCounts, topic_of_cluster: npt.NDArray[np.int32]
-) -> tuple[Counts, Counts, Counts, Counts]:
+def _by_cell(counts: UserCounts, topic_of_cluster: Ints32) -> tuple[Counts, Counts, Counts, Counts]:
     """Return likes and views by user and cluster, then by user and topic."""
     shape = (len(counts.users.views), counts.n_groups)
     likes, views = counts.cells.likes.reshape(shape), counts.cells.views.reshape(shape)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from batch.arrays import Floats32, Ints32
 from batch.data.columns import USER_ID
 from batch.features.sides import Feature
 
@@ -24,7 +24,7 @@ class Profiles:
     """
 
     features: tuple[Feature, ...]
-    values: npt.NDArray[np.float32]
+    values: Floats32
     codes: dict[str, dict[str, int] | None]
 
 
@@ -36,7 +36,7 @@ def encode(users: pd.DataFrame) -> Profiles:
     return Profiles(features, values(users, codes), codes)
 
 
-def values(users: pd.DataFrame, codes: dict[str, dict[str, int] | None]) -> npt.NDArray[np.float32]:
+def values(users: pd.DataFrame, codes: dict[str, dict[str, int] | None]) -> Floats32:
     """Return float32 (users, columns) by the codes given; a value without one counts as a rare one."""
     columns = [
         users[name].to_numpy(np.float32, na_value=np.nan) if of is None else _encode(users[name], of)
@@ -46,7 +46,7 @@ def values(users: pd.DataFrame, codes: dict[str, dict[str, int] | None]) -> npt.
     return matrix.astype(np.float32)
 
 
-def segments(users: pd.DataFrame, by: tuple[str, ...]) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
+def segments(users: pd.DataFrame, by: tuple[str, ...]) -> tuple[tuple[str, ...], Ints32]:
     """Name each user's segment by the values of some profile columns.
 
     Returns:
@@ -94,7 +94,7 @@ def _codes(column: "pd.Series[object]") -> dict[str, int]:
     return {value: min(rank, MAX_CODES - 1) for rank, value in enumerate(by_frequency(column)["value"])}
 
 
-def _encode(column: "pd.Series[object]", codes: dict[str, int]) -> npt.NDArray[np.float32]:
+def _encode(column: "pd.Series[object]", codes: dict[str, int]) -> Floats32:
     text = as_text(column)
     code = text.map(codes)
     rare = code.isna() & text.notna()

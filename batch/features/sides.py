@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from batch.arrays import AnyInts, Floats32, Ints, Ints32
 
 Side = Literal["user", "post", "time", "user_group"]
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ class Sides:
     """
 
     features: tuple[Feature, ...]
-    user_ids: npt.NDArray[np.int64]
-    post_ids: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.int64]
-    user: Floats
-    post: Floats
-    time: Floats
-    user_group: Floats
-    group: npt.NDArray[np.int32]
+    user_ids: Ints
+    post_ids: Ints
+    starts: Ints
+    user: Floats32
+    post: Floats32
+    time: Floats32
+    user_group: Floats32
+    group: Ints32
 
     def __post_init__(self) -> None:
         """Check that the shapes agree.
@@ -80,16 +80,14 @@ class Sides:
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
 
-    def rows(
-        self, users: npt.NDArray[np.integer], posts: npt.NDArray[np.integer], buckets: npt.NDArray[np.integer]
-    ) -> Floats:
+    def rows(self, users: AnyInts, posts: AnyInts, buckets: AnyInts) -> Floats32:
         """Gather the model's rows for (user, post, bucket) triples given by row number.
 
         Returns:
             float32 (rows, features), columns in the model's order.
         """
         out = np.empty((len(users), len(self.features)), np.float32)
-        values: dict[Side, Floats] = {
+        values: dict[Side, Floats32] = {
             "user": self.user[users],
             "post": self.post[posts],
             "time": self.time[buckets],

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from api.contract.profile import MISSING, Bins, part
+from batch.arrays import Floats, Ints32
 from batch.data.columns import USER_ID
 from batch.features.profile import Profiles, as_text, by_frequency, is_categorical
 
@@ -15,8 +16,6 @@ N_EDGES = 4  # of a column of numbers: its quintiles
 MOST_VALUES = 7  # of a column of categories: values that are told apart
 LEAST_SHARE = 0.02  # of the users, which each such value must have
 PEOPLE = 10  # users a list, at least on the average: fewer do not tell a profile from its users
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Signatures:
 
     bins: Bins
     names: tuple[str, ...]
-    of_user: npt.NDArray[np.int32]
+    of_user: Ints32
 
 
 def find(users: pd.DataFrame, most: int) -> Signatures:

@@ -6,12 +6,12 @@ A tally only moves forward, and reads a fact only once its time has come, so no 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.arrays import AnyInts, Floats, Ints, Ints32
 from batch.data.facts import Facts
 
-Counts = npt.NDArray[np.float64]
+Counts = Floats
 HALF_LIFE_S = 7 * DAY_S  # of "recent" counts: a week holds two sessions of a median user
 CHUNK = 4_000_000  # events added at a time; bounds the temporary index arrays
 LEAST_SPREAD = 1e-4  # of rows that are ranked by their lift
@@ -36,7 +36,7 @@ class Count:
         self.recent_views *= factor
         self.recent_likes *= factor
 
-    def add(self, rows: npt.NDArray[np.integer], liked: Counts, weight: Counts) -> None:
+    def add(self, rows: AnyInts, liked: Counts, weight: Counts) -> None:
         """Count views of `rows`, `liked` 1 or 0 each, with a recency `weight` 0..1."""
         n = len(self.views)
         self.views += np.bincount(rows, minlength=n)
@@ -61,7 +61,7 @@ class UserCounts:
     cells: Count
     n_groups: int
     last_seen_s: Counts
-    at_s: npt.NDArray[np.int64]
+    at_s: Ints
 
     @classmethod
     def none(cls, n_users: int, n_groups: int, at_s: int) -> "UserCounts":
@@ -82,7 +82,7 @@ class Tally:
         first_shown_s: float64 (posts,). Time of the oldest view; NaN where none.
     """
 
-    def __init__(self, facts: Facts, group: npt.NDArray[np.int32], n_groups: int) -> None:
+    def __init__(self, facts: Facts, group: Ints32, n_groups: int) -> None:
         """Start before the first of `facts`, with nothing counted."""
         self._facts = facts
         self._group = group

@@ -3,15 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from batch.arrays import Bools, Floats, Floats32, Ints32
 from batch.data.columns import POST_ID, TEXT, TOPIC
-
-Floats = npt.NDArray[np.float32]
 
 N_FACTORS = 64  # for tastes; 32 told a fifth less of what made posts are about
 N_CLUSTERED = 32  # of them, for clusters
@@ -35,12 +33,12 @@ class Texts:
         map: What a further post is placed with among these.
     """
 
-    topic: npt.NDArray[np.int32]
-    cluster: npt.NDArray[np.int32]
-    topic_of_cluster: npt.NDArray[np.int32]
-    factors: Floats
-    length: Floats
-    space: Floats
+    topic: Ints32
+    cluster: Ints32
+    topic_of_cluster: Ints32
+    factors: Floats32
+    length: Floats32
+    space: Floats32
     map: "Map"
 
 
@@ -59,19 +57,19 @@ class Map:
     """
 
     topics: tuple[str, ...]
-    topic_of_cluster: npt.NDArray[np.int32]
-    centres: Floats
+    topic_of_cluster: Ints32
+    centres: Floats32
     words: tuple[str, ...]
-    weights: npt.NDArray[np.float64]
-    mean: Floats
-    axes: Floats
+    weights: Floats
+    mean: Floats32
+    axes: Floats32
 
 
 class Unplaceable(ValueError):
     """A further post is like none of those that were described."""
 
 
-def describe(posts: pd.DataFrame, embeddings: Floats | None, seed: int) -> Texts:
+def describe(posts: pd.DataFrame, embeddings: Floats32 | None, seed: int) -> Texts:
     """Describe each post by its topic and its embedding, or TF-IDF of its text where none is brought."""
     topic, names = pd.factorize(posts[TOPIC], sort=True, use_na_sentinel=True)
     topic = np.where(topic < 0, topic.max(initial=-1) + 1, topic).astype(np.int32)
@@ -83,7 +81,7 @@ def describe(posts: pd.DataFrame, embeddings: Floats | None, seed: int) -> Texts
     return Texts(topic, cluster, topic_of_cluster, _keep_factors(space), _lengths(posts), space, about)
 
 
-def place(posts: pd.DataFrame, embeddings: Floats | None, about: Map) -> Texts:
+def place(posts: pd.DataFrame, embeddings: Floats32 | None, about: Map) -> Texts:
     """Describe further posts by what others were described with.
 
     Raises:
@@ -119,18 +117,18 @@ def place(posts: pd.DataFrame, embeddings: Floats | None, about: Map) -> Texts:
     )
 
 
-def _keep_factors(space: Floats) -> Floats:
+def _keep_factors(space: Floats32) -> Floats32:
     factors = np.full((len(space), N_FACTORS_KEPT), np.nan, np.float32)
     kept = min(N_FACTORS_KEPT, space.shape[1])
     factors[:, :kept] = space[:, :kept]
     return factors
 
 
-def _lengths(posts: pd.DataFrame) -> Floats:
+def _lengths(posts: pd.DataFrame) -> Floats32:
     return np.asarray(posts[TEXT].str.len().to_numpy(np.float32, na_value=np.nan))
 
 
-def _project(text: "pd.Series[str]", embeddings: Floats | None, about: Map) -> Floats:
+def _project(text: "pd.Series[str]", embeddings: Floats32 | None, about: Map) -> Floats32:
     """Return float32 (posts, factors) on the axes of others; rows without text or embedding are NaN."""
     out = np.full((len(text), len(about.axes)), np.nan, np.float32)
     if not len(about.axes):
@@ -147,18 +145,18 @@ def _project(text: "pd.Series[str]", embeddings: Floats | None, about: Map) -> F
     return out
 
 
-def _has_text(text: "pd.Series[str]") -> npt.NDArray[np.bool_]:
+def _has_text(text: "pd.Series[str]") -> Bools:
     return np.asarray(text.notna().to_numpy() & (text.fillna("").str.strip() != "").to_numpy(), np.bool_)
 
 
-def _untaught(n_posts: int) -> tuple[Floats, Map]:
+def _untaught(n_posts: int) -> tuple[Floats32, Map]:
     """Return no factors of the posts, and a map that places further posts by their topic alone."""
     nothing = np.empty((0, 0), np.float32)
     about = Map((), np.empty(0, np.int32), nothing, (), np.empty(0), np.empty(0, np.float32), nothing)
     return np.empty((n_posts, 0), np.float32), about
 
 
-def _from_embeddings(embeddings: Floats, seed: int) -> tuple[Floats, Map]:
+def _from_embeddings(embeddings: Floats32, seed: int) -> tuple[Floats32, Map]:
     """Return the leading principal components; rows with a missing value stay NaN."""
     known = ~np.isnan(embeddings).any(axis=1)
     n = min(N_FACTORS, embeddings.shape[1], int(known.sum()))
@@ -171,7 +169,7 @@ def _from_embeddings(embeddings: Floats, seed: int) -> tuple[Floats, Map]:
     return out, replace(about, mean=pca.mean_.astype(np.float32), axes=axes)
 
 
-def _from_text(text: "pd.Series[str]", seed: int) -> tuple[Floats, Map]:
+def _from_text(text: "pd.Series[str]", seed: int) -> tuple[Floats32, Map]:
     """Return TF-IDF reduced by a singular value decomposition; rows without text are NaN."""
     known, none = _has_text(text), _untaught(len(text))
     if known.sum() < 2:
@@ -195,9 +193,7 @@ def _from_text(text: "pd.Series[str]", seed: int) -> tuple[Floats, Map]:
     return out, replace(none[1], words=tuple(map(str, names)), weights=weights, mean=mean, axes=axes)
 
 
-def _cluster(
-    space: Floats, topic: npt.NDArray[np.int32], seed: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Floats]:
+def _cluster(space: Floats32, topic: Ints32, seed: int) -> tuple[Ints32, Ints32, Floats32]:
     """Split each topic's posts into clusters of similar text; posts without text make one of their own.
 
     Returns:
@@ -205,7 +201,7 @@ def _cluster(
     """
     cluster = np.zeros(len(topic), np.int32)
     topics: list[int] = []
-    centres: list[Floats] = []
+    centres: list[Floats32] = []
     known = ~np.isnan(space).any(axis=1) if space.shape[1] else np.zeros(len(topic), np.bool_)
     for name in np.unique(topic):
         rows = np.flatnonzero((topic == name) & known)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from batch.arrays import AnyFloats, Floats, Ints
 from batch.learn.factors.factor_table import FACTORS, FactorTable
 
 WORKDIR = Path("/workdir/user_input")  # where the checker puts what was handed in
@@ -26,7 +26,7 @@ class LoadedModel:
     booster: lgb.Booster
     factors: FactorTable | None = None
 
-    def predict_proba(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def predict_proba(self, x: pd.DataFrame | AnyFloats) -> Floats:
         """Return float64 (rows, 2): the probabilities of no like and of a like.
 
         Rows of a frame that names `user_id` and `post_id` are answered as published: by trees and factors.
@@ -45,11 +45,11 @@ class LoadedModel:
         like = 1.0 / (1.0 + np.exp(-raw))
         return np.column_stack([1.0 - like, like])
 
-    def predict(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    def predict(self, x: pd.DataFrame | AnyFloats) -> Ints:
         """Return int64 (rows,): 1 where a like is at least as probable as none."""
         return (self.predict_proba(x)[:, 1] >= 0.5).astype(np.int64)
 
-    def _order_columns(self, x: pd.DataFrame | npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    def _order_columns(self, x: pd.DataFrame | AnyFloats) -> AnyFloats:
         if not isinstance(x, pd.DataFrame):
             return x
         names = self.booster.feature_name()

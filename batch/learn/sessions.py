@@ -1,14 +1,13 @@
 """Sessions: a user's impressions without a pause, and each one's place in its session."""
 
 import numpy as np
-import numpy.typing as npt
+
+from batch.arrays import Ints, Ints32
 
 PAUSE_S = 30 * 60  # StartML's users pause 10-180 s inside a session and days between them
 
 
-def positions(
-    user: npt.NDArray[np.int32], time: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def positions(user: Ints32, time: Ints) -> tuple[Ints, Ints]:
     """Number sessions and the impressions inside them.
 
     Args:

@@ -6,8 +6,8 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import Bools, Floats, Floats32, Ints, Ints8
 from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Rows, Statics
@@ -87,9 +87,7 @@ def gather_rows(
     return Rows(events, x, shown.target[events])
 
 
-def snapshot(
-    facts: Facts, statics: Statics, counts: Tally, width_s: int, events: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
+def snapshot(facts: Facts, statics: Statics, counts: Tally, width_s: int, events: Ints) -> Floats32:
     """Return events' features, all as of `counts.at_s`, float32 (events, features)."""
     time = facts.time[events]
     starts, bucket = np.unique(time - time % width_s, return_inverse=True)
@@ -114,13 +112,13 @@ def smallest_leaf(n_rows: int) -> int:
 
 
 def fit(
-    x: npt.NDArray[np.float32],
-    y: npt.NDArray[np.int8],
+    x: Floats32,
+    y: Ints8,
     features: tuple[Feature, ...],
     parameters: dict[str, Any],
     n_trees: int,
     progress: Callable[[int], None] | None = None,
-    init: npt.NDArray[np.float64] | None = None,
+    init: Floats | None = None,
 ) -> lgb.Booster:
     """Boost `n_trees` trees; `progress` is called with 1 after each.
 
@@ -178,7 +176,7 @@ def fit_trees(
 
 
 def _choose_size(
-    tried: lgb.Booster, shown: Rows, held: npt.NDArray[np.bool_], base: npt.NDArray[np.float64], facts: Facts
+    tried: lgb.Booster, shown: Rows, held: Bools, base: Floats, facts: Facts
 ) -> tuple[int, float]:
     """Return how many trees to keep and which share of what they say; a single one of share 0 where none pay.
 

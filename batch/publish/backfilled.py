@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from api.contract.manifest import Manifest
+from batch.arrays import Ints
 from batch.data.seen import SeenTimes
 from batch.publish import shard
 from batch.publish.folder import GenerationFolder
@@ -25,8 +25,6 @@ from batch.score.ranked import RankedBlock
 FOLDER = "backfill"  # in the state folder
 EVERYONE = ""  # the name of the popular lists among those of segments
 PROFILE = "profile:"  # begins the name of a profile's lists; a segment's has a = in it
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

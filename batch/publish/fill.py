@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.codec import encode as as_text
 from api.contract.keys import SEGMENT_FIELD
+from batch.arrays import Ints
 from batch.publish import shard
 from batch.publish.generation import GenerationContent, Rows
 from batch.publish.writer import Build
@@ -16,9 +16,7 @@ from batch.store.wire import EXEC, MULTI, PipelinedWriter, bulk, pack
 POSTS_A_COMMAND = 200
 
 
-def write_lists(
-    build: Build, wire: PipelinedWriter, users: npt.NDArray[np.int64], posts: Rows
-) -> list[bytes]:
+def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -> list[bytes]:
     """Write each user's hash and its life in one transaction; return each user's digest.
 
     Args:

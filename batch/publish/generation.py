@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pandas as pd
 
 from api.contract.buckets import Horizon
 from api.contract.manifest import Manifest, SeenPolicy
 from api.contract.profile import Bins
+from batch.arrays import Ints, Ints32
 from batch.data.columns import POST_ID, TEXT, TOPIC
 from batch.data.seen import SeenPosts, SeenTimes
 
-Rows = npt.NDArray[np.int32]
+Rows = Ints32
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class GenerationContent:
     model: str
     features: tuple[str, ...]
     segment_by: tuple[str, ...]
-    user_ids: npt.NDArray[np.int64]
-    post_ids: npt.NDArray[np.int64]
+    user_ids: Ints
+    post_ids: Ints
     posts: Sequence[bytes]
     popular: Rows
     segments: dict[str, Rows]

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.manifest import Manifest
+from batch.arrays import Ints
 from batch.publish import seen, shard
 from batch.publish.config import PublishConfig
 from batch.publish.fill import write_lists, write_shared
@@ -88,7 +89,7 @@ def _fill(build: Build, blocks: Iterable[RankedBlock]) -> Sample:
 
 def _write_all(
     build: Build, wire: PipelinedWriter, blocks: Iterable[RankedBlock], sample: Sample
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.uint8], Ints]:
     """Write all lists; return each user's digest and how many of their lists are short."""
     content, digests, n_short = build.content, [b""], [np.empty(0, np.int64)]
     n_users = len(content.user_ids)
@@ -102,7 +103,7 @@ def _write_all(
     return shard.as_rows(digests), np.concatenate(n_short)
 
 
-def _longest(content: GenerationContent) -> npt.NDArray[np.int64]:
+def _longest(content: GenerationContent) -> Ints:
     """Return int64 (users,): the posts that each user's lists could hold."""
     hidden = np.diff(choose_left_out(content.seen_policy, content.views, content.likes).start)
     return np.asarray(np.minimum(content.depth, len(content.post_ids) - hidden), np.int64)

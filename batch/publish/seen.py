@@ -6,9 +6,9 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.manifest import Manifest
+from batch.arrays import AnyInts, Ints, Words
 from batch.data.seen import SeenTimes
 from batch.progress import Show
 from batch.publish.generation import GenerationContent
@@ -17,8 +17,6 @@ from batch.store.wire import FRAME, PipelinedWriter, bulk, n_digits, put_bulk
 
 BLOCK = 4096  # users turned into bytes at a time
 PIECE = 1000  # pairs a command: one user with very many must not hold up the readers
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Marks:
     """
 
     n: Ints
-    sums: npt.NDArray[np.uint64]
+    sums: Words
 
     @property
     def digest(self) -> str:
@@ -39,7 +37,7 @@ class Marks:
         one, two = self.sums.sum(axis=0, dtype=np.uint64).tolist()
         return f"{int(self.n.sum()):016x}{one:016x}{two:016x}"
 
-    def of(self, users: npt.NDArray[np.integer]) -> "Marks":
+    def of(self, users: AnyInts) -> "Marks":
         """Return the marks of some users, given by row."""
         return Marks(self.n[users], self.sums[users])
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch.arrays import Floats, Ints, Ints32
 from batch.publish.folder import GenerationFolder
 from batch.publish.generation import GenerationContent, Rows
 from batch.score.ranked import RankedBlock
@@ -25,7 +26,6 @@ SCHEMA = pa.schema(
         ("scores", pa.list_(pa.float64())),
     ]
 )
-Ints = npt.NDArray[np.int64]
 
 DIGEST_BYTES = 16
 USERS = 4096  # of a shard: fixed, so that checksums do not depend on how scoring divides its work
@@ -52,7 +52,7 @@ class Texts:
         return self.text[self.end[low] : self.end[high]]
 
 
-def encode(rows: npt.NDArray[np.int32], post_ids: npt.NDArray[np.int64]) -> Texts:
+def encode(rows: Ints32, post_ids: Ints) -> Texts:
     """Write ranked lists as `api.contract.codec.encode` does, all at once.
 
     Args:
@@ -110,7 +110,7 @@ def as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
-def count_short(posts: Rows, depth: int) -> npt.NDArray[np.int64]:
+def count_short(posts: Rows, depth: int) -> Ints:
     """Return int64 (users,): how many of each user's lists have fewer posts than the depth."""
     return np.asarray(((posts >= 0).sum(axis=2) < depth).sum(axis=1), np.int64)
 
@@ -195,7 +195,7 @@ class Files:
         self._open.write_table(table(self._content, rows_of(piece), piece.posts, piece.scores))
 
 
-def table(content: GenerationContent, users: Ints, posts: Rows, scores: npt.NDArray[np.float64]) -> pa.Table:
+def table(content: GenerationContent, users: Ints, posts: Rows, scores: Floats) -> pa.Table:
     """Return one row a list: user_id, bucket, posts list<int64> best first, scores list<float64>.
 
     Args:

@@ -3,17 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.codec import decode
 from api.contract.manifest import Manifest
+from batch.arrays import Ints
 from batch.publish.ledger.ledger import Ledger
 from batch.store import read
 
 CHUNK = 250  # users a round trip: 1.5 MB of lists
 FIRST_BYTES = 24  # of the key `users`: the first id is in them
-
-Ints = npt.NDArray[np.int64]
 
 
 class GenerationStore(Ledger):

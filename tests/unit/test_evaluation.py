@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from batch.arrays import Floats, Ints
 from batch.cli.draw.results import draw_evaluation
 from batch.data.facts import Facts
 from batch.evaluate.cold import pairs_with, without
 from batch.evaluate.full import evaluate_in_full
-from batch.evaluate.metrics import NO_POST, Floats, Ints
+from batch.evaluate.metrics import NO_POST
 from batch.evaluate.own import OwnModel
 from batch.evaluate.results import Figure, Report
 from batch.evaluate.sessions import Sessions

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,8 +20,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from api.contract.event import Event
 from api.contract.keys import Keys
+from batch.arrays import Ints, Ints8
 from batch.data.columns import ACTIONS
-from batch.data.facts import Ints
 from batch.data.source import open_tables
 from batch.data.tables.location import SourceError, hide_password, parse_url, reason
 
@@ -82,7 +81,7 @@ class LiveEvents:
     user: Ints
     post: Ints
     time: Ints
-    action: npt.NDArray[np.int8]
+    action: Ints8
     accepted: Ints
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from batch.arrays import Ints, Ints8, Ints32
 from batch.data.columns import USER_ID
-from batch.data.facts import Facts, Ints
+from batch.data.facts import Facts
 from batch.data.live.events import LiveEvents
 from batch.data.validation.ids import rows_of
 from batch.data.validation.order import Chunk, Events, derive_targets, in_order
@@ -57,16 +58,16 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
     return United(replace(wider, **columns), int(known.sum()) - len(again.time), n_unknown)
 
 
-def _what(action: npt.NDArray[np.int8], target: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+def _what(action: Ints8, target: Ints8) -> npt.NDArray[np.uint8]:
     return np.asarray((action.astype(np.uint8) << 1) | target.astype(np.uint8), np.uint8)
 
 
-def _rows(facts: Facts) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def _rows(facts: Facts) -> tuple[Ints32, Ints32]:
     """Return each row of users and of posts as itself: the chunks hold rows already."""
     return np.arange(len(facts.users), dtype=np.int32), np.arange(len(facts.posts), dtype=np.int32)
 
 
-def _targets(merged: Events, live: Chunk, like_within_s: int) -> npt.NDArray[np.int8]:
+def _targets(merged: Events, live: Chunk, like_within_s: int) -> Ints8:
     """Return the targets, those of pairs with a live event found anew."""
     pairs = (live.user.astype(np.int64) << np.int64(32)) | live.post
     touched = np.isin((merged.user.astype(np.int64) << np.int64(32)) | merged.post, pairs)
@@ -74,7 +75,7 @@ def _targets(merged: Events, live: Chunk, like_within_s: int) -> npt.NDArray[np.
     return np.where(touched, anew, merged.target).astype(np.int8)
 
 
-def _with_users(facts: Facts, user_ids: Ints) -> tuple[Facts, npt.NDArray[np.int32]]:
+def _with_users(facts: Facts, user_ids: Ints) -> tuple[Facts, Ints32]:
     """Return the facts with a row for every user, and int32 (old users,): where each old row is now."""
     every = np.union1d(facts.user_ids, user_ids)
     row = rows_of(facts.user_ids, every)

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from batch.arrays import Bools, Ints
 from batch.data.columns import EMBEDDINGS, POST_ID, POSTS, TEXT, TOPIC, USER_ID, USERS
-from batch.data.validation.ids import Ints, parse_ids, rows_of
+from batch.data.validation.ids import parse_ids, rows_of
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
-from batch.data.validation.values import Bools, is_numeric, numbers, plain, to_numpy
+from batch.data.validation.values import is_numeric, numbers, plain, to_numpy
 
 DUPLICATES: dict[str, Reason] = {
     USERS: "duplicate_user",

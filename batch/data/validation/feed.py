@@ -7,13 +7,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batch.arrays import Bools, Ints, Ints8
 from batch.data.columns import ACTION, FEED, LIKE, POST_ID, TARGET, TIMESTAMP, USER_ID, VIEW
 from batch.data.mapping import Mapping
 from batch.data.validation.ids import Codes, parse_ids
 from batch.data.validation.order import Chunk
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
 from batch.data.validation.times import parse_times
-from batch.data.validation.values import Bools, plain, targets
+from batch.data.validation.values import plain, targets
 
 _UNKNOWN, _IGNORED = -1, -2  # beside the codes of actions
 
@@ -72,7 +73,7 @@ class Feed:
         if len(what):
             self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what))
 
-    def _action(self, column: pa.Array) -> npt.NDArray[np.int8]:
+    def _action(self, column: pa.Array) -> Ints8:
         text = column if pa.types.is_string(column.type) else column.cast(pa.string())
         found = pc.index_in(text, value_set=self._names)
         place = np.asarray(pc.fill_null(found, len(self._names)), np.int64)
@@ -89,7 +90,7 @@ class Feed:
             self.ignored[str(entry["values"])] += entry["counts"]
 
 
-def _targets(batch: pa.RecordBatch, action: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8], Bools]:
+def _targets(batch: pa.RecordBatch, action: Ints8) -> tuple[Ints8, Bools]:
     """Return the targets, 0 where missing, and which rows' are impossible."""
     if TARGET not in batch.schema.names:
         return np.zeros(batch.num_rows, np.int8), np.zeros(batch.num_rows, np.bool_)
@@ -99,5 +100,5 @@ def _targets(batch: pa.RecordBatch, action: npt.NDArray[np.int8]) -> tuple[npt.N
     return np.where(target < 0, 0, target).astype(np.int8), bad_view | bad_like
 
 
-def _narrow(time: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32] | npt.NDArray[np.int64]:
+def _narrow(time: Ints) -> npt.NDArray[np.uint32] | Ints:
     return time.astype(np.uint32) if time.max() < 2**32 else time

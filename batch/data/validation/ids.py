@@ -4,15 +4,13 @@ Small numbers in place of ids are what lets an event take 13 bytes until its fin
 """
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from batch.arrays import Bools, Ints, Ints32
 from batch.data.validation.values import Parsed, find_missing, plain, to_numpy, whole_numbers
-
-Ints = npt.NDArray[np.int64]
 
 _WHOLE = r"^[+-]?\d{1,19}(\.0*)?$"
 _LARGEST = 2**63 - 1
@@ -36,7 +34,7 @@ class Codes:
         """Return int64 (codes,): the id of each code."""
         return np.asarray(self._ids, np.int64)
 
-    def of(self, ids: Ints) -> npt.NDArray[np.int32]:
+    def of(self, ids: Ints) -> Ints32:
         """Return int32 (rows,): each id's code; -1 for an id that has none and is not learnt."""
         asked = pa.array(ids, pa.int64())
         found = pc.index_in(asked, value_set=self._ids)
@@ -47,7 +45,7 @@ class Codes:
         return np.asarray(pc.fill_null(found, -1), np.int32)
 
 
-def rows_of(ids: Ints, every: Ints) -> npt.NDArray[np.int32]:
+def rows_of(ids: Ints, every: Ints) -> Ints32:
     """Return int32 (ids,): the row of each id in `every`, distinct ids; -1 where it is not there.
 
     >>> rows_of(np.array([7, 5, 6]), every=np.array([5, 7])).tolist()
@@ -70,7 +68,7 @@ def parse_ids(column: pa.Array) -> Parsed:
     return Parsed.of(np.zeros(len(column), np.int64), missing, readable=False)
 
 
-def _parse_text(column: pa.Array, missing: npt.NDArray[np.bool_]) -> Parsed:
+def _parse_text(column: pa.Array, missing: Bools) -> Parsed:
     try:
         return Parsed.of(to_numpy(pc.fill_null(column.cast(pa.int64()), 0)), missing, readable=True)
     except pa.ArrowInvalid:  # at least one is odd: sort them out

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from batch.arrays import Bools, Ints, Ints8, Ints32, Words
 from batch.data.columns import LIKE
 from batch.data.facts import Facts
 
@@ -25,25 +26,23 @@ class Chunk(NamedTuple):
     (action × 2 + target); all (rows,).
     """
 
-    time: npt.NDArray[np.uint32] | npt.NDArray[np.int64]
-    user: npt.NDArray[np.int32]
-    post: npt.NDArray[np.int32]
+    time: npt.NDArray[np.uint32] | Ints
+    user: Ints32
+    post: Ints32
     what: npt.NDArray[np.uint8]
 
 
 class Events(NamedTuple):
     """The event columns of Facts; `user` and `post` are row numbers."""
 
-    user: npt.NDArray[np.int32]
-    post: npt.NDArray[np.int32]
-    time: npt.NDArray[np.int64]
-    action: npt.NDArray[np.int8]
-    target: npt.NDArray[np.int8]
+    user: Ints32
+    post: Ints32
+    time: Ints
+    action: Ints8
+    target: Ints8
 
 
-def in_order(
-    chunks: list[Chunk], user_row: npt.NDArray[np.int32], post_row: npt.NDArray[np.int32]
-) -> tuple[Events, Events]:
+def in_order(chunks: list[Chunk], user_row: Ints32, post_row: Ints32) -> tuple[Events, Events]:
     """Sort events by time, user, post, action, and keep one of each.
 
     Args:
@@ -87,13 +86,7 @@ class Bits(NamedTuple):
         return self.time + self.user + self.post + 2
 
 
-def _pack(
-    chunks: list[Chunk],
-    user_row: npt.NDArray[np.int32],
-    post_row: npt.NDArray[np.int32],
-    first: int,
-    bits: Bits,
-) -> npt.NDArray[np.uint64]:
+def _pack(chunks: list[Chunk], user_row: Ints32, post_row: Ints32, first: int, bits: Bits) -> Words:
     keys = np.empty(sum(len(chunk.time) for chunk in chunks), np.uint64)
     end = len(keys)
     while chunks:
@@ -106,7 +99,7 @@ def _pack(
     return keys
 
 
-def _repeats(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def _repeats(keys: Words) -> Bools:
     """Mark each key whose successor differs in target at most."""
     again = np.zeros(len(keys), np.bool_)
     one = np.uint64(1)
@@ -116,7 +109,7 @@ def _repeats(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     return again
 
 
-def _unpack(keys: npt.NDArray[np.uint64], first: int, bits: Bits) -> Events:
+def _unpack(keys: Words, first: int, bits: Bits) -> Events:
     """Split the keys into columns; they become the time column themselves."""
     user, post = np.empty(len(keys), np.int32), np.empty(len(keys), np.int32)
     action, target = np.empty(len(keys), np.int8), np.empty(len(keys), np.int8)
@@ -130,9 +123,7 @@ def _unpack(keys: npt.NDArray[np.uint64], first: int, bits: Bits) -> Events:
     return Events(user, post, keys.view(np.int64), action, target)
 
 
-def _by_columns(
-    chunks: list[Chunk], user_row: npt.NDArray[np.int32], post_row: npt.NDArray[np.int32]
-) -> tuple[Events, Events]:
+def _by_columns(chunks: list[Chunk], user_row: Ints32, post_row: Ints32) -> tuple[Events, Events]:
     """Do the same where a key of 64 bits is too narrow; takes some 30 bytes an event on the way."""
     time = np.concatenate([chunk.time for chunk in chunks]).astype(np.int64, copy=False)
     user = user_row[np.concatenate([chunk.user for chunk in chunks])]
@@ -150,7 +141,7 @@ def _by_columns(
     return kept, left
 
 
-def derive_targets(events: Events | Facts, within_s: int) -> npt.NDArray[np.int8]:
+def derive_targets(events: Events | Facts, within_s: int) -> Ints8:
     """Derive targets where none are given.
 
     Returns:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pyarrow as pa
+
+from batch.arrays import Bools, Ints8
 
 Reason = Literal[
     "missing_time",  # no time
@@ -30,7 +31,7 @@ ACCEPTED = len(REASONS)  # the code that follows the reasons' own
 MOST_ROWS = 100_000  # written down; what follows is only counted
 
 
-def first_reason(wrong: dict[Reason, npt.NDArray[np.bool_]]) -> npt.NDArray[np.int8]:
+def first_reason(wrong: dict[Reason, Bools]) -> Ints8:
     """Return int8 (rows,): place in REASONS of the first reason that holds of each row, or ACCEPTED."""
     places = [REASONS.index(reason) for reason in wrong]
     return np.select(list(wrong.values()), places, ACCEPTED).astype(np.int8)
@@ -81,7 +82,7 @@ class Rejects:
                 self._file.write(orjson.dumps({"more": self._more}) + b"\n")
             self._file.close()
 
-    def add(self, table: str, batch: pa.RecordBatch, codes: npt.NDArray[np.int8]) -> None:
+    def add(self, table: str, batch: pa.RecordBatch, codes: Ints8) -> None:
         """Take the rows of a batch whose code is not ACCEPTED.
 
         Args:

@@ -1,14 +1,14 @@
 """Times: parsed out of columns of any type into epoch seconds."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from batch.arrays import Bools, Ints
 from batch.data.mapping import TimeUnit
-from batch.data.validation.values import Bools, Parsed, find_missing, numbers, plain, to_numpy, whole_numbers
+from batch.data.validation.values import Parsed, find_missing, numbers, plain, to_numpy, whole_numbers
 
 UNITS_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 LATEST_S = 253_402_300_800  # year 10000: a number beyond it was given in another unit
@@ -42,7 +42,7 @@ def parse_times(column: pa.Array, unit: TimeUnit) -> Parsed:
     return Parsed.of(value, missing, readable & (value >= 0) & (value < LATEST_S))
 
 
-def _parse_text(column: pa.Array, unit: TimeUnit) -> tuple[npt.NDArray[np.int64], Bools | bool]:
+def _parse_text(column: pa.Array, unit: TimeUnit) -> tuple[Ints, Bools | bool]:
     """Return the seconds, and which texts could be read."""
     for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):  # the whole batch without, or with a zone
         try:

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+from batch.arrays import Bools, Floats, Ints, Ints8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +26,18 @@ class Parsed:
         unreadable: bool (rows,). Something else than was asked for.
     """
 
-    value: npt.NDArray[np.int64]
+    value: Ints
     missing: Bools
     unreadable: Bools
 
     @classmethod
-    def of(cls, value: npt.NDArray[np.int64], missing: Bools, readable: Bools | bool) -> "Parsed":
+    def of(cls, value: Ints, missing: Bools, readable: Bools | bool) -> "Parsed":
         """Hold the values of the rows that are there and `readable`; True or False says it of all."""
         unreadable = ~missing & ~np.asarray(readable)
         return cls(np.where(missing | unreadable, 0, value), missing, unreadable)
 
 
-def targets(column: pa.Array) -> tuple[npt.NDArray[np.int8], Bools]:
+def targets(column: pa.Array) -> tuple[Ints8, Bools]:
     """Parse targets.
 
     Returns:

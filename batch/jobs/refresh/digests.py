@@ -13,20 +13,17 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch.arrays import AnyInts, Bools, Ints, Words
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
 from batch.publish.generation import post_json
 from batch.publish.seen import mix
 
 USERS, POSTS = "users.parquet", "posts.parquet"
-
-Ints = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +92,11 @@ class Changes:
         posts_gone: int64. Ids of posts that were there and are not any more.
     """
 
-    users: npt.NDArray[np.bool_]
-    new_users: npt.NDArray[np.bool_]
+    users: Bools
+    new_users: Bools
     n_users_gone: int
-    posts: npt.NDArray[np.bool_]
-    new_posts: npt.NDArray[np.bool_]
+    posts: Bools
+    new_posts: Bools
     posts_gone: Ints
 
     @property
@@ -122,7 +119,7 @@ def compare(before: InputDigests, now: InputDigests) -> Changes:
     )
 
 
-def find_rows(ids: Ints, wanted: npt.NDArray[np.integer]) -> Ints:
+def find_rows(ids: Ints, wanted: AnyInts) -> Ints:
     """Return each wanted id's row among distinct ids, int64 of its shape; -1 where it has none.
 
     >>> find_rows(np.array([3, 5, 9]), np.array([9, 4, 3])).tolist()

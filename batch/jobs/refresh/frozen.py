@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
+from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
 from batch.features.asof import Statics
 from batch.features.popularity import post_scores
@@ -27,8 +27,6 @@ _JSON, _ARRAYS = "frozen.json", "frozen.npz"
 _OWN = ("post_ids", "post_scores", "popular", "everybody")
 _OF_TEXTS = ("topic_of_cluster", "centres", "weights", "mean", "axes")
 _OF_POPULATION = ("topics", "clusters")
-
-Ints = npt.NDArray[np.int64]
 
 
 class FrozenMissing(LookupError):
@@ -59,11 +57,11 @@ class Frozen:
     texts: Map
     embedded: bool
     post_ids: Ints
-    post_scores: npt.NDArray[np.float64]
+    post_scores: Floats
     popular: Ints
     segments: dict[str, Ints]
     profiles: dict[str, Ints]
-    everybody: npt.NDArray[np.float64]
+    everybody: Floats
 
     def save(self, folder: Path) -> None:
         """Write JSON and arrays."""

@@ -3,24 +3,20 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import Bools, Ints, Ints32
 from batch.data.facts import Facts
 from batch.features.tally import HALF_LIFE_S, Count, UserCounts
 
-Ints = npt.NDArray[np.int64]
 
-
-def events_of(facts: Facts, users: npt.NDArray[np.bool_]) -> Facts:
+def events_of(facts: Facts, users: Bools) -> Facts:
     """Return the facts with the events of some users only; rows of users and posts stay."""
     kept = np.flatnonzero(users[facts.user])
     columns = {name: getattr(facts, name)[kept] for name in ("user", "post", "time", "action", "target")}
     return replace(facts, **columns)
 
 
-def count(
-    events: Facts, users: Ints, group: npt.NDArray[np.int32], n_groups: int, as_of_s: int
-) -> UserCounts:
+def count(events: Facts, users: Ints, group: Ints32, n_groups: int, as_of_s: int) -> UserCounts:
     """Count users' events, each user's as of a moment of their own.
 
     A user's moment is `as_of_s`, or that of their newest event where that is later. So features follow from a

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.manifest import Manifest
+from batch.arrays import Bools, Floats, Floats32, Ints, Ints32
 from batch.data.facts import Facts
 from batch.data.seen import SeenPosts, earliest
 from batch.features.asof import UNSHOWN, post_side
@@ -22,8 +22,6 @@ from batch.publish.generation import GenerationContent, Rows, choose_left_out, p
 from batch.publish.proof.inputs import Inputs
 from batch.score.predict import Dense
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 RECEIVED = slice(2, 7)  # columns of the post side that say how a post has been received
 
 
@@ -98,9 +96,7 @@ def plan_refresh(
     )
 
 
-def _posts(
-    frozen: Frozen, before: Sides, facts: Facts, changes: Changes
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+def _posts(frozen: Frozen, before: Sides, facts: Facts, changes: Changes) -> tuple[Floats32, Ints32]:
     """Return the post side and each post's group; what is new or edited is placed among the rest."""
     row = find_rows(before.post_ids, facts.post_ids)
     post, group = before.post[row], before.group[row]
@@ -113,7 +109,7 @@ def _posts(
     return post, group
 
 
-def _find_regrouped(before: Sides, facts: Facts, changes: Changes, group: npt.NDArray[np.int32]) -> Bools:
+def _find_regrouped(before: Sides, facts: Facts, changes: Changes, group: Ints32) -> Bools:
     """Return bool (users,): users with events on a post that an edit has put into another group."""
     row = find_rows(before.post_ids, facts.post_ids)
     other = (row >= 0) & changes.posts & (before.group[row] != group)
@@ -124,13 +120,7 @@ def _find_regrouped(before: Sides, facts: Facts, changes: Changes, group: npt.ND
 
 
 def _sides(
-    frozen: Frozen,
-    before: Sides,
-    facts: Facts,
-    events: Facts,
-    moved: Bools,
-    post: npt.NDArray[np.float32],
-    group: npt.NDArray[np.int32],
+    frozen: Frozen, before: Sides, facts: Facts, events: Facts, moved: Bools, post: Floats32, group: Ints32
 ) -> Sides:
     """Return the sides, in which only moved users and changed posts have other values than before."""
     users, n_groups = np.flatnonzero(moved), before.user_group.shape[2]
@@ -164,7 +154,7 @@ def _left_out(before: Inputs, facts: Facts, moved: Bools, new: SeenPosts) -> See
     return both.of_users(np.where(moved, np.arange(new.n_users), new.n_users + row))
 
 
-def _dense(before: Inputs, facts: Facts, everybody: npt.NDArray[np.float64]) -> Dense | None:
+def _dense(before: Inputs, facts: Facts, everybody: Floats) -> Dense | None:
     """Return the factors as they were; a new user has everybody's, a new post is average."""
     if before.dense is None:
         return None

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import AnyInts, Bools, Floats, Ints
 from batch.data.seen import SeenPosts
 from batch.jobs.assemble import score_lists
 from batch.jobs.refresh.digests import find_rows
@@ -18,9 +18,7 @@ from batch.score.predict import Dense
 from batch.score.ranked import RankedBlock
 from batch.settings import Settings
 
-Ints = npt.NDArray[np.int64]
-Doubles = npt.NDArray[np.float64]
-Lists = tuple[npt.NDArray[np.integer], Doubles]
+Lists = tuple[AnyInts, Floats]
 Kind = Literal["carried", "merged", "scored"]
 
 
@@ -82,7 +80,7 @@ def _merge_new(settings: Settings, base: Base, plan: RefreshPlan, users: Ints) -
     return np.concatenate(unsure)
 
 
-def merge(old: Lists, new: Lists, changed: Ints, depth: int) -> tuple[Lists, npt.NDArray[np.bool_]]:
+def merge(old: Lists, new: Lists, changed: Ints, depth: int) -> tuple[Lists, Bools]:
     """Put lists of changed posts into lists of all posts.
 
     What a full list does not hold ranks behind its last place; so the merged list is exact as far as that

@@ -1,21 +1,19 @@
 """Users' lists read back from a generation's folder, with their scores."""
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from api.contract.buckets import Horizon
+from batch.arrays import Floats, Ints
 from batch.jobs.refresh.digests import find_rows
 from batch.publish import shard
 from batch.publish.folder import GenerationFolder
 
-Ints = npt.NDArray[np.int64]
-
 
 def read_stored(
     user_ids: Ints, folder: GenerationFolder, horizon: Horizon, depth: int
-) -> tuple[Ints, npt.NDArray[np.float64]]:
+) -> tuple[Ints, Floats]:
     """Read users' lists from a generation's folder, refreshed or not: what was written last counts.
 
     Args:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.manifest import Manifest
+from batch.arrays import Bools, Ints
 from batch.data.seen import SeenTimes
 from batch.jobs.refresh.digests import InputDigests, find_rows
 from batch.jobs.refresh.frozen import keep_frozen
@@ -29,8 +30,6 @@ from batch.publish.store import GenerationStore
 from batch.publish.user_digests import UserDigests
 from batch.publish.writer import Build, building
 from batch.store.wire import PipelinedWriter, pack
-
-Ints = npt.NDArray[np.int64]
 
 
 class BaseGone(RuntimeError):
@@ -189,7 +188,7 @@ def _write_seen(
     build: Build,
     wire: PipelinedWriter,
     base: Base,
-    moved: npt.NDArray[np.bool_],
+    moved: Bools,
     times: SeenTimes,
     held: Marks,
     key: Callable[[int], str],

@@ -1,11 +1,11 @@
 """Baselines that count: random, popular, popular by segment, user × topic."""
 
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import Floats, Ints
 from batch.features.profile import segments
 from batch.features.tally import shrink_lift
-from batch.learn.baselines.interactions import Floats, Interactions, Ints
+from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import Baseline, PostScores
 
 SEGMENT_BY = ("gender", "exp_group")
@@ -57,7 +57,7 @@ def user_topic(interactions: Interactions) -> PostScores:
     return lambda users: np.asarray(lift[users][:, topic] * rates, np.float64)
 
 
-def _table(cell: Ints, weight: npt.NDArray[np.float64], shape: tuple[int, int]) -> Floats:
+def _table(cell: Ints, weight: Floats, shape: tuple[int, int]) -> Floats:
     return np.asarray(np.bincount(cell, weight, shape[0] * shape[1]).reshape(shape), np.float64)
 
 

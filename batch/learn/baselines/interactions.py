@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from batch.arrays import Bools, Floats
 from batch.data.facts import Facts
 from batch.features.asof import Statics
 from batch.features.tally import shrink_lift
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class Interactions:
         base = float(likes.sum() / max(float(views.sum()), 1.0))
         return base * shrink_lift(likes, views * base)
 
-    def _count(self, rows: npt.NDArray[np.bool_]) -> sparse.csr_matrix:
+    def _count(self, rows: Bools) -> sparse.csr_matrix:
         shape = (len(self.facts.users), len(self.facts.posts))
         ones = np.ones(int(rows.sum()), np.float32)
         return sparse.csr_matrix((ones, (self.facts.user[rows], self.facts.post[rows])), shape)

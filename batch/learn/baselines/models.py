@@ -6,7 +6,8 @@ import numpy as np
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
-from batch.learn.baselines.interactions import Floats, Interactions, Ints
+from batch.arrays import Floats, Ints
+from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import Baseline, PostScores, break_ties
 
 N_FACTORS, ALS_ROUNDS = 64, 15

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from batch.learn.baselines.interactions import Floats, Interactions, Ints
+from batch.arrays import Floats, Floats32, Ints
+from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import Baseline, PostScores, break_ties
 
 N_POSTS = 100  # neighbours of a post that count
@@ -92,7 +92,7 @@ def _nearest(rows: Matrix) -> Matrix:
     return sparse.vstack(found, format="csr")
 
 
-def _keep_largest(rows: npt.NDArray[np.float32], n: int) -> None:
+def _keep_largest(rows: Floats32, n: int) -> None:
     """Set all but each row's `n` largest values to 0, in place; values as large as the last one stay too."""
     if rows.shape[1] > n:
         least = np.partition(rows, -n, axis=1)[:, -n]

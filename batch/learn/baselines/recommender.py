@@ -6,8 +6,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from batch.arrays import Floats, Ints
 from batch.data.seen import SeenPosts
-from batch.learn.baselines.interactions import Floats, Interactions, Ints
+from batch.learn.baselines.interactions import Interactions
 from batch.score.ranked import RankedBlock
 
 USERS_AT_ONCE = 256  # scores of 7,023 posts for so many users take 14 MB

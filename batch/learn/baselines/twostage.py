@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.arrays import Bools, Floats, Ints
 from batch.features import asof
 from batch.features.sides import Feature
-from batch.learn.baselines.interactions import Floats, Interactions, Ints
+from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.models import als
 from batch.learn.baselines.neighbours import cosine, item_knn
 from batch.learn.baselines.recommender import Baseline, PostScores, ScoreRecommender
@@ -64,7 +64,7 @@ def _fit_sources(interactions: Interactions) -> tuple[PostScores, PostScores]:
     return item_knn(cosine)(interactions), als(interactions)
 
 
-def _among_best(scores: Floats) -> npt.NDArray[np.bool_]:
+def _among_best(scores: Floats) -> Bools:
     n = min(N_CANDIDATES, scores.shape[1])
     return scores >= np.partition(scores, -n, axis=1)[:, -n, None]
 

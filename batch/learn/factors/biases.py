@@ -10,11 +10,10 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import Floats, Floats32
 from batch.learn.factors.impressions import N_PLACES, Impressions
 
-Floats = npt.NDArray[np.float64]
 Factors = tuple[Floats, Floats]  # of users and of posts
 
 # Like rate below which biases multiply; .02-.04 were likeliest on the training rows of two made worlds, and
@@ -39,8 +38,8 @@ class Biases:
 
     user: Floats
     post: Floats
-    gradient: npt.NDArray[np.float32]
-    hessian: npt.NDArray[np.float32]
+    gradient: Floats32
+    hessian: Floats32
 
 
 def fit_biases(

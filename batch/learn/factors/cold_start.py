@@ -1,12 +1,11 @@
 """Factors of a user of whom only the profile is known: what users with that profile have in common."""
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from batch.arrays import AnyInts, Floats
 
 
-def shared_factors(x: Floats, y: Floats, group: npt.NDArray[np.integer], n_groups: int) -> Floats:
+def shared_factors(x: Floats, y: Floats, group: AnyInts, n_groups: int) -> Floats:
     """Return each group's mean factors, shrunk to everybody's as far as groups differ by chance.
 
     Everybody's mean is what the estimates' own prior is: a user without a history has it.
@@ -33,9 +32,7 @@ def shared_factors(x: Floats, y: Floats, group: npt.NDArray[np.integer], n_group
     return np.asarray(everybody + means * (members / (members + weight))[:, None], np.float64)
 
 
-def _prior_strength(
-    own: Floats, means: Floats, members: Floats, group: npt.NDArray[np.integer], scale: Floats
-) -> float:
+def _prior_strength(own: Floats, means: Floats, members: Floats, group: AnyInts, scale: Floats) -> float:
     """Return how many users everybody's mean counts for beside a group's; infinite where groups are alike."""
     n, n_groups = members.sum(), int((members > 0).sum())
     if n_groups < 2 or n <= n_groups:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-Floats = npt.NDArray[np.float64]
+from batch.arrays import Floats
 
 UNTAKEN = 0.3  # weight of a pair that was not taken, beside one that was
 SHRINKAGE = 0.01  # for each unit of weight in a row

@@ -7,10 +7,10 @@ nothing, and what is liked by many and together says most.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from api.contract.buckets import DAY_S
+from batch.arrays import AnyInts, Floats
 from batch.data.facts import Facts
 from batch.data.seen import earliest
 from batch.features.text import Texts
@@ -20,7 +20,6 @@ from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.latent_classes import LatentClasses, fit_latent_classes, membership
 from batch.learn.factors.taste_factors import describe, fit_taste_factors, refit_users
 
-Floats = npt.NDArray[np.float64]
 Factors = tuple[Floats, Floats]  # of users and of posts
 
 NAMES = (
@@ -61,7 +60,7 @@ class Components:
     y: tuple[Floats, ...]
     classes: LatentClasses | None
 
-    def scores(self, users: npt.NDArray[np.integer], posts: npt.NDArray[np.integer]) -> Floats:
+    def scores(self, users: AnyInts, posts: AnyInts) -> Floats:
         """Return every component's score of (user, post) pairs, float64 (pairs, components)."""
         pairs = zip(self.x, self.y, strict=True)
         return np.column_stack([np.einsum("ij,ij->i", x[users], y[posts]) for x, y in pairs])

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.arrays import AnyInts, Floats, Ints
 from batch.data.facts import Facts
 from batch.features.text import Texts
 from batch.learn.factors import negative_sampling
 from batch.learn.factors.components import NAMES, Components, fit_components
 from batch.learn.factors.stacking import collect_equations, fit_weights
-
-Floats = npt.NDArray[np.float64]
 
 N_PERIODS = 3  # periods of the past whose likes weigh the components and train the trees
 PERIOD_S = 7 * DAY_S  # a week holds two sessions of a median user; shorter where the history is
@@ -37,7 +35,7 @@ class Estimate:
     level: Floats
     base: float
 
-    def scores(self, users: npt.NDArray[np.integer], posts: npt.NDArray[np.integer]) -> Floats:
+    def scores(self, users: AnyInts, posts: AnyInts) -> Floats:
         """Return x_u·y_p of (user, post) pairs, float64 (pairs,)."""
         return np.asarray(np.einsum("ij,ij->i", self.x[users], self.y[posts]), np.float64)
 
@@ -63,7 +61,7 @@ class Estimates:
         """Return the first moment whose impressions have an estimate made before them."""
         return self.past[0].as_of_s + 1
 
-    def before(self, events: npt.NDArray[np.int64]) -> Floats:
+    def before(self, events: Ints) -> Floats:
         """Return for each event the log-odds of a like that were estimated before its period began.
 
         Args:

@@ -7,11 +7,10 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from batch.arrays import AnyInts, Floats, Ints
+
 Dense = tuple[Floats, Floats]
 
 FACTORS = "factors.npz"  # beside a model's text
@@ -41,7 +40,7 @@ class FactorTable:
         """Return `x` and `y`, as scoring takes them."""
         return self.x, self.y
 
-    def of(self, user_ids: npt.NDArray[np.integer], post_ids: npt.NDArray[np.integer]) -> Floats:
+    def of(self, user_ids: AnyInts, post_ids: AnyInts) -> Floats:
         """Return level and taste of (user, post) pairs given by id, float64 (pairs,), in log-odds.
 
         An unknown user has everybody's mean taste and level 0; an unknown post is average: its taste is 0.

@@ -5,9 +5,9 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.buckets import DAY_S
+from batch.arrays import Floats, Ints8, Ints32
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.data.ragged import Ragged
@@ -33,15 +33,15 @@ class Impressions(Ragged):
     """
 
     n_posts: int
-    post: npt.NDArray[np.int32]
-    liked: npt.NDArray[np.int8]
-    hour: npt.NDArray[np.int8]
-    week: npt.NDArray[np.int8]
-    place: npt.NDArray[np.int8]
-    third: npt.NDArray[np.int8]
+    post: Ints32
+    liked: Ints8
+    hour: Ints8
+    week: Ints8
+    place: Ints8
+    third: Ints8
 
     @property
-    def likes(self) -> npt.NDArray[np.float64]:
+    def likes(self) -> Floats:
         """Return float64 (users,): likes of each user."""
         out = np.zeros(self.n_users)
         _likes(self.start, self.liked, out)

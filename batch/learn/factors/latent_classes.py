@@ -9,12 +9,10 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from scipy.special import softmax
 
+from batch.arrays import Floats, Ints32
 from batch.learn.factors.impressions import BETWEEN, EARLY, Impressions
-
-Floats = npt.NDArray[np.float64]
 
 N_CLASSES = 6  # 3 to 8 do alike on the real rows; a class too many splits one
 N_EM_ITERATIONS_BY_CLUSTER, N_EM_ITERATIONS, N_EM_ITERATIONS_WARM = 15, 10, 4
@@ -38,7 +36,7 @@ class LatentClasses:
 
 
 def fit_latent_classes(
-    shown: Impressions, cluster: npt.NDArray[np.int32], seed: int, warm: LatentClasses | None
+    shown: Impressions, cluster: Ints32, seed: int, warm: LatentClasses | None
 ) -> LatentClasses:
     """Find the classes on some users, then count on all of them what each class is shown first.
 
@@ -69,7 +67,7 @@ def membership(shown: Impressions, classes: LatentClasses) -> Floats:
     return np.asarray(softmax(_log_chances(shown, classes), axis=1), np.float64)
 
 
-def _search(shown: Impressions, cluster: npt.NDArray[np.int32], rng: np.random.Generator) -> LatentClasses:
+def _search(shown: Impressions, cluster: Ints32, rng: np.random.Generator) -> LatentClasses:
     member = rng.dirichlet(np.full(N_CLASSES, 0.3), shown.n_users)
     classes = _maximise(shown, cluster, member, by_post=False)
     for step in range(N_EM_ITERATIONS_BY_CLUSTER + N_EM_ITERATIONS):
@@ -90,9 +88,7 @@ def _log_chances(shown: Impressions, classes: LatentClasses) -> Floats:
     return out
 
 
-def _maximise(
-    shown: Impressions, cluster: npt.NDArray[np.int32], member: Floats, by_post: bool
-) -> LatentClasses:
+def _maximise(shown: Impressions, cluster: Ints32, member: Floats, by_post: bool) -> LatentClasses:
     """Return the mixture that the memberships imply: the second half of an iteration."""
     n_classes = member.shape[1]
     first, last = np.zeros((shown.n_posts, n_classes)), np.zeros((shown.n_posts, n_classes))

@@ -8,16 +8,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import Bools, Floats, Ints
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.learn.factors.components import N_UNTAKEN, NAMES, OF_CHOICES, Components
 from batch.learn.factors.stacking import NormalEquations, centre, solve_weights
 from batch.learn.sessions import positions
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 MOST_LIKED = 20_000  # slates of a period; more are thinned evenly at random
 N_NEWTON_STEPS = 12  # about six settle weights to three digits
@@ -115,7 +112,7 @@ def _scale(columns: Floats, session: Ints) -> tuple[Floats, Floats]:
     return np.where(silent, 0.0, centred / spread), spread
 
 
-def _maximise_likelihood(columns: Floats, liked: npt.NDArray[np.bool_], session: Ints) -> Floats:
+def _maximise_likelihood(columns: Floats, liked: Bools, session: Ints) -> Floats:
     """Return the weights of greatest likelihood, by Newton's method on what each step leaves on."""
     weights = np.zeros(columns.shape[1])
     n_likes = np.bincount(session, liked)

@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import nnls
 
+from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
 from batch.learn.factors.biases import steepness
 from batch.learn.factors.components import NAMES, OF_IMPRESSIONS, Components
 from batch.learn.sessions import positions
-
-Floats = npt.NDArray[np.float64]
 
 # The first three are shrunk estimates in like rate, so 1 is expected; of the order shown nothing is.
 EXPECTED = np.array([1.0, 1.0, 1.0, *[0.0] * (len(NAMES) - 3)])
@@ -109,7 +107,7 @@ class Worth:
     error: float
 
 
-def measure_worth(facts: Facts, events: npt.NDArray[np.int64], base: Floats, further: Floats) -> Worth:
+def measure_worth(facts: Facts, events: Ints, base: Floats, further: Floats) -> Worth:
     """Measure how much of `further` to add to `base` so that later likes are met best inside sessions.
 
     Args:
@@ -134,7 +132,7 @@ def _log_likelihood(found: NormalEquations, weights: Floats) -> float:
     return float(weights @ found.product - weights @ found.square @ weights / 2)
 
 
-def centre(columns: Floats, session: npt.NDArray[np.int64]) -> Floats:
+def centre(columns: Floats, session: Ints) -> Floats:
     """Return float64 (rows, columns) less the means of each row's session."""
     size = np.maximum(np.bincount(session), 1)
     means = [np.bincount(session, column) / size for column in columns.T]

@@ -9,11 +9,10 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.isotonic import isotonic_regression
 
+from batch.arrays import Floats
 from batch.features.text import Texts
 from batch.learn.factors.biases import Biases
 from batch.learn.factors.impressions import Impressions
-
-Floats = npt.NDArray[np.float64]
 
 # 114 real users: later sessions were ranked worse with 64 factors than with 20; 20,000 made ones: better.
 LEAST_FACTORS, USERS_A_FACTOR = 20, 200

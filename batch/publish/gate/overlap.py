@@ -1,12 +1,11 @@
 """How alike ranked lists are. Lists are rows of post ids or row numbers, best first, filled with -1."""
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.buckets import Horizon
+from batch.arrays import AnyInts, Floats
 
-Lists = npt.NDArray[np.integer]
-Floats = npt.NDArray[np.float64]
+Lists = AnyInts
 
 P = 0.9  # the first ten places carry 86 % of the weight (Webber et al., eq. 21): what a page shows
 AT_ONCE = 2_000  # pairs of lists compared at a time: 2,000 × 50 × 50 bytes are 5 MB

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from batch.arrays import AnyFloats
 from batch.features.sides import Feature
-from batch.publish.gate.stats import Floats
 
 MARGIN = 0.5  # of the range's width: counts and ages of posts go on growing after the last training day
 
@@ -25,7 +25,7 @@ def trained_ranges(model: str) -> list[tuple[float, float] | frozenset[int] | No
 
 
 def shares_outside(
-    features: tuple[Feature, ...], values: Mapping[str, Floats], model: str
+    features: tuple[Feature, ...], values: Mapping[str, AnyFloats], model: str
 ) -> dict[str, float]:
     """Return for each feature which share of its values, missing ones aside, lies far outside its training.
 

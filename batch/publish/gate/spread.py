@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Values = npt.NDArray[np.floating[Any]]
+from batch.arrays import AnyFloats, Floats
 
 TENTHS = np.arange(0.1, 0.95, 0.1)
 SAME = 0.25  # the index below which two spreads pass for one
@@ -22,7 +21,7 @@ class Spread:
     shares: tuple[float, ...]
 
     @classmethod
-    def of(cls, values: Values) -> "Spread":
+    def of(cls, values: AnyFloats) -> "Spread":
         """Cut at the tenths of the values that are not missing; equal tenths make one edge.
 
         >>> Spread.of(np.array([1.0, 1.0, 2.0, np.nan]))
@@ -39,7 +38,7 @@ class Spread:
         """Read what `asdict` gave."""
         return cls(tuple(raw["edges"]), tuple(raw["shares"]))
 
-    def psi(self, values: Values) -> float:
+    def psi(self, values: AnyFloats) -> float:
         """Return the population stability index of other values against these; 0 where nothing moved.
 
         By custom below 0.1 is no shift, above 0.25 a large one. Two spreads with nothing in common have
@@ -54,7 +53,7 @@ class Spread:
 
 
 def find_mistaken(
-    live: Mapping[str, Spread], values: Mapping[str, Values], limits: tuple[float, float]
+    live: Mapping[str, Spread], values: Mapping[str, AnyFloats], limits: tuple[float, float]
 ) -> dict[str, str]:
     """Return the features that have left their place, each with what its values look like now.
 
@@ -80,7 +79,7 @@ def find_mistaken(
     return found
 
 
-def _shares(values: Values, edges: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+def _shares(values: AnyFloats, edges: AnyFloats) -> Floats:
     """Return float64 (edges + 2,): shares in the bins, the last of them missing values."""
     missing = np.isnan(values)
     place = np.where(missing, len(edges) + 1, np.searchsorted(edges, values, side="left"))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import AnyFloats, AnyInts, Floats, Ints32
 from batch.features.sides import Sides
 from batch.publish.gate.overlap import shared_share
 from batch.publish.gate.spread import Spread
@@ -16,13 +16,11 @@ USERS = 2_000  # whose lists are looked at: 24 buckets × 50 places are 30 MB wh
 TOP = 10  # what a page shows
 CELLS = 200_000  # values of one user × group feature that are looked at
 
-Floats = npt.NDArray[np.floating[Any]]
-
 
 class Sample:
     """Some users' lists, kept while all users' pass by, and counts over all of them."""
 
-    def __init__(self, n_users: int, expected: npt.NDArray[np.integer]) -> None:
+    def __init__(self, n_users: int, expected: AnyInts) -> None:
         """Choose the users, evenly spaced.
 
         Args:
@@ -33,8 +31,8 @@ class Sample:
         self.rows = np.unique(np.linspace(0, max(n_users - 1, 0), min(n_users, USERS)).astype(np.int64))
         self.n_users = self.n_empty = self.n_short = self.n_lists = 0
         self._expected = expected
-        self._posts: list[npt.NDArray[np.int32]] = []
-        self._scores: list[npt.NDArray[np.float64]] = []
+        self._posts: list[Ints32] = []
+        self._scores: list[Floats] = []
 
     def add(self, block: RankedBlock) -> None:
         """Look at the next block."""
@@ -49,12 +47,12 @@ class Sample:
         self._scores.append(block.scores[inside])
 
     @property
-    def posts(self) -> npt.NDArray[np.int32]:
+    def posts(self) -> Ints32:
         """Return int32 (sampled users, buckets, depth): post rows, best first, -1 fills."""
         return np.concatenate(self._posts)
 
     @property
-    def scores(self) -> npt.NDArray[np.float64]:
+    def scores(self) -> Floats:
         """Return float64 (sampled users, buckets, depth): raw scores, NaN fills."""
         return np.concatenate(self._scores)
 
@@ -132,9 +130,9 @@ def summarize(sample: Sample, topics: Sequence[str], sides: Sides | None) -> Gen
     )
 
 
-def columns(sides: Sides, users: npt.NDArray[np.integer], *, time: bool = True) -> dict[str, Floats]:
+def columns(sides: Sides, users: AnyInts, *, time: bool = True) -> dict[str, AnyFloats]:
     """Return each feature's values over some users, all posts, all buckets, or some users × all groups."""
-    found: dict[str, Floats] = {}
+    found: dict[str, AnyFloats] = {}
     at = {"user": 0, "post": 0, "time": 0, "user_group": 0}
     for feature in sides.features:
         k = at[feature.side]
@@ -150,7 +148,7 @@ def columns(sides: Sides, users: npt.NDArray[np.integer], *, time: bool = True) 
     return found
 
 
-def _alike(posts: npt.NDArray[np.int32]) -> tuple[float, float]:
+def _alike(posts: Ints32) -> tuple[float, float]:
     """Compare each sampled user with the next, half the sample further, in one bucket each."""
     n = len(posts) // 2
     if not n:

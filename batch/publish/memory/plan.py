@@ -4,11 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from batch.arrays import AnyInts
 from batch.publish.generation import GenerationContent
-
-Ints = npt.NDArray[np.integer]
 
 SPARE = 0.02  # of what is planned: the plan's own error, and connections
 
@@ -32,10 +30,10 @@ class Sizes:
     n_buckets: int
     depth: int
     n_shared: int
-    post_ids: Ints
-    post_bytes: Ints
-    seen: Ints
-    likes: Ints
+    post_ids: AnyInts
+    post_bytes: AnyInts
+    seen: AnyInts
+    likes: AnyInts
 
     @classmethod
     def of(cls, content: GenerationContent) -> "Sizes":

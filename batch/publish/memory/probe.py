@@ -9,7 +9,8 @@ from redis.client import Pipeline
 
 from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
-from batch.publish.memory.plan import Costs, Ints, Plan, Sizes, plan
+from batch.arrays import AnyInts
+from batch.publish.memory.plan import Costs, Plan, Sizes, plan
 from batch.publish.store import GenerationStore
 from batch.store.wait import wait_until
 
@@ -105,7 +106,7 @@ def _weigh_one(
             return sum(found or 0 for found in pipe.execute()[1::2]) / n
 
 
-def _spread(counts: Ints, n: int) -> list[int]:
+def _spread(counts: AnyInts, n: int) -> list[int]:
     """Return `n` of the counts, evenly from the least to the most."""
     places = (np.arange(n) + 0.5) / n * len(counts)
     return [int(count) for count in np.sort(counts)[places.astype(int)]]

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.buckets import moment
+from batch.arrays import Ints
 from batch.publish.gate.overlap import matching_starts, rank_biased_overlap, shared_share
 from batch.publish.store import GenerationStore
 
-Ints = npt.NDArray[np.int64]
 BINS = 10  # of the histogram
 TOP = 10  # winners, losers
 USERS_SHOWN = 3

@@ -16,6 +16,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch.arrays import AnyInts
 from batch.data.ragged import starts
 from batch.data.seen import SeenPosts
 from batch.features.sides import Feature, Sides
@@ -61,7 +62,7 @@ class Inputs:
         )
         return digest(folder)
 
-    def part(self, users: npt.NDArray[np.integer], buckets: npt.NDArray[np.integer]) -> "Inputs":
+    def part(self, users: AnyInts, buckets: AnyInts) -> "Inputs":
         """Return the inputs of some users and buckets, given by row number."""
         sides = self.sides
         return Inputs(
@@ -93,7 +94,7 @@ class Inputs:
             yield table.append_column("left_out", pa.ListArray.from_arrays(offsets, posts))
 
 
-def load(folder: Path, users: npt.NDArray[np.integer] | None, sealed: str) -> Inputs:
+def load(folder: Path, users: AnyInts | None, sealed: str) -> Inputs:
     """Read the inputs of some users, or of all.
 
     Args:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
 from api.contract.manifest import Manifest
+from batch.arrays import AnyInts, Ints
 from batch.learn.baselines.named import baseline_name
 from batch.progress import Show
 from batch.publish.folder import GenerationFolder
@@ -128,7 +128,7 @@ def verify(
     )
 
 
-def load_sealed(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]) -> Inputs:
+def load_sealed(manifest: Manifest, folder: Path, users: AnyInts) -> Inputs:
     """Return some users' inputs, and make sure that they are those that the manifest names.
 
     Raises:
@@ -149,7 +149,7 @@ def load_sealed(manifest: Manifest, folder: Path, users: npt.NDArray[np.integer]
     return inputs
 
 
-def rescore(inputs: Inputs, depth: int, threads: int = 0) -> npt.NDArray[np.int64]:
+def rescore(inputs: Inputs, depth: int, threads: int = 0) -> Ints:
     """Rank every post for every user and bucket by LightGBM's own `predict`.
 
     Returns:
@@ -181,9 +181,7 @@ def _compare(
     return math.prod(expected.shape[:2]), int((expected >= 0).sum()), differences
 
 
-def _first(
-    user_id: int, start: int, expected: npt.NDArray[np.int64], found: npt.NDArray[np.int64]
-) -> Difference:
+def _first(user_id: int, start: int, expected: Ints, found: Ints) -> Difference:
     at = int(np.argmax(expected != found))
     wanted, there = (int(ids[at]) if ids[at] >= 0 else None for ids in (expected, found))
     return Difference(user_id, start, at, wanted, there)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import redis
 
 from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.feed import Generation, Lookup, Pointer, RankedLists
+from batch.arrays import Ints
 from batch.publish.backfilled import Backfilled, open_content, open_list
 from batch.publish.generation import Rows
 from batch.publish.ledger.ledger import Ledger
@@ -99,7 +99,7 @@ def from_disk(made: Backfilled) -> Kept:
     return Kept(shared, read_own)
 
 
-def _ids(rows: Rows, post_ids: npt.NDArray[np.int64], starts: Sequence[int]) -> RankedLists:
+def _ids(rows: Rows, post_ids: Ints, starts: Sequence[int]) -> RankedLists:
     return {
         start: post_ids[row[row >= 0]].tolist() for start, row in zip(starts, np.asarray(rows), strict=True)
     }
