@@ -129,15 +129,12 @@ def publish_night(
     *,
     inputs: bool = True,
     gate: GateMode = "on",
-    force: bool = False,
 ) -> Manifest:
     """Publish a night through the gate with its default limits."""
     return publish(
         GenerationStore(store, KEYS),
         run.content,
         run.blocks() if blocks is None else blocks,
-        PublishConfig(
-            folder, 14 * DAY_S, kept=2, now=lambda: run.content.as_of_s + 60, gate=gate, force=force
-        ),
+        PublishConfig(folder, 14 * DAY_S, kept=2, now=lambda: run.content.as_of_s + 60, gate=gate),
         inputs=run.inputs if inputs else None,
     )

@@ -6,12 +6,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from batch.arrays import Bools, Floats32, Ints, Ints8, Ints32
+from batch.arrays import AnyInts, Bools, Floats32, Ints, Ints8, Ints32
 from batch.data.columns import LIKE, POST_ID, USER_ID, VIEW
 
 # What a view says. `impressions`: a feed put the post there, so a view without a like is a no. `choices`: the
 # user took it, from everything there was, so it is a yes, and the noes are all that was not taken.
 Shown = Literal["impressions", "choices"]
+
+
+EVENT_COLUMNS = ("user", "post", "time", "action", "target")  # of Facts, (events,) each
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +82,20 @@ class Facts:
 
     def until(self, as_of_s: int) -> "Facts":
         """Return the facts with no event later than `as_of_s`; columns are views, nothing is copied."""
-        n = int(np.searchsorted(self.time, as_of_s, side="right"))
-        return self._slice(0, n)
+        return self.select(slice(int(np.searchsorted(self.time, as_of_s, side="right"))))
 
     def between(self, start_s: int, end_s: int) -> "Facts":
         """Return the facts with the events of `[start, end)` only."""
         low, high = np.searchsorted(self.time, [start_s, end_s], side="left")
-        return self._slice(int(low), int(high))
+        return self.select(slice(int(low), int(high)))
 
-    def _slice(self, low: int, high: int) -> "Facts":
-        columns = {
-            name: getattr(self, name)[low:high] for name in ("user", "post", "time", "action", "target")
-        }
-        return replace(self, **columns)
+    def select(self, events: slice | AnyInts | Bools) -> "Facts":
+        """Return the facts with some of their events; users and posts stay, and so do their rows.
+
+        Args:
+            events: A run of them, whose columns are views; their rows, ascending; or bool (events,).
+        """
+        return replace(self, **{name: getattr(self, name)[events] for name in EVENT_COLUMNS})
 
     @property
     def views(self) -> Bools:

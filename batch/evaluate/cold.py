@@ -93,9 +93,7 @@ def evaluate_cold(
 
 def without(facts: Facts, split: Split, held: Bools) -> Facts:
     """Return the facts without the events before a split that are held out, bool (events,)."""
-    kept = ~held | (facts.time >= split.test_from_s)
-    names = ("user", "post", "time", "action", "target")
-    return replace(facts, **{name: getattr(facts, name)[kept] for name in names})
+    return facts.select(~held | (facts.time >= split.test_from_s))
 
 
 def _draw(rng: np.random.Generator, among: AnyInts, n: int, share: float) -> Bools:

@@ -1,6 +1,6 @@
 """Our model as it would be published at a moment: its scores of later impressions, and as a recommender."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import lightgbm as lgb
@@ -36,13 +36,7 @@ class ModelRecommender:
 
     def lists(self, users: Ints, n: int) -> Ints:
         """Return each user's `n` best posts by the engine that publishes."""
-        sides, seen = self.sides, SeenPosts.none(len(users))
-        some = replace(
-            sides,
-            user_ids=sides.user_ids[users],
-            user=sides.user[users],
-            user_group=sides.user_group[:, users],
-        )
+        some, seen = self.sides.part(users), SeenPosts.none(len(users))
         x, y = self.model.factors.dense
         blocks = score(self.model.text, some, seen, n, dense=(x[users], y), threads=self.threads)
         return np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64)

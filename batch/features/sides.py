@@ -5,7 +5,7 @@ the user in the post's group (topic, text cluster), where the group is a functio
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -79,6 +79,17 @@ class Sides:
         for name, shape in wanted.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+
+    def part(self, users: AnyInts, buckets: AnyInts | slice = slice(None)) -> "Sides":
+        """Return the sides of some users and buckets, given by row number; posts stay."""
+        return replace(
+            self,
+            user_ids=self.user_ids[users],
+            starts=self.starts[buckets],
+            user=self.user[users],
+            time=self.time[buckets],
+            user_group=self.user_group[:, users],
+        )
 
     def rows(self, users: AnyInts, posts: AnyInts, buckets: AnyInts) -> Floats32:
         """Gather the model's rows for (user, post, bucket) triples given by row number.

@@ -32,7 +32,6 @@ class PublishConfig:
         gate: `off`: nothing is asked; `warn`: the report goes into manifest and log, and nothing is held
             back; `on`: what the gate doubts is not served.
         limits: Where the gate draws its lines.
-        force: Serve what the gate would hold back; logged as `gate.overridden`.
         plan_memory: Measure first, in two seconds, what a run will take in this store; refuse it where that
             does not fit, and put what was planned and taken into the manifest's counts.
     """
@@ -44,7 +43,6 @@ class PublishConfig:
     progress: Show = silent
     gate: GateMode = "off"
     limits: Thresholds = field(default_factory=Thresholds)
-    force: bool = False
     plan_memory: bool = False
 
     @classmethod

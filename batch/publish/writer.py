@@ -100,7 +100,7 @@ class Build:
         extra = {"generation": self.number, "outcome": report.outcome, "why": report.why, "live": report.live}
         log.info("generation.judged", extra={**extra, "mode": mode})
         self.manifest = replace(self.manifest, gate={**asdict(report), "mode": mode})
-        if mode == "on" and report.outcome != "proceed" and not self.config.force:
+        if mode == "on" and report.outcome != "proceed":
             self.held_back = report
             if report.outcome == "abort":
                 raise GateClosed(self.number, report)
@@ -206,7 +206,7 @@ def _release(build: Build) -> None:
     """
     config, variant = build.config, build.content.variant
     if build.held_back is None:
-        promote(build.store, build.number, config.now(), force=config.force, lease=build.lease)
+        promote(build.store, build.number, config.now(), lease=build.lease)
         sweep(build.store, build.lease, config, variant)
         return
     sweep(build.store, build.lease, config, variant, spared=build.number)

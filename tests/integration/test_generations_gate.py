@@ -178,7 +178,9 @@ def test_columns_swapped_in_the_first_generation_lie_outside_their_training(
     assert generations(store).read_served("default") == (None, None)
 
 
-def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Path) -> None:
+def test_what_a_person_may_decide_waits_until_it_is_forced(
+    live: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     worse = replace(night(NEXT).content, metrics={**night(NEXT).content.metrics, "hitrate_at_5": 0.2})
 
     report = stopped(live, tmp_path, Night(worse, night(NEXT).inputs))
@@ -188,18 +190,6 @@ def test_what_a_person_may_decide_waits_for_him(live: redis.Redis, tmp_path: Pat
     assert live.hget(KEYS.states(), "2") == b"sealed"
     promote(generations(live), 2, 0, force=True)
     assert generations(live).read_served("default") == (2, 1)
-
-
-def test_force_serves_it_all_the_same(
-    live: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    worse = replace(night(NEXT).content, metrics={**night(NEXT).content.metrics, "hitrate_at_5": 0.2})
-
-    manifest = publish_night(live, tmp_path, Night(worse, night(NEXT).inputs), force=True)
-
-    assert generations(live).read_served("default") == (2, 1)
-    assert manifest.gate is not None
-    assert manifest.gate["outcome"] == "wait"
     assert "gate.overridden" in [record.message for record in caplog.records]
 
 

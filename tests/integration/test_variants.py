@@ -42,9 +42,7 @@ SILENT = Progress()
 @pytest.fixture(scope="module")
 def facts() -> Facts:
     made = even_likes_even(n_users=N_USERS, n_posts=N_POSTS, days=4)
-    kept = made.user != COLD - 1
-    columns = ("user", "post", "time", "action", "target")
-    return replace(made, **{name: getattr(made, name)[kept] for name in columns})
+    return made.select(made.user != COLD - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,7 @@ pytest.importorskip("implicit", reason="the extra `zoo` brings it")
 @pytest.fixture(scope="module")
 def interactions() -> Interactions:
     facts = even_likes_even(n_users=30, n_posts=N_POSTS, days=20)
-    kept = facts.user != COLD
-    columns = {name: getattr(facts, name)[kept] for name in ("user", "post", "time", "action", "target")}
-    facts = replace(facts, **columns)
+    facts = facts.select(facts.user != COLD)
     return Interactions(facts, asof.describe(facts, 1), seed=1, threads=1)
 
 

@@ -1,13 +1,11 @@
 """Live events among the facts of a run: as if all had come from one place."""
 
-from dataclasses import fields
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from batch.data.columns import LIKE, VIEW
-from batch.data.facts import Facts
+from batch.data.facts import EVENT_COLUMNS, Facts
 from batch.data.live.events import LiveEvents
 from batch.data.live.unite import unite
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
@@ -104,14 +102,13 @@ def test_an_event_of_an_unknown_post_is_left_out_and_counted() -> None:
 def test_uniting_a_part_gives_what_was_there_before_the_part_was_taken_away(seed: int) -> None:
     whole = even_likes_even(seed=seed)
     taken = np.random.default_rng(seed).random(len(whole.time)) < 0.1
-    columns = {name: getattr(whole, name)[~taken] for name in ("user", "post", "time", "action", "target")}
-    rest = Facts(**{spec.name: getattr(whole, spec.name) for spec in fields(whole)} | columns)
+    rest = whole.select(~taken)
     user, post = whole.user_ids[whole.user[taken]], whole.post_ids[whole.post[taken]]
 
     time = whole.time[taken]
     united = unite(rest, LiveEvents(user, post, time, whole.action[taken], time), like_within_s=20).facts
 
     assert rows(united) == rows(whole)
-    assert {name: getattr(united, name).dtype for name in columns} == {
-        name: getattr(whole, name).dtype for name in columns
+    assert {name: getattr(united, name).dtype for name in EVENT_COLUMNS} == {
+        name: getattr(whole, name).dtype for name in EVENT_COLUMNS
     }

@@ -107,9 +107,7 @@ def test_without_tastes_the_tastes_are_small() -> None:
 
 def test_a_user_without_a_view_has_no_taste() -> None:
     facts = by_topic(n_users=12, days=8)
-    silent = facts.user != 5
-    columns = {name: getattr(facts, name)[silent] for name in ("user", "post", "time", "action", "target")}
-    shown = gather(replace(facts, **columns))
+    shown = gather(facts.select(facts.user != 5))
 
     found = fit_taste_factors(
         shown, fit_biases(shown, with_place=True), describe(asof.describe(facts, 1).texts, 0)

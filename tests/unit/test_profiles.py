@@ -122,9 +122,7 @@ def test_groups_that_differ_keep_their_own_factors_and_those_by_chance_do_not() 
 
 def test_an_unknown_user_has_the_features_of_one_without_an_event() -> None:
     facts = even_likes_even(n_users=20, n_posts=30)
-    keep = facts.user != 7
-    events = {name: getattr(facts, name)[keep] for name in ("user", "post", "time", "action", "target")}
-    facts = type(facts)(facts.users, facts.posts, None, **events)
+    facts = facts.select(facts.user != 7)
     known = asof.describe(facts, 1)
     counts = asof.start_tally(facts, known).advance(facts.as_of_s)
     sides = asof.make_sides(facts, known, counts, np.array([0], np.int64))

@@ -6,7 +6,7 @@ from batch.arrays import Floats, Ints
 from batch.features.profile import segments
 from batch.features.tally import shrink_lift
 from batch.learn.baselines.interactions import Interactions
-from batch.learn.baselines.recommender import Baseline, PostScores
+from batch.learn.baselines.recommender import PostScores
 
 SEGMENT_BY = ("gender", "exp_group")
 
@@ -59,11 +59,3 @@ def user_topic(interactions: Interactions) -> PostScores:
 
 def _table(cell: Ints, weight: Floats, shape: tuple[int, int]) -> Floats:
     return np.asarray(np.bincount(cell, weight, shape[0] * shape[1]).reshape(shape), np.float64)
-
-
-BASELINES = (
-    Baseline("random", random),
-    Baseline("popular", popular),
-    Baseline("popular_by_segment", popular_by_segment),
-    Baseline("user_topic", user_topic),
-)

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from batch.arrays import Floats, Ints
 from batch.learn.baselines.interactions import Interactions
-from batch.learn.baselines.recommender import Baseline, PostScores, break_ties
+from batch.learn.baselines.recommender import PostScores, break_ties
 
 N_FACTORS, ALS_ROUNDS = 64, 15
 BPR_STEPS, BPR_ROUNDS = 40_000_000, (40, 400)  # passes over the likes: fewest, most
@@ -88,11 +88,3 @@ def affinity(interactions: Interactions) -> PostScores:
     scale = max(float((taste @ unit[:: max(1, len(unit) // 500)].T).std()), 1e-12)
     base = (rates - rates.mean()) / max(float(rates.std()), 1e-12)
     return lambda users: np.asarray(base + taste[users] @ unit.T / scale, np.float64)
-
-
-BASELINES = (
-    Baseline("als", als, "implicit"),
-    Baseline("bpr", bpr, "implicit"),
-    Baseline("ease", ease),
-    Baseline("embedding_affinity", affinity),
-)

@@ -11,10 +11,19 @@ from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import Baseline
 
 BASELINES: tuple[Baseline, ...] = (
-    *counts.BASELINES,
-    *neighbours.BASELINES,
-    *models.BASELINES,
-    *twostage.BASELINES,
+    Baseline("random", counts.random),
+    Baseline("popular", counts.popular),
+    Baseline("popular_by_segment", counts.popular_by_segment),
+    Baseline("user_topic", counts.user_topic),
+    Baseline("item_knn_cosine", neighbours.item_knn(neighbours.cosine)),
+    Baseline("item_knn_tfidf", neighbours.item_knn(neighbours.tfidf)),
+    Baseline("bm25", neighbours.item_knn(neighbours.bm25)),
+    Baseline("user_knn", neighbours.user_knn),
+    Baseline("als", models.als, "implicit"),
+    Baseline("bpr", models.bpr, "implicit"),
+    Baseline("ease", models.ease),
+    Baseline("embedding_affinity", models.affinity),
+    Baseline("two_stage", twostage.two_stage, "implicit"),
 )
 PREFIX = "peer:"  # begins what a baseline's manifest names as its model; no fingerprint holds a colon
 

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from batch.arrays import Floats, Floats32, Ints
 from batch.learn.baselines.interactions import Interactions
-from batch.learn.baselines.recommender import Baseline, PostScores, break_ties
+from batch.learn.baselines.recommender import PostScores, break_ties
 
 N_POSTS = 100  # neighbours of a post that count
 N_USERS = 200  # neighbours of a user
@@ -97,11 +97,3 @@ def _keep_largest(rows: Floats32, n: int) -> None:
     if rows.shape[1] > n:
         least = np.partition(rows, -n, axis=1)[:, -n]
         rows[rows < least[:, None]] = 0
-
-
-BASELINES = (
-    Baseline("item_knn_cosine", item_knn(cosine)),
-    Baseline("item_knn_tfidf", item_knn(tfidf)),
-    Baseline("bm25", item_knn(bm25)),
-    Baseline("user_knn", user_knn),
-)

@@ -11,7 +11,7 @@ from batch.features.sides import Feature
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.models import als
 from batch.learn.baselines.neighbours import cosine, item_knn
-from batch.learn.baselines.recommender import Baseline, PostScores, ScoreRecommender
+from batch.learn.baselines.recommender import PostScores, ScoreRecommender
 from batch.learn.trees import fit, parameters_for, snapshot
 
 N_CANDIDATES = 200  # of each source
@@ -67,6 +67,3 @@ def _fit_sources(interactions: Interactions) -> tuple[PostScores, PostScores]:
 def _among_best(scores: Floats) -> Bools:
     n = min(N_CANDIDATES, scores.shape[1])
     return scores >= np.partition(scores, -n, axis=1)[:, -n, None]
-
-
-BASELINES = (Baseline("two_stage", two_stage, "implicit"),)

@@ -7,11 +7,12 @@ from batch.arrays import AnyInts, Floats
 
 Lists = AnyInts
 
-P = 0.9  # the first ten places carry 86 % of the weight (Webber et al., eq. 21): what a page shows
+# Weight of each place relative to the one before: the first ten carry 86 % (Webber et al., eq. 21), a page.
+P = 0.9
 AT_ONCE = 2_000  # pairs of lists compared at a time: 2,000 × 50 × 50 bytes are 5 MB
 
 
-def rank_biased_overlap(a: Lists, b: Lists, p: float = P) -> Floats:
+def rank_biased_overlap(a: Lists, b: Lists) -> Floats:
     """Return how alike each pair of lists is, the top places most; 1.0 equal, 0.0 nothing in common.
 
     Cut off at the depth and scaled so that equal lists have 1; past the end of both lists their agreement
@@ -20,7 +21,6 @@ def rank_biased_overlap(a: Lists, b: Lists, p: float = P) -> Floats:
     Args:
         a: int (lists, depth); distinct within a row, -1 fills.
         b: int (lists, any depth).
-        p: Weight of each further place relative to the one before, 0..1 exclusive.
 
     Returns:
         float64 (lists,).
@@ -32,11 +32,11 @@ def rank_biased_overlap(a: Lists, b: Lists, p: float = P) -> Floats:
     """
     out = np.empty(len(a))
     for low in range(0, len(a), AT_ONCE):
-        out[low : low + AT_ONCE] = _rbo(a[low : low + AT_ONCE], b[low : low + AT_ONCE], p)
+        out[low : low + AT_ONCE] = _rbo(a[low : low + AT_ONCE], b[low : low + AT_ONCE])
     return out
 
 
-def _rbo(a: Lists, b: Lists, p: float) -> Floats:
+def _rbo(a: Lists, b: Lists) -> Floats:
     depth = max(a.shape[1], b.shape[1], 1)
     met = np.zeros((len(a), depth))
     row, i, j = np.nonzero((a[:, :, None] == b[:, None, :]) & (a[:, :, None] >= 0))
@@ -44,7 +44,7 @@ def _rbo(a: Lists, b: Lists, p: float) -> Floats:
     longest = np.maximum((a >= 0).sum(axis=1), (b >= 0).sum(axis=1))
     agreement = met.cumsum(axis=1) / np.maximum(np.minimum(np.arange(1, depth + 1), longest[:, None]), 1)
     agreement[longest == 0] = 1.0
-    weight = p ** np.arange(depth)
+    weight = P ** np.arange(depth)
     return np.asarray(agreement @ (weight / weight.sum()), np.float64)
 
 
