@@ -10,10 +10,11 @@ from batch.arrays import Floats32, Ints
 from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, TARGET, TEXT, USER_ID, USERS, feed_table
 from batch.data.facts import Facts, Report
 from batch.data.mapping import Mapping
+from batch.data.rows import find_rows
 from batch.data.source import Source, open_tables
 from batch.data.validation.entities import Entities, gather, posts_frame, users_frame, vectors
 from batch.data.validation.feed import Feed
-from batch.data.validation.ids import Codes, rows_of
+from batch.data.validation.ids import Codes
 from batch.data.validation.order import Events, derive_targets, in_order
 from batch.data.validation.rejects import Rejects, TooManyRejected
 from batch.progress import Advance
@@ -88,7 +89,7 @@ def _feed(
 
 def _events(feed: Feed, user_ids: Ints, post_ids: Ints, rejects: Rejects) -> Events:
     """Sort the events, and reject those that come twice."""
-    rows = rows_of(feed.users.ids, user_ids), rows_of(feed.posts.ids, post_ids)
+    rows = find_rows(user_ids, feed.users.ids), find_rows(post_ids, feed.posts.ids)
     events, again = in_order(feed.chunks, *rows)
     first = slice(rejects.room)
     ids = user_ids[again.user[first]], post_ids[again.post[first]]

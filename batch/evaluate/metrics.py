@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.arrays import Bools, Floats, Ints
+from batch.data.rows import find_rows
 
 CUTS = (1, 3, 5, 10, 15)
 NO_POST = -1  # stands in a list where it has ended
@@ -61,10 +62,9 @@ class Hits:
         names, number = np.unique(post, return_inverse=True)
         pairs = np.unique(row * len(names) + number)
         n_relevant = np.bincount(pairs // max(len(names), 1), minlength=len(lists)).astype(np.int64)
-        at = np.minimum(np.searchsorted(names, lists), max(len(names) - 1, 0))
-        known = (names[at] == lists) & (lists != NO_POST) if len(names) else np.zeros(lists.shape, np.bool_)
+        at = find_rows(names, lists)
         keys = np.arange(len(lists))[:, None] * len(names) + at
-        return cls(known & np.isin(keys, pairs), n_relevant)
+        return cls((at >= 0) & (lists != NO_POST) & np.isin(keys, pairs), n_relevant)
 
 
 def hitrate(hits: Hits, k: int) -> Floats:

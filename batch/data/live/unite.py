@@ -11,7 +11,7 @@ from batch.arrays import Ints, Ints8, Ints32
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
 from batch.data.live.events import LiveEvents
-from batch.data.validation.ids import rows_of
+from batch.data.rows import find_rows
 from batch.data.validation.order import Chunk, Events, derive_targets, in_order
 
 
@@ -31,7 +31,7 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
     live event, views count as liked as `derive_targets` says; every other target stays. Only the events from
     the earliest live one on are sorted again. Without live events the facts come back as they are.
     """
-    post = rows_of(live.post, facts.post_ids)
+    post = find_rows(facts.post_ids, live.post)
     known = post >= 0
     n_unknown = int(np.count_nonzero(~known))
     if not known.any():
@@ -39,7 +39,7 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
     wider, row = _with_users(facts, live.user[known])
     new = Chunk(
         time=live.time[known],
-        user=rows_of(live.user[known], wider.user_ids),
+        user=find_rows(wider.user_ids, live.user[known]),
         post=post[known],
         what=_what(live.action[known], np.zeros(int(known.sum()), np.int8)),
     )
@@ -78,7 +78,7 @@ def _targets(merged: Events, live: Chunk, like_within_s: int) -> Ints8:
 def _with_users(facts: Facts, user_ids: Ints) -> tuple[Facts, Ints32]:
     """Return the facts with a row for every user, and int32 (old users,): where each old row is now."""
     every = np.union1d(facts.user_ids, user_ids)
-    row = rows_of(facts.user_ids, every)
+    row = find_rows(every, facts.user_ids)
     if len(every) == len(facts.users):
         return facts, row
     users = facts.users.set_index(USER_ID).reindex(pd.Index(every, name=USER_ID)).reset_index()

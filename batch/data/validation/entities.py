@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from batch.arrays import Bools, Ints
 from batch.data.columns import EMBEDDINGS, POST_ID, POSTS, TEXT, TOPIC, USER_ID, USERS
-from batch.data.validation.ids import parse_ids, rows_of
+from batch.data.rows import find_rows
+from batch.data.validation.ids import parse_ids
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
 from batch.data.validation.values import is_numeric, numbers, plain, to_numpy
 
@@ -94,7 +95,7 @@ def users_frame(user_ids: Ints, profiles: Entities | None, names: list[str]) -> 
     """
     columns: dict[str, Any] = {USER_ID: user_ids}
     if profiles:
-        at = rows_of(profiles.ids, user_ids)
+        at = find_rows(user_ids, profiles.ids)
         for name in names:
             values = profiles.values(name)
             whole = np.full(len(user_ids), None if values.dtype == object else np.nan, values.dtype)
@@ -121,7 +122,7 @@ def vectors(post_ids: Ints, embeddings: Entities, names: list[str], rejects: Rej
         names: The columns beside the id.
         rejects: Takes the rows of other posts.
     """
-    row = rows_of(embeddings.ids, post_ids)
+    row = find_rows(post_ids, embeddings.ids)
     strange = np.zeros(sum(batch.num_rows for batch in embeddings.batches), np.bool_)
     strange[embeddings.order[row < 0]] = True
     _reject(EMBEDDINGS, embeddings.batches, strange, "unknown_post", rejects)

@@ -4,7 +4,6 @@ Small numbers in place of ids are what lets an event take 13 bytes until its fin
 """
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -43,15 +42,6 @@ class Codes:
             self._ids = pa.concat_arrays([self._ids, new])
             found = pc.index_in(asked, value_set=self._ids)
         return np.asarray(pc.fill_null(found, -1), np.int32)
-
-
-def rows_of(ids: Ints, every: Ints) -> Ints32:
-    """Return int32 (ids,): the row of each id in `every`, distinct ids; -1 where it is not there.
-
-    >>> rows_of(np.array([7, 5, 6]), every=np.array([5, 7])).tolist()
-    [1, 0, -1]
-    """
-    return np.asarray(pd.Index(every).get_indexer(ids), np.int32)
 
 
 def parse_ids(column: pa.Array) -> Parsed:

@@ -17,9 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.arrays import AnyInts, Bools, Ints, Words
+from batch.arrays import Bools, Ints, Words
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
+from batch.data.rows import find_rows
 from batch.publish.generation import post_json
 from batch.publish.seen import mix
 
@@ -117,15 +118,6 @@ def compare(before: InputDigests, now: InputDigests) -> Changes:
         new_posts=new_posts,
         posts_gone=np.setdiff1d(before.post_ids, now.post_ids),
     )
-
-
-def find_rows(ids: Ints, wanted: AnyInts) -> Ints:
-    """Return each wanted id's row among distinct ids, int64 of its shape; -1 where it has none.
-
-    >>> find_rows(np.array([3, 5, 9]), np.array([9, 4, 3])).tolist()
-    [2, -1, 0]
-    """
-    return np.asarray(pd.Index(ids).get_indexer(wanted.ravel()), np.int64).reshape(wanted.shape)
 
 
 def _digest_profiles(users: pd.DataFrame) -> Words:

@@ -8,13 +8,14 @@ import numpy as np
 from api.contract.manifest import Manifest
 from batch.arrays import Bools, Floats, Floats32, Ints, Ints32
 from batch.data.facts import Facts
+from batch.data.rows import find_rows
 from batch.data.seen import SeenPosts, earliest
 from batch.features.asof import UNSHOWN, post_side
 from batch.features.population import cell_side, user_side
 from batch.features.profile import segments, values
 from batch.features.sides import Sides
 from batch.features.text import place
-from batch.jobs.refresh.digests import Changes, find_rows
+from batch.jobs.refresh.digests import Changes
 from batch.jobs.refresh.frozen import Frozen
 from batch.jobs.refresh.own import count, events_of
 from batch.learn.factors.factor_table import fingerprint
@@ -148,7 +149,7 @@ def _left_out(before: Inputs, facts: Facts, moved: Bools, new: SeenPosts) -> See
     old_posts = old.post
     if len(facts.posts) != len(before.sides.post_ids):
         at = find_rows(facts.post_ids, before.sides.post_ids)
-        old_posts = at.astype(np.int32)[old.post]
+        old_posts = at[old.post]
     start = np.concatenate([new.start, new.start[-1] + old.start[1:]])
     both = SeenPosts(start, np.concatenate([new.post, old_posts]))
     return both.of_users(np.where(moved, np.arange(new.n_users), new.n_users + row))
@@ -171,7 +172,7 @@ def _fingerprint(inputs: Inputs) -> str:
 
 
 def _as_rows(ids: Ints, facts: Facts) -> Rows:
-    return find_rows(facts.post_ids, ids).astype(np.int32)
+    return find_rows(facts.post_ids, ids)
 
 
 def _segments(manifest: Manifest, frozen: Frozen, facts: Facts, moved: Bools | None) -> list[str | None]:

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from batch.arrays import AnyInts, Bools, Floats, Ints
+from batch.data.rows import find_rows
 from batch.data.seen import SeenPosts
 from batch.jobs.assemble import score_lists
-from batch.jobs.refresh.digests import find_rows
 from batch.jobs.refresh.plan import RefreshPlan
 from batch.jobs.refresh.start import Base
 from batch.jobs.refresh.stored import read_stored

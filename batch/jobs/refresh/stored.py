@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from api.contract.buckets import Horizon
 from batch.arrays import Floats, Ints
-from batch.jobs.refresh.digests import find_rows
+from batch.data.rows import find_rows
 from batch.publish import shard
 from batch.publish.folder import GenerationFolder
 
@@ -43,7 +43,7 @@ def read_stored(
 
 def _cells(table: pa.Table, user_ids: Ints, horizon: Horizon) -> Ints:
     """Return each list's place among users × buckets, -1 where it has none."""
-    row = find_rows(user_ids, table["user_id"].to_numpy())
+    row = find_rows(user_ids, table["user_id"].to_numpy()).astype(np.int64)
     bucket = (table["bucket"].to_numpy() - horizon.start_s) // horizon.width_s
     known = (row >= 0) & (bucket >= 0) & (bucket < horizon.n_buckets)
     return np.where(known, row * horizon.n_buckets + bucket, -1)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from api.contract.manifest import Manifest
 from batch.arrays import Bools, Ints
+from batch.data.rows import find_rows
 from batch.data.seen import SeenTimes
-from batch.jobs.refresh.digests import InputDigests, find_rows
+from batch.jobs.refresh.digests import InputDigests
 from batch.jobs.refresh.frozen import keep_frozen
 from batch.jobs.refresh.plan import RefreshPlan
 from batch.jobs.refresh.start import Base

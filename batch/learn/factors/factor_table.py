@@ -7,9 +7,9 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from batch.arrays import AnyInts, Floats, Ints
+from batch.data.rows import find_rows
 
 Dense = tuple[Floats, Floats]
 
@@ -45,10 +45,7 @@ class FactorTable:
 
         An unknown user has everybody's mean taste and level 0; an unknown post is average: its taste is 0.
         """
-        user, post = (
-            pd.Index(self.user_ids).get_indexer(user_ids),
-            pd.Index(self.post_ids).get_indexer(post_ids),
-        )
+        user, post = find_rows(self.user_ids, user_ids), find_rows(self.post_ids, post_ids)
         known = user >= 0
         x = np.where(known[:, None], self.x[user], self.x.mean(axis=0))
         taste = np.einsum("ij,ij->i", x, self.y[post])
