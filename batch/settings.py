@@ -19,6 +19,9 @@ class Settings(EnvironmentSettings):
     database_url: SecretStr = Field(
         SecretStr(""), description="facts: SQLAlchemy URL or folder; empty: SQLite file in state_dir"
     )
+    database_stall_s: float = Field(
+        120.0, ge=1, description="longest silence of PostgreSQL in the middle of a command, seconds"
+    )
     redis_url: StoreUrl = Field(
         SecretStr(""), description="store: redis:// URL; empty: the embedded store in state_dir"
     )

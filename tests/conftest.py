@@ -1,5 +1,6 @@
 """Real servers for the tests, started by the tests themselves as any user, root included."""
 
+import logging
 import os
 import shutil
 import socket
@@ -57,6 +58,13 @@ def await_store(url: str, deadline_s: float = 10.0) -> None:
 def _own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what a test leaves under `./.almanac` out of the checkout, and what lies there out of the test."""
     monkeypatch.setenv("ALMANAC_STATE_DIR", str(tmp_path / ".almanac"))
+
+
+@pytest.fixture
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a command that runs in this process set up logging, and put it back afterwards."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,13 @@ def simulate(
     output, settings = Output(json=json), read_settings()
     config = WorldConfig(users, posts, seed, regime, taste)  # type: ignore[arg-type] # checked by the class
     with output.progress.step("simulate") as advance:
-        rows = write(to or facts_location(settings), tables(config), replace=replace, advance=advance)
+        rows = write(
+            to or facts_location(settings),
+            tables(config),
+            replace=replace,
+            stall_s=settings.database_stall_s,
+            advance=advance,
+        )
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     (settings.state_dir / "world.json").write_text(config.to_json())
     output.emit({"rows": rows, "seconds": output.progress.seconds})

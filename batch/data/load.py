@@ -43,7 +43,7 @@ def refuse_absent(settings: Settings, location: str) -> None:
     if location == movielens.NAME:
         movielens.find_files()
         return
-    with open_tables(location) as tables:
+    with open_tables(location, settings.database_stall_s) as tables:
         Source(tables, Mapping.load(settings.mapping), lambda _n: None).has(FEED)
 
 
@@ -70,9 +70,10 @@ def copy_facts(
         TooManyRejected: More event rows than allowed were rejected.
     """
     if not replace:
-        refuse_taken(target)
+        refuse_taken(target, settings.database_stall_s)
     facts = _read(settings, source, advance)
-    write(target, tables_of(facts), replace=replace, advance=advance)
+    stall_s = settings.database_stall_s
+    write(target, tables_of(facts), replace=replace, stall_s=stall_s, advance=advance)
     return facts.report
 
 
@@ -88,6 +89,7 @@ def _read(settings: Settings, location: str, advance: Advance) -> Facts:
         rejects=settings.state_dir / "rejects.jsonl",
         max_rejected_share=settings.max_rejected_share,
         now_s=int(time.time()),
+        stall_s=settings.database_stall_s,
         advance=advance,
     )
 
@@ -95,9 +97,9 @@ def _read(settings: Settings, location: str, advance: Advance) -> Facts:
 def _with_live(settings: Settings, store: redis.Redis, facts: Facts) -> Facts:
     """Drain what the API accepted into its own table, and unite that with the facts."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    url = events_location(settings)
-    drained = drain(store, Keys(settings.prefix), url)
-    united = unite(facts, read_live(url), Mapping.load(settings.mapping).like_within_s)
+    url, stall_s = events_location(settings), settings.database_stall_s
+    drained = drain(store, Keys(settings.prefix), url, stall_s)
+    united = unite(facts, read_live(url, stall_s), Mapping.load(settings.mapping).like_within_s)
     counts = {**drained._asdict(), "n_in_facts": united.n_new, "n_unknown": united.n_unknown}
     log.info("events.united", extra=counts)
     return united.facts

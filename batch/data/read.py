@@ -12,6 +12,7 @@ from batch.data.facts import Facts, Report
 from batch.data.mapping import Mapping
 from batch.data.rows import find_rows
 from batch.data.source import Source, open_tables
+from batch.data.tables.stall import STALL_S
 from batch.data.validation.entities import Entities, gather, posts_frame, users_frame, vectors
 from batch.data.validation.feed import Feed
 from batch.data.validation.ids import Codes
@@ -27,6 +28,7 @@ def read(
     rejects: Path,
     max_rejected_share: float,
     now_s: int,
+    stall_s: float = STALL_S,
     advance: Advance = lambda _: None,
 ) -> Facts:
     """Read, check and sort every fact of a location.
@@ -41,13 +43,14 @@ def read(
         rejects: File that receives the rejected rows, JSON lines; made anew. Its reasons are `Reason`'s.
         max_rejected_share: Largest share of event rows that may be rejected, 0..1.
         now_s: Epoch seconds; a later event is rejected.
+        stall_s: Longest silence of a PostgreSQL, seconds.
         advance: Called with the number of rows read since its last call.
 
     Raises:
         SourceError: The location, a table or a column is not there, or cannot be read.
         TooManyRejected: More event rows than allowed were rejected.
     """
-    with open_tables(location) as tables, Rejects(rejects) as out:
+    with open_tables(location, stall_s) as tables, Rejects(rejects) as out:
         source = Source(tables, mapping, advance)
         posts, post_columns = _entities(source, POSTS, POST_ID, out)
         users, profile = _entities(source, USERS, USER_ID, out)

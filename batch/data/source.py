@@ -10,18 +10,21 @@ from batch.data.mapping import Mapping
 from batch.data.tables.database import Database
 from batch.data.tables.folder import Folder
 from batch.data.tables.location import SourceError, is_url
+from batch.data.tables.stall import STALL_S
 from batch.progress import Advance
 
 Tables = Database | Folder
 
 
-def open_tables(location: str) -> closing[Tables]:
+def open_tables(location: str, stall_s: float = STALL_S) -> closing[Tables]:
     """Open a folder or a SQLAlchemy URL for reading; leaving the context closes it.
+
+    A PostgreSQL that is silent for `stall_s` seconds in the middle of a command ends it.
 
     Raises:
         SourceError: It cannot be reached; the message says what to do.
     """
-    return closing(Database(location) if is_url(location) else Folder(location))
+    return closing(Database(location, stall_s=stall_s) if is_url(location) else Folder(location))
 
 
 class Source:

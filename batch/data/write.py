@@ -16,6 +16,7 @@ from batch.data.source import open_tables
 from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.folder_writer import FolderWriter
 from batch.data.tables.location import SourceError, hide_password, is_url, parse_url, sqlite_file
+from batch.data.tables.stall import STALL_S
 from batch.progress import Advance
 
 CHUNK_ROWS = 1 << 17  # small chunks are gathered up to this, or
@@ -29,6 +30,7 @@ def write(
     tables: Iterable[tuple[str, pa.Table]],
     *,
     replace: bool = False,
+    stall_s: float = STALL_S,
     advance: Advance = lambda _: None,
 ) -> dict[str, int]:
     """Write a stream of chunks, in bounded memory, so that no table is ever there by half.
@@ -38,6 +40,7 @@ def write(
         tables: Table name and chunk; chunks of several tables may alternate; an empty chunk makes an
             empty table. The columns of a table's first chunk are the table's.
         replace: Put the new tables in the place of all of ours that are there. Other tables stay.
+        stall_s: Longest silence of a PostgreSQL, seconds.
         advance: Called with the number of rows written since its last call.
 
     Returns:
@@ -48,9 +51,9 @@ def write(
         ValueError: A chunk has other columns than the chunks before it.
     """
     if not replace:
-        refuse_taken(location)
-    taken = _names(location)
-    writer = DatabaseWriter(location, taken) if is_url(location) else FolderWriter(location)
+        refuse_taken(location, stall_s)
+    taken = _names(location, stall_s)
+    writer = DatabaseWriter(location, taken, stall_s) if is_url(location) else FolderWriter(location)
     rows: dict[str, int] = {}
     try:
         for name, chunk in _gather(tables):
@@ -65,13 +68,13 @@ def write(
     return rows
 
 
-def refuse_taken(location: str) -> None:
+def refuse_taken(location: str, stall_s: float = STALL_S) -> None:
     """Refuse a location that holds facts already, before any work is done for it; nothing is made there.
 
     Raises:
         SourceError: It does, or it cannot be reached.
     """
-    taken = _names(location)
+    taken = _names(location, stall_s)
     ours = [name for name in OURS if name in taken]
     if ours:
         raise _name_taken(location, ours)
@@ -96,7 +99,7 @@ def tables_of(facts: Facts) -> Iterator[tuple[str, pa.Table]]:
         yield FEED, feed_table(facts.time[chunk], *ids, facts.action[chunk], facts.target[chunk])
 
 
-def _names(location: str) -> list[str]:
+def _names(location: str, stall_s: float) -> list[str]:
     """Return the names of the tables that are there."""
     if is_url(location):
         url = parse_url(location)
@@ -105,7 +108,7 @@ def _names(location: str) -> list[str]:
         there = Path(location).exists()
     if not there:
         return []
-    with open_tables(location) as tables:
+    with open_tables(location, stall_s) as tables:
         return tables.names()
 
 

@@ -98,7 +98,7 @@ def backfill(settings: Settings, location: str, period: Period, progress: Progre
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with progress.step("read") as advance:
         facts = read_facts(settings, location, advance)
-        live = read_live(events_location(settings))
+        live = read_live(events_location(settings), settings.database_stall_s)
     made = []
     with progress.step("backfill", len(period.moments)) as advance:
         for as_of_s in period.moments:

@@ -159,13 +159,6 @@ def test_the_help_loads_nothing_that_computes() -> None:
     assert ran.stdout.strip() == "[]"
 
 
-@pytest.fixture
-def own_logging(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a command set up logging, and put it back afterwards."""
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
-
-
 @pytest.mark.usefixtures("own_logging")
 def test_the_list_of_tokens_is_a_table_without_their_hashes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["tokens", "list"]) == 0

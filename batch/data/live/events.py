@@ -24,6 +24,7 @@ from batch.arrays import Ints, Ints8
 from batch.data.columns import ACTIONS
 from batch.data.source import open_tables
 from batch.data.tables.location import SourceError, hide_password, parse_url, reason
+from batch.data.tables.stall import STALL_S, Watch, with_waits
 
 CHUNK = 2000  # entries read, and rows written, at a time
 SQLITE_WAIT_S = 30  # for another process that writes, as in a run beside a drain
@@ -85,34 +86,35 @@ class LiveEvents:
     accepted: Ints
 
 
-def drain(store: redis.Redis, keys: Keys, url: str) -> Drained:
+def drain(store: redis.Redis, keys: Keys, url: str, stall_s: float = STALL_S) -> Drained:
     """Move what is in the stream now into the database at a SQLAlchemy URL, SQLite or PostgreSQL.
 
-    Any number of processes may do so at once.
+    Any number of processes may do so at once. A PostgreSQL that is silent for `stall_s` seconds ends it.
 
     Raises:
         SourceError: The database cannot be opened or written; the stream keeps what is not in it.
     """
     total = Drained(0, 0, 0)
-    with _open_events(url) as engine:
+    with _open_events(url, stall_s) as (engine, watch):
         # No further than what was there at the begin: events may come as fast as they are drained.
         for _ in range(0, int(store.xlen(keys.events())), CHUNK):
             entries = cast("list[Entry]", store.xrange(keys.events(), count=CHUNK))
             if not entries:
                 break
-            done = _keep(engine, entries)
+            with watch.waiting():
+                done = _keep(engine, entries)
             _remove(store, keys.events(), entries)
             total = Drained(*(a + b for a, b in zip(total, done, strict=True)))
     return total
 
 
-def read_live(url: str) -> LiveEvents:
-    """Read all events that were ever drained.
+def read_live(url: str, stall_s: float = STALL_S) -> LiveEvents:
+    """Read all events that were ever drained; `stall_s` as for `drain`.
 
     Raises:
         SourceError: The database cannot be opened or read.
     """
-    with _open_events(url), open_tables(url) as tables:
+    with _open_events(url, stall_s), open_tables(url, stall_s) as tables:
         batches = list(tables.batches(_EVENTS.name, _COLUMNS.names))
     # SQLite's columns have the types of their values, so none without a value.
     rows = pa.Table.from_batches(batches).cast(_COLUMNS) if batches else _COLUMNS.empty_table()
@@ -174,16 +176,18 @@ def _remove(store: redis.Redis, key: str, entries: list[Entry]) -> None:
 
 
 @contextmanager
-def _open_events(url: str) -> Iterator[sa.Engine]:
+def _open_events(url: str, stall_s: float) -> Iterator[tuple[sa.Engine, Watch]]:
     """Open the database; its tables are made where they are missing."""
     parsed = parse_url(url)
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise SourceError(f"ALMANAC_EVENTS_URL={hide_password(url)} is neither SQLite nor PostgreSQL")
+    watch = Watch(parsed, stall_s)
     wait = {"timeout": SQLITE_WAIT_S} if parsed.get_backend_name() == "sqlite" else {}
-    engine = sa.create_engine(parsed, connect_args=wait)
+    engine = sa.create_engine(with_waits(parsed), connect_args=wait)
     try:
-        _TABLES.create_all(engine)
-        yield engine
+        with watch.waiting():
+            _TABLES.create_all(engine)
+        yield engine, watch
     except sa.exc.SQLAlchemyError as exc:
         why = reason(parsed, exc)
         raise SourceError(

@@ -2,9 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import adbc_driver_manager
@@ -13,9 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from batch.data.tables.location import SourceError, parse_url, reason, sqlite_file
+from batch.data.tables.stall import STALL_S, DatabaseStalled, Watch, with_waits
 
 BATCH_ROWS = 1 << 16
 _AS_THEY_ARE = (sa.Integer, sa.Float, sa.Boolean, sa.String, sa.DateTime, sa.Date)
+NO_TIMEOUT = "SET LOCAL statement_timeout = 0"  # the server's own would end the read of a large table
+T = TypeVar("T")
 _ADBC_ERRORS = (adbc_driver_manager.Error, OSError)  # a stream that breaks raises OSError
 
 
@@ -25,23 +28,30 @@ class Database:
     On PostgreSQL all tables are read from one snapshot.
     """
 
-    def __init__(self, location: str, *, adbc: bool = True) -> None:
+    def __init__(self, location: str, *, stall_s: float = STALL_S, adbc: bool = True) -> None:
         """Connect; `adbc=False` reads by SQLAlchemy alone.
+
+        Args:
+            location: SQLAlchemy URL.
+            stall_s: Longest silence of a PostgreSQL, seconds.
+            adbc: Whether ADBC reads where it has a driver.
 
         Raises:
             SourceError: There is no such file, driver or server, or it refuses us.
         """
         self._url = parse_url(location)
         self.location = self._url.render_as_string(hide_password=True)
+        self._watch = Watch(self._url, stall_s)
         self._engine = read_engine(self._url)
         try:
-            self._connection = self._engine.connect()
-            self._inspector = sa.inspect(self._connection)
-            self._inspector.get_table_names()  # SQLite opens its file only when first asked
+            with self._watch.waiting():
+                self._connection = self._engine.connect()
+                self._inspector = sa.inspect(self._connection)
+                self._inspector.get_table_names()  # SQLite opens its file only when first asked
+                self._adbc_connection = self._adbc() if adbc else None
         except (sa.exc.DBAPIError, sqlite3.Error) as exc:
             self._engine.dispose()
             raise unreachable(self._url, exc) from exc
-        self._adbc_connection = self._adbc() if adbc else None
 
     def close(self) -> None:
         """Close every connection."""
@@ -51,7 +61,8 @@ class Database:
 
     def names(self) -> list[str]:
         """Return the names of tables and views in the default schema, ascending."""
-        return sorted({*self._inspector.get_table_names(), *self._inspector.get_view_names()})
+        with self._waiting():
+            return sorted({*self._inspector.get_table_names(), *self._inspector.get_view_names()})
 
     def has_types(self, table: str) -> bool:  # noqa: ARG002 - a folder answers by table
         """Say that the database knows types."""
@@ -100,7 +111,8 @@ class Database:
         prefix, _, name = table.rpartition(".")
         for own, schema in ((table, None), (name, prefix or None)):
             try:
-                return own, schema, self._inspector.get_columns(own, schema=schema)
+                with self._waiting():
+                    return own, schema, self._inspector.get_columns(own, schema=schema)
             except sa.exc.NoSuchTableError:
                 continue
             except sa.exc.SQLAlchemyError as exc:
@@ -122,17 +134,41 @@ class Database:
         with self._adbc_connection.cursor() as cursor:
             if self._url.get_backend_name() == "sqlite":
                 cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
-            cursor.execute(statement)
-            with cursor.fetch_record_batch() as reader:
-                yield from reader
+            with self._waiting():
+                cursor.execute(statement)
+                reader = cursor.fetch_record_batch()
+            with reader:
+                yield from self._watched(reader)
 
     def _by_sqlalchemy(self, statement: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         streamed = self._connection.execution_options(stream_results=True)
         # Sent as text: SQLAlchemy's own result types would stop at the first text that is no date.
-        with streamed.exec_driver_sql(statement) as result:
-            for rows in result.partitions(BATCH_ROWS):
+        with self._waiting():
+            result = streamed.exec_driver_sql(statement)
+        with result:
+            for rows in self._watched(result.partitions(BATCH_ROWS)):
                 arrays = [_array(values) for values in zip(*rows, strict=True)]
                 yield pa.record_batch(arrays, names=list(columns))
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Let the body wait as long as bytes come; nothing is asked of a connection that was cut."""
+        try:
+            with self._watch.waiting():
+                yield
+        except DatabaseStalled:
+            self._connection.invalidate()
+            raise
+
+    def _watched(self, items: Iterator[T]) -> Iterator[T]:
+        """Yield the items; each may take as long as bytes come."""
+        while True:
+            with self._waiting():
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
 
     def _adbc(self) -> Any:
         """Open an ADBC connection, None where ADBC has no driver or cannot connect."""
@@ -143,6 +179,7 @@ class Database:
             if backend == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    cursor.execute(NO_TIMEOUT)
             return connection
         return None
 
@@ -166,12 +203,15 @@ def read_engine(url: URL) -> sa.Engine:
         options: dict[str, Any] = {}
         if backend == "postgresql":
             options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        return sa.create_engine(url, execution_options=options)
+        engine = sa.create_engine(with_waits(url), execution_options=options)
     except (sa.exc.NoSuchModuleError, ImportError) as exc:
         raise SourceError(
             f"no driver for {url.render_as_string()}: install one that SQLAlchemy knows, "
             "or use postgresql:// or sqlite:///"
         ) from exc
+    if backend == "postgresql":
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(NO_TIMEOUT))
+    return engine
 
 
 def adbc_driver(backend: str) -> Any:
@@ -195,7 +235,7 @@ def unreachable(url: URL, exc: BaseException) -> SourceError:
 
 def libpq_uri(url: URL) -> str:
     """Return the URL as libpq wants it, password included: for connecting only."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return with_waits(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _read_only_uri(url: URL) -> str:

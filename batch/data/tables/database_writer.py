@@ -10,6 +10,7 @@ import pyarrow.types as pt
 
 from batch.data.tables.database import adbc_driver, libpq_uri, unreachable
 from batch.data.tables.location import SourceError, parse_url, reason, sqlite_file
+from batch.data.tables.stall import STALL_S, Watch
 
 STAGING = "almanac_partial_"
 _ERRORS = (adbc_driver_manager.Error, OSError)
@@ -22,14 +23,17 @@ class DatabaseWriter:
     events would cost more than it ever saves.
     """
 
-    def __init__(self, location: str, names: list[str]) -> None:
+    def __init__(self, location: str, names: list[str], stall_s: float = STALL_S) -> None:
         """Connect, and drop what an interrupted writer left among the tables of these `names`.
+
+        A PostgreSQL that takes and sends nothing for `stall_s` seconds ends each of our methods.
 
         Raises:
             SourceError: The database cannot be reached, or is neither SQLite nor PostgreSQL.
         """
         self._url = parse_url(location)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._watch = Watch(self._url, stall_s)
         self._written: list[str] = []
         uri = libpq_uri(self._url)
         if self._is_sqlite:
@@ -37,7 +41,8 @@ class DatabaseWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             uri = f"file:{quote(str(path))}"
         try:
-            self._connection = adbc_driver(self._url.get_backend_name()).connect(uri)
+            with self._watch.waiting():
+                self._connection = adbc_driver(self._url.get_backend_name()).connect(uri)
         except ImportError as exc:
             raise SourceError(
                 f"cannot write to {self._url.render_as_string()}: give postgresql://, sqlite:/// or a folder"
@@ -81,8 +86,9 @@ class DatabaseWriter:
     def _in_transaction(self) -> Iterator[None]:
         """Commit at the end; roll back, and say what failed, on an error of the database."""
         try:
-            yield
-            self._connection.commit()
+            with self._watch.waiting():
+                yield
+                self._connection.commit()
         except _ERRORS as exc:
             with suppress(*_ERRORS):
                 self._connection.rollback()
