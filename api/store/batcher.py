@@ -13,6 +13,7 @@ look-ups that it meets: they would wait for ever otherwise.
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from time import perf_counter  # the loop's own clock, uvloop's, counts whole milliseconds
 
 from api.contract.keys import Keys
 from api.feed import Lookup
@@ -170,12 +171,12 @@ class LookupBatcher:
         self, lookups: list[PendingLookup], snapshot: Snapshot
     ) -> Callable[[Replies | None], None]:
         """Return what takes the replies to some look-ups; None: the connection was lost."""
-        current, n_changes, sent_at = self.current, self.current.n_changes, self._loop.time()
+        current, n_changes, sent_at = self.current, self.current.n_changes, perf_counter()
 
         def read(replies: Replies | None) -> None:
             if replies is None:
                 return self._repeat(lookups)
-            self._stats.record(len(lookups), self._loop.time() - sent_at)
+            self._stats.record(len(lookups), perf_counter() - sent_at)
             is_changed, end = n_changes != current.n_changes, 0
             for lookup in lookups:
                 start, end = end, end + lookup.n_replies
