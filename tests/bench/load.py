@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from time import perf_counter
 from typing import cast
 
 import numpy as np
@@ -124,13 +125,13 @@ async def _callers(
 
 
 async def _open(asked: Asked, connections: int, seconds: float, per_s: int) -> Figures:
-    loop, requests = asyncio.get_running_loop(), asked.requests()
+    requests = asked.requests()
     took: list[float] = []
     free: list[_Caller] = []
     waiting: deque[float] = deque()
 
     def answered(caller: _Caller, due: float) -> None:
-        took.append(loop.time() - due)
+        took.append(perf_counter() - due)
         if waiting:
             caller.ask(next(requests), waiting.popleft())
         else:
@@ -138,13 +139,13 @@ async def _open(asked: Asked, connections: int, seconds: float, per_s: int) -> F
 
     callers = await _callers(asked.port, connections, answered)
     free += callers
-    n_due, began = 0, loop.time()
-    while (now := loop.time()) < began + seconds:
+    n_due, began = 0, perf_counter()
+    while (now := perf_counter()) < began + seconds:
         # What is due by now goes now; that the timer woke us late is no fault of the server.
         while n_due < (now - began) * per_s:
             n_due += 1
             if free:
-                free.pop().ask(next(requests), loop.time())
+                free.pop().ask(next(requests), perf_counter())
             else:
                 waiting.append(now)
         await asyncio.sleep(TICK_S)
@@ -152,21 +153,21 @@ async def _open(asked: Asked, connections: int, seconds: float, per_s: int) -> F
 
 
 async def _closed(asked: Asked, connections: int, seconds: float) -> Figures:
-    loop, requests = asyncio.get_running_loop(), asked.requests()
+    requests = asked.requests()
     took: list[float] = []
     n_asked = 0
-    ends = loop.time() + seconds
+    ends = perf_counter() + seconds
 
     def answered(caller: _Caller, due: float) -> None:
         nonlocal n_asked
-        now = loop.time()
+        now = perf_counter()
         took.append(now - due)
         if now < ends:
             n_asked += 1
             caller.ask(next(requests), now)
 
     callers = await _callers(asked.port, connections, answered)
-    began = loop.time()
+    began = perf_counter()
     for caller in callers:
         n_asked += 1
         caller.ask(next(requests), began)
@@ -176,11 +177,10 @@ async def _closed(asked: Asked, connections: int, seconds: float) -> Figures:
 
 async def _ended(callers: list[_Caller], took: list[float], n_asked: int, began: float) -> Figures:
     """Wait for the last answers, then turn what was measured into figures."""
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + STALLED_S
-    while len(took) < n_asked and loop.time() < give_up and not any(caller.failure for caller in callers):
+    give_up = perf_counter() + STALLED_S
+    while len(took) < n_asked and perf_counter() < give_up and not any(caller.failure for caller in callers):
         await asyncio.sleep(TICK_S)
-    took_s = loop.time() - began
+    took_s = perf_counter() - began
     failures = [caller.failure for caller in callers if caller.failure]
     for caller in callers:
         caller.close()
