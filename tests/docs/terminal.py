@@ -30,7 +30,7 @@ STAYS = {
     "store": "redis://",
     "demo": "your own data:",
 }
-_STAYING = re.compile(rf"^(?:\w+=\S+ )*almanac ({'|'.join(STAYS)})\b(?!.*--once)")
+_STAYING = re.compile(rf"^(?:\w+=(?:'[^']*'|\S+) )*almanac ({'|'.join(STAYS)})\b(?!.*--once)")
 # What a page names, and where a run prints its own.
 LEARNED = {
     r"redis://127\.0\.0\.1:(?!6379)\d+/0": r"redis://127\.0\.0\.1:\d+/0",
@@ -57,8 +57,9 @@ class Terminal:
     def __init__(self, folder: Path, servers: Mapping[str, str]) -> None:
         """Start the shell; `servers` has URLs by the patterns of those that a page names."""
         self.folder, self.servers = folder, servers
-        self.port, self.learned = free_port(), dict[str, str]()
-        self._groups: list[int] = []
+        self.port, self.proxy_port = free_port(), free_port()
+        self.learned: dict[str, str] = {}
+        self._n_started = 0
         folder.mkdir(parents=True)
         bin_folder = folder.parent / "bin"
         bin_folder.mkdir()
@@ -92,10 +93,23 @@ class Terminal:
             self.run("stop")
         assert self.shell.stdin is not None
         self.shell.stdin.close()
-        for group in [*self._groups, self.shell.pid]:
-            with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+        self.shell.kill()
         self.shell.wait()
+        for left in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(left, signal.SIGKILL)
+
+    def processes(self) -> set[int]:
+        """Return the processes that work in the terminal's folder or name it, the shell itself left out."""
+        found = set()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command, at = (process / "cmdline").read_bytes(), (process / "cwd").resolve()
+            except OSError:  # it has ended meanwhile
+                continue
+            if str(self.folder).encode() in command or self.folder in (at, *at.parents):
+                found.add(int(process.name))
+        return found - {self.shell.pid}
 
     def run_blocks(self, blocks: Sequence[Block]) -> None:
         """Run all blocks that are run here, one after another, and compare what they print.
@@ -132,7 +146,9 @@ class Terminal:
                 text = re.sub(named, self.learned[learned], text)
         for named, url in self.servers.items():
             text = re.sub(named, url, text)
-        return text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}").replace(":8080", f":{self.port + 1}")
+        for named, port in (("127.0.0.1:8000", self.port), ("127.0.0.1:8080", self.proxy_port)):
+            text = text.replace(named, f"127.0.0.1:{port}")
+        return text
 
     def _run_block(self, block: Block) -> str:
         """Run one block and return what its last command printed."""
@@ -173,14 +189,14 @@ class Terminal:
 
     def _start(self, command: str, ready: str, where: str) -> str:
         """Start a command that stays up, and return once it is."""
-        log, group = self._out.with_name(f"up-{len(self._groups)}"), self._out.with_name("group")
+        self._n_started += 1
+        log, group = self._out.with_name(f"up-{self._n_started}"), self._out.with_name("group")
         group.unlink(missing_ok=True)
         self._tell(
             f"{{ {command}\n}} </dev/null >{log} 2>&1 &\necho $! >{group}.new; mv {group}.new {group}\n"
         )
         self._await(group.exists, command, where)
         number = int(group.read_text())
-        self._groups.append(number)
         self._await(lambda: ready in log.read_text() or not _lives(number), command, where)
         if ready not in log.read_text():
             raise Failed(f"{where}: {command}\nended:\n{log.read_text()}")

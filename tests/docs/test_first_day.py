@@ -129,20 +129,7 @@ def test_after_the_last_section_nothing_runs_and_nothing_but_ones_own_files_is_l
 
     folder = day.terminal.folder
     give_up = time.monotonic() + 10
-    while (left := _processes(folder) - {day.terminal.shell.pid}) and time.monotonic() < give_up:
+    while (left := day.terminal.processes()) and time.monotonic() < give_up:
         time.sleep(0.1)
     assert not left
     assert {path.name for path in folder.iterdir()} <= {"facts", ".venv", "nginx.conf", "nginx.log"}
-
-
-def _processes(folder: Path) -> set[int]:
-    """Return the processes whose working folder is this, or which name it."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command, at = (process / "cmdline").read_bytes(), (process / "cwd").resolve()
-        except OSError:  # it has ended meanwhile
-            continue
-        if str(folder).encode() in command or folder in (at, *at.parents):
-            found.add(int(process.name))
-    return found
