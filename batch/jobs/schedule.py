@@ -56,8 +56,8 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundSched
             **first,
         )
     planned.add_listener(_log_failure, EVENT_JOB_ERROR)
-    # It logs sentences, and each failure a second time.
-    logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it says each step in sentences of its own
+    logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)  # and each failure a second time
     return planned
 
 
