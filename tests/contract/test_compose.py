@@ -1,6 +1,7 @@
 """docker-compose.yml, its images and the store's configuration keep their promises; no engine is needed."""
 
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from batch.store.embedded.options import SHARED
 from tests.conftest import STORE_SETTINGS
 
 ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "batch/compose.sh"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
@@ -26,8 +28,9 @@ def configured() -> dict[str, str]:
     return {name: value.strip().strip('"') for name, value in pairs}
 
 
-def test_the_four_services_are_there() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "batch", "api"}
+def test_the_four_services_are_there_and_one_command() -> None:
+    assert set(SERVICES) == {"postgres", "redis", "batch", "api", "tokens"}
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["tokens"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -67,6 +70,7 @@ def test_who_waits_for_whom() -> None:
     assert {name: set(others) for name, others in waits.items() if others} == {
         "batch": {"postgres", "redis"},
         "api": {"redis"},
+        "tokens": {"api"},
     }
     assert all(
         how == {"condition": "service_healthy"} for others in waits.values() for how in others.values()
@@ -76,12 +80,15 @@ def test_who_waits_for_whom() -> None:
 def test_passwords_are_files_outside_the_repository_and_nowhere_else() -> None:
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    script = SCRIPT.read_text(encoding="utf-8")
 
     assert ".almanac/" in ignored
     for name, secret in COMPOSE["secrets"].items():
         assert secret == {"file": f"${{ALMANAC_SECRETS:-./.almanac/secrets}}/{name}"}
     for url in re.findall(r"://[^@\s]+:([^@\s]+)@", text):
         assert url.startswith("$$(cat /run/secrets/")
+    for name in re.findall(r"://\w+:\$(\w+)@", script):
+        assert f"{name}=$(cat /run/secrets/" in script
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             assert "PASSWORD" not in name or value.startswith("/run/secrets/")
@@ -93,16 +100,36 @@ def test_each_service_gets_only_its_own_passwords() -> None:
         "redis": {"redis_api_password", "redis_batch_password"},
         "batch": {"postgres_password", "redis_batch_password"},
         "api": {"redis_api_password"},
+        "tokens": set(),
     }
     assert set(SERVICES["api"]["networks"]).isdisjoint(SERVICES["postgres"]["networks"])
 
 
 def test_every_variable_of_the_batch_is_a_setting() -> None:
     settings = {f"ALMANAC_{name.upper()}" for name in Settings.model_fields}
-    exported = set(re.findall(r"export (ALMANAC_\w+)=", SERVICES["batch"]["entrypoint"][2]))
+    exported = set(re.findall(r"export (ALMANAC_\w+)=", SCRIPT.read_text(encoding="utf-8")))
 
     assert set(SERVICES["batch"]["environment"]) | exported <= settings
     assert exported == {"ALMANAC_REDIS_URL", "ALMANAC_DATABASE_URL"}
+
+
+def test_almanac_has_its_urls_however_it_is_called() -> None:
+    batch = SERVICES["batch"]
+
+    assert "./batch/compose.sh:/venv/bin/almanac:ro" in batch["volumes"]
+    assert "entrypoint" not in batch  # which `docker compose exec` passes by
+    assert os.access(SCRIPT, os.X_OK)
+
+
+def test_the_tokens_command_writes_the_file_that_the_api_reads() -> None:
+    tokens, api = SERVICES["tokens"], SERVICES["api"]
+    user = re.search(r"^USER (\d+)", (ROOT / "api/Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert user is not None
+    assert tokens["user"] == user[1]
+    assert tokens["volumes"] == api["volumes"]
+    assert tokens["image"] == SERVICES["batch"]["image"]
+    assert tokens["network_mode"] == "none"
 
 
 def test_the_store_refuses_writes_before_its_container_is_killed() -> None:
