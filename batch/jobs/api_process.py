@@ -83,7 +83,9 @@ def serve_forever(env: Mapping[str, str]) -> None:
             stop.get(timeout=LOOK_EVERY_S)
             process.terminate()
             is_told = True
-    if process.returncode and not (is_told and process.returncode == -signal.SIGTERM):
+    # Told, it may die of the signal itself: before it hears any, or by a Ctrl-C before it has its session.
+    is_told |= not stop.empty()
+    if process.returncode and not (is_told and -process.returncode in (signal.SIGTERM, signal.SIGINT)):
         raise ApiEnded(process.returncode)
 
 
