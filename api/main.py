@@ -78,8 +78,7 @@ def main() -> None:
         settings = Settings()
         with find_store(settings) as url:
             life = Life()
-            app = create_app(settings.replace(redis_url=url), life=life)
-            serve(app, life, settings.host, settings.port, settings.root_path)
+            serve(create_app(settings.replace(redis_url=url), life=life), life, settings)
     except (ValueError, CannotListen, StoreMissing) as exc:
         sys.stderr.write(f"error: {exc}\n")
         sys.exit(4 if isinstance(exc, StoreMissing) else 2)

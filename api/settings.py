@@ -39,3 +39,15 @@ class Settings(EnvironmentSettings):
         description="access tokens beside those of state_dir: scope:sha256 of the text, with commas between",
     )
     pool_size: int = Field(16, ge=1, le=1000, description="most connections to the store")
+    max_connections: int = Field(
+        4096,
+        ge=1,
+        le=65_536,
+        description="most connections of clients; beyond it those longest without a whole request are closed",
+    )
+    idle_timeout_s: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="longest wait for the next request, seconds; behind a proxy, more than the proxy's own",
+    )

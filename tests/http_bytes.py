@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,11 +23,11 @@ NATIVE = "/users/2/feed?at=2021-12-20T12:00:00&limit=3"
 
 
 @contextmanager
-def served(url: str, most: int = 1000, root_path: str = "") -> Iterator[int]:
-    """Run our server in a thread and give its port."""
-    life = Life()
-    app = create_app(Settings(redis_url=url), clock=lambda: PROMOTED_AT_S + 60, life=life)
-    with running(Server(app, life, most, root_path)) as port:
+def served(url: str, **limits: Any) -> Iterator[int]:
+    """Run our server in a thread, with settings as given, and give its port."""
+    life, settings = Life(), Settings(redis_url=url, **limits)
+    app = create_app(settings, clock=lambda: PROMOTED_AT_S + 60, life=life)
+    with running(Server(app, life, settings)) as port:
         yield port
 
 

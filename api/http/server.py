@@ -3,12 +3,14 @@
 import asyncio
 import errno
 import gc
+import math
 import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
+from heapq import nsmallest
 from types import FrameType
 from typing import Any, cast
 
@@ -16,9 +18,17 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.http.protocol import FeedHttpProtocol
+from api.http.system import give_back_memory, make_room_for_files
+from api.settings import Settings
 
 BACKLOG = 2048
-MOST_CONNECTIONS = 4096
+READ_SIZE = 16_384  # bytes that are taken from a connection at once
+# Bytes of answers that the system keeps for a client, and as many of its own. It would keep 4 MB, which for
+# one that never reads is work and memory thrown away.
+SEND_SIZE = 65_536
+MOST_UNREAD = 24 << 20  # bytes of answers that all clients together may leave to us
+OTHER_FILES = 64  # that are open beside connections: of Python, the store's lock, the log
+CROWD = 50  # connections whose end is worth giving memory back
 TICKS_A_SECOND = 10  # that uvicorn makes
 # How long we go on after SIGTERM, seconds: every client on a kept connection hears `connection: close` with
 # its next answer instead of meeting a closed one, and whoever asks /ready sends us no more. Then connections
@@ -55,17 +65,22 @@ class Server(uvicorn.Server):
         state: What its lifespan opened.
         life: Whether we are about to stop.
         most: Connections that may be open.
+        idle_s: How long one may wait for its next request, seconds.
+        buffer: Where what comes is read to, whoever sent it.
         date: The header that says what time it is.
         connections: Those that are open.
         exchanges: Those under way; one may outlive its connection.
     """
 
-    def __init__(self, app: ASGIApp, life: Life, most: int = MOST_CONNECTIONS, root_path: str = "") -> None:
+    def __init__(self, app: ASGIApp, life: Life, settings: Settings) -> None:
         """Open nothing."""
-        self.app, self.life, self.most = app, life, most
+        self.app, self.life = app, life
+        self.most, self.idle_s = settings.max_connections, settings.idle_timeout_s
+        self.buffer = memoryview(bytearray(READ_SIZE))
         self.state: dict[str, Any] = {}
         self.date = b""
         self._stop_at = 0.0
+        self._crowd = 0  # most connections since memory was given back
         protocol = cast("type[asyncio.Protocol]", lambda **_: FeedHttpProtocol(self))
         super().__init__(
             uvicorn.Config(
@@ -74,7 +89,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 log_level="warning",
                 backlog=BACKLOG,
-                root_path=root_path,
+                root_path=settings.root_path,
                 timeout_graceful_shutdown=ABORT_S,
             )
         )
@@ -84,6 +99,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then let the garbage collector pass over what stays: walking it makes everyone wait."""
         self.state = self.lifespan.state
+        for door in sockets or ():  # its connections inherit it
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_SIZE)
         await super().startup(sockets)
         try:
             for door in sockets or ():
@@ -104,12 +121,44 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Once a second keep the date, and end what has taken too long; stop when the time is over."""
+        self._cut_off_unread()
         if counter % TICKS_A_SECOND == 0:
             self.date = b"date: %b" % formatdate(usegmt=True).encode()
             for connection in list(self.connections):
                 connection.look(asyncio.get_running_loop().time())
+            self._give_back_memory()
         self.should_exit |= self.life.ending and time.monotonic() >= self._stop_at
         return await super().on_tick(counter)
+
+    def join(self, newcomer: FeedHttpProtocol) -> None:
+        """Take a connection; if they are too many, those longest without a whole request make room."""
+        if len(self.connections) >= self.most:
+            without = [one for one in self.connections if not one.has_request]
+            # A few at a time: a crowd must not make us look through all of them for each that comes.
+            leaving = nsmallest(1 + self.most // 100, without, key=lambda one: one.since) or [newcomer]
+            for one in leaving:
+                one.transport.abort()
+            self.connections.difference_update(leaving)
+        self.connections.add(newcomer)
+
+    def _cut_off_unread(self) -> None:
+        """Where clients leave more unread than all may, cut off those who have for longest."""
+        unread = {one: one.transport.get_write_buffer_size() for one in self.connections}
+        too_much = sum(unread.values()) - MOST_UNREAD
+        if too_much <= 0:
+            return
+        for one in sorted(filter(unread.get, unread), key=lambda one: one.unread_since or math.inf):
+            one.transport.abort()
+            too_much -= unread[one]
+            if too_much <= 0:
+                return
+
+    def _give_back_memory(self) -> None:
+        """Give it back when a crowd has gone: it takes milliseconds, in which nobody is answered."""
+        self._crowd = max(self._crowd, len(self.connections))
+        if self._crowd >= CROWD and len(self.connections) < self._crowd // 2:
+            self._crowd = len(self.connections)
+            give_back_memory()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let in who has connected already, whom a closed door would reset; let all come to an end."""
@@ -132,16 +181,18 @@ class Server(uvicorn.Server):
             await self.lifespan.shutdown()  # which uvicorn then leaves out: its end would be a traceback
 
 
-def serve(app: ASGIApp, life: Life, host: str, port: int, root_path: str = "") -> None:
+def serve(app: ASGIApp, life: Life, settings: Settings) -> None:
     """Serve until told to stop.
 
     Raises:
         CannotListen: Not at this address.
         SystemExit: The app cannot start; why has been logged.
     """
+    host, port = settings.host, settings.port
     door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server = Server(app, life, root_path=root_path)
+    server = Server(app, life, settings)
+    server.most = make_room_for_files(server.most, settings.pool_size + OTHER_FILES)
     try:
         door.bind((host, port))  # nobody can connect until the app has started
         server.run(sockets=[door])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TESTS = ["test_api_http.py", "test_api_http_limits.py", "test_api_start.py"]
+TESTS = ["test_api_http.py", "test_api_http_limits.py", "test_api_start.py", "test_api_stop.py"]
 
 pytestmark = [
     pytest.mark.integration,

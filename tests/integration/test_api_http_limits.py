@@ -1,5 +1,6 @@
 """What no client can do to the server's HTTP, and what an app can: endings, faults, and bounds."""
 
+import asyncio
 import random
 import re
 import socket
@@ -14,12 +15,15 @@ import redis
 from fastapi import FastAPI, Request, Response
 
 from api.http import protocol
-from api.http.protocol import MOST_HEAD, MOST_HELD, FeedHttpProtocol
-from api.http.server import Life, Server
+from api.http.protocol import MOST_HEAD, MOST_LINES, FeedHttpProtocol
+from api.http.server import READ_SIZE, Life, Server
+from api.settings import Settings
 from tests.http_bytes import HEAD, one_by_one, request, running, served, status_of, until_closed
 from tests.world import World
 
 pytestmark = pytest.mark.integration
+
+HEAD_LINES = request().count(b"\n")
 
 
 @pytest.fixture
@@ -28,6 +32,32 @@ def port(store: redis.Redis, valkey_url: str) -> Iterator[int]:
     World().publish(store).promote(store)
     with served(valkey_url) as own:
         yield own
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Give what lets the app of `narrow` answer what is slow."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def narrow(release: threading.Event) -> Iterator[int]:
+    """Give the port of a server of three connections, whose app is slow when asked to be."""
+    app = FastAPI()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        await asyncio.to_thread(release.wait)
+        return "done"
+
+    @app.post("/echo")
+    async def back(request: Request) -> Response:
+        return Response(await request.body())
+
+    with running(Server(app, Life(), Settings(max_connections=3))) as port:
+        yield port
 
 
 @pytest.fixture
@@ -56,7 +86,7 @@ def echo() -> Iterator[int]:
             raise ValueError("another")
         await app(scope, receive, send)
 
-    with running(Server(whole, Life())) as port:
+    with running(Server(whole, Life(), Settings())) as port:
         yield port
 
 
@@ -110,7 +140,7 @@ def test_a_long_body_reaches_the_app_in_pieces(echo: int, most_held: list[int]) 
 
     assert [int(answer.split()[-1]) for answer in answers] == [size, size]
     assert all(int(answer.split()[-2]) < 1 << 20 for answer in answers)
-    assert most_held[0] <= MOST_HELD + (256 << 10)
+    assert most_held[0] <= READ_SIZE
 
 
 @pytest.mark.parametrize(
@@ -139,6 +169,10 @@ def test_a_long_body_reaches_the_app_in_pieces(echo: int, most_held: list[int]) 
         (request("/recommendations/", HEAD + "Transfer-Encoding: chunked\r\n", "POST", "nothex\r\n"), 400),
         (request(head=HEAD + f"X: {'a' * MOST_HEAD}\r\n"), 431),
         (request(head=HEAD + "".join(f"X-{i}: a\r\n" for i in range(5000))), 431),
+        (request(head=HEAD + "Connection: close\r\n" + "a:\r\n" * (MOST_LINES - HEAD_LINES - 1)), 200),
+        (request(head=HEAD + "a:\r\n" * (MOST_LINES - HEAD_LINES + 1)), 431),
+        (request(head=HEAD + "a:\r\n" * 8000), 431),
+        (request(head=HEAD + "a:\r\n" * 10_000), 431),
         (b"GET /" + b"a" * 2 * MOST_HEAD, 431),
     ],
 )
@@ -154,7 +188,6 @@ def test_the_last_request_of_a_connection_is_answered_once_and_nothing_behind_it
 @pytest.mark.parametrize(
     ("sent", "starts", "limit"),
     [
-        (b"", b"", "IDLE_S"),
         (b"GET /health HTTP/1.1\r\n", b"HTTP/1.1 408 ", "HEAD_S"),
         (request("/echo", HEAD + "Content-Length: 9\r\n", "POST", "a"), b"", "BODY_S"),
     ],
@@ -172,11 +205,83 @@ def test_who_sends_nothing_for_too_long_is_let_go(
     assert time.monotonic() - began < 5
 
 
+def test_an_idle_connection_is_closed_after_the_time_that_is_set(store: redis.Redis, valkey_url: str) -> None:
+    World().publish(store).promote(store)
+    with served(valkey_url, idle_timeout_s=0.2) as port:
+        received = until_closed(port, request())
+
+    assert received.count(b"HTTP/1.1 200 ") == 1
+
+
+def test_a_head_that_comes_in_two_after_a_long_wait_is_in_time(
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_S", 3.0)
+    World().publish(store).promote(store)
+    with served(valkey_url, idle_timeout_s=60) as port, connect_to(port) as connection:
+        asked = request("/health")
+        time.sleep(4)
+
+        connection.sendall(asked[:20])
+        time.sleep(1.2)  # connections are looked at once a second
+        connection.sendall(asked[20:])
+
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def connect_to(port: int) -> socket.socket:
+    """Connect."""
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Tell whether the other side has not ended a connection on which nothing is to come."""
+    connection.settimeout(0.5)
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+
+
+def test_who_has_sent_no_whole_request_for_longest_makes_room_a_half_body_too(narrow: int) -> None:
+    with ExitStack() as stack:
+        half, *others = [stack.enter_context(connect_to(narrow)) for _ in range(3)]
+        half.sendall(request("/echo", HEAD + "Content-Length: 9\r\n", "POST", "a"))
+        for connection in others:
+            time.sleep(0.01)  # a loop's clock counts milliseconds
+            connection.sendall(request("/echo", HEAD + "Content-Length: 1\r\n", "POST", "b"))
+            assert connection.recv(4096).endswith(b"b")
+
+        half.sendall(b"a")
+        stack.enter_context(connect_to(narrow))
+
+        assert not is_open(half)
+        assert [is_open(connection) for connection in others] == [True, True]
+
+
+def test_a_request_that_is_under_way_makes_no_room(narrow: int, release: threading.Event) -> None:
+    with ExitStack() as stack:
+        busy = [stack.enter_context(connect_to(narrow)) for _ in range(3)]
+        for connection in busy:
+            connection.sendall(request("/slow"))
+        assert all(is_open(connection) for connection in busy)  # and by now each is under way
+
+        refused = stack.enter_context(connect_to(narrow))
+
+        assert not is_open(refused)
+        release.set()
+        for connection in busy:
+            connection.settimeout(10)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
 def test_beyond_the_most_connections_the_one_that_waits_longest_makes_room(
     store: redis.Redis, valkey_url: str
 ) -> None:
     World().publish(store).promote(store)
-    with served(valkey_url, most=3) as port, ExitStack() as stack:
+    with served(valkey_url, max_connections=3) as port, ExitStack() as stack:
 
         def connect() -> socket.socket:
             return stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
@@ -221,7 +326,7 @@ def test_a_client_that_sends_and_never_reads_is_not_read_from_for_ever(
         alive = one_by_one(port, [request("/health")])
 
     assert sent < 64 << 20  # what the system's own buffers hold, and what was answered until they were full
-    assert 0 < most_held[0] <= MOST_HELD + (256 << 10)  # the system gives 256 KB at once
+    assert 0 < most_held[0] <= READ_SIZE
     assert alive[0].startswith(b"HTTP/1.1 200 ")
 
 

@@ -3,9 +3,12 @@
 import fcntl
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -153,3 +156,34 @@ def test_openapi_documents_parameters_headers_and_statuses() -> None:
     assert "Retry-After" in feed["responses"]["503"]["headers"]
     assert set(paths) >= {PATH, "/users/{user_id}/feed", "/health", "/ready"}
     assert set(paths["/users/{user_id}/feed"]["get"]["responses"]) >= {"200", "410", "422", "503"}
+
+
+@pytest.mark.parametrize(("hard", "raised_to"), [(9999, 300 + 16 + 64), (200, 200)])
+def test_open_files_are_raised_to_what_the_connections_need_or_the_log_says_how_many_fit(
+    world: World, valkey_url: str, tmp_path: Path, hard: int, raised_to: int
+) -> None:
+    port = free_port()
+    told = environment(redis_url=valkey_url, port=str(port), state_dir=str(tmp_path), max_connections="300")
+    limited = f"import resource as r, runpy; r.setrlimit(r.RLIMIT_NOFILE, (90, {hard})); "
+    process = subprocess.Popen(
+        [sys.executable, "-c", limited + "runpy.run_module('api.main', run_name='__main__')"],
+        cwd=ROOT,
+        env=told,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with ExitStack() as stack:
+        try:
+            await_answer(f"http://127.0.0.1:{port}/ready")
+            (limits,) = re.findall(r"Max open files +(\d+)", Path(f"/proc/{process.pid}/limits").read_text())
+            for _ in range(400):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            reply = httpx2.get(f"http://127.0.0.1:{port}{PATH}", params=QUERY)
+        finally:
+            process.terminate()
+            printed, _ = process.communicate(timeout=60)
+
+    said = [json.loads(line) for line in printed.splitlines() if "connections.limited" in line]
+    assert (int(limits), reply.status_code) == (raised_to, 200)
+    why = "this process may open 200 files: raise `ulimit -n` to 380 or lower ALMANAC_MAX_CONNECTIONS"
+    assert [(one["most"], one["why"]) for one in said] == [(120, why)] * (raised_to < 380)

@@ -116,8 +116,8 @@ def test_a_half_sent_request_does_not_hold_up_a_stop(
     store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch, stop_s: float, n_signals: int
 ) -> None:
     monkeypatch.setattr(server, "STOP_S", stop_s)
-    life = Life()
-    served = Server(create_app(Settings(redis_url=valkey_url), life=life), life)
+    life, settings = Life(), Settings(redis_url=valkey_url)
+    served = Server(create_app(settings, life=life), life, settings)
 
     with running(served) as port, socket.create_connection(("127.0.0.1", port), timeout=60) as half:
         half.sendall(HALF_A_HEAD)
