@@ -43,6 +43,13 @@ def first_token(state_dir: Path, scope: Scope) -> dict[str, str]:
 @contextmanager
 def running(url: str, state_dir: Path, **settings: str) -> Iterator[str]:
     """Run the API in a process of its own, as it is deployed, and give its address."""
+    with run_process(url, state_dir, **settings) as (port, _):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def run_process(url: str, state_dir: Path, **settings: str) -> Iterator[tuple[int, int]]:
+    """Run the API in a process of its own, as it is deployed, and give its port and the process's id."""
     port = free_port()
     env = {
         "ALMANAC_REDIS_URL": url,
@@ -55,9 +62,8 @@ def running(url: str, state_dir: Path, **settings: str) -> Iterator[str]:
             [sys.executable, "-m", "api.main"], env={**os.environ, **env}, cwd=ROOT, stdout=out, stderr=out
         )
         try:
-            base = f"http://127.0.0.1:{port}"
-            await_answer(f"{base}/health")
-            yield base
+            await_answer(f"http://127.0.0.1:{port}/health")
+            yield port, process.pid
         finally:
             process.terminate()
             process.wait(20)

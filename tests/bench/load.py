@@ -127,7 +127,7 @@ async def _callers(
 async def _open(asked: Asked, connections: int, seconds: float, per_s: int) -> Figures:
     requests = asked.requests()
     took: list[float] = []
-    free: list[_Caller] = []
+    free: deque[_Caller] = deque()  # all in turn: a connection that is never used is closed as idle
     waiting: deque[float] = deque()
 
     def answered(caller: _Caller, due: float) -> None:
@@ -145,7 +145,7 @@ async def _open(asked: Asked, connections: int, seconds: float, per_s: int) -> F
         while n_due < (now - began) * per_s:
             n_due += 1
             if free:
-                free.pop().ask(next(requests), perf_counter())
+                free.popleft().ask(next(requests), perf_counter())
             else:
                 waiting.append(now)
         await asyncio.sleep(TICK_S)
