@@ -68,15 +68,15 @@ def compare_unseen(
     pooled = results.pool(tests)
     cut = np.repeat(np.arange(n_cuts), [len(test.user) for test in tests])
     groups = [(f"cut-off {k + 1}", cut == k) for k in range(n_cuts)]
-    peers = [name for name in pooled.models if name != OURS]
-    pairs = [(OURS, name) for name in peers]
+    others = [name for name in pooled.models if name != OURS]
+    pairs = [(OURS, name) for name in others]
     frame = results.result_frame(results.summarize("unseen", pooled, rng, pairs, groups, (NDCG,)))
     about = {
         "cuts": [split.test_from_s for split in splits],
         **pooled.sizes(),
         "best_peer": {
-            "ndcg_at_10": results.best_model(frame, NDCG, peers),
-            "recall_at_10": results.best_model(frame, RECALL, peers),
+            "ndcg_at_10": results.best_model(frame, NDCG, others),
+            "recall_at_10": results.best_model(frame, RECALL, others),
         },
         "absent": find_absent(names),
     }

@@ -28,7 +28,7 @@ from batch.simulate.truth import Truth
 K = 5
 HOUR_S = 14 * 3600  # of the day after as_of, for which all rank
 RANDOM, ORACLE, ATTAINABLE, POPULAR = "random", "oracle", "attainable", "popular"
-NO_PEERS = (RANDOM, POPULAR)  # of these only the halved taste asks
+OF_HALVED_TASTE = (RANDOM, POPULAR)  # baselines that worlds of halved taste ask
 REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
 N_ASKED = 2_000  # users whose lists are measured, evenly over all; every post is a candidate, seen or not
 HIT: results.Metric = ("expected_hitrate", K)  # the chance that five hold a like
@@ -83,7 +83,7 @@ def play(config: WorldConfig, recipe: Recipe, names: tuple[str, ...] = ()) -> Wo
     """Make the world, let all learn from its facts, and measure their lists by the truth.
 
     Args:
-        config: The world's; of halved taste only `NO_PEERS` take part.
+        config: The world's; of halved taste only `OF_HALVED_TASTE` take part.
         recipe: How ours is trained.
         names: Baselines that take part; empty for all.
     """
@@ -98,7 +98,7 @@ def play(config: WorldConfig, recipe: Recipe, names: tuple[str, ...] = ()) -> Wo
     columns, costs = compete(
         interactions,
         lambda: fit_own(interactions, recipe, at_s),
-        names if config.taste == 1 else NO_PEERS,
+        names if config.taste == 1 else OF_HALVED_TASTE,
         lambda recommender: recommender.lists(asked, K),
         lambda _, lists: {HIT: results.mean_column(_hits(chance, lists))},
     )

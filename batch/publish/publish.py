@@ -15,7 +15,8 @@ from batch.publish.gate.gate import judge
 from batch.publish.gate.gate_inputs import gather_gate_inputs
 from batch.publish.gate.stats import Sample
 from batch.publish.generation import GenerationContent, choose_left_out
-from batch.publish.memory.room import Room, reserve, share_held
+from batch.publish.memory.plan import Plan
+from batch.publish.memory.room import reserve, share_held
 from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.publish.store import GenerationStore
 from batch.publish.user_digests import UserDigests
@@ -54,7 +55,7 @@ def publish(
         RuntimeError: What `building` raises.
     """
 
-    def make_room() -> Room | None:
+    def make_room() -> Plan | None:
         if not config.plan_memory:
             return None
         return reserve(store, content, config.kept, share_held(store, content))

@@ -19,7 +19,8 @@ from batch.publish.folder import GenerationFolder
 from batch.publish.gate.report import Report
 from batch.publish.generation import GenerationContent
 from batch.publish.ledger.promotion import promote
-from batch.publish.memory.room import Room
+from batch.publish.memory.plan import Plan
+from batch.publish.memory.room import measure_taken
 from batch.publish.retire import retire, sweep
 from batch.publish.store import GenerationStore
 from batch.publish.user_digests import UserDigests
@@ -111,7 +112,7 @@ def building(
     store: GenerationStore,
     content: GenerationContent,
     config: PublishConfig,
-    reserve: Callable[[], Room | None],
+    reserve: Callable[[], Plan | None],
     *,
     past_s: int | None = None,
 ) -> Iterator[Build]:
@@ -137,12 +138,12 @@ def building(
     with hold(store.client, store.keys.lease(), config.now(), config.progress) as lease:
         if past_s is None:
             sweep(store, lease, config, content.variant)
-        room = reserve()
+        plan = reserve()
         build = _begin(store, content, config, lease)
         build.past_s = past_s
         with _clear_on_failure(build):
             yield build
-            build.counts |= room.counts(store.client) if room else {}
+            build.counts |= measure_taken(plan, store.client) if plan else {}
             _seal(build)
         if past_s is None:
             _release(build)

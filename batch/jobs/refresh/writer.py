@@ -24,7 +24,7 @@ from batch.publish.gate.gate_inputs import reread, rescore_sample
 from batch.publish.gate.report import Report, check_checksums, check_model
 from batch.publish.memory.plan import Plan
 from batch.publish.memory.probe import max_memory, weigh
-from batch.publish.memory.room import Room, refuse_unfit
+from batch.publish.memory.room import refuse_unfit
 from batch.publish.proof.inputs import INPUTS
 from batch.publish.seen import Marks
 from batch.publish.store import GenerationStore
@@ -82,7 +82,7 @@ def publish_refreshed(
     return build.manifest
 
 
-def _reserve(store: GenerationStore, base: Manifest) -> Room | None:
+def _reserve(store: GenerationStore, base: Manifest) -> Plan | None:
     """Make sure that the base is still served, and that there is room for as much as it took."""
     current, _ = store.read_served(base.variant)
     if current != base.generation:
@@ -92,10 +92,10 @@ def _reserve(store: GenerationStore, base: Manifest) -> Room | None:
     taken = base.counts.get("bytes_taken")
     if taken is None:
         return None
-    used = weigh(store.client)
-    plan = Plan(taken, 0, 1, 0, used, max_memory(store.client), taken)
+    used, limit = weigh(store.client), max_memory(store.client)
+    plan = Plan(generation=taken, seen=0, generations=1, total=0, used=used, limit=limit, adds=taken)
     refuse_unfit(plan)
-    return Room(plan, used)
+    return plan
 
 
 def _fill(build: Build, base: Base, plan: RefreshPlan, steps: Iterable[Step]) -> None:

@@ -1,7 +1,7 @@
 """Is there room for a run: refuse it before the first write, and say afterwards how right the plan was."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import redis
@@ -15,23 +15,9 @@ from batch.store.server import StoreUnfit
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """A plan, and what the store weighed when the run began."""
-
-    plan: Plan
-    before: int
-
-    def counts(self, client: redis.Redis) -> dict[str, int]:
-        """Return what was planned and what was taken, bytes, for the manifest."""
-        found = {"bytes_planned": self.plan.adds, "bytes_taken": weigh(client) - self.before}
-        log.info("generation.measured", extra=found)
-        return found
-
-
 def reserve(
     store: GenerationStore, content: GenerationContent, kept: int, held: float, *, n_more: int = 0
-) -> Room:
+) -> Plan:
     """Measure what a run will take, and let it begin only where that fits.
 
     Args:
@@ -54,7 +40,7 @@ def reserve(
             f"the store does not say what keys weigh: let this user run MEMORY USAGE ({exc})"
         ) from exc
     refuse_unfit(replace(plan, adds=plan.adds + n_more * plan.generation))
-    return Room(plan, weigh(store.client))
+    return plan
 
 
 def refuse_unfit(plan: Plan) -> None:
@@ -66,6 +52,13 @@ def refuse_unfit(plan: Plan) -> None:
     reason = plan.refusal()
     if reason:
         raise StoreUnfit(reason)
+
+
+def measure_taken(plan: Plan, client: redis.Redis) -> dict[str, int]:
+    """Return what was planned and what was taken since, bytes, for the manifest."""
+    found = {"bytes_planned": plan.adds, "bytes_taken": weigh(client) - plan.used}
+    log.info("generation.measured", extra=found)
+    return found
 
 
 def share_held(store: GenerationStore, content: GenerationContent) -> float:

@@ -134,10 +134,10 @@ def load_sealed(manifest: Manifest, folder: Path, users: AnyInts) -> Inputs:
     Raises:
         InputsMissing: There are none; InputsBroken: they are gone, or others.
     """
-    peer = baseline_name(manifest.model)
-    if peer is not None:
+    name = baseline_name(manifest.model)
+    if name is not None:
         raise InputsMissing(
-            f"generation {manifest.generation} is the peer {peer}'s, which keeps no model to score again by: "
+            f"generation {manifest.generation} is the peer {name}'s, which keeps no model to score again by: "
             "what is proven is that the store holds what was sealed"
         )
     if INPUTS not in manifest.checksums:
