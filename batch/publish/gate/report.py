@@ -19,7 +19,7 @@ class Check:
         says: One sentence with the numbers.
         value: What was measured; None where it could not be.
         limit: What `value` is held against.
-        setting: The setting that moves the limit; empty where nothing does.
+        setting: Name of the limit among `thresholds`; empty where it is none of them.
     """
 
     name: str

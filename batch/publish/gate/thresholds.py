@@ -1,4 +1,4 @@
-"""Where the gate draws its lines, each with its reason. Settings of the same names move them."""
+"""Where the gate draws its lines, each with its reason."""
 
 from dataclasses import dataclass
 
