@@ -73,11 +73,11 @@ def backfill(
     if (from_ is None) != (to is None) or (from_ is None and not load):
         raise typer.BadParameter("give --from and --to, or --load with what is on disk, or both")
     if from_ is not None and to is not None:
-        period = maker.Period(epoch(from_), epoch(to), maker.every(every))
+        period = maker.Period(epoch(from_), epoch(to), maker.parse_step(every))
         maker.backfill(settings, data or facts_location(settings), period, output.progress)
     made, loaded = list_backfilled(maker.folder_of(settings), settings.variant), {}
     if load:
         with connect_store(settings, output.progress) as store:
-            loaded = maker.load(settings, store, maker.numbers(load, made), output.progress)
-    rows = list(maker.rows(made, loaded))
+            loaded = maker.load(settings, store, maker.parse_numbers(load, made), output.progress)
+    rows = list(maker.describe(made, loaded))
     output.emit({"generations": rows, "seconds": output.progress.seconds})

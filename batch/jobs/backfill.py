@@ -63,13 +63,13 @@ class Period:
         return range(self.from_s, self.to_s + 1, self.every_s)
 
 
-def every(text: str) -> int:
+def parse_step(text: str) -> int:
     """Read a step such as 1h, 6h or 1d as seconds.
 
     Raises:
         ValueError: It is none.
 
-    >>> every("6h"), every("1d")
+    >>> parse_step("6h"), parse_step("1d")
     (21600, 86400)
     """
     number, unit = text[:-1], text[-1:]
@@ -123,7 +123,7 @@ def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, creat
     return save_backfilled(folder_of(settings), then.content, then.lists, then.inputs, created_at_s)
 
 
-def numbers(text: str, made: Sequence[Backfilled]) -> list[int]:
+def parse_numbers(text: str, made: Sequence[Backfilled]) -> list[int]:
     """Read which generations to load: numbers with commas between, or all of them.
 
     Raises:
@@ -166,7 +166,7 @@ def load(
     return loaded
 
 
-def rows(made: Sequence[Backfilled], loaded: dict[int, int]) -> Iterator[dict[str, Any]]:
+def describe(made: Sequence[Backfilled], loaded: dict[int, int]) -> Iterator[dict[str, Any]]:
     """Yield a line of JSON for each generation on disk; `generation` is its number in the store."""
     for one in made:
         manifest = one.manifest

@@ -180,10 +180,10 @@ def test_what_is_loaded_stays_until_it_is_retired(
 
 @pytest.mark.parametrize(("text", "step_s"), [("1h", 3600), ("12h", 43_200), ("2d", 2 * DAY_S)])
 def test_a_step_is_hours_or_days(text: str, step_s: int) -> None:
-    assert backfill.every(text) == step_s
+    assert backfill.parse_step(text) == step_s
 
 
 @pytest.mark.parametrize("text", ["", "d", "0h", "1w", "-1d", "1.5h"])
 def test_another_step_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no step"):
-        backfill.every(text)
+        backfill.parse_step(text)
