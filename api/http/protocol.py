@@ -115,6 +115,8 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Begin no request: much is unread."""
         self._is_unread = True
+        if self.unread_since is None:
+            self.unread_since = self._loop.time()
 
     def resume_writing(self) -> None:
         """Go on: most has been read."""

@@ -14,7 +14,7 @@ import pytest
 import redis
 from fastapi import FastAPI, Request, Response
 
-from api.http import protocol
+from api.http import protocol, server
 from api.http.protocol import MOST_HEAD, MOST_LINES, FeedHttpProtocol
 from api.http.server import READ_SIZE, Life, Server
 from api.settings import Settings
@@ -343,6 +343,35 @@ def test_a_client_that_never_reads_its_answers_is_cut_off(port: int, monkeypatch
 
     with pytest.raises(ConnectionError):
         send_for_ever(port, many)
+
+
+def test_where_clients_leave_too_much_unread_together_those_go_who_have_for_longest(
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MOST_UNREAD", 256 << 10)
+    World().publish(store).promote(store)
+    n_asked = 50  # of 40 KB: more than the system takes
+
+    def read_answers(connection: socket.socket) -> int:
+        received, n_answers = b"", 0
+        with suppress(ConnectionError):
+            while n_answers < n_asked and (more := connection.recv(1 << 20)):
+                received += more
+                n_answers = received.count(b"HTTP/1.1 200 ") * received.endswith(b"}")
+        return n_answers
+
+    with served(valkey_url) as port, ExitStack() as stack:
+        unread = [stack.enter_context(socket.socket()) for _ in range(20)]
+        for connection in unread:
+            connection.settimeout(10)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(request("/openapi.json") * n_asked)
+            time.sleep(0.02)
+        time.sleep(0.5)  # they are looked at ten times a second
+
+        assert read_answers(unread[0]) < n_asked
+        assert read_answers(unread[-1]) == n_asked
 
 
 def test_a_client_that_reads_late_is_answered_all_the_same(store: redis.Redis, valkey_url: str) -> None:
