@@ -42,8 +42,8 @@ class Wordy(World):
         return {"id": post_id, "text": f"{post_id} " * 300, "topic": "long"}
 
 
-class Memory(threading.Thread):
-    """Looks at a process's resident memory ten times a second."""
+class Watch(threading.Thread):
+    """Looks at a process's resident memory ten times a second, and at its turns on a core."""
 
     def __init__(self, pid: int) -> None:
         """Look at the process, once started."""
@@ -60,6 +60,11 @@ class Memory(threading.Thread):
         while not self.done.wait(0.1):
             self.peak = max(self.peak, self.look())
 
+    def read_turns(self) -> tuple[float, float]:
+        """Return the seconds that it had a core, and those that it waited for one: other people's work."""
+        ran_ns, waited_ns, _ = Path(f"/proc/{self.pid}/schedstat").read_text().split()
+        return int(ran_ns) / 1e9, int(waited_ns) / 1e9
+
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
 def test_a_hostile_crowd_costs_honest_clients_nothing_but_time(
@@ -68,9 +73,9 @@ def test_a_hostile_crowd_costs_honest_clients_nothing_but_time(
     Wordy(posts=range(1, 200), depth=100).publish(store).promote(store)
 
     with run_process(valkey_url, tmp_path) as (port, pid):
-        asked, memory = Asked(port, TARGETS, ""), Memory(pid)
+        asked, memory = Asked(port, TARGETS, ""), Watch(pid)
         calm = pace(asked, N_HONEST, CALM_S, PER_S)
-        before = memory.look()
+        before, turns = memory.look(), memory.read_turns()
         memory.start()
         try:
             crowd = subprocess.Popen(
@@ -81,6 +86,7 @@ def test_a_hostile_crowd_costs_honest_clients_nothing_but_time(
             )
             beside = pace(asked, N_HONEST, LASTS_S, PER_S)  # it fails where one is not answered 200
             met = json.loads(crowd.communicate(timeout=60)[0])
+            ran_s, waited_s = (now - then for now, then in zip(memory.read_turns(), turns, strict=True))
         finally:
             memory.done.set()
             memory.join()
@@ -92,6 +98,7 @@ def test_a_hostile_crowd_costs_honest_clients_nothing_but_time(
         "seconds": LASTS_S,
         "calm": _say(calm),
         "beside": _say(beside),
+        "api_s": {"on_a_core": round(ran_s, 1), "waiting_for_one": round(waited_s, 1)},
         "rss_mb": {"before": before >> 20, "peak": memory.peak >> 20, "after": after >> 20},
         "hostile": met,
     }
