@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from batch.__main__ import exit_code_of
 from batch.cli.output import keep_traceback
+from batch.store.connection import StoreFailed, open_store
+from batch.store.embedded.attach import attach
+from batch.store.embedded.files import Files
+from batch.store.wait import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -105,8 +110,23 @@ def test_facts_that_find_no_room_are_refused_and_nothing_of_them_stays(full: Pat
 def test_an_embedded_store_on_a_full_disk_does_not_start(full: Path) -> None:
     code, said = refusal(full, "generations", "list")
 
-    assert code in (2, 4)
-    assert str(full) in said
+    assert code == 4
+    assert said == f"error: the store in {full}/store did not start: no room is left there"
+
+
+def test_an_embedded_store_whose_disk_fills_up_refuses_and_is_named(tmp_path: Path) -> None:
+    def fill(url: str) -> None:
+        with open_store(url) as client:
+            for number in range(100):
+                client.set(f"a{number}", bytes(100_000))
+
+    with small_disk(tmp_path / "disk", "size=4m") as disk:
+        with attach(disk) as store, pytest.raises(StoreFailed, match="No space left on device") as failed:
+            fill(store.url)
+        wait_until(lambda: not Files(disk).address.exists(), 30)
+
+    assert exit_code_of(failed.value) == 4
+    assert store.url in str(failed.value)
 
 
 @pytest.mark.slow

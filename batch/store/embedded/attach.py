@@ -1,5 +1,6 @@
 """Use the embedded store: join the one that runs in a state folder, or start it."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,9 +51,9 @@ def _start_or_join(files: Files) -> Address:
     wait_until(lambda: _answering(files) or not _has_supervisor(files), WAIT_S)
     address = _answering(files)
     if address is None:
-        raise StoreNotStarted(
-            f"the store in {files.data} did not start: see {files.log} and server.log beside it"
-        )
+        is_full = shutil.disk_usage(files.data).free == 0  # then no log could say so
+        why = "no room is left there" if is_full else f"see {files.log} and server.log beside it"
+        raise StoreNotStarted(f"the store in {files.data} did not start: {why}")
     return address
 
 
