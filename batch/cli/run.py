@@ -2,12 +2,15 @@
 
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batch.cli.options import Data, Json, Mapped, TestFrom, TestTo, read_settings, read_span
 from batch.cli.output import Output
+
+if TYPE_CHECKING:
+    import redis
 
 
 def run(
@@ -53,15 +56,25 @@ def schedule(
     """Run at the times of ALMANAC_SCHEDULE, refresh at those of ALMANAC_REFRESH_SCHEDULE, until SIGTERM."""
     from batch.jobs.full import run as run_once
     from batch.jobs.refresh.incremental import run_incremental
-    from batch.jobs.schedule import Job, run_forever, scheduler
-    from batch.store.connection import connect_store, facts_location
+    from batch.jobs.schedule import Job, run_forever, scheduler, with_store
+    from batch.store.connection import facts_location, open_store, store_url
 
     output, settings = Output(json=json), read_settings()
-    with connect_store(settings, output.progress) as store:
-        what = (settings, store, data or facts_location(settings), output.progress)
-        jobs = [Job("run", "ALMANAC_SCHEDULE", settings.schedule, partial(run_once, *what))]
+    location, progress = data or facts_location(settings), output.progress
+
+    def refresh(store: "redis.Redis") -> object:
+        return run_incremental(settings, store, location, progress, evaluated=False)
+
+    def run_whole(store: "redis.Redis") -> object:
+        return run_once(settings, store, location, progress)
+
+    with store_url(settings, progress) as url:
+        with open_store(url, progress):
+            pass  # a wrong URL is better said now than at night
+        nightly = partial(with_store, url, progress, run_whole)
+        jobs = [Job("run", "ALMANAC_SCHEDULE", settings.schedule, nightly)]
         if settings.refresh_schedule:
-            again = partial(run_incremental, *what, evaluated=False)
+            again = partial(with_store, url, progress, refresh)
             jobs.append(Job("refresh", "ALMANAC_REFRESH_SCHEDULE", settings.refresh_schedule, again))
         run_forever(scheduler(jobs, at_start=at_start))
     output.emit({"stopped": True})

@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import redis
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_SCHEDULER_SHUTDOWN, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from batch.jobs.stop import stop_signal
+from batch.progress import Progress
+from batch.store.connection import open_store
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,8 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundSched
     Raises:
         ValueError: An expression is no cron expression; the message holds it.
     """
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it says each step in sentences of its own
+    logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)  # and each failure a second time
     planned = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
     for number, job in enumerate(jobs):
         first = {"next_run_time": datetime.now(UTC)} if at_start and number == 0 else {}
@@ -56,9 +61,17 @@ def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundSched
             **first,
         )
     planned.add_listener(_log_failure, EVENT_JOB_ERROR)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it says each step in sentences of its own
-    logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)  # and each failure a second time
     return planned
+
+
+def with_store(url: str, progress: Progress, work: Callable[[redis.Redis], object]) -> None:
+    """Do work with a client of its own, once the store at `url` has its data.
+
+    Raises:
+        StoreFailed: It does not answer; the log then names it.
+    """
+    with open_store(url, progress) as store:
+        work(store)
 
 
 def run_forever(planned: BackgroundScheduler) -> None:

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import threading
@@ -7,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from batch.jobs.schedule import Job, run_forever, scheduler
+from batch.jobs.schedule import Job, run_forever, scheduler, with_store
+from batch.progress import SILENT
 
 
 def nightly(work: Callable[[], object] = lambda: None) -> Job:
@@ -44,15 +46,31 @@ def test_a_run_that_fails_leaves_the_schedule_going(caplog: pytest.LogCaptureFix
         failed.set()
         raise RuntimeError("the database is away")
 
-    planned = scheduler([nightly(job)], at_start=True)
+    logging.getLogger("apscheduler").setLevel(logging.NOTSET)  # as in a process that has just begun
     with caplog.at_level("INFO"):
-        runs_of(planned, failed)
+        runs_of(scheduler([nightly(job)], at_start=True), failed)
 
     (said,) = [record for record in caplog.records if "job" in vars(record)]
     assert (said.levelname, said.getMessage()) == ("ERROR", "run.failed")
     assert (vars(said)["job"], vars(said)["why"]) == ("run", "the database is away")
     assert not [record for record in caplog.records if record.name.startswith("apscheduler")]
     assert caplog.text.count("Traceback") == 1
+
+
+def test_a_store_that_is_away_at_night_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    url, tried = "redis://ann:hush@127.0.0.1:1/0", threading.Event()
+
+    def work() -> None:
+        try:
+            with_store(url, SILENT, lambda store: store.ping())
+        finally:
+            tried.set()
+
+    runs_of(scheduler([nightly(work)], at_start=True), tried)
+
+    (said,) = [record for record in caplog.records if record.getMessage() == "run.failed"]
+    assert vars(said)["why"].startswith("the store at redis://ann:***@127.0.0.1:1/0 does not work for us")
+    assert "hush" not in caplog.text
 
 
 def test_what_is_no_cron_expression_is_named() -> None:
