@@ -179,7 +179,7 @@ def _commands(settings: Settings, url: str, manifest: Manifest, user_id: int, at
     """Return what shows the same in the store, for a person to type while the demo is up."""
     keys, almanac = Keys(settings.prefix), _almanac()
     here = f"ALMANAC_REDIS_URL={url} ALMANAC_PREFIX={settings.prefix}"
-    cli = f"redis-cli -u {url}" if shutil.which("redis-cli") else f"ALMANAC_REDIS_URL={url} {almanac} redis"
+    cli = f"redis-cli -u {url}" if shutil.which("redis-cli") else f"{almanac} redis -u {url}"
     return {
         "the list in the store": f"{cli} HGET '{keys.list(user_id, manifest.generation)}' {at_s}",
         "what the user saw last": f"{cli} ZREVRANGE '{keys.seen(user_id)}' 0 4 WITHSCORES",
