@@ -51,6 +51,7 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
         server: Whose it is.
         transport: Its other side.
         since: When it connected, or when its last answer came to its end; loop's clock.
+        is_answered: Whether it has ever had an answer.
         unread_since: Since when its client has left anything unread, at least.
     """
 
@@ -61,6 +62,7 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
         self.server = server
         self._loop = asyncio.get_running_loop()
         self.since = self._heard = self._loop.time()  # `_heard`: a head's begin, or a body's last part
+        self.is_answered = False
         self._is_unread = False  # whether the client has left much unread
         self.unread_since: float | None = None  # since when it has left anything unread, at least
         self._is_deaf = False  # whether reading is stopped
@@ -186,7 +188,7 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
         request_id = id_of(self._ids)
         said = head(given, lookup.now_s, len(content), server.date, request_id, closing=closing)
         self.transport.write(said + content)
-        self.since = self._heard = self._loop.time()
+        self._await_next()
         if closing:
             self.transport.close()
         elif self._held:
@@ -243,12 +245,17 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
         server.exchanges.add(task)
         task.add_done_callback(server.exchanges.discard)
 
+    def _await_next(self) -> None:
+        """Begin to wait for the next request."""
+        self.since = self._heard = self._loop.time()
+        self.is_answered = True
+
     def _leave_exchange(self) -> None:
         """Wait for the next request if this one is read and answered to its end."""
         exchange = self._exchange
         if exchange is not None and exchange.is_over and (exchange.is_whole or not exchange.keep_alive):
             self._exchange = None
-            self.since = self._heard = self._loop.time()
+            self._await_next()
             if not exchange.keep_alive:
                 self.transport.close()
 

@@ -27,6 +27,7 @@ READ_SIZE = 16_384  # bytes that are taken from a connection at once
 # one that never reads is work and memory thrown away.
 SEND_SIZE = 65_536
 MOST_UNREAD = 24 << 20  # bytes of answers that all clients together may leave to us
+KNOWN_S = 1.0  # or a crowd that only connects, fast enough, would push out those who ask
 OTHER_FILES = 64  # that are open beside connections: of Python, the store's lock, the log
 CROWD = 50  # connections whose end is worth giving memory back
 TICKS_A_SECOND = 10  # that uvicorn makes
@@ -135,7 +136,7 @@ class Server(uvicorn.Server):
         if len(self.connections) >= self.most:
             without = [one for one in self.connections if not one.has_request]
             # A few at a time: a crowd must not make us look through all of them for each that comes.
-            leaving = nsmallest(1 + self.most // 100, without, key=lambda one: one.since) or [newcomer]
+            leaving = nsmallest(1 + self.most // 100, without, key=_rank) or [newcomer]
             for one in leaving:
                 one.transport.abort()
             self.connections.difference_update(leaving)
@@ -200,6 +201,11 @@ def serve(app: ASGIApp, life: Life, settings: Settings) -> None:
         raise CannotListen(host, port, exc) from exc
     if not server.started:
         sys.exit(3)  # as uvicorn does
+
+
+def _rank(connection: FeedHttpProtocol) -> float:
+    """Return since when a connection has been without a whole request; one never answered counts as older."""
+    return connection.since + KNOWN_S * connection.is_answered
 
 
 def _waiting(door: socket.socket) -> Iterator[socket.socket]:

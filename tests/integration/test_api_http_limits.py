@@ -261,6 +261,18 @@ def test_who_has_sent_no_whole_request_for_longest_makes_room_a_half_body_too(na
         assert [is_open(connection) for connection in others] == [True, True]
 
 
+def test_who_has_been_answered_makes_room_after_who_never_was(narrow: int) -> None:
+    with ExitStack() as stack:
+        answered = stack.enter_context(connect_to(narrow))
+        answered.sendall(request("/echo", HEAD + "Content-Length: 1\r\n", "POST", "b"))
+        assert answered.recv(4096).endswith(b"b")
+        time.sleep(0.01)  # a loop's clock counts milliseconds
+        silent, *_ = [stack.enter_context(connect_to(narrow)) for _ in range(3)]
+
+        assert not is_open(silent)
+        assert is_open(answered)
+
+
 def test_a_request_that_is_under_way_makes_no_room(narrow: int, release: threading.Event) -> None:
     with ExitStack() as stack:
         busy = [stack.enter_context(connect_to(narrow)) for _ in range(3)]
