@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from batch.arrays import Bools, Floats
+from batch.arrays import Bools, Floats, Ints
 from batch.data.facts import Facts
 from batch.features.asof import Statics
 from batch.features.tally import shrink_lift
@@ -31,9 +31,16 @@ class Interactions:
         """Return how often each user was shown each post, float32 (users, posts)."""
         return self._count(self.facts.views)
 
-    def likes(self) -> sparse.csr_matrix:
-        """Return 1 where the user liked the post, float32 (users, posts)."""
-        liked = self._count(self.facts.views & (self.facts.target == 1))
+    def likes(self, last: int | None = None) -> sparse.csr_matrix:
+        """Return 1 where the user liked the post, float32 (users, posts).
+
+        Args:
+            last: How many of each user's likes count, the last ones; None: all.
+        """
+        rows = self.facts.views & (self.facts.target == 1)
+        if last is not None:
+            rows[rows] = _find_last(self.facts.user[rows], last)
+        liked = self._count(rows)
         liked.data[:] = 1
         return liked
 
@@ -51,3 +58,16 @@ class Interactions:
         shape = (len(self.facts.users), len(self.facts.posts))
         ones = np.ones(int(rows.sum()), np.float32)
         return sparse.csr_matrix((ones, (self.facts.user[rows], self.facts.post[rows])), shape)
+
+
+def _find_last(owner: Ints, n: int) -> Bools:
+    """Mark the last `n` rows of each owner.
+
+    >>> _find_last(np.array([4, 4, 1, 4]), 2).tolist()
+    [False, True, True, True]
+    """
+    order = np.argsort(owner, kind="stable")
+    after = np.searchsorted(owner[order], owner[order], side="right")
+    found = np.empty(len(owner), bool)
+    found[order] = after - np.arange(len(owner)) <= n
+    return found

@@ -6,14 +6,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
-from batch.arrays import Floats, Floats32, Ints
+from batch.arrays import Bools, Floats, Floats32, Ints
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import PostScores, break_ties
 
-N_POSTS = 100  # neighbours of a post that count
+N_POSTS = 100  # neighbours of a post that count, and those as near as the last of them
+MOST_POSTS = 500  # of them, ties included: of a user's posts that nobody else liked, all are equally near
+MOST_LIKES = 2_000  # of a user, the last ones, tell which posts are alike: pairs of them grow with the square
 N_USERS = 200  # neighbours of a user
 BM25_K1, BM25_B = 100.0, 0.8  # implicit's own
-POSTS_AT_ONCE = 1_000
+PAIRS_AT_ONCE = 2_000_000  # of posts; so many take 50 MB
 Matrix: TypeAlias = Any  # sparse.csr_matrix, float32; scipy ships no types
 Weigh = Callable[[Matrix], Matrix]
 
@@ -27,7 +29,8 @@ def item_knn(weigh: Weigh) -> Callable[[Interactions], PostScores]:
 
     def fit(interactions: Interactions) -> PostScores:
         likes, popular = interactions.likes(), interactions.rates()
-        near = _nearest(weigh(likes.T.tocsr()))
+        last = interactions.likes(MOST_LIKES)
+        near = _nearest(weigh(likes.T.tocsr()).multiply(last.T).tocsr())
         return lambda users: break_ties((likes[users] @ near).toarray().astype(np.float64), popular)
 
     return fit
@@ -82,14 +85,41 @@ def _unit(rows: Matrix) -> Matrix:
 
 
 def _nearest(rows: Matrix) -> Matrix:
-    """Return each post's most similar posts, float32 (posts, posts), itself left out."""
-    columns, found = rows.T.tocsr(), []
-    for low in range(0, rows.shape[0], POSTS_AT_ONCE):
-        alike = (rows[low : low + POSTS_AT_ONCE] @ columns).toarray()
-        alike[np.arange(len(alike)), low + np.arange(len(alike))] = 0
-        _keep_largest(alike, N_POSTS)
-        found.append(sparse.csr_matrix(alike))
-    return sparse.vstack(found, format="csr")
+    """Return each post's most similar posts, float32 (posts, posts), itself left out.
+
+    Only posts that somebody liked have any: time and memory grow with likes, never with all pairs of posts.
+    """
+    columns = rows.T.tocsr()
+    liked = np.flatnonzero(np.diff(rows.indptr))
+    most_pairs = np.minimum(rows.astype(bool) @ np.diff(columns.indptr), len(liked))[liked]
+    places, values = [np.empty((2, 0), np.int64)], [np.empty(0, np.float32)]
+    for some in np.split(liked, np.flatnonzero(np.diff(np.cumsum(most_pairs) // PAIRS_AT_ONCE)) + 1):
+        pairs = (rows[some] @ columns).sorted_indices()
+        post = np.repeat(some, np.diff(pairs.indptr))
+        pairs.data[pairs.indices == post] = 0
+        kept = _find_largest(pairs)
+        places.append(np.stack([post[kept], pairs.indices[kept]]))
+        values.append(pairs.data[kept])
+    return sparse.csr_matrix((np.concatenate(values), np.hstack(places)), (rows.shape[0],) * 2)
+
+
+def _find_largest(pairs: Matrix) -> Bools:
+    """Mark each row's `N_POSTS` largest entries and those as large as the last, `MOST_POSTS` at most.
+
+    Returns:
+        bool (entries,); of those as large as the last one, too many for the limit, the lower columns stay.
+    """
+    kept: Bools = pairs.data > 0
+    for row in np.flatnonzero(np.diff(pairs.indptr) > N_POSTS):
+        own = slice(pairs.indptr[row], pairs.indptr[row + 1])
+        values = pairs.data[own]
+        enough = np.flatnonzero(values >= np.partition(values, -N_POSTS)[-N_POSTS])
+        if len(enough) > MOST_POSTS:
+            enough = enough[np.argsort(-values[enough], kind="stable")[:MOST_POSTS]]
+        marks = np.zeros(len(values), bool)
+        marks[enough] = True
+        kept[own] &= marks
+    return kept
 
 
 def _keep_largest(rows: Floats32, n: int) -> None:
