@@ -81,10 +81,10 @@ class Settings(EnvironmentSettings):
     seed: int = Field(42, description="seed of everything random")
     memory_mb: int = Field(2048, description="memory that scoring may plan with, MiB")
     threads: int = Field(0, description="threads for training and scoring; 0: all cores")
-    schedule: str = Field("0 3 * * *", description="when `almanac schedule` runs: cron, UTC")
+    schedule: str = Field("0 3 * * *", description="when `almanac schedule` runs: as in crontab(5), UTC")
     refresh_schedule: str = Field(
         "",
-        description="when `almanac schedule` refreshes what moved since: cron, UTC; "
+        description="when `almanac schedule` refreshes what moved since: as in crontab(5), UTC; "
         "empty: never between runs",
     )
 

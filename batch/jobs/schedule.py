@@ -9,8 +9,9 @@ import redis
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_SCHEDULER_SHUTDOWN, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.base import BaseTrigger
 
+from batch.jobs.cron import read_cron
 from batch.jobs.stop import stop_signal
 from batch.progress import Progress
 from batch.store.connection import open_store
@@ -25,7 +26,7 @@ class Job:
     Attributes:
         name: Its name in the log.
         setting: Variable that the cron expression comes from; the error names it.
-        cron: Five fields, UTC.
+        cron: Five fields as in crontab(5), UTC, or a name like `@daily`.
         work: Called without arguments.
     """
 
@@ -86,11 +87,11 @@ def run_forever(planned: BackgroundScheduler) -> None:
     log.info("schedule.stopped")
 
 
-def _trigger(job: Job) -> CronTrigger:
+def _trigger(job: Job) -> BaseTrigger:
     try:
-        return CronTrigger.from_crontab(job.cron, timezone=UTC)
+        return read_cron(job.cron)
     except ValueError as exc:
-        raise ValueError(f"{job.setting}={job.cron!r} is no cron expression of five fields: {exc}") from exc
+        raise ValueError(f"{job.setting}={job.cron!r} is no cron expression: {exc}") from exc
 
 
 def _log_failure(event: JobExecutionEvent) -> None:

@@ -73,6 +73,15 @@ def test_a_store_that_is_away_at_night_is_named_in_the_log(caplog: pytest.LogCap
     assert "hush" not in caplog.text
 
 
+def test_a_weekday_that_is_none_is_named() -> None:
+    job = Job("run", "ALMANAC_SCHEDULE", "0 3 * * 8", lambda: None)
+
+    with pytest.raises(
+        ValueError, match=r"ALMANAC_SCHEDULE='0 3 \* \* 8' is no cron expression: '8' is no weekday"
+    ):
+        scheduler([job])
+
+
 def test_what_is_no_cron_expression_is_named() -> None:
     hourly = Job("refresh", "ALMANAC_REFRESH_SCHEDULE", "hourly", lambda: None)
 
