@@ -8,6 +8,7 @@ USERS, POSTS, FEED, EMBEDDINGS = "user_data", "post_text_df", "feed_data", "post
 
 USER_ID, POST_ID = "user_id", "post_id"
 TIMESTAMP, ACTION, TARGET = "timestamp", "action", "target"
+CLOCK = "clock"  # the time of day, where a mapping says that the timestamp is a date alone
 TEXT, TOPIC = "text", "topic"
 
 VIEW, LIKE = 0, 1  # codes of `action` in Facts

@@ -28,6 +28,7 @@ class Report:
     posts_without_text: int = 0
     posts_without_embedding: int = 0
     ignored: dict[str, int] = field(default_factory=dict)  # event name that the mapping leaves out, to rows
+    time_units_guessed: dict[str, int] = field(default_factory=dict)  # unit that no mapping says, to rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,34 @@
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
-from batch.data.columns import ACTIONS, OPTIONAL, REQUIRED, USERS
+from batch.data.columns import ACTIONS, CLOCK, FEED, OPTIONAL, REQUIRED, TIMESTAMP, USERS
 from batch.data.facts import Shown
 
-TimeUnit = Literal["s", "ms", "us"]
+TimeUnit = Literal["s", "ms", "us", "ns"]
 
 DAY_S = 86_400
 _SHIPPED = files("batch.data") / "mappings"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeForm:
+    """How times are written.
+
+    Attributes:
+        unit: Unit of times that are numbers, since 1970-01-01 UTC; None guesses it from their size.
+        format: Of times that are text or numbers, with the letters of `strptime`; empty: ISO 8601, or a unit.
+        zone: IANA name of the zone of times without an offset; empty: UTC.
+    """
+
+    unit: TimeUnit | None = None
+    format: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +43,7 @@ class Mapping:
         events: Their event name to our code of the action.
         ignores_other_events: Any other event is ignored and counted, not rejected.
         profile: Our names of the profile columns to keep; None keeps every column but `user_id`.
-        time_unit: Unit of times that are numbers, since 1970-01-01 UTC.
+        time: How times are written.
         like_within_s: Where no `target` is given, a view counts as liked when the same user's like of
             the same post follows within this many seconds.
         shown: What a view says: `impressions` of a feed, or the user's own `choices`.
@@ -37,7 +54,7 @@ class Mapping:
     events: dict[str, int] = field(default_factory=lambda: dict(ACTIONS))
     ignores_other_events: bool = False
     profile: tuple[str, ...] | None = None
-    time_unit: TimeUnit = "s"
+    time: TimeForm = field(default_factory=TimeForm)
     like_within_s: int = DAY_S
     shown: Shown = "impressions"
 
@@ -85,7 +102,6 @@ class Mapping:
             "key", raw, ("tables", "columns", "events", "profile", "time", "like_within_s", "shown")
         )
         time, profile, tables = (_section(raw, name) for name in ("time", "profile", "tables"))
-        _refuse_unknown("key in [time]", time, ("unit",))
         _refuse_unknown("key in [profile]", profile, ("columns",))
         _refuse_unknown("table in [tables]", tables, REQUIRED)
         return cls(
@@ -94,7 +110,7 @@ class Mapping:
             events=_events(_section(raw, "events")) if "events" in raw else dict(ACTIONS),
             ignores_other_events="events" in raw,
             profile=tuple(_texts("profile.columns", profile["columns"])) if profile else None,
-            time_unit=_one_of("time.unit", time.get("unit", "s"), get_args(TimeUnit)),
+            time=_time_form(time),
             like_within_s=_seconds(raw.get("like_within_s", DAY_S)),
             shown=_one_of("shown", raw.get("shown", "impressions"), get_args(Shown)),
         )
@@ -121,8 +137,50 @@ def _columns(section: dict[str, Any]) -> dict[str, dict[str, str]]:
         if table != USERS:  # a profile column may have any name
             ours = (*REQUIRED[table], *OPTIONAL.get(table, ()))
             _refuse_unknown(f"column in [columns.{table}]", names, ours)
+        if table == FEED and isinstance(names.get(TIMESTAMP), list):
+            names = names | _date_and_clock(names[TIMESTAMP])
         renames[table] = {ours: _text(f"columns.{table}.{ours}", theirs) for ours, theirs in names.items()}
     return renames
+
+
+def _date_and_clock(names: list[object]) -> dict[str, object]:
+    if len(names) != 2:
+        raise ValueError(
+            f"columns.{FEED}.{TIMESTAMP} = {names!r} must be a name, or two: date and time of day"
+        )
+    return dict(zip((TIMESTAMP, CLOCK), names, strict=True))
+
+
+def _time_form(section: dict[str, Any]) -> TimeForm:
+    _refuse_unknown("key in [time]", section, ("unit", "format", "zone"))
+    if "unit" in section and "format" in section:
+        raise ValueError("[time] has a unit and a format: numbers follow one of them, leave the other out")
+    return TimeForm(
+        unit=_one_of("time.unit", section["unit"], get_args(TimeUnit)) if "unit" in section else None,
+        format=_date_format(section["format"]) if "format" in section else "",
+        zone=_zone(section["zone"]) if "zone" in section else "",
+    )
+
+
+def _date_format(value: object) -> str:
+    """Return a format that says a whole date: without a year, times would lie in 1900."""
+    pattern, probe = _text("time.format", value), datetime(2021, 12, 29, tzinfo=UTC)
+    try:
+        told = datetime.strptime(probe.strftime(pattern), pattern).date()  # noqa: DTZ007 - a date alone
+    except ValueError as exc:
+        raise ValueError(f"time.format = {pattern!r} is no format of strptime: {exc}") from exc
+    if told != probe.date():
+        raise ValueError(f"time.format = {pattern!r} must hold a year, a month and a day")
+    return pattern
+
+
+def _zone(value: object) -> str:
+    name = _text("time.zone", value)
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as exc:
+        raise ValueError(f"time.zone = {name!r} must be an IANA name such as Europe/Moscow") from exc
+    return name
 
 
 def _events(section: dict[str, Any]) -> dict[str, int]:

@@ -49,6 +49,7 @@ def read(
     Raises:
         SourceError: The location, a table or a column is not there, or cannot be read.
         TooManyRejected: More event rows than allowed were rejected.
+        UnlikelyTimes: Times that are numbers cannot be in the unit that was said or guessed.
     """
     with open_tables(location, stall_s) as tables, Rejects(rejects) as out:
         source = Source(tables, mapping, advance)
@@ -56,16 +57,17 @@ def read(
         users, profile = _entities(source, USERS, USER_ID, out)
         embeddings, dimensions = _entities(source, EMBEDDINGS, POST_ID, out)
         feed, has_target = _feed(source, mapping, posts, now_s, out)
+        feed.times.refuse_unlikely()
         user_ids = np.union1d(feed.users.ids, users.ids) if users else np.sort(feed.users.ids)
         post_ids = posts.ids if posts else np.sort(feed.posts.ids)
         events = _events(feed, user_ids, post_ids, out)
-        _refuse_too_many(feed.n_read, max_rejected_share, out)
+        _refuse_too_many(feed, max_rejected_share, out)
         if not has_target:
             events = events._replace(target=derive_targets(events, mapping.like_within_s))
         user_frame = users_frame(user_ids, users, profile)
         post_frame = posts_frame(post_ids, posts, post_columns)
         vector = vectors(post_ids, embeddings, dimensions, out) if embeddings else None
-        report = _report(source.read, dict(feed.ignored), out, user_frame, post_frame, vector)
+        report = _report(source.read, feed, out, user_frame, post_frame, vector)
     return Facts(user_frame, post_frame, vector, *events, report=report, shown=mapping.shown)
 
 
@@ -101,15 +103,16 @@ def _events(feed: Feed, user_ids: Ints, post_ids: Ints, rejects: Rejects) -> Eve
     return events
 
 
-def _refuse_too_many(n_read: int, limit: float, rejects: Rejects) -> None:
+def _refuse_too_many(feed: Feed, limit: float, rejects: Rejects) -> None:
     reasons = rejects.rows_of(FEED)
-    if sum(reasons.values()) > limit * n_read:
-        raise TooManyRejected(n_read, limit, reasons, rejects.path)
+    if sum(reasons.values()) > limit * feed.n_read:
+        hint = feed.times.hint(next(iter(reasons)))  # of the most frequent
+        raise TooManyRejected(feed.n_read, limit, reasons, rejects.path, hint)
 
 
 def _report(
     read_rows: dict[str, int],
-    ignored: dict[str, int],
+    feed: Feed,
     rejects: Rejects,
     users: pd.DataFrame,
     posts: pd.DataFrame,
@@ -124,5 +127,6 @@ def _report(
         users_without_profile=len(users) - with_profile,
         posts_without_text=int(posts[TEXT].isna().sum()),
         posts_without_embedding=int(no_vector),
-        ignored=ignored,
+        ignored=dict(feed.ignored),
+        time_units_guessed=dict(feed.times.guessed),
     )

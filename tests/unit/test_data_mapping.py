@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batch.data.columns import LIKE, VIEW
-from batch.data.mapping import Mapping
+from batch.data.mapping import Mapping, TimeForm
 
 
 def test_no_mapping_is_the_identity() -> None:
@@ -24,7 +24,7 @@ def test_a_shipped_mapping_is_loaded_by_name() -> None:
     assert deskdrop.table("feed_data") == "users_interactions"
     assert deskdrop.column("feed_data", "post_id") == "contentId"
     assert deskdrop.events == {"VIEW": VIEW, "LIKE": LIKE, "BOOKMARK": LIKE}
-    assert shop.time_unit == "ms"
+    assert shop.time == TimeForm(unit="ms")
     assert {Mapping.load(name).shown for name in ("deskdrop", "retailrocket", "ml-100k")} == {"choices"}
     assert Mapping().shown == "impressions"
 
@@ -58,7 +58,7 @@ def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
         events={"seen": VIEW, "opened": VIEW, "liked": LIKE},
         ignores_other_events=True,
         profile=("country", "age"),
-        time_unit="us",
+        time=TimeForm(unit="us"),
         like_within_s=60,
         shown="choices",
     )
@@ -82,8 +82,22 @@ def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
         ("[events]\nview = 'c'", "events.view = 'c' must be a list of names"),
         ("[events]\nview = ['c']\nlike = ['c']", "event 'c' stands under two actions"),
         ("[events]", "[events] names no event"),
-        ("[time]\nunit = 'h'", "time.unit = 'h' must be s, ms or us"),
-        ("[time]\nzone = 'h'", "unknown key in [time]: 'zone' (known: unit)"),
+        ("[time]\nunit = 'h'", "time.unit = 'h' must be s, ms, us or ns"),
+        ("[time]\nform = 'h'", "unknown key in [time]: 'form' (known: unit, format, zone)"),
+        ("[time]\nunit = 's'\nformat = '%Y%m%d'", "[time] has a unit and a format"),
+        ("[time]\nformat = ''", "time.format = '' must be a name in quotes"),
+        ("[time]\nformat = '%Y-%m-%Q'", "time.format = '%Y-%m-%Q' is no format of strptime"),
+        ("[time]\nformat = '%m%d'", "time.format = '%m%d' must hold a year, a month and a day"),
+        ("[time]\nzone = 'Mars/Olympus'", "time.zone = 'Mars/Olympus' must be an IANA name"),
+        ("[time]\nzone = '../zone'", "time.zone = '../zone' must be an IANA name"),
+        (
+            "[columns.feed_data]\ntimestamp = ['date']",
+            "columns.feed_data.timestamp = ['date'] must be a name,",
+        ),
+        (
+            "[columns.feed_data]\nuser_id = ['a', 'b']",
+            "columns.feed_data.user_id = ['a', 'b'] must be a name",
+        ),
         ("[profile]\ncolumns = 'age'", "profile.columns = 'age' must be a list of names"),
         ("[profile]\nonly = ['age']", "unknown key in [profile]: 'only' (known: columns)"),
         ("like_within_s = -1", "like_within_s = -1 must be a whole number of seconds, 0 or more"),

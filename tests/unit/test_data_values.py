@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from batch.data.mapping import TimeForm
 from batch.data.validation.ids import parse_ids
 from batch.data.validation.times import parse_times
 from batch.data.validation.values import Parsed, numbers, targets
@@ -99,7 +100,7 @@ def test_an_id_of_any_type_is_read_or_refused(column: pa.Array, expected: int | 
 def test_a_time_as_text_does_not_depend_on_its_neighbours(
     text: str | None, expected: int | str, beside: str | None
 ) -> None:
-    assert one(parse_times(pa.array([text, beside], pa.string()), "s")) == expected
+    assert one(parse_times(pa.array([text, beside], pa.string()), TimeForm())) == expected
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_time_as_text_does_not_depend_on_its_neighbours(
     ],
 )
 def test_a_time_of_any_type_is_read_or_refused(column: pa.Array, unit: Any, expected: int | str) -> None:
-    assert one(parse_times(column, unit)) == expected
+    assert one(parse_times(column, TimeForm(unit=unit))) == expected
 
 
 @pytest.mark.parametrize(

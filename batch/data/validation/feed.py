@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch.arrays import Bools, Ints, Ints8
-from batch.data.columns import ACTION, FEED, LIKE, POST_ID, TARGET, TIMESTAMP, USER_ID, VIEW
+from batch.data.columns import ACTION, CLOCK, FEED, LIKE, POST_ID, TARGET, TIMESTAMP, USER_ID, VIEW
 from batch.data.mapping import Mapping
 from batch.data.validation.ids import Codes, parse_ids
 from batch.data.validation.order import Chunk
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
-from batch.data.validation.times import parse_times
+from batch.data.validation.times import Times, join_clock, parse_times
+from batch.data.validation.unlikely import TimesRead
 from batch.data.validation.values import plain, targets
 
 _UNKNOWN, _IGNORED = -1, -2  # beside the codes of actions
@@ -26,7 +27,7 @@ class Feed:
         """Begin with no event.
 
         Args:
-            mapping: Names of events, unit of times.
+            mapping: Names of events, form of times.
             posts: Knows the posts; or learns them from accepted events, where there is no table of posts.
             now_s: Epoch seconds; a later event is rejected.
             rejects: Takes the rows that are not accepted.
@@ -36,6 +37,7 @@ class Feed:
         self.chunks: list[Chunk] = []
         self.n_read = 0
         self.ignored: Counter[str] = Counter()
+        self.times = TimesRead(mapping.time, now_s)
         self._mapping = mapping
         self._now_s = now_s
         self._rejects = rejects
@@ -50,7 +52,7 @@ class Feed:
             self._count_ignored(batch.column(ACTION).filter(pa.array(~ours)))
             batch, action = batch.filter(pa.array(ours)), action[ours]
         self.n_read += batch.num_rows
-        time = parse_times(batch.column(TIMESTAMP), self._mapping.time_unit)
+        time = self._times(batch)
         user, post = parse_ids(batch.column(USER_ID)), parse_ids(batch.column(POST_ID))
         target, bad_target = _targets(batch, action)
         wrong: dict[Reason, Bools] = {
@@ -72,6 +74,14 @@ class Feed:
         users, posts = self.users.of(user.value[good]), self.posts.of(post.value[good])
         if len(what):
             self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what))
+
+    def _times(self, batch: pa.RecordBatch) -> Times:
+        column = batch.column(TIMESTAMP)
+        if CLOCK in batch.schema.names:
+            column = join_clock(column, batch.column(CLOCK))
+        times = parse_times(column, self._mapping.time)
+        self.times.add(column, times)
+        return times
 
     def _action(self, column: pa.Array) -> Ints8:
         text = column if pa.types.is_string(column.type) else column.cast(pa.string())

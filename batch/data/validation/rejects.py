@@ -13,7 +13,7 @@ from batch.arrays import Bools, Ints8
 
 Reason = Literal[
     "missing_time",  # no time
-    "unreadable_time",  # text that is no ISO time, or a time outside 1970..9999
+    "unreadable_time",  # text of another form than times have, or a time outside 1970..9999
     "future_time",  # later than now
     "missing_user",  # no user id, in the feed or in the profiles
     "missing_post",  # no post id, in the feed, the posts or the embeddings
@@ -45,13 +45,24 @@ class TooManyRejected(ValueError):
 
     exit_code = 3
 
-    def __init__(self, n_read: int, limit: float, reasons: dict[Reason, int], path: Path) -> None:
-        """Write the sentence; `limit` is the largest share of `n_read` rows that may be rejected."""
+    def __init__(
+        self, n_read: int, limit: float, reasons: dict[Reason, int], path: Path, hint: str = ""
+    ) -> None:
+        """Write the sentence.
+
+        Args:
+            n_read: Event rows.
+            limit: Largest share of them that may be rejected.
+            reasons: Reason to rows, most frequent first.
+            path: File of the rejected rows.
+            hint: What is likely wrong; may be empty.
+        """
         share = sum(reasons.values()) / n_read
         top = ", ".join(f"{n} {reason}" for reason, n in list(reasons.items())[:3])
+        why = f"{top} ({hint})" if hint else top
         super().__init__(
             f"{share:.2%} of {n_read} event rows were rejected, more than the {limit:.2%} allowed: "
-            f"{top}; see {path}, then mend the source or raise ALMANAC_MAX_REJECTED_SHARE"
+            f"{why}; see {path}, then mend the source or raise ALMANAC_MAX_REJECTED_SHARE"
         )
 
 
