@@ -3,6 +3,8 @@
 Every table holds the same events; only the spelling of their times differs.
 """
 
+import re
+import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -250,13 +252,28 @@ def test_local_times_are_read_by_their_zone(tmp_path: Path) -> None:
     assert days.time.tolist() == [int(datetime(2021, 12, 29, tzinfo=MOSCOW).timestamp())]
 
 
-def test_local_times_without_a_zone_are_told_from_the_hours_that_they_lie_ahead(tmp_path: Path) -> None:
-    rows = feed_of(in_format("%Y-%m-%d %H:%M:%S", MOSCOW))
+@pytest.mark.parametrize(("zone", "hours"), [("Europe/Moscow", "3"), ("Asia/Kolkata", "5.5")])
+def test_local_times_without_a_zone_are_told_from_the_hours_that_they_lie_ahead(
+    tmp_path: Path, zone: str, hours: str
+) -> None:
+    rows = feed_of(in_format("%Y-%m-%d %H:%M:%S", ZoneInfo(zone)))
 
-    with pytest.raises(
-        TooManyRejected, match=r"20 future_time \(the newest lies 3 h ahead: .* set \[time\] zone"
-    ):
+    with pytest.raises(TooManyRejected) as refused:
         read_times(tmp_path, {}, rows)
+
+    assert f"20 future_time (the newest lies {hours} h ahead: if times are local, set [time] zone" in str(
+        refused.value
+    )
+
+
+def test_the_page_s_mapping_of_times_reads_what_it_shows(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    (example,) = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    rows = feed_of(range(1), date=["29.12.2021"], clock=["22:21"])["feed_data"].drop_columns("timestamp")
+
+    facts = read_times(tmp_path, tomllib.loads(example), {"feed_data": rows})
+
+    assert facts.time.tolist() == [int(datetime(2021, 12, 29, 22, 21, tzinfo=MOSCOW).timestamp())]
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ class TimesRead:
     def hint(self, reason: Reason) -> str:
         """Return what is likely wrong with times rejected for a reason; empty where nothing is plain."""
         if reason == "future_time" and self._ahead_s > 0 and not self._form.zone:
-            hours = max(1, round(self._ahead_s / 3600))
-            return f"the newest lies {hours} h ahead: if times are local, set [time] zone in a mapping file"
+            hours = max(0.25, round(self._ahead_s / 900) / 4)  # zones differ by quarters of an hour
+            return f"the newest lies {hours:g} h ahead: if times are local, set [time] zone in a mapping file"
         if reason == "unreadable_time" and self._unreadable:
             meant = self._form.format or "ISO 8601"
             return f"{self._unreadable!r} is no time in {meant}: set [time] format in a mapping file"
