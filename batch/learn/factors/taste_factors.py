@@ -123,12 +123,16 @@ def _whiten(about: Floats, hessian: npt.NDArray[Any]) -> Floats:
     about = about - share @ about
     weighted = about * np.sqrt(share)[:, None]
     beyond = np.zeros(weighted.shape[1])
-    diagonal = np.abs(np.diag(np.linalg.qr(weighted).R))
+    diagonal = np.abs(np.diag(_triangle(weighted)))
     beyond[: len(diagonal)] = diagonal
     own = np.sqrt((weighted**2).sum(axis=0))
     kept = np.flatnonzero((beyond > LEAST_SHARE * own) & (own > LEAST_SHARE * own.max(initial=1e-12)))
-    triangle = np.linalg.qr(weighted[:, kept]).R
-    return np.asarray(np.linalg.solve(triangle.T, about[:, kept].T).T, np.float64)
+    return np.asarray(np.linalg.solve(_triangle(weighted[:, kept]).T, about[:, kept].T).T, np.float64)
+
+
+def _triangle(columns: Floats) -> Floats:
+    # Of Q, which is as large as the columns and takes as long again, nothing is asked.
+    return np.asarray(np.linalg.qr(columns, mode="r"), np.float64)
 
 
 def _covariance(shown: Impressions, biases: Biases, post: Floats, noise: float) -> Floats:
