@@ -77,6 +77,7 @@ class Leaky(Tally):
         return super().advance(max(to_s, self.at_s, int(self._facts.time[-1])))
 
 
+@pytest.mark.timeout(1200)  # twenty nights in make chaos
 def test_good_nights_in_a_row_all_pass(store: redis.Redis, tmp_path: Path) -> None:
     for day in range(GOOD_FROM, GOOD_FROM + N_GOOD):
         manifest = publish_night(store, tmp_path, night(day))
