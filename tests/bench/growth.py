@@ -1,23 +1,37 @@
-"""How the cost of exact scoring grows with users, posts, buckets, trees and leaves: seconds of whole runs."""
+"""How the cost of exact scoring grows with users, posts, buckets, trees and leaves: seconds of whole runs.
+
+A catalogue's axis is measured apart: few users' item kNN, which once was quadratic in posts.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 
 import lightgbm as lgb
 import numpy as np
 
 from batch.data.seen import SeenPosts
+from batch.features import asof
+from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.neighbours import cosine, item_knn
+from batch.learn.baselines.recommender import ScoreRecommender
+from batch.simulate.config import WorldConfig
+from batch.simulate.feed import facts as simulate
 from tests.bench.made import Made, Size, make
 from tests.bench.score import part, timed_engine, warm_up
 
 USERS = 20_000  # of every run but those over users
 MEMORY_MB = 2_048
+CATALOGUES, CATALOGUE_USERS = (25_000, 50_000, 100_000, 200_000), 50
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One timed run: all axes but `axis` are at the default of `Size`, users at `USERS`."""
+    """One timed run: all axes but `axis` are at the default of `Size`, users at `USERS`.
+
+    On the axis `catalogue` it is item kNN, learned from `CATALOGUE_USERS` users, who then score all views.
+    """
 
     axis: str
     at: int
@@ -25,7 +39,7 @@ class Point:
 
 
 def grow(threads: int = 0) -> Iterator[Point]:
-    """Time whole runs, tables included, and yield each as it ends: about four minutes on two cores."""
+    """Time whole runs, tables included, and yield each as it ends: about six minutes on two cores."""
     size = Size(n_users=4 * USERS)
     largest = make(size, threads)
     some = part(largest, USERS, size.n_buckets)
@@ -45,6 +59,20 @@ def grow(threads: int = 0) -> Iterator[Point]:
         yield timed("trees", n, replace(some, model_text=booster.model_to_string(num_iteration=n)))
     for n in (7, 15, size.n_leaves, 63):
         yield timed("leaves", n, make(replace(size, n_users=USERS, n_leaves=n), threads))
+    yield from grow_catalogue(threads)
+
+
+def grow_catalogue(threads: int = 0) -> Iterator[Point]:
+    """Time item kNN over more and more posts, and yield each as it ends."""
+    for n in CATALOGUES:
+        facts = simulate(WorldConfig(CATALOGUE_USERS, n))
+        interactions = Interactions(facts, asof.describe(facts, 0), seed=0, threads=threads)
+        user, post = facts.user.astype(np.int64), facts.post.astype(np.int64)
+        begin = perf_counter()
+        scores = ScoreRecommender(item_knn(cosine)(interactions)).pairs(user, post)
+        seconds = perf_counter() - begin
+        assert np.isfinite(scores).all()
+        yield Point("catalogue", n, round(seconds, 2))
 
 
 def plot(points: list[Point], file: Path) -> None:
