@@ -11,7 +11,6 @@ from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.data.load import read_facts_now
 from batch.evaluate.nightly import measure_run
-from batch.evaluate.sessions import Line
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication
 from batch.jobs.baselines import publish_baseline
@@ -58,7 +57,6 @@ def run(
     progress: Progress,
     *,
     split: Split | None = None,
-    lines: dict[str, Line] | None = None,
     evaluated: bool = True,
     facts: Facts | None = None,
 ) -> Result:
@@ -72,7 +70,6 @@ def run(
         location: Folder or URL of the facts.
         progress: Where to show the steps.
         split: Test days of the evaluation; None finds the last week of histories.
-        lines: Further lines to draw beside the evaluation's own.
         evaluated: False skips the evaluation and the two trainings it takes; a baseline's run has none.
         facts: What `read_facts_now` has read already; None reads them.
 
@@ -91,7 +88,7 @@ def run(
     if baseline is not None:
         manifest = publish_baseline(settings, store, facts, statics, baseline, progress)
         return _finish(facts, manifest, progress)
-    metrics = _evaluate(settings, facts, statics, split, lines or {}, progress) if evaluated else {}
+    metrics = _evaluate(settings, facts, statics, split, progress) if evaluated else {}
     model = train(facts, statics, facts.as_of_s, Recipe.of(settings), metrics, progress).model
     model.save(settings.state_dir / "models" / model.fingerprint)
     with progress.step("features"):
@@ -114,7 +111,6 @@ def _evaluate(
     facts: Facts,
     statics: asof.Statics,
     split: Split | None,
-    lines: dict[str, Line],
     progress: Progress,
 ) -> dict[str, float]:
     with progress.step("evaluate"):
@@ -122,7 +118,7 @@ def _evaluate(
         if split is None:
             log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
             return {}
-        return measure_run(facts, statics, split, Recipe.of(settings), lines)
+        return measure_run(facts, statics, split, Recipe.of(settings), {})
 
 
 def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:

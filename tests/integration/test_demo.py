@@ -99,13 +99,5 @@ def test_the_demo_says_what_it_read_wrote_and_measured(demo: Demo) -> None:
     assert said["generation"] == 1
     assert said["lists_written"] == 60 * 6
     assert set(said["expected_hitrate_at_5"]) == {"almanac", "oracle", "popular", "random"}  # type: ignore[call-overload]
-    assert {
-        "auc",
-        "hitrate_at_5",
-        "hitrate_at_5_random5",
-        "hitrate_at_5_popular",
-        "hitrate_at_5_oracle",
-    } <= set(
-        said["metrics"]  # type: ignore[call-overload]
-    )
+    assert "auc" not in said["metrics"]  # type: ignore[operator] # the world's truth judges, above
     assert len(said["feeds"]) == 9  # type: ignore[arg-type]
