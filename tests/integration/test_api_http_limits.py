@@ -257,7 +257,7 @@ def test_who_has_sent_no_whole_request_for_longest_makes_room_a_half_body_too(na
         half.sendall(b"a")
         stack.enter_context(connect_to(narrow))
 
-        assert not is_open(half, wait_s=10)
+        assert not is_open(half, wait_s=3)
         assert [is_open(connection) for connection in others] == [True, True]
 
 
@@ -270,9 +270,10 @@ def test_who_has_been_answered_makes_room_after_who_never_was(
         answered.sendall(request("/echo", HEAD + "Content-Length: 1\r\n", "POST", "b"))
         assert answered.recv(4096).endswith(b"b")
         time.sleep(0.01)  # a loop's clock counts milliseconds
-        silent, *_ = [stack.enter_context(connect_to(narrow)) for _ in range(3)]
+        silent = [stack.enter_context(connect_to(narrow)) for _ in range(3)]
 
-        assert not is_open(silent, wait_s=10)
+        # Which of those that came in one millisecond is left open.
+        assert [is_open(one, wait_s=1.5) for one in silent].count(False) == 1
         assert is_open(answered)
 
 
