@@ -110,7 +110,7 @@ def compute(day: int, *, for_all: bool = False) -> Night:
     end_s = int(everything.time[0]) // DAY_S * DAY_S + day * DAY_S
     facts = everything.until(end_s - 1)
     split = Split(end_s - TEST_DAYS * DAY_S, end_s)
-    metrics = measure_run(facts, known, split, Recipe.of(SETTINGS), {})
+    metrics = measure_run(facts, known, split, Recipe.of(SETTINGS))
     estimates, rows = training_rows(facts, known, facts.as_of_s, Recipe.of(SETTINGS))
     if for_all:
         rows.x[:, [feature.side in ("user", "user_group") for feature in known.features]] = np.nan

@@ -9,7 +9,7 @@ from batch.data.facts import Facts
 from batch.evaluate import chance
 from batch.evaluate.metrics import Hits, auc, auc_in_session, hitrate
 from batch.evaluate.own import OwnModel, raw_scores
-from batch.evaluate.sessions import Line, Sessions
+from batch.evaluate.sessions import Sessions
 from batch.features import asof
 from batch.features.popularity import post_scores
 from batch.learn.baselines.interactions import Interactions
@@ -22,9 +22,7 @@ from batch.learn.split import Split
 K = 5
 
 
-def measure_run(
-    facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe, lines: dict[str, Line]
-) -> dict[str, float]:
+def measure_run(facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe) -> dict[str, float]:
     """Measure AUC and HitRate@5 on the split's shown posts, beside random, popular, kNN and first-five.
 
     Sessions with ten impressions or more count. Our model is the published one, made before the split and
@@ -54,10 +52,6 @@ def measure_run(
         "_knn": ScoreRecommender(item_knn(cosine)(before)).pairs(what.user, what.post),
         "_first5": -what.position.astype(np.float64),
     }
-    for name, line in lines.items():
-        scores[f"_{name}"] = line(
-            facts.user_ids[what.user], facts.post_ids[what.post], facts.time[what.event]
-        )
     found = {
         "auc": auc(scores[""], what.liked),
         "test_sessions": float(len(what.owner)),

@@ -118,7 +118,7 @@ def _evaluate(
         if split is None:
             log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
             return {}
-        return measure_run(facts, statics, split, Recipe.of(settings), {})
+        return measure_run(facts, statics, split, Recipe.of(settings))
 
 
 def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:

@@ -48,7 +48,7 @@ def test_a_run_is_measured_in_a_small_part_of_what_pairs_of_posts_take() -> None
     statics, split = asof.describe(facts, seed=1), last_week(facts)
     assert split is not None
 
-    peak = peak_of(lambda: measure_run(facts, statics, split, RECIPE, {}))
+    peak = peak_of(lambda: measure_run(facts, statics, split, RECIPE))
 
     assert peak < SQUARE / 20
 

@@ -160,7 +160,7 @@ def test_the_choices_of_a_period_do_not_enter_what_was_estimated_before_it(facts
 def test_the_evaluation_asks_what_is_liked_next_of_what_was_not_taken(facts: Facts) -> None:
     split = Split(AS_OF_S + 1, AS_OF_S + 5 * DAY_S)
 
-    found = measure_run(facts, asof.describe(facts, 1), split, RECIPE, {})
+    found = measure_run(facts, asof.describe(facts, 1), split, RECIPE)
 
     later = (facts.time > AS_OF_S) & (facts.time < AS_OF_S + 5 * DAY_S) & (facts.target == 1)
     assert found["test_sessions"] == later.sum()

@@ -74,7 +74,7 @@ def changed_features(facts: Facts) -> list[str]:
 def evaluate_last_week(facts: Facts) -> dict[str, float]:
     split = last_week(facts)
     assert split is not None
-    return measure_run(facts, asof.describe(facts, RECIPE.seed), split, replace(RECIPE, n_trees=30), {})
+    return measure_run(facts, asof.describe(facts, RECIPE.seed), split, replace(RECIPE, n_trees=30))
 
 
 def test_later_facts_change_nothing_of_a_model() -> None:
