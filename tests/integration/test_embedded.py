@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from batch.store.embedded import binary
 from batch.store.embedded.attach import attach
 from batch.store.embedded.binary import ServerMissing
 from batch.store.embedded.files import Address, Files, Lock
+from batch.store.wait import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -26,14 +26,6 @@ with attach(Path(sys.argv[1])) as store:
     print(store.pid, store.url, flush=True)
     time.sleep(float(sys.argv[2]))
 """
-
-
-def until(holds: Callable[[], bool], deadline_s: float = 20.0) -> None:
-    """Return once a condition holds, or fail."""
-    give_up = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < give_up, "it never came true"
-        time.sleep(0.02)
 
 
 def ended(pid: int) -> bool:
@@ -65,12 +57,12 @@ def client(url: str) -> redis.Redis:
 def test_the_store_starts_ends_with_its_user_and_keeps_its_data(tmp_path: Path) -> None:
     with attach(tmp_path) as store, client(store.url) as first:
         first.set("kept", "yes")
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
     assert ended(store.pid)
 
     with attach(tmp_path) as again, client(again.url) as second:
         assert second.get("kept") == b"yes"
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
 
 
 def test_a_second_user_joins_and_the_store_outlives_the_first(tmp_path: Path) -> None:
@@ -83,7 +75,7 @@ def test_a_second_user_joins_and_the_store_outlives_the_first(tmp_path: Path) ->
         time.sleep(0.6)  # longer than the supervisor's look
         with client(store.url) as reader:
             assert reader.ping()
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
 
 
 def test_many_processes_at_once_start_one_server(tmp_path: Path) -> None:
@@ -95,7 +87,7 @@ def test_many_processes_at_once_start_one_server(tmp_path: Path) -> None:
 
     assert [user.returncode for user in users] == [0] * 4
     assert len(set(said)) == 1
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
 
 
 def test_killing_the_only_user_ends_the_server_and_loses_nothing(tmp_path: Path) -> None:
@@ -108,11 +100,11 @@ def test_killing_the_only_user_ends_the_server_and_loses_nothing(tmp_path: Path)
             writer.set("kept", "yes")
         user.kill()
 
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
     assert ended(int(pid))
     with attach(tmp_path) as store, client(store.url) as reader:
         assert reader.get("kept") == b"yes"
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
 
 
 def test_a_crashed_server_is_started_again_for_its_users(tmp_path: Path) -> None:
@@ -122,11 +114,11 @@ def test_a_crashed_server_is_started_again_for_its_users(tmp_path: Path) -> None
             writer.waitaof(1, 0, 5000) if "valkey" in store.server else time.sleep(1.5)
         os.kill(store.pid, signal.SIGKILL)
         files = Files(tmp_path)
-        until(lambda: (files.read_address() or store).pid != store.pid)
+        assert wait_until(lambda: (files.read_address() or store).pid != store.pid, 30)
 
         with attach(tmp_path) as again, client(again.url) as reader:
             assert reader.get("kept") == b"yes"
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
 
 
 def test_a_killed_supervisor_leaves_no_orphan_and_the_next_user_starts_anew(tmp_path: Path) -> None:
@@ -135,11 +127,11 @@ def test_a_killed_supervisor_leaves_no_orphan_and_the_next_user_starts_anew(tmp_
             pytest.skip("only Linux ends a child with its parent")
         supervisor = int(Path(f"/proc/{store.pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
         os.kill(supervisor, signal.SIGKILL)
-        until(lambda: ended(store.pid))
+        assert wait_until(lambda: ended(store.pid), 30)
 
         with attach(tmp_path) as again:
             assert again.pid != store.pid
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
 
 
 def test_an_address_left_by_a_crash_is_not_believed(tmp_path: Path, valkey_url: str) -> None:
@@ -148,7 +140,7 @@ def test_an_address_left_by_a_crash_is_not_believed(tmp_path: Path, valkey_url: 
 
     with attach(tmp_path) as store:
         assert store.url != valkey_url
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
 
 
 def test_the_store_is_set_up_like_a_real_one(tmp_path: Path) -> None:
@@ -159,7 +151,7 @@ def test_the_store_is_set_up_like_a_real_one(tmp_path: Path) -> None:
     assert config["zset-max-listpack-entries"] == "1024"
     assert (config["appendonly"], config["maxmemory-policy"]) == ("yes", "noeviction")
     assert config["bind"] == "127.0.0.1"
-    until(lambda: gone(tmp_path))
+    assert wait_until(lambda: gone(tmp_path), 30)
 
 
 def test_without_any_server_one_sentence_says_what_to_install(

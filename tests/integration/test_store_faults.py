@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,19 +18,12 @@ from batch.store import connection
 from batch.store.connection import StoreFailed, connect_store, open_store
 from batch.store.embedded.attach import attach
 from batch.store.embedded.files import Files
+from batch.store.wait import wait_until
 from tests.clients import OwnStore, await_answer, running
 from tests.world import World
 
 pytestmark = pytest.mark.integration
 N_LOGGED = 1_500_000  # commands in a log: some two seconds of loading
-
-
-def until(holds: Callable[[], bool], deadline_s: float = 30.0) -> None:
-    """Return once a condition holds, or fail."""
-    give_up = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < give_up, "it never came true"
-        time.sleep(0.02)
 
 
 def is_gone(state_dir: Path) -> bool:
@@ -69,7 +60,7 @@ def test_a_store_that_is_down_is_named_with_its_variable_and_without_its_passwor
 def test_a_store_that_loads_its_log_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with attach(tmp_path):
         pass
-    until(lambda: is_gone(tmp_path))
+    assert wait_until(lambda: is_gone(tmp_path), 30)
     lengthen_log(tmp_path)
     progress = Progress()
 
@@ -80,7 +71,7 @@ def test_a_store_that_loads_its_log_is_waited_for(tmp_path: Path, caplog: pytest
             assert store.dbsize() == N_LOGGED
 
     assert progress.seconds["store"] > 0
-    until(lambda: is_gone(tmp_path))
+    assert wait_until(lambda: is_gone(tmp_path), 30)
 
 
 def test_a_silent_store_ends_a_command_with_a_sentence_and_exit_code_4(
@@ -130,18 +121,18 @@ def test_a_killed_embedded_store_comes_back_where_it_was_and_the_api_finds_it(tm
             await_answer(f"{base}/ready")
             os.kill(store.pid, signal.SIGKILL)
             files = Files(tmp_path)
-            until(lambda: (files.read_address() or store).pid != store.pid)
+            assert wait_until(lambda: (files.read_address() or store).pid != store.pid, 30)
 
             again = files.read_address()
             assert again is not None
             assert again.url == store.url
-            until(lambda: b"store.found" in (tmp_path / "api.log").read_bytes())
+            assert wait_until(lambda: b"store.found" in (tmp_path / "api.log").read_bytes(), 30)
             await_answer(f"{base}/ready")
-    until(lambda: is_gone(tmp_path))
+    assert wait_until(lambda: is_gone(tmp_path), 30)
 
     with attach(tmp_path) as next_day:
         assert next_day.url == store.url
-    until(lambda: is_gone(tmp_path))
+    assert wait_until(lambda: is_gone(tmp_path), 30)
 
 
 @pytest.mark.slow
@@ -156,5 +147,5 @@ def test_a_second_and_a_third_demo_in_the_same_folder_end_well(tmp_path: Path) -
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout.splitlines()[-1])["generation"] == generation
         (folder,) = (tmp_path / "demo").iterdir()
-        until(lambda folder=folder: is_gone(folder))  # type: ignore[misc]
+        assert wait_until(lambda folder=folder: is_gone(folder), 30)  # type: ignore[misc]
         lengthen_log(folder)
