@@ -48,7 +48,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml .constraints/core.txt
-	@echo 'installing into $(VENV), once: half a minute'
+	@echo 'installing into $(VENV), once: about a minute'
 	@$(BIN)/pip install $(QUIET) --no-compile -c .constraints/core.txt -e '.[api,batch,embedded]'
 	@touch $@
 

@@ -16,7 +16,7 @@ Advance = Callable[[int], None]
 Show = Callable[[str, int, int | None], None]  # what is going on, how far, of how much: `lists`, 400, 163205
 
 WORDS = {  # what a person reads beside the bar of a step or phase
-    "simulate": "make users, posts and views",
+    "simulate": "make users and posts",
     "read": "read the tables",
     "describe": "read the posts' texts",
     "evaluate": "test on the last week",
@@ -65,7 +65,7 @@ class Progress:
         """Time a step with phases of its own, a bar each; the yielded function takes name, done, total."""
         self._step, self._step_began = name, time.perf_counter()
         with self._bars() as show:
-            show(name, 0, None)  # rich moves the cursor wrongly while there is no bar at all
+            show(name, 0, None)
             yield show
         took_s = time.perf_counter() - self._step_began
         self.seconds[name] = round(self.seconds.get(name, 0.0) + took_s, 3)
@@ -116,7 +116,7 @@ def _fill(bars: Bars, *, counted: bool) -> None:
     for task in bars.tasks:
         if task.total is None:
             bars.update(task.id, completed=1, total=1)
-        elif counted:
+        elif counted and task.fields["count"]:
             bars.update(task.id, completed=task.total, count=f"{task.total:,.0f}/{task.total:,.0f}")
 
 

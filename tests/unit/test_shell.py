@@ -100,6 +100,7 @@ def test_the_demo_fits_two_screens_and_compares_in_one_line() -> None:
     assert sum("feed of user" in line for line in lines) == 3
     assert any(line.endswith("random 58%, popular 69%, Almanac 73%, the best possible 84%") for line in lines)
     assert max(len(line) for line in lines) <= 100
+    assert sum(line.split()[1:3] == ["tech", "word"] for line in lines if line[:1] == " ") == 15
     real = replace(
         shown,
         run={"metrics": {"hitrate_at_5": 0.71, "hitrate_at_5_popular": 0.524}},

@@ -26,10 +26,11 @@ MEASURED = {  # the same for real facts, whose truth nobody knows
 def draw_demo(console: Console, shown: DemoResult) -> None:
     """Show a feed of each user, one line that compares, and what to try next."""
     for feed in {feed.user_id: feed for feed in shown.feeds}.values():
-        table = Table(title=f"feed of user {feed.user_id} at {feed.at}", title_justify="left", box=None)
-        table.add_column("post", justify="right", min_width=6)
-        table.add_column("topic", min_width=13)
-        table.add_column("text", no_wrap=True, overflow="ellipsis")
+        title = f"feed of user {feed.user_id} at {feed.at}"
+        table = Table(title=title, title_justify="left", box=None, expand=True)
+        table.add_column("post", justify="right", min_width=6, no_wrap=True)
+        table.add_column("topic", min_width=13, no_wrap=True)
+        table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
         for post in feed.posts:
             text = " ".join(str(post["text"]).split())
             table.add_row(str(post["id"]), str(post["topic"]), escape(text[:WORDS]))
