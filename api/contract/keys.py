@@ -1,21 +1,31 @@
 """Every key in Redis, spelled once. `redis/KEYS.md` describes each; a test ties the two together.
 
-A user's keys share the hash tag `{user}`, so that they lie in one slot of a cluster.
+A user's keys share the hash tag `{user}`, so that they lie in one slot of a cluster. The user is the id in
+its canonical form, quoted; see `ids.py`.
 """
 
 from dataclasses import dataclass
+
+from api.contract.ids import quote
 
 SCHEMA = 1
 DEFAULT_PREFIX = "almanac"
 SEGMENT_FIELD = "segment"  # in a user's list hash, beside the bucket starts
 
 
+Id = int | str  # a user's, in its canonical form
+
+
+def _tag(user_id: Id) -> str:
+    return f"{{{quote(str(user_id))}}}"
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The names of all keys under one prefix.
 
-    >>> Keys().list(200, 42)
-    'almanac:1:list:{200}:42'
+    >>> Keys().list(200, 42), Keys().seen("ann smith")
+    ('almanac:1:list:{200}:42', 'almanac:1:seen:{ann%20smith}')
     """
 
     prefix: str = DEFAULT_PREFIX
@@ -56,19 +66,19 @@ class Keys:
         return self._key("manifest", generation)
 
     def users(self, generation: int) -> str:
-        """STRING: ids of the users with a list, as text: what clearing a generation needs to know."""
+        """STRING: quoted ids of the users with a list, a blank between: what clearing a generation needs."""
         return self._key("users", generation)
 
-    def list(self, user_id: int, generation: int) -> str:
-        """HASH bucket start to post ids, best first; field `segment` names the user's segment."""
-        return self._key("list", f"{{{user_id}}}", generation)
+    def list(self, user_id: Id, generation: int) -> str:
+        """HASH bucket start to posts' numbers, best first; field `segment` names the user's segment."""
+        return self._key("list", _tag(user_id), generation)
 
     def popular(self, generation: int) -> str:
-        """HASH bucket start to post ids: what an unknown user gets."""
+        """HASH bucket start to posts' numbers: what an unknown user gets."""
         return self._key("popular", generation)
 
     def segment(self, generation: int, name: str) -> str:
-        """HASH bucket start to post ids popular in a segment of users."""
+        """HASH bucket start to posts' numbers, popular in a segment of users."""
         return self._key("segment", generation, name)
 
     def profiles(self, generation: int) -> str:
@@ -76,32 +86,40 @@ class Keys:
         return self._key("profiles", generation)
 
     def profile(self, generation: int, signature: str) -> str:
-        """HASH bucket start to post ids: the model's list for users of whom only the profile is known."""
+        """HASH bucket start to posts' numbers: the model's list for whom only the profile is known of."""
         return self._key("profile", generation, signature)
 
     def catalogue(self, generation: int) -> str:
-        """STRING: every post of the generation, most popular first."""
+        """STRING: the number of every post of the generation, most popular first."""
         return self._key("catalogue", generation)
 
     def posts(self, generation: int) -> str:
-        """HASH post id to the post as the API answers it, JSON."""
+        """HASH a post's number to the post as the API answers it, JSON."""
         return self._key("posts", generation)
 
-    def seen(self, user_id: int) -> str:
-        """ZSET post id by the earliest epoch second at which the user saw it."""
-        return self._key("seen", f"{{{user_id}}}")
+    def seen(self, user_id: Id) -> str:
+        """ZSET a post's number by the earliest epoch second at which the user saw it."""
+        return self._key("seen", _tag(user_id))
 
-    def likes(self, user_id: int) -> str:
-        """ZSET post id by the earliest epoch second at which the user liked it."""
-        return self._key("likes", f"{{{user_id}}}")
+    def likes(self, user_id: Id) -> str:
+        """ZSET a post's number by the earliest epoch second at which the user liked it."""
+        return self._key("likes", _tag(user_id))
 
-    def seen_live(self, user_id: int) -> str:
-        """ZSET like `seen`, of events accepted live: a later look finds those that no list left out."""
-        return self._key("seen", f"{{{user_id}}}", "live")
+    def seen_live(self, user_id: Id) -> str:
+        """ZSET post id by time like `seen`, of live events: a look finds those that no list left out."""
+        return self._key("seen", _tag(user_id), "live")
 
-    def likes_live(self, user_id: int) -> str:
-        """ZSET like `likes`, of events accepted live."""
-        return self._key("likes", f"{{{user_id}}}", "live")
+    def likes_live(self, user_id: Id) -> str:
+        """ZSET post id like `likes`, of events accepted live."""
+        return self._key("likes", _tag(user_id), "live")
+
+    def ids(self) -> str:
+        """HASH a post's number to its id as the table spells it; where none is, the number is the id."""
+        return self._key("ids")
+
+    def numbers(self) -> str:
+        """HASH a post's id, in its canonical form, to its number: the other way round."""
+        return self._key("numbers")
 
     def past(self, variant: str) -> str:
         """ZSET of generations made for times before anything was served: number by its first second."""
@@ -112,7 +130,7 @@ class Keys:
         return self._key("takedowns")
 
     def takedown_log(self) -> str:
-        """ZSET of takedowns and their ends: member `<milliseconds> <post> <down or up>` by its second."""
+        """ZSET of takedowns and their ends: `<milliseconds> <post, quoted> <down or up>` by its second."""
         return self._key("takedowns", "log")
 
     def events(self) -> str:

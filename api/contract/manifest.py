@@ -10,13 +10,14 @@ from typing import Any, Literal
 import orjson
 
 from api.contract.buckets import Horizon
+from api.contract.ids import FEATURE, Kind
 from api.contract.keys import SCHEMA
 from api.contract.profile import Bins
 
 SeenPolicy = Literal["views", "likes", "none"]
 State = Literal["building", "sealed", "retired", "quarantined"]
 
-FEATURES: frozenset[str] = frozenset()  # what this version knows of what a generation may need
+FEATURES = frozenset({FEATURE})  # what this version knows of what a generation may need
 
 
 TUPLES = ("features", "segment_by", "segments", "needs")  # JSON has lists only
@@ -33,7 +34,7 @@ class Manifest:
     `as_of_s` is the newest accepted fact; no later one entered. `checksums` maps a shard's name to the
     digest of its lists; `root` digests those. `gate` is the report that let it through, where one ran.
     `profile` says how a profile becomes a signature: columns and their bins, see `profile.signature`.
-    `needs` names features that a reader must know.
+    `needs` names features that a reader must know. `user_ids` and `post_ids` say what ids are in JSON.
     """
 
     generation: int
@@ -56,6 +57,8 @@ class Manifest:
     gate: dict[str, Any] | None = None
     profile: Bins = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    user_ids: Kind = "numbers"
+    post_ids: Kind = "numbers"
     schema: int = SCHEMA
 
     @property
@@ -67,7 +70,12 @@ class Manifest:
         """Write as JSON with sorted keys, indented: people read it with `redis-cli`."""
         raw = asdict(self)
         if not self.needs:
-            del raw["needs"]  # versions before 2026-11 refuse a field that they do not know
+            for name in (
+                "needs",
+                "user_ids",
+                "post_ids",
+            ):  # older versions refuse a field that they do not know
+                del raw[name]
         return orjson.dumps(raw, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
     @classmethod
