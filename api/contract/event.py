@@ -16,8 +16,8 @@ class Event:
 
     Attributes:
         event_id: Whoever sends it again sends the same one.
-        user_id: Who.
-        post_id: What.
+        user_id: Who, as the client says it; see `ids.py`.
+        post_id: What, likewise.
         kind: The client's word, one of ACTIONS.
         occurred_at_s: When it happened.
         accepted_at_s: When we were told.
@@ -25,8 +25,8 @@ class Event:
     """
 
     event_id: str
-    user_id: int
-    post_id: int
+    user_id: str
+    post_id: str
     kind: str
     occurred_at_s: int
     accepted_at_s: int
@@ -40,13 +40,13 @@ class Event:
     def to_fields(self) -> dict[str, str]:
         """Return the fields of its entry in the stream.
 
-        >>> Event("e1", 200, 17, "view", 1640361720, 1640361721).to_fields()["occurred_at"]
+        >>> Event("e1", "200", "17", "view", 1640361720, 1640361721).to_fields()["occurred_at"]
         '1640361720'
         """
         return {
             "id": self.event_id,
-            "user": str(self.user_id),
-            "post": str(self.post_id),
+            "user": self.user_id,
+            "post": self.post_id,
             "kind": self.kind,
             "occurred_at": str(self.occurred_at_s),
             "accepted_at": str(self.accepted_at_s),
@@ -64,8 +64,8 @@ class Event:
             text = {name.decode(): value.decode() for name, value in fields.items()}
             event = cls(
                 event_id=text["id"],
-                user_id=int(text["user"]),
-                post_id=int(text["post"]),
+                user_id=text["user"],
+                post_id=text["post"],
                 kind=text["kind"],
                 occurred_at_s=int(text["occurred_at"]),
                 accepted_at_s=int(text["accepted_at"]),

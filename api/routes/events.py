@@ -120,7 +120,7 @@ async def events(request: Request) -> Results:
         bad = [event for event in sent if isinstance(event, Malformed)]
         places = [(place,) for place in range(len(bad))] if len(bad) > 1 else [()]
         raise RequestValidationError(list(map(_locate, bad, places)))
-    as_of_s, known = await _read_served(store, {event.post_id for event in good})
+    as_of_s, known = await _read_served(store, {int(event.post_id) for event in good})
     recorded = iter(await store.journal.accept(good))
     results = [_make_result(event, recorded, as_of_s, known) for event in sent]
     counts = Counter(result.status for result in results)

@@ -81,7 +81,7 @@ def read_event(sent: object, now_s: int, new_id: Callable[[], str]) -> Event | M
 
     >>> read = read_event({"visitorid": 7, "itemid": "17", "event": "addtocart"}, 60, lambda: "e1")
     >>> isinstance(read, Event) and (read.user_id, read.post_id, read.action, read.occurred_at_s)
-    (7, 17, 'like', 60)
+    ('7', '17', 'like', 60)
     """
     if not isinstance(sent, dict):
         return Malformed("", sent, f"{_show(sent)} is no event: an object with user_id, post_id and action")
@@ -117,7 +117,7 @@ def status_of(event: Event, *, recorded: bool, as_of_s: int | None, known: Colle
         return "duplicate"
     if as_of_s is None:
         return "accepted"
-    if event.post_id not in known:
+    if int(event.post_id) not in known:
         return "unknown"
     return "late" if event.occurred_at_s <= as_of_s else "accepted"
 
@@ -127,13 +127,13 @@ def _find(sent: Mapping[str, object], names: Names) -> tuple[str, object]:
     return next(((name, sent[name]) for name in names if sent.get(name) is not None), (names[0], None))
 
 
-def _read_id(sent: Mapping[str, object], names: Names) -> int:
+def _read_id(sent: Mapping[str, object], names: Names) -> str:
     name, value = _find(sent, names)
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
     if not _is_int(value) or value not in INT64:
         raise _refuse(name, value, "is not an id: an integer from -2^63 to 2^63-1, such as 200")
-    return value
+    return str(value)
 
 
 def _read_kind(sent: Mapping[str, object]) -> str:

@@ -200,7 +200,7 @@ def test_a_drained_event_keeps_both_of_its_times(
     tell(client, {"id": "a1", "user_id": 2, "post_id": 40, "action": "like", "time": AS_OF_S - 5})
 
     ((_, fields),) = cast("list[Entry]", store.xrange(KEYS.events()))
-    assert Event.from_fields(fields) == Event("a1", 2, 40, "like", AS_OF_S - 5, NOW_S)
+    assert Event.from_fields(fields) == Event("a1", "2", "40", "like", AS_OF_S - 5, NOW_S)
     assert drain(store, KEYS, f"sqlite:///{tmp_path}/events.db").n_new == 1
 
 
@@ -243,7 +243,7 @@ def test_a_full_store_refuses_events_and_goes_on_answering(
 
 
 def test_one_attempt_that_is_tried_twice_is_no_duplicate(store: redis.Redis, valkey_url: str) -> None:
-    event = Event("a1", 2, 40, "view", NOW_S, NOW_S)
+    event = Event("a1", "2", "40", "view", NOW_S, NOW_S)
 
     async def twice() -> list[list[Any]]:
         async with Redis.from_url(valkey_url) as client:
@@ -257,7 +257,7 @@ def test_one_attempt_that_is_tried_twice_is_no_duplicate(store: redis.Redis, val
 def test_a_store_that_is_away_refuses_events(tmp_path: Path) -> None:
     async def accept() -> None:
         async with Redis(port=free_port(), retry=Retry(NoBackoff(), 0)) as client:
-            await Journal(client, KEYS).accept([Event("a1", 2, 40, "view", NOW_S, NOW_S)])
+            await Journal(client, KEYS).accept([Event("a1", "2", "40", "view", NOW_S, NOW_S)])
 
     with pytest.raises(StoreUnavailable):
         asyncio.run(accept())

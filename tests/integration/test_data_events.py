@@ -33,7 +33,8 @@ KEYS = Keys()
 def event(number: int) -> Event:
     """Return an event with an id of its own; every fourth is a like."""
     kind = "view" if number % 4 else "like"
-    return Event(f"e{number}", 1 + number % 7, 1 + number % 40, kind, NOW_S + number, NOW_S + number + 1)
+    user, post, at_s = str(1 + number % 7), str(1 + number % 40), NOW_S + number
+    return Event(f"e{number}", user, post, kind, at_s, at_s + 1)
 
 
 def record(store: redis.Redis, *events: Event) -> None:

@@ -91,7 +91,7 @@ def test_the_api_records_events_and_takedowns_and_the_batch_drains_them(
         async with aioredis.Redis.from_url(url) as client:
             journal = Journal(client, KEYS)
             taken = [await journal.take_down(1, 0.0), await journal.put_back(1, 0.0)]
-            return [*taken, *await journal.accept([Event("e1", 1, 2, "like", AS_OF_S, AS_OF_S)])]
+            return [*taken, *await journal.accept([Event("e1", "1", "2", "like", AS_OF_S, AS_OF_S)])]
 
     assert asyncio.run(write()) == [True] * 3
     assert drain(connect("batch"), KEYS, f"sqlite:///{tmp_path}/events.db") == (1, 1, 0)

@@ -21,13 +21,13 @@ def read(**sent: object) -> Event:
 
 
 def test_an_event_without_a_time_occurs_now() -> None:
-    assert read(**OURS, id="a1") == Event("a1", 200, 17, "view", NOW_S, NOW_S)
+    assert read(**OURS, id="a1") == Event("a1", "200", "17", "view", NOW_S, NOW_S)
 
 
 def test_a_shop_event_means_the_same_and_keeps_its_own_word() -> None:
     found = read(**SHOP, transactionid=4000)
 
-    assert (found.user_id, found.post_id, found.kind, found.action) == (200, 17, "addtocart", "like")
+    assert (found.user_id, found.post_id, found.kind, found.action) == ("200", "17", "addtocart", "like")
     assert (found.occurred_at_s, found.transaction) == (1_640_361_720, "4000")
 
 
@@ -142,7 +142,7 @@ def test_an_entry_that_is_no_event_is_refused(fields: dict[bytes, bytes]) -> Non
 def test_an_event_is_told_what_became_of_it(
     occurred_at_s: int, post_id: int, recorded: bool, status: str
 ) -> None:
-    event = Event("a", 1, post_id, "view", occurred_at_s, NOW_S)
+    event = Event("a", "1", str(post_id), "view", occurred_at_s, NOW_S)
 
     assert status_of(event, recorded=recorded, as_of_s=NOW_S - 100, known={17}) == status
     assert status_of(event, recorded=True, as_of_s=None, known=()) == "accepted"

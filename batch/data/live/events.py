@@ -147,14 +147,26 @@ def _keep(engine: sa.Engine, entries: list[Entry]) -> Drained:
 def _row(event: Event) -> dict[str, object]:
     return {
         "event_id": event.event_id,
-        "user_id": event.user_id,
-        "post_id": event.post_id,
+        "user_id": _whole(event.user_id),
+        "post_id": _whole(event.post_id),
         "action": event.action,
         "kind": event.kind,
         "transaction_id": event.transaction,
         "occurred_at_s": event.occurred_at_s,
         "accepted_at_s": event.accepted_at_s,
     }
+
+
+def _whole(text: str) -> int:
+    """Return an id as its column holds it.
+
+    Raises:
+        ValueError: It is no whole number of 64 bits.
+    """
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{text} is not a whole number of 64 bits")
+    return number
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, object]]) -> int:
