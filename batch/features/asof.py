@@ -7,10 +7,11 @@ import numpy as np
 
 from api.contract.buckets import DAY_S
 from batch.arrays import AnyFloats, Floats32, Ints, Ints8
+from batch.data.columns import USERS
 from batch.data.facts import Facts
 from batch.features import profile, text
 from batch.features.population import Population, cell_side, user_side
-from batch.features.sides import Feature, Sides
+from batch.features.sides import Feature, Sides, distinct_names
 from batch.features.tally import Tally, UserCounts, shrink, spread
 
 BEHAVIOUR = ("user_lift", "user_lift_recent", "user_views", "user_days_away")
@@ -34,8 +35,7 @@ def describe(facts: Facts, seed: int) -> Statics:
     """Describe users and posts once, by what does not change with time."""
     profiles = profile.encode(facts.users)
     texts = text.describe(facts.posts, facts.embeddings, seed)
-    features = (
-        *profiles.features,
+    ours = (
         *(Feature(name, "user", grows=name in GROWING) for name in BEHAVIOUR),
         Feature("topic", "post", categorical=True),
         Feature("cluster", "post", categorical=True),
@@ -44,7 +44,10 @@ def describe(facts: Facts, seed: int) -> Statics:
         *(Feature(name, "time") for name in TIME),
         *(Feature(name, "user_group") for name in CELLS),
     )
-    return Statics(profiles, texts, features)
+    columns = [feature.name for feature in profiles.features]
+    names = distinct_names(columns, {feature.name for feature in ours}, f"{USERS}.")
+    theirs = (replace(feature, name=name) for feature, name in zip(profiles.features, names, strict=True))
+    return Statics(profiles, texts, (*theirs, *ours))
 
 
 def start_tally(facts: Facts, statics: Statics) -> Tally:

@@ -5,6 +5,7 @@ the user in the post's group (topic, text cluster), where the group is a functio
 """
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -31,6 +32,27 @@ class Feature:
     side: Side
     categorical: bool = False
     grows: bool = False
+
+
+def distinct_names(names: Sequence[str], taken: Collection[str], prefix: str) -> list[str]:
+    """Return the names, with a prefix to those that are taken.
+
+    Args:
+        names: Distinct.
+        taken: Which of them others have.
+        prefix: Comes before a taken name, as often as it takes.
+
+    >>> distinct_names(["age", "topic"], {"topic", "hour"}, "user_data.")
+    ['age', 'user_data.topic']
+    """
+    found, used = [], {*taken, *names}
+    for name in names:
+        own = prefix + name if name in taken else name
+        while own != name and own in used:
+            own = prefix + own
+        used.add(own)
+        found.append(own)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
+import orjson
 import pandas as pd
 
 from batch.arrays import AnyFloats, Floats, Ints
 from batch.learn.factors.factor_table import FACTORS, FactorTable
+from batch.learn.ranker import ABOUT
 
 WORKDIR = Path("/workdir/user_input")  # where the checker puts what was handed in
 
@@ -21,10 +23,12 @@ class LoadedModel:
     Attributes:
         booster: The trees. Alone they answer for users and posts without factors.
         factors: Factors of single users and posts; None where the model's text came alone.
+        columns: Names of the model's columns; None where the text came alone, whose own names stand in.
     """
 
     booster: lgb.Booster
     factors: FactorTable | None = None
+    columns: tuple[str, ...] | None = None
 
     def predict_proba(self, x: pd.DataFrame | AnyFloats) -> Floats:
         """Return float64 (rows, 2): the probabilities of no like and of a like.
@@ -52,7 +56,7 @@ class LoadedModel:
     def _order_columns(self, x: pd.DataFrame | AnyFloats) -> AnyFloats:
         if not isinstance(x, pd.DataFrame):
             return x
-        names = self.booster.feature_name()
+        names = list(self.columns or self.booster.feature_name())
         missing = [name for name in names if name not in x.columns]
         if missing:
             raise ValueError(f"the frame lacks the model's columns {', '.join(missing)}")
@@ -74,8 +78,8 @@ def get_model_path(path: str | os.PathLike[str], group: str = "") -> Path:
 def load_models(path: str | os.PathLike[str] = ".almanac/model/model.txt", group: str = "") -> LoadedModel:
     """Load the model that the newest run left, or the one the checker put in its place.
 
-    The factors are read where `factors.npz` lies beside the text, as a run leaves it; a checker that is
-    handed the text alone has the trees alone.
+    The factors and the columns' names are read where `factors.npz` and `model.json` lie beside the text, as a
+    run leaves them; a checker that is handed the text alone has the trees alone.
 
     Raises:
         FileNotFoundError: No model lies there; the message names the place and the command that trains one.
@@ -85,6 +89,8 @@ def load_models(path: str | os.PathLike[str] = ".almanac/model/model.txt", group
         raise FileNotFoundError(
             f"no model at {place}: run `almanac run` first, or give the path of a model.txt"
         )
-    beside = place.parent / FACTORS
+    beside, about = place.parent / FACTORS, place.parent / ABOUT
     factors = FactorTable.load(beside) if beside.is_file() else None
-    return LoadedModel(lgb.Booster(model_str=place.read_text()), factors)
+    columns = orjson.loads(about.read_bytes())["features"] if about.is_file() else None
+    names = tuple(column["name"] for column in columns) if columns else None
+    return LoadedModel(lgb.Booster(model_str=place.read_text()), factors, names)

@@ -10,6 +10,8 @@ import orjson
 from batch.features.sides import Feature
 from batch.learn.factors.factor_table import FACTORS, FactorTable, fingerprint
 
+ABOUT = "model.json"  # beside the model's text
+
 
 @dataclass(frozen=True, slots=True)
 class Ranker:
@@ -53,7 +55,7 @@ class Ranker:
         (folder / FACTORS).unlink(missing_ok=True)  # never an older model's beside these trees
         _write(folder / "model.txt", self.text.encode())
         self.factors.save(folder / FACTORS)
-        _write(folder / "model.json", orjson.dumps(about, option=orjson.OPT_INDENT_2))
+        _write(folder / ABOUT, orjson.dumps(about, option=orjson.OPT_INDENT_2))
         return folder / "model.txt"
 
 

@@ -1,6 +1,8 @@
 """Trees on top of the estimates: they learn what x_u·y_p leaves, and count as far as that paid later."""
 
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,7 @@ PARAMETERS: dict[str, Any] = {
     "verbosity": -1,
 }
 HALVINGS = 5  # of the trees asked for, down to six of two hundred
+_HOLDABLE = re.compile(r"(?!Column_\d+$)\w[\w.=-]*")  # names that LightGBM's text gives back as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,8 @@ def fit(
 
     `init` float64 (rows,) are log-odds to boost from; the model holds only what the trees add to them.
     """
-    names = [feature.name for feature in features]
-    categorical = [feature.name for feature in features if feature.categorical]
+    names = inner_names([feature.name for feature in features])
+    categorical = [name for name, feature in zip(names, features, strict=True) if feature.categorical]
     data = lgb.Dataset(
         x,
         y,
@@ -136,6 +139,21 @@ def fit(
     )
     callbacks = [lambda _env: progress(1)] if progress else []
     return lgb.train(parameters, data, num_boost_round=n_trees, callbacks=callbacks)
+
+
+def inner_names(names: Sequence[str]) -> list[str]:
+    """Return what columns are called inside LightGBM: their names, or `Column_` and their number.
+
+    It refuses brackets, commas, quotes and names that come twice, and turns blanks into underscores.
+
+    >>> inner_names(["age", "city, region", "os", "os", "Column_0"])
+    ['age', 'Column_1', 'Column_2', 'Column_3', 'Column_4']
+    """
+    often = Counter(names)
+    return [
+        name if often[name] == 1 and _HOLDABLE.fullmatch(name) else f"Column_{column}"
+        for column, name in enumerate(names)
+    ]
 
 
 def fit_trees(
