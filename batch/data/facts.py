@@ -8,6 +8,7 @@ import pandas as pd
 
 from batch.arrays import AnyInts, Bools, Floats32, Ints, Ints8, Ints32
 from batch.data.columns import LIKE, POST_ID, USER_ID, VIEW
+from batch.data.ids import IdNames
 
 # What a view says. `impressions`: a feed put the post there, so a view without a like is a no. `choices`: the
 # user took it, from everything there was, so it is a yes, and the noes are all that was not taken.
@@ -36,9 +37,9 @@ class Facts:
     """Users, posts and events, checked. Row numbers, not ids, link the columns.
 
     Attributes:
-        users: One row a user, `user_id` int64 ascending, then the profile columns; a missing profile is
-            a row of missing values. Profiles united with everyone in the feed.
-        posts: One row a post, `post_id` int64 ascending, `topic` and `text` (may be missing).
+        users: One row a user, `user_id` int64 ascending (codes), then the profile columns; a missing profile
+            is a row of missing values. Profiles united with everyone in the feed.
+        posts: One row a post, `post_id` int64 ascending (codes), `topic` and `text` (may be missing).
         embeddings: float32 (posts, d), NaN rows where missing; None where the data brings none.
         user: int32 (events,). Row in `users`.
         post: int32 (events,). Row in `posts`.
@@ -47,6 +48,8 @@ class Facts:
         target: int8 (events,). 1 on a view that a like followed; 0 on every like row.
         report: Counts of what was read and rejected.
         shown: What a view says; of all of them alike.
+        user_names: The ids of users behind their codes, and their kind; codes of others may be among them.
+        post_names: The same of posts.
     """
 
     users: pd.DataFrame
@@ -59,15 +62,17 @@ class Facts:
     target: Ints8
     report: Report = field(default_factory=Report)
     shown: Shown = "impressions"
+    user_names: IdNames = field(default_factory=IdNames)
+    post_names: IdNames = field(default_factory=IdNames)
 
     @property
     def user_ids(self) -> Ints:
-        """Return int64 (users,), ascending."""
+        """Return int64 (users,), ascending: codes, which are the ids themselves where those are numbers."""
         return np.asarray(self.users[USER_ID], np.int64)
 
     @property
     def post_ids(self) -> Ints:
-        """Return int64 (posts,), ascending."""
+        """Return int64 (posts,), ascending: codes, as of users."""
         return np.asarray(self.posts[POST_ID], np.int64)
 
     @property
