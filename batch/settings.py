@@ -54,8 +54,15 @@ class Settings(EnvironmentSettings):
         "never more than a tenth of the users; 0: none",
     )
     max_rejected_share: float = Field(
-        0.05, ge=0, le=1, description="share of rejected event rows above which a run stops, 0..1"
+        0.05, ge=0, le=1, description="share of unreadable event rows above which a run stops, 0..1"
     )
+    max_duplicate_share: float = Field(
+        1.0, ge=0, le=1, description="the same of event rows that are there twice; they count once"
+    )
+    max_unknown_post_share: float = Field(
+        0.9, ge=0, le=1, description="the same of events of posts that the table of posts lacks"
+    )
+    max_future_share: float = Field(0.5, ge=0, le=1, description="the same of events later than now")
     list_ttl_s: int = Field(
         14 * DAY_S,
         ge=3600,

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from batch.data.facts import Facts
 from batch.data.mapping import Mapping
 from batch.data.read import read
+from batch.data.validation.rejects import Limits
+from batch.settings import Settings
 
 NOW_S = 1_700_000_000
 TEXT = 'Shares fell, "again".\n\nThe second line, с кириллицей.'
@@ -94,7 +96,7 @@ def read_all(
         location,
         mapping=mapping or Mapping(),
         rejects=folder / "rejects.jsonl",
-        max_rejected_share=share,
+        limits=Limits.of(Settings(max_rejected_share=share)),
         now_s=now_s,
     )
 

@@ -18,6 +18,7 @@ from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.data.mapping import Mapping
 from batch.data.read import read
+from batch.data.validation.rejects import Limits
 from batch.data.write import write
 from batch.evaluate.nightly import measure_run
 from batch.features import asof
@@ -54,7 +55,7 @@ def whole() -> tuple[Facts, asof.Statics]:
             folder,
             mapping=Mapping.load(""),
             rejects=Path(folder, "rejects.jsonl"),
-            max_rejected_share=0.0,
+            limits=Limits(0, 0, 0, 0),
             now_s=2**33,
         )
     return facts, asof.describe(facts, WORLD.seed)

@@ -30,6 +30,7 @@ class Report:
     posts_without_embedding: int = 0
     ignored: dict[str, int] = field(default_factory=dict)  # event name that the mapping leaves out, to rows
     time_units_guessed: dict[str, int] = field(default_factory=dict)  # unit that no mapping says, to rows
+    times_hint: str = ""  # what is likely wrong with times later than now
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.sentences import embed_texts
 from batch.data.source import Source, open_tables
+from batch.data.validation.rejects import Limits
 from batch.data.write import refuse_taken, tables_of, write
 from batch.progress import Advance, Progress
 from batch.settings import Settings
@@ -87,7 +88,7 @@ def _read(settings: Settings, location: str, advance: Advance) -> Facts:
         location,
         mapping=Mapping.load(name),
         rejects=settings.state_dir / "rejects.jsonl",
-        max_rejected_share=settings.max_rejected_share,
+        limits=Limits.of(settings),
         now_s=int(time.time()),
         stall_s=settings.database_stall_s,
         advance=advance,

@@ -17,7 +17,7 @@ from batch.data.validation.entities import Entities, gather, posts_frame, users_
 from batch.data.validation.feed import Feed
 from batch.data.validation.ids import Codes
 from batch.data.validation.order import Events, derive_targets, in_order
-from batch.data.validation.rejects import Rejects, TooManyRejected
+from batch.data.validation.rejects import Limits, Rejects, refuse_too_many
 from batch.progress import Advance
 
 
@@ -26,7 +26,7 @@ def read(
     *,
     mapping: Mapping,
     rejects: Path,
-    max_rejected_share: float,
+    limits: Limits,
     now_s: int,
     stall_s: float = STALL_S,
     advance: Advance = lambda _: None,
@@ -41,7 +41,7 @@ def read(
         location: A folder of Parquet or CSV files named after the tables, or a SQLAlchemy URL.
         mapping: Their names of our tables, columns and events.
         rejects: File that receives the rejected rows, JSON lines; made anew. Its reasons are `Reason`'s.
-        max_rejected_share: Largest share of event rows that may be rejected, 0..1.
+        limits: Largest shares of event rows that may be rejected.
         now_s: Epoch seconds; a later event is rejected.
         stall_s: Longest silence of a PostgreSQL, seconds.
         advance: Called with the number of rows read since its last call.
@@ -61,7 +61,7 @@ def read(
         user_ids = np.union1d(feed.users.ids, users.ids) if users else np.sort(feed.users.ids)
         post_ids = posts.ids if posts else np.sort(feed.posts.ids)
         events = _events(feed, user_ids, post_ids, out)
-        _refuse_too_many(feed, max_rejected_share, out)
+        refuse_too_many(feed.n_read, out.rows_of(FEED), limits, rejects, feed.hints())
         if not has_target:
             events = events._replace(target=derive_targets(events, mapping.like_within_s))
         user_frame = users_frame(user_ids, users, profile)
@@ -103,13 +103,6 @@ def _events(feed: Feed, user_ids: Ints, post_ids: Ints, rejects: Rejects) -> Eve
     return events
 
 
-def _refuse_too_many(feed: Feed, limit: float, rejects: Rejects) -> None:
-    reasons = rejects.rows_of(FEED)
-    if sum(reasons.values()) > limit * feed.n_read:
-        hint = feed.times.hint(next(iter(reasons)))  # of the most frequent
-        raise TooManyRejected(feed.n_read, limit, reasons, rejects.path, hint)
-
-
 def _report(
     read_rows: dict[str, int],
     feed: Feed,
@@ -129,4 +122,5 @@ def _report(
         posts_without_embedding=int(no_vector),
         ignored=dict(feed.ignored),
         time_units_guessed=dict(feed.times.guessed),
+        times_hint=feed.times.hint("future_time"),
     )

@@ -39,6 +39,7 @@ class Result:
     rows_rejected: dict[str, int]
     rows_ignored: dict[str, int]
     time_units_guessed: dict[str, int]
+    times_hint: str
     users: int
     users_with_profile: int
     users_without_profile: int
@@ -131,6 +132,7 @@ def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
         rows_rejected=report.rejected,
         rows_ignored=report.ignored,
         time_units_guessed=report.time_units_guessed,
+        times_hint=report.times_hint,
         users=len(facts.users),
         users_with_profile=report.users_with_profile,
         users_without_profile=report.users_without_profile,

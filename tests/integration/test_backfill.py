@@ -15,6 +15,7 @@ from batch.data.facts import Facts
 from batch.data.live.events import LiveEvents
 from batch.data.mapping import Mapping
 from batch.data.read import read
+from batch.data.validation.rejects import Limits
 from batch.data.write import write
 from batch.jobs import backfill
 from batch.jobs.full import run
@@ -63,7 +64,7 @@ def facts_of(settings: Settings) -> Facts:
     rejects = settings.state_dir.parent / "rejects.jsonl"
     mapping = Mapping.load("")
     return read(
-        facts_location(settings), mapping=mapping, rejects=rejects, max_rejected_share=0.0, now_s=2**33
+        facts_location(settings), mapping=mapping, rejects=rejects, limits=Limits(0, 0, 0, 0), now_s=2**33
     )
 
 

@@ -18,7 +18,7 @@ from batch.data.read import read
 from batch.data.tables import database
 from batch.data.tables.database import Database
 from batch.data.tables.location import SourceError
-from batch.data.validation.rejects import REASONS, Rejects, TooManyRejected
+from batch.data.validation.rejects import REASONS, Limits, Rejects, TooManyRejected
 from batch.data.write import write
 from tests.data_rows import NOW_S, TEXT, assert_equal_facts, csv, feed, parquet, read_all, tables
 
@@ -303,19 +303,19 @@ def test_every_reason_is_tested_above() -> None:
 
 
 def test_too_many_rejected_rows_stop_the_run_with_one_sentence(tmp_path: Path) -> None:
-    rows = feed(GOOD, ["2021-10-01 10:00:01", 5, 21, "view", 0], [None, 5, 21, "view", 0], GOOD)
+    rows = feed(GOOD, ["2021-10-01 10:00:01", 5, 20, "look", 0], [None, 5, 21, "view", 0], GOOD)
     location = parquet(tmp_path / "in", tables() | {"feed_data": rows})
 
     with pytest.raises(TooManyRejected) as refused:
-        read_all(location, tmp_path, share=0.5)
+        read_all(location, tmp_path, share=0.25)
 
     assert str(refused.value) == (
-        "75.00% of 4 event rows were rejected, more than the 50.00% allowed: 1 duplicate_event, "
-        f"1 missing_time, 1 unknown_post; see {tmp_path}/rejects.jsonl, then mend the source or raise "
+        "50.00% of 4 event rows were rejected, more than the 25.00% allowed: 1 missing_time, "
+        f"1 unknown_action; see {tmp_path}/rejects.jsonl, then mend the source or raise "
         "ALMANAC_MAX_REJECTED_SHARE"
     )
     assert len(rejected(tmp_path)) == 3
-    assert len(read_all(location, tmp_path, share=0.75).time) == 1
+    assert len(read_all(location, tmp_path, share=0.5).time) == 1
 
 
 def test_bad_users_do_not_count_towards_the_share_of_events(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_progress_adds_up_to_the_rows_read(tmp_path: Path) -> None:
         parquet(tmp_path / "in", tables()),
         mapping=Mapping(),
         rejects=tmp_path / "rejects.jsonl",
-        max_rejected_share=0.0,
+        limits=Limits(0, 0, 0, 0),
         now_s=NOW_S,
         advance=told.append,
     )

@@ -10,6 +10,7 @@ from batch.data.load import read_facts
 from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.tables.location import SourceError
+from batch.data.validation.rejects import Limits
 from batch.settings import Settings
 
 FILES = {
@@ -36,7 +37,7 @@ def test_ratings_become_views_and_four_stars_likes(wheel: Path) -> None:
         str(wheel / "facts"),
         mapping=Mapping(),
         rejects=wheel / "rejects.jsonl",
-        max_rejected_share=0.0,
+        limits=Limits(0, 0, 0, 0),
         now_s=2**33,
     )
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch.arrays import Bools, Ints, Ints8
-from batch.data.columns import ACTION, CLOCK, FEED, LIKE, POST_ID, TARGET, TIMESTAMP, USER_ID, VIEW
+from batch.data.columns import ACTION, CLOCK, FEED, LIKE, POST_ID, POSTS, TARGET, TIMESTAMP, USER_ID, VIEW
 from batch.data.mapping import Mapping
 from batch.data.validation.ids import Codes, parse_ids
 from batch.data.validation.order import Chunk
@@ -58,12 +58,12 @@ class Feed:
         wrong: dict[Reason, Bools] = {
             "missing_time": time.missing,
             "unreadable_time": time.unreadable,
-            "future_time": time.value > self._now_s,
             "missing_user": user.missing,
             "missing_post": post.missing,
             "unreadable_id": user.unreadable | post.unreadable,
             "unknown_action": action == _UNKNOWN,
             "bad_target": bad_target,
+            "future_time": time.value > self._now_s,
         }
         if not self.posts.learns:  # where posts are learnt, a rejected row must teach none
             wrong["unknown_post"] = self.posts.of(post.value) < 0
@@ -74,6 +74,20 @@ class Feed:
         users, posts = self.users.of(user.value[good]), self.posts.of(post.value[good])
         if len(what):
             self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what))
+
+    def hints(self) -> dict[Reason, str]:
+        """Return what is likely wrong with the rejected rows, by reason, where anything is plain."""
+        found = {reason: self._hint(reason) for reason in self._rejects.rows_of(FEED)}
+        return {reason: hint for reason, hint in found.items() if hint}
+
+    def _hint(self, reason: Reason) -> str:
+        row = self._rejects.first.get((FEED, reason), {})
+        if reason == "unknown_post" and row:
+            return (
+                f"{self._mapping.table(POSTS)} has no post {row[POST_ID]}: set post_id under "
+                f"[columns.{FEED}] or [columns.{POSTS}] in a mapping file"
+            )
+        return self.times.hint(reason)
 
     def _times(self, batch: pa.RecordBatch) -> Times:
         column = batch.column(TIMESTAMP)

@@ -3,23 +3,24 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
 from batch.arrays import Bools, Ints8
+from batch.settings import Settings
 
 Reason = Literal[
     "missing_time",  # no time
     "unreadable_time",  # text of another form than times have, or a time outside 1970..9999
-    "future_time",  # later than now
     "missing_user",  # no user id, in the feed or in the profiles
     "missing_post",  # no post id, in the feed, the posts or the embeddings
     "unreadable_id",  # an id that is no whole number of 64 bits
     "unknown_action",  # an action that is missing, or neither view nor like and no mapping ignores it
     "bad_target",  # a view's target is neither 0 nor 1, or a like's is neither 0 nor missing
+    "future_time",  # later than now
     "unknown_post",  # an event or embedding of a post that is not among the posts
     "duplicate_event",  # same time, user, post and action as an accepted row
     "duplicate_user",  # a second profile of a user: the first is kept
@@ -37,6 +38,35 @@ def first_reason(wrong: dict[Reason, Bools]) -> Ints8:
     return np.select(list(wrong.values()), places, ACCEPTED).astype(np.int8)
 
 
+class Limits(NamedTuple):
+    """Largest shares of event rows, 0..1, that may be left out; named as the settings that say them.
+
+    Attributes:
+        max_rejected_share: Of rows that cannot be read, or are read wrongly: local times without their zone.
+        max_duplicate_share: Of rows that say again what an accepted one has said.
+        max_unknown_post_share: Of rows of posts that the table of posts lacks.
+        max_future_share: Of rows later than now.
+    """
+
+    max_rejected_share: float
+    max_duplicate_share: float
+    max_unknown_post_share: float
+    max_future_share: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """Return what settings allow."""
+        return cls(*(getattr(settings, name) for name in cls._fields))
+
+
+UNREADABLE = "max_rejected_share"
+LIMIT_OF: dict[Reason, str] = {
+    "duplicate_event": "max_duplicate_share",
+    "unknown_post": "max_unknown_post_share",
+    "future_time": "max_future_share",
+}
+
+
 class TooManyRejected(ValueError):
     """More event rows were rejected than allowed; nothing was changed.
 
@@ -46,13 +76,14 @@ class TooManyRejected(ValueError):
     exit_code = 3
 
     def __init__(
-        self, n_read: int, limit: float, reasons: dict[Reason, int], path: Path, hint: str = ""
+        self, n_read: int, setting: str, limit: float, reasons: dict[Reason, int], path: Path, hint: str = ""
     ) -> None:
         """Write the sentence.
 
         Args:
             n_read: Event rows.
-            limit: Largest share of them that may be rejected.
+            setting: Name of the limit.
+            limit: Largest share of them that may be rejected for these reasons.
             reasons: Reason to rows, most frequent first.
             path: File of the rejected rows.
             hint: What is likely wrong; may be empty.
@@ -62,8 +93,36 @@ class TooManyRejected(ValueError):
         why = f"{top} ({hint})" if hint else top
         super().__init__(
             f"{share:.2%} of {n_read} event rows were rejected, more than the {limit:.2%} allowed: "
-            f"{why}; see {path}, then mend the source or raise ALMANAC_MAX_REJECTED_SHARE"
+            f"{why}; see {path}, then mend the source or raise ALMANAC_{setting.upper()}"
         )
+
+
+def refuse_too_many(
+    n_read: int,
+    found: dict[Reason, int],
+    limits: Limits,
+    path: Path,
+    hints: dict[Reason, str],
+) -> None:
+    """Refuse events of which a larger share than allowed was rejected.
+
+    Args:
+        n_read: Event rows.
+        found: Reason to rejected ones, most frequent first.
+        limits: What is allowed.
+        path: File of the rejected rows.
+        hints: Reason to what is likely wrong. Later ones than now that have one are unreadable.
+
+    Raises:
+        TooManyRejected: A limit is passed.
+    """
+    limit_of = {r: LIMIT_OF.get(r, UNREADABLE) for r in found}
+    if "future_time" in hints:
+        limit_of["future_time"] = UNREADABLE
+    for setting, limit in limits._asdict().items():
+        own = {reason: n for reason, n in found.items() if limit_of[reason] == setting}
+        if sum(own.values()) > limit * n_read:
+            raise TooManyRejected(n_read, setting, limit, own, path, hints.get(next(iter(own)), ""))
 
 
 class Rejects:
@@ -78,6 +137,7 @@ class Rejects:
         self.path = path
         self.counts: Counter[tuple[str, Reason]] = Counter()
         self.room = most_rows
+        self.first: dict[tuple[str, Reason], dict[str, Any]] = {}  # row of a table by its reason
         self._more = 0
         self._file: IO[bytes] | None = None
         path.unlink(missing_ok=True)
@@ -132,6 +192,7 @@ class Rejects:
             self._file = self.path.open("wb")
         for reason, row in zip(reasons, rows, strict=False):
             assert self._file is not None
+            self.first.setdefault((table, reason), row)
             line = {"table": table, "reason": reason, "row": row}
             self._file.write(orjson.dumps(line, default=str) + b"\n")
         self.room -= len(rows)

@@ -37,6 +37,7 @@ class TimesRead:
         self._newest_number = -1  # among those
         self._largest_number = -1  # among all
         self._ahead_s = 0
+        self._n_ahead, self._n_far_ahead = 0, 0
         self._unreadable = ""
 
     def add(self, column: pa.Array, times: Times) -> None:
@@ -49,6 +50,8 @@ class TimesRead:
         self._largest_number = max(self._largest_number, _largest(times.number))
         local = readable & (times.value <= self._now_s + MOST_AHEAD_S)
         self._ahead_s = max(self._ahead_s, _largest(times.value[local]) - self._now_s)
+        self._n_ahead += int(np.count_nonzero(local & (times.value > self._now_s)))
+        self._n_far_ahead += int(np.count_nonzero(readable & ~local))
         if self._form.unit is None:
             found = np.bincount(guess_units(times.number[numbers & readable]), minlength=len(UNITS))
             self.guessed.update({unit: int(n) for unit, n in zip(UNITS, found, strict=True) if n})
@@ -75,7 +78,7 @@ class TimesRead:
 
     def hint(self, reason: Reason) -> str:
         """Return what is likely wrong with times rejected for a reason; empty where nothing is plain."""
-        if reason == "future_time" and self._ahead_s > 0 and not self._form.zone:
+        if reason == "future_time" and self._n_ahead > self._n_far_ahead and not self._form.zone:
             hours = max(0.25, round(self._ahead_s / 900) / 4)  # zones differ by quarters of an hour
             return f"the newest lies {hours:g} h ahead: if times are local, set [time] zone in a mapping file"
         if reason == "unreadable_time" and self._unreadable:
