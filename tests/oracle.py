@@ -5,7 +5,7 @@ nothing of `api` or `batch`, so that it can share no error with them. Slow and p
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,30 +18,36 @@ DAY_S = 86_400
 class Events(NamedTuple):
     """Events that count as seen under the seen policy, in any order; repeats are allowed.
 
-    User ids, post ids and epoch seconds: int64 (events,) each.
+    User ids, post ids (numbers, or texts as the tables spell them) and epoch seconds: (events,) each.
     """
 
-    user: npt.NDArray[np.int64]
-    post: npt.NDArray[np.int64]
+    user: npt.NDArray[Any]
+    post: npt.NDArray[Any]
     time: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, users: Sequence[int | str], posts: Sequence[int | str], times: Sequence[int]) -> "Events":
+        """Hold events given in columns."""
+        kinds = [np.int64 if all(isinstance(one, int) for one in ids) else object for ids in (users, posts)]
+        return cls(np.array(users, kinds[0]), np.array(posts, kinds[1]), np.array(times, np.int64))
 
 
 def expected(
     client: redis.Redis,
     events: Events,
-    user_id: int,
+    user_id: int | str,
     at_s: int,
     limit: int,
     prefix: str = "almanac",
     variant: str = "default",
     profile: Mapping[str, str] | None = None,
-) -> list[int]:
-    """Return the post ids that a user must be answered at a time, best first.
+) -> list[Any]:
+    """Return the post ids that a user must be answered at a time, best first, as JSON has them.
 
     Args:
         client: The store; replies must be bytes.
         events: All that anyone saw.
-        user_id: Who asks.
+        user_id: Who asks, as the table of users spells it.
         at_s: The time asked for, epoch seconds.
         limit: How many posts at most.
         prefix: First part of every key.
@@ -52,7 +58,7 @@ def expected(
     generation = generation_at(client, at_s, prefix, variant)
     manifest = json.loads(_text(client.get(f"{base}:manifest:{generation}")))
     bucket = str(bucket_of(manifest, at_s))
-    own = f"{base}:list:{{{user_id}}}:{generation}"
+    own = f"{base}:list:{{{escaped(plain(user_id))}}}:{generation}"
     segment, told = _text(client.hget(own, "segment")), ""
     if profile and not client.hget(own, bucket):
         told = f"{base}:profile:{generation}:{signature(manifest['profile'], profile)}"
@@ -65,10 +71,33 @@ def expected(
         _text(client.hget(f"{base}:popular:{generation}", bucket)),
         _text(client.get(f"{base}:catalogue:{generation}")),
     ]
+    ids = {_text(number): _text(post) for number, post in client.hgetall(f"{base}:ids").items()}
     hidden = seen_by(events, user_id, at_s) if manifest["seen_policy"] != "none" else set()
-    hidden |= {int(post) for post in client.smembers(f"{base}:takedowns")}
-    wanted = [post for post in map(int, " ".join(ranked).split()) if post not in hidden]
-    return list(dict.fromkeys(wanted))[:limit]
+    hidden |= {_text(post) for post in client.smembers(f"{base}:takedowns")}
+    posts = [ids.get(number, number) for number in " ".join(ranked).split()]
+    wanted = [post for post in posts if plain(post) not in hidden]
+    as_json = int if manifest.get("post_ids", "numbers") == "numbers" else str
+    return [as_json(post) for post in dict.fromkeys(wanted)][:limit]
+
+
+def plain(found: int | str) -> str:
+    """Return an id as ids are compared: letter by letter, but for a UUID's capitals."""
+    text = str(found)
+    parts = text.split("-")
+    is_uuid = [len(part) for part in parts] == [8, 4, 4, 4, 12] and not set(text) - set(
+        "0123456789abcdefABCDEF-"
+    )
+    return text.lower() if is_uuid else text
+
+
+def escaped(text: str) -> str:
+    """Return an id as it stands in a key."""
+    return "".join(
+        "".join(f"%{byte:02X}" for byte in letter.encode())
+        if letter in "%{}" or letter.isspace() or ord(letter) < 32 or 127 <= ord(letter) < 160
+        else letter
+        for letter in text
+    )
 
 
 def generation_at(client: redis.Redis, at_s: int, prefix: str = "almanac", variant: str = "default") -> str:
@@ -103,9 +132,9 @@ def signature(bins: dict[str, list[Any]], profile: Mapping[str, str]) -> str:
     return ".".join(parts)
 
 
-def seen_by(events: Events, user_id: int, at_s: int) -> set[int]:
-    """Return the posts that a user saw no later than a time."""
-    return set(events.post[(events.user == user_id) & (events.time <= at_s)].tolist())
+def seen_by(events: Events, user_id: int | str, at_s: int) -> set[str]:
+    """Return the posts that a user saw no later than a time, as ids are compared."""
+    return set(map(plain, events.post[(events.user == user_id) & (events.time <= at_s)].tolist()))
 
 
 def bucket_of(manifest: dict[str, Any], at_s: int) -> int:

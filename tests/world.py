@@ -3,16 +3,18 @@
 It is written by hand with raw commands, so that the API can be tested without the batch.
 """
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 
-import numpy as np
 import orjson
 import redis
 
 from api.contract.buckets import epoch
 from api.contract.codec import encode
+from api.contract.ids import FEATURE, Kind, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest, SeenPolicy
 from tests.oracle import Events
@@ -24,6 +26,73 @@ PROFILES = ("0.0", "1.0", "1.1", "2._")  # signatures of ages below 20, from 20,
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """What the world's users and posts are called: by their places, or by every kind of text that is an id.
+
+    Places count from 0. Of `text`, every eighth post has a number of its own, and another eighth's ids are
+    numbers of other posts.
+    """
+
+    kind: Kind = "numbers"
+
+    def user(self, place: int) -> int | str:
+        """Return a user's id as JSON has it."""
+        return place if self.kind == "numbers" else _name("u", place)
+
+    def post(self, place: int) -> int | str:
+        """Return a post's id as JSON has it."""
+        return place if self.kind == "numbers" else _name("p", place)
+
+    def user_key(self, place: int) -> str:
+        """Return a user's id as the store compares it."""
+        return canonical(str(self.user(place)), self.kind)
+
+    def post_key(self, place: int) -> str:
+        """Return a post's id as the store compares it."""
+        return canonical(str(self.post(place)), self.kind)
+
+    def number(self, place: int) -> int:
+        """Return a post's number: what stands for it in lists and seen sets."""
+        if self.kind == "numbers":
+            return place
+        return 2000 + place if place % 8 == 6 else 100 + place
+
+    def has_entry(self, place: int) -> bool:
+        """Say whether a post's number stands in the dictionary, since it is not the id."""
+        return str(self.number(place)) != self.post_key(place)
+
+    def places(self, posts: Sequence[object]) -> list[int]:
+        """Return the places of posts, given as JSON has their ids."""
+        if self.kind == "numbers":
+            return [post for post in posts if isinstance(post, int)]
+        return [_places()[str(post)] for post in posts]
+
+
+NUMBERS, TEXT = Names(), Names("text")
+KINDS = {"numbers": NUMBERS, "text": TEXT}
+
+
+def _name(what: str, place: int) -> str:
+    """Return a text that is an id: UUIDs, leading zeros, blanks, braces, escapes, Cyrillic, numbers."""
+    made = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{what}{place}"))
+    return (
+        str(101 + place),  # what is the number of the next post
+        made[:18].upper() + made[18:],
+        f"00{place}",
+        f"{what} {place}/a,b",
+        f"{{{place}}}100%41",
+        f"Имя.{what}-{place}",
+        str(2000 + place),
+        str(2**64 - 1 - place),
+    )[place % 8]
+
+
+@cache
+def _places() -> dict[str, int]:
+    return {_name("p", place): place for place in range(5000)}
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Users 1..8 and posts 1..40; a user likes the posts of their own parity, the highest id most.
 
@@ -31,6 +100,7 @@ class World:
     post, `popular` the first ten posts and the catalogue all, ascending. A list starts one place further for
     each bucket and for each `turn`, which is what tells two generations apart. Every user saw the first four
     posts before the first as_of; `known` are the further pairs of user and post that a later as_of knows of.
+    Users and posts are given by their places; `names` says what they are called.
     """
 
     generation: int = 1
@@ -42,6 +112,7 @@ class World:
     posts: range = range(1, 41)
     as_of_s: int = AS_OF_S
     known: frozenset[tuple[int, int]] = frozenset()
+    names: Names = NUMBERS
 
     @property
     def manifest(self) -> Manifest:
@@ -62,6 +133,9 @@ class World:
             segments=("parity=even", "parity=odd"),
             profile={"age": [20.0, 40.0], "parity": ["even", "odd"]},
             counts={"users": len(self.users), "posts": len(self.posts), "turn": self.turn},
+            needs=(FEATURE,) if self.names.kind == "text" else (),
+            user_ids=self.names.kind,
+            post_ids=self.names.kind,
         )
 
     @property
@@ -94,31 +168,39 @@ class World:
         """Return everyone's ranked list."""
         return self._turned(list(self.posts[:10]), bucket_s)
 
-    def post(self, post_id: int) -> dict[str, object]:
+    def post(self, place: int) -> dict[str, object]:
         """Return a post as it is answered; the seventh has no text."""
-        text = "" if post_id == 7 else f'Post {post_id}: "quoted", ünïcode'
-        return {"id": post_id, "text": text, "topic": "odd" if post_id % 2 else "even"}
+        text = "" if place == 7 else f'Post {place}: "quoted", ünïcode'
+        return {"id": self.names.post(place), "text": text, "topic": "odd" if place % 2 else "even"}
 
     def publish(self, store: redis.Redis) -> "World":
         """Write the whole generation and what was seen; it is not current yet."""
-        keys, pipe = Keys(self.prefix), store.pipeline()
+        keys, names, pipe = Keys(self.prefix), self.names, store.pipeline()
+
+        def encoded(posts: Sequence[int]) -> bytes:
+            return encode(map(names.number, posts))
+
         pipe.hset(keys.states(), str(self.generation), "sealed")
         pipe.set(keys.manifest(self.generation), self.manifest.to_json())
-        pipe.set(keys.catalogue(self.generation), encode(self.posts))
-        for post_id in self.posts:
-            pipe.hset(keys.posts(self.generation), str(post_id), orjson.dumps(self.post(post_id)))
+        pipe.set(keys.catalogue(self.generation), encoded(self.posts))
+        for post in self.posts:
+            pipe.hset(keys.posts(self.generation), str(names.number(post)), orjson.dumps(self.post(post)))
+            if names.has_entry(post):
+                pipe.hset(keys.ids(), str(names.number(post)), str(names.post(post)))
+                pipe.hset(keys.numbers(), names.post_key(post), names.number(post))
         for bucket_s in self.manifest.horizon.starts:
             field = str(bucket_s)
-            pipe.hset(keys.popular(self.generation), field, encode(self.popular(bucket_s)))
+            pipe.hset(keys.popular(self.generation), field, encoded(self.popular(bucket_s)))
             for name in self.manifest.segments:
-                pipe.hset(keys.segment(self.generation, name), field, encode(self.segment(name, bucket_s)))
+                pipe.hset(keys.segment(self.generation, name), field, encoded(self.segment(name, bucket_s)))
             for name in PROFILES:
-                pipe.hset(keys.profile(self.generation, name), field, encode(self.profile(name, bucket_s)))
+                pipe.hset(keys.profile(self.generation, name), field, encoded(self.profile(name, bucket_s)))
             for user in self.users:
-                pipe.hset(keys.list(user, self.generation), field, encode(self.own(user, bucket_s)))
+                own = keys.list(names.user_key(user), self.generation)
+                pipe.hset(own, field, encoded(self.own(user, bucket_s)))
         for user in self.users:
             segment = "parity=odd" if user % 2 else "parity=even"
-            pipe.hset(keys.list(user, self.generation), SEGMENT_FIELD, segment)
+            pipe.hset(keys.list(names.user_key(user), self.generation), SEGMENT_FIELD, segment)
         pipe.execute()
         for user, post, at_s in self.views:
             self.see(store, user, post, at_s)
@@ -132,7 +214,21 @@ class World:
 
     def see(self, store: redis.Redis, user: int, post: int, at_s: int) -> None:
         """Let a user see a post."""
-        store.zadd(Keys(self.prefix).seen(user), {str(post): at_s}, lt=True)
+        key = Keys(self.prefix).seen(self.names.user_key(user))
+        store.zadd(key, {str(self.names.number(post)): at_s}, lt=True)
+
+    def see_live(self, store: redis.Redis, user: int, post: int, at_s: int) -> None:
+        """Let the user's live set have a post, as an event does."""
+        key = Keys(self.prefix).seen_live(self.names.user_key(user))
+        store.zadd(key, {self.names.post_key(post): at_s}, lt=True)
+
+    def take_down(self, store: redis.Redis, *posts: int) -> None:
+        """Take posts down."""
+        store.sadd(Keys(self.prefix).takedowns(), *map(self.names.post_key, posts))
+
+    def put_back(self, store: redis.Redis, *posts: int) -> None:
+        """Put posts back."""
+        store.srem(Keys(self.prefix).takedowns(), *map(self.names.post_key, posts))
 
     def successor(self) -> "World":
         """Return the next generation: the same, with every list one place further."""
@@ -143,6 +239,7 @@ class World:
         return posts[by:] + posts[:by]
 
 
-def events_of(views: Sequence[tuple[int, int, int]]) -> Events:
+def events_of(views: Sequence[tuple[int, int, int]], names: Names = NUMBERS) -> Events:
     """Return views, given as (user, post, time), as the oracle takes them."""
-    return Events(*np.array(views, np.int64).reshape(-1, 3).T)
+    users, posts, times = zip(*views, strict=True) if views else ((), (), ())
+    return Events.of(list(map(names.user, users)), list(map(names.post, posts)), times)
