@@ -1,30 +1,18 @@
 """Settings from the environment: the API and the batch read `ALMANAC_*` by the same rules."""
 
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.address import check_store_url
 from api.variables import PREFIX
 
 
 def _check_store_url(secret: SecretStr) -> SecretStr:
-    if secret.get_secret_value() and not _is_store_url(secret.get_secret_value()):
-        raise ValueError("it should be redis://user:password@host:6379/0, rediss://… or unix:///path")
+    if secret.get_secret_value():
+        check_store_url(secret.get_secret_value())
     return secret
-
-
-def _is_store_url(url: str) -> bool:
-    """Say whether redis-py can read a URL, and all of it: it leaves out a database that is no number."""
-    from redis.connection import parse_url  # takes a while, and most start without a URL
-
-    try:
-        parse_url(url)  # type: ignore[no-untyped-call]
-        database = urlsplit(url).path.strip("/")
-    except ValueError:
-        return False
-    return url.startswith("unix:") or not database or database.isdecimal()
 
 
 StoreUrl = Annotated[SecretStr, AfterValidator(_check_store_url)]

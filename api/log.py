@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 
 import orjson
 
+from api.address import hide_passwords
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")  # of the request that is being answered
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonLines(logging.Formatter):
-    """Format a record as one JSON object: at, level, event, then the `extra` fields."""
+    """Format a record as one JSON object: at, level, event, then the `extra` fields; passwords hidden."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without the newline."""
@@ -27,7 +29,7 @@ class JsonLines(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+        return hide_passwords(orjson.dumps(line, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode())
 
 
 def configure(level: str = "INFO") -> None:

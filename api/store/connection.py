@@ -5,14 +5,16 @@ commands of a loop turn. It speaks RESP3, so that the server can say what has ch
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import hiredis
-from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
+from redis import RedisError
+from redis.asyncio.connection import Connection, UnixDomainSocketConnection
+
+from api.address import connection_of, tls_of
 
 Command = tuple[str | bytes | int, ...]
 Replies = list[Any]  # bytes, int, None, a list of these, or a Refusal in the place of one reply
@@ -32,7 +34,7 @@ class ConnectionLost(ConnectionError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The store's redis://, rediss:// or unix:// URL, and how long to wait for it, in seconds."""
+    """The store's redis://, rediss:// or unix:// URL, and how long to wait where it does not say, seconds."""
 
     url: str = field(repr=False)
     connect_timeout_s: float
@@ -176,44 +178,60 @@ class RespConnection(asyncio.Protocol):
 
 
 async def connect(address: Address, changed: Callable[[], None], lost: Callable[[], None]) -> RespConnection:
-    """Open a connection that is ready for commands.
+    """Open a connection that is ready for commands; what the URL says means what it means to redis-py.
 
     Raises:
         OSError: There is no server, it did not answer in time, or it refused us.
         ValueError: The address is none that redis-py reads.
     """
     loop = asyncio.get_running_loop()
-    parts = cast("dict[str, Any]", parse_url(address.url))
-    kind = parts.get("connection_class")
+    try:
+        to = connection_of(
+            address.url,
+            socket_connect_timeout=address.connect_timeout_s,
+            socket_timeout=address.read_timeout_s,
+            protocol=3,
+        )
+    except (TypeError, RedisError) as exc:
+        raise ValueError(str(exc)) from exc
 
     def make() -> RespConnection:
-        return RespConnection(address.read_timeout_s, changed, lost)
+        return RespConnection(to.socket_timeout or address.read_timeout_s, changed, lost)
 
-    async with asyncio.timeout(address.connect_timeout_s):
-        if kind is UnixDomainSocketConnection:
-            _, link = await loop.create_unix_connection(make, parts["path"])
-        else:
-            tls = ssl.create_default_context() if kind is SSLConnection else None
-            host, port = parts.get("host") or "localhost", int(parts.get("port") or 6379)
-            _, link = await loop.create_connection(make, host, port, ssl=tls)
     try:
-        await _greet(link, parts)
+        async with asyncio.timeout(to.socket_connect_timeout):
+            if isinstance(to, UnixDomainSocketConnection):
+                _, link = await loop.create_unix_connection(make, to.path)
+            else:
+                _, link = await loop.create_connection(make, to.host, to.port, ssl=tls_of(to))
+    except TimeoutError as exc:
+        raise TimeoutError(f"no connection within {to.socket_connect_timeout:g} s") from exc
+    try:
+        await _greet(link, to)
     except BaseException:
         link.drop("the connection was not ready")
         raise
     return link
 
 
-async def _greet(link: RespConnection, parts: dict[str, Any]) -> None:
-    """Log in, choose the database, turn on client tracking, and see that the data is loaded."""
-    hello: Command = ("HELLO", "3")
-    if parts.get("password"):
-        hello = (*hello, "AUTH", parts.get("username") or "default", parts["password"])
-    select = ("SELECT", int(parts.get("db") or 0))
-    welcome, chosen, tracking, alive = await link.call(
-        hello, select, ("CLIENT", "TRACKING", "ON", "OPTIN"), ("PING",)
-    )
-    for reply in (welcome, chosen, alive):
+async def _greet(link: RespConnection, to: Connection) -> None:
+    """Log in, choose the database, turn on client tracking, and see that the data is loaded.
+
+    Over RESP2, which `protocol=2` asks for, the server cannot say what has changed.
+    """
+    speaks_resp3 = to.protocol == 3
+    user = (to.username or "default", to.password or "") if to.username or to.password else ()
+    first: list[Command] = []
+    if speaks_resp3:
+        first.append(("HELLO", "3", "AUTH", *user) if user else ("HELLO", "3"))
+    elif user:
+        first.append(("AUTH", *user))
+    first += [("SELECT", int(to.db or 0)), ("PING",)]
+    more: list[Command] = [("CLIENT", "TRACKING", "ON", "OPTIN")] if speaks_resp3 else []
+    if to.client_name:
+        more.append(("CLIENT", "SETNAME", to.client_name))
+    replies = await link.call(*first, *more)
+    for reply in replies[: len(first)]:
         if isinstance(reply, Refusal):
             raise ConnectionRefusedError(str(reply))
-    link.tracks = not isinstance(tracking, Refusal)
+    link.tracks = speaks_resp3 and not isinstance(replies[len(first)], Refusal)

@@ -86,7 +86,7 @@ class Lifeline:
             try:
                 self.connection = await connect(self._address, self._on_change, self._lose)
             except (OSError, ValueError) as exc:
-                self._note(str(exc) or f"no connection within {self._address.connect_timeout_s:g} s")
+                self._note(str(exc) or type(exc).__name__)
                 self._has_tried.set()
                 # Drawn at random, so that many processes do not come back to a restarted store in step.
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from api.address import hide_passwords
 from api.log import configure
 from batch.progress import Progress
 
@@ -54,7 +55,11 @@ def as_table(values: Values) -> Table:
 
 
 def print_error(sentence: str, *, json: bool, exit_code: int) -> int:
-    """Print an error as one sentence on stderr, and as JSON where asked; return the exit code."""
+    """Print an error as one sentence on stderr, and as JSON where asked; return the exit code.
+
+    An argument may be a URL, and whoever refuses an argument repeats it: passwords are hidden.
+    """
+    sentence = hide_passwords(sentence)
     sys.stderr.write(f"error: {sentence}\n")
     if json:
         print_json({"error": sentence, "exit_code": exit_code})
@@ -68,7 +73,7 @@ def print_warning(sentence: str, question: str) -> None:
 
 def keep_traceback(text: str, folder: Path) -> Path:
     """Write a bug's traceback to a file of the state folder, or a temporary one, and return its path."""
-    path = folder / "last-error.txt"
+    path, text = folder / "last-error.txt", hide_passwords(text)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -30,7 +30,8 @@ def serve(
 
 def store(json: Json = False) -> None:
     """Keep the embedded store up, for `redis-cli`, until Ctrl-C."""
-    from batch.store.connection import hide_password, store_url
+    from api.address import hide_password
+    from batch.store.connection import store_url
 
     output, settings = Output(json=json), read_settings()
     with store_url(settings, output.progress) as url:

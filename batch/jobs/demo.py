@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import numpy as np
 import orjson
 
+from api.address import hide_password
 from api.contract.buckets import moment
 from api.contract.codec import decode
 from api.contract.keys import Keys
@@ -27,7 +28,7 @@ from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
 from batch.simulate.truth import Truth
 from batch.store import read
-from batch.store.connection import hide_password, open_store, store_url
+from batch.store.connection import open_store, store_url
 
 N_USERS = 3  # whose feeds are shown
 HOURS = (9, 14, 20)  # of the day after as_of

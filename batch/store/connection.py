@@ -1,6 +1,5 @@
 """The store that the settings name: a server by URL, or the embedded one, kept alive while it is used."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from api.address import hide_password
 from batch.progress import SILENT, Progress
 from batch.settings import Settings
 from batch.store.embedded.attach import attach
@@ -85,15 +85,6 @@ def connect(url: str, reply_s: float, retries: int = 0) -> redis.Redis:
     """Return a client, unconnected, that waits so long for a reply, and tries lost connections again."""
     again = Retry(ExponentialBackoff(cap=1.0, base=0.05), retries, (redis.ConnectionError,))
     return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_S, socket_timeout=reply_s, retry=again)
-
-
-def hide_password(url: str) -> str:
-    """Return the store's URL as it may be printed and logged.
-
-    >>> hide_password("redis://ann:secret@db:6379/0"), hide_password("redis://127.0.0.1:6379/0")
-    ('redis://ann:***@db:6379/0', 'redis://127.0.0.1:6379/0')
-    """
-    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url)
 
 
 def _await_data(client: redis.Redis, progress: Progress) -> None:

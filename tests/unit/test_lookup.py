@@ -199,7 +199,7 @@ def test_a_connection_begins_as_its_url_says(url: str, wanted: list[list[bytes]]
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             heard.extend(commands(await reader.read(1000)))
-            writer.write(b"%0\r\n+OK\r\n-ERR what is tracking?\r\n+PONG\r\n")
+            writer.write(b"%0\r\n+OK\r\n+PONG\r\n-ERR what is tracking?\r\n")
             await reader.read()
             await end(writer, done)
 

@@ -112,6 +112,11 @@ def test_every_setting_stands_in_the_settings_page_with_its_default(
         "redis://ann:hu/sh@db:6379/0",
         "redis://ann:hush@db:6379/first",
         "redis://ann:hush@[::1:6379/0",
+        "redis://ann:first@hush@db:6379/0",
+        "redis://:hu?sh@db:6379/0",
+        "redis://:12?hush@db",
+        "redis://:12#hush@db",
+        "unix://ann:hu/sh@/run/store.sock",
     ],
 )
 def test_a_bad_url_of_the_store_names_its_variable_and_no_password(
@@ -123,12 +128,48 @@ def test_a_bad_url_of_the_store_names_its_variable_and_no_password(
         kind()
 
     assert str(refused.value) == (
-        "ALMANAC_REDIS_URL=*** must be redis://user:password@host:6379/0, rediss://… or unix:///path"
+        "ALMANAC_REDIS_URL=*** must be redis://user:password@host:6379/0, rediss://… or unix:///path, "
+        "with @ : / ? # in a name or password written as %40 %3A %2F %3F %23"
     )
     assert refused.value.__cause__ is None
 
 
-@pytest.mark.parametrize("url", [SECRET, "rediss://db", "redis://:hush@db?db=3", "unix:///run/store.sock"])
+@pytest.mark.parametrize("kind", [Settings, ApiSettings])
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("?hush=1", "have no parameters after ? but those that redis-py takes for this scheme"),
+        ("?ssl_cert_reqs=hush", "have no parameters after ? but those that redis-py takes for this scheme"),
+        ("?ssl_validate_ocsp=1", "have no parameters after ? but those that redis-py takes for this scheme"),
+        ("?decode_responses=1", "have no parameters after ? but those that redis-py takes for this scheme"),
+        ("?protocol=hush", "be redis://user:password@host:6379/0, rediss://"),
+        (
+            "?ssl_ca_certs=/hush",
+            "name files that can be read by ssl_ca_certs, ssl_certfile and ssl_keyfile: No such file",
+        ),
+    ],
+)
+def test_a_parameter_that_one_of_the_two_processes_would_not_take_is_refused(
+    kind: type[Settings] | type[ApiSettings], query: str, says: str
+) -> None:
+    with pytest.raises(ValueError, match="ALMANAC_REDIS_URL") as refused:
+        kind(redis_url=f"rediss://ann:hush@db:6379/0{query}")
+
+    assert str(refused.value).startswith(f"ALMANAC_REDIS_URL=*** must {says}")
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        SECRET,
+        "rediss://db",
+        "redis://:hush@db?db=3",
+        "unix:///run/store.sock",
+        "rediss://db?ssl_cert_reqs=none&ssl_check_hostname=no&protocol=2",
+        "redis://a%40b:c%2Fd@db",
+    ],
+)
 def test_a_good_url_of_the_store_is_taken_as_it_is(url: str) -> None:
     assert Settings(redis_url=url).redis_url.get_secret_value() == url
 

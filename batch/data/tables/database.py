@@ -12,7 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from batch.data.tables.location import SourceError, parse_url, reason, sqlite_file
+from batch.data.tables.location import SourceError, parse_url, reason, show, sqlite_file
 from batch.data.tables.stall import STALL_S, DatabaseStalled, Watch, with_waits
 
 BATCH_ROWS = 1 << 16
@@ -40,7 +40,7 @@ class Database:
             SourceError: There is no such file, driver or server, or it refuses us.
         """
         self._url = parse_url(location)
-        self.location = self._url.render_as_string(hide_password=True)
+        self.location = show(self._url)
         self._watch = Watch(self._url, stall_s)
         self._engine = read_engine(self._url)
         try:
@@ -206,7 +206,7 @@ def read_engine(url: URL) -> sa.Engine:
         engine = sa.create_engine(with_waits(url), execution_options=options)
     except (sa.exc.NoSuchModuleError, ImportError) as exc:
         raise SourceError(
-            f"no driver for {url.render_as_string()}: install one that SQLAlchemy knows, "
+            f"no driver for {show(url)}: install one that SQLAlchemy knows, "
             "or use postgresql:// or sqlite:///"
         ) from exc
     if backend == "postgresql":
@@ -230,7 +230,7 @@ def unreachable(url: URL, exc: BaseException) -> SourceError:
     remedy = "is it running, and are host, port, user, password and database right?"
     if url.get_backend_name() == "sqlite":
         remedy = "is it an SQLite file that this user may open?"
-    return SourceError(f"cannot reach {url.render_as_string()}: {reason(url, exc)}; {remedy}")
+    return SourceError(f"cannot reach {show(url)}: {reason(url, exc)}; {remedy}")
 
 
 def libpq_uri(url: URL) -> str:

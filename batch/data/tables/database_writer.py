@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from batch.data.tables.database import adbc_driver, libpq_uri, unreachable
-from batch.data.tables.location import SourceError, parse_url, reason, sqlite_file
+from batch.data.tables.location import SourceError, parse_url, reason, show, sqlite_file
 from batch.data.tables.stall import STALL_S, Watch
 
 STAGING = "almanac_partial_"
@@ -45,7 +45,7 @@ class DatabaseWriter:
                 self._connection = adbc_driver(self._url.get_backend_name()).connect(uri)
         except ImportError as exc:
             raise SourceError(
-                f"cannot write to {self._url.render_as_string()}: give postgresql://, sqlite:/// or a folder"
+                f"cannot write to {show(self._url)}: give postgresql://, sqlite:/// or a folder"
             ) from exc
         except _ERRORS as exc:
             raise unreachable(self._url, exc) from exc
@@ -92,7 +92,7 @@ class DatabaseWriter:
         except _ERRORS as exc:
             with suppress(*_ERRORS):
                 self._connection.rollback()
-            place, why = self._url.render_as_string(), reason(self._url, exc)
+            place, why = show(self._url), reason(self._url, exc)
             raise SourceError(f"cannot write to {place}: {why}") from exc
 
 

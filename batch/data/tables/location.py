@@ -1,9 +1,14 @@
 """Where tables live: a folder, or a SQLAlchemy URL whose password is never shown."""
 
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy
 from sqlalchemy.engine import URL
+
+from api.address import hide_passwords
+
+_OF_ASYNCPG = ("async_fallback", "prepared_statement_cache_size")  # how fast it is, not where
 
 
 class SourceError(ValueError):
@@ -22,10 +27,10 @@ def is_url(location: str) -> bool:
 
 
 def parse_url(location: str) -> URL:
-    """Parse a SQLAlchemy URL; plain `postgresql` is read with psycopg.
+    """Parse a SQLAlchemy URL; PostgreSQL is read with psycopg, whatever driver an app of its own has.
 
     Raises:
-        SourceError: It is none; the message does not repeat it, for it may hold a password.
+        SourceError: It is none, or not plainly one; the message does not repeat it: it may hold a password.
     """
     try:
         url = sqlalchemy.make_url(location)
@@ -35,9 +40,23 @@ def parse_url(location: str) -> URL:
             "the location is no SQLAlchemy URL: write postgresql://user:password@host:5432/database, "
             "sqlite:///file.db, or a folder"
         ) from None
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg")
-    return url
+    if url.host and location.count("@") > 1:
+        raise SourceError(
+            "the location has more than one @, so its host is not plain: "
+            "write an @ of the name or password as %40, as in postgresql://user:p%40ss@host:5432/database"
+        )
+    return _with_psycopg(url) if url.get_backend_name().lower() in ("postgresql", "postgres") else url
+
+
+def _with_psycopg(url: URL) -> URL:
+    """Return the URL of a PostgreSQL for psycopg; what other drivers have of it is said as libpq does."""
+    tls = url.query.get("ssl")  # asyncpg's word for it
+    url = url.set(drivername="postgresql+psycopg").difference_update_query((*_OF_ASYNCPG, "ssl"))
+    if tls is None or "sslmode" in url.query:
+        return url
+    return url.update_query_dict(
+        {"sslmode": {"true": "require", "false": "disable"}.get(str(tls).lower(), tls)}
+    )
 
 
 def sqlite_file(url: URL) -> Path:
@@ -54,14 +73,24 @@ def sqlite_file(url: URL) -> Path:
 def hide_password(location: str) -> str:
     """Return a location as it may be printed and logged.
 
-    >>> hide_password("postgresql://ann:secret@db/facts")
+    >>> hide_password("postgresql://ann:secret@db/facts?sslpassword=secret")
     'postgresql+psycopg://ann:***@db/facts'
     """
-    return parse_url(location).render_as_string(hide_password=True) if is_url(location) else location
+    return show(parse_url(location)) if is_url(location) else location
+
+
+def show(url: URL) -> str:
+    """Return a URL as it may be printed and logged: of its parameters, where the database is."""
+    where = {name: value for name, value in url.query.items() if name in ("host", "port", "dbname")}
+    return url.set(query=where).render_as_string(hide_password=True)
 
 
 def reason(url: URL, exc: BaseException) -> str:
     """Return the first line of a driver's error, without the password."""
     cause = getattr(exc, "orig", None) or exc
     line = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-    return line.replace(str(url.password), "***") if url.password else line
+    told = [url.password, *(value for name, value in url.query.items() if "pass" in name)]
+    for secret in {str(text) for text in told if text}:
+        for spelled in (secret, quote(secret, safe=""), quote_plus(secret)):
+            line = line.replace(spelled, "***")
+    return hide_passwords(line)

@@ -18,7 +18,7 @@ from typing import Any
 from psycopg.pq import Conninfo
 from sqlalchemy.engine import URL
 
-from batch.data.tables.location import SourceError
+from batch.data.tables.location import SourceError, show
 
 STALL_S = 120.0  # the setting's default; a server sends the first rows of a table within moments
 WAITS = {
@@ -30,7 +30,6 @@ WAITS = {
     "tcp_user_timeout": "60000",
     "client_encoding": "utf8",  # an SQL_ASCII database would send bytes that are no text to either driver
 }
-_LIBPQ = ("postgresql+psycopg", "postgresql+psycopg2")
 _LOOK_S = 1.0
 _SENT_AND_RECEIVED = struct.Struct("=44xI4xI")  # Linux' tcp_info: milliseconds since data went and came
 
@@ -41,7 +40,7 @@ class DatabaseStalled(SourceError):
 
 def with_waits(url: URL) -> URL:
     """Return the URL of a PostgreSQL with bounded waits; what it says itself stays. Others are left alone."""
-    if url.drivername not in _LIBPQ:
+    if url.get_backend_name() != "postgresql":
         return url
     return url.update_query_dict({name: value for name, value in WAITS.items() if name not in url.query})
 
@@ -82,7 +81,7 @@ class Watch:
             if not stalled.is_set():
                 raise
             raise DatabaseStalled(
-                f"{self._url.render_as_string()} has sent nothing for {self._stall_s:g} s: is it paused, "
+                f"{show(self._url)} has sent nothing for {self._stall_s:g} s: is it paused, "
                 "locked or overloaded? ALMANAC_DATABASE_STALL_S says how long to wait"
             ) from exc
         finally:
