@@ -77,17 +77,25 @@ class IdNames:
     texts: Any = field(default_factory=lambda: as_texts([]))
 
     @classmethod
-    def of(cls, kind: Kind, spelled: Sequence[str] | pa.Array) -> "IdNames":
+    def of(cls, kind: Kind, spelled: Sequence[str] | pa.Array, codes: Ints | None = None) -> "IdNames":
         """Name ids as they are spelled, numbers as JSON has them; of several spellings the first counts.
+
+        Args:
+            kind: Of the table's ids.
+            spelled: The ids.
+            codes: int64 (ids,). Their codes, where they are there already.
 
         Raises:
             IdCollision: Two ids have one code.
         """
-        compared = _canonical(as_texts(spelled), kind)
-        spelled = compared if kind == "numbers" else as_texts(spelled)
-        codes = encode_ids(compared)
-        distinct, first = np.unique(codes, return_index=True)
-        _refuse_collision(spelled, spelled.take(pa.array(first[np.searchsorted(distinct, codes)])), kind)
+        spelled = as_texts(spelled)
+        if kind == "numbers" or codes is None:
+            compared = _canonical(spelled, kind)
+            spelled = compared if kind == "numbers" else spelled
+            codes = encode_ids(compared)
+        distinct, first, place = np.unique(codes, return_index=True, return_inverse=True)
+        again = np.flatnonzero(first[place] != np.arange(len(codes)))
+        _refuse_collision(spelled.take(pa.array(again)), spelled.take(pa.array(first[place[again]])), kind)
         return cls(kind, distinct, spelled.take(pa.array(first)))._without_own()
 
     def spelled(self, codes: AnyInts) -> list[str]:

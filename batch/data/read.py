@@ -1,21 +1,23 @@
 """Read facts: tables in from a folder or a database, renamed, checked, sorted; nothing is written there."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from batch.arrays import Floats32, Ints
+from batch.arrays import Floats32, Ints, Ints32
 from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, TARGET, TEXT, USER_ID, USERS, feed_table
 from batch.data.facts import Facts, Report
+from batch.data.ids import IdNames
 from batch.data.mapping import Mapping
 from batch.data.rows import find_rows
 from batch.data.source import Source, open_tables
 from batch.data.tables.stall import STALL_S
-from batch.data.validation.entities import Entities, gather, posts_frame, users_frame, vectors
+from batch.data.validation.entities import Entities, Key, gather, posts_frame, users_frame, vectors
 from batch.data.validation.feed import Feed
-from batch.data.validation.ids import Codes
+from batch.data.validation.ids import Ids, Places
 from batch.data.validation.order import Events, derive_targets, in_order
 from batch.data.validation.rejects import Limits, Rejects, refuse_too_many
 from batch.progress import Advance
@@ -52,15 +54,19 @@ def read(
         UnlikelyTimes: Times that are numbers cannot be in the unit that was said or guessed.
     """
     with open_tables(location, stall_s) as tables, Rejects(rejects) as out:
-        source = Source(tables, mapping, advance)
-        posts, post_columns = _entities(source, POSTS, POST_ID, out)
-        users, profile = _entities(source, USERS, USER_ID, out)
-        embeddings, dimensions = _entities(source, EMBEDDINGS, POST_ID, out)
-        feed, has_target = _feed(source, mapping, posts, now_s, out)
+        source, of_users, of_posts = Source(tables, mapping, advance), Ids(), Ids()
+        posts, post_columns = _entities(source, mapping, POSTS, of_posts, out)
+        users, profile = _entities(source, mapping, USERS, of_users, out)
+        embeddings, dimensions = _entities(source, mapping, EMBEDDINGS, of_posts, out)
+        feed, has_target = _feed(source, mapping, (of_users, of_posts), posts, now_s, out)
         feed.times.refuse_unlikely()
-        user_ids = np.union1d(feed.users.ids, users.ids) if users else np.sort(feed.users.ids)
-        post_ids = posts.ids if posts else np.sort(feed.posts.ids)
-        events = _events(feed, user_ids, post_ids, out)
+        user_ids, user_row = _unite(of_users, users, feed.users)
+        post_ids, post_row = _unite(of_posts, posts, feed.posts)
+        if embeddings:  # whose ids were read before the feed decided their kind, where it does
+            embeddings = replace(embeddings, ids=of_posts.codes(of_posts.settle(embeddings.marks)))
+        names = of_users.names(user_ids), of_posts.names(post_ids)
+        events, again = in_order(feed.chunks, user_row, post_row)
+        _reject_repeats(again, (user_ids, post_ids), names, out)
         refuse_too_many(feed.n_read, out.rows_of(FEED), limits, rejects, feed.hints())
         if not has_target:
             events = events._replace(target=derive_targets(events, mapping.like_within_s))
@@ -68,39 +74,71 @@ def read(
         post_frame = posts_frame(post_ids, posts, post_columns)
         vector = vectors(post_ids, embeddings, dimensions, out) if embeddings else None
         report = _report(source.read, feed, out, user_frame, post_frame, vector)
-    return Facts(user_frame, post_frame, vector, *events, report=report, shown=mapping.shown)
+    return Facts(
+        user_frame,
+        post_frame,
+        vector,
+        *events,
+        report=report,
+        shown=mapping.shown,
+        user_names=names[0],
+        post_names=names[1],
+    )
 
 
-def _entities(source: Source, table: str, key: str, rejects: Rejects) -> tuple[Entities | None, list[str]]:
+def _entities(
+    source: Source, mapping: Mapping, table: str, ids: Ids, rejects: Rejects
+) -> tuple[Entities | None, list[str]]:
     """Return a table's rows and its columns beside the key; None where there is no such table."""
     if not source.has(table):
         return None, []
     columns = source.columns(table)
-    rows = gather(table, key, source.batches(table, columns), rejects, typed=source.has_types(table))
-    return rows, [column for column in columns if column != key]
+    ours = USER_ID if table == USERS else POST_ID
+    key = Key(ours, mapping.column(table, ours))
+    rows = gather(table, key, source.batches(table, columns), ids, rejects, typed=source.has_types(table))
+    return rows, [column for column in columns if column != ours]
 
 
 def _feed(
-    source: Source, mapping: Mapping, posts: Entities | None, now_s: int, rejects: Rejects
+    source: Source,
+    mapping: Mapping,
+    ids: tuple[Ids, Ids],
+    posts: Entities | None,
+    now_s: int,
+    rejects: Rejects,
 ) -> tuple[Feed, bool]:
     """Return the checked events, and whether they bring a target."""
     source.has(FEED)
     columns = source.columns(FEED)
-    feed = Feed(mapping, Codes(posts.ids if posts else None), now_s, rejects)
+    feed = Feed(mapping, ids, Places(posts.marks if posts else None), now_s, rejects)
     for batch in source.batches(FEED, columns):
         feed.add(batch)
     return feed, TARGET in columns
 
 
-def _events(feed: Feed, user_ids: Ints, post_ids: Ints, rejects: Rejects) -> Events:
-    """Sort the events, and reject those that come twice."""
-    rows = find_rows(user_ids, feed.users.ids), find_rows(post_ids, feed.posts.ids)
-    events, again = in_order(feed.chunks, *rows)
+def _unite(ids: Ids, rows: Entities | None, found: Places) -> tuple[Ints, Ints32]:
+    """Return the codes of a table's ids and the feed's, ascending, and the row of each place in the feed.
+
+    Where there is no table, the feed's ids decide the kind.
+    """
+    if rows is None:
+        ids.decide(found.marks)
+    marks = ids.settle(found.marks)
+    every = np.union1d(marks, rows.marks) if rows else np.unique(marks)
+    codes = np.sort(ids.codes(every))
+    return codes, find_rows(codes, ids.codes(marks))
+
+
+def _reject_repeats(
+    again: Events, codes: tuple[Ints, Ints], names: tuple[IdNames, IdNames], rejects: Rejects
+) -> None:
+    """Reject events that come twice; in the file they have their ids."""
     first = slice(rejects.room)
-    ids = user_ids[again.user[first]], post_ids[again.post[first]]
-    rejected = feed_table(again.time[first], *ids, again.action[first], again.target[first])
-    rejects.add_rows(FEED, "duplicate_event", len(again.time), rejected.to_pylist())
-    return events
+    ids = codes[0][again.user[first]], codes[1][again.post[first]]
+    rows = feed_table(again.time[first], *ids, again.action[first], again.target[first]).to_pylist()
+    spelled = zip(names[0].as_json(ids[0]), names[1].as_json(ids[1]), strict=True)
+    rows = [row | {USER_ID: user, POST_ID: post} for row, (user, post) in zip(rows, spelled, strict=True)]
+    rejects.add_rows(FEED, "duplicate_event", len(again.time), rows)
 
 
 def _report(

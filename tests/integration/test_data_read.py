@@ -245,6 +245,8 @@ def test_a_bad_event_is_rejected_by_its_reason(tmp_path: Path, row: list[Any], r
 
 
 def test_bad_values_as_text_are_rejected_by_their_reasons(tmp_path: Path) -> None:
+    (tmp_path / "user_data.csv").write_text("user_id\n1\n")
+    (tmp_path / "post_text_df.csv").write_text("post_id\n2\n")
     (tmp_path / "feed_data.csv").write_text(
         "timestamp,user_id,post_id,action,target,part\n"
         "2021-10-01T10:00:00Z,1,2,view,0,a\n"
@@ -272,7 +274,7 @@ def test_repeated_and_nameless_users_and_posts_are_rejected_and_the_first_kept(t
     rows = tables()
     rows["user_data"] = pa.table({"user_id": [5, 5, None], "age": [1, 2, 3]})
     rows["post_text_df"] = pa.table(
-        {"post_id": ["10", "20", "x", "20", "30", None], "topic": ["a", "b", "c", "d", "e", "f"]}
+        {"post_id": ["10", "20", "x\ty", "20", "30", None], "topic": ["a", "b", "c", "d", "e", "f"]}
     )
     rows["post_embeddings"] = pa.table({"post_id": [20, 20, 99], "e0": [1.0, 2.0, 3.0]})
 

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from batch.data.ids import IdCollision, encode_ids
 from batch.data.mapping import TimeForm
-from batch.data.validation.ids import parse_ids
+from batch.data.validation.ids import Ids
 from batch.data.validation.times import parse_times
 from batch.data.validation.values import Parsed, numbers, targets
 
@@ -23,53 +24,132 @@ def one(parsed: Parsed) -> int | str:
     return "unreadable" if parsed.unreadable[0] else int(parsed.value[0])
 
 
+def one_id(ids: Ids, column: pa.Array) -> str:
+    """Give the first row's id as it is spelled, or what is wrong with it."""
+    parsed = ids.parse(column)
+    ids.kind = ids.kind or "text"
+    found = one(parsed)
+    return (
+        found
+        if isinstance(found, str)
+        else ids.names(ids.codes(parsed.value)).spelled(ids.codes(parsed.value))[0]
+    )
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "as_text", "as_number"),
     [
-        ("7", 7),
-        ("-9223372036854775808", -(2**63)),
-        ("9223372036854775807", 2**63 - 1),
-        ("+9223372036854775807.0", 2**63 - 1),
-        ("9223372036854775808", "unreadable"),
-        ("-9223372036854775809", "unreadable"),
-        ("99999999999999999999", "unreadable"),
-        (" 7 ", 7),
-        ("+7", 7),
-        ("7.0", 7),
-        ("7.5", "unreadable"),
-        ("seven", "unreadable"),
-        ("", "missing"),
-        (" ", "missing"),
-        (None, "missing"),
+        ("7", "7", "7"),
+        ("0", "0", "0"),
+        (" 7 ", "7", "7"),
+        ("+7", "+7", "7"),
+        ("-7", "-7", "-7"),
+        ("-0", "-0", "0"),
+        ("007", "007", "7"),
+        ("7.0", "7.0", "7"),
+        ("7.5", "7.5", "unreadable"),
+        ("1e3", "1e3", "unreadable"),
+        ("0x1A", "0x1A", "unreadable"),
+        ("seven", "seven", "unreadable"),
+        ("семь 7", "семь 7", "unreadable"),
+        ("9007199254740991", "9007199254740991", "9007199254740991"),
+        ("9007199254740992", "9007199254740992", "unreadable"),
+        ("-9007199254740992", "-9007199254740992", "unreadable"),
+        ("18446744073709551615", "18446744073709551615", "unreadable"),
+        ("9" * 200, "9" * 200, "unreadable"),
+        ("ж" * 128, "ж" * 128, "unreadable"),
+        ("ж" * 128 + "7", "unreadable", "unreadable"),
+        ("a\tb", "unreadable", "unreadable"),
+        ("a\u0085b", "unreadable", "unreadable"),
+        ("", "missing", "missing"),
+        (" ", "missing", "missing"),
+        (None, "missing", "missing"),
     ],
 )
 @pytest.mark.parametrize("beside", ["1", "nonsense", None])
 def test_an_id_as_text_does_not_depend_on_its_neighbours(
-    text: str | None, expected: int | str, beside: str | None
+    text: str | None, as_text: str, as_number: str, beside: str | None
 ) -> None:
-    assert one(parse_ids(pa.array([text, beside], pa.string()))) == expected
+    column, numbers = pa.array([text, beside], pa.string()), Ids()
+    numbers.decide(np.array([1]))
+
+    assert one_id(Ids(), column) == as_text
+    assert one_id(numbers, column) == as_number
+
+
+UUID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
+UUIDS = pa.array([bytes.fromhex(UUID.replace("-", "")), None], pa.binary(16))
 
 
 @pytest.mark.parametrize(
     ("column", "expected"),
     [
-        (pa.array([7], pa.int16()), 7),
+        (pa.array([7], pa.int16()), "7"),
+        (pa.array([-7], pa.int16()), "-7"),
         (pa.array([None], pa.int32()), "missing"),
-        (pa.array([2**63], pa.uint64()), "unreadable"),
-        (pa.array([7.0, None]), 7),
+        (pa.array([2**64 - 1], pa.uint64()), str(2**64 - 1)),
+        (pa.array([7.0, None]), "7"),
+        (pa.array([7.0, float("nan")]), "7"),
+        (pa.array([2.0**53]), str(2**53)),
+        (pa.array([2.0**54]), "unreadable"),  # it may have been another number
         (pa.array([7.5]), "unreadable"),
         (pa.array([float("nan")]), "missing"),
         (pa.array([float("inf")]), "unreadable"),
-        (pa.array([Decimal("7.00")]), 7),
-        (pa.array(["7"]).dictionary_encode(), 7),
-        (pa.array(["7"], pa.large_string()), 7),
+        (pa.array([Decimal("7.00")]), "7"),
+        (pa.array([Decimal("7.01")]), "unreadable"),
+        (pa.array([Decimal("123456789012345678901234567890")]), "123456789012345678901234567890"),
+        (pa.array(["007"]).dictionary_encode(), "007"),
+        (pa.array(["007"], pa.large_string()), "007"),
+        (pa.array(["007"], pa.string_view()), "007"),
+        (pa.array([b"007"]), "007"),
+        (UUIDS, UUID),
+        (pa.ExtensionArray.from_storage(pa.uuid(), UUIDS), UUID),
+        (UUIDS[1:], "missing"),
         (pa.array([None], pa.null()), "missing"),
         (pa.array([[7]]), "unreadable"),
         (pa.array([True]), "unreadable"),
     ],
 )
-def test_an_id_of_any_type_is_read_or_refused(column: pa.Array, expected: int | str) -> None:
-    assert one(parse_ids(column)) == expected
+def test_an_id_of_any_type_is_read_or_refused(column: pa.Array, expected: str) -> None:
+    assert one_id(Ids(), column) == expected
+
+
+def test_numbers_are_all_or_nothing_and_what_was_read_before_follows() -> None:
+    for odd, kind in (
+        (" +8", "numbers"),
+        ("8.0", "numbers"),
+        ("08", "text"),
+        ("8.5", "text"),
+        (str(2**53), "text"),
+    ):
+        ids = Ids()
+        first = ids.parse(pa.array(["5", "7"])).value
+        then = ids.parse(pa.array(["5.0", odd])).value
+
+        ids.decide(np.concatenate([first, then]))
+
+        codes = ids.codes(ids.settle(np.concatenate([first, then])))
+        expected = [5, 7, 5, 8] if kind == "numbers" else ["5", "7", "5.0", odd]
+        assert ids.names(codes).as_json(codes) == expected
+
+
+def test_a_rejected_row_does_not_decide() -> None:
+    ids = Ids()
+    marks = ids.parse(pa.array(["5", "header"])).value
+
+    ids.decide(marks[:1])
+
+    assert ids.kind == "numbers"
+    assert ids.parse(pa.array(["5", "header"])).unreadable.tolist() == [False, True]
+
+
+def test_the_number_that_is_a_text_s_code_is_no_other_spelling_of_it() -> None:
+    ids = Ids()
+    marks = ids.parse(pa.array(["sku", str(int(encode_ids(["sku"])[0]))])).value
+    ids.decide(marks)
+
+    with pytest.raises(IdCollision, match="'sku'"):
+        ids.codes(marks)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
 
 from batch.arrays import Bools, Ints
 from batch.data.columns import EMBEDDINGS, POST_ID, POSTS, TEXT, TOPIC, USER_ID, USERS
 from batch.data.rows import find_rows
-from batch.data.validation.ids import parse_ids
+from batch.data.validation.ids import Ids
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
 from batch.data.validation.values import is_numeric, numbers, plain, to_numpy
 
@@ -23,18 +25,27 @@ DUPLICATES: dict[str, Reason] = {
 }
 
 
+class Key(NamedTuple):
+    """A column of ids, `user_id` or `post_id`, by our name and by theirs."""
+
+    ours: str
+    theirs: str
+
+
 @dataclass(frozen=True, slots=True)
 class Entities:
     """The rows of a table that has one row an id.
 
     Attributes:
-        ids: int64 (rows,), ascending, distinct.
+        ids: int64 (rows,), ascending, distinct. Codes; in embeddings also of posts that are none.
+        marks: int64 (rows,). The mark of each of `ids`.
         batches: The accepted rows as they came, columns by our names.
         order: int64 (rows,). Place in `batches`, laid end to end, of each of `ids`.
         typed: The table knew its types; if not, text that looks like a number is one.
     """
 
     ids: Ints
+    marks: Ints
     batches: list[pa.RecordBatch]
     order: Ints
     typed: bool
@@ -59,30 +70,39 @@ class Entities:
 
 
 def gather(
-    table: str, key: str, batches: Iterable[pa.RecordBatch], rejects: Rejects, *, typed: bool
+    table: str, key: Key, batches: Iterable[pa.RecordBatch], ids: Ids, rejects: Rejects, *, typed: bool
 ) -> Entities:
     """Keep the first row of every id; reject rows without an id, with an unreadable one, and repeats.
 
+    A row that repeats the header, as in files laid end to end, has no id either. The kind of ids is decided
+    by the table of users, or of posts.
+
     Args:
         table: Our name of the table.
-        key: Our name of its id column, `user_id` or `post_id`.
+        key: Its column of ids.
         batches: Its rows, columns by our names.
+        ids: Those of users, or of posts.
         rejects: Takes the rows that are not accepted.
         typed: The table knows its types.
     """
     kept: list[pa.RecordBatch] = []
     values: list[Ints] = [np.empty(0, np.int64)]
-    missing: Reason = "missing_user" if key == USER_ID else "missing_post"
+    missing: Reason = "missing_user" if key.ours == USER_ID else "missing_post"
     for batch in batches:
-        parsed = parse_ids(batch.column(key))
-        code = first_reason({missing: parsed.missing, "unreadable_id": parsed.unreadable})
+        parsed = ids.parse(batch.column(key.ours))
+        unreadable = parsed.unreadable | _equal(batch.column(key.ours), key.theirs)
+        code = first_reason({missing: parsed.missing, "unreadable_id": unreadable})
         rejects.add(table, batch, code)
         kept.append(batch.filter(pa.array(code == ACCEPTED)))
         values.append(parsed.value[code == ACCEPTED])
     every = np.concatenate(values)
-    distinct, order = np.unique(every, return_index=True)
+    if table != EMBEDDINGS:
+        ids.decide(every)
+    marks, order = np.unique(ids.settle(every), return_index=True)
     _reject(table, kept, ~np.isin(np.arange(len(every)), order), DUPLICATES[table], rejects)
-    return Entities(distinct, kept, order, typed)
+    codes = ids.codes(marks)
+    ascending = np.argsort(codes)
+    return Entities(codes[ascending], marks[ascending], kept, order[ascending], typed)
 
 
 def users_frame(user_ids: Ints, profiles: Entities | None, names: list[str]) -> pd.DataFrame:
@@ -132,6 +152,13 @@ def vectors(post_ids: Ints, embeddings: Entities, names: list[str], rejects: Rej
     for number, column in enumerate(columns):
         out[row[row >= 0], number] = column[row >= 0]
     return out
+
+
+def _equal(column: pa.Array, text: str) -> Bools:
+    column = plain(column)
+    if not pt.is_string(column.type):
+        return np.zeros(len(column), np.bool_)
+    return to_numpy(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), text), fill_value=False))
 
 
 def _reject(table: str, batches: list[pa.RecordBatch], bad: Bools, reason: Reason, rejects: Rejects) -> None:

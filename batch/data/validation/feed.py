@@ -1,6 +1,7 @@
 """The feed's rows: parsed, checked and packed, a batch at a time."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +9,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch.arrays import Bools, Ints, Ints8
-from batch.data.columns import ACTION, CLOCK, FEED, LIKE, POST_ID, POSTS, TARGET, TIMESTAMP, USER_ID, VIEW
+from batch.data.columns import (
+    ACTION,
+    CLOCK,
+    FEED,
+    LIKE,
+    POST_ID,
+    POSTS,
+    TARGET,
+    TIMESTAMP,
+    USER_ID,
+    USERS,
+    VIEW,
+)
 from batch.data.mapping import Mapping
-from batch.data.validation.ids import Codes, parse_ids
+from batch.data.validation.ids import Ids, Places
 from batch.data.validation.order import Chunk
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
 from batch.data.validation.times import Times, join_clock, parse_times
@@ -23,17 +36,21 @@ _UNKNOWN, _IGNORED = -1, -2  # beside the codes of actions
 class Feed:
     """The accepted events so far. `n_read` counts rows that are events of ours, `ignored` the others."""
 
-    def __init__(self, mapping: Mapping, posts: Codes, now_s: int, rejects: Rejects) -> None:
+    def __init__(
+        self, mapping: Mapping, ids: tuple[Ids, Ids], posts: Places, now_s: int, rejects: Rejects
+    ) -> None:
         """Begin with no event.
 
         Args:
             mapping: Names of events, form of times.
+            ids: Those of users and those of posts.
             posts: Knows the posts; or learns them from accepted events, where there is no table of posts.
             now_s: Epoch seconds; a later event is rejected.
             rejects: Takes the rows that are not accepted.
         """
-        self.users = Codes()
+        self.users = Places()
         self.posts = posts
+        self._ids = ids
         self.chunks: list[Chunk] = []
         self.n_read = 0
         self.ignored: Counter[str] = Counter()
@@ -53,7 +70,9 @@ class Feed:
             batch, action = batch.filter(pa.array(ours)), action[ours]
         self.n_read += batch.num_rows
         time = self._times(batch)
-        user, post = parse_ids(batch.column(USER_ID)), parse_ids(batch.column(POST_ID))
+        user, post = (
+            ids.parse(batch.column(key)) for ids, key in zip(self._ids, (USER_ID, POST_ID), strict=True)
+        )
         target, bad_target = _targets(batch, action)
         wrong: dict[Reason, Bools] = {
             "missing_time": time.missing,
@@ -87,7 +106,18 @@ class Feed:
                 f"{self._mapping.table(POSTS)} has no post {row[POST_ID]}: set post_id under "
                 f"[columns.{FEED}] or [columns.{POSTS}] in a mapping file"
             )
+        if reason == "unreadable_id" and row:
+            return self._id_hint(row)
         return self.times.hint(reason)
+
+    def _id_hint(self, row: dict[str, Any]) -> str:
+        for ids, key, table in zip(self._ids, (USER_ID, POST_ID), (USERS, POSTS), strict=True):
+            if ids.kind == "numbers" and ids.parse(pa.array([row[key]])).unreadable[0]:
+                return (
+                    f"ids of {self._mapping.table(table)} are numbers, {row[key]!r} is none: set {key} under "
+                    f"[columns.{FEED}] or [columns.{table}] in a mapping file"
+                )
+        return ""
 
     def _times(self, batch: pa.RecordBatch) -> Times:
         column = batch.column(TIMESTAMP)

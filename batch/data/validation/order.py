@@ -22,7 +22,7 @@ KEY_BITS = 64
 class Chunk(NamedTuple):
     """Accepted events as they came: 13 bytes each.
 
-    time uint32 or int64 (epoch seconds, not negative), user and post int32 (codes), what uint8
+    time uint32 or int64 (epoch seconds, not negative), user and post int32 (places), what uint8
     (action × 2 + target); all (rows,).
     """
 
@@ -47,8 +47,8 @@ def in_order(chunks: list[Chunk], user_row: Ints32, post_row: Ints32) -> tuple[E
 
     Args:
         chunks: Emptied on the way, so that memory is freed as it is needed.
-        user_row: int32 (codes,). Row in `users` of each code.
-        post_row: int32 (codes,). Row in `posts` of each code.
+        user_row: int32 (places,). Row in `users` of each user's place; several may have one.
+        post_row: int32 (places,). Row in `posts` of each post's place.
 
     Returns:
         The events, and those left out as duplicates. Of equal events that differ in target, the one with

@@ -17,7 +17,7 @@ Reason = Literal[
     "unreadable_time",  # text of another form than times have, or a time outside 1970..9999
     "missing_user",  # no user id, in the feed or in the profiles
     "missing_post",  # no post id, in the feed, the posts or the embeddings
-    "unreadable_id",  # an id that is no whole number of 64 bits
+    "unreadable_id",  # longer than 256 bytes, with control characters, or no number beside a table of numbers
     "unknown_action",  # an action that is missing, or neither view nor like and no mapping ignores it
     "bad_target",  # a view's target is neither 0 nor 1, or a like's is neither 0 nor missing
     "future_time",  # later than now
