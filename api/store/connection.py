@@ -66,6 +66,7 @@ class RespConnection(asyncio.Protocol):
 
     Attributes:
         tracks: Whether the server says what has changed.
+        why_untracked: Why it does not, once greeted.
         overdue: Whether it ended because the server was silent for too long.
         why: Why it ended, for people.
     """
@@ -73,6 +74,7 @@ class RespConnection(asyncio.Protocol):
     def __init__(self, timeout_s: float, changed: Callable[[], None], lost: Callable[[], None]) -> None:
         """Call `changed` when a tracked key has, and `lost` once when the connection ends."""
         self.tracks = False
+        self.why_untracked = ""
         self.overdue = False
         self.why = "the connection was closed"
         self._loop = asyncio.get_running_loop()
@@ -234,4 +236,8 @@ async def _greet(link: RespConnection, to: Connection) -> None:
     for reply in replies[: len(first)]:
         if isinstance(reply, Refusal):
             raise ConnectionRefusedError(str(reply))
-    link.tracks = speaks_resp3 and not isinstance(replies[len(first)], Refusal)
+    if not speaks_resp3:
+        link.why_untracked = "the URL says protocol=2"
+    elif isinstance(replies[len(first)], Refusal):
+        link.why_untracked = str(replies[len(first)])
+    link.tracks = not link.why_untracked

@@ -6,6 +6,7 @@ first and writes later (`flushAppendOnlyFile` in aof.c). So each write asks in i
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -13,13 +14,15 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from api.contract.buckets import DAY_S
 from api.contract.event import Event
 from api.contract.keys import Keys
 from api.store.cache import translate_errors
 from api.store.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 REMEMBERED_S = DAY_S  # an event sent again within this is a `duplicate`; later, only the drain notices
 # An event stays in a user's live set until every list that was made without knowing it has ended: lists live
@@ -38,6 +41,7 @@ class Journal:
         self._keys = keys
         self._script = (files("api") / "accept.lua").read_text("utf-8")
         self._sha = ""
+        self._is_warned = False  # that the store does not let us ask about its log
 
     async def accept(self, events: Sequence[Event]) -> list[bool]:
         """Record events, each once and whole; return of each whether it is new.
@@ -97,14 +101,24 @@ class Journal:
     async def _execute_safely(self, pipe: Pipeline) -> list[Any]:
         """Carry out the writes of a pipeline; return their replies once all are in the store's log."""
         pipe.info("persistence")
-        *replies, log = await pipe.execute(raise_on_error=False)
+        *replies, said = await pipe.execute(raise_on_error=False)
         give_up = asyncio.get_running_loop().time() + UNSAFE_S
-        while not _is_logged(_check_reply(log)):
+        while not self._is_logged(said):
             if asyncio.get_running_loop().time() > give_up:
                 raise StoreUnavailable("its log cannot be written")
             await asyncio.sleep(PAUSE_S)
-            log = await self._client.info("persistence")
+            said = await self._client.info("persistence")
         return replies
+
+    def _is_logged(self, said: Any) -> bool:
+        """Say whether all that was written before is in the log; where we may not ask, yes."""
+        if isinstance(said, ResponseError):
+            if not self._is_warned:
+                self._is_warned = True
+                unseen = ["whether what it accepts is in its log: its host's promise counts"]
+                log.warning("store.unseen", extra={"unseen": unseen, "why": {"INFO": str(said)}})
+            return True
+        return _is_logged(_check_reply(said))
 
     def _list_keys(self, event: Event) -> tuple[str, ...]:
         keys, user_id = self._keys, event.user_id

@@ -32,6 +32,7 @@ class Lifeline:
         self._has_tried = asyncio.Event()
         self._why: str | None = None  # the store is away
         self._is_closed = False
+        self._is_warned = False  # that the store does not say what has changed
 
     async def connect(self) -> RespConnection:
         """Return the open connection; wait for the first attempt to open it, but for no later one.
@@ -92,6 +93,9 @@ class Lifeline:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         self._on_change()
+        if not (self.connection.tracks or self._is_warned):
+            self._is_warned = True
+            log.warning("store.untracked", extra={"why": self.connection.why_untracked})
         if self._why is not None:
             self._why = None
             log.info("store.found")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import redis
 
+from batch.store.server import is_refused
+
 log = logging.getLogger(__name__)
 
 LIBRARY = "almanac.lua"
@@ -15,12 +17,14 @@ _PLACES = (Path(__file__).parent / LIBRARY, Path(__file__).parents[2] / "redis" 
 def load(client: redis.Redis) -> bool:
     """Load the library `almanac`, in the place of an older one; say whether it is there.
 
-    The API does without it, so a store whose access list does not let us load functions is no fault.
+    The API does without it, so a store that does not let us load functions is no fault.
     """
     code = next(path for path in _PLACES if path.exists()).read_text(encoding="utf-8")
     try:
         client.function_load(code, replace=True)
-    except redis.exceptions.NoPermissionError as exc:
+    except redis.ResponseError as exc:
+        if not is_refused(exc):
+            raise
         log.warning("functions.refused", extra={"why": str(exc)})
         return False
     return True

@@ -133,7 +133,7 @@ def building(
     """
     longest = max((len(name.encode()) for name in content.segments), default=0)
     needs = Needs.of(content.post_ids.tolist(), content.depth, content.horizon.n_buckets, longest)
-    require(store.client, needs)
+    require(store.client, needs, store.keys.counter())
     functions.load(store.client)
     with hold(store.client, store.keys.lease(), config.now(), config.progress) as lease:
         if past_s is None:

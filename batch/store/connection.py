@@ -1,7 +1,7 @@
 """The store that the settings name: a server by URL, or the embedded one, kept alive while it is used."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -113,7 +113,9 @@ def _has_data(client: redis.Redis) -> bool:
 
 
 def _loaded_percent(client: redis.Redis) -> int:
-    return int(client.info("persistence").get("loading_loaded_perc", 100))
+    with suppress(redis.ResponseError):  # a store that does not say
+        return int(client.info("persistence").get("loading_loaded_perc", 100))
+    return 0
 
 
 def facts_location(settings: Settings) -> str:

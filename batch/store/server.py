@@ -1,14 +1,27 @@
 """Is the server fit: a version that Almanac works on, and settings that keep lists and seen sets small."""
 
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import redis
+
+log = logging.getLogger(__name__)
 
 # Below this, seen sets of some hundred posts turn into skip lists of ten times the size.
 ZSET_ENTRIES = 1024
 OLDEST = {"redis": 7, "valkey": 8}
 _SETTINGS = ("hash-max-listpack-value", "hash-max-listpack-entries", "zset-max-listpack-entries")
+_SAYS = {  # what we do not see where a command is refused
+    "INFO": "its version, and what it holds and may hold: a run that does not fit is not refused beforehand",
+    "CONFIG GET": "whether its settings keep lists and seen sets small, as redis/redis.conf does",
+    "MEMORY USAGE": "what keys weigh: memory is not planned",
+}
+_NO = re.compile(
+    r"unknown (sub)?command|not (allowed|available|permitted|supported)|unsupported|disabled", re.I
+)
 
 
 class StoreUnfit(RuntimeError):
@@ -36,35 +49,63 @@ class Needs:
         return cls(max(text, longest_segment), n_buckets + 1)
 
 
-def require(client: redis.Redis, needs: Needs) -> None:
-    """Return if the server can hold the content of a generation as planned.
+def require(client: redis.Redis, needs: Needs, key: str) -> None:
+    """Return if the server can hold the content of a generation as planned, as far as it says what it is.
+
+    One that refuses to say, as hosted ones refuse CONFIG, is warned about and used.
+
+    Args:
+        client: The server's.
+        needs: Of the content.
+        key: One of ours, to be weighed; it need not be there.
 
     Raises:
-        StoreUnfit: It cannot, or does not say.
+        StoreUnfit: It cannot.
     """
-    try:
-        info = client.info("server")
-        config = client.config_get(*_SETTINGS)
-    except redis.ResponseError as exc:
-        raise StoreUnfit(
-            f"the store does not say how it is set up ({exc}): "
-            "let this user run INFO and CONFIG GET, as redis/users.acl does"
-        ) from exc
-    reason = unfit(info, {str(name): int(value or 0) for name, value in config.items()}, needs)
+    refused: dict[str, str] = {}
+
+    def ask(command: str, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except redis.ResponseError as exc:
+            if not is_refused(exc):
+                raise
+            refused[command] = str(exc)
+            return None
+
+    info = ask("INFO", lambda: client.info("server"))
+    config = ask("CONFIG GET", lambda: client.config_get(*_SETTINGS))
+    ask("MEMORY USAGE", lambda: client.memory_usage(key, samples=0))
+    if refused:
+        unseen = [what for command, what in _SAYS.items() if command in refused]
+        log.warning("store.unseen", extra={"unseen": unseen, "why": refused})
+    settings = None if config is None else {str(name): int(value or 0) for name, value in config.items()}
+    reason = unfit(info, settings, needs)
     if reason:
         raise StoreUnfit(reason)
 
 
-def unfit(info: Mapping[str, object], config: Mapping[str, int], needs: Needs) -> str | None:
+def is_refused(exc: redis.ResponseError) -> bool:
+    """Say whether an error is the server's no to a command as such, by access list or its host's rules."""
+    if isinstance(exc, redis.exceptions.OutOfMemoryError):  # "command not allowed when used memory > …"
+        return False
+    return isinstance(exc, redis.exceptions.NoPermissionError) or bool(_NO.search(str(exc)))
+
+
+def unfit(info: Mapping[str, object] | None, config: Mapping[str, int] | None, needs: Needs) -> str | None:
     """Return why a server cannot hold the content of a generation, in one sentence; None if it can.
+
+    What it does not say, `info` or `config`, is None and no reason.
 
     >>> unfit({"redis_version": "6.2.14"}, {}, Needs(250, 25))
     'the store is redis 6.2.14: Almanac needs redis 7 or valkey 8, or newer'
     """
-    kind = "valkey" if "valkey_version" in info else "redis"
-    version = str(info.get(f"{kind}_version", "0"))
+    kind = "valkey" if info and "valkey_version" in info else "redis"
+    version = str(info.get(f"{kind}_version", "0")) if info else str(OLDEST[kind])
     if int(version.split(".")[0]) < OLDEST[kind]:
         return f"the store is {kind} {version}: Almanac needs redis 7 or valkey 8, or newer"
+    if config is None:
+        return None
     wanted = zip(_SETTINGS, (needs.value_bytes, needs.fields, ZSET_ENTRIES), strict=True)
     for name, least in wanted:
         value = config.get(name, 0)

@@ -23,7 +23,7 @@ from batch.publish.folder import link
 from batch.publish.gate.gate_inputs import reread, rescore_sample
 from batch.publish.gate.report import Report, check_checksums, check_model
 from batch.publish.memory.plan import Plan
-from batch.publish.memory.probe import max_memory, weigh
+from batch.publish.memory.probe import see_room
 from batch.publish.memory.room import refuse_unfit
 from batch.publish.proof.inputs import INPUTS
 from batch.publish.seen import Marks
@@ -92,7 +92,7 @@ def _reserve(store: GenerationStore, base: Manifest) -> Plan | None:
     taken = base.counts.get("bytes_taken")
     if taken is None:
         return None
-    used, limit = weigh(store.client), max_memory(store.client)
+    used, limit = see_room(store.client)
     plan = Plan(generation=taken, seen=0, generations=1, total=0, used=used, limit=limit, adds=taken)
     refuse_unfit(plan)
     return plan

@@ -92,8 +92,8 @@ class Plan:
         seen: Seen sets and likes, which all generations share.
         generations: How many stand side by side at most: the kept ones and the one being built.
         total: All of it, with `SPARE`.
-        used: What the store holds before the run.
-        limit: Its maxmemory; 0: none set.
+        used: What the store holds before the run; None where it does not say.
+        limit: Its maxmemory; 0: none set; None where it does not say.
         adds: What this run adds to `used`: a generation, and the seen sets that are not there yet.
     """
 
@@ -101,13 +101,13 @@ class Plan:
     seen: int
     generations: int
     total: int
-    used: int
-    limit: int
+    used: int | None
+    limit: int | None
     adds: int
 
     def values(self) -> dict[str, Any]:
-        """Return all of it for JSON, with `fits`."""
-        return {**asdict(self), "fits": self.refusal() is None}
+        """Return all of it for JSON, with `fits`: None where the store does not say what it may hold."""
+        return {**asdict(self), "fits": None if self.limit is None else self.refusal() is None}
 
     def refusal(self) -> str | None:
         """Return why the run does not fit, and what to change; None if it does.
@@ -115,8 +115,10 @@ class Plan:
         >>> Plan(700, 300, 3, 2450, 0, 2000, 1000).refusal()[:60]
         'the store may hold 0.000 GB (maxmemory) and needs 0.000 GB: '
         """
+        if not self.limit or self.used is None:
+            return None
         needed = max(self.total, round((self.used + self.adds) * (1 + SPARE)))
-        if not self.limit or needed <= self.limit:
+        if needed <= self.limit:
             return None
         return (
             f"the store may hold {_gb(self.limit)} (maxmemory) and needs {_gb(needed)}: {self.generations} "
@@ -125,15 +127,17 @@ class Plan:
         )
 
 
-def plan(sizes: Sizes, costs: Costs, *, kept: int, used: int, limit: int, held: float = 0.0) -> Plan:
+def plan(
+    sizes: Sizes, costs: Costs, *, kept: int, used: int | None, limit: int | None, held: float = 0.0
+) -> Plan:
     """Add up what a run takes.
 
     Args:
         sizes: What it will publish.
         costs: What one of each costs in the target store.
         kept: Generations that stay, the current one included; one more is being built beside them.
-        used: Bytes that the store holds now.
-        limit: The store's maxmemory, bytes; 0: none.
+        used: Bytes that the store holds now; None: unknown.
+        limit: The store's maxmemory, bytes; 0: none; None: unknown.
         held: Share of the seen sets that the store holds already, 0..1.
     """
     digits = float(np.char.str_len(sizes.post_ids.astype(str)).mean()) if len(sizes.post_ids) else 0.0

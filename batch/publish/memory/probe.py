@@ -12,6 +12,7 @@ from api.contract.keys import SEGMENT_FIELD, Keys
 from batch.arrays import AnyInts
 from batch.publish.memory.plan import Costs, Plan, Sizes, plan
 from batch.publish.store import GenerationStore
+from batch.store.server import StoreUnfit, is_refused
 from batch.store.wait import wait_until
 
 USERS = 600  # 4 MB of lists and 2 MB of seen sets at full size: written and gone within two seconds
@@ -19,6 +20,13 @@ POSTS = 500
 CHUNK = 20  # keys a round trip
 PATIENCE_S = 5.0  # a whole generation is freed in two
 TTL_S = 60  # of everything a killed probe leaves
+
+
+class WeightUnseen(StoreUnfit):
+    """The store does not say what keys weigh."""
+
+    def __init__(self, why: object) -> None:
+        super().__init__(f"the store does not say what keys weigh: let this user run MEMORY USAGE ({why})")
 
 
 def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> Costs:
@@ -67,15 +75,30 @@ def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> C
 def plan_memory(
     store: GenerationStore, sizes: Sizes, kept: int, rng: np.random.Generator, held: float = 0.0
 ) -> Plan:
-    """Measure, then plan; `held` is the share of the seen sets that the store holds already, 0..1."""
-    costs = measure(store, sizes, rng)
-    used, limit = weigh(store.client), max_memory(store.client)
+    """Measure, then plan; `held` is the share of the seen sets that the store holds already, 0..1.
+
+    Raises:
+        WeightUnseen: The store does not say what keys weigh.
+        redis.ResponseError: It has no room even for the probe.
+    """
+    try:
+        costs = measure(store, sizes, rng)
+    except redis.ResponseError as exc:
+        if not is_refused(exc):
+            raise
+        raise WeightUnseen(exc) from exc
+    used, limit = see_room(store.client)
     return plan(sizes, costs, kept=kept, used=used, limit=limit, held=held)
 
 
-def max_memory(client: redis.Redis) -> int:
-    """Return the most bytes that the store may hold; 0: no limit."""
-    return int(client.config_get("maxmemory").get("maxmemory") or 0)
+def see_room(client: redis.Redis) -> tuple[int, int] | tuple[None, None]:
+    """Return the bytes that the store's data takes, and may take (0: no limit); None: it does not say."""
+    try:
+        return weigh(client), int(client.info("memory").get("maxmemory") or 0)
+    except redis.ResponseError as exc:
+        if not is_refused(exc):
+            raise
+        return None, None
 
 
 def weigh(client: redis.Redis) -> int:

@@ -8,7 +8,7 @@ import redis
 
 from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Plan, Sizes
-from batch.publish.memory.probe import plan_memory, weigh
+from batch.publish.memory.probe import WeightUnseen, plan_memory, weigh
 from batch.publish.store import GenerationStore
 from batch.store.server import StoreUnfit
 
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 def reserve(
     store: GenerationStore, content: GenerationContent, kept: int, held: float, *, n_more: int = 0
-) -> Plan:
-    """Measure what a run will take, and let it begin only where that fits.
+) -> Plan | None:
+    """Measure what a run will take, and let it begin only where that fits; None where it cannot be measured.
 
     Args:
         store: Where to.
@@ -35,10 +35,8 @@ def reserve(
         plan = plan_memory(store, Sizes.of(content), kept, rng, held)
     except redis.exceptions.OutOfMemoryError as exc:
         raise StoreUnfit(f"the store is full ({exc}): raise its maxmemory") from exc
-    except redis.exceptions.NoPermissionError as exc:
-        raise StoreUnfit(
-            f"the store does not say what keys weigh: let this user run MEMORY USAGE ({exc})"
-        ) from exc
+    except WeightUnseen:
+        return None  # `require` has warned
     refuse_unfit(replace(plan, adds=plan.adds + n_more * plan.generation))
     return plan
 
@@ -55,8 +53,10 @@ def refuse_unfit(plan: Plan) -> None:
 
 
 def measure_taken(plan: Plan, client: redis.Redis) -> dict[str, int]:
-    """Return what was planned and what was taken since, bytes, for the manifest."""
-    found = {"bytes_planned": plan.adds, "bytes_taken": weigh(client) - plan.used}
+    """Return what was planned, and what was taken since if that can be seen, bytes, for the manifest."""
+    found = {"bytes_planned": plan.adds}
+    if plan.used is not None:
+        found["bytes_taken"] = weigh(client) - plan.used
     log.info("generation.measured", extra=found)
     return found
 
