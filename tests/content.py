@@ -5,25 +5,29 @@ die, with tabs between.
 """
 
 import os
+import random
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import redis
 
 from api.contract.buckets import Horizon
 from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
+from batch.data.ids import IdNames
 from batch.data.ragged import starts
 from batch.data.seen import SeenTimes
 from batch.publish import shard
 from batch.publish.config import PublishConfig
-from batch.publish.generation import GenerationContent
+from batch.publish.generation import GenerationContent, post_json
 from batch.publish.publish import publish
 from batch.publish.store import GenerationStore
 from batch.score.ranked import RankedBlock
@@ -67,6 +71,48 @@ def content(seed: int = 0, n_users: int = 40) -> GenerationContent:
         views=times(rng, n_users, 12),
         likes=times(rng, n_users, 3),
         metrics={"auc": 0.6},
+    )
+
+
+def spelled(kind: str, n: int, seed: int = 0) -> list[str]:
+    """Return `n` different ids as tables spell them, of every sort that `text` may hold."""
+    if kind == "numbers":
+        return [str(2 * k + 1) for k in range(n)]
+    rng = random.Random(seed)
+    uuids = [str(uuid.UUID(int=rng.getrandbits(2**7))) for _ in range(n)]
+    odd = [
+        "007",
+        "7",
+        "ann smith",
+        "{brace}",
+        "100%",
+        "Мария",
+        str(2**60),
+        "0x1A",
+        "a.b.c",
+        "it's",
+        "%20",
+        "x" * 256,
+    ]
+    return (odd + [one.upper() if k % 2 else one for k, one in enumerate(uuids)])[:n]
+
+
+def with_text_ids(of: GenerationContent, seed: int = 0) -> GenerationContent:
+    """Return a content whose users and posts have texts as ids, in rows of their codes."""
+    users = IdNames.of("text", spelled("text", len(of.user_ids)))
+    posts = IdNames.of("text", spelled("text", len(of.post_ids), seed + 1))
+    user_ids, post_ids = (
+        np.sort([names.code_of(text) for text in spelled("text", n, at)])
+        for names, n, at in ((users, len(of.user_ids), 0), (posts, len(of.post_ids), seed + 1))
+    )
+    table = pd.DataFrame({"post_id": post_ids, "text": None, "topic": None})
+    return replace(
+        of,
+        user_ids=user_ids,
+        post_ids=post_ids,
+        user_names=users,
+        post_names=posts,
+        posts=post_json(table, posts),
     )
 
 

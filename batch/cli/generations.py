@@ -123,7 +123,7 @@ def retire(generation: Number, json: Json = False) -> None:
 def diff(
     a: Number,
     b: Number,
-    user: Annotated[int | None, typer.Option(help="one user; else a sample")] = None,
+    user: Annotated[str | None, typer.Option(help="one user; else a sample")] = None,
     sample: Sample = 1_000,
     json: Json = False,
 ) -> None:

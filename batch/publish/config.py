@@ -31,6 +31,7 @@ class PublishConfig:
         progress: Told what is being written, how far, of how much.
         gate: `off`: nothing is asked; `warn`: the report goes into manifest and log, and nothing is held
             back; `on`: what the gate doubts is not served.
+        ids: `text`: users' and posts' ids may be text though those of what is served are numbers.
         limits: Where the gate draws its lines.
         plan_memory: Measure first, in two seconds, what a run will take in this store; refuse it where that
             does not fit, and put what was planned and taken into the manifest's counts.
@@ -42,6 +43,7 @@ class PublishConfig:
     now: Callable[[], int] = clock
     progress: Show = silent
     gate: GateMode = "off"
+    ids: Literal["", "text"] = ""
     limits: Thresholds = field(default_factory=Thresholds)
     plan_memory: bool = False
 

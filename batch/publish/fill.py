@@ -26,8 +26,9 @@ def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -
         posts: int32 (users, buckets, depth). Their lists, best first, rows of posts; -1 fills.
     """
     content, (_, n_buckets, depth) = build.content, posts.shape
-    texts = shard.encode(posts.reshape(-1, depth), content.post_ids)
-    owners = [(int(content.user_ids[row]), content.segment_of[row]) for row in users.tolist()]
+    texts = shard.encode(posts.reshape(-1, depth), content.post_numbers)
+    segments = [content.segment_of[row] for row in users.tolist()]
+    owners = list(zip(content.user_names.canonical(content.user_ids[users]), segments, strict=True))
     fields = [bulk(b"%d" % start) for start in content.horizon.starts]
     life = bulk(b"%d" % build.config.ttl_s)
     for i, (user_id, segment) in enumerate(owners):
@@ -62,11 +63,12 @@ def write_shared(build: Build, wire: PipelinedWriter) -> str:
     catalogue = _text(content, content.catalogue)
     digest.update(catalogue + b"\n")
     wire.send(pack(b"SET", keys.catalogue(number).encode(), catalogue), 1)
-    posts = list(zip(content.post_ids.tolist(), content.posts, strict=True))
+    order = np.argsort(content.post_numbers)
+    posts = [(int(content.post_numbers[row]), content.posts[row]) for row in order.tolist()]
     for low in range(0, len(posts), POSTS_A_COMMAND):
         build.lease.check()
         pairs = [
-            part for post_id, text in posts[low : low + POSTS_A_COMMAND] for part in (b"%d" % post_id, text)
+            part for number, text in posts[low : low + POSTS_A_COMMAND] for part in (b"%d" % number, text)
         ]
         digest.update(b"".join(text + b"\n" for text in pairs[1::2]))
         wire.send(pack(b"HSET", keys.posts(number).encode(), *pairs), 1)
@@ -84,4 +86,4 @@ def _shared_lists(build: Build) -> Iterator[tuple[str, Rows]]:
 
 
 def _text(content: GenerationContent, rows: Rows) -> bytes:
-    return as_text(content.post_ids[rows[np.greater_equal(rows, 0)]].tolist())
+    return as_text(content.post_numbers[rows[np.greater_equal(rows, 0)]].tolist())

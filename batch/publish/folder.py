@@ -61,6 +61,16 @@ class GenerationFolder:
         """Return the lists of a backfilled generation that are not a user's."""
         return self.path / "shared.parquet"
 
+    @property
+    def user_names(self) -> Path:
+        """Return the ids behind the codes of users; no such file where codes are ids. See `names`."""
+        return self.path / "user-names.parquet"
+
+    @property
+    def post_names(self) -> Path:
+        """Return the ids behind the codes of posts; no such file where codes are ids."""
+        return self.path / "post-names.parquet"
+
     def shard(self, name: str) -> Path:
         """Return the file of a shard's lists with their scores."""
         return self.path / f"{name}.parquet"

@@ -9,10 +9,12 @@ import orjson
 import pandas as pd
 
 from api.contract.buckets import Horizon
+from api.contract.ids import FEATURE
 from api.contract.manifest import Manifest, SeenPolicy
 from api.contract.profile import Bins
 from batch.arrays import Ints, Ints32
 from batch.data.columns import POST_ID, TEXT, TOPIC
+from batch.data.ids import IdNames
 from batch.data.seen import SeenPosts, SeenTimes
 
 Rows = Ints32
@@ -31,8 +33,8 @@ class GenerationContent:
         model: Fingerprint of the ranker.
         features: The model's columns, in its order.
         segment_by: Profile columns that make a segment.
-        user_ids: int64 (users,), ascending.
-        post_ids: int64 (posts,), ascending.
+        user_ids: int64 (users,), ascending. Codes of ids, which `user_names` spells.
+        post_ids: int64 (posts,), ascending. Codes of ids, which `post_names` spells.
         posts: Every post as the API answers it, JSON, in the order of `post_ids`; see `post_json`.
         popular: int32 (buckets, ≤ depth). Best posts for a user nobody knows, best first; -1 fills.
         segments: Name to int32 (buckets, ≤ depth), like `popular`, for the users of one segment.
@@ -42,6 +44,9 @@ class GenerationContent:
         likes: When each user liked what.
         profile: How the profile of an unknown user becomes a signature.
         profiles: Signature to int32 (buckets, ≤ depth), like `popular`, for unknown users.
+        user_names: The ids behind the codes of users, and what they are in JSON.
+        post_names: The same of posts.
+        numbers: int64 (posts,). What each post is in the store; None: its id. See `numbers.number_posts`.
         metrics: Name to value, for the manifest.
         gate: The report that lets the generation through, where one ran.
     """
@@ -65,6 +70,9 @@ class GenerationContent:
     likes: SeenTimes
     profile: Bins = field(default_factory=dict)
     profiles: dict[str, Rows] = field(default_factory=dict)
+    user_names: IdNames = field(default_factory=IdNames)
+    post_names: IdNames = field(default_factory=IdNames)
+    numbers: Ints | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     gate: dict[str, Any] | None = None
 
@@ -83,6 +91,7 @@ class GenerationContent:
             "catalogue": (len(self.catalogue), n_posts),
             "popular": (len(self.popular), n_buckets),
         }
+        lengths |= {} if self.numbers is None else {"numbers": (len(self.numbers), n_posts)}
         lengths |= {f"segment {name}": (len(rows), n_buckets) for name, rows in self.segments.items()}
         lengths |= {f"profile {name}": (len(rows), n_buckets) for name, rows in self.profiles.items()}
         for name, (length, wanted) in lengths.items():
@@ -94,6 +103,17 @@ class GenerationContent:
         unknown = set(self.segment_of) - set(self.segments) - {None}
         if unknown:
             raise ValueError(f"users belong to segments without lists: {sorted(map(str, unknown))[:5]}")
+
+    @property
+    def post_numbers(self) -> Ints:
+        """Return int64 (posts,): what stands in lists and seen sets, in the order of `post_ids`."""
+        return self.post_ids if self.numbers is None else self.numbers
+
+    @property
+    def needs_dictionary(self) -> bool:
+        """Say whether some ids are text, or some post's number is not its id."""
+        kinds = {self.user_names.kind, self.post_names.kind}
+        return "text" in kinds or not np.array_equal(self.post_numbers, self.post_ids)
 
     def draft(self, generation: int, created_at_s: int) -> Manifest:
         """Return the manifest of a generation that is being built: no checksum yet, counts as planned."""
@@ -122,6 +142,9 @@ class GenerationContent:
             profile=self.profile,
             metrics=self.metrics,
             gate=self.gate,
+            needs=(FEATURE,) if self.needs_dictionary else (),
+            user_ids=self.user_names.kind,
+            post_ids=self.post_names.kind,
         )
 
 
@@ -133,14 +156,15 @@ def choose_left_out(policy: SeenPolicy, views: SeenTimes, likes: SeenTimes) -> S
     return SeenPosts(times.start, times.post)
 
 
-def post_json(posts: pd.DataFrame) -> list[bytes]:
+def post_json(posts: pd.DataFrame, names: IdNames) -> list[bytes]:
     """Write each post as the API answers it; a missing text or topic is empty.
 
-    >>> post_json(pd.DataFrame({"post_id": [7], "text": ["Hi"], "topic": [None]}))
+    >>> post_json(pd.DataFrame({"post_id": [7], "text": ["Hi"], "topic": [None]}), IdNames())
     [b'{"id":7,"text":"Hi","topic":""}']
     """
+    ids = names.as_json(posts[POST_ID].to_numpy())
     texts, topics = (posts[name].astype(object).where(posts[name].notna(), "") for name in (TEXT, TOPIC))
     return [
-        orjson.dumps({"id": int(post_id), "text": str(text), "topic": str(topic)})
-        for post_id, text, topic in zip(posts[POST_ID], texts, topics, strict=True)
+        orjson.dumps({"id": post_id, "text": str(text), "topic": str(topic)})
+        for post_id, text, topic in zip(ids, texts, topics, strict=True)
     ]

@@ -55,10 +55,10 @@ def publish(
         RuntimeError: What `building` raises.
     """
 
-    def make_room() -> Plan | None:
+    def make_room(numbered: GenerationContent) -> Plan | None:
         if not config.plan_memory:
             return None
-        return reserve(store, content, config.kept, share_held(store, content))
+        return reserve(store, numbered, config.kept, share_held(store, numbered))
 
     with building(store, content, config, make_room) as build:
         sample = _fill(build, blocks)

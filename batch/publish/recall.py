@@ -5,6 +5,7 @@ from batch.publish.backfilled import Backfilled, open_content, open_lists
 from batch.publish.config import PublishConfig
 from batch.publish.fill import write_lists, write_shared
 from batch.publish.folder import link
+from batch.publish.generation import GenerationContent
 from batch.publish.memory.room import reserve
 from batch.publish.store import GenerationStore
 from batch.publish.writer import Build, building
@@ -35,8 +36,8 @@ def recall(store: GenerationStore, made: Backfilled, config: PublishConfig) -> i
         store.current(variant)
         content = open_content(made)
 
-        def make_room() -> None:
-            reserve(store, content, config.kept, held=1.0, n_more=1)
+        def make_room(numbered: GenerationContent) -> None:
+            reserve(store, numbered, config.kept, held=1.0, n_more=1)
 
         with building(store, content, config, make_room, past_s=as_of_s) as build:
             _fill(build, made)

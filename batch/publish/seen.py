@@ -7,6 +7,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from api.contract.ids import FEATURE
+from api.contract.keys import Id
 from api.contract.manifest import Manifest
 from batch.arrays import AnyInts, Ints, Words
 from batch.data.seen import SeenTimes
@@ -65,7 +67,9 @@ def held_until(
         name: `seen` or `likes`, the mark's name among the manifest's checksums.
         sealed: The newest generation that was sealed in this store.
     """
-    if sealed is None or sealed.checksums.get(name) != mark(content, times, sealed.as_of_s).digest:
+    if sealed is None or (content.needs_dictionary and FEATURE not in sealed.needs):
+        return None  # it may have written posts under numbers that are not theirs any more
+    if sealed.checksums.get(name) != mark(content, times, sealed.as_of_s).digest:
         return None
     return sealed.as_of_s
 
@@ -75,7 +79,7 @@ def write_seen(
     lease: Lease,
     content: GenerationContent,
     times: SeenTimes,
-    key: Callable[[int], str],
+    key: Callable[[Id], str],
     since_s: int | None,
     progress: Show,
 ) -> None:
@@ -87,9 +91,9 @@ def write_seen(
     for low in range(0, times.n_users, BLOCK):
         ids = content.user_ids[low : low + BLOCK]
         user, post, time = _later(times, low, len(ids), since_s)
-        text, place, end = _pairs(user, content.post_ids[post], time, len(ids))
+        text, place, end = _pairs(user, content.post_numbers[post], time, len(ids))
         view, places, ends = memoryview(text), place.tolist(), end.tolist()
-        for i, user_id in enumerate(ids.tolist()):
+        for i, user_id in enumerate(content.user_names.canonical(ids)):
             lease.check()
             name = key(user_id).encode()
             for first in range(ends[i], ends[i + 1], PIECE):

@@ -76,13 +76,14 @@ def shard_name(first: int, n_users: int) -> str:
     return f"lists-{first:07d}-{first + n_users - 1:07d}"
 
 
-def digest(user_id: int, segment: str | None, lines: Iterable[bytes | memoryview]) -> bytes:
+def digest(user_id: str, segment: str | None, lines: Iterable[bytes | memoryview]) -> bytes:
     r"""Digest a user's lists: a line `<user> <segment>`, then a line a bucket.
 
-    BLAKE2b of 16 bytes over these lines, buckets ascending, each line ended by `\n`, a list as it stands in
-    Redis, a missing segment as nothing. All of it can be read back from Redis and digested again.
+    BLAKE2b of 16 bytes over these lines, buckets ascending, each line ended by `\n`, a user's canonical id, a
+    list as it stands in Redis, a missing segment as nothing. All of it can be read back from Redis and
+    digested again.
 
-    >>> digest(200, "m-1", [b"17 2331\n45\n"]) == digest(200, "m-1", [b"17 2331\n", b"45\n"])
+    >>> digest("200", "m-1", [b"17 2331\n45\n"]) == digest("200", "m-1", [b"17 2331\n", b"45\n"])
     True
     """
     found = blake2b(f"{user_id} {segment or ''}\n".encode(), digest_size=DIGEST_BYTES)

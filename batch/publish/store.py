@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from api.contract.codec import decode
+from api.contract.ids import LONGEST, unquote
 from api.contract.manifest import Manifest
 from batch.arrays import Ints
 from batch.publish.ledger.ledger import Ledger
 from batch.store import read
 
 CHUNK = 250  # users a round trip: 1.5 MB of lists
-FIRST_BYTES = 24  # of the key `users`: the first id is in them
+FIRST_BYTES = 3 * LONGEST + 1  # of the key `users`: the first id is in them, each of its bytes quoted
 
 
 class GenerationStore(Ledger):
@@ -19,9 +20,9 @@ class GenerationStore(Ledger):
 
     __slots__ = ()
 
-    def user_ids(self, generation: int) -> list[int]:
-        """Return the users who have lists, ascending."""
-        return decode(read.value(self.client, self.keys.users(generation)))
+    def user_ids(self, generation: int) -> list[str]:
+        """Return the canonical ids of the users who have lists, in the order of their rows."""
+        return list(map(unquote, read.words(self.client, self.keys.users(generation))))
 
     def list_ttl_s(self, generation: int) -> int | None:
         """Return the life left in users' lists, by the first user's, seconds; None: there are no users.
@@ -29,14 +30,14 @@ class GenerationStore(Ledger):
         -1: the list has no end; -2: it is gone.
         """
         start = read.narrow(self.client.getrange(self.keys.users(generation), 0, FIRST_BYTES))
-        users = decode(start.partition(b" ")[0])
-        return int(self.client.ttl(self.keys.list(users[0], generation))) if users else None
+        first = unquote(start.partition(b" ")[0].decode())
+        return int(self.client.ttl(self.keys.list(first, generation))) if first else None
 
     def lists_expired(self, generation: int) -> bool:
         """Say whether the lists of a generation's users have come to the end of their life."""
         return self.list_ttl_s(generation) == -2
 
-    def hashes(self, generation: int, users: Sequence[int]) -> Iterator[tuple[int, dict[bytes, bytes]]]:
+    def hashes(self, generation: int, users: Sequence[str]) -> Iterator[tuple[str, dict[bytes, bytes]]]:
         """Yield each user with the HASH of their lists, empty where it is missing."""
         for low in range(0, len(users), CHUNK):
             some = users[low : low + CHUNK]
@@ -45,11 +46,12 @@ class GenerationStore(Ledger):
                     pipe.hgetall(self.keys.list(user_id, generation))
                 yield from zip(some, pipe.execute(), strict=True)
 
-    def read_lists(self, manifest: Manifest, users: Sequence[int], starts: Sequence[int]) -> Ints:
+    def read_lists(self, manifest: Manifest, users: Sequence[str], starts: Sequence[int]) -> Ints:
         """Read some users' lists of some buckets.
 
         Returns:
-            int64 (users, buckets, depth). Post ids, best first; -1 fills, and stands where there is no list.
+            int64 (users, buckets, depth). Numbers of posts, best first; -1 fills, and stands where there is
+            no list.
         """
         out = np.full((len(users), len(starts), manifest.depth), -1, np.int64)
         names = [b"%d" % start for start in starts]

@@ -11,16 +11,19 @@ from dataclasses import asdict, dataclass, field, replace
 import redis
 from redis.client import Pipeline
 
-from api.contract.codec import encode as as_text
+from api.contract.ids import quote
 from api.contract.manifest import Manifest
 from batch.publish import functions, shard
 from batch.publish.config import PublishConfig
 from batch.publish.folder import GenerationFolder
 from batch.publish.gate.report import Report
 from batch.publish.generation import GenerationContent
+from batch.publish.kinds import refuse_other_kinds
 from batch.publish.ledger.promotion import promote
 from batch.publish.memory.plan import Plan
 from batch.publish.memory.room import measure_taken
+from batch.publish.names import save_names
+from batch.publish.numbers import number_posts, write_numbers
 from batch.publish.retire import retire, sweep
 from batch.publish.store import GenerationStore
 from batch.publish.user_digests import UserDigests
@@ -112,7 +115,7 @@ def building(
     store: GenerationStore,
     content: GenerationContent,
     config: PublishConfig,
-    reserve: Callable[[], Plan | None],
+    reserve: Callable[[GenerationContent], Plan | None],
     *,
     past_s: int | None = None,
 ) -> Iterator[Build]:
@@ -122,23 +125,25 @@ def building(
         store: Where it is written.
         content: Everything but the lists.
         config: How it is published.
-        reserve: Makes sure that there is room, before anything is written; None: the room is not measured.
+        reserve: Makes sure that there is room, before anything is written, and is given the content with the
+            numbers of its posts; None: the room is not measured.
         past_s: First second that it answers, where it is made for a past time and is never current.
 
     Raises:
         StoreUnfit: The server's version or settings would break the lists; nothing was written.
+        IdsChanged: Ids that were numbers are text now; nothing was written.
         LeaseTaken: Another run is publishing; nothing was written.
         LeaseLost: This run stalled and lost its turn; what is served did not change.
         GateClosed: The gate did not let it through.
     """
-    longest = max((len(name.encode()) for name in content.segments), default=0)
-    needs = Needs.of(content.post_ids.tolist(), content.depth, content.horizon.n_buckets, longest)
-    require(store.client, needs, store.keys.counter())
-    functions.load(store.client)
+    refuse_other_kinds(store, content.variant, content.user_names.kind, content.post_names.kind, config.ids)
     with hold(store.client, store.keys.lease(), config.now(), config.progress) as lease:
+        content = number_posts(store, content)
+        require(store.client, _needs(content), store.keys.counter())
+        functions.load(store.client)
         if past_s is None:
             sweep(store, lease, config, content.variant)
-        plan = reserve()
+        plan = reserve(content)
         build = _begin(store, content, config, lease)
         build.past_s = past_s
         with _clear_on_failure(build):
@@ -149,21 +154,31 @@ def building(
             _release(build)
 
 
+def _needs(content: GenerationContent) -> Needs:
+    longest = max((len(name.encode()) for name in content.segments), default=0)
+    return Needs.of(content.post_numbers.tolist(), content.depth, content.horizon.n_buckets, longest)
+
+
 def _begin(store: GenerationStore, content: GenerationContent, config: PublishConfig, lease: Lease) -> Build:
-    """Take the next number and note, before the first list, all that clearing it would need to know."""
+    """Take the next number and note, before the first list, all that clearing it would need to know.
+
+    What numbers of posts stand for is written before that: a dictionary may know more than is served.
+    """
+    write_numbers(store, lease, content)
     keys, number = store.keys, int(store.client.incr(store.keys.counter()))
     build = Build(store, config, lease, content, content.draft(number, config.now()))
 
     def note(pipe: Pipeline) -> None:
         pipe.unlink(*keys.obsolete)  # 2026-11: when a run wrote its facts is not kept any more, see 0050
         pipe.hset(keys.states(), str(number), "building")
-        pipe.set(keys.users(number), as_text(content.user_ids.tolist()))
+        pipe.set(keys.users(number), " ".join(map(quote, content.user_names.canonical(content.user_ids))))
         if content.profiles:
             pipe.set(keys.profiles(number), " ".join(sorted(content.profiles)))
         pipe.set(keys.manifest(number), build.manifest.to_json())
 
     lease.commit(note)
     build.folder.create()
+    save_names(build.folder, content)
     log.info("generation.begun", extra={"generation": number, "variant": content.variant})
     return build
 

@@ -38,13 +38,13 @@ class Needs:
     fields: int
 
     @classmethod
-    def of(cls, post_ids: list[int], depth: int, n_buckets: int, longest_segment: int) -> "Needs":
-        """Return the needs of lists of `depth` of these posts: the longest ids, joined by spaces.
+    def of(cls, posts: list[int], depth: int, n_buckets: int, longest_segment: int) -> "Needs":
+        """Return the needs of lists of `depth` of these posts: the longest numbers, joined by spaces.
 
         >>> Needs.of([7, 12, 345], depth=2, n_buckets=24, longest_segment=3)
         Needs(value_bytes=6, fields=25)
         """
-        longest = sorted((len(str(post_id)) for post_id in post_ids), reverse=True)[:depth]
+        longest = sorted((len(str(number)) for number in posts), reverse=True)[:depth]
         text = sum(longest) + max(len(longest) - 1, 0)
         return cls(max(text, longest_segment), n_buckets + 1)
 

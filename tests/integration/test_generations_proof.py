@@ -168,7 +168,7 @@ def test_a_difference_counts_what_came_went_and_moved(
 
     change = diff(generations(store), 1, 2, user_id=None, sample=100, rng=np.random.default_rng(0))
     user = int(night(FIRST).content.user_ids[0])
-    own = diff(generations(store), 1, 2, user_id=user, sample=1, rng=np.random.default_rng(0))
+    own = diff(generations(store), 1, 2, user_id=str(user), sample=1, rng=np.random.default_rng(0))
 
     assert (change.n_users, change.n_lists, sum(change.histogram)) == (100, 300, 300)
     assert change.added + change.moved + change.kept == pytest.approx(20)
@@ -179,7 +179,7 @@ def test_a_difference_counts_what_came_went_and_moved(
     start = night(NEXT).content.horizon.start_s
     assert own.samples[0]["b"] == decode(read.fields(store, KEYS.list(user, 2))[b"%d" % start])
     with pytest.raises(LookupError, match="user 5000000 has no lists in both generation 1 and generation 2"):
-        diff(generations(store), 1, 2, user_id=5_000_000, sample=1, rng=np.random.default_rng(0))
+        diff(generations(store), 1, 2, user_id="5000000", sample=1, rng=np.random.default_rng(0))
 
 
 def test_a_difference_worked_out_by_hand() -> None:

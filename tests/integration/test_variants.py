@@ -141,7 +141,7 @@ def test_each_peer_is_a_generation_of_its_own_beside_ours(standing: Published) -
 def test_a_peers_lists_are_full_without_seen_posts_and_alike_in_every_bucket(
     standing: Published, variant: str
 ) -> None:
-    users = generations(standing.store).user_ids(standing.manifest(variant).generation)
+    users = list(map(int, generations(standing.store).user_ids(standing.manifest(variant).generation)))
 
     assert users == list(range(1, N_USERS + 1))
     for user_id in users:

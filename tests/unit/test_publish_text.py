@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from redis.connection import Connection
 
 from api.contract import codec
+from batch.data.ids import IdNames
 from batch.data.seen import SeenTimes
 from batch.publish import seen, shard
 from batch.publish.generation import choose_left_out, post_json
@@ -59,9 +60,9 @@ def test_lists_are_written_as_the_contract_writes_them(lists: list[list[int]], i
 
 
 def test_a_checksum_notices_two_users_whose_lists_were_swapped() -> None:
-    right = [(1, "a", [b"17 45\n"]), (2, "a", [b"45 17\n"])]
-    swapped = [(1, "a", [b"45 17\n"]), (2, "a", [b"17 45\n"])]
-    moved = [(1, "b", [b"17 45\n"]), (2, "a", [b"45 17\n"])]
+    right = [("1", "a", [b"17 45\n"]), ("2", "a", [b"45 17\n"])]
+    swapped = [("1", "a", [b"45 17\n"]), ("2", "a", [b"17 45\n"])]
+    moved = [("1", "b", [b"17 45\n"]), ("2", "a", [b"45 17\n"])]
 
     digests = [b"".join(shard.digest(*user) for user in users) for users in (right, swapped, moved)]
     assert len({shard.checksum(some) for some in digests}) == 3
@@ -157,7 +158,7 @@ def test_the_policy_says_what_lists_leave_out() -> None:
 def test_a_post_without_text_or_topic_is_answered_with_empty_ones() -> None:
     posts = pd.DataFrame({"post_id": [1, 2], "text": ["Ünï", np.nan], "topic": ["tech", None]})
 
-    assert post_json(posts) == [
+    assert post_json(posts, IdNames()) == [
         '{"id":1,"text":"Ünï","topic":"tech"}'.encode(),
         b'{"id":2,"text":"","topic":""}',
     ]

@@ -135,7 +135,7 @@ def _digest_profiles(users: pd.DataFrame) -> Words:
 
 def _digest_posts(facts: Facts) -> Words:
     found = np.empty(len(facts.posts), np.uint64)
-    for row, text in enumerate(post_json(facts.posts)):
+    for row, text in enumerate(post_json(facts.posts, facts.post_names)):
         digest = blake2b(text, digest_size=8)
         if facts.embeddings is not None:
             digest.update(facts.embeddings[row].tobytes())

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from api.contract.keys import Id
 from api.contract.manifest import Manifest
 from batch.arrays import Bools, Ints
 from batch.data.rows import find_rows
@@ -22,6 +23,7 @@ from batch.publish.fill import write_lists, write_shared
 from batch.publish.folder import link
 from batch.publish.gate.gate_inputs import reread, rescore_sample
 from batch.publish.gate.report import Report, check_checksums, check_model
+from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Plan
 from batch.publish.memory.probe import see_room
 from batch.publish.memory.room import refuse_unfit
@@ -82,7 +84,7 @@ def publish_refreshed(
     return build.manifest
 
 
-def _reserve(store: GenerationStore, base: Manifest) -> Plan | None:
+def _reserve(store: GenerationStore, base: Manifest, _content: GenerationContent) -> Plan | None:
     """Make sure that the base is still served, and that there is room for as much as it took."""
     current, _ = store.read_served(base.variant)
     if current != base.generation:
@@ -133,7 +135,7 @@ def _take_steps(
     with shard.open_parquet(build.folder.changed_lists(build.number)) as file:
         for step in _check_cover(build, steps):
             if step.lists is None:
-                ids = content.user_ids[step.users].tolist()
+                ids = content.user_names.canonical(content.user_ids[step.users])
                 copies.append(copying.submit(copy_lists, build, base.manifest.generation, ids))
             elif len(step.users):
                 posts, scores = step.lists.posts, step.lists.scores
@@ -158,7 +160,7 @@ def _check_cover(build: Build, steps: Iterable[Step]) -> Iterator[Step]:
         raise ValueError(f"the steps cover {n_done} of {n_users} users")
 
 
-def copy_lists(build: Build, base: int, users: Sequence[int]) -> int:
+def copy_lists(build: Build, base: int, users: Sequence[Id]) -> int:
     """Copy users' lists of generation `base`, and give each a new life; return how many users they are.
 
     The server copies them: 150 bytes a user go over the wire. A copy has the life of what it was copied
@@ -192,7 +194,7 @@ def _write_seen(
     moved: Bools,
     times: SeenTimes,
     held: Marks,
-    key: Callable[[int], str],
+    key: Callable[[Id], str],
 ) -> Marks:
     """Write what moved users have seen and the store lacks; return the marks of all users.
 

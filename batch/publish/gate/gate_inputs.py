@@ -7,12 +7,14 @@ import numpy as np
 import orjson
 
 from api.contract.manifest import Manifest
+from batch.data.rows import find_rows
 from batch.publish.folder import GenerationFolder
 from batch.publish.gate.gate import GateInputs, Live
 from batch.publish.gate.overlap import matching_starts, rank_biased_overlap
 from batch.publish.gate.ranges import shares_outside
 from batch.publish.gate.spread import find_mistaken
 from batch.publish.gate.stats import GenerationStats, Sample, columns, summarize
+from batch.publish.post_ids import read_post_ids
 from batch.publish.proof.checksums import bad_shards, shard_names
 from batch.publish.proof.inputs import Inputs
 from batch.publish.proof.verify import rescore
@@ -66,15 +68,18 @@ def _live(build: Build, sample: Sample, rng: np.random.Generator) -> Live | None
 def _churn(build: Build, live: Manifest, sample: Sample, rng: np.random.Generator) -> float | None:
     """Return the mean rank-biased overlap of live and new lists, same user, same hour of the day."""
     content, store = build.content, build.store
-    ids = content.user_ids[sample.rows]
-    both = np.flatnonzero(np.isin(ids, store.user_ids(live.generation)))
+    ids, lived = (
+        content.user_names.canonical(content.user_ids[sample.rows]),
+        set(store.user_ids(live.generation)),
+    )
+    both = np.flatnonzero([user_id in lived for user_id in ids])
     if not len(both):
         return None
     users = np.sort(rng.choice(both, min(USERS_COMPARED, len(both)), replace=False))
     pairs = matching_starts(content.horizon, live.horizon)
     buckets = rng.choice(len(pairs), min(BUCKETS_COMPARED, len(pairs)), replace=False)
     starts = [pairs[bucket][1] for bucket in buckets]
-    old = store.read_lists(live, ids[users].tolist(), starts)
+    old = read_post_ids(store, live).codes(store.read_lists(live, [ids[user] for user in users], starts))
     rows = sample.posts[users][:, buckets]
     new = np.where(rows >= 0, content.post_ids[rows], -1)
     n_lists = len(users) * len(buckets)
@@ -86,8 +91,9 @@ def reread(build: Build, rng: np.random.Generator) -> tuple[int, int]:
     """Compute a few shards' checksums again from the store; return how many, and how many differ."""
     names = shard_names(build.checksums)
     some = rng.choice(names, min(SHARDS_REREAD, len(names)), replace=False).tolist()
+    users = build.content.user_names.canonical(build.content.user_ids)
     chosen = {name: build.checksums[name] for name in some}
-    bad = bad_shards(build.store, build.manifest, build.content.user_ids.tolist(), chosen)
+    bad = bad_shards(build.store, build.manifest, users, chosen)
     return len(some), len(bad)
 
 
@@ -102,8 +108,10 @@ def rescore_sample(build: Build, inputs: Inputs | None, rng: np.random.Generator
     n_users, starts = len(build.content.user_ids), build.content.horizon.starts
     users = np.sort(rng.choice(n_users, min(USERS_RESCORED, n_users), replace=False))
     buckets = np.sort(rng.choice(len(starts), min(BUCKETS_RESCORED, len(starts)), replace=False))
-    expected = rescore(inputs.part(users, buckets), build.manifest.depth)
-    ids = build.content.user_ids[users].tolist()
+    content = build.content
+    rows = find_rows(content.post_ids, rescore(inputs.part(users, buckets), build.manifest.depth))
+    expected = np.where(rows >= 0, content.post_numbers[rows], -1)
+    ids = content.user_names.canonical(content.user_ids[users])
     found = build.store.read_lists(build.manifest, ids, [starts[bucket] for bucket in buckets])
     return len(users) * len(buckets), int((expected != found).any(axis=2).sum())
 

@@ -20,7 +20,7 @@ class Sizes:
         n_buckets: Buckets in the horizon.
         depth: Posts in a list.
         n_shared: Segments and profiles with lists of their own.
-        post_ids: int (posts,). Their digits count.
+        post_numbers: int (posts,). Their digits count.
         post_bytes: int (posts,). Length of each post as the API answers it.
         seen: int (any,). Posts that users have seen, one number a user or one for all.
         likes: int (any,). Posts that users have liked.
@@ -30,7 +30,7 @@ class Sizes:
     n_buckets: int
     depth: int
     n_shared: int
-    post_ids: AnyInts
+    post_numbers: AnyInts
     post_bytes: AnyInts
     seen: AnyInts
     likes: AnyInts
@@ -43,7 +43,7 @@ class Sizes:
             n_buckets=content.horizon.n_buckets,
             depth=content.depth,
             n_shared=len(content.segments) + len(content.profiles),
-            post_ids=content.post_ids,
+            post_numbers=content.post_numbers,
             post_bytes=np.array([len(post) for post in content.posts], np.int64),
             seen=np.diff(content.views.start),
             likes=np.diff(content.likes.start),
@@ -59,7 +59,7 @@ class Sizes:
             n_buckets=buckets,
             depth=min(depth, posts),
             n_shared=0,
-            post_ids=np.arange(1, posts + 1),
+            post_numbers=np.arange(1, posts + 1),
             post_bytes=np.full(posts, text_bytes),
             seen=np.array([seen]),
             likes=np.array([likes]),
@@ -140,11 +140,11 @@ def plan(
         limit: The store's maxmemory, bytes; 0: none; None: unknown.
         held: Share of the seen sets that the store holds already, 0..1.
     """
-    digits = float(np.char.str_len(sizes.post_ids.astype(str)).mean()) if len(sizes.post_ids) else 0.0
+    digits = float(np.char.str_len(sizes.post_numbers.astype(str)).mean()) if len(sizes.post_numbers) else 0.0
     shared_lists = (sizes.n_shared + 1) * sizes.n_buckets * sizes.depth * (digits + 1)
-    catalogue = len(sizes.post_ids) * (digits + 1)
+    catalogue = len(sizes.post_numbers) * (digits + 1)
     users = sizes.n_users * (len(str(sizes.n_users)) + 1)
-    posts = len(sizes.post_ids) * costs.post
+    posts = len(sizes.post_numbers) * costs.post
     generation = round(sizes.n_users * costs.lists + shared_lists + catalogue + users + posts)
     seen = round(sizes.n_users * (costs.seen + costs.likes))
     total = round(((kept + 1) * generation + seen) * (1 + SPARE))

@@ -40,10 +40,10 @@ def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> C
     client, probe = store.client, Keys(f"{store.keys.prefix}:probe")
     users = (10**6 + np.arange(USERS)).tolist()
     seen, likes = (_spread(counts, USERS) for counts in (sizes.seen, sizes.likes))
-    lengths, mixed = _spread(sizes.post_bytes, POSTS), rng.permutation(sizes.post_ids)
+    lengths, mixed = _spread(sizes.post_bytes, POSTS), rng.permutation(sizes.post_numbers)
 
     def lists(pipe: Pipeline, at: int) -> None:
-        drawn = rng.choice(sizes.post_ids, (sizes.n_buckets, sizes.depth))
+        drawn = rng.choice(sizes.post_numbers, (sizes.n_buckets, sizes.depth))
         fields = {str(1_640_390_400 + b): encode(row) for b, row in enumerate(drawn.tolist())}
         key = probe.list(users[at], 1)
         pipe.hset(

@@ -10,7 +10,7 @@ from batch.publish import shard
 from batch.publish.store import GenerationStore
 from batch.store import read
 
-Hash = tuple[int, dict[bytes, bytes]]  # a user and the fields of their lists
+Hash = tuple[str, dict[bytes, bytes]]  # a user and the fields of their lists
 
 
 def shard_names(checksums: Iterable[str]) -> list[str]:
@@ -19,14 +19,14 @@ def shard_names(checksums: Iterable[str]) -> list[str]:
 
 
 def bad_shards(
-    store: GenerationStore, manifest: Manifest, users: list[int], checksums: Mapping[str, str]
+    store: GenerationStore, manifest: Manifest, users: list[str], checksums: Mapping[str, str]
 ) -> list[str]:
     """Return which of some shards' checksums are not those of what the store holds, ascending by name.
 
     Args:
         store: What is read.
         manifest: Gives generation and buckets; it need not be sealed.
-        users: All users' ids, ascending.
+        users: All users' canonical ids, in the order of their rows.
         checksums: Shard names to digests.
     """
     return [
@@ -37,8 +37,8 @@ def bad_shards(
 
 
 def bad_checksums(
-    store: GenerationStore, manifest: Manifest, users: list[int], progress: Show
-) -> tuple[list[str], list[int]]:
+    store: GenerationStore, manifest: Manifest, users: list[str], progress: Show
+) -> tuple[list[str], list[str]]:
     """Return the names of the checksums that do not agree, and the users whose hash is missing."""
     bad, missing = [], []
     for name in shard_names(manifest.checksums):
@@ -54,7 +54,7 @@ def bad_checksums(
     return bad, missing
 
 
-def _hashes(store: GenerationStore, manifest: Manifest, users: list[int], name: str) -> list[Hash]:
+def _hashes(store: GenerationStore, manifest: Manifest, users: list[str], name: str) -> list[Hash]:
     first, last = (int(part) for part in name.split("-")[1:])
     return list(store.hashes(manifest.generation, users[first : last + 1]))
 
@@ -69,7 +69,7 @@ def _digest(manifest: Manifest, found: list[Hash]) -> str:
 
 
 def _digest_shared(store: GenerationStore, manifest: Manifest) -> str:
-    """Digest what is not a user's, as it was digested when it was written; posts ascend by id."""
+    """Digest what is not a user's, as it was digested when it was written; posts ascend by number."""
     client, keys, number = store.client, store.keys, manifest.generation
     digest = blake2b(digest_size=shard.DIGEST_BYTES)
     shared = [keys.popular(number), *(keys.segment(number, name) for name in sorted(manifest.segments))]
@@ -80,8 +80,8 @@ def _digest_shared(store: GenerationStore, manifest: Manifest) -> str:
             digest.update(fields.get(b"%d" % start, b"") + b"\n")
     digest.update((read.value(client, keys.catalogue(number)) or b"") + b"\n")
     posts = read.fields(client, keys.posts(number))
-    for post_id in sorted(posts, key=int):
-        digest.update(posts[post_id] + b"\n")
+    for post in sorted(posts, key=int):
+        digest.update(posts[post] + b"\n")
     return digest.hexdigest()
 
 

@@ -1,14 +1,16 @@
 """How two generations differ: posts that came, went and moved; who gained places and who lost them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from api.contract.buckets import moment
+from api.contract.ids import as_json, canonical
 from batch.arrays import Ints
 from batch.publish.gate.overlap import matching_starts, rank_biased_overlap, shared_share
+from batch.publish.post_ids import read_post_ids
 from batch.publish.store import GenerationStore
 
 BINS = 10  # of the histogram
@@ -33,7 +35,7 @@ class Change:
         kept: Posts in both at the same place.
         overlap: Mean rank-biased overlap, 0..1.
         histogram: int (10,). Pairs by the share of posts in common, tenth by tenth, 1.0 in the last.
-        winners: Post id and its change in the number of lists that hold it, largest gain first.
+        winners: Post and its change in the number of lists that hold it, largest gain first.
         losers: The same, largest loss first.
         samples: Users' lists of the first bucket side by side; all buckets where one user was asked for.
     """
@@ -50,8 +52,8 @@ class Change:
     kept: float
     overlap: float
     histogram: tuple[int, ...]
-    winners: tuple[tuple[int, int], ...]
-    losers: tuple[tuple[int, int], ...]
+    winners: tuple[tuple[int | str, int], ...]
+    losers: tuple[tuple[int | str, int], ...]
     samples: tuple[dict[str, Any], ...]
 
 
@@ -60,7 +62,7 @@ def diff(
     a: int,
     b: int,
     *,
-    user_id: int | None,
+    user_id: str | None,
     sample: int,
     rng: np.random.Generator,
 ) -> Change:
@@ -72,24 +74,26 @@ def diff(
         LookupError: A generation is not in the store, or the user has no list in both.
     """
     old, new = store.need_manifest(a), store.need_manifest(b)
-    of_a, of_b = (np.array(store.user_ids(number), np.int64) for number in (a, b))
-    both = np.intersect1d(of_a, of_b)
-    if user_id is not None and user_id not in both:
+    of_a, of_b = store.user_ids(a), store.user_ids(b)
+    also = set(of_a)
+    both = [one for one in of_b if one in also]
+    wanted = None if user_id is None else canonical(user_id, new.user_ids)
+    if wanted is not None and wanted not in also.intersection(both):
         raise LookupError(f"user {user_id} has no lists in both generation {a} and generation {b}")
-    drawn = both if len(both) <= sample else np.sort(rng.choice(both, sample, replace=False))
-    users = [user_id] if user_id is not None else drawn.tolist()
+    rows = range(len(both)) if len(both) <= sample else np.sort(rng.choice(len(both), sample, replace=False))
+    users = [wanted] if wanted is not None else [both[row] for row in rows]
     pairs = matching_starts(new.horizon, old.horizon)
-    x = store.read_lists(old, users, [start for _, start in pairs])
-    y = store.read_lists(new, users, [start for start, _ in pairs])
-    return compare(
-        x,
-        y,
+    posts = read_post_ids(store, old), read_post_ids(store, new)
+    found = compare(
+        posts[0].codes(store.read_lists(old, users, [start for _, start in pairs])),
+        posts[1].codes(store.read_lists(new, users, [start for start, _ in pairs])),
         numbers=(a, b),
-        users=users,
+        users=[as_json(one, new.user_ids) for one in users],
         starts=[start for start, _ in pairs],
         only=(len(of_a) - len(both), len(of_b) - len(both)),
-        whole=user_id is not None,
+        whole=wanted is not None,
     )
+    return _name(found, posts[0].by_code() | posts[1].by_code())
 
 
 def compare(
@@ -97,7 +101,7 @@ def compare(
     y: Ints,
     *,
     numbers: tuple[int, int],
-    users: Sequence[int],
+    users: Sequence[int | str],
     starts: Sequence[int],
     only: tuple[int, int] = (0, 0),
     whole: bool = False,
@@ -105,10 +109,10 @@ def compare(
     """Compare lists that were read.
 
     Args:
-        x: int64 (users, buckets, depth). Post ids of the older generation, best first, -1 fills.
+        x: int64 (users, buckets, depth). Codes of posts of the older generation, best first, -1 fills.
         y: int64 (users, buckets, any depth). Those of the newer one.
         numbers: Their numbers.
-        users: Ids of the users.
+        users: Ids of the users, as JSON has them.
         starts: Starts of the newer generation's buckets.
         only: Users who have lists in the older one alone, and in the newer one alone.
         whole: Show all lists as samples, not the first of a few users.
@@ -142,6 +146,19 @@ def compare(
     )
 
 
+def _name(change: Change, ids: Mapping[Any, int | str]) -> Change:
+    """Return a change with posts as JSON has them; `ids` gives them by code."""
+    return replace(
+        change,
+        winners=tuple((ids.get(post, post), gain) for post, gain in change.winners),
+        losers=tuple((ids.get(post, post), gain) for post, gain in change.losers),
+        samples=tuple(
+            {**shown, **{side: [ids.get(post, post) for post in shown[side]] for side in ("a", "b")}}
+            for shown in change.samples
+        ),
+    )
+
+
 def _gains(x: Ints, y: Ints) -> list[tuple[int, int]]:
     """Return each post's change in the number of lists with it, largest gain first, ties to lower ids."""
     posts, place = np.unique(np.concatenate([x[x >= 0], y[y >= 0]]), return_inverse=True)
@@ -153,7 +170,7 @@ def _gains(x: Ints, y: Ints) -> list[tuple[int, int]]:
 
 
 def _samples(
-    x: Ints, y: Ints, users: Sequence[int], starts: Sequence[int], *, whole: bool
+    x: Ints, y: Ints, users: Sequence[int | str], starts: Sequence[int], *, whole: bool
 ) -> tuple[dict[str, Any], ...]:
     shown = (
         [(0, bucket) for bucket in range(x.shape[1])]

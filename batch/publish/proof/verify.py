@@ -1,17 +1,20 @@
 """Does Redis hold what was sealed, and is it what the model gives? Asked of the store, list by list."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
 
+from api.contract.ids import as_json
 from api.contract.manifest import Manifest
 from batch.arrays import AnyInts, Ints
 from batch.learn.baselines.named import baseline_name
 from batch.progress import Show
 from batch.publish.folder import GenerationFolder
+from batch.publish.post_ids import read_post_ids
 from batch.publish.proof.checksums import bad_checksums, shard_names
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsBroken, InputsMissing, load, model_of
 from batch.publish.store import GenerationStore
@@ -22,13 +25,16 @@ SHOWN = 5  # examples of each kind in a verdict
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first place at which a list in Redis is not what the model gives; None past a list's end."""
+    """The first place at which a list in Redis is not what the model gives; None past a list's end.
 
-    user_id: int
+    Ids are as JSON has them.
+    """
+
+    user_id: int | str
     bucket_s: int
     position: int
-    expected: int | None
-    found: int | None
+    expected: int | str | None
+    found: int | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Verdict:
     generation: int
     n_shards: int
     bad_shards: tuple[str, ...]
-    missing_users: tuple[int, ...]
+    missing_users: tuple[int | str, ...]
     n_missing: int
     n_lists: int
     n_positions: int
@@ -110,14 +116,14 @@ def verify(
     unscored: InputsMissing | None = None
     try:
         inputs = load_sealed(manifest, GenerationFolder.of(root, generation).inputs, chosen)
-        compared = _compare(store, manifest, inputs, threads, progress)
+        compared = _compare(store, manifest, [users[row] for row in chosen], inputs, threads, progress)
     except InputsMissing as exc:
         unscored = exc
     return Verdict(
         generation=generation,
         n_shards=len(shard_names(manifest.checksums)) + 2,
         bad_shards=tuple(sorted(bad)),
-        missing_users=tuple(missing[:SHOWN]),
+        missing_users=tuple(as_json(user_id, manifest.user_ids) for user_id in missing[:SHOWN]),
         n_missing=len(missing),
         n_lists=compared[0],
         n_positions=compared[1],
@@ -153,7 +159,7 @@ def rescore(inputs: Inputs, depth: int, threads: int = 0) -> Ints:
     """Rank every post for every user and bucket by LightGBM's own `predict`.
 
     Returns:
-        int64 (users, buckets, depth). Post ids, best first, -1 fills.
+        int64 (users, buckets, depth). Codes of posts, best first, -1 fills.
     """
     booster, sides = lgb.Booster(model_str=inputs.model), inputs.sides
     rows = np.arange(len(sides.user_ids))
@@ -167,21 +173,30 @@ def rescore(inputs: Inputs, depth: int, threads: int = 0) -> Ints:
 
 
 def _compare(
-    store: GenerationStore, manifest: Manifest, inputs: Inputs, threads: int, progress: Show
+    store: GenerationStore,
+    manifest: Manifest,
+    users: Sequence[str],
+    inputs: Inputs,
+    threads: int,
+    progress: Show,
 ) -> tuple[int, int, list[Difference]]:
     """Return lists and places compared, and each differing list's first difference."""
-    users, starts = inputs.sides.user_ids.tolist(), manifest.horizon.starts
-    found = store.read_lists(manifest, users, starts)
+    starts, posts = manifest.horizon.starts, read_post_ids(store, manifest)
+    found = posts.codes(store.read_lists(manifest, users, starts))
     expected = rescore(inputs, manifest.depth, threads)
+    different, shown = np.argwhere((expected != found).any(axis=2)).tolist(), posts.by_code()
     differences = [
-        _first(users[u], starts[b], expected[u, b], found[u, b])
-        for u, b in np.argwhere((expected != found).any(axis=2)).tolist()
+        _first(as_json(users[u], manifest.user_ids), starts[b], expected[u, b], found[u, b], shown)
+        for u, b in different
     ]
     progress("lists scored again", len(users), len(users))
     return math.prod(expected.shape[:2]), int((expected >= 0).sum()), differences
 
 
-def _first(user_id: int, start: int, expected: Ints, found: Ints) -> Difference:
+def _first(
+    user_id: int | str, start: int, expected: Ints, found: Ints, shown: Mapping[int, int | str]
+) -> Difference:
     at = int(np.argmax(expected != found))
-    wanted, there = (int(ids[at]) if ids[at] >= 0 else None for ids in (expected, found))
+    codes = (int(posts[at]) for posts in (expected, found))
+    wanted, there = (shown.get(code, code) if code >= 0 else None for code in codes)
     return Difference(user_id, start, at, wanted, there)
