@@ -19,6 +19,7 @@ from batch.data.seen import SeenTimes
 from batch.publish import shard
 from batch.publish.folder import GenerationFolder
 from batch.publish.generation import GenerationContent, Rows
+from batch.publish.names import load_names, save_names
 from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.score.ranked import RankedBlock
 
@@ -73,6 +74,7 @@ def save_backfilled(
     shown = pa.array(content.posts, pa.binary())
     _write(draft.posts, {"post_id": content.post_ids, "shown": shown, "place": place})
     _write(draft.shared, _shared_columns(content))
+    save_names(draft, content)
     checksums = {INPUTS: inputs.save(draft.inputs)}
     manifest = replace(content.draft(number, created_at_s), checksums=checksums)
     draft.manifest.write_bytes(manifest.to_json())
@@ -91,6 +93,7 @@ def open_content(made: Backfilled) -> GenerationContent:
     users, posts, shared = (pq.read_table(path) for path in (folder.users, folder.posts, folder.shared))
     post_ids = posts["post_id"].to_numpy()
     nothing = SeenTimes.none(len(users))
+    user_names, post_names = load_names(folder, manifest)
     lists = _lists_by_name(shared, post_ids, manifest.n_buckets)
     profiles = [name for name in lists if name.startswith(PROFILE)]
     return GenerationContent(
@@ -113,6 +116,8 @@ def open_content(made: Backfilled) -> GenerationContent:
         catalogue=np.argsort(posts["place"].to_numpy()).astype(np.int32),
         views=nothing,
         likes=nothing,
+        user_names=user_names,
+        post_names=post_names,
         metrics=manifest.metrics,
     )
 
@@ -128,13 +133,13 @@ def open_lists(made: Backfilled, content: GenerationContent) -> Iterator[RankedB
 
 
 def open_list(made: Backfilled) -> Callable[[int, int], list[int]]:
-    """Return what reads a user's list of a bucket, by user id and bucket start; empty where there is none."""
+    """Return what reads a user's list of a bucket, by codes and bucket start; empty where there is none."""
     paths = made.folder.lists()
 
-    def read(user_id: int, bucket_s: int) -> list[int]:
-        wanted = [("user_id", "=", user_id), ("bucket", "=", bucket_s)]
+    def read(user: int, bucket_s: int) -> list[int]:
+        wanted = [("user_id", "=", user), ("bucket", "=", bucket_s)]
         found = pq.read_table(paths, columns=["posts"], filters=wanted)["posts"].to_pylist()
-        return [int(post_id) for post_id in found[0]] if found else []
+        return [int(post) for post in found[0]] if found else []
 
     return read
 

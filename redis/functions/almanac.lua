@@ -4,20 +4,23 @@
 --
 -- KEYS  1 current:<variant>   2 manifest:<generation>   3 list:{<user>}:<generation>
 --       4 seen:{<user>}, or likes:{<user>} where the manifest's seen_policy is `likes`
---       5 takedowns   6 popular:<generation>   7 catalogue:<generation>   8 posts:<generation>
---       9… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
+--       5 takedowns   6 popular:<generation>   7 catalogue:<generation>   8 posts:<generation>   9 ids
+--       10… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
 --       then, for a user without a list, as their profile names them: profile:<generation>:<signature>,
 --       segment:<generation>:<name>
--- ARGV  1 the time, epoch seconds   2 how many posts, 1..100   3… posts that are not wanted
--- Reply the rung, the bucket's start, the label of the time, then post ids, best first
+-- ARGV  1 the time, epoch seconds   2 how many posts, 1..100   3… ids of posts that are not wanted
+-- Reply the rung, the bucket's start, the label of the time, then ids of posts, best first
 -- Error the generation is no longer current, is not there, or an argument is wrong
 -- Cost  O(d log s) for the d places passed and the s posts seen (O(d s) while these are a listpack, up to
 --       1,024); on the last rung d is the catalogue
 --
 --   g=$(redis-cli HGET almanac:1:current:default generation)
---   redis-cli FCALL_RO feed 8 almanac:1:current:default almanac:1:manifest:$g "almanac:1:list:{200}:$g" \
+--   redis-cli FCALL_RO feed 9 almanac:1:current:default almanac:1:manifest:$g "almanac:1:list:{200}:$g" \
 --     'almanac:1:seen:{200}' almanac:1:takedowns almanac:1:popular:$g almanac:1:catalogue:$g \
---     almanac:1:posts:$g 1640358000 5
+--     almanac:1:posts:$g almanac:1:ids 1640358000 5
+--
+-- Lists hold numbers of posts; who is asked in ids looks each up that the list passes. A live event of a post
+-- that had no number when it came is in the user's live set alone, and counts here from the next run on.
 
 local DAY = 86400
 
@@ -51,11 +54,18 @@ local function label_for(manifest, at)
     return at >= manifest.start_s and at < ends and 'exact' or 'nearest'
 end
 
+-- Ids are compared in this form: api/contract/ids.py, canonical. Numbers have it already.
+local function canonical(id)
+    local hex = '%x%x%x%x'
+    local uuid = '^' .. hex .. hex .. '%-' .. hex .. '%-' .. hex .. '%-' .. hex .. '%-' .. hex .. hex .. hex .. '$'
+    return string.find(id, uuid) and string.lower(id) or id
+end
+
 local function segment_key(keys, manifest)
     local name = redis.call('HGET', keys[3], 'segment')
     for place, known in ipairs(manifest.segments) do
         if known == name then
-            return keys[8 + place]
+            return keys[9 + place]
         end
     end
 end
@@ -74,13 +84,25 @@ local function feed(keys, args)
         return redis.error_reply('ERR generation ' .. manifest.generation .. ' is not current')
     end
     local bucket = string.format('%.0f', bucket_for(manifest, at))
-    local met, chosen = {}, {}
+    local has_dictionary = false
+    for _, feature in ipairs(manifest.needs or {}) do
+        has_dictionary = has_dictionary or feature == 'ids'
+    end
+    local met, unwanted, chosen = {}, {}, {}
     for place = 3, #args do
-        met[args[place]] = true
+        unwanted[canonical(args[place])] = true
     end
 
-    local function shown(post)
-        if redis.call('SISMEMBER', keys[5], post) == 1 or redis.call('HEXISTS', keys[8], post) == 0 then
+    -- The id of a post as the table spells it; a number without an entry is the id.
+    local function id_of(post)
+        return has_dictionary and redis.call('HGET', keys[9], post) or post
+    end
+
+    local function shown(post, id)
+        if unwanted[id] or redis.call('SISMEMBER', keys[5], id) == 1 then
+            return false
+        end
+        if redis.call('HEXISTS', keys[8], post) == 0 then
             return false
         end
         local seen_at = manifest.seen_policy ~= 'none' and redis.call('ZSCORE', keys[4], post)
@@ -94,8 +116,9 @@ local function feed(keys, args)
             place = place + 1
             if not met[post] then
                 met[post] = true
-                if shown(post) then
-                    chosen[#chosen + 1] = post
+                local id = id_of(post)
+                if shown(post, canonical(id)) then
+                    chosen[#chosen + 1] = id
                     if #chosen == limit then
                         return place
                     end
@@ -110,7 +133,7 @@ local function feed(keys, args)
         if last then
             return last <= limit and 'own' or 'rest'
         end
-        local unknown, told = not own or own == '', 9 + #manifest.segments
+        local unknown, told = not own or own == '', 10 + #manifest.segments
         if unknown and keys[told] and take(redis.call('HGET', keys[told], bucket)) then
             return 'profile'
         end
@@ -126,8 +149,8 @@ local function feed(keys, args)
     end
 
     local reply = {rung(), bucket, label_for(manifest, at)}
-    for _, post in ipairs(chosen) do
-        reply[#reply + 1] = post
+    for _, id in ipairs(chosen) do
+        reply[#reply + 1] = id
     end
     return reply
 end

@@ -54,6 +54,7 @@ def called(
         keys.popular(number),
         keys.catalogue(number),
         keys.posts(number),
+        keys.ids(),
         *(keys.segment(number, name) for name in world.manifest.segments),
     ]
     if profile:
@@ -282,7 +283,7 @@ def test_the_function_leaves_out_what_is_not_wanted(store: redis.Redis) -> None:
     load(store)
     keys = Keys()
     names = [keys.current("default"), keys.manifest(1), keys.list(2, 1), keys.seen(2), keys.takedowns()]
-    names += [keys.popular(1), keys.catalogue(1), keys.posts(1)]
+    names += [keys.popular(1), keys.catalogue(1), keys.posts(1), keys.ids()]
 
     reply = store.fcall_ro("feed", len(names), *names, str(AS_OF_S), "2", "40", "36")
 

@@ -175,3 +175,25 @@ def test_retiring_clears_every_key_of_users_with_any_id(store: redis.Redis, tmp_
     assert len(left) == 80
     assert generations(store).list_ttl_s(3) == config(tmp_path).ttl_s
     assert generations(store).lists_expired(1) is False
+
+
+def test_the_function_takes_and_replies_ids(store: redis.Redis, tmp_path: Path) -> None:
+    of = replace(with_text_ids(content()), seen_policy="none")
+    publish_of(store, tmp_path, of)
+    spelled = of.post_names.spelled(of.post_ids)
+    user, at_s = of.user_names.canonical(of.user_ids).index("{brace}"), of.horizon.start_s
+    (lists,) = (block.posts for block in blocks(of, size=40))
+    ranked = [spelled[row] for row in lists[user, 0] if row >= 0]
+    names = [KEYS.current("default"), KEYS.manifest(1), KEYS.list("{brace}", 1), KEYS.seen("{brace}")]
+    names += [KEYS.takedowns(), KEYS.popular(1), KEYS.catalogue(1), KEYS.posts(1), KEYS.ids()]
+    names += [KEYS.segment(1, name) for name in ("0", "1")]
+
+    def asked(*unwanted: str) -> list[str]:
+        reply = store.fcall_ro("feed", len(names), *names, str(at_s), "3", *unwanted)
+        assert isinstance(reply, list)
+        return [part.decode() for part in reply[3:]]
+
+    assert asked() == ranked[:3]
+    store.sadd(KEYS.takedowns(), canonical(ranked[1]))
+    assert asked() == [ranked[0], ranked[2], ranked[3]]
+    assert asked(ranked[0].upper(), ranked[2]) == [*ranked[3:5], asked(*ranked)[0]]

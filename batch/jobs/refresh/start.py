@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from api.contract.buckets import moment
+from api.contract.ids import FEATURE, NUMBERS
 from api.contract.manifest import Manifest
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
@@ -12,6 +15,7 @@ from batch.jobs.refresh.frozen import Frozen, FrozenMissing
 from batch.learn.baselines.named import find_baseline
 from batch.publish.folder import GenerationFolder
 from batch.publish.ledger.ledger import NothingServed
+from batch.publish.names import load_names
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsMissing, load
 from batch.publish.store import GenerationStore
 from batch.publish.user_digests import UserDigests
@@ -111,16 +115,21 @@ def refuse(base: Base, facts: Facts, changes: Changes) -> None:
     """Return if the facts let a refresh stand for a full run.
 
     Raises:
-        FullRunNeeded: The horizon is over, posts or profile columns are others, or too many users changed.
+        FullRunNeeded: The horizon is over, posts, kinds of ids or profile columns are others, or too many
+            users changed.
     """
     horizon = base.manifest.horizon
+    _refuse_other_ids(base, facts)
     if facts.as_of_s >= horizon.end_s:
         raise FullRunNeeded(
             f"the newest fact is of {moment(facts.as_of_s).isoformat()}, "
             f"and the lists' horizon ends at {moment(horizon.end_s).isoformat()}"
         )
     if len(changes.posts_gone):
-        raise FullRunNeeded(f"post {changes.posts_gone[0]} is not among the facts any more")
+        _, names = load_names(base.folder, base.manifest)
+        raise FullRunNeeded(
+            f"post {names.spelled(changes.posts_gone[:1])[0]} is not among the facts any more"
+        )
     columns = [name for name in facts.users.columns if name != USER_ID]
     if columns != list(base.frozen.codes):
         raise FullRunNeeded(f"profiles have the columns {columns}, the model knows {list(base.frozen.codes)}")
@@ -129,3 +138,19 @@ def refuse(base: Base, facts: Facts, changes: Changes) -> None:
     share = float(changes.users.mean()) if len(changes.users) else 0.0
     if share > MOST_CHANGED:
         raise FullRunNeeded(f"{share:.0%} of the users have moved, a refresh is for up to {MOST_CHANGED:.0%}")
+
+
+def _refuse_other_ids(base: Base, facts: Facts) -> None:
+    """Return if ids are in JSON what they were, and posts stand in the store under the numbers they have now.
+
+    Raises:
+        FullRunNeeded: They do not.
+    """
+    manifest, now = base.manifest, (facts.user_names.kind, facts.post_names.kind)
+    number = manifest.generation
+    if now != (manifest.user_ids, manifest.post_ids):
+        was = f"{manifest.user_ids} and {manifest.post_ids}"
+        raise FullRunNeeded(f"ids of users and posts are {' and '.join(now)}, in generation {number} {was}")
+    posts = base.facts.post_ids
+    if FEATURE not in manifest.needs and np.any((posts < 0) | (posts >= NUMBERS.stop)):
+        raise FullRunNeeded(f"generation {number} is of a version that had no dictionary of posts' ids")
