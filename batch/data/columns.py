@@ -10,6 +10,7 @@ USER_ID, POST_ID = "user_id", "post_id"
 TIMESTAMP, ACTION, TARGET = "timestamp", "action", "target"
 CLOCK = "clock"  # the time of day, where a mapping says that the timestamp is a date alone
 TEXT, TOPIC = "text", "topic"
+MORE_TOPICS = "more_topics"  # of a post that has several, all but the first, as words
 
 VIEW, LIKE = 0, 1  # codes of `action` in Facts
 ACTIONS = {"view": VIEW, "like": LIKE}
@@ -22,7 +23,7 @@ REQUIRED = {
     FEED: (TIMESTAMP, USER_ID, POST_ID, ACTION),
     EMBEDDINGS: (POST_ID,),
 }
-OPTIONAL = {POSTS: (TOPIC, TEXT), FEED: (TARGET,)}
+OPTIONAL = {POSTS: (TOPIC, TEXT, MORE_TOPICS), FEED: (TARGET,)}
 
 
 def feed_table(time: Ints, user_ids: Ints, post_ids: Ints, action: AnyInts, target: Ints8) -> pa.Table:

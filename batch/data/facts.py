@@ -28,6 +28,8 @@ class Report:
     users_without_profile: int = 0
     posts_without_text: int = 0
     posts_without_embedding: int = 0
+    broken_embeddings: int = 0  # of posts that have none, since some of their numbers are missing or infinite
+    infinite: dict[str, int] = field(default_factory=dict)  # profile column to numbers that count as missing
     ignored: dict[str, int] = field(default_factory=dict)  # event name that the mapping leaves out, to rows
     time_units_guessed: dict[str, int] = field(default_factory=dict)  # unit that no mapping says, to rows
     times_hint: str = ""  # what is likely wrong with times later than now
@@ -39,8 +41,10 @@ class Facts:
 
     Attributes:
         users: One row a user, `user_id` int64 ascending (codes), then the profile columns; a missing profile
-            is a row of missing values. Profiles united with everyone in the feed.
-        posts: One row a post, `post_id` int64 ascending (codes), `topic` and `text` (may be missing).
+            is a row of missing values. Profiles united with everyone in the feed. A column of lists holds
+            tuples of texts.
+        posts: One row a post, `post_id` int64 ascending (codes), `topic` and `text` (may be missing); where a
+            post has several topics, `more_topics` too, words that count beside the text.
         embeddings: float32 (posts, d), NaN rows where missing; None where the data brings none.
         user: int32 (events,). Row in `users`.
         post: int32 (events,). Row in `posts`.

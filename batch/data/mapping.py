@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from batch.data.columns import ACTIONS, CLOCK, FEED, OPTIONAL, REQUIRED, TIMESTAMP, USERS
+from batch.data.columns import ACTIONS, CLOCK, FEED, OPTIONAL, POSTS, REQUIRED, TIMESTAMP, USERS
 from batch.data.facts import Shown
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
+KEYS = ("tables", "columns", "events", "profile", "embeddings", "time", "like_within_s", "shown")
+LISTS = (USERS, POSTS)  # whose columns may hold lists
 DAY_S = 86_400
 _SHIPPED = files("batch.data") / "mappings"
 
@@ -42,7 +44,9 @@ class Mapping:
         columns: Our table name to (our column to theirs); an unnamed column keeps its name.
         events: Their event name to our code of the action.
         ignores_other_events: Any other event is ignored and counted, not rejected.
+        separators: Our table name to (our column to what stands between the values of its lists).
         profile: Our names of the profile columns to keep; None keeps every column but `user_id`.
+        embeddings: The columns of embeddings to keep; None keeps every column but `post_id`.
         time: How times are written.
         like_within_s: Where no `target` is given, a view counts as liked when the same user's like of
             the same post follows within this many seconds.
@@ -53,7 +57,9 @@ class Mapping:
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=lambda: dict(ACTIONS))
     ignores_other_events: bool = False
+    separators: dict[str, dict[str, str]] = field(default_factory=dict)
     profile: tuple[str, ...] | None = None
+    embeddings: tuple[str, ...] | None = None
     time: TimeForm = field(default_factory=TimeForm)
     like_within_s: int = DAY_S
     shown: Shown = "impressions"
@@ -98,18 +104,18 @@ class Mapping:
         Raises:
             ValueError: A key is unknown or a value has the wrong form; the message names both.
         """
-        _refuse_unknown(
-            "key", raw, ("tables", "columns", "events", "profile", "time", "like_within_s", "shown")
-        )
-        time, profile, tables = (_section(raw, name) for name in ("time", "profile", "tables"))
-        _refuse_unknown("key in [profile]", profile, ("columns",))
+        _refuse_unknown("key", raw, KEYS)
+        time, tables = (_section(raw, name) for name in ("time", "tables"))
+        columns, separators = _columns(_section(raw, "columns"))
         _refuse_unknown("table in [tables]", tables, REQUIRED)
         return cls(
             tables={ours: _text(f"tables.{ours}", theirs) for ours, theirs in tables.items()},
-            columns=_columns(_section(raw, "columns")),
+            columns=columns,
+            separators=separators,
             events=_events(_section(raw, "events")) if "events" in raw else dict(ACTIONS),
             ignores_other_events="events" in raw,
-            profile=tuple(_texts("profile.columns", profile["columns"])) if profile else None,
+            profile=_kept(raw, "profile"),
+            embeddings=_kept(raw, "embeddings"),
             time=_time_form(time),
             like_within_s=_seconds(raw.get("like_within_s", DAY_S)),
             shown=_one_of("shown", raw.get("shown", "impressions"), get_args(Shown)),
@@ -129,9 +135,18 @@ def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
     return section
 
 
-def _columns(section: dict[str, Any]) -> dict[str, dict[str, str]]:
+def _kept(raw: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    """Return the columns that a section keeps; None where it is not there."""
+    section = _section(raw, name)
+    _refuse_unknown(f"key in [{name}]", section, ("columns",))
+    return tuple(_texts(f"{name}.columns", section["columns"])) if section else None
+
+
+def _columns(section: dict[str, Any]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+    """Return the tables' names of columns, and what separates the values of lists."""
     _refuse_unknown("table in [columns]", section, REQUIRED)
     renames: dict[str, dict[str, str]] = {}
+    separators: dict[str, dict[str, str]] = {}
     for table in section:
         names = _section(section, table)
         if table != USERS:  # a profile column may have any name
@@ -139,8 +154,19 @@ def _columns(section: dict[str, Any]) -> dict[str, dict[str, str]]:
             _refuse_unknown(f"column in [columns.{table}]", names, ours)
         if table == FEED and isinstance(names.get(TIMESTAMP), list):
             names = names | _date_and_clock(names[TIMESTAMP])
+        if table in LISTS:
+            lists = {ours: value for ours, value in names.items() if isinstance(value, dict)}
+            split = {ours: _split(f"columns.{table}.{ours}", ours, value) for ours, value in lists.items()}
+            names = names | {ours: theirs for ours, (theirs, _) in split.items()}
+            separators[table] = {ours: separator for ours, (_, separator) in split.items()}
         renames[table] = {ours: _text(f"columns.{table}.{ours}", theirs) for ours, theirs in names.items()}
-    return renames
+    return renames, separators
+
+
+def _split(where: str, ours: str, value: dict[str, Any]) -> tuple[str, str]:
+    """Return the name of a column of lists, and what separates their values."""
+    _refuse_unknown(f"key in {where}", value, ("column", "split"))
+    return _text(f"{where}.column", value.get("column", ours)), _text(f"{where}.split", value.get("split"))
 
 
 def _date_and_clock(names: list[object]) -> dict[str, object]:

@@ -70,10 +70,11 @@ def read(
         refuse_too_many(feed.n_read, out.rows_of(FEED), limits, rejects, feed.hints())
         if not has_target:
             events = events._replace(target=derive_targets(events, mapping.like_within_s))
-        user_frame = users_frame(user_ids, users, profile)
+        user_frame, infinite = users_frame(user_ids, users, profile)
         post_frame = posts_frame(post_ids, posts, post_columns)
-        vector = vectors(post_ids, embeddings, dimensions, out) if embeddings else None
+        vector, broken = vectors(post_ids, embeddings, dimensions, out) if embeddings else (None, 0)
         report = _report(source.read, feed, out, user_frame, post_frame, vector)
+        report = replace(report, broken_embeddings=broken, infinite=infinite)
     return Facts(
         user_frame,
         post_frame,

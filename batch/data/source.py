@@ -5,12 +5,13 @@ from contextlib import closing
 
 import pyarrow as pa
 
-from batch.data.columns import FEED, OPTIONAL, REQUIRED, USER_ID, USERS
+from batch.data.columns import EMBEDDINGS, FEED, OPTIONAL, REQUIRED, USERS
 from batch.data.mapping import Mapping
 from batch.data.tables.database import Database
 from batch.data.tables.folder import Folder
 from batch.data.tables.location import SourceError, is_url
 from batch.data.tables.stall import STALL_S
+from batch.data.validation.values import split
 from batch.progress import Advance
 
 Tables = Database | Folder
@@ -65,16 +66,16 @@ class Source:
         """
         present = self._tables.columns(self._mapping.table(table)) or []
         renamed = self._mapping.columns.get(table, {})
-        profile = self._mapping.profile if table == USERS else None
-        needed = [*REQUIRED[table], *renamed, *(profile or ())]
+        kept = {USERS: self._mapping.profile, EMBEDDINGS: self._mapping.embeddings}.get(table)
+        needed = [*REQUIRED[table], *renamed, *(kept or ())]
         for theirs in (self._mapping.column(table, ours) for ours in needed):
             if theirs not in present:
                 raise SourceError(
                     f"{self._mapping.table(table)} in {self._tables.location} has no column {theirs!r} "
                     f"(it has {', '.join(present)}): name it under [columns.{table}] in a mapping file"
                 )
-        if profile is not None:
-            return list(dict.fromkeys([USER_ID, *profile]))
+        if kept is not None:
+            return list(dict.fromkeys([*REQUIRED[table], *kept]))
         if table in OPTIONAL:
             optional = [c for c in OPTIONAL[table] if self._mapping.column(table, c) in present]
             return list(dict.fromkeys([*needed, *optional]))
@@ -82,10 +83,16 @@ class Source:
         return [ours_of.get(column, column) for column in present]
 
     def batches(self, table: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield a table's rows, columns by our names and in the given order."""
+        """Yield a table's rows, columns by our names and in the given order; lists are taken apart."""
         self.read[table] = 0
+        separators = self._mapping.separators.get(table, {})
         theirs = [self._mapping.column(table, ours) for ours in columns]
         for batch in self._tables.batches(self._mapping.table(table), theirs):
             self.read[table] += batch.num_rows
             self._advance(batch.num_rows)
-            yield batch.rename_columns(list(columns))
+            batch = batch.rename_columns(list(columns))
+            for name, separator in separators.items():
+                if name in columns:
+                    at = columns.index(name)
+                    batch = batch.set_column(at, name, split(batch.column(at), separator))
+            yield batch

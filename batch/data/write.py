@@ -83,6 +83,7 @@ def refuse_taken(location: str, stall_s: float = STALL_S) -> None:
 def tables_of(facts: Facts) -> Iterator[tuple[str, pa.Table]]:
     """Yield facts as tables of our schema, the feed in chunks; reading them gives equal facts.
 
+    A database holds lists as texts `a|b`, which a mapping with `split = "|"` reads as lists.
     Times are timestamps without zone, UTC. Profile columns of whole numbers are integers. Embeddings
     are `e0`, `e1`, …; a post without one has no row.
     """
@@ -147,6 +148,8 @@ def _table(frame: pd.DataFrame) -> pa.Table:
 
 def _column(values: npt.NDArray[Any]) -> pa.Array:
     if values.dtype == object:
+        if any(isinstance(value, tuple) for value in values):
+            return pa.array(values, pa.list_(pa.string()))
         return pa.array(values, pa.string(), from_pandas=True)
     column = pa.array(values, from_pandas=True)
     present = values[~np.isnan(values)]

@@ -35,22 +35,16 @@ class Feature:
 
 
 def distinct_names(names: Sequence[str], taken: Collection[str], prefix: str) -> list[str]:
-    """Return the names, with a prefix to those that are taken.
-
-    Args:
-        names: Distinct.
-        taken: Which of them others have.
-        prefix: Comes before a taken name, as often as it takes.
+    """Return the names, each once: a name that is taken, or came before, has a prefix, as often as it takes.
 
     >>> distinct_names(["age", "topic"], {"topic", "hour"}, "user_data.")
     ['age', 'user_data.topic']
     """
-    found, used = [], {*taken, *names}
+    found: list[str] = []
     for name in names:
-        own = prefix + name if name in taken else name
-        while own != name and own in used:
+        own = name
+        while own in taken or own in found or (own != name and own in names):
             own = prefix + own
-        used.add(own)
         found.append(own)
     return found
 

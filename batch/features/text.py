@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from batch.arrays import Bools, Floats, Floats32, Ints32
-from batch.data.columns import POST_ID, TEXT, TOPIC
+from batch.data.columns import MORE_TOPICS, POST_ID, TEXT, TOPIC
 
 N_FACTORS = 64  # for tastes; 32 told a fifth less of what made posts are about
 N_CLUSTERED = 32  # of them, for clusters
@@ -74,7 +74,7 @@ def describe(posts: pd.DataFrame, embeddings: Floats32 | None, seed: int) -> Tex
     topic, names = pd.factorize(posts[TOPIC], sort=True, use_na_sentinel=True)
     topic = np.where(topic < 0, topic.max(initial=-1) + 1, topic).astype(np.int32)
     space, about = (
-        _from_embeddings(embeddings, seed) if embeddings is not None else _from_text(posts[TEXT], seed)
+        _from_embeddings(embeddings, seed) if embeddings is not None else _from_text(_words(posts), seed)
     )
     cluster, topic_of_cluster, centres = _cluster(space[:, :N_CLUSTERED], topic, seed)
     about = replace(about, topics=tuple(map(str, names)), topic_of_cluster=topic_of_cluster, centres=centres)
@@ -99,7 +99,7 @@ def place(posts: pd.DataFrame, embeddings: Floats32 | None, about: Map) -> Texts
     topic = np.array(
         [number.get(str(name), -1) if not pd.isna(name) else len(number) for name in posts[TOPIC]]
     )
-    space = _project(posts[TEXT], embeddings, about)
+    space = _project(_words(posts), embeddings, about)
     silent, cluster = np.isnan(space).any(axis=1) | (space.shape[1] == 0), np.empty(len(posts), np.int32)
     silent_clusters = np.isnan(about.centres).any(axis=1) | (space.shape[1] == 0)
     for row, (name, own) in enumerate(zip(posts[TOPIC], topic.tolist(), strict=True)):
@@ -122,6 +122,14 @@ def _keep_factors(space: Floats32) -> Floats32:
     kept = min(N_FACTORS_KEPT, space.shape[1])
     factors[:, :kept] = space[:, :kept]
     return factors
+
+
+def _words(posts: pd.DataFrame) -> "pd.Series[str]":
+    """Return each post's text, and after it the topics that it has beside its own."""
+    if MORE_TOPICS not in posts:
+        return posts[TEXT]
+    both = posts[TEXT].fillna("") + " " + posts[MORE_TOPICS].fillna("")
+    return both.where(posts[TEXT].notna() | posts[MORE_TOPICS].notna(), None)
 
 
 def _lengths(posts: pd.DataFrame) -> Floats32:

@@ -45,6 +45,9 @@ class Result:
     users_without_profile: int
     posts: int
     posts_without_text: int
+    posts_without_embedding: int
+    broken_embeddings: int
+    infinite: dict[str, int]
     lists_written: int
     model: str
     metrics: dict[str, float]
@@ -138,6 +141,9 @@ def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
         users_without_profile=report.users_without_profile,
         posts=len(facts.posts),
         posts_without_text=report.posts_without_text,
+        posts_without_embedding=report.posts_without_embedding,
+        broken_embeddings=report.broken_embeddings,
+        infinite=report.infinite,
         lists_written=manifest.counts["lists"],
         model=manifest.model,
         metrics=manifest.metrics,

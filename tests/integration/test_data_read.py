@@ -38,7 +38,7 @@ def test_tables_become_facts(tmp_path: Path) -> None:
     assert facts.post_ids.tolist() == [10, 20, 30, 40]
     assert facts.posts["text"].tolist() == [TEXT, "twenty", None, "forty"]
     np.testing.assert_array_equal(
-        facts.embeddings, np.array([[0.5, 2], [1, np.nan], [np.nan, np.nan], [-1.5, 3]], np.float32)
+        facts.embeddings, np.array([[0.5, 2], [np.nan, np.nan], [np.nan, np.nan], [-1.5, 3]], np.float32)
     )
     assert facts.user.tolist() == [0, 0, 1, 1, 2]
     assert facts.post.tolist() == [0, 2, 1, 1, 0]
@@ -48,7 +48,8 @@ def test_tables_become_facts(tmp_path: Path) -> None:
     report = facts.report
     assert report.read == {"post_text_df": 4, "user_data": 3, "post_embeddings": 3, "feed_data": 5}
     assert (report.users_with_profile, report.users_without_profile) == (3, 1)
-    assert (report.posts_without_text, report.posts_without_embedding) == (1, 1)
+    assert (report.posts_without_text, report.posts_without_embedding) == (1, 2)
+    assert report.broken_embeddings == 1
     assert report.rejected == {}
     assert report.ignored == {}
     assert not (tmp_path / "rejects.jsonl").exists()

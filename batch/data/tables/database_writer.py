@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import adbc_driver_manager
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from batch.data.tables.database import adbc_driver, libpq_uri, unreachable
@@ -55,6 +56,7 @@ class DatabaseWriter:
     def append(self, name: str, chunk: pa.Table) -> None:
         """Write a chunk of a table under its staging name."""
         mode = "append" if name in self._written else "create"
+        chunk = _lists_as_text(chunk)
         with self._in_transaction(), self._connection.cursor() as cursor:
             cursor.adbc_ingest(STAGING + name, _dates_as_text(chunk) if self._is_sqlite else chunk, mode=mode)
         if mode == "create":
@@ -98,6 +100,14 @@ class DatabaseWriter:
 
 def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _lists_as_text(chunk: pa.Table) -> pa.Table:
+    """Write lists of texts as `a|b`, which a mapping's `split` reads: not every database has them."""
+    for place, spec in enumerate(chunk.schema):
+        if pt.is_list(spec.type):
+            chunk = chunk.set_column(place, spec.name, pc.binary_join(chunk.column(place), "|"))
+    return chunk
 
 
 def _dates_as_text(chunk: pa.Table) -> pa.Table:

@@ -11,12 +11,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from batch.arrays import Bools, Ints
-from batch.data.columns import EMBEDDINGS, POST_ID, POSTS, TEXT, TOPIC, USER_ID, USERS
+from batch.arrays import Bools, Floats32, Ints
+from batch.data.columns import EMBEDDINGS, MORE_TOPICS, POST_ID, POSTS, TEXT, TOPIC, USER_ID, USERS
 from batch.data.rows import find_rows
+from batch.data.tables.location import SourceError
 from batch.data.validation.ids import Ids
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
-from batch.data.validation.values import is_numeric, numbers, plain, to_numpy
+from batch.data.validation.values import (
+    LARGEST,
+    is_list,
+    is_numeric,
+    number_lists,
+    numbers,
+    plain,
+    spell,
+    spell_lists,
+    to_numpy,
+)
 
 DUPLICATES: dict[str, Reason] = {
     USERS: "duplicate_user",
@@ -53,8 +64,10 @@ class Entities:
     def values(self, name: str) -> npt.NDArray[Any]:
         """Return a column, (rows,): float64 with NaN where it holds numbers alone, else texts with None.
 
-        A column without any value is float64.
+        A column without any value is float64; of lists it is tuples of texts with None.
         """
+        if self.holds_lists(name):
+            return self.lists(name)
         chunks = [plain(batch.column(name)) for batch in self.batches]
         parsed = np.concatenate([np.empty(0), *map(numbers, chunks)])[self.order]
         if all(is_numeric(chunk.type) for chunk in chunks if chunk.null_count < len(chunk)):
@@ -64,8 +77,36 @@ class Entities:
         return parsed if all_parsed else texts
 
     def texts(self, name: str) -> npt.NDArray[np.object_]:
-        """Return a column as texts, object (rows,), None where missing."""
-        parts = [to_numpy(plain(batch.column(name)).cast(pa.string())) for batch in self.batches]
+        """Return a column as texts, object (rows,), None where missing; a list's are joined by blanks."""
+        return self._laid_out(to_numpy(spell(batch.column(name))) for batch in self.batches)
+
+    def lists(self, name: str) -> npt.NDArray[np.object_]:
+        """Return a column as tuples of texts, object (rows,), None where missing."""
+        return self._laid_out(spell_lists(plain(batch.column(name))) for batch in self.batches)
+
+    def holds_lists(self, name: str) -> bool:
+        """Say whether a column has lists."""
+        kinds = [batch.column(name) for batch in self.batches]
+        return any(is_list(column.type) and column.null_count < len(column) for column in kinds)
+
+    def vectors(self, name: str) -> Floats32:
+        """Return a column of numbers or of lists of them, (rows, d), NaN where missing; d 0 where all are.
+
+        Raises:
+            ValueError: It is none, or its lists differ in length.
+        """
+        chunks = [number_lists(batch.column(name)) for batch in self.batches]
+        lists = pa.chunked_array(chunks, pa.list_(pa.float64())).combine_chunks()
+        there = to_numpy(pc.is_valid(lists))
+        lengths = pc.unique(pc.list_value_length(lists.drop_null())).to_pylist()
+        if len(lengths) > 1:
+            raise ValueError(f"its lists have {lengths[0]} numbers and {lengths[1]}")
+        out = np.full((len(lists), *lengths) if lengths else (len(lists), 0), np.nan, np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite
+            out[there] = np.asarray(lists.flatten().fill_null(np.nan), np.float32).reshape(-1, *out.shape[1:])
+        return out[self.order]
+
+    def _laid_out(self, parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.object_]:
         return np.concatenate([np.empty(0, object), *parts]).astype(object)[self.order]
 
 
@@ -105,53 +146,94 @@ def gather(
     return Entities(codes[ascending], marks[ascending], kept, order[ascending], typed)
 
 
-def users_frame(user_ids: Ints, profiles: Entities | None, names: list[str]) -> pd.DataFrame:
+def users_frame(
+    user_ids: Ints, profiles: Entities | None, names: list[str]
+) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return one row a user; who has no profile has a row of missing values.
 
     Args:
         user_ids: int64 (users,), ascending.
         profiles: The profiles there are, all of them users; None without a table of them.
         names: The profile columns to lay out.
+
+    Returns:
+        The rows, and of columns with infinite numbers, which are missing, how many there are.
     """
     columns: dict[str, Any] = {USER_ID: user_ids}
+    infinite: dict[str, int] = {}
     if profiles:
         at = find_rows(user_ids, profiles.ids)
         for name in names:
             values = profiles.values(name)
+            if values.dtype == np.float64 and (far := np.abs(values) > LARGEST).any():
+                values, infinite[name] = np.where(far, np.nan, values), int(far.sum())
             whole = np.full(len(user_ids), None if values.dtype == object else np.nan, values.dtype)
             whole[at] = values
             columns[name] = pd.Series(whole, dtype=values.dtype)
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns), infinite
 
 
 def posts_frame(post_ids: Ints, posts: Entities | None, names: list[str]) -> pd.DataFrame:
-    """Return one row a post, with `topic` and `text` (object, None is missing) even where none are given."""
+    """Return one row a post, with `topic` and `text` (object, None is missing) even where none are given.
+
+    Of a list of topics the first is the post's; the others are `more_topics`, a column that is there only
+    where a post has any.
+    """
+    texts = {name: posts.texts(name) for name in names} if posts else {}
+    if posts and TOPIC in names and posts.holds_lists(TOPIC):
+        lists = [topics or () for topics in posts.lists(TOPIC)]
+        texts[TOPIC] = np.array([topics[0] if topics else None for topics in lists], object)
+        texts[MORE_TOPICS] = np.array([" ".join(topics[1:]) or None for topics in lists], object)
     columns: dict[str, Any] = {POST_ID: post_ids}
-    for name in (TOPIC, TEXT):
-        values = posts.texts(name) if posts and name in names else [None] * len(post_ids)
-        columns[name] = pd.Series(values, dtype=object)
+    for name in (TOPIC, TEXT, MORE_TOPICS):
+        values = texts.get(name, [None] * len(post_ids))
+        if name != MORE_TOPICS or any(values):
+            columns[name] = pd.Series(values, dtype=object)
     return pd.DataFrame(columns)
 
 
-def vectors(post_ids: Ints, embeddings: Entities, names: list[str], rejects: Rejects) -> Any:
-    """Return float32 (posts, d) of the columns that hold numbers, in the table's order; NaN where missing.
+def vectors(
+    post_ids: Ints, embeddings: Entities, names: list[str], rejects: Rejects
+) -> tuple[Floats32 | None, int]:
+    """Lay out the embeddings, the columns' numbers side by side in the table's order.
 
     Args:
         post_ids: int64 (posts,), ascending.
         embeddings: One row a post.
-        names: The columns beside the id.
+        names: The columns beside the id, numbers or lists of numbers.
         rejects: Takes the rows of other posts.
+
+    Returns:
+        float32 (posts, d), NaN rows where a number is missing or infinite, None where every row is; and how
+        many rows have some of their numbers only.
+
+    Raises:
+        SourceError: A column is neither, or there is none.
     """
     row = find_rows(post_ids, embeddings.ids)
     strange = np.zeros(sum(batch.num_rows for batch in embeddings.batches), np.bool_)
     strange[embeddings.order[row < 0]] = True
     _reject(EMBEDDINGS, embeddings.batches, strange, "unknown_post", rejects)
-    columns = [embeddings.values(name) for name in names]
-    columns = [column for column in columns if column.dtype == np.float64]
-    out = np.full((len(post_ids), len(columns)), np.nan, np.float32)
-    for number, column in enumerate(columns):
-        out[row[row >= 0], number] = column[row >= 0]
-    return out
+    given = np.hstack([np.empty((len(row), 0), np.float32), *(_vectors(embeddings, name) for name in names)])
+    given = given[row >= 0]
+    broken = ~np.isfinite(given).all(axis=1)
+    n_broken = int((broken & ~np.isnan(given).all(axis=1)).sum())
+    if broken.all() or not given.shape[1]:
+        return None, n_broken
+    given[broken] = np.nan
+    out = np.full((len(post_ids), given.shape[1]), np.nan, np.float32)
+    out[row[row >= 0]] = given
+    return out, n_broken
+
+
+def _vectors(embeddings: Entities, name: str) -> Floats32:
+    try:
+        return embeddings.vectors(name)
+    except ValueError as exc:
+        raise SourceError(
+            f"{EMBEDDINGS} has a column {name!r} that holds no embeddings: {exc}; "
+            "name those that do under [embeddings] columns in a mapping file"
+        ) from exc
 
 
 def _equal(column: pa.Array, text: str) -> Bools:

@@ -15,6 +15,9 @@ import pyarrow.types as pt
 
 from batch.arrays import Bools, Floats, Ints, Ints8
 
+LARGEST = float(np.finfo(np.float32).max)  # features and embeddings are float32
+_BETWEEN = " \t\r\n,;|"  # numbers of a list
+
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
@@ -57,9 +60,80 @@ def numbers(column: pa.Array) -> Floats:
     return np.asarray(pc.fill_null(column.cast(pa.float64(), safe=False), np.nan), np.float64)
 
 
+def number_lists(column: pa.Array) -> pa.Array:
+    """Parse a column whose cells are numbers, lists of numbers, or texts of either, `[0.1, 2]` or `0.1 2`.
+
+    Returns:
+        list<double> (rows,); NULL where nothing is given.
+
+    Raises:
+        ValueError: A cell is none of them.
+    """
+    column = plain(column)
+    if is_list(column.type) and pt.is_string(plain(pc.list_flatten(column)).type):
+        column = pc.binary_join(column.cast(pa.list_(pa.string())), " ")
+    if pt.is_string(column.type):
+        text = pc.utf8_trim(pc.replace_substring_regex(column, r"[\[\](){}\"']", " "), _BETWEEN)
+        text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+        column = pc.split_pattern_regex(text, f"[{_BETWEEN}]+")
+    try:
+        numbers = as_lists(column).cast(pa.list_(pa.float64()), safe=False)
+    except pa.ArrowNotImplementedError as exc:
+        raise ValueError(f"no numbers are in {column.type}") from exc
+    return pc.if_else(pc.equal(pc.list_value_length(numbers), 0), pa.scalar(None, numbers.type), numbers)
+
+
+def spell(column: pa.Array) -> pa.Array:
+    """Return a column as text, whatever it holds; a list's parts are joined by blanks."""
+    column = plain(column)
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowNotImplementedError:  # lists, records, maps
+        return pa.array([_spell(value) for value in column.to_pylist()], pa.string())
+
+
+def _spell(value: object) -> str | None:
+    if isinstance(value, list):
+        return " ".join(text for text in map(_spell, value) if text)
+    return None if value is None else str(value)
+
+
+def spell_lists(column: pa.Array) -> npt.NDArray[np.object_]:
+    """Return the texts in each list, each once and trimmed: object (rows,) of tuples, None where missing."""
+    column = as_lists(column)
+    found: list[dict[str, None]] = [{} for _ in range(len(column))]
+    texts = pc.utf8_trim_whitespace(spell(pc.list_flatten(column))).to_pylist()
+    for row, text in zip(pc.list_parent_indices(column).to_pylist(), texts, strict=True):
+        if text:
+            found[row][text] = None
+    out = np.full(len(column), None, object)
+    for row in np.flatnonzero(to_numpy(pc.is_valid(column))):
+        out[row] = tuple(found[row])
+    return out
+
+
+def as_lists(column: pa.Array) -> pa.Array:
+    """Return a column of lists as it is, and of any other each value as a list of one."""
+    if is_list(column.type):
+        return column
+    offsets = pa.array(np.arange(len(column) + 1), pa.int32())
+    return pa.ListArray.from_arrays(offsets, column, mask=column.is_null())
+
+
+def split(column: pa.Array, separator: str) -> pa.Array:
+    """Return the lists that a column of texts writes with a separator; a column of lists stays."""
+    column = plain(column)
+    return column if is_list(column.type) else pc.split_pattern(spell(column), separator)
+
+
 def is_numeric(kind: Any) -> bool:
     """Tell whether an Arrow type holds numbers or truth values."""
     return bool(pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind) or pt.is_boolean(kind))
+
+
+def is_list(kind: Any) -> bool:
+    """Tell whether an Arrow type holds lists."""
+    return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind))
 
 
 def plain(column: pa.Array) -> pa.Array:

@@ -1,7 +1,7 @@
 """Digests of the facts of each user and each post: those whose digest differs have changed.
 
 Pure but for `save` and `load`. A user's inputs are their events and their profile, as the facts have them, in
-whatever order, late ones and corrected ones included; a post's are its text, its topic and its embedding.
+whatever order, late ones and corrected ones included; a post's are its text, its topics and its embedding.
 """
 
 import os
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.arrays import Bools, Ints, Words
-from batch.data.columns import USER_ID
+from batch.data.columns import MORE_TOPICS, USER_ID
 from batch.data.facts import Facts
 from batch.data.rows import find_rows
 from batch.publish.generation import post_json
@@ -135,8 +135,10 @@ def _digest_profiles(users: pd.DataFrame) -> Words:
 
 def _digest_posts(facts: Facts) -> Words:
     found = np.empty(len(facts.posts), np.uint64)
-    for row, text in enumerate(post_json(facts.posts, facts.post_names)):
-        digest = blake2b(text, digest_size=8)
+    more = facts.posts[MORE_TOPICS].fillna("") if MORE_TOPICS in facts.posts else [""] * len(facts.posts)
+    posts = post_json(facts.posts, facts.post_names)
+    for row, (text, topics) in enumerate(zip(posts, more, strict=True)):
+        digest = blake2b(text + topics.encode(), digest_size=8)
         if facts.embeddings is not None:
             digest.update(facts.embeddings[row].tobytes())
         found[row] = int.from_bytes(digest.digest(), "little")

@@ -16,6 +16,7 @@ from batch.data.facts import Facts
 from batch.features.asof import Statics
 from batch.features.popularity import post_scores
 from batch.features.population import Population
+from batch.features.profile import Codes
 from batch.features.text import Map
 from batch.jobs.assemble import Publication
 from batch.jobs.refresh.digests import InputDigests, digest_inputs
@@ -40,7 +41,7 @@ class Frozen:
     Attributes:
         as_of_s: The run's newest fact, epoch seconds.
         population: What users' features take from all users.
-        codes: Profile column to the codes of its values; None for numbers.
+        codes: How each profile column is encoded.
         texts: What further posts are placed with.
         embedded: Posts were placed by embeddings.
         post_ids: int64 (posts,), ascending.
@@ -53,7 +54,7 @@ class Frozen:
 
     as_of_s: int
     population: Population
-    codes: dict[str, dict[str, int] | None]
+    codes: Codes
     texts: Map
     embedded: bool
     post_ids: Ints

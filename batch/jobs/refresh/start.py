@@ -10,6 +10,7 @@ from api.contract.ids import FEATURE, NUMBERS
 from api.contract.manifest import Manifest
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
+from batch.features.profile import fits
 from batch.jobs.refresh.digests import Changes, InputDigests
 from batch.jobs.refresh.frozen import Frozen, FrozenMissing
 from batch.learn.baselines.named import find_baseline
@@ -133,6 +134,9 @@ def refuse(base: Base, facts: Facts, changes: Changes) -> None:
     columns = [name for name in facts.users.columns if name != USER_ID]
     if columns != list(base.frozen.codes):
         raise FullRunNeeded(f"profiles have the columns {columns}, the model knows {list(base.frozen.codes)}")
+    for name, of in base.frozen.codes.items():
+        if not fits(facts.users[name], of):
+            raise FullRunNeeded(f"profile column {name!r} holds other values than the model knows")
     if base.frozen.embedded != (facts.embeddings is not None):
         raise FullRunNeeded("posts have embeddings now and had none at the last full run, or the reverse")
     share = float(changes.users.mean()) if len(changes.users) else 0.0
