@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import redis
 
 from api.contract.buckets import moment
@@ -182,7 +181,5 @@ def describe(made: Sequence[Backfilled], loaded: dict[int, int]) -> Iterator[dic
 
 def _cut(facts: Facts, live: LiveEvents, as_of_s: int, like_within_s: int) -> Facts:
     """Return what a run at a moment would have read: live events count from when they were accepted."""
-    accepted_by = np.flatnonzero((live.accepted <= as_of_s) & (live.time <= as_of_s))
-    user, post, when, accepted = (c[accepted_by] for c in (live.user, live.post, live.time, live.accepted))
-    accepted_then = LiveEvents(user, post, when, live.action[accepted_by], accepted)
+    accepted_then = live.where((live.accepted <= as_of_s) & (live.time <= as_of_s))
     return unite(as_they_stood(facts, as_of_s, like_within_s), accepted_then, like_within_s).facts

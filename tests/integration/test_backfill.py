@@ -12,6 +12,7 @@ from api.contract.buckets import DAY_S, moment
 from api.main import create_app
 from api.settings import Settings as ApiSettings
 from batch.data.facts import Facts
+from batch.data.ids import as_texts
 from batch.data.live.events import LiveEvents
 from batch.data.mapping import Mapping
 from batch.data.read import read
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.integration
 PATH = "/post/recommendations/"
 FIRST_S = 1_639_612_800  # 2021-12-16
 NONE = np.empty(0, np.int64)
-NOBODY = LiveEvents(NONE, NONE, NONE, NONE.astype(np.int8), NONE)
+NOBODY = LiveEvents(as_texts([]), as_texts([]), NONE, NONE.astype(np.int8), NONE)
 
 
 @pytest.fixture
@@ -85,8 +86,8 @@ def test_no_later_fact_leaves_a_trace(settings: Settings, tmp_path: Path) -> Non
         target=np.where(later, 0, facts.target).astype(np.int8),
     )
     told = LiveEvents(
-        facts.user_ids[:1],
-        facts.post_ids[:1],
+        as_texts([str(facts.user_ids[0])]),
+        as_texts([str(facts.post_ids[0])]),
         np.array([FIRST_S - 60]),
         np.zeros(1, np.int8),
         np.array([FIRST_S + 1]),

@@ -79,8 +79,8 @@ def test_what_is_read_back_is_what_was_accepted(store: redis.Redis, url: str) ->
     drain(store, KEYS, url)
 
     found = read_live(url)
-    assert found.user.tolist() == [1, 2, 3, 4, 5]
-    assert found.post.tolist() == [1, 2, 3, 4, 5]
+    assert found.user.to_pylist() == ["1", "2", "3", "4", "5"]
+    assert found.post.to_pylist() == ["1", "2", "3", "4", "5"]
     assert found.time.tolist() == [NOW_S + number for number in range(5)]
     assert found.action.tolist() == [LIKE, VIEW, VIEW, VIEW, LIKE]
 
@@ -96,15 +96,50 @@ def test_events_are_read_in_order_of_acceptance_then_of_id_in_narrow_columns(
     found = read_live(url)
     assert found.time.tolist() == [NOW_S + number for number in (110, 12, 3, 9)]
     assert found.accepted.tolist() == [NOW_S, NOW_S, NOW_S, NOW_S + 10]
-    columns = (found.user, found.post, found.time, found.action, found.accepted)
-    assert [column.dtype for column in columns] == [np.int64, np.int64, np.int64, np.int8, np.int64]
+    columns = (found.time, found.action, found.accepted)
+    assert [column.dtype for column in columns] == [np.int64, np.int8, np.int64]
 
 
 def test_a_database_without_events_is_empty(url: str) -> None:
     found = read_live(url)
 
     assert len(found.user) == 0
-    assert [str(column.dtype) for column in (found.user, found.action)] == ["int64", "int8"]
+    assert [str(column.dtype) for column in (found.time, found.action)] == ["int64", "int8"]
+
+
+IDS = ["7", "007", "1e3", "18446744073709551615", "a {b}%", "Ж"]
+
+
+def test_ids_come_back_letter_by_letter(store: redis.Redis, url: str) -> None:
+    record(store, *(replace(event(n), user_id=id_, post_id=id_[::-1]) for n, id_ in enumerate(IDS)))
+
+    drain(store, KEYS, url)
+
+    found = read_live(url)
+    assert found.user.to_pylist() == IDS
+    assert found.post.to_pylist() == [id_[::-1] for id_ in IDS]
+
+
+def test_a_table_of_numbers_becomes_one_of_texts_and_loses_nothing(store: redis.Redis, url: str) -> None:
+    columns = "action VARCHAR(16), kind VARCHAR(16), transaction_id VARCHAR(128)"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TABLE live_events (event_id VARCHAR(128) PRIMARY KEY, user_id BIGINT NOT NULL, "
+            f"post_id BIGINT NOT NULL, {columns}, occurred_at_s BIGINT, accepted_at_s BIGINT)"
+        )
+        connection.exec_driver_sql(
+            f"INSERT INTO live_events VALUES ('old', 7, {2**63 - 1}, 'view', 'view', '', 5, {NOW_S - 9})"
+        )
+    engine.dispose()
+    record(store, replace(event(1), user_id="007", post_id="x"), replace(event(2), event_id="old"))
+
+    assert drain(store, KEYS, url) == (2, 1, 0)
+
+    found = read_live(url)
+    assert found.user.to_pylist() == ["7", "007"]
+    assert found.post.to_pylist() == [str(2**63 - 1), "x"]
+    assert found.time.tolist() == [5, NOW_S + 1]
 
 
 def test_an_entry_that_is_no_event_is_kept_apart(store: redis.Redis, url: str) -> None:

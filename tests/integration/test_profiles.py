@@ -17,6 +17,7 @@ from api.contract.manifest import Manifest
 from api.main import create_app
 from api.settings import Settings as ApiSettings
 from batch.data.facts import Facts
+from batch.data.ids import as_texts
 from batch.data.live.events import LiveEvents
 from batch.jobs import backfill
 from batch.jobs.full import run
@@ -266,7 +267,7 @@ def test_a_refresh_takes_over_the_profiles_of_the_full_run(
 
 def test_a_generation_of_the_past_has_profiles_too(fresh: Published, facts: Facts) -> None:
     at_s = fresh.manifest.as_of_s - 7200
-    nobody = LiveEvents(NONE, NONE, NONE, NONE.astype(np.int8), NONE)
+    nobody = LiveEvents(as_texts([]), as_texts([]), NONE, NONE.astype(np.int8), NONE)
     made = backfill.make(fresh.settings, facts, nobody, at_s, created_at_s=at_s)
     number = recall(generations(fresh.store), made, PublishConfig.of(fresh.settings, silent))
     content, time = open_content(made), moment(at_s + 60).isoformat()[:19]

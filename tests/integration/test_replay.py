@@ -146,7 +146,8 @@ class Week:
         drain(self.store, KEYS, self.events_url)
         live = read_live(self.events_url)
         views, likes = dict(self.facts), dict(self.facts)
-        for user_id, post_id, at_s, action in zip(live.user, live.post, live.time, live.action, strict=True):
+        users, posts = (map(int, ids.to_pylist()) for ids in (live.user, live.post))
+        for user_id, post_id, at_s, action in zip(users, posts, live.time, live.action, strict=True):
             if user_id in self.user_ids:
                 pair = (self.user_ids.index(user_id), self.post_ids.index(post_id))
                 views[pair] = min(int(at_s), views.get(pair, int(at_s)))
@@ -221,8 +222,9 @@ class Week:
         """Return all live events: user, post, when it occurred, action, when it was accepted."""
         drain(self.store, KEYS, self.events_url)
         live = read_live(self.events_url)
-        columns = (live.user, live.post, live.time, live.action, live.accepted)
-        return list(zip(*(column.tolist() for column in columns), strict=True))
+        ids = (map(int, ids.to_pylist()) for ids in (live.user, live.post))
+        columns = (column.tolist() for column in (live.time, live.action, live.accepted))
+        return list(zip(*ids, *columns, strict=True))
 
     def facts_of(self, generation: int, user_id: int) -> set[int]:
         """Return the posts that the facts of a generation, as its folder has them, said a user had seen."""

@@ -1,11 +1,14 @@
 """Live events among the facts of a run: as if all had come from one place."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from batch.data.columns import LIKE, VIEW
 from batch.data.facts import EVENT_COLUMNS, Facts
+from batch.data.ids import IdNames, as_texts, encode_ids
 from batch.data.live.events import LiveEvents
 from batch.data.live.unite import unite
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
@@ -13,11 +16,11 @@ from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 Row = tuple[int, int, int, int, int]
 
 
-def live_of(*events: tuple[int, int, int, int]) -> LiveEvents:
+def live_of(*events: tuple[int | str, int | str, int, int]) -> LiveEvents:
     """Hold live events, given as (user id, post id, time, action)."""
-    columns = np.array(events, np.int64).reshape(-1, 4)
-    time = columns[:, 2]
-    return LiveEvents(columns[:, 0], columns[:, 1], time, columns[:, 3].astype(np.int8), time)
+    users, posts = ([str(event[place]) for event in events] for place in (0, 1))
+    time, action = (np.array([event[place] for event in events], np.int64) for place in (2, 3))
+    return LiveEvents(as_texts(users), as_texts(posts), time, action.astype(np.int8), time)
 
 
 def rows(facts: Facts) -> list[Row]:
@@ -83,10 +86,10 @@ def test_a_user_whom_the_facts_do_not_know_has_no_profile_and_nobody_else_change
 
     united = unite(facts, live_of((-5, 1, facts.as_of_s, VIEW), (99, 2, BEGIN_S, LIKE)), DAY_S).facts
 
-    assert united.user_ids.tolist() == [-5, 1, 2, 3, 4, 5, 6, 99]
-    assert united.users["gender"].isna().tolist() == [True] + [False] * 6 + [True]
-    assert united.users["city"].tolist()[::7] == [None, None]
-    assert [row for row in rows(united) if row[0] not in (-5, 99)] == before
+    assert united.user_names.as_json(united.user_ids) == [1, 2, 3, 4, 5, 6, 99, -5]
+    assert united.users["gender"].isna().tolist() == [False] * 6 + [True] * 2
+    assert united.users["city"].tolist()[-2:] == [None, None]
+    assert [row for row in rows(united) if row[0] <= 6] == before
 
 
 def test_an_event_of_an_unknown_post_is_left_out_and_counted() -> None:
@@ -98,6 +101,47 @@ def test_an_event_of_an_unknown_post_is_left_out_and_counted() -> None:
     assert (united.n_new, united.n_unknown) == (0, 1)
 
 
+UPPER = "6F9619FF-8B86-D011-B42D-00C04FC964FF"
+
+
+def test_ids_that_are_texts_are_compared_in_one_form_and_keep_the_facts_spelling() -> None:
+    facts = facts_of([(0, 0, BEGIN_S, VIEW, 0)], n_users=2, n_posts=2)
+    users, posts = IdNames.of("text", ["007", UPPER]), IdNames.of("text", ["a b", "7"])
+    facts = replace(
+        facts,
+        users=facts.users.assign(user_id=users.codes),
+        posts=facts.posts.assign(post_id=np.sort(encode_ids(["a b", "7"]))),
+        user_names=users,
+        post_names=posts,
+    )
+
+    united = unite(
+        facts,
+        live_of(
+            (UPPER.lower(), "7", BEGIN_S + 1, VIEW),
+            ("7", "a b", BEGIN_S + 2, VIEW),
+            ("new {1}", "a b", BEGIN_S + 3, LIKE),
+            ("new {1}", "A b", BEGIN_S + 4, LIKE),
+        ),
+        DAY_S,
+    )
+
+    found, names = united.facts, united.facts.user_names
+    assert (united.n_new, united.n_unknown) == (3, 1)
+    assert names.spelled(found.user_ids[found.user[1:]]) == [UPPER, "7", "new {1}"]
+    assert found.post_names.spelled(found.post_ids[found.post[1:]]) == ["7", "a b", "a b"]
+
+
+def test_no_client_can_stop_a_run_by_ids_of_one_code() -> None:
+    number = str(int(encode_ids(["who"])[0]))
+    facts = facts_of([(0, 0, BEGIN_S, VIEW, 0)], n_users=2, n_posts=2)
+
+    united = unite(facts, live_of(("who", 1, BEGIN_S, VIEW), (number, 2, BEGIN_S + 1, VIEW)), DAY_S)
+
+    assert (united.n_new, united.n_unknown) == (1, 1)
+    assert united.facts.user_names.as_json(united.facts.user_ids) == [1, 2, "who"]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_uniting_a_part_gives_what_was_there_before_the_part_was_taken_away(seed: int) -> None:
     whole = even_likes_even(seed=seed)
@@ -105,8 +149,8 @@ def test_uniting_a_part_gives_what_was_there_before_the_part_was_taken_away(seed
     rest = whole.select(~taken)
     user, post = whole.user_ids[whole.user[taken]], whole.post_ids[whole.post[taken]]
 
-    time = whole.time[taken]
-    united = unite(rest, LiveEvents(user, post, time, whole.action[taken], time), like_within_s=20).facts
+    live = live_of(*zip(user, post, whole.time[taken], whole.action[taken], strict=True))
+    united = unite(rest, live, like_within_s=20).facts
 
     assert rows(united) == rows(whole)
     assert {name: getattr(united, name).dtype for name in EVENT_COLUMNS} == {

@@ -8,7 +8,7 @@ a kill anywhere in between repeats work and changes nothing.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import orjson
@@ -20,8 +20,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from api.contract.event import Event
 from api.contract.keys import Keys
-from batch.arrays import Ints, Ints8
+from batch.arrays import Bools, Ints, Ints8
 from batch.data.columns import ACTIONS
+from batch.data.ids import as_texts
 from batch.data.source import open_tables
 from batch.data.tables.location import SourceError, hide_password, parse_url, reason
 from batch.data.tables.stall import STALL_S, Watch, with_waits
@@ -36,18 +37,19 @@ _EVENTS = sa.Table(
     "live_events",
     _TABLES,
     sa.Column("event_id", sa.String(128), primary_key=True),
-    sa.Column("user_id", sa.BigInteger, nullable=False),
-    sa.Column("post_id", sa.BigInteger, nullable=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("post_id", sa.Text, nullable=False),
     sa.Column("action", sa.String(16), nullable=False),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("transaction_id", sa.String(128), nullable=False),
     sa.Column("occurred_at_s", sa.BigInteger, nullable=False),
     sa.Column("accepted_at_s", sa.BigInteger, nullable=False),
 )
+_IDS = ("user_id", "post_id")  # whole numbers in tables of before November 2026
 _COLUMNS = pa.schema(  # that are read back
     {
-        **dict.fromkeys(("user_id", "post_id", "occurred_at_s", "accepted_at_s"), pa.int64()),
-        **dict.fromkeys(("action", "event_id"), pa.string()),
+        **dict.fromkeys((*_IDS, "action", "event_id"), pa.string()),
+        **dict.fromkeys(("occurred_at_s", "accepted_at_s"), pa.int64()),
     }
 )
 # What stood in the stream and could not be read, as by a newer API: kept, so that nothing is lost.
@@ -72,18 +74,23 @@ class LiveEvents:
     """Accepted events in columns, (events,) each, in order of acceptance; ties in order of event id.
 
     Attributes:
-        user: int64. User ids.
-        post: int64. Post ids.
+        user: Arrow strings. User ids, as clients spelled them.
+        post: Arrow strings. Post ids, likewise.
         time: int64. Epoch seconds at which they occurred.
         action: int8. VIEW or LIKE.
         accepted: int64. Epoch seconds at which the API accepted them.
     """
 
-    user: Ints
-    post: Ints
+    user: Any
+    post: Any
     time: Ints
     action: Ints8
     accepted: Ints
+
+    def where(self, kept: Bools) -> "LiveEvents":
+        """Return some of the events; `kept` is bool (events,)."""
+        user, post = (column.filter(pa.array(kept)) for column in (self.user, self.post))
+        return LiveEvents(user, post, self.time[kept], self.action[kept], self.accepted[kept])
 
 
 def drain(store: redis.Redis, keys: Keys, url: str, stall_s: float = STALL_S) -> Drained:
@@ -119,10 +126,40 @@ def read_live(url: str, stall_s: float = STALL_S) -> LiveEvents:
     # SQLite's columns have the types of their values, so none without a value.
     rows = pa.Table.from_batches(batches).cast(_COLUMNS) if batches else _COLUMNS.empty_table()
     order = pc.sort_indices(rows, [("accepted_at_s", "ascending"), ("event_id", "ascending")])
-    rows = rows.drop_columns("event_id").take(order)
-    user, post, time, accepted = (rows[name].to_numpy() for name in _COLUMNS.names[:4])
+    rows = rows.drop_columns("event_id").take(order).combine_chunks()
+    user, post = (pa.concat_arrays([as_texts([]), *rows[name].chunks]) for name in _IDS)
+    time, accepted = (rows[name].to_numpy() for name in ("occurred_at_s", "accepted_at_s"))
     action = pc.index_in(rows["action"], pa.array(ACTIONS)).to_numpy().astype(np.int8)
     return LiveEvents(user, post, time, action, accepted)
+
+
+def _take_texts(engine: sa.Engine) -> None:
+    """Make a table of before, whose ids are whole numbers, one of texts; nothing else in it changes."""
+    if _holds_texts(engine):
+        return
+    texts = ", ".join(f"ALTER {name} TYPE text USING {name}::text" for name in _IDS)
+    steps = [f"ALTER TABLE {_EVENTS.name} {texts}"]
+    if engine.dialect.name == "sqlite":  # which cannot change a column, and would make 7 of a text 007
+        names = ", ".join(column.name for column in _EVENTS.columns)
+        old, make = f"{_EVENTS.name}_of_numbers", sa.schema.CreateTable(_EVENTS).compile(engine)
+        steps = [
+            f"ALTER TABLE {_EVENTS.name} RENAME TO {old}",
+            str(make),
+            f"INSERT INTO {_EVENTS.name} ({names}) SELECT {names} FROM {old}",  # noqa: S608 - names of ours
+            f"DROP TABLE {old}",
+        ]
+    begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(begin)
+        if not _holds_texts(connection):  # another process may have done it while we waited
+            for step in steps:
+                connection.exec_driver_sql(step)
+        connection.exec_driver_sql("COMMIT")
+
+
+def _holds_texts(bind: sa.Engine | sa.Connection) -> bool:
+    columns = {column["name"]: column["type"] for column in sa.inspect(bind).get_columns(_EVENTS.name)}
+    return not any(isinstance(columns[name], sa.Integer) for name in _IDS)
 
 
 def _keep(engine: sa.Engine, entries: list[Entry]) -> Drained:
@@ -147,26 +184,14 @@ def _keep(engine: sa.Engine, entries: list[Entry]) -> Drained:
 def _row(event: Event) -> dict[str, object]:
     return {
         "event_id": event.event_id,
-        "user_id": _whole(event.user_id),
-        "post_id": _whole(event.post_id),
+        "user_id": event.user_id,
+        "post_id": event.post_id,
         "action": event.action,
         "kind": event.kind,
         "transaction_id": event.transaction,
         "occurred_at_s": event.occurred_at_s,
         "accepted_at_s": event.accepted_at_s,
     }
-
-
-def _whole(text: str) -> int:
-    """Return an id as its column holds it.
-
-    Raises:
-        ValueError: It is no whole number of 64 bits.
-    """
-    number = int(text)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{text} is not a whole number of 64 bits")
-    return number
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, object]]) -> int:
@@ -199,6 +224,7 @@ def _open_events(url: str, stall_s: float) -> Iterator[tuple[sa.Engine, Watch]]:
     try:
         with watch.waiting():
             _TABLES.create_all(engine)
+            _take_texts(engine)
         yield engine, watch
     except sa.exc.SQLAlchemyError as exc:
         why = reason(parsed, exc)

@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
+from api.contract.ids import canonical
 from batch.arrays import Ints, Ints8, Ints32
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
+from batch.data.ids import IdNames, encode_ids
 from batch.data.live.events import LiveEvents
 from batch.data.rows import find_rows
 from batch.data.validation.order import Chunk, Events, derive_targets, in_order
@@ -27,19 +30,24 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
     """Return facts with the live events among them, as if all had been read from one place.
 
     A live event that the facts have, too (same time, user, post and action), counts once. One of a post that
-    they do not know is left out; a user whom they do not know has no profile. Where a user and a post have a
-    live event, views count as liked as `derive_targets` says; every other target stays. Only the events from
-    the earliest live one on are sorted again. Without live events the facts come back as they are.
+    they do not know is left out; a user whom they do not know has no profile. An event of an id whose code is
+    another id's is left out too: whoever may send events must not be able to stop a run. Where a user and a
+    post have a live event, views count as liked as `derive_targets` says; every other target stays. Only the
+    events from the earliest live one on are sorted again. Without live events the facts come back as they
+    are.
     """
-    post = find_rows(facts.post_ids, live.post)
-    known = post >= 0
+    user_code, names = _codes(live.user, facts.user_ids, facts.user_names)
+    post_code, _ = _codes(live.post, facts.post_ids, facts.post_names)
+    post = find_rows(facts.post_ids, post_code)
+    known = (post >= 0) & (user_code >= 0)
     n_unknown = int(np.count_nonzero(~known))
     if not known.any():
         return United(facts, 0, n_unknown)
-    wider, row = _with_users(facts, live.user[known])
+    wider, row = _with_users(facts, user_code[known])
+    wider = replace(wider, user_names=names.where(wider.user_ids))
     new = Chunk(
         time=live.time[known],
-        user=find_rows(wider.user_ids, live.user[known]),
+        user=find_rows(wider.user_ids, user_code[known]),
         post=post[known],
         what=_what(live.action[known], np.zeros(int(known.sum()), np.int8)),
     )
@@ -56,6 +64,27 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
     for name in ("post", "time", "action", "target"):
         columns[name] = np.concatenate([getattr(facts, name)[:cut], getattr(merged, name)])
     return United(replace(wider, **columns), int(known.sum()) - len(again.time), n_unknown)
+
+
+def _codes(texts: Any, there: Ints, names: IdNames) -> tuple[Ints, IdNames]:
+    """Return the code of each id, -1 where it is another id's, and the names with those that are new.
+
+    Args:
+        texts: Arrow strings (events,). Ids in any spelling.
+        there: int64 (ids,), ascending. The codes of the facts' ids.
+        names: What those stand for.
+    """
+    encoded = texts.dictionary_encode()
+    compared = np.array([canonical(text, names.kind) for text in encoded.dictionary.to_pylist()], object)
+    codes = encode_ids(compared.tolist())
+    is_there = find_rows(there, codes) >= 0
+    _, first, place = np.unique(codes, return_index=True, return_inverse=True)
+    owner = compared[first[place]]
+    owner[is_there] = names.canonical(codes[is_there])
+    own = np.asarray(owner == compared, np.bool_)
+    new = encoded.dictionary.filter(pa.array(own & ~is_there))
+    codes[~own] = -1
+    return codes[np.asarray(encoded.indices)], names.union(IdNames.of(names.kind, new))
 
 
 def _what(action: Ints8, target: Ints8) -> npt.NDArray[np.uint8]:
