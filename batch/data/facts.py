@@ -33,6 +33,8 @@ class Report:
     ignored: dict[str, int] = field(default_factory=dict)  # event name that the mapping leaves out, to rows
     time_units_guessed: dict[str, int] = field(default_factory=dict)  # unit that no mapping says, to rows
     times_hint: str = ""  # what is likely wrong with times later than now
+    # Table to its columns that number rows, as pandas' index does, or whose name stands twice.
+    columns_ignored: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

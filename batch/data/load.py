@@ -44,8 +44,9 @@ def refuse_absent(settings: Settings, location: str) -> None:
     if location == movielens.NAME:
         movielens.find_files()
         return
-    with open_tables(location, settings.database_stall_s) as tables:
-        Source(tables, Mapping.load(settings.mapping), lambda _n: None).has(FEED)
+    mapping = Mapping.load(settings.mapping)
+    with open_tables(location, settings.database_stall_s, mapping) as tables:
+        Source(tables, mapping, lambda _n: None).has(FEED)
 
 
 def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:

@@ -1,8 +1,9 @@
 """A mapping: what a foreign schema calls our tables, columns and events. Read from TOML, checked, frozen."""
 
+import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -11,12 +12,14 @@ from zoneinfo import ZoneInfo
 
 from batch.data.columns import ACTIONS, CLOCK, FEED, OPTIONAL, POSTS, REQUIRED, TIMESTAMP, USERS
 from batch.data.facts import Shown
+from batch.data.tables.form import FileForm, parse_form
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
-KEYS = ("tables", "columns", "events", "profile", "embeddings", "time", "like_within_s", "shown")
+KEYS = ("tables", "columns", "files", "events", "profile", "embeddings", "time", "like_within_s", "shown")
 LISTS = (USERS, POSTS)  # whose columns may hold lists
 DAY_S = 86_400
+_NUMBERED = re.compile(r"f\d+")
 _SHIPPED = files("batch.data") / "mappings"
 
 
@@ -42,6 +45,7 @@ class Mapping:
     Attributes:
         tables: Our table name to theirs; an unnamed table keeps its name and may be absent.
         columns: Our table name to (our column to theirs); an unnamed column keeps its name.
+        files: Our table name to how its files are written; what is not said is found out.
         events: Their event name to our code of the action.
         ignores_other_events: Any other event is ignored and counted, not rejected.
         separators: Our table name to (our column to what stands between the values of its lists).
@@ -55,6 +59,7 @@ class Mapping:
 
     tables: dict[str, str] = field(default_factory=dict)
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    files: dict[str, FileForm] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=lambda: dict(ACTIONS))
     ignores_other_events: bool = False
     separators: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -75,6 +80,16 @@ class Mapping:
         'personId'
         """
         return self.columns.get(table, {}).get(ours, ours)
+
+    def form(self, table: str) -> FileForm:
+        """Return how the files of our table are written.
+
+        Where all columns are called f0, f1, … and nothing else is said, the files name none.
+        """
+        form, theirs = self.files.get(table, FileForm()), self.columns.get(table, {}).values()
+        if form.header is None and theirs and all(_NUMBERED.fullmatch(name) for name in theirs):
+            return replace(form, header=())
+        return form
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Mapping":
@@ -111,6 +126,7 @@ class Mapping:
         return cls(
             tables={ours: _text(f"tables.{ours}", theirs) for ours, theirs in tables.items()},
             columns=columns,
+            files=_files(_section(raw, "files")),
             separators=separators,
             events=_events(_section(raw, "events")) if "events" in raw else dict(ACTIONS),
             ignores_other_events="events" in raw,
@@ -158,7 +174,8 @@ def _columns(section: dict[str, Any]) -> tuple[dict[str, dict[str, str]], dict[s
             lists = {ours: value for ours, value in names.items() if isinstance(value, dict)}
             split = {ours: _split(f"columns.{table}.{ours}", ours, value) for ours, value in lists.items()}
             names = names | {ours: theirs for ours, (theirs, _) in split.items()}
-            separators[table] = {ours: separator for ours, (_, separator) in split.items()}
+            if split:
+                separators[table] = {ours: separator for ours, (_, separator) in split.items()}
         renames[table] = {ours: _text(f"columns.{table}.{ours}", theirs) for ours, theirs in names.items()}
     return renames, separators
 
@@ -167,6 +184,11 @@ def _split(where: str, ours: str, value: dict[str, Any]) -> tuple[str, str]:
     """Return the name of a column of lists, and what separates their values."""
     _refuse_unknown(f"key in {where}", value, ("column", "split"))
     return _text(f"{where}.column", value.get("column", ours)), _text(f"{where}.split", value.get("split"))
+
+
+def _files(section: dict[str, Any]) -> dict[str, FileForm]:
+    _refuse_unknown("table in [files]", section, REQUIRED)
+    return {table: parse_form(table, _section(section, table)) for table in section}
 
 
 def _date_and_clock(names: list[object]) -> dict[str, object]:

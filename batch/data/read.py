@@ -53,7 +53,7 @@ def read(
         TooManyRejected: More event rows than allowed were rejected.
         UnlikelyTimes: Times that are numbers cannot be in the unit that was said or guessed.
     """
-    with open_tables(location, stall_s) as tables, Rejects(rejects) as out:
+    with open_tables(location, stall_s, mapping) as tables, Rejects(rejects) as out:
         source, of_users, of_posts = Source(tables, mapping, advance), Ids(), Ids()
         posts, post_columns = _entities(source, mapping, POSTS, of_posts, out)
         users, profile = _entities(source, mapping, USERS, of_users, out)
@@ -73,7 +73,7 @@ def read(
         user_frame, infinite = users_frame(user_ids, users, profile)
         post_frame = posts_frame(post_ids, posts, post_columns)
         vector, broken = vectors(post_ids, embeddings, dimensions, out) if embeddings else (None, 0)
-        report = _report(source.read, feed, out, user_frame, post_frame, vector)
+        report = _report(source, feed, out, user_frame, post_frame, vector)
         report = replace(report, broken_embeddings=broken, infinite=infinite)
     return Facts(
         user_frame,
@@ -97,6 +97,7 @@ def _entities(
     ours = USER_ID if table == USERS else POST_ID
     key = Key(ours, mapping.column(table, ours))
     rows = gather(table, key, source.batches(table, columns), ids, rejects, typed=source.has_types(table))
+    _reject_bad_lines(source, table, rejects)
     return rows, [column for column in columns if column != ours]
 
 
@@ -114,7 +115,16 @@ def _feed(
     feed = Feed(mapping, ids, Places(posts.marks if posts else None), now_s, rejects)
     for batch in source.batches(FEED, columns):
         feed.add(batch)
+    feed.n_read += _reject_bad_lines(source, FEED, rejects)
     return feed, TARGET in columns
+
+
+def _reject_bad_lines(source: Source, table: str, rejects: Rejects) -> int:
+    """Reject the lines of a table's files that are no rows; return how many there are."""
+    bad = source.bad(table)
+    shown = [{"file": file, "line": line.text, "why": line.why} for file, line in bad.first]
+    rejects.add_rows(table, "unreadable_row", bad.n, shown)
+    return bad.n
 
 
 def _unite(ids: Ids, rows: Entities | None, found: Places) -> tuple[Ints, Ints32]:
@@ -143,7 +153,7 @@ def _reject_repeats(
 
 
 def _report(
-    read_rows: dict[str, int],
+    source: Source,
     feed: Feed,
     rejects: Rejects,
     users: pd.DataFrame,
@@ -153,7 +163,7 @@ def _report(
     with_profile = int(users.drop(columns=USER_ID).notna().any(axis=1).sum())
     no_vector: Any = len(posts) if embeddings is None else np.isnan(embeddings).all(axis=1).sum()
     return Report(
-        read=read_rows,
+        read=source.read,
         rejected=rejects.by_reason(),
         users_with_profile=with_profile,
         users_without_profile=len(users) - with_profile,
@@ -162,4 +172,5 @@ def _report(
         ignored=dict(feed.ignored),
         time_units_guessed=dict(feed.times.guessed),
         times_hint=feed.times.hint("future_time"),
+        columns_ignored=source.columns_ignored,
     )

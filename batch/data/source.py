@@ -1,39 +1,55 @@
 """Foreign tables under our names: a mapping applied to a folder or a database, columns looked for once."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import pyarrow as pa
 
-from batch.data.columns import EMBEDDINGS, FEED, OPTIONAL, REQUIRED, USERS
+from batch.data.columns import EMBEDDINGS, FEED, OPTIONAL, REQUIRED, TEXT, USERS
 from batch.data.mapping import Mapping
 from batch.data.tables.database import Database
-from batch.data.tables.folder import Folder
+from batch.data.tables.folder import BadLines, Folder
+from batch.data.tables.form import NULLS
 from batch.data.tables.location import SourceError, is_url
 from batch.data.tables.stall import STALL_S
+from batch.data.tables.words import drop_words, trim
 from batch.data.validation.values import split
 from batch.progress import Advance
 
 Tables = Database | Folder
+MOST_BAD = 0.5  # share of a table's lines that are no rows; beyond it the file is of another form
+_INDEX = re.compile(r"|Unnamed: \d+.*|index|level_\d+|__index_level_\d+__")  # as pandas writes its own
+_NAMELESS = "(no name)"
 
 
-def open_tables(location: str, stall_s: float = STALL_S) -> closing[Tables]:
+def open_tables(location: str, stall_s: float = STALL_S, mapping: Mapping | None = None) -> closing[Tables]:
     """Open a folder or a SQLAlchemy URL for reading; leaving the context closes it.
 
-    A PostgreSQL that is silent for `stall_s` seconds in the middle of a command ends it.
+    A PostgreSQL that is silent for `stall_s` seconds in the middle of a command ends it. The mapping says
+    how files are written.
 
     Raises:
         SourceError: It cannot be reached; the message says what to do.
     """
-    return closing(Database(location, stall_s=stall_s) if is_url(location) else Folder(location))
+    if is_url(location):
+        return closing(Database(location, stall_s=stall_s))
+    mapping = mapping or Mapping()
+    theirs = {mapping.table(ours): ours for ours in REQUIRED}
+    return closing(Folder(location, {name: mapping.form(ours) for name, ours in theirs.items()}, theirs))
 
 
 class Source:
-    """Reads tables by our names; `read` counts the rows of every table that is there."""
+    """Reads tables by our names.
+
+    `read` counts the rows of every table that is there, lines that are no rows among them;
+    `columns_ignored` names the columns that are left out because they only number rows, or stand twice.
+    """
 
     def __init__(self, tables: Tables, mapping: Mapping, advance: Advance) -> None:
         """Wrap open tables; `advance` takes the number of rows read since its last call."""
         self.read: dict[str, int] = {}
+        self.columns_ignored: dict[str, list[str]] = {}
         self._tables = tables
         self._mapping = mapping
         self._advance = advance
@@ -64,35 +80,88 @@ class Source:
         Raises:
             SourceError: A column that must be there, or that the mapping names, is not.
         """
-        present = self._tables.columns(self._mapping.table(table)) or []
+        theirs = self._mapping.table(table)
+        present = self._tables.columns(theirs) or []
         renamed = self._mapping.columns.get(table, {})
         kept = {USERS: self._mapping.profile, EMBEDDINGS: self._mapping.embeddings}.get(table)
         needed = [*REQUIRED[table], *renamed, *(kept or ())]
-        for theirs in (self._mapping.column(table, ours) for ours in needed):
-            if theirs not in present:
+        asked = [self._mapping.column(table, ours) for ours in needed]
+        for name in asked:
+            if name not in present:
                 raise SourceError(
-                    f"{self._mapping.table(table)} in {self._tables.location} has no column {theirs!r} "
-                    f"(it has {', '.join(present)}): name it under [columns.{table}] in a mapping file"
+                    f"{theirs} in {self._tables.location} has no column {name!r} "
+                    f"(it has {', '.join(filter(None, present))}): {self._remedy(table)} in a mapping file"
                 )
+        ignored = [name for name in present if _INDEX.fullmatch(name) and name not in asked]
+        self._note_ignored(table, ignored)
         if kept is not None:
             return list(dict.fromkeys([*REQUIRED[table], *kept]))
         if table in OPTIONAL:
             optional = [c for c in OPTIONAL[table] if self._mapping.column(table, c) in present]
             return list(dict.fromkeys([*needed, *optional]))
         ours_of = {theirs: ours for ours, theirs in renamed.items()}
-        return [ours_of.get(column, column) for column in present]
+        return [ours_of.get(name, name) for name in present if name not in ignored]
 
     def batches(self, table: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield a table's rows, columns by our names and in the given order; lists are taken apart."""
+        """Yield a table's rows, columns by our names and in the given order; lists are taken apart.
+
+        A text that is one of the words for a missing value is NULL. Blanks around values of files without
+        types are no part of them, but for `text`, which is people's own.
+
+        Raises:
+            SourceError: The table cannot be read, or most of its lines are no rows.
+        """
         self.read[table] = 0
-        separators = self._mapping.separators.get(table, {})
+        name = self._mapping.table(table)
         theirs = [self._mapping.column(table, ours) for ours in columns]
-        for batch in self._tables.batches(self._mapping.table(table), theirs):
-            self.read[table] += batch.num_rows
-            self._advance(batch.num_rows)
-            batch = batch.rename_columns(list(columns))
-            for name, separator in separators.items():
-                if name in columns:
-                    at = columns.index(name)
-                    batch = batch.set_column(at, name, split(batch.column(at), separator))
-            yield batch
+        typed, words = self._tables.has_types(name), self._mapping.form(table).null
+        words = words if words is not None else () if typed else NULLS
+        for batch in self._tables.batches(name, theirs):
+            self._count(table, batch.num_rows)
+            arrays = [
+                drop_words(array, words) if typed else array if ours == TEXT else trim(array, words)
+                for ours, array in zip(columns, batch.columns, strict=True)
+            ]
+            for ours, separator in self._mapping.separators.get(table, {}).items():
+                if ours in columns:
+                    at = columns.index(ours)
+                    arrays[at] = split(arrays[at], separator)
+            yield pa.record_batch(arrays, names=list(columns))
+        bad = self.bad(table)
+        self._count(table, bad.n)
+        if bad.n > MOST_BAD * self.read[table]:
+            file, line = bad.first[0]
+            raise SourceError(
+                f"{bad.n} of {self.read[table]} lines of {file} in {self._tables.location} are no rows: "
+                f"{line.text[:60]!r}, {line.why}: set separator, quote or escape under [files.{table}] "
+                "in a mapping file"
+            )
+
+    def bad(self, table: str) -> BadLines:
+        """Return the lines of a table, read before, that are no rows."""
+        found = self._tables.bad if isinstance(self._tables, Folder) else {}
+        return found.get(self._mapping.table(table), BadLines())
+
+    def _count(self, table: str, n_rows: int) -> None:
+        self.read[table] += n_rows
+        self._advance(n_rows)
+
+    def _note_ignored(self, table: str, indices: list[str]) -> None:
+        twice: list[str] = []
+        if isinstance(self._tables, Folder):
+            twice = self._tables.repeated(self._mapping.table(table))
+        n_nameless = indices.count("") - len(twice)  # a name that stands twice is empty the second time
+        names = [*filter(None, indices), *[_NAMELESS] * n_nameless, *twice]
+        if names:
+            self.columns_ignored[table] = names
+
+    def _remedy(self, table: str) -> str:
+        separator = ""
+        if isinstance(self._tables, Folder):
+            separator = self._tables.separator(self._mapping.table(table))
+        if not separator:
+            return f"name it under [columns.{table}]"
+        return (
+            f"name it under [columns.{table}], or, where these are no names, "
+            f"set header or separator (taken for {separator!r}) under [files.{table}]"
+        )

@@ -40,6 +40,7 @@ class Result:
     rows_ignored: dict[str, int]
     time_units_guessed: dict[str, int]
     times_hint: str
+    columns_ignored: dict[str, list[str]]
     users: int
     users_with_profile: int
     users_without_profile: int
@@ -136,6 +137,7 @@ def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
         rows_ignored=report.ignored,
         time_units_guessed=report.time_units_guessed,
         times_hint=report.times_hint,
+        columns_ignored=report.columns_ignored,
         users=len(facts.users),
         users_with_profile=report.users_with_profile,
         users_without_profile=report.users_without_profile,

@@ -257,6 +257,7 @@ def test_bad_values_as_text_are_rejected_by_their_reasons(tmp_path: Path) -> Non
         "2021-10-01,1,2.5,view,0,a\n"
         ",1,2,view,0,a\n"
         "2021-10-01,1,2,view,yes,a\n"
+        "2021-10-01,1\n"
     )
 
     facts = read_all(str(tmp_path), tmp_path)
@@ -264,6 +265,7 @@ def test_bad_values_as_text_are_rejected_by_their_reasons(tmp_path: Path) -> Non
     assert facts.action.tolist() == [VIEW, LIKE]
     assert (facts.time[1] - facts.time[0]) == 1
     assert facts.report.rejected == {
+        "unreadable_row": 1,
         "missing_time": 1,
         "unreadable_time": 1,
         "unreadable_id": 2,

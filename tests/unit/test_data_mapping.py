@@ -67,7 +67,7 @@ def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("table = 1", "unknown key: 'table' (known: tables, columns, events, profile, time, like_within_s,"),
+        ("table = 1", "unknown key: 'table' (known: tables, columns, files,"),
         ("shown = 'feed'", "shown = 'feed' must be impressions or choices"),
         ("tables = 1", "tables = 1 must be a section [tables]"),
         ("[tables]\nusers = 'u'", "unknown table in [tables]: 'users' (known: user_data, post_text_df"),

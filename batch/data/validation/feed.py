@@ -27,7 +27,7 @@ from batch.data.validation.ids import Ids, Places
 from batch.data.validation.order import Chunk
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
 from batch.data.validation.times import Times, join_clock, parse_times
-from batch.data.validation.unlikely import TimesRead
+from batch.data.validation.unlikely import MOST_SHOWN, TimesRead
 from batch.data.validation.values import plain, targets
 
 _UNKNOWN, _IGNORED = -1, -2  # beside the codes of actions
@@ -108,6 +108,9 @@ class Feed:
             )
         if reason == "unreadable_id" and row:
             return self._id_hint(row)
+        if reason == "unreadable_row" and row:
+            remedy = f"set separator, quote or escape under [files.{FEED}] in a mapping file"
+            return f"{row['line'][:MOST_SHOWN]!r}, {row['why']}: {remedy}"
         return self.times.hint(reason)
 
     def _id_hint(self, row: dict[str, Any]) -> str:

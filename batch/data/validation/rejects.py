@@ -13,6 +13,7 @@ from batch.arrays import Bools, Ints8
 from batch.settings import Settings
 
 Reason = Literal[
+    "unreadable_row",  # a line of a file with more or fewer fields than columns, or that is no JSON object
     "missing_time",  # no time
     "unreadable_time",  # text of another form than times have, or a time outside 1970..9999
     "missing_user",  # no user id, in the feed or in the profiles
