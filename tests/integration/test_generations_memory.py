@@ -17,7 +17,7 @@ from batch.publish.memory.room import reserve
 from batch.publish.publish import publish
 from batch.score.ranked import RankedBlock
 from batch.store.server import StoreUnfit
-from tests.content import AS_OF_S, KEYS, blocks, config, content, generations
+from tests.content import AS_OF_S, KEYS, blocks, config, content, generations, with_text_ids
 
 pytestmark = pytest.mark.integration
 N_USERS = 12_000
@@ -57,9 +57,13 @@ def nightly(seed: int) -> tuple[GenerationContent, Iterator[RankedBlock]]:
     return of, iter([RankedBlock(0, posts, -np.sort(rng.random(posts.shape)))])
 
 
-def test_two_runs_take_what_was_planned_within_a_twentieth(store: redis.Redis, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["numbers", "text"])
+def test_two_runs_take_what_was_planned_within_a_twentieth(
+    store: redis.Redis, tmp_path: Path, kind: str
+) -> None:
     for seed in (0, 1):
         of, lists = nightly(seed)
+        of = with_text_ids(of) if kind == "text" else of
         counts = publish(generations(store), of, lists, config(tmp_path, plan_memory=True)).counts
         assert counts["bytes_planned"] == pytest.approx(counts["bytes_taken"], rel=0.05)
 

@@ -1,10 +1,12 @@
 """How many bytes a run needs, from its sizes and what one user costs in the target store. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from api.contract.ids import quote
 from batch.arrays import AnyInts
 from batch.publish.generation import GenerationContent
 
@@ -24,6 +26,8 @@ class Sizes:
         post_bytes: int (posts,). Length of each post as the API answers it.
         seen: int (any,). Posts that users have seen, one number a user or one for all.
         likes: int (any,). Posts that users have liked.
+        user_bytes: Mean length of a user's id as it stands in keys.
+        entry_bytes: int (any,). Length of each post's id that stands in the dictionary.
     """
 
     n_users: int
@@ -34,10 +38,14 @@ class Sizes:
     post_bytes: AnyInts
     seen: AnyInts
     likes: AnyInts
+    user_bytes: float
+    entry_bytes: AnyInts
 
     @classmethod
     def of(cls, content: GenerationContent) -> "Sizes":
         """Return the sizes of what is about to be published."""
+        named = np.flatnonzero(content.post_numbers != content.post_ids)
+        entries = content.post_names.spelled(content.post_ids[named])
         return cls(
             n_users=len(content.user_ids),
             n_buckets=content.horizon.n_buckets,
@@ -47,6 +55,8 @@ class Sizes:
             post_bytes=np.array([len(post) for post in content.posts], np.int64),
             seen=np.diff(content.views.start),
             likes=np.diff(content.likes.start),
+            user_bytes=_mean_length(map(quote, content.user_names.canonical(content.user_ids))),
+            entry_bytes=np.array([len(text.encode()) for text in entries], np.int64),
         )
 
     @classmethod
@@ -63,6 +73,8 @@ class Sizes:
             post_bytes=np.full(posts, text_bytes),
             seen=np.array([seen]),
             likes=np.array([likes]),
+            user_bytes=len(str(users)),
+            entry_bytes=np.empty(0, np.int64),
         )
 
 
@@ -75,12 +87,14 @@ class Costs:
         seen: A user's seen set.
         likes: A user's likes.
         post: A post.
+        entry: An entry of the dictionary, both ways round.
     """
 
     lists: float
     seen: float
     likes: float
     post: float
+    entry: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +105,11 @@ class Plan:
         generation: One generation: lists, and what all users share.
         seen: Seen sets and likes, which all generations share.
         generations: How many stand side by side at most: the kept ones and the one being built.
-        total: All of it, with `SPARE`.
+        total: All of it and the dictionary of posts, with `SPARE`.
         used: What the store holds before the run; None where it does not say.
         limit: Its maxmemory; 0: none set; None where it does not say.
-        adds: What this run adds to `used`: a generation, and the seen sets that are not there yet.
+        adds: What this run adds to `used`: a generation, and the seen sets that are not there yet; and the
+            dictionary, whole, since it is small.
     """
 
     generation: int
@@ -143,12 +158,19 @@ def plan(
     digits = float(np.char.str_len(sizes.post_numbers.astype(str)).mean()) if len(sizes.post_numbers) else 0.0
     shared_lists = (sizes.n_shared + 1) * sizes.n_buckets * sizes.depth * (digits + 1)
     catalogue = len(sizes.post_numbers) * (digits + 1)
-    users = sizes.n_users * (len(str(sizes.n_users)) + 1)
+    users = sizes.n_users * (sizes.user_bytes + 1)
+    dictionary = round(len(sizes.entry_bytes) * costs.entry)
     posts = len(sizes.post_numbers) * costs.post
     generation = round(sizes.n_users * costs.lists + shared_lists + catalogue + users + posts)
     seen = round(sizes.n_users * (costs.seen + costs.likes))
-    total = round(((kept + 1) * generation + seen) * (1 + SPARE))
-    return Plan(generation, seen, kept + 1, total, used, limit, generation + round(seen * (1 - held)))
+    total = round(((kept + 1) * generation + seen + dictionary) * (1 + SPARE))
+    adds = generation + round(seen * (1 - held)) + dictionary
+    return Plan(generation, seen, kept + 1, total, used, limit, adds)
+
+
+def _mean_length(texts: Iterable[str]) -> float:
+    lengths = [len(text.encode()) for text in texts]
+    return sum(lengths) / max(len(lengths), 1)
 
 
 def _gb(n_bytes: int) -> str:

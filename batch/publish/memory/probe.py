@@ -17,6 +17,7 @@ from batch.store.wait import wait_until
 
 USERS = 600  # 4 MB of lists and 2 MB of seen sets at full size: written and gone within two seconds
 POSTS = 500
+ENTRIES = 1000  # more than a small hash has, whose entries weigh less
 CHUNK = 20  # keys a round trip
 PATIENCE_S = 5.0  # a whole generation is freed in two
 TTL_S = 60  # of everything a killed probe leaves
@@ -38,9 +39,10 @@ def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> C
         redis.ResponseError: The store has no room even for that, or does not let this user weigh a key.
     """
     client, probe = store.client, Keys(f"{store.keys.prefix}:probe")
-    users = (10**6 + np.arange(USERS)).tolist()
+    users = [str(10**6 + at).rjust(round(sizes.user_bytes), "0") for at in range(USERS)]
     seen, likes = (_spread(counts, USERS) for counts in (sizes.seen, sizes.likes))
-    lengths, mixed = _spread(sizes.post_bytes, POSTS), rng.permutation(sizes.post_numbers)
+    lengths, entries = _spread(sizes.post_bytes, POSTS), _spread(sizes.entry_bytes, ENTRIES)
+    mixed = rng.permutation(sizes.post_numbers)
 
     def lists(pipe: Pipeline, at: int) -> None:
         drawn = rng.choice(sizes.post_numbers, (sizes.n_buckets, sizes.depth))
@@ -51,7 +53,7 @@ def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> C
         )
         pipe.expire(key, TTL_S)
 
-    def zset(name: Callable[[int], str], counts: list[int]) -> Callable[[Pipeline, int], None]:
+    def zset(name: Callable[[str], str], counts: list[int]) -> Callable[[Pipeline, int], None]:
         def write(pipe: Pipeline, at: int) -> None:
             n = min(counts[at], len(mixed))
             if n:
@@ -63,12 +65,18 @@ def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> C
     def post(pipe: Pipeline, at: int) -> None:
         pipe.hset(probe.posts(1), str(at), b"x" * lengths[at])
 
+    def entry(pipe: Pipeline, at: int) -> None:
+        text = str(at).rjust(entries[at], "0")
+        pipe.hset(probe.ids(), str(at), text)
+        pipe.hset(probe.numbers(), text, str(at))
+
     seen_keys, like_keys = ([name(user) for user in users] for name in (probe.seen, probe.likes))
     return Costs(
         lists=_weigh_one(client, [probe.list(user, 1) for user in users], lists, USERS),
         seen=_weigh_one(client, seen_keys, zset(probe.seen, seen), USERS),
         likes=_weigh_one(client, like_keys, zset(probe.likes, likes), USERS),
         post=_weigh_one(client, [probe.posts(1)], post, POSTS),
+        entry=_weigh_one(client, [probe.ids(), probe.numbers()], entry, ENTRIES) if entries else 0.0,
     )
 
 
@@ -130,7 +138,9 @@ def _weigh_one(
 
 
 def _spread(counts: AnyInts, n: int) -> list[int]:
-    """Return `n` of the counts, evenly from the least to the most."""
+    """Return `n` of the counts, evenly from the least to the most; none of none."""
+    if not len(counts):
+        return []
     places = (np.arange(n) + 0.5) / n * len(counts)
     return [int(count) for count in np.sort(counts)[places.astype(int)]]
 
