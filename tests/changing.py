@@ -8,6 +8,7 @@ import pandas as pd
 import redis
 
 from api.contract.buckets import DAY_S
+from api.contract.ids import Kind
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
@@ -25,6 +26,7 @@ from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.publish import publish
 from batch.publish.store import GenerationStore
 from batch.settings import Settings
+from tests.facts import with_texts
 
 BEGIN_S = 1_640_000_000
 AS_OF_S = BEGIN_S + 6 * DAY_S
@@ -41,10 +43,11 @@ class Feed:
     posts: pd.DataFrame
     events: np.ndarray
     rng: np.random.Generator
+    kind: Kind = "numbers"
 
     @classmethod
-    def drawn(cls, seed: int) -> "Feed":
-        """Draw a feed of six days."""
+    def drawn(cls, seed: int, kind: Kind = "numbers") -> "Feed":
+        """Draw a feed of six days; of `text`, its facts have texts as ids."""
         rng = np.random.default_rng(seed)
         users = pd.DataFrame(
             {
@@ -57,7 +60,7 @@ class Feed:
         posts = pd.DataFrame({"post_id": np.sort(rng.choice(5000, N_POSTS, replace=False))})
         posts["topic"] = rng.choice(TOPICS, N_POSTS)
         posts["text"] = [text(rng) for _ in range(N_POSTS)]
-        feed = cls(users, posts, np.empty((0, 5), np.int64), rng)
+        feed = cls(users, posts, np.empty((0, 5), np.int64), rng, kind)
         feed.happen(N_EVENTS, BEGIN_S, AS_OF_S)
         feed.events[-1, 2] = AS_OF_S
         return feed
@@ -81,7 +84,7 @@ class Feed:
         first = np.ones(len(rows), bool)
         first[1:] = (rows[1:, :4] != rows[:-1, :4]).any(axis=1)
         rows = rows[first]
-        return Facts(
+        facts = Facts(
             users=self.users.reset_index(drop=True),
             posts=self.posts.reset_index(drop=True),
             embeddings=None,
@@ -91,6 +94,7 @@ class Feed:
             action=rows[:, 3].astype(np.int8),
             target=rows[:, 4].astype(np.int8),
         )
+        return with_texts(facts) if self.kind == "text" else facts
 
     # What may change, each by its name.
 

@@ -1,9 +1,13 @@
 """Small made facts for unit tests: users, posts and a feed, from a seed or by hand."""
 
+import uuid
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from batch.data.facts import Facts
+from batch.data.ids import IdNames
 
 DAY_S = 86_400
 BEGIN_S = 1_633_046_400  # 2021-10-01 00:00 UTC
@@ -47,3 +51,42 @@ def even_likes_even(n_users: int = 20, n_posts: int = 30, days: int = 12, seed: 
                 if liked:
                     events.append((user, int(post), at + 20, 1, 0))
     return facts_of(events, n_users, n_posts)
+
+
+def spell(what: str, number: int) -> str:
+    """Return a text that is the id of what has a number in facts whose ids are numbers."""
+    made = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{what}{number}"))
+    return (made.upper(), f"0{number}", f"{what} {{{number}}} 50%")[number % 3]
+
+
+def with_texts(facts: Facts) -> Facts:
+    """Return the same facts under texts as ids: rows are in the order of other codes."""
+    user_names, post_names = (
+        IdNames.of("text", [spell(what, number) for number in ids.tolist()])
+        for what, ids in (("user", facts.user_ids), ("post", facts.post_ids))
+    )
+    users, user = _renamed(facts.users, "user_id", user_names, "user")
+    posts, post = _renamed(facts.posts, "post_id", post_names, "post")
+    rows = user[facts.user], post[facts.post]
+    order = np.lexsort((facts.action, rows[1], rows[0], facts.time))
+    embeddings = None if facts.embeddings is None else facts.embeddings[np.argsort(post)]
+    named = replace(
+        facts,
+        users=users,
+        posts=posts,
+        user=rows[0],
+        post=rows[1],
+        user_names=user_names,
+        post_names=post_names,
+        embeddings=embeddings,
+    )
+    return named.select(order)
+
+
+def _renamed(table: pd.DataFrame, key: str, names: IdNames, what: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a table under its texts, and int32 (rows,): where each row is now."""
+    codes = np.array([names.code_of(spell(what, number)) for number in table[key].tolist()], np.int64)
+    order = np.argsort(codes)
+    row = np.empty(len(order), np.int32)
+    row[order] = np.arange(len(order))
+    return table.assign(**{key: codes}).iloc[order].reset_index(drop=True), row

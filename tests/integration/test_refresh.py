@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pytest
 import redis
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.jobs.refresh import start
+from batch.jobs.refresh.digests import InputDigests
 from batch.jobs.refresh.refresh import Outcome, refresh
 from batch.jobs.refresh.start import FullRunNeeded
 from batch.jobs.refresh.stored import read_stored
@@ -72,7 +74,9 @@ def manifest(store: redis.Redis, prefix: str, generation: int) -> Manifest:
     return Manifest.from_json(text)
 
 
-def assert_same(store: redis.Redis, a: Settings, made: int, b: Settings, whole: Manifest) -> None:
+def assert_same(
+    store: redis.Redis, a: Settings, made: int, b: Settings, whole: Manifest, ids: npt.NDArray[np.int64]
+) -> None:
     """Compare two generations under two prefixes: in the store, in the manifest, on disk."""
     mine = manifest(store, a.prefix, made)
     assert mine.checksums == whole.checksums
@@ -80,7 +84,6 @@ def assert_same(store: redis.Redis, a: Settings, made: int, b: Settings, whole: 
     assert content(store, a.prefix, made) == content(store, b.prefix, whole.generation)
     own = {name: n for name, n in mine.counts.items() if not name.startswith("carried")}
     assert replace(mine, counts=own, generation=0) == replace(whole, generation=0)
-    ids = np.array([int(word) for word in store.get(Keys(b.prefix).users(whole.generation)).split()])  # type: ignore[union-attr]
     stored = [
         read_stored(ids, GenerationFolder.of(of.state_dir / "generations", n), whole.horizon, whole.depth)
         for of, n in ((a, made), (b, whole.generation))
@@ -127,7 +130,31 @@ def test_a_refresh_is_byte_for_byte_a_whole_run_on_the_frozen_parts(
             getattr(feed, change)()
         made = refreshed(store, a, feed)
 
-    assert_same(store, a, made.generation, b, whole_on_frozen(store, b, base, feed.facts()))
+    facts = feed.facts()
+    assert_same(store, a, made.generation, b, whole_on_frozen(store, b, base, facts), facts.user_ids)
+
+
+def test_a_refresh_of_text_ids_is_byte_for_byte_a_whole_run(
+    store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "MOST_CHANGED", 1.0)
+    a, b = settings_of(tmp_path, "a"), settings_of(tmp_path, "b")
+    feed = Feed.drawn(1, "text")
+    full_run(store, a, feed.facts())
+    base = full_run(store, b, feed.facts())
+
+    for changes in (OF_USERS, OF_POSTS):
+        for change in changes:
+            getattr(feed, change)()
+        made = refreshed(store, a, feed)
+
+    facts = feed.facts()
+    whole = whole_on_frozen(store, b, base, facts)
+    assert_same(store, a, made.generation, b, whole, facts.user_ids)
+    assert (whole.user_ids, whole.post_ids, whole.needs) == ("text", "text", ("ids",))
+    numbers = {int(number) for number in store.hgetall(Keys("a").numbers()).values()}
+    assert numbers == set(range(len(facts.posts)))
+    assert store.hgetall(Keys("a").ids()) == store.hgetall(Keys("b").ids())
 
 
 @pytest.fixture
@@ -257,6 +284,20 @@ def other_profile(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     return of
 
 
+def texts(_store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Take up texts as ids."""
+    feed.kind = "text"
+    return of
+
+
+def before_the_dictionary(_store: redis.Redis, of: Settings, _feed: Feed) -> Settings:
+    """Let the base have had a post whose id is its number though it is beyond 2³¹."""
+    folder = GenerationFolder.of(of.state_dir / "generations", 1).frozen
+    digests = InputDigests.load(folder)
+    replace(digests, post_ids=np.append(digests.post_ids[:-1], 2**40)).save(folder)
+    return of
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -269,6 +310,8 @@ def other_profile(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
         (everybody, "of the users have moved, a refresh is for up to 20%"),
         (deeper, "ALMANAC_DEPTH is 20, and generation 1 has 12"),
         (fewer_posts, "is not among the facts any more"),
+        (texts, "ids of users and posts are text and text, in generation 1 numbers and numbers"),
+        (before_the_dictionary, "of a version that had no dictionary of posts' ids"),
         (other_topic, "has topic 'chess' and a text, as none before it"),
         (other_profile, r"profiles have the columns \['gender', 'age', 'city', 'os'\]"),
     ],
