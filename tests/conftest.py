@@ -67,20 +67,42 @@ def own_logging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our option."""
+    said = "the store's clients are the two users of redis/users.acl, with no right more"
+    parser.addoption("--least-rights", action="store_true", help=said)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what cannot run under those users."""
+    if config.getoption("--least-rights"):
+        for item in items:
+            if item.get_closest_marker("own_rights"):
+                item.add_marker(pytest.mark.skip("has keys or users that redis/users.acl does not know"))
+
+
 @pytest.fixture(scope="session")
-def valkey_url() -> Iterator[str]:
+def valkey_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run one Valkey for the session and give its URL."""
+    from tests import least_rights  # it needs this file first
+
     folder, port = tempfile.mkdtemp(prefix="almanac-valkey-"), free_port()
     command = [get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
-    server = subprocess.Popen([*command, *STORE_SETTINGS], stdout=subprocess.DEVNULL)
-    url = f"redis://127.0.0.1:{port}/0"
-    try:
-        await_store(url)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("--least-rights"):
+            server = least_rights.start(Path(folder), port, tests=True)
+            url = least_rights.url_of("api", port)
+            least_rights.use(patch)
+        else:
+            server = subprocess.Popen([*command, *STORE_SETTINGS], stdout=subprocess.DEVNULL, text=True)
+            url = f"redis://127.0.0.1:{port}/0"
+        try:
+            await_store(url)
+            yield url
+        finally:
+            server.terminate()
+            server.communicate(timeout=10)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

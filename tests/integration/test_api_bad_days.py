@@ -203,6 +203,7 @@ def test_a_store_that_is_full_is_read_as_ever(private: PrivateStore) -> None:
         assert [len(reply.json()) for reply in replies] == [5, 36]
 
 
+@pytest.mark.own_rights
 def test_a_store_that_does_not_say_what_changed_is_asked_before_every_answer(
     store: redis.Redis, valkey_url: str
 ) -> None:

@@ -214,6 +214,7 @@ def test_nothing_hides_posts_where_the_policy_is_none(store: redis.Redis, client
     assert len(ids(client, id=2, time=NOON, limit=100)) == 40
 
 
+@pytest.mark.own_rights
 def test_another_variant_and_prefix_are_served_by_setting(store: redis.Redis, valkey_url: str) -> None:
     World(prefix="shop").publish(store)
     store.hset(Keys("shop").current("bold"), mapping={"generation": 1, "promoted_at": NOW_S})

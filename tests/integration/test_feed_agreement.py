@@ -301,6 +301,7 @@ def test_the_function_refuses_a_generation_that_is_not_current(store: redis.Redi
         called(store, World(), 2, AS_OF_S, 1)
 
 
+@pytest.mark.own_rights
 def test_a_store_that_does_not_let_us_load_functions_is_no_fault(store: redis.Redis, valkey_url: str) -> None:
     store.acl_setuser(
         "modest", enabled=True, passwords=["+secret"], categories=["+@all"], commands=["-function"]

