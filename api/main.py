@@ -19,6 +19,7 @@ from api.metrics import Metrics
 from api.routes import admin, compat, events, feed, health
 from api.routes.head import HeadAsGet
 from api.routes.observed import Observed
+from api.routes.origins import CrossOrigin, Origins
 from api.settings import Settings
 from api.store.cache import Shelf
 from api.tokens import FILE, TokenRegistry
@@ -48,6 +49,7 @@ def create_app(
                     "tokens": TokenRegistry(chosen.state_dir / FILE, chosen.tokens),
                     "metrics": counts,
                     "life": life or Life(),
+                    "origins": Origins(chosen.cors_origins) if chosen.cors_origins else None,
                 }
 
     app = FastAPI(
@@ -55,6 +57,7 @@ def create_app(
         description="Every user's feed, computed ahead of time and served from Redis.",
         lifespan=lambda _: run_lifespan(settings or Settings(), open_state),
     )
+    app.add_middleware(CrossOrigin)
     app.add_middleware(Observed)
     app.add_middleware(LazyLifespan, open_state=open_state)
     app.add_middleware(HeadAsGet)

@@ -26,6 +26,12 @@ class Settings(EnvironmentSettings):
         pattern="^(/[^/?#]+)*$",
         description="prefix that a proxy in front takes off, such as /feed; `/docs` needs it",
     )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|https?://[^/\s,]+(\s*,\s*https?://[^/\s,]+)*)?$",
+        description="origins whose pages may read our answers, such as https://shop.example, with commas "
+        "between; *: any",
+    )
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0: any free one")
     connect_timeout_s: float = Field(
         0.5, gt=0, le=60, description="longest wait for a connection to the store, seconds"

@@ -73,6 +73,7 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
         self._admitted: tuple[bytes, int] | None = None  # headers that may read; of which tokens
         self._keep_alive = True  # what those headers say of the connection
         self._ids: list[tuple[bytes, bytes]] = []  # and the header that names the request
+        self._of_origin = b""  # what their answers say of origins: whole headers
 
     @property
     def is_waiting(self) -> bool:
@@ -186,7 +187,8 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
         closing = server.life.ending or not self._keep_alive
         server.state["metrics"].count(lookup.asked.route, "200", given.rung)
         request_id = id_of(self._ids)
-        said = head(given, lookup.now_s, len(content), server.date, request_id, closing=closing)
+        date = server.date + self._of_origin if self._of_origin else server.date
+        said = head(given, lookup.now_s, len(content), date, request_id, closing=closing)
         self.transport.write(said + content)
         self._await_next()
         if closing:
@@ -228,6 +230,9 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
             return False
         self._admitted, self._keep_alive = (headers, tokens.version), exchange.keep_alive
         self._ids = [header for header in exchange.headers if header[0] == NAME]
+        origins = self.server.state["origins"]
+        said = origins.headers(exchange.headers) if origins else ()
+        self._of_origin = b"".join(b"\r\n%b: %b" % header for header in said)
         return True
 
     def _open_exchange(self, exchange: Exchange) -> None:

@@ -79,7 +79,7 @@ def headers(given: Answer, now_s: int) -> Headers:
 def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes, *, closing: bool) -> bytes:
     """Write the status line and all headers of an answer from the own list.
 
-    `date` is a whole header; `closing` says that the connection ends with this answer.
+    `date` is one whole header or some; `closing` says that the connection ends with this answer.
     """
     found = given.found
     _, shared = _share(found.pointer.generation, found.bucket_s, given.rung, given.label)
