@@ -20,10 +20,10 @@ ACTIONS = {"view": VIEW, "like": LIKE}
 REQUIRED = {
     USERS: (USER_ID,),
     POSTS: (POST_ID,),
-    FEED: (TIMESTAMP, USER_ID, POST_ID, ACTION),
+    FEED: (TIMESTAMP, USER_ID, POST_ID),
     EMBEDDINGS: (POST_ID,),
 }
-OPTIONAL = {POSTS: (TOPIC, TEXT, MORE_TOPICS), FEED: (TARGET,)}
+OPTIONAL = {POSTS: (TOPIC, TEXT, MORE_TOPICS), FEED: (ACTION, TARGET)}
 
 
 def feed_table(time: Ints, user_ids: Ints, post_ids: Ints, action: AnyInts, target: Ints8) -> pa.Table:

@@ -8,7 +8,7 @@ import pandas as pd
 from batch.arrays import Bools, Ints8, Ints32
 from batch.data.columns import POST_ID, USER_ID
 from batch.data.facts import Facts
-from batch.data.validation.order import derive_targets
+from batch.data.validation.yes import derive_targets
 
 
 def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:

@@ -53,6 +53,7 @@ class Facts:
         time: int64 (events,). Epoch seconds, ascending; ties in order of user, post, action.
         action: int8 (events,). VIEW or LIKE.
         target: int8 (events,). 1 on a view that a like followed; 0 on every like row.
+        weight: float32 (events,). How much an event says for its post; None where likes all say the same.
         report: Counts of what was read and rejected.
         shown: What a view says; of all of them alike.
         user_names: The ids of users behind their codes, and their kind; codes of others may be among them.
@@ -67,6 +68,7 @@ class Facts:
     time: Ints
     action: Ints8
     target: Ints8
+    weight: Floats32 | None = None
     report: Report = field(default_factory=Report)
     shown: Shown = "impressions"
     user_names: IdNames = field(default_factory=IdNames)
@@ -93,6 +95,11 @@ class Facts:
             raise ValueError("the facts hold no event: import some, or run `almanac simulate`")
         return int(self.time[-1])
 
+    @property
+    def all_chosen(self) -> bool:
+        """Tell whether each view is itself the yes, since nothing says which of the choices are liked."""
+        return self.shown == "choices" and not self.likes.any() and bool(self.target.all())
+
     def until(self, as_of_s: int) -> "Facts":
         """Return the facts with no event later than `as_of_s`; columns are views, nothing is copied."""
         return self.select(slice(int(np.searchsorted(self.time, as_of_s, side="right"))))
@@ -108,7 +115,9 @@ class Facts:
         Args:
             events: A run of them, whose columns are views; their rows, ascending; or bool (events,).
         """
-        return replace(self, **{name: getattr(self, name)[events] for name in EVENT_COLUMNS})
+        columns = {name: getattr(self, name)[events] for name in EVENT_COLUMNS}
+        weight = None if self.weight is None else self.weight[events]
+        return replace(self, **columns, weight=weight)
 
     @property
     def views(self) -> Bools:

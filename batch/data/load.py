@@ -70,10 +70,15 @@ def copy_facts(
     Raises:
         SourceError: Source or target cannot be reached, or the target holds facts and `replace` is False.
         TooManyRejected: More event rows than allowed were rejected.
+        ValueError: The mapping weighs events.
     """
     if not replace:
         refuse_taken(target, settings.database_stall_s)
     facts = _read(settings, source, advance)
+    if facts.weight is not None:
+        raise ValueError(
+            "tables of our own schema hold no weights of events: let runs read the source itself"
+        )
     stall_s = settings.database_stall_s
     write(target, tables_of(facts), replace=replace, stall_s=stall_s, advance=advance)
     return facts.report

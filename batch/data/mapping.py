@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from batch.data.columns import ACTIONS, CLOCK, FEED, OPTIONAL, POSTS, REQUIRED, TIMESTAMP, USERS
+from batch.data.columns import ACTION, CLOCK, FEED, OPTIONAL, POSTS, REQUIRED, TARGET, TIMESTAMP, USERS
+from batch.data.event_form import EventForm, parse_events
 from batch.data.facts import Shown
 from batch.data.tables.form import FileForm, parse_form
 
@@ -46,28 +47,27 @@ class Mapping:
         tables: Our table name to theirs; an unnamed table keeps its name and may be absent.
         columns: Our table name to (our column to theirs); an unnamed column keeps its name.
         files: Our table name to how its files are written; what is not said is found out.
-        events: Their event name to our code of the action.
-        ignores_other_events: Any other event is ignored and counted, not rejected.
+        events: What the feed's rows are.
         separators: Our table name to (our column to what stands between the values of its lists).
         profile: Our names of the profile columns to keep; None keeps every column but `user_id`.
         embeddings: The columns of embeddings to keep; None keeps every column but `post_id`.
         time: How times are written.
         like_within_s: Where no `target` is given, a view counts as liked when the same user's like of
             the same post follows within this many seconds.
-        shown: What a view says: `impressions` of a feed, or the user's own `choices`.
+        shown: What a view says: `impressions` of a feed, or the user's own `choices`; None: choices where
+            the feed has neither an action nor a target, so that no row can be a no.
     """
 
     tables: dict[str, str] = field(default_factory=dict)
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
     files: dict[str, FileForm] = field(default_factory=dict)
-    events: dict[str, int] = field(default_factory=lambda: dict(ACTIONS))
-    ignores_other_events: bool = False
+    events: EventForm = field(default_factory=EventForm)
     separators: dict[str, dict[str, str]] = field(default_factory=dict)
     profile: tuple[str, ...] | None = None
     embeddings: tuple[str, ...] | None = None
     time: TimeForm = field(default_factory=TimeForm)
     like_within_s: int = DAY_S
-    shown: Shown = "impressions"
+    shown: Shown | None = None
 
     def table(self, ours: str) -> str:
         """Return their name of our table."""
@@ -90,6 +90,11 @@ class Mapping:
         if form.header is None and theirs and all(_NUMBERED.fullmatch(name) for name in theirs):
             return replace(form, header=())
         return form
+
+    def required(self, table: str) -> tuple[str, ...]:
+        """Return our names of the columns that our table must have."""
+        by_name = table == FEED and self.events.only
+        return (*REQUIRED[table], ACTION) if by_name else REQUIRED[table]
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Mapping":
@@ -123,18 +128,23 @@ class Mapping:
         time, tables = (_section(raw, name) for name in ("time", "tables"))
         columns, separators = _columns(_section(raw, "columns"))
         _refuse_unknown("table in [tables]", tables, REQUIRED)
+        events = parse_events(_section(raw, "events")) if "events" in raw else EventForm()
+        shown = _one_of("shown", raw["shown"], get_args(Shown)) if "shown" in raw else None
+        if events.weights and shown != "choices":
+            raise ValueError(
+                'events.weights count where users choose: set shown = "choices", or leave them out'
+            )
         return cls(
             tables={ours: _text(f"tables.{ours}", theirs) for ours, theirs in tables.items()},
-            columns=columns,
+            columns=_with_target(columns, events),
             files=_files(_section(raw, "files")),
             separators=separators,
-            events=_events(_section(raw, "events")) if "events" in raw else dict(ACTIONS),
-            ignores_other_events="events" in raw,
+            events=events,
             profile=_kept(raw, "profile"),
             embeddings=_kept(raw, "embeddings"),
             time=_time_form(time),
             like_within_s=_seconds(raw.get("like_within_s", DAY_S)),
-            shown=_one_of("shown", raw.get("shown", "impressions"), get_args(Shown)),
+            shown=shown,
         )
 
 
@@ -231,17 +241,14 @@ def _zone(value: object) -> str:
     return name
 
 
-def _events(section: dict[str, Any]) -> dict[str, int]:
-    _refuse_unknown("action in [events]", section, ACTIONS)
-    codes: dict[str, int] = {}
-    for action, names in section.items():
-        for name in _texts(f"events.{action}", names):
-            if name in codes:
-                raise ValueError(f"event {name!r} stands under two actions in [events]")
-            codes[name] = ACTIONS[action]
-    if not codes:
-        raise ValueError("[events] names no event: give view = [...] and like = [...], or leave it out")
-    return codes
+def _with_target(columns: dict[str, dict[str, str]], events: EventForm) -> dict[str, dict[str, str]]:
+    """Return the names of columns, that which says what is liked as the feed's target."""
+    name, feed = events.target.column, columns.get(FEED, {})
+    if TARGET in feed and (name or events.mark):
+        raise ValueError(
+            f"columns.{FEED}.{TARGET} and [events] both say what is liked: leave one of them out"
+        )
+    return columns | {FEED: feed | {TARGET: name}} if name else columns
 
 
 def _text(where: str, value: object) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from batch.arrays import Floats32, Ints, Ints32
-from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, TARGET, TEXT, USER_ID, USERS, feed_table
+from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, TEXT, USER_ID, USERS, feed_table
 from batch.data.facts import Facts, Report
 from batch.data.ids import IdNames
 from batch.data.mapping import Mapping
@@ -18,8 +18,9 @@ from batch.data.tables.stall import STALL_S
 from batch.data.validation.entities import Entities, Key, gather, posts_frame, users_frame, vectors
 from batch.data.validation.feed import Feed
 from batch.data.validation.ids import Ids, Places
-from batch.data.validation.order import Events, derive_targets, in_order
+from batch.data.validation.order import Events, in_order
 from batch.data.validation.rejects import Limits, Rejects, refuse_too_many
+from batch.data.validation.yes import settle_targets
 from batch.progress import Advance
 
 
@@ -37,7 +38,7 @@ def read(
 
     Profile columns that hold numbers alone are float64 (NaN is missing), all others object (None is
     missing); in CSV, which knows no types, text that looks like a number is one. Where there is no table
-    of posts, the posts are those of the feed; where there is no target, views are liked as `mapping` says.
+    of posts, the posts are those of the feed; which views are a yes says `settle_targets`.
 
     Args:
         location: A folder of Parquet or CSV files named after the tables, or a SQLAlchemy URL.
@@ -51,6 +52,7 @@ def read(
     Raises:
         SourceError: The location, a table or a column is not there, or cannot be read.
         TooManyRejected: More event rows than allowed were rejected.
+        NoEvents: There are rows, and none is an event that the mapping names.
         UnlikelyTimes: Times that are numbers cannot be in the unit that was said or guessed.
     """
     with open_tables(location, stall_s, mapping) as tables, Rejects(rejects) as out:
@@ -58,7 +60,7 @@ def read(
         posts, post_columns = _entities(source, mapping, POSTS, of_posts, out)
         users, profile = _entities(source, mapping, USERS, of_users, out)
         embeddings, dimensions = _entities(source, mapping, EMBEDDINGS, of_posts, out)
-        feed, has_target = _feed(source, mapping, (of_users, of_posts), posts, now_s, out)
+        feed = _feed(source, mapping, (of_users, of_posts), posts, now_s, out)
         feed.times.refuse_unlikely()
         user_ids, user_row = _unite(of_users, users, feed.users)
         post_ids, post_row = _unite(of_posts, posts, feed.posts)
@@ -68,8 +70,8 @@ def read(
         events, again = in_order(feed.chunks, user_row, post_row)
         _reject_repeats(again, (user_ids, post_ids), names, out)
         refuse_too_many(feed.n_read, out.rows_of(FEED), limits, rejects, feed.hints())
-        if not has_target:
-            events = events._replace(target=derive_targets(events, mapping.like_within_s))
+        shown = mapping.shown or feed.guess_shown()
+        events = settle_targets(events, shown, has_target=feed.has_target, within_s=mapping.like_within_s)
         user_frame, infinite = users_frame(user_ids, users, profile)
         post_frame = posts_frame(post_ids, posts, post_columns)
         vector, broken = vectors(post_ids, embeddings, dimensions, out) if embeddings else (None, 0)
@@ -81,7 +83,7 @@ def read(
         vector,
         *events,
         report=report,
-        shown=mapping.shown,
+        shown=shown,
         user_names=names[0],
         post_names=names[1],
     )
@@ -108,15 +110,20 @@ def _feed(
     posts: Entities | None,
     now_s: int,
     rejects: Rejects,
-) -> tuple[Feed, bool]:
-    """Return the checked events, and whether they bring a target."""
+) -> Feed:
+    """Return the checked events.
+
+    Raises:
+        NoEvents: There are rows, and none is an event that the mapping names.
+    """
     source.has(FEED)
     columns = source.columns(FEED)
-    feed = Feed(mapping, ids, Places(posts.marks if posts else None), now_s, rejects)
+    feed = Feed(mapping, columns, ids, Places(posts.marks if posts else None), now_s, rejects)
     for batch in source.batches(FEED, columns):
         feed.add(batch)
+    feed.refuse_foreign()
     feed.n_read += _reject_bad_lines(source, FEED, rejects)
-    return feed, TARGET in columns
+    return feed
 
 
 def _reject_bad_lines(source: Source, table: str, rejects: Rejects) -> int:
@@ -169,7 +176,7 @@ def _report(
         users_without_profile=len(users) - with_profile,
         posts_without_text=int(posts[TEXT].isna().sum()),
         posts_without_embedding=int(no_vector),
-        ignored=dict(feed.ignored),
+        ignored=feed.ignored,
         time_units_guessed=dict(feed.times.guessed),
         times_hint=feed.times.hint("future_time"),
         columns_ignored=source.columns_ignored,

@@ -84,7 +84,7 @@ class Source:
         present = self._tables.columns(theirs) or []
         renamed = self._mapping.columns.get(table, {})
         kept = {USERS: self._mapping.profile, EMBEDDINGS: self._mapping.embeddings}.get(table)
-        needed = [*REQUIRED[table], *renamed, *(kept or ())]
+        needed = [*self._mapping.required(table), *renamed, *(kept or ())]
         asked = [self._mapping.column(table, ours) for ours in needed]
         for name in asked:
             if name not in present:

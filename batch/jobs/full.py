@@ -41,6 +41,9 @@ class Result:
     time_units_guessed: dict[str, int]
     times_hint: str
     columns_ignored: dict[str, list[str]]
+    shown: str
+    views: int
+    views_liked: int
     users: int
     users_with_profile: int
     users_without_profile: int
@@ -138,6 +141,9 @@ def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
         time_units_guessed=report.time_units_guessed,
         times_hint=report.times_hint,
         columns_ignored=report.columns_ignored,
+        shown=facts.shown,
+        views=int(facts.views.sum()),
+        views_liked=int(facts.target.sum()),
         users=len(facts.users),
         users_with_profile=report.users_with_profile,
         users_without_profile=report.users_without_profile,

@@ -73,9 +73,21 @@ def training_rows(facts: Facts, statics: Statics, as_of_s: int, recipe: Recipe) 
     if n_likes in (0, len(rows.y)):
         raise ValueError(
             f"{len(rows.y)} impressions with {n_likes} likes before as_of cannot train a ranker: "
-            "it needs impressions with and without likes"
+            f"it needs impressions with and without likes; {_way_out(facts, n_likes)}"
         )
     return estimates, rows
+
+
+def _way_out(facts: Facts, n_likes: int) -> str:
+    """Return what to do about facts that cannot train our model."""
+    if facts.shown == "choices":
+        return "nobody chose a new post in the last tenths of the facts: bring more, or run --variant popular"
+    if n_likes:
+        return 'all are liked, so users chose these posts: set shown = "choices" in a mapping file'
+    return (
+        "nothing says what is liked: name it as like under [events] in a mapping file, or, if users chose "
+        'these posts, set shown = "choices" there; --variant popular needs no likes'
+    )
 
 
 def learn(

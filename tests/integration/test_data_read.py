@@ -256,7 +256,7 @@ def test_bad_values_as_text_are_rejected_by_their_reasons(tmp_path: Path) -> Non
         "2021-10-01,one,2,view,0,a\n"
         "2021-10-01,1,2.5,view,0,a\n"
         ",1,2,view,0,a\n"
-        "2021-10-01,1,2,view,yes,a\n"
+        "2021-10-01,1,2,view,perhaps,a\n"
         "2021-10-01,1\n"
     )
 

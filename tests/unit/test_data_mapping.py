@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from batch.data.columns import LIKE, VIEW
+from batch.data.event_form import EventForm, TargetForm
 from batch.data.mapping import Mapping, TimeForm
 
 
@@ -14,8 +15,8 @@ def test_no_mapping_is_the_identity() -> None:
     assert mapping == Mapping()
     assert mapping.table("feed_data") == "feed_data"
     assert mapping.column("feed_data", "user_id") == "user_id"
-    assert mapping.events == {"view": VIEW, "like": LIKE}
-    assert not mapping.ignores_other_events
+    assert mapping.events.names == {"view": VIEW, "like": LIKE}
+    assert not mapping.events.only
 
 
 def test_a_shipped_mapping_is_loaded_by_name() -> None:
@@ -23,10 +24,10 @@ def test_a_shipped_mapping_is_loaded_by_name() -> None:
 
     assert deskdrop.table("feed_data") == "users_interactions"
     assert deskdrop.column("feed_data", "post_id") == "contentId"
-    assert deskdrop.events == {"VIEW": VIEW, "LIKE": LIKE, "BOOKMARK": LIKE}
+    assert deskdrop.events.names == {"view": VIEW, "like": LIKE, "bookmark": LIKE}
     assert shop.time == TimeForm(unit="ms")
     assert {Mapping.load(name).shown for name in ("deskdrop", "retailrocket", "ml-100k")} == {"choices"}
-    assert Mapping().shown == "impressions"
+    assert Mapping().shown is None
 
 
 def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
@@ -41,8 +42,11 @@ def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
         user_id = "id"
         country = "land"
         [events]
-        view = ["seen", "opened"]
+        view = ["Seen ", "opened", 3]
         like = ["liked"]
+        weights = { Liked = 2, seen = 0.5 }
+        split = ";"
+        mark = ":"
         [profile]
         columns = ["country", "age"]
         [time]
@@ -55,13 +59,35 @@ def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
     assert mapping == Mapping(
         tables={"user_data": "people"},
         columns={"user_data": {"user_id": "id", "country": "land"}},
-        events={"seen": VIEW, "opened": VIEW, "liked": LIKE},
-        ignores_other_events=True,
+        events=EventForm(
+            names={"seen": VIEW, "opened": VIEW, "3": VIEW, "liked": LIKE},
+            only=True,
+            weights={"liked": 2.0, "seen": 0.5},
+            split=";",
+            mark=":",
+        ),
         profile=("country", "age"),
         time=TimeForm(unit="us"),
         like_within_s=60,
         shown="choices",
     )
+
+
+@pytest.mark.parametrize(
+    ("like", "form"),
+    [
+        ('{ column = "stars", at_least = 4 }', TargetForm("stars", at_least=4.0)),
+        ('{ column = "stars", among = ["Good ", 5] }', TargetForm("stars", among=("good", "5"))),
+    ],
+)
+def test_what_is_liked_may_be_said_by_a_column(tmp_path: Path, like: str, form: TargetForm) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[events]\nlike = {like}\n[columns.feed_data]\npost_id = 'film'")
+
+    mapping = Mapping.load(path)
+
+    assert mapping.events == EventForm(names={}, target=form)
+    assert mapping.columns["feed_data"] == {"post_id": "film", "target": "stars"}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +104,41 @@ def test_a_mapping_file_says_everything(tmp_path: Path) -> None:
             "unknown column in [columns.feed_data]: 'user' (known: timestamp",
         ),
         ("[columns.feed_data]\nuser_id = 3", "columns.feed_data.user_id = 3 must be a name in quotes"),
-        ("[events]\nclick = ['c']", "unknown action in [events]: 'click' (known: view, like)"),
+        (
+            "[events]\nclick = ['c']",
+            "unknown key in [events]: 'click' (known: view, like, weights, split, mark)",
+        ),
+        ("[events]\nview = [' C']\nlike = ['c ']", "event 'c' stands under two actions"),
+        ("[events]\nview = [true]", "events.view = True must be a text in quotes"),
+        ("[events]\nlike = { column = 'stars' }", "must have a column and either at_least or among"),
+        ("[events]\nlike = { at_least = 4 }", "events.like.column = None must be a text in quotes"),
+        (
+            "[events]\nlike = { column = 'a', at_least = '4' }",
+            "events.like.at_least = '4' must be a number, 0 or",
+        ),
+        (
+            "[events]\nlike = { column = 'a', at_least = nan }",
+            "events.like.at_least = nan must be a number, 0 or",
+        ),
+        ("[events]\nlike = { column = 'a', among = 'x' }", "events.like.among = 'x' must be a list of names"),
+        (
+            "[events]\nlike = { column = 'a', least = 1 }",
+            "unknown key in events.like: 'least' (known: column,",
+        ),
+        (
+            "[events]\nlike = { column = 'a', at_least = 1 }\n[columns.feed_data]\ntarget = 'b'",
+            "columns.feed_data.target and [events] both say what is liked: leave one of them out",
+        ),
+        ("[events]\nview = ['v']\nmark = '-'", "[events] has a mark and no split"),
+        ("[events]\nview = ['v']\nweights = { v = 2 }", "events.weights count where users choose: set shown"),
+        (
+            "shown = 'choices'\n[events]\nview = ['v']\nweights = { w = 2 }",
+            "unknown event in events.weights: 'w' (known: v)",
+        ),
+        (
+            "shown = 'choices'\n[events]\nview = ['v']\nweights = 3",
+            "events.weights = 3 must be names with numbers",
+        ),
         ("[events]\nview = 'c'", "events.view = 'c' must be a list of names"),
         ("[events]\nview = ['c']\nlike = ['c']", "event 'c' stands under two actions"),
         ("[events]", "[events] names no event"),

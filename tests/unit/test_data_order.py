@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from batch.data.columns import LIKE, VIEW
 from batch.data.validation import order
-from batch.data.validation.order import Chunk, Events, derive_targets, in_order
+from batch.data.validation.order import Chunk, Events, in_order
+from batch.data.validation.yes import derive_targets
 
 Row = tuple[int, int, int, int, int]  # time, user, post, action, target
 

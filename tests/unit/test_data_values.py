@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from batch.data.event_form import TargetForm
 from batch.data.ids import IdCollision, encode_ids
 from batch.data.mapping import TimeForm
 from batch.data.validation.ids import Ids
@@ -217,14 +218,14 @@ def test_a_time_of_any_type_is_read_or_refused(column: pa.Array, unit: Any, expe
     ],
 )
 def test_a_target_is_zero_one_or_nothing(column: pa.Array) -> None:
-    value, missing = targets(column)
+    value, missing = targets(column, TargetForm())
 
     assert value.tolist() == [0, 1, -1, -1]
     assert missing.tolist() == [False, False, False, True]
 
 
 def test_a_target_may_be_a_truth_value() -> None:
-    assert targets(pa.array([False, True, None]))[0].tolist() == [0, 1, -1]
+    assert targets(pa.array([False, True, None]), TargetForm())[0].tolist() == [0, 1, -1]
 
 
 def test_what_is_no_number_is_nan() -> None:

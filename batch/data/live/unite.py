@@ -9,13 +9,14 @@ import pandas as pd
 import pyarrow as pa
 
 from api.contract.ids import canonical
-from batch.arrays import Ints, Ints8, Ints32
-from batch.data.columns import USER_ID
+from batch.arrays import Floats32, Ints, Ints8, Ints32
+from batch.data.columns import LIKE, USER_ID, VIEW
 from batch.data.facts import Facts
 from batch.data.ids import IdNames, encode_ids
 from batch.data.live.events import LiveEvents
 from batch.data.rows import find_rows
-from batch.data.validation.order import Chunk, Events, derive_targets, in_order
+from batch.data.validation.order import Chunk, Events, in_order
+from batch.data.validation.yes import add_views, derive_targets
 
 
 class United(NamedTuple):
@@ -33,8 +34,10 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
     they do not know is left out; a user whom they do not know has no profile. An event of an id whose code is
     another id's is left out too: whoever may send events must not be able to stop a run. Where a user and a
     post have a live event, views count as liked as `derive_targets` says; every other target stays. Only the
-    events from the earliest live one on are sorted again. Without live events the facts come back as they
-    are.
+    events whose like may be live are sorted again. Without live events the facts come back as they are.
+
+    Where users choose, a live like without a view was a view, too, and of choices that are themselves the yes
+    so is a live one; it weighs as little as any of its kind.
     """
     user_code, names = _codes(live.user, facts.user_ids, facts.user_names)
     post_code, _ = _codes(live.post, facts.post_ids, facts.post_names)
@@ -45,23 +48,28 @@ def unite(facts: Facts, live: LiveEvents, like_within_s: int) -> United:
         return United(facts, 0, n_unknown)
     wider, row = _with_users(facts, user_code[known])
     wider = replace(wider, user_names=names.where(wider.user_ids))
+    action = live.action[known]
     new = Chunk(
         time=live.time[known],
         user=find_rows(wider.user_ids, user_code[known]),
         post=post[known],
-        what=_what(live.action[known], np.zeros(int(known.sum()), np.int8)),
+        what=_what(action, np.where(facts.all_chosen, action == VIEW, 0).astype(np.int8)),
+        weight=_weigh(facts, action),
     )
-    cut = int(np.searchsorted(facts.time, new.time.min(), side="left"))
+    cut = int(np.searchsorted(facts.time, new.time.min() - like_within_s, side="left"))
     old = Chunk(
         time=facts.time[cut:],
         user=row[facts.user[cut:]],
         post=facts.post[cut:],
         what=_what(facts.action[cut:], facts.target[cut:]),
+        weight=None if facts.weight is None else facts.weight[cut:],
     )
     merged, again = in_order([old, new] if len(old.time) else [new], *_rows(wider))
     merged = merged._replace(target=_targets(merged, new, like_within_s))
+    if facts.shown == "choices":
+        merged = add_views(merged, like_within_s)
     columns: dict[str, Any] = {"user": np.concatenate([row[facts.user[:cut]], merged.user])}
-    for name in ("post", "time", "action", "target"):
+    for name in ("post", "time", "action", "target", *(["weight"] if facts.weight is not None else [])):
         columns[name] = np.concatenate([getattr(facts, name)[:cut], getattr(merged, name)])
     return United(replace(wider, **columns), int(known.sum()) - len(again.time), n_unknown)
 
@@ -89,6 +97,14 @@ def _codes(texts: Any, there: Ints, names: IdNames) -> tuple[Ints, IdNames]:
 
 def _what(action: Ints8, target: Ints8) -> npt.NDArray[np.uint8]:
     return np.asarray((action.astype(np.uint8) << 1) | target.astype(np.uint8), np.uint8)
+
+
+def _weigh(facts: Facts, action: Ints8) -> Floats32 | None:
+    """Return what events of these actions weigh at least among the facts, 1 where there are none; or None."""
+    if facts.weight is None:
+        return None
+    least = [facts.weight[facts.action == code].min(initial=1) for code in (VIEW, LIKE)]
+    return np.array(least, np.float32)[action]
 
 
 def _rows(facts: Facts) -> tuple[Ints32, Ints32]:

@@ -1,6 +1,7 @@
 """The feed's rows: parsed, checked and packed, a batch at a time."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,27 +23,45 @@ from batch.data.columns import (
     USERS,
     VIEW,
 )
+from batch.data.event_form import TargetForm
+from batch.data.facts import Shown
 from batch.data.mapping import Mapping
+from batch.data.validation.cells import take_apart
 from batch.data.validation.ids import Ids, Places
 from batch.data.validation.order import Chunk
 from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
 from batch.data.validation.times import Times, join_clock, parse_times
 from batch.data.validation.unlikely import MOST_SHOWN, TimesRead
-from batch.data.validation.values import plain, targets
+from batch.data.validation.values import as_text, find_missing, normal_names, targets
 
-_UNKNOWN, _IGNORED = -1, -2  # beside the codes of actions
+MOST_NAMES, REST = 100, "(others)"  # of events that are not ours, counted one by one; and of all further ones
+SHOWN_NAMES = 5  # of them in a message
+_UNKNOWN = -1  # beside the codes of actions
+
+
+class NoEvents(ValueError):
+    """No row of the feed is an event of ours; nothing was changed. The message names what there is."""
+
+    exit_code = 3
 
 
 class Feed:
-    """The accepted events so far. `n_read` counts rows that are events of ours, `ignored` the others."""
+    """The accepted events so far; `n_read` counts rows of our names, `others` those of any other."""
 
     def __init__(
-        self, mapping: Mapping, ids: tuple[Ids, Ids], posts: Places, now_s: int, rejects: Rejects
+        self,
+        mapping: Mapping,
+        columns: Sequence[str],
+        ids: tuple[Ids, Ids],
+        posts: Places,
+        now_s: int,
+        rejects: Rejects,
     ) -> None:
         """Begin with no event.
 
         Args:
             mapping: Names of events, form of times.
+            columns: Our names of the columns that there are.
             ids: Those of users and those of posts.
             posts: Knows the posts; or learns them from accepted events, where there is no table of posts.
             now_s: Epoch seconds; a later event is rejected.
@@ -53,27 +72,36 @@ class Feed:
         self._ids = ids
         self.chunks: list[Chunk] = []
         self.n_read = 0
-        self.ignored: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
         self.times = TimesRead(mapping.time, now_s)
+        self.has_target = TARGET in columns or bool(mapping.events.mark)
+        self._has_kinds = ACTION in columns and bool(mapping.events.names)
         self._mapping = mapping
         self._now_s = now_s
         self._rejects = rejects
-        self._names = pa.array(mapping.events, pa.string())
-        self._actions = np.array([*mapping.events.values(), _UNKNOWN], np.int8)
+        form = mapping.events
+        self._names = pa.array(form.names, pa.string())
+        self._actions = np.array([*form.names.values(), _UNKNOWN, VIEW], np.int8)
+        weights = [*map(form.weight, form.names), 0, 0]
+        self._weights = np.array(weights, np.float32) if form.weights else None
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Check the rows of a batch, columns by our names, and keep the good ones."""
-        action = self._action(plain(batch.column(ACTION)))
-        ours = action != _IGNORED
-        if not ours.all():
-            self._count_ignored(batch.column(ACTION).filter(pa.array(~ours)))
-            batch, action = batch.filter(pa.array(ours)), action[ours]
+        for rows in take_apart(batch, self._mapping.events):
+            self._add(rows)
+
+    def _add(self, batch: pa.RecordBatch) -> None:
+        name = self._find_names(batch)
+        action = self._actions[name]
+        other = self._count_others(batch, action)
+        if self._mapping.events.only and other.any():
+            batch, name, action = batch.filter(pa.array(~other)), name[~other], action[~other]
         self.n_read += batch.num_rows
         time = self._times(batch)
         user, post = (
             ids.parse(batch.column(key)) for ids, key in zip(self._ids, (USER_ID, POST_ID), strict=True)
         )
-        target, bad_target = _targets(batch, action)
+        target, bad_target = _targets(batch, action, self._mapping.events.target)
         wrong: dict[Reason, Bools] = {
             "missing_time": time.missing,
             "unreadable_time": time.unreadable,
@@ -92,15 +120,51 @@ class Feed:
         what = (action[good].astype(np.uint8) << 1) | target[good].astype(np.uint8)
         users, posts = self.users.of(user.value[good]), self.posts.of(post.value[good])
         if len(what):
-            self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what))
+            weight = None if self._weights is None else self._weights[name[good]]
+            self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what, weight))
 
     def hints(self) -> dict[Reason, str]:
         """Return what is likely wrong with the rejected rows, by reason, where anything is plain."""
         found = {reason: self._hint(reason) for reason in self._rejects.rows_of(FEED)}
         return {reason: hint for reason, hint in found.items() if hint}
 
+    @property
+    def ignored(self) -> dict[str, int]:
+        """Return the events that the mapping leaves out, name to rows."""
+        return dict(self.others) if self._mapping.events.only else {}
+
+    def guess_shown(self) -> Shown:
+        """Return what a view says where nobody says it: without kinds and targets no row can be a no."""
+        return "impressions" if self.has_target or self._has_kinds else "choices"
+
+    def refuse_foreign(self) -> None:
+        """Refuse a feed in which no row is an event of ours.
+
+        Raises:
+            NoEvents: There are rows, and the mapping ignores all of them.
+        """
+        if self.others and not self.n_read:
+            column = self._mapping.column(FEED, ACTION)
+            raise NoEvents(
+                f"no row of {self._mapping.table(FEED)} is an event that [events] names: column {column!r} "
+                f"has {self._show_others()}; name them as view or like under [events] in a mapping file"
+            )
+
+    def _show_others(self) -> str:
+        return ", ".join(
+            f"{name[:MOST_SHOWN]!r} in {n} rows" for name, n in self.others.most_common(SHOWN_NAMES)
+        )
+
     def _hint(self, reason: Reason) -> str:
         row = self._rejects.first.get((FEED, reason), {})
+        if reason == "unknown_action" and self.others:
+            return f"{self._show_others()}: name them as view or like under [events] in a mapping file"
+        if reason == "bad_target" and row.get(TARGET) is not None:
+            column = self._mapping.column(FEED, TARGET)
+            return (
+                f"{column} {row[TARGET]!r} of a {row.get(ACTION, 'view')} is neither a yes nor a no: "
+                f'set [events] like = {{ column = "{column}", at_least = 1 }} in a mapping file'
+            )
         if reason == "unknown_post" and row:
             return (
                 f"{self._mapping.table(POSTS)} has no post {row[POST_ID]}: set post_id under "
@@ -130,28 +194,34 @@ class Feed:
         self.times.add(column, times)
         return times
 
-    def _action(self, column: pa.Array) -> Ints8:
-        text = column if pa.types.is_string(column.type) else column.cast(pa.string())
+    def _find_names(self, batch: pa.RecordBatch) -> Ints:
+        """Return int64 (rows,): the place of each row's event in `_actions`; a view where nothing says it."""
+        if not self._has_kinds:
+            return np.full(batch.num_rows, len(self._names) + 1, np.int64)
+        text = as_text(batch.column(ACTION))
         found = pc.index_in(text, value_set=self._names)
-        place = np.asarray(pc.fill_null(found, len(self._names)), np.int64)
-        action = self._actions[place]
-        if self._mapping.ignores_other_events and found.null_count:
-            present = np.asarray(
-                pc.fill_null(pc.not_equal(text, ""), fill_value=False).to_numpy(zero_copy_only=False)
-            )
-            action[(action == _UNKNOWN) & present] = _IGNORED
-        return action
+        if found.null_count:
+            found = pc.index_in(normal_names(text), value_set=self._names)
+        return np.asarray(pc.fill_null(found, len(self._names)), np.int64)
 
-    def _count_ignored(self, names: pa.Array) -> None:
-        for entry in pc.value_counts(plain(names)).to_pylist():
-            self.ignored[str(entry["values"])] += entry["counts"]
+    def _count_others(self, batch: pa.RecordBatch, action: Ints8) -> Bools:
+        """Count the events of other names; return bool (rows,): which rows' they are."""
+        if not (action == _UNKNOWN).any():
+            return np.zeros(len(action), np.bool_)
+        text = as_text(batch.column(ACTION))
+        other: Bools = (action == _UNKNOWN) & ~find_missing(text)
+        for entry in pc.value_counts(text.filter(pa.array(other))).to_pylist():
+            name = entry["values"]
+            room = name in self.others or len(self.others) < MOST_NAMES
+            self.others[name if room else REST] += entry["counts"]
+        return other
 
 
-def _targets(batch: pa.RecordBatch, action: Ints8) -> tuple[Ints8, Bools]:
+def _targets(batch: pa.RecordBatch, action: Ints8, form: TargetForm) -> tuple[Ints8, Bools]:
     """Return the targets, 0 where missing, and which rows' are impossible."""
     if TARGET not in batch.schema.names:
         return np.zeros(batch.num_rows, np.int8), np.zeros(batch.num_rows, np.bool_)
-    target, missing = targets(batch.column(TARGET))
+    target, missing = targets(batch.column(TARGET), form)
     bad_view = (action == VIEW) & (target < 0)
     bad_like = (action == LIKE) & (target != 0) & ~missing
     return np.where(target < 0, 0, target).astype(np.int8), bad_view | bad_like

@@ -9,11 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from batch.arrays import Bools, Ints, Ints8, Ints32, Words
-from batch.data.columns import LIKE
-from batch.data.facts import Facts
+from batch.arrays import Bools, Floats32, Ints, Ints8, Ints32, Words
 
 BLOCK = 1 << 20  # rows handled at once, so that temporaries stay small
 KEY_BITS = 64
@@ -23,13 +20,14 @@ class Chunk(NamedTuple):
     """Accepted events as they came: 13 bytes each.
 
     time uint32 or int64 (epoch seconds, not negative), user and post int32 (places), what uint8
-    (action × 2 + target); all (rows,).
+    (action × 2 + target), weight float32 (all chunks have one, or none has); all (rows,).
     """
 
     time: npt.NDArray[np.uint32] | Ints
     user: Ints32
     post: Ints32
     what: npt.NDArray[np.uint8]
+    weight: Floats32 | None = None
 
 
 class Events(NamedTuple):
@@ -40,6 +38,7 @@ class Events(NamedTuple):
     time: Ints
     action: Ints8
     target: Ints8
+    weight: Floats32 | None = None
 
 
 def in_order(chunks: list[Chunk], user_row: Ints32, post_row: Ints32) -> tuple[Events, Events]:
@@ -52,12 +51,12 @@ def in_order(chunks: list[Chunk], user_row: Ints32, post_row: Ints32) -> tuple[E
 
     Returns:
         The events, and those left out as duplicates. Of equal events that differ in target, the one with
-        target 1 is kept.
+        target 1 is kept; of those that differ in weight, the heaviest.
     """
     first = min((int(chunk.time.min()) for chunk in chunks), default=0)
     last = max((int(chunk.time.max()) for chunk in chunks), default=0)
     bits = Bits.of(last - first, int(user_row.max(initial=0)), int(post_row.max(initial=0)))
-    if bits.total > KEY_BITS:
+    if bits.total > KEY_BITS or any(chunk.weight is not None for chunk in chunks):
         return _by_columns(chunks, user_row, post_row)
     keys = _pack(chunks, user_row, post_row, first, bits)
     keys.sort()
@@ -103,7 +102,7 @@ def _repeats(keys: Words) -> Bools:
     """Mark each key whose successor differs in target at most."""
     again = np.zeros(len(keys), np.bool_)
     one = np.uint64(1)
-    for rows in _blocks(len(keys) - 1):
+    for rows in blocks(len(keys) - 1):
         after = slice(rows.start + 1, rows.stop + 1)
         again[rows] = (keys[rows] >> one) == (keys[after] >> one)
     return again
@@ -113,7 +112,7 @@ def _unpack(keys: Words, first: int, bits: Bits) -> Events:
     """Split the keys into columns; they become the time column themselves."""
     user, post = np.empty(len(keys), np.int32), np.empty(len(keys), np.int32)
     action, target = np.empty(len(keys), np.int8), np.empty(len(keys), np.int8)
-    for rows in _blocks(len(keys)):
+    for rows in blocks(len(keys)):
         key = keys[rows]
         target[rows] = key & np.uint64(1)
         action[rows] = (key >> np.uint64(1)) & np.uint64(1)
@@ -124,51 +123,25 @@ def _unpack(keys: Words, first: int, bits: Bits) -> Events:
 
 
 def _by_columns(chunks: list[Chunk], user_row: Ints32, post_row: Ints32) -> tuple[Events, Events]:
-    """Do the same where a key of 64 bits is too narrow; takes some 30 bytes an event on the way."""
+    """Do the same where a key of 64 bits is too narrow; takes some 30 to 40 bytes an event on the way."""
     time = np.concatenate([chunk.time for chunk in chunks]).astype(np.int64, copy=False)
     user = user_row[np.concatenate([chunk.user for chunk in chunks])]
     post = post_row[np.concatenate([chunk.post for chunk in chunks])]
     what = np.concatenate([chunk.what for chunk in chunks])
+    weights = [chunk.weight for chunk in chunks if chunk.weight is not None]
+    weight = np.concatenate(weights) if weights else np.zeros(len(what), np.float32)
     chunks.clear()
-    order = np.lexsort((what, post, user, time))
-    time, user, post, what = time[order], user[order], post[order], what[order]
+    order = np.lexsort((weight, what, post, user, time))
+    time, user, post, what, weight = time[order], user[order], post[order], what[order], weight[order]
     same = (time[1:] == time[:-1]) & (user[1:] == user[:-1]) & (post[1:] == post[:-1])
     again = np.append(same & (what[1:] >> 1 == what[:-1] >> 1), False)
     action, target = (what >> 1).astype(np.int8), (what & 1).astype(np.int8)
-    kept, left = (
-        Events(user[rows], post[rows], time[rows], action[rows], target[rows]) for rows in (~again, again)
-    )
+    columns = (user, post, time, action, target, *([weight] if weights else []))
+    kept, left = (Events(*(column[rows] for column in columns)) for rows in (~again, again))
     return kept, left
 
 
-def derive_targets(events: Events | Facts, within_s: int) -> Ints8:
-    """Derive targets where none are given.
-
-    Returns:
-        int8 (events,). 1 on a view that the same user's like of the same post follows, at the same second
-        or at most `within_s` later; 0 elsewhere.
-    """
-    target = np.zeros(len(events.time), np.int8)
-    likes = np.flatnonzero(events.action == LIKE)
-    like_times = events.time[likes]
-    for rows in _blocks(len(target)):
-        low, high = np.searchsorted(like_times, events.time[[rows.start, rows.stop - 1]] + [0, within_s + 1])
-        soon = pd.merge_asof(
-            _pairs(events, rows),
-            _pairs(events, likes[low:high]).assign(like=1),
-            on="time",
-            by=["user", "post"],
-            direction="forward",
-            tolerance=within_s,
-        )
-        target[rows] = soon["like"].notna() & (events.action[rows] != LIKE)
-    return target
-
-
-def _pairs(events: Events | Facts, rows: slice | npt.NDArray[np.intp]) -> pd.DataFrame:
-    return pd.DataFrame({name: getattr(events, name)[rows] for name in ("time", "user", "post")})
-
-
-def _blocks(n: int) -> Iterator[slice]:
+def blocks(n: int) -> Iterator[slice]:
+    """Yield the rows of `n`, `BLOCK` at a time."""
     for start in range(0, n, BLOCK):
         yield slice(start, min(start + BLOCK, n))

@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from batch.arrays import Bools, Floats, Ints, Ints8
+from batch.data.event_form import TargetForm
+
+YES, NO = ("true", "t", "yes", "y"), ("false", "f", "no", "n")  # of targets, beside 1 and 0
 
 LARGEST = float(np.finfo(np.float32).max)  # features and embeddings are float32
 _BETWEEN = " \t\r\n,;|"  # numbers of a list
@@ -40,14 +43,42 @@ class Parsed:
         return cls(np.where(missing | unreadable, 0, value), missing, unreadable)
 
 
-def targets(column: pa.Array) -> tuple[Ints8, Bools]:
+def targets(column: pa.Array, form: TargetForm) -> tuple[Ints8, Bools]:
     """Parse targets.
 
     Returns:
-        int8 (rows,): 0, 1, or -1 for anything else; bool (rows,): missing.
+        int8 (rows,): 0, 1, or -1 for anything else; bool (rows,): missing, which is 0 where the form asks
+        for a number or some values, -1 where it asks for a yes or a no.
     """
-    value = numbers(column)
-    return np.select([value == 0, value == 1], [0, 1], -1).astype(np.int8), find_missing(plain(column))
+    column = plain(column)
+    missing, value = find_missing(column), numbers(column)
+    if form.among:
+        yes = _is_among(normal_names(column), form.among)
+        no = ~yes
+    elif form.at_least is not None:
+        yes, no = value >= form.at_least, (value < form.at_least) | missing
+    else:
+        yes, no = value == 1, value == 0
+        if pt.is_string(column.type) and not (yes | no | missing).all():
+            words = normal_names(column)
+            yes, no = yes | _is_among(words, YES), no | _is_among(words, NO)
+    return np.select([yes, no], [1, 0], -1).astype(np.int8), missing
+
+
+def normal_names(column: pa.Array) -> pa.Array:
+    """Return names as `normal_name` does, and whole numbers without a fraction: 4 for 4.0."""
+    text = pc.utf8_lower(pc.utf8_trim_whitespace(as_text(column)))
+    return pc.replace_substring_regex(text, r"^(\d+)\.0*$", r"\1")
+
+
+def as_text(column: pa.Array) -> pa.Array:
+    """Return a column as text; NULL where it holds lists."""
+    column = plain(column)
+    return pa.nulls(len(column), pa.string()) if pt.is_nested(column.type) else column.cast(pa.string())
+
+
+def _is_among(names: pa.Array, wanted: tuple[str, ...]) -> Bools:
+    return to_numpy(pc.is_in(names, value_set=pa.array(wanted, pa.string())))
 
 
 def numbers(column: pa.Array) -> Floats:

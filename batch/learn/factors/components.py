@@ -116,9 +116,13 @@ def _of_choices(past: Facts, seed: int, warm: Components | None) -> dict[str, Fa
 
     Whether a post that was taken was liked, too, told no more of the films that a user takes next.
     """
-    pairs = earliest(past, "likes")
     shape = (len(past.users), len(past.posts))
-    liked = sparse.csr_matrix((np.ones(len(pairs.post)), pairs.post, pairs.start), shape)
+    if past.weight is None:
+        pairs = earliest(past, "likes")
+        liked = sparse.csr_matrix((np.ones(len(pairs.post)), pairs.post, pairs.start), shape)
+    else:
+        liked = sparse.csr_matrix((past.weight.astype(np.float64), (past.user, past.post)), shape)
+        liked.eliminate_zeros()
     before = warm.y[NAMES.index("liked_together")] if warm is not None else None
     everyone = np.ones((len(past.users), 1))
     return {
@@ -129,10 +133,13 @@ def _of_choices(past: Facts, seed: int, warm: Components | None) -> dict[str, Fa
 
 
 def _by_many(past: Facts, half_life_s: int) -> Floats:
-    """Return the log of how many liked each post, the longer ago the less, over the mean, (posts, 1)."""
-    chosen = past.views
-    faded = 0.5 ** ((past.as_of_s - past.time[chosen]) / half_life_s) * past.target[chosen]
-    likes = np.bincount(past.post[chosen], faded, len(past.posts)) + FEW
+    """Return the log of how many liked each post, the longer ago the less, over the mean, (posts, 1).
+
+    Where events have weights, these are counted instead of likes.
+    """
+    counted, weight = (past.views, past.target) if past.weight is None else (past.weight > 0, past.weight)
+    faded = 0.5 ** ((past.as_of_s - past.time[counted]) / half_life_s) * weight[counted]
+    likes = np.bincount(past.post[counted], faded, len(past.posts)) + FEW
     return np.asarray(np.log(likes / likes.mean())[:, None], np.float64)
 
 

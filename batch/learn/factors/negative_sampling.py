@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from batch.arrays import Bools, Floats, Ints
+from batch.arrays import Bools, Floats, Floats32, Ints
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.learn.factors.components import N_UNTAKEN, NAMES, OF_CHOICES, Components
@@ -26,7 +26,8 @@ def draw_slates(facts: Facts, ends: Sequence[int], rng: np.random.Generator) -> 
 
     A period is `(ends[k], ends[k + 1]]`; a post that the user took before it is no candidate in it. Posts
     beside the liked one are drawn evenly from those that anybody had taken by the period's end and this user
-    had not. Only users with a history before the period count, as long as there are any.
+    had not. Only users with a history before the period count, as long as there are any. Where events have
+    weights, likes are drawn again in proportion to them.
 
     Args:
         facts: Choices.
@@ -89,6 +90,9 @@ def _draw_period(
     liked = liked[np.sort(first)]
     warm = np.bincount(facts.user[:low], minlength=len(facts.users))[facts.user[liked]] > 0
     liked = liked[warm] if warm.any() else liked
+    if facts.weight is not None and len(liked):
+        relevance = _heaviest(pair[low:high], facts.weight[low:high], pair[liked])
+        liked = np.sort(rng.choice(liked, len(liked), p=relevance / relevance.sum()))
     if len(liked) > MOST_LIKED:
         liked = np.sort(rng.choice(liked, MOST_LIKED, replace=False))
     there = np.unique(facts.post[:high]).astype(np.int64)
@@ -101,6 +105,15 @@ def _draw_period(
         np.concatenate([facts.time[liked], np.repeat(facts.time[liked], N_UNTAKEN)[untaken]]),
         np.concatenate([np.ones(len(liked), np.int64), np.zeros(int(untaken.sum()), np.int64)]),
     )
+
+
+def _heaviest(pair: Ints, weight: Floats32, wanted: Ints) -> Floats:
+    """Return the greatest weight of each wanted pair's events, float64; ones where all weigh nothing."""
+    pairs, of = np.unique(pair, return_inverse=True)
+    most = np.zeros(len(pairs))
+    np.maximum.at(most, of, weight)
+    found = most[np.searchsorted(pairs, wanted)]
+    return found if found.any() else np.ones(len(found))
 
 
 def _scale(columns: Floats, session: Ints) -> tuple[Floats, Floats]:

@@ -1,0 +1,82 @@
+"""Which views are a yes: liked by target, by a like that follows, or because they were chosen. Pure."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from batch.arrays import Ints8
+from batch.data.columns import LIKE, VIEW
+from batch.data.facts import Facts, Shown
+from batch.data.validation.order import Events, blocks
+
+
+def settle_targets(events: Events, shown: Shown, *, has_target: bool, within_s: int) -> Events:
+    """Say of each view whether it is a yes.
+
+    A like without a view was a view, too, but where a feed's targets say all there is to say of its views. Of
+    choices none of which is liked, each is a yes itself: it was taken.
+
+    Args:
+        events: In order.
+        shown: What a view says.
+        has_target: They bring their targets.
+        within_s: How long after a view its like may come.
+    """
+    if not (has_target and shown == "impressions" and (events.action == VIEW).any()):
+        events = add_views(events, within_s)
+    if not has_target:
+        events = events._replace(target=derive_targets(events, within_s))
+    if shown == "choices" and not events.target.any():
+        events = events._replace(target=(events.action == VIEW).astype(np.int8))
+    return events
+
+
+def add_views(events: Events, within_s: int) -> Events:
+    """Return the events with a view, liked, beside each like that belongs to none.
+
+    It belongs to a view of the same user and post at most `within_s` seconds before, or to another like
+    there, which has one. The view added has the like's time and stands just before it; it weighs nothing.
+    """
+    order = np.lexsort((events.post, events.user))  # stable: by time within user and post
+    user, post, time = events.user[order], events.post[order], events.time[order]
+    near = (user[1:] == user[:-1]) & (post[1:] == post[:-1]) & (time[1:] - time[:-1] <= within_s)
+    lone = events.action == LIKE
+    lone[order[1:][near]] = False
+    if not lone.any():
+        return events
+    rows = np.repeat(np.arange(len(lone)), 1 + lone)
+    added = np.flatnonzero(np.append(rows[1:] == rows[:-1], False))
+    action, target = events.action[rows], events.target[rows]
+    action[added], target[added] = VIEW, 1
+    weight = None if events.weight is None else events.weight[rows]
+    if weight is not None:
+        weight[added] = 0
+    return Events(events.user[rows], events.post[rows], events.time[rows], action, target, weight)
+
+
+def derive_targets(events: Events | Facts, within_s: int) -> Ints8:
+    """Derive targets where none are given.
+
+    Returns:
+        int8 (events,). 1 on a view that the same user's like of the same post follows, at the same second
+        or at most `within_s` later; 0 elsewhere.
+    """
+    target = np.zeros(len(events.time), np.int8)
+    likes = np.flatnonzero(events.action == LIKE)
+    like_times = events.time[likes]
+    for rows in blocks(len(target)):
+        low, high = np.searchsorted(like_times, events.time[[rows.start, rows.stop - 1]] + [0, within_s + 1])
+        soon = pd.merge_asof(
+            _pairs(events, rows),
+            _pairs(events, likes[low:high]).assign(like=1),
+            on="time",
+            by=["user", "post"],
+            direction="forward",
+            tolerance=within_s,
+        )
+        target[rows] = soon["like"].notna() & (events.action[rows] != LIKE)
+    return target
+
+
+def _pairs(events: Events | Facts, rows: slice | npt.NDArray[np.intp]) -> pd.DataFrame:
+    return pd.DataFrame({name: getattr(events, name)[rows] for name in ("time", "user", "post")})
