@@ -34,6 +34,9 @@ class Settings(EnvironmentSettings):
         "default", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="name under which a run publishes"
     )
     mapping: str = Field("", description="TOML file that maps a foreign schema; empty: StartML's names")
+    ids: Literal["", "text"] = Field(
+        "", description="text: users' or posts' ids may be strings though those that are served are numbers"
+    )
     text_model: str = Field(
         "", description="folder of a model2vec model that embeds posts' texts; empty: TF-IDF"
     )

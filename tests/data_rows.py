@@ -105,6 +105,8 @@ def assert_equal_facts(left: Facts, right: Facts) -> None:
     """Compare values and types of everything but the report."""
     pd.testing.assert_frame_equal(left.users, right.users)
     pd.testing.assert_frame_equal(left.posts, right.posts)
+    assert left.user_names.as_json(left.user_ids) == right.user_names.as_json(right.user_ids)
+    assert left.post_names.as_json(left.post_ids) == right.post_names.as_json(right.post_ids)
     for name in ("user", "post", "time", "action", "target", "embeddings"):
         mine, other = getattr(left, name), getattr(right, name)
         if mine is None or other is None:

@@ -1,5 +1,7 @@
 """Our own schema, which is StartML's: the names of tables and columns, spelled once, and a feed's rows."""
 
+from typing import Any
+
 import pyarrow as pa
 
 from batch.arrays import AnyInts, Ints, Ints8
@@ -26,8 +28,8 @@ REQUIRED = {
 OPTIONAL = {POSTS: (TOPIC, TEXT, MORE_TOPICS), FEED: (ACTION, TARGET)}
 
 
-def feed_table(time: Ints, user_ids: Ints, post_ids: Ints, action: AnyInts, target: Ints8) -> pa.Table:
-    """Return events, (events,) each, as rows of `feed_data`.
+def feed_table(time: Ints, user_ids: Any, post_ids: Any, action: AnyInts, target: Ints8) -> pa.Table:
+    """Return events, (events,) each, as rows of `feed_data`; ids are int64 or Arrow's.
 
     Times, epoch seconds, become timestamps without zone, UTC; `action` holds codes of ACTIONS.
     """

@@ -118,6 +118,10 @@ class IdNames:
             return list(np.asarray(codes, np.int64).tolist())
         return [as_json(text, self.kind) for text in self.spelled(codes)]
 
+    def column(self, codes: AnyInts) -> pa.Array:
+        """Return the ids of codes, (codes,), as a column of their table: int64 or strings."""
+        return pa.array(self.as_json(codes), pa.int64() if self.kind == "numbers" else pa.string())
+
     def code_of(self, text: str) -> int:
         """Return the code of an id in whatever spelling; -1 where nothing here can be that id.
 

@@ -152,11 +152,9 @@ def _reject_repeats(
 ) -> None:
     """Reject events that come twice; in the file they have their ids."""
     first = slice(rejects.room)
-    ids = codes[0][again.user[first]], codes[1][again.post[first]]
-    rows = feed_table(again.time[first], *ids, again.action[first], again.target[first]).to_pylist()
-    spelled = zip(names[0].as_json(ids[0]), names[1].as_json(ids[1]), strict=True)
-    rows = [row | {USER_ID: user, POST_ID: post} for row, (user, post) in zip(rows, spelled, strict=True)]
-    rejects.add_rows(FEED, "duplicate_event", len(again.time), rows)
+    users, posts = names[0].column(codes[0][again.user[first]]), names[1].column(codes[1][again.post[first]])
+    rejected = feed_table(again.time[first], users, posts, again.action[first], again.target[first])
+    rejects.add_rows(FEED, "duplicate_event", len(again.time), rejected.to_pylist())
 
 
 def _report(

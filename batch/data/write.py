@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pt
 
-from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, USERS, feed_table
+from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, USER_ID, USERS, feed_table
 from batch.data.facts import Facts
 from batch.data.source import open_tables
 from batch.data.tables.database_writer import DatabaseWriter
@@ -87,16 +87,16 @@ def tables_of(facts: Facts) -> Iterator[tuple[str, pa.Table]]:
     Times are timestamps without zone, UTC. Profile columns of whole numbers are integers. Embeddings
     are `e0`, `e1`, …; a post without one has no row.
     """
-    yield USERS, _table(facts.users)
-    yield POSTS, _table(facts.posts)
+    user_ids, post_ids = facts.user_names.column(facts.user_ids), facts.post_names.column(facts.post_ids)
+    yield USERS, _table(facts.users).set_column(0, USER_ID, user_ids)
+    yield POSTS, _table(facts.posts).set_column(0, POST_ID, post_ids)
     if facts.embeddings is not None:
         rows = ~np.isnan(facts.embeddings).all(axis=1)
         columns = {f"e{place}": column for place, column in enumerate(facts.embeddings[rows].T)}
-        yield EMBEDDINGS, pa.table({POST_ID: facts.post_ids[rows], **columns})
-    user_ids, post_ids = facts.user_ids, facts.post_ids
+        yield EMBEDDINGS, pa.table({POST_ID: post_ids.filter(pa.array(rows)), **columns})
     for start in range(0, max(1, len(facts.time)), FEED_ROWS):
         chunk = slice(start, start + FEED_ROWS)
-        ids = user_ids[facts.user[chunk]], post_ids[facts.post[chunk]]
+        ids = user_ids.take(pa.array(facts.user[chunk])), post_ids.take(pa.array(facts.post[chunk]))
         yield FEED, feed_table(facts.time[chunk], *ids, facts.action[chunk], facts.target[chunk])
 
 

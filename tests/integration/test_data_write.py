@@ -16,8 +16,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.contract.ids import LARGEST_NUMBER, Kind, canonical
+from batch.arrays import Ints
 from batch.data.columns import LIKE, VIEW
 from batch.data.facts import Facts
+from batch.data.ids import IdNames, encode_ids
 from batch.data.load import copy_facts
 from batch.data.mapping import Mapping
 from batch.data.source import open_tables
@@ -25,21 +28,34 @@ from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.folder import Folder
 from batch.data.tables.location import SourceError, is_url
 from batch.data.validation.rejects import TooManyRejected
+from batch.data.validation.values import LARGEST
 from batch.data.write import tables_of, write
 from batch.settings import Settings
 from tests.data_rows import assert_equal_facts, feed, parquet, read_all, tables
 
 LATE_S = 2**33  # later than 32 bits can say
 
-ids = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=6, unique=True).map(sorted)
+numbered = st.integers(-LARGEST_NUMBER, LARGEST_NUMBER).map(str)
+worded = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12)
+worded = worded.filter(lambda text: text.lower() not in ("nan", "null", "none", "na"))
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
-numbers = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.floats(-LARGEST, LARGEST, exclude_min=True, exclude_max=True)
+
+
+@st.composite
+def ids(draw: st.DrawFn) -> tuple[Ints, IdNames]:
+    """Draw the codes of a table's ids, ascending, and their names."""
+    kind: Kind = draw(st.sampled_from(["numbers", "text"]))
+    first, more = ("7", numbered) if kind == "numbers" else ("007", worded | st.integers(0, 2**65).map(str))
+    spelled = [first, *draw(st.lists(more, max_size=5))]
+    codes = encode_ids([canonical(text, kind) for text in spelled])
+    return np.unique(codes), IdNames.of(kind, spelled)
 
 
 @st.composite
 def facts(draw: st.DrawFn) -> Facts:
     """Draw valid facts."""
-    user_ids, post_ids = np.array(draw(ids), np.int64), np.array(draw(ids), np.int64)
+    (user_ids, user_names), (post_ids, post_names) = draw(ids()), draw(ids())
     n_users, n_posts = len(user_ids), len(post_ids)
     events = st.tuples(
         st.integers(0, LATE_S),
@@ -51,10 +67,10 @@ def facts(draw: st.DrawFn) -> Facts:
     time, user, post, action = np.array(rows, np.int64).reshape(-1, 4).T
     liked = draw(st.lists(st.integers(0, 1), min_size=len(rows), max_size=len(rows)))
     width = draw(st.integers(0, 3))
-    vectors = st.lists(
-        st.lists(st.floats(width=32, allow_infinity=False), min_size=width, max_size=width),
-        min_size=n_posts,
-        max_size=n_posts,
+    whole = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    vector = st.just([np.nan] * width) | st.lists(whole, min_size=width, max_size=width)
+    vectors = st.lists(vector, min_size=n_posts - 1, max_size=n_posts - 1).map(
+        lambda few: [[1.0] * width, *few]
     )
     return Facts(
         users=pd.DataFrame({"user_id": user_ids, **_profile(draw, n_users)}),
@@ -67,6 +83,8 @@ def facts(draw: st.DrawFn) -> Facts:
         time=time,
         action=action.astype(np.int8),
         target=np.where(action == VIEW, np.array(liked, np.int64), 0).astype(np.int8),
+        user_names=user_names,
+        post_names=post_names,
     )
 
 
