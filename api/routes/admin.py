@@ -6,7 +6,9 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
 from api.auth import needs_admin
+from api.contract.ids import Kind, as_json, canonical, own_number
 from api.errors import REFUSED, UNAVAILABLE
+from api.routes.text import TEXT
 from api.schemas.parameter import PathPostId
 from api.store.errors import DEGRADABLE_ERRORS
 from api.store.store import Store
@@ -17,24 +19,34 @@ router = APIRouter(prefix="/posts", tags=["admin"], dependencies=[Depends(needs_
 class Takedown(BaseModel):
     """Whether a post is taken down now, and whether that is new."""
 
-    post_id: int
+    post_id: int | str
     taken_down: bool
     changed: bool
 
 
-@router.put("/{post_id}/takedown", responses={**REFUSED, **UNAVAILABLE})
+@router.put(f"/{{post_id:{TEXT}}}/takedown", responses={**REFUSED, **UNAVAILABLE})
 async def take_down(request: Request, post_id: PathPostId) -> Takedown:
     """Keep a post from every answer, fallbacks included, until it is put back; it need not be published."""
     store: Store = request.state.store
-    changed = await store.journal.take_down(post_id, request.state.clock())
+    kind = await _find_kind(store, post_id)
+    changed = await store.journal.take_down(canonical(post_id, kind), request.state.clock())
     with suppress(*DEGRADABLE_ERRORS):  # so that memory, which answers on a bad day, knows of it
         await store.read_current()
-    return Takedown(post_id=post_id, taken_down=True, changed=changed)
+    return Takedown(post_id=as_json(post_id, kind), taken_down=True, changed=changed)
 
 
-@router.delete("/{post_id}/takedown", responses={**REFUSED, **UNAVAILABLE})
+@router.delete(f"/{{post_id:{TEXT}}}/takedown", responses={**REFUSED, **UNAVAILABLE})
 async def put_back(request: Request, post_id: PathPostId) -> Takedown:
     """Let a post be answered again."""
     store: Store = request.state.store
-    now_s: float = request.state.clock()
-    return Takedown(post_id=post_id, taken_down=False, changed=await store.journal.put_back(post_id, now_s))
+    kind = await _find_kind(store, post_id)
+    changed = await store.journal.put_back(canonical(post_id, kind), request.state.clock())
+    return Takedown(post_id=as_json(post_id, kind), taken_down=False, changed=changed)
+
+
+async def _find_kind(store: Store, post_id: str) -> Kind:
+    """Return what ids of posts are; where nothing is published, what this one is by itself."""
+    try:
+        return (await store.read_current()).manifest.post_ids
+    except DEGRADABLE_ERRORS:
+        return "text" if own_number(post_id) is None else "numbers"

@@ -71,7 +71,7 @@ def headers(given: Answer, now_s: int) -> Headers:
     ]
     if found.degraded:
         said.append((b"x-almanac-degraded", found.degraded.encode()))
-    if len(given.post_ids) < given.limit:
+    if len(given.posts) < given.limit:
         said.append((b"x-almanac-underfill", str(given.underfill).encode()))
     return said
 

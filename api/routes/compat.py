@@ -11,9 +11,12 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.auth import TokenRefused, needs_read, needs_token
+from api.contract.ids import as_json
 from api.errors import UNAUTHORIZED, UNAVAILABLE, Responses, find_status
+from api.feed import Answer
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
+from api.routes.text import TEXT
 from api.schemas.parameter import Limit, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
 from api.store.errors import GenerationUnreadable, NothingPublished, StoreUnavailable
@@ -28,8 +31,8 @@ LARGEST_USER_ID = 10**9
 class Reco(BaseModel):
     """A user's items, best first."""
 
-    user_id: int
-    items: list[int]
+    user_id: int | str
+    items: list[int | str]
 
 
 class EnvelopeError(BaseModel):
@@ -49,8 +52,8 @@ class Envelope(BaseModel):
 class Recommendations(BaseModel):
     """A user's posts, best first."""
 
-    user_id: int
-    recs: list[int]
+    user_id: int | str
+    recs: list[int | str]
 
 
 class NotFound(LookupError):
@@ -91,28 +94,31 @@ COURSE: Responses = {
         "headers": dict(DESCRIBED),
     },
     401: _describe("No token, or one that is not known."),
-    404: _describe("`model_not_found`: no such variant. `user_not_found`: an id over 10^9."),
-    422: _describe("The user's id is no integer."),
+    404: _describe(
+        "`model_not_found`: no such variant. `user_not_found`: a number over 10^9 that nobody has."
+    ),
+    422: _describe("The user's id is missing."),
     500: _describe("A fault of ours."),
     503: {**UNAVAILABLE[503], "model": Envelope},
 }
 
 
-@course.get("/reco/{model_name}/{user_id}", responses=COURSE)
+@course.get(f"/reco/{{model_name}}/{{user_id:{TEXT}}}", responses=COURSE)
 async def reco(request: Request, response: Response, model_name: str, user_id: PathUserId) -> Reco:
     """Answer a user's ten items now, by the variant of a name."""
     store: Store = request.state.store
-    now_s = _now_s(request)
-    if user_id > LARGEST_USER_ID:
-        raise NotFound("user_not_found", f"User {user_id} not found")
+    now_s, user_id = _now_s(request), user_id.removesuffix("/")  # as if there were none, as in any path
     try:
         given = await store.answer(user_id, now_s, N_ITEMS, variant=read_variant(model_name))
     except (ValueError, NothingPublished) as exc:
         if isinstance(exc, NothingPublished) and model_name == store.variant:
             raise
         raise NotFound("model_not_found", f"Model {model_name} not found") from exc
+    shown = _show_user(given)
+    if isinstance(shown, int) and shown > LARGEST_USER_ID and not (given.found.own or given.found.degraded):
+        raise NotFound("user_not_found", f"User {user_id} not found")
     response.raw_headers.extend(headers(given, now_s))
-    return Reco(user_id=user_id, items=list(given.post_ids))
+    return Reco(user_id=shown, items=list(given.post_ids))
 
 
 SHOP: Responses = {
@@ -132,7 +138,11 @@ async def recommendations(
     now_s = _now_s(request)
     given = await store.answer(user_id, now_s, k)
     response.raw_headers.extend(headers(given, now_s))
-    return Recommendations(user_id=user_id, recs=list(given.post_ids))
+    return Recommendations(user_id=_show_user(given), recs=list(given.post_ids))
+
+
+def _show_user(given: Answer) -> int | str:
+    return as_json(given.found.user_id, given.found.generation.manifest.user_ids)
 
 
 def _now_s(request: Request) -> int:

@@ -13,6 +13,7 @@ from api.auth import needs_write
 from api.contract.buckets import moment
 from api.contract.event import Event
 from api.errors import REFUSED, TOO_LARGE, UNAVAILABLE, Responses
+from api.feed import Generation
 from api.schemas.event import (
     LARGEST_BODY,
     MOST_EVENTS,
@@ -31,8 +32,8 @@ router = APIRouter(tags=["events"], dependencies=[Depends(needs_write)])
 class NewEvent(BaseModel):
     """A post was shown to a user, or liked by them."""
 
-    user_id: int
-    post_id: int
+    user_id: int | str
+    post_id: int | str
     action: Literal["view", "like"]
     time: str | float | None = Field(
         None,
@@ -49,8 +50,8 @@ class NewEvent(BaseModel):
 class ShopEvent(BaseModel):
     """A visitor saw an item, put it into the cart, or bought it; the latter two are likes."""
 
-    visitorid: int
-    itemid: int
+    visitorid: int | str
+    itemid: int | str
     event: Literal["view", "addtocart", "transaction"]
     timestamp: str | float | None = None
     transactionid: str | int | None = None
@@ -120,8 +121,10 @@ async def events(request: Request) -> Results:
         bad = [event for event in sent if isinstance(event, Malformed)]
         places = [(place,) for place in range(len(bad))] if len(bad) > 1 else [()]
         raise RequestValidationError(list(map(_locate, bad, places)))
-    as_of_s, known = await _read_served(store, {int(event.post_id) for event in good})
-    recorded = iter(await store.journal.accept(good))
+    served = await _read_served(store)
+    as_of_s = None if served is None else served.manifest.as_of_s
+    known = _find_known(served, {event.post_id for event in good})
+    recorded = iter(await store.journal.accept(good, served))
     results = [_make_result(event, recorded, as_of_s, known) for event in sent]
     counts = Counter(result.status for result in results)
     request.state.metrics.events.update(counts)
@@ -143,20 +146,26 @@ async def _read_body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-async def _read_served(store: Store, post_ids: set[int]) -> tuple[int | None, Collection[int]]:
-    """Return as_of of what is served, and which of some posts are among its own; None where nothing is."""
+async def _read_served(store: Store) -> Generation | None:
+    """Return what is served; None where nothing is."""
     try:
-        generation = await store.read_current()
+        return await store.read_current()
     except (NothingPublished, GenerationUnreadable):
-        return None, ()
-    if post_ids <= generation.posts.keys():
-        return generation.manifest.as_of_s, post_ids
+        return None
+
+
+def _find_known(served: Generation | None, post_ids: set[str]) -> Collection[str]:
+    """Return which of some posts are among those of what is served."""
+    if served is None:
+        return ()
+    numbers = {post_id: served.number_of(post_id) for post_id in post_ids}
     # A post that is taken down is not unknown: the catalogue still has it.
-    return generation.manifest.as_of_s, post_ids.intersection(generation.catalogue)
+    posts = served.posts if served.posts.keys() >= {*numbers.values()} else frozenset(served.catalogue)
+    return {post_id for post_id, number in numbers.items() if number in posts}
 
 
 def _make_result(
-    event: Event | Malformed, recorded: Any, as_of_s: int | None, known: Collection[int]
+    event: Event | Malformed, recorded: Any, as_of_s: int | None, known: Collection[str]
 ) -> Result:
     if isinstance(event, Malformed):
         return Result(

@@ -11,11 +11,13 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from api.auth import needs_read
 from api.contract.buckets import moment
+from api.contract.ids import as_json, canonical
 from api.contract.profile import BadProfile
 from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE, UNPUBLISHED, Responses
 from api.feed import Answer, Cursor
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
+from api.routes.text import TEXT
 from api.schemas.answer import Feed, Post
 from api.schemas.parameter import (
     At,
@@ -68,7 +70,7 @@ async def recommendations(
     return _respond(given.body, headers(given, now_s))
 
 
-@router.get("/users/{user_id}/feed", response_model=Feed, responses=NATIVE_RESPONSES)
+@router.get(f"/users/{{user_id:{TEXT}}}/feed", response_model=Feed, responses=NATIVE_RESPONSES)
 async def feed(
     request: Request,
     user_id: PathUserId,
@@ -82,7 +84,7 @@ async def feed(
     """Answer a page of a user's feed at a time, and name the next one."""
     store, now_s = _find_store(request)
     begin = None if cursor is None else read_cursor(cursor)
-    if begin is not None and begin.user_id != user_id:
+    if begin is not None and canonical(begin.user_id, "numbers") != canonical(user_id, "numbers"):
         raise HTTPException(422, _describe_foreign(begin))
     with _translate_errors(store, variant):
         given = await store.answer(
@@ -102,7 +104,7 @@ def native_body(given: Answer) -> bytes:
     """Write a page as a JSON object, its posts from their own JSON."""
     found, manifest = given.found, given.found.generation.manifest
     said = {
-        "user_id": found.user_id,
+        "user_id": as_json(found.user_id, manifest.user_ids),
         "at": moment(found.at_s).isoformat(),
         "variant": manifest.variant,
         "generation": manifest.generation,

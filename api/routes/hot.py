@@ -7,7 +7,7 @@ that cannot be read) is left to the routes of `feed.py`, which answer plain ones
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from api.feed import OWN_RUNGS, Answer, Lookup, answer
 from api.routes.feed import native_body
@@ -30,7 +30,7 @@ class PlainFeed(NamedTuple):
     """A plain feed request; `at_s` in epoch seconds, None for now."""
 
     route: str
-    user_id: int
+    user_id: str
     at_s: int | None
     limit: int
 
@@ -39,20 +39,20 @@ def read_plain(target: bytes) -> PlainFeed | None:
     """Read the target of a feed request; None if it is not plain.
 
     >>> read_plain(b"/post/recommendations/?id=200&time=2021-12-20T00:00:00&limit=5")
-    PlainFeed(route='/post/recommendations/', user_id=200, at_s=1639958400, limit=5)
+    PlainFeed(route='/post/recommendations/', user_id='200', at_s=1639958400, limit=5)
     >>> read_plain(b"/users/200/feed?at=2021-12-20T00:00:00")
-    PlainFeed(route='/users/{user_id}/feed', user_id=200, at_s=1639958400, limit=10)
-    >>> read_plain(b"/users/me/feed") is read_plain(b"/users/1/feed?cursor=1.2.3.4.5") is None
+    PlainFeed(route='/users/{user_id}/feed', user_id='200', at_s=1639958400, limit=10)
+    >>> read_plain(b"/users//feed") is read_plain(b"/users/1/feed?cursor=1.2.3.4.5") is None
     True
     """
     if not target.isascii() or b" " in target:
         return None
     path, _, query = target.decode().partition("?")
     if path in CHECKER:
-        return _read(CHECKER_ROUTE, query, "id", "time")
+        return _read(CHECKER_ROUTE, query, "id", "time", None)
     user_id = path[len(NATIVE_HEAD) : -len(NATIVE_TAIL)]
-    if path.startswith(NATIVE_HEAD) and path.endswith(NATIVE_TAIL) and user_id.isdigit():
-        return _read(NATIVE_ROUTE, f"{query}&id={user_id}" if query else f"id={user_id}", "id", "at")
+    if path.startswith(NATIVE_HEAD) and path.endswith(NATIVE_TAIL) and user_id:
+        return _read(NATIVE_ROUTE, query, None, "at", unquote(user_id))
     return None
 
 
@@ -80,10 +80,13 @@ class FeedLookup(PendingLookup):
         return self._reply(self, given, native_body(given) if is_native else given.body)
 
 
-def _read(route: str, query: str, user_name: str, time_name: str) -> PlainFeed | None:
-    user_id = at_s = limit = None
+def _read(
+    route: str, query: str, user_name: str | None, time_name: str, user_id: str | None
+) -> PlainFeed | None:
+    """Read a query; the user is in it by a name, or known from the path."""
+    at_s = limit = None
     try:
-        for part in query.split("&"):
+        for part in query.split("&") if query else ():
             name, _, text = part.partition("=")
             if "%" in text or "+" in text:
                 text = unquote_plus(text)

@@ -81,4 +81,4 @@ def _count(scope: Scope, status: str, headers: Iterable[tuple[bytes, bytes]]) ->
 
 def _route(scope: Scope) -> str:
     """Return the path as it stands in OpenAPI; a path that is none of ours has no name of its own."""
-    return str(getattr(scope.get("route"), "path", "none"))
+    return str(getattr(scope.get("route"), "path_format", "none"))

@@ -11,7 +11,7 @@ from api.feed import Degraded, Reason, Rung
 class Post(BaseModel):
     """A post, as it is answered."""
 
-    id: int
+    id: int | str
     text: str
     topic: str
 
@@ -19,7 +19,7 @@ class Post(BaseModel):
 class Feed(BaseModel):
     """A page of a user's feed, and where it comes from."""
 
-    user_id: int
+    user_id: int | str
     at: datetime
     variant: str
     generation: int

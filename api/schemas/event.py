@@ -7,11 +7,13 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Literal, TypeGuard
+from urllib.parse import quote
 
 import orjson
 
 from api.contract.event import ACTIONS, Event
-from api.schemas.value import INT64, read_time
+from api.contract.ids import LONGEST, check_id
+from api.schemas.value import read_time
 
 MOST_EVENTS = 1000  # in one request
 LARGEST_BODY = 1 << 20  # bytes: a thousand events take 200 KB
@@ -27,7 +29,6 @@ USER, POST = ("user_id", "visitorid"), ("post_id", "itemid")
 KIND, TIME = ("action", "event"), ("time", "timestamp")
 ID, TRANSACTION = ("id", "event_id"), ("transactionid", "transaction_id")
 
-_DIGITS = re.compile(r"[+-]?[0-9]{1,20}")
 _NAME, _NAME_OR_NOTHING = re.compile(r"[\x21-\x7e]{1,128}"), re.compile(r"[\x21-\x7e]{0,128}")
 
 
@@ -96,14 +97,15 @@ def read_event(sent: object, now_s: int, new_id: Callable[[], str]) -> Event | M
         exc.event_id = event_id
         return exc
     if event_id is None:
-        said = f"{user_id}:{post_id}:{kind}:{time_s}:{transaction}"
+        who, what = quote(user_id, safe=""), quote(post_id, safe="")
+        said = f"{who}:{what}:{kind}:{time_s}:{transaction}"
         event_id = new_id() if time_s is None else hashlib.sha256(said.encode()).hexdigest()[:32]
     # A time up to a minute ahead is now, by a clock that runs ahead.
     occurred_at_s = now_s if time_s is None else min(time_s, now_s)
     return Event(event_id, user_id, post_id, kind, occurred_at_s, now_s, transaction)
 
 
-def status_of(event: Event, *, recorded: bool, as_of_s: int | None, known: Collection[int]) -> Status:
+def status_of(event: Event, *, recorded: bool, as_of_s: int | None, known: Collection[str]) -> Status:
     """Say what became of an event.
 
     Args:
@@ -111,13 +113,13 @@ def status_of(event: Event, *, recorded: bool, as_of_s: int | None, known: Colle
         recorded: Whether it is new; else it was recorded before.
         as_of_s: The newest fact of what is served: an event no later came too late for its lists, yet is
             filtered as any other. None where nothing is served.
-        known: The posts of what is served; empty where nothing is.
+        known: Ids of those posts of what is served that were asked for; empty where nothing is.
     """
     if not recorded:
         return "duplicate"
     if as_of_s is None:
         return "accepted"
-    if int(event.post_id) not in known:
+    if event.post_id not in known:
         return "unknown"
     return "late" if event.occurred_at_s <= as_of_s else "accepted"
 
@@ -129,11 +131,14 @@ def _find(sent: Mapping[str, object], names: Names) -> tuple[str, object]:
 
 def _read_id(sent: Mapping[str, object], names: Names) -> str:
     name, value = _find(sent, names)
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
-        value = int(value)
-    if not _is_int(value) or value not in INT64:
-        raise _refuse(name, value, "is not an id: an integer from -2^63 to 2^63-1, such as 200")
-    return str(value)
+    text = str(value) if _is_int(value) else value
+    try:
+        if isinstance(text, str):
+            return check_id(text)
+    except ValueError:
+        pass
+    allowed = f"is not an id: an integer, or text of 1 to {LONGEST} bytes without control characters"
+    raise _refuse(name, value, allowed)
 
 
 def _read_kind(sent: Mapping[str, object]) -> str:

@@ -37,11 +37,8 @@ def _reads(read: Callable[[Any], object], kind: str, *, kept: bool = False) -> B
     return BeforeValidator(validate)
 
 
-_User = Annotated[
-    int,
-    _reads(read_user_id, "user_id"),
-    WithJsonSchema({"type": "integer", "format": "int64", "examples": [200]}),
-]
+_ID = {"anyOf": [{"type": "integer"}, {"type": "string", "minLength": 1}]}
+_User = Annotated[str, _reads(read_user_id, "user_id"), WithJsonSchema({**_ID, "examples": [200]})]
 UserId = Annotated[_User, Query(alias="id", description="Whose feed. An unknown user gets what is popular.")]
 PathUserId = Annotated[_User, Path(description="Whose feed. An unknown user gets what is popular.")]
 ShopUserId = Annotated[
@@ -82,7 +79,10 @@ Exclude = Annotated[
     str,
     _reads(read_exclude, "exclude", kept=True),
     WithJsonSchema({"type": "string", "examples": ["17,2331"]}),
-    Query(description="Posts that are not wanted: ids separated by commas, at most 1,000."),
+    Query(
+        description="Posts that are not wanted: ids separated by commas, at most 1,000. A comma of an id "
+        "is given as two."
+    ),
 ]
 Variant = Annotated[
     str | None,
@@ -104,8 +104,8 @@ Profile = Annotated[
     ),
 ]
 PathPostId = Annotated[
-    int,
+    str,
     _reads(read_post_id, "post_id"),
-    WithJsonSchema({"type": "integer", "format": "int64", "examples": [17]}),
+    WithJsonSchema({**_ID, "examples": [17]}),
     Path(description="Which post; it need not be published."),
 ]

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from urllib.parse import unquote
 
 from api.contract.buckets import epoch
+from api.contract.ids import LONGEST, check_id
 from api.feed import Cursor
 
 INT64 = range(-(2**63), 2**63)
@@ -13,7 +15,7 @@ DEFAULT_LIMIT = 10
 EXCLUDED_MOST = 1000
 FIELDS_MOST, FIELD_LONGEST = 32, 200
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-CURSOR = re.compile(r"[0-9]{1,18}\.-?[0-9]{1,18}(?:\.-?[0-9]{1,19}){2}\.[0-9]{1,9}")
+CURSOR = re.compile(r"([0-9]{1,18})\.(-?[0-9]{1,18})\.([A-Za-z0-9_.~-]+)\.(-?[0-9]{1,19})\.([0-9]{1,9})")
 TIMES = ["2021-12-20 00:00:00", "2021-12-20T00:00", "2021-12-20T03:00:00+03:00"]
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
@@ -25,33 +27,27 @@ _TIME = re.compile(
 )
 
 
-def read_user_id(text: str) -> int:
-    """Read a user's id.
+def read_user_id(text: str) -> str:
+    """Read a user's id: any text, since whom no facts know is an unknown user.
 
     Raises:
-        ValueError: It is no integer of 64 bits.
-
-    >>> read_user_id("200")
-    200
+        ValueError: It is empty.
     """
-    return _read_int64(text, "id", "a user id", "200")
+    if text:
+        return text
+    raise ValueError("id='' is not a user id: a text such as 200")
 
 
-def read_post_id(text: str) -> int:
+def read_post_id(text: str) -> str:
     """Read a post's id.
 
     Raises:
-        ValueError: It is no integer of 64 bits.
+        ValueError: It can be none.
     """
-    return _read_int64(text, "post_id", "a post id", "17")
-
-
-def _read_int64(text: str, name: str, what: str, example: str) -> int:
-    if _INTEGER.fullmatch(text) and int(text) in INT64:
-        return int(text)
-    raise ValueError(
-        f"{name}={text[:40]!r} is not {what}: an integer from -2^63 to 2^63-1, such as {example}"
-    )
+    try:
+        return check_id(text)
+    except ValueError as exc:
+        raise ValueError(f"post_id={exc}") from exc
 
 
 def read_time(text: str, name: str = "time") -> int:
@@ -84,32 +80,36 @@ def read_cursor(text: str) -> Cursor:
     Raises:
         ValueError: It is no cursor.
 
-    >>> read_cursor(str(Cursor(42, 1640358100, 200, 1640359000, 10)))
-    Cursor(generation=42, created_at_s=1640358100, user_id=200, at_s=1640359000, start=10)
+    >>> read_cursor(str(Cursor(42, 1640358100, "a.b 1", 1640359000, 10)))
+    Cursor(generation=42, created_at_s=1640358100, user_id='a.b 1', at_s=1640359000, start=10)
     """
-    if CURSOR.fullmatch(text):
-        cursor = Cursor(*map(int, text.split(".")))
-        if cursor.user_id in INT64 and cursor.at_s in INT64:
-            return cursor
+    match = CURSOR.fullmatch(text)
+    if match is not None and int(match[4]) in INT64:
+        user_id = unquote(match[3].replace("~", "%"))
+        return Cursor(int(match[1]), int(match[2]), user_id, int(match[4]), int(match[5]))
     raise ValueError(
         f"cursor={text[:60]!r} is not a cursor: give the `next` of the page before, as it stands"
     )
 
 
-def read_exclude(text: str) -> frozenset[int]:
-    """Read post ids separated by commas; empty is none.
+def read_exclude(text: str) -> frozenset[str]:
+    """Read post ids separated by commas; two commas are one of an id. Empty is none.
 
     Raises:
         ValueError: It is no such list, or longer than 1,000.
 
-    >>> sorted(read_exclude("17,2331"))
-    [17, 2331]
+    >>> sorted(read_exclude("17,a,,b,2331"))
+    ['17', '2331', 'a,b']
     """
-    parts = text.split(",") if text else []
-    if len(parts) <= EXCLUDED_MOST and all(map(_INTEGER.fullmatch, parts)):
-        return frozenset(map(int, parts))
+    parts = [part.replace("\0", ",") for part in text.replace(",,", "\0").split(",")] if text else []
+    try:
+        if len(parts) <= EXCLUDED_MOST:
+            return frozenset(map(check_id, parts))
+    except ValueError:
+        pass
     raise ValueError(
-        f"exclude={text[:40]!r} is not a list of posts: at most {EXCLUDED_MOST} ids, such as 17,2331"
+        f"exclude={text[:40]!r} is not a list of posts: at most {EXCLUDED_MOST} ids of at most {LONGEST} "
+        "bytes, such as 17,2331"
     )
 
 

@@ -34,7 +34,7 @@ class PendingLookup(ABC):
 
     __slots__ = ("at_s", "bucket_s", "n_replies", "n_tries", "user_id", "was_lost")
 
-    def __init__(self, user_id: int, at_s: int) -> None:
+    def __init__(self, user_id: str, at_s: int) -> None:
         """Wait for a user's own list at a time."""
         self.user_id = user_id
         self.at_s = at_s
@@ -53,7 +53,7 @@ class FutureLookup(PendingLookup):
 
     __slots__ = ("future",)
 
-    def __init__(self, user_id: int, at_s: int, future: "asyncio.Future[Lookup]") -> None:
+    def __init__(self, user_id: str, at_s: int, future: "asyncio.Future[Lookup]") -> None:
         """Resolve a future, unless whoever awaits it has gone."""
         super().__init__(user_id, at_s)
         self.future = future
@@ -91,7 +91,7 @@ class LookupBatcher:
         self._is_scheduled = False
         self._reading: asyncio.Task[None] | None = None  # of what is current
 
-    def look_up(self, user_id: int, at_s: int) -> "asyncio.Future[Lookup]":
+    def look_up(self, user_id: str, at_s: int) -> "asyncio.Future[Lookup]":
         """Return a future look-up of a user's own list at a time.
 
         It may raise NothingPublished, GenerationUnreadable or StoreUnavailable.

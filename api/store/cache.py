@@ -5,7 +5,7 @@ Nothing here is hot: it reads through redis-py, each generation once, however ma
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.contract.codec import decode
+from api.contract.ids import FEATURE, canonical
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest, NeedsMore
 from api.feed import Generation, Pointer, RankedLists
@@ -22,6 +23,7 @@ from api.store.errors import GenerationGone, GenerationTooNew, GenerationUnreada
 # Current ones and those of the past; one weighs a megabyte, since its texts are mostly those of others.
 GENERATIONS_HELD = 32
 POSTS_A_READ = 500  # at 1-2 KB a post about 1 MB: what the event loop parses without keeping others waiting
+IDS_A_READ = 2000  # likewise: up to 500 KB
 AGAIN_S = 0.25  # what could not be loaded is not tried again sooner, however many ask
 
 Shelf = dict[Pointer, Generation]  # generations in memory, the one loaded longest ago first
@@ -130,16 +132,21 @@ class GenerationCache:
         if catalogue is None:
             raise GenerationUnreadable(number, "its catalogue is missing")
         read = self._client.hscan_iter(keys.posts(number), count=POSTS_A_READ)
-        posts: Mapping[int, bytes] = {int(post_id): text async for post_id, text in read}
+        posts: Mapping[int, bytes] = {int(post): text async for post, text in read}
+        numbers = await self._read_numbers(manifest, list(posts)) if FEATURE in manifest.needs else {}
         # Generations mostly have the same posts: a text that is alike is held once.
-        newest = next(reversed(self.shelf.values())).posts if self.shelf else posts
-        posts = {i: newest[i] if newest.get(i) == text else text for i, text in posts.items()}
+        newest = next(reversed(self.shelf.values()), None)
+        if newest is not None:
+            held = newest.posts
+            posts = {i: held[i] if held.get(i) == text else text for i, text in posts.items()}
+            numbers = newest.numbers if newest.numbers == numbers else numbers
         loaded = Generation(
             manifest=manifest,
             posts=posts,
             catalogue=decode(catalogue),
             popular=_lists(popular),
             segments=dict(zip(manifest.segments, map(_lists, segments), strict=True)),
+            numbers=numbers,
         )
         n_missing = len(set(loaded.catalogue) - loaded.posts.keys())
         if n_missing:
@@ -148,14 +155,30 @@ class GenerationCache:
             )
         return loaded
 
+    async def _read_numbers(self, manifest: Manifest, posts: Sequence[int]) -> Mapping[str, int]:
+        """Return which id each number stands for, the other way round; one without an entry is the id."""
+        numbers: dict[str, int] = {}
+        for first in range(0, len(posts), IDS_A_READ):
+            part = posts[first : first + IDS_A_READ]
+            found = await self._client.hmget(self._keys.ids(), list(map(str, part)))
+            for number, spelled in zip(part, cast("list[bytes | None]", found), strict=True):
+                post_id = str(number) if spelled is None else spelled.decode()
+                numbers[canonical(post_id, manifest.post_ids)] = number
+        return numbers
 
-def drop_posts(generation: Generation, taken_down: Iterable[int]) -> Generation:
-    """Return a generation that no longer knows the posts taken down; it shares all else."""
-    gone = generation.posts.keys() & set(taken_down)
+
+def drop_posts(generation: Generation, taken_down: Iterable[str]) -> Generation:
+    """Return a generation that no longer knows the posts taken down, given by ids; it shares all else."""
+    gone = generation.posts.keys() & generation.numbers_of(taken_down)
     if not gone:
         return generation
-    posts = {post_id: text for post_id, text in generation.posts.items() if post_id not in gone}
+    posts = {post: text for post, text in generation.posts.items() if post not in gone}
     return replace(generation, posts=posts)
+
+
+def read_members(reply: Iterable[bytes]) -> frozenset[str]:
+    """Return the ids of a set that anyone may have written to."""
+    return frozenset(member.decode(errors="replace") for member in reply)
 
 
 @contextmanager

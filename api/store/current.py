@@ -15,8 +15,8 @@ from api.contract.history import Reach
 from api.contract.keys import Keys
 from api.contract.profile import Fields, segment
 from api.feed import Degraded, Generation, Lookup, Pointer
-from api.store.cache import GenerationCache, drop_posts, translate_errors
-from api.store.commands import LookupCommands, check_reply, read_ids
+from api.store.cache import GenerationCache, drop_posts, read_members, translate_errors
+from api.store.commands import LookupCommands, check_reply, read_hidden
 from api.store.connection import Replies
 from api.store.errors import LOADING, GenerationTooNew, NothingPublished, StoreUnavailable
 from api.store.lifeline import Lifeline
@@ -34,7 +34,7 @@ class Named(NamedTuple):
     first_s: int | None
     past_s: int | None
     previous: int | None
-    taken_down: frozenset[int]
+    taken_down: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Snapshot:
         pointer: What was named.
         whole: The generation that it names.
         generation: The same without what is taken down.
-        taken_down: Posts that no answer may hold.
+        taken_down: Ids of posts that no answer may hold.
         commands: What to ask of the generation.
         reach: The times that another generation may answer.
     """
@@ -53,11 +53,11 @@ class Snapshot:
     pointer: Pointer
     whole: Generation
     generation: Generation
-    taken_down: frozenset[int]
+    taken_down: frozenset[str]
     commands: LookupCommands
     reach: Reach
 
-    def read(self, user_id: int, at_s: int, bucket_s: int, replies: Replies) -> Lookup:
+    def read(self, user_id: str, at_s: int, bucket_s: int, replies: Replies) -> Lookup:
         """Return the look-up of which these are the replies to `LookupCommands.pack_own`.
 
         An own list that cannot be read is an empty one, and labelled so.
@@ -67,7 +67,7 @@ class Snapshot:
         """
         degraded: Degraded = ""
         try:
-            hidden = read_ids(replies[1:])
+            hidden = read_hidden(replies[1:], self.whole)
         except ValueError as exc:
             raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
         try:
@@ -88,7 +88,7 @@ class Snapshot:
             is_past=at_s < self.reach.end_s and self.reach.holds(at_s),
         )
 
-    def remember(self, user_id: int, at_s: int, why: Exception, profile: Fields) -> Lookup:
+    def remember(self, user_id: str, at_s: int, why: Exception, profile: Fields) -> Lookup:
         """Return what memory has when the store cannot be read: popular posts, nothing of the user."""
         manifest = self.generation.manifest
         return Lookup(
@@ -201,12 +201,12 @@ class CurrentGeneration:
                 raise NothingPublished(self._variant)
             promoted_at_s, first_s, past_s, previous = (int(field) if field else None for field in fields)
             pointer = Pointer(int(generation), promoted_at_s or 0)
-            named = Named(pointer, first_s, past_s, previous, frozenset(map(int, taken_down)))
+            named = Named(pointer, first_s, past_s, previous, read_members(taken_down))
         if n_changes == self.n_changes:
             self.is_stale = False
         return named
 
-    def _hide(self, taken_down: frozenset[int], turn: int) -> None:
+    def _hide(self, taken_down: frozenset[str], turn: int) -> None:
         """Take posts out of what is served while another generation is still being loaded."""
         held = self.snapshot
         if held is not None and turn > self._snapshot_read and not taken_down <= held.taken_down:

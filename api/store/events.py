@@ -18,7 +18,9 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from api.contract.buckets import DAY_S
 from api.contract.event import Event
+from api.contract.ids import canonical, own_number, quote
 from api.contract.keys import Keys
+from api.feed import Generation
 from api.store.cache import translate_errors
 from api.store.errors import StoreUnavailable
 
@@ -43,32 +45,34 @@ class Journal:
         self._sha = ""
         self._is_warned = False  # that the store does not let us ask about its log
 
-    async def accept(self, events: Sequence[Event]) -> list[bool]:
+    async def accept(self, events: Sequence[Event], served: Generation | None = None) -> list[bool]:
         """Record events, each once and whole; return of each whether it is new.
+
+        What is served says which users and posts they are of.
 
         Raises:
             StoreUnavailable: The store did not answer in time, or refused; some may be recorded. To send
                 all of them again, with their ids, is safe.
         """
         attempt = secrets.token_hex(8)
-        replies = await self._record(attempt, events)
+        replies = await self._record(attempt, events, served)
         if any(isinstance(reply, NoScriptError) for reply in replies):  # a server that has just started
             self._sha = ""
-            replies = await self._record(attempt, events)
+            replies = await self._record(attempt, events, served)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise StoreUnavailable(reply)
         return [bool(reply) for reply in replies]
 
-    async def take_down(self, post_id: int, now_s: float) -> bool:
-        """Keep a post from every answer from now on; return whether it was not so before.
+    async def take_down(self, post_id: str, now_s: float) -> bool:
+        """Keep a post from every answer from now on, by its canonical id; return whether that is new.
 
         Raises:
             StoreUnavailable: The store did not answer in time, or refused.
         """
         return await self._change("SADD", post_id, "down", now_s)
 
-    async def put_back(self, post_id: int, now_s: float) -> bool:
+    async def put_back(self, post_id: str, now_s: float) -> bool:
         """Let a post be answered again; return whether it was taken down.
 
         Raises:
@@ -76,25 +80,27 @@ class Journal:
         """
         return await self._change("SREM", post_id, "up", now_s)
 
-    async def _change(self, command: str, post_id: int, note: str, now_s: float) -> bool:
+    async def _change(self, command: str, post_id: str, note: str, now_s: float) -> bool:
         """Change the takedowns, with a note of it for replays; return whether that was a change."""
         with translate_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.execute_command(command, self._keys.takedowns(), post_id)
-                pipe.zadd(self._keys.takedown_log(), {f"{round(now_s * 1000)} {post_id} {note}": int(now_s)})
+                member = f"{round(now_s * 1000)} {quote(post_id)} {note}"
+                pipe.zadd(self._keys.takedown_log(), {member: int(now_s)})
                 changed, _ = await self._execute_safely(pipe)
                 return bool(_check_reply(changed))
 
-    async def _record(self, attempt: str, events: Sequence[Event]) -> list[Any]:
+    async def _record(self, attempt: str, events: Sequence[Event], served: Generation | None) -> list[Any]:
         with translate_errors():
             if not self._sha:
                 self._sha = await self._client.script_load(self._script)
             async with self._client.pipeline(transaction=False) as pipe:
                 for place, event in enumerate(events):
-                    keys = self._list_keys(event)
+                    user_id, number, post_id = _identify(event, served)
+                    keys = self._list_keys(event.event_id, user_id)
                     entry = [part for field in event.to_fields().items() for part in field]
                     limits_s = (REMEMBERED_S, LIVE_S)
-                    fact = (event.action, event.post_id, event.occurred_at_s)
+                    fact = (event.action, number, post_id, event.occurred_at_s)
                     pipe.evalsha(self._sha, len(keys), *keys, f"{attempt}-{place}", *limits_s, *fact, *entry)
                 return await self._execute_safely(pipe)
 
@@ -120,16 +126,31 @@ class Journal:
             return True
         return _is_logged(_check_reply(said))
 
-    def _list_keys(self, event: Event) -> tuple[str, ...]:
-        keys, user_id = self._keys, event.user_id
+    def _list_keys(self, event_id: str, user_id: str) -> tuple[str, ...]:
+        keys = self._keys
         return (
-            keys.event(event.event_id),
+            keys.event(event_id),
             keys.events(),
             keys.seen(user_id),
             keys.seen_live(user_id),
             keys.likes(user_id),
             keys.likes_live(user_id),
         )
+
+
+def _identify(event: Event, served: Generation | None) -> tuple[str, str, str]:
+    """Return the user's and the post's canonical ids, and between them the post's number; empty if none.
+
+    A post that the dictionary does not have stands in the live sets alone until it does: by its id.
+    """
+    if served is None:
+        user_id, post_id = canonical(event.user_id), canonical(event.post_id)
+        number = own_number(post_id)
+    else:
+        user_id = canonical(event.user_id, served.manifest.user_ids)
+        post_id = canonical(event.post_id, served.manifest.post_ids)
+        number = served.number_of(post_id)
+    return user_id, "" if number is None else str(number), post_id
 
 
 def _is_logged(log: Mapping[str, Any]) -> bool:

@@ -5,8 +5,8 @@ import asyncio
 from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.feed import Lookup
-from api.store.cache import GenerationCache, drop_posts, translate_errors
-from api.store.commands import LookupCommands, check_reply, read_ids
+from api.store.cache import GenerationCache, drop_posts, read_members, translate_errors
+from api.store.commands import LookupCommands, check_reply, read_hidden
 from api.store.errors import LOADING, GenerationGone, GenerationTooNew, StoreUnavailable
 from api.store.lifeline import Lifeline
 
@@ -21,7 +21,7 @@ class HistoryReader:
         self._cache = cache
         self._wait_s = wait_s
 
-    async def look_up_past(self, variant: str, user_id: int, at_s: int) -> Lookup | None:
+    async def look_up_past(self, variant: str, user_id: str, at_s: int) -> Lookup | None:
         """Read all that the feed at a past time needs; None if no generation of that time is kept.
 
         What was current at the time answers; where nothing was served yet, the newest one made for a time
@@ -46,7 +46,7 @@ class HistoryReader:
         except (GenerationGone, GenerationTooNew):
             return None
 
-    async def look_up_in(self, number: int, created_at_s: int | None, user_id: int, at_s: int) -> Lookup:
+    async def look_up_in(self, number: int, created_at_s: int | None, user_id: str, at_s: int) -> Lookup:
         """Read all that a feed needs of one generation; `created_at_s` None takes any of that number.
 
         Raises:
@@ -60,12 +60,13 @@ class HistoryReader:
         except TimeoutError as exc:
             raise StoreUnavailable(LOADING) from exc
         manifest, keys = generation.manifest, self._keys
+        commands = LookupCommands(keys, manifest)
         bucket_s = manifest.horizon.bucket_for(at_s)
         with translate_errors():
             replies = await self._lifeline.call(
-                ("HMGET", keys.list(user_id, number), str(bucket_s), SEGMENT_FIELD),
+                ("HMGET", commands.list_key(user_id), str(bucket_s), SEGMENT_FIELD),
                 ("SMEMBERS", keys.takedowns()),
-                *LookupCommands(keys, manifest).list_seen(user_id, at_s),
+                *commands.list_seen(user_id, at_s),
                 # The state comes last: a generation is marked before its first list goes.
                 ("HGET", keys.states(), str(number)),
             )
@@ -77,9 +78,9 @@ class HistoryReader:
                 at_s=at_s,
                 bucket_s=bucket_s,
                 pointer=pointer,
-                generation=drop_posts(generation, map(int, taken_down)),
+                generation=drop_posts(generation, read_members(taken_down)),
                 own=decode(ranked),
                 segment=segment.decode() if segment else None,
-                hidden=read_ids(seen),
+                hidden=read_hidden(seen, generation),
                 sees_all=True,
             )

@@ -12,12 +12,13 @@ from typing import cast
 from redis.asyncio import Redis
 
 from api.contract.codec import decode
+from api.contract.ids import unquote
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.profile import Fields, segment, signature
 from api.feed import Answer, Cursor, Generation, Lookup, Pointer, answer
 from api.store.batcher import LookupBatcher, PendingLookup
 from api.store.cache import GenerationCache, Shelf, translate_errors
-from api.store.commands import LookupCommands, check_reply, read_ids
+from api.store.commands import LookupCommands, check_reply, read_hidden
 from api.store.connection import Address
 from api.store.errors import DEGRADABLE_ERRORS
 from api.store.events import Journal
@@ -71,7 +72,8 @@ class Store:
         manifest = (await self.read_current()).manifest
         with translate_errors():
             start = await self._client.getrange(self._keys.users(manifest.generation), 0, WARM_BYTES)
-            users = decode(cast("bytes", start).rpartition(b" ")[0])[:WARM_USERS]
+            quoted = cast("bytes", start).decode(errors="replace").split(" ")[:-1]
+            users = list(map(unquote, quoted[:WARM_USERS]))
         at_s = manifest.start_s + manifest.width_s
         found = await asyncio.gather(*(self.look_up(user_id, at_s) for user_id in users))
         await asyncio.gather(*map(self._see_all, found[:4]))
@@ -79,13 +81,13 @@ class Store:
 
     async def answer(
         self,
-        user_id: int,
+        user_id: str,
         at_s: int,
         limit: int,
         *,
         variant: str | None = None,
         profile: Fields = NO_FIELDS,
-        excluded: Collection[int] = (),
+        excluded: Collection[str] = (),
         cursor: Cursor | None = None,
         paged: bool = False,
     ) -> Answer:
@@ -97,7 +99,7 @@ class Store:
             limit: How many posts at most.
             variant: Whose lists; ours if None. With a cursor its generation's.
             profile: What is told of the user; it counts where there is no list of theirs.
-            excluded: Posts that are not wanted.
+            excluded: Ids of posts that are not wanted.
             cursor: Where a later page begins; such a page is never from memory, since it must repeat nothing.
             paged: Whether to find out where the next page begins.
 
@@ -111,14 +113,14 @@ class Store:
                 cursor.generation, cursor.created_at_s, user_id, cursor.at_s
             )
             found = await self._introduce(found, profile)
-            return answer(found, limit, excluded, cursor.start, paged=paged)
+            return _choose(found, limit, excluded, cursor.start, paged=paged)
         try:
             found = await self.look_up(user_id, at_s, variant)
             if found.is_past:
                 past = await self._history.look_up_past(variant or self.variant, user_id, at_s)
                 found = past or replace(found, is_past=False)
             found = await self._introduce(found, profile)
-            given = answer(found, limit, excluded, paged=paged)
+            given = _choose(found, limit, excluded, paged=paged)
             if given.is_final:
                 return given
             found = await self._see_all(found)
@@ -127,9 +129,9 @@ class Store:
             if snapshot is None:
                 raise
             found = snapshot.remember(user_id, at_s, exc, profile)
-        return answer(found, limit, excluded, paged=paged)
+        return _choose(found, limit, excluded, paged=paged)
 
-    async def look_up(self, user_id: int, at_s: int, variant: str | None = None) -> Lookup:
+    async def look_up(self, user_id: str, at_s: int, variant: str | None = None) -> Lookup:
         """Read in one round trip what a user's own list needs at a time, all of the current generation.
 
         Raises:
@@ -165,13 +167,13 @@ class Store:
         """
         if found.sees_all:
             return found
-        manifest = found.generation.manifest
-        own = ("HGET", self._keys.list(found.user_id, manifest.generation), SEGMENT_FIELD)
-        seen = LookupCommands(self._keys, manifest).list_seen(found.user_id, found.at_s)
+        commands = LookupCommands(self._keys, found.generation.manifest)
+        own = ("HGET", commands.list_key(found.user_id), SEGMENT_FIELD)
+        seen = commands.list_seen(found.user_id, found.at_s)
         with translate_errors():
             stored, *replies = await self._lifeline.call(own, *seen)
             name = None if found.degraded else check_reply(stored)  # then it is no hash, or not ours
-            hidden = found.hidden | read_ids(replies)
+            hidden = found.hidden | read_hidden(replies, found.generation)
         return replace(found, segment=name.decode() if name else found.segment, hidden=hidden, sees_all=True)
 
     async def _introduce(self, found: Lookup, profile: Fields) -> Lookup:
@@ -202,3 +204,10 @@ class Store:
     def _mark_stale(self) -> None:
         for batcher in self._batchers.values():
             batcher.current.mark_stale()
+
+
+def _choose(
+    found: Lookup, limit: int, excluded: Collection[str], start: int = 0, *, paged: bool = False
+) -> Answer:
+    """Choose, without posts given by their ids."""
+    return answer(found, limit, found.generation.numbers_of(excluded), start, paged=paged)

@@ -39,7 +39,7 @@ def read_feed(
     at_s = epoch(at) if at else int(time.time())
     with connect_store(chosen) as client:
         found = look(client, Keys(chosen.prefix), chosen.variant, user_id, at_s).found
-    return list(answer(found, limit).post_ids)
+    return list(answer(found, limit).posts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def inspect(
         "list_ttl_s": inside.list_ttl_s,
         "seen": {str(post): moment(s).isoformat() for post, s in inside.seen.items() if s <= at_s},
         "taken_down": list(inside.taken_down),
-        "answer": {"rung": given.rung, "post_ids": list(given.post_ids)},
+        "answer": {"rung": given.rung, "post_ids": list(given.posts)},
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -14,7 +15,7 @@ from api.contract.keys import Keys
 from api.main import create_app
 from api.settings import Settings
 from tests.clients import NOW_S, first_token, serving
-from tests.world import HOUR_S, World
+from tests.world import HOUR_S, TEXT, World
 
 pytestmark = pytest.mark.integration
 
@@ -96,6 +97,17 @@ class TestCourseService:
         assert len(set(items)) == len(items) == 10
         assert all(isinstance(item, int) for item in items)
 
+    @pytest.mark.parametrize("user", [1, 3, 5, 7, 8])  # the test client decodes a path twice, so no `%`
+    def test_items_of_text_come_as_they_are_spelled(
+        self, store: redis.Redis, client: TestClient, headers: dict[str, str], user: int
+    ) -> None:
+        world = World(names=TEXT).publish(store).promote(store)
+
+        reply = client.get(f"/reco/default/{quote(str(TEXT.user(user)), safe='')}", headers=headers)
+
+        wanted = [TEXT.post(post) for post in world.own(user, BUCKET_S)]
+        assert reply.json() == {"user_id": TEXT.user(user), "items": wanted}
+
     @pytest.mark.parametrize(
         ("path", "key", "message"),
         [
@@ -125,7 +137,7 @@ class TestCourseService:
     def test_a_user_id_that_is_none_is_422_in_the_envelope(
         self, world: World, client: TestClient, headers: dict[str, str]
     ) -> None:
-        reply = client.get("/reco/default/me", headers=headers)
+        reply = client.get("/reco/default/", headers=headers)
 
         (error,) = reply.json()["errors"]
         assert reply.status_code == 422
@@ -170,8 +182,16 @@ class TestShop:
 
         assert reply.json() == {"user_id": 1, "recs": world.own(1, BUCKET_S)[:5]}
 
+    def test_ids_of_text_come_as_they_are_spelled(self, store: redis.Redis, client: TestClient) -> None:
+        world = World(names=TEXT).publish(store).promote(store)
+
+        reply = client.post("/recommendations/", params={"user_id": TEXT.user(4), "k": 5})
+
+        wanted = [TEXT.post(post) for post in world.own(4, BUCKET_S)[:5]]
+        assert reply.json() == {"user_id": TEXT.user(4), "recs": wanted}
+
     @pytest.mark.parametrize(
-        "query", ["", "user_id=x", "user_id=1&k=0", "user_id=1&k=101", "user_id=1&k=five"]
+        "query", ["", "user_id=", "user_id=1&k=0", "user_id=1&k=101", "user_id=1&k=five"]
     )
     def test_a_bad_query_is_422(self, world: World, client: TestClient, query: str) -> None:
         assert client.post(f"/recommendations/?{query}").status_code == 422

@@ -44,9 +44,7 @@ def serving(url: str) -> Iterator[TestClient]:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("id", "abc", "id='abc' is not a user id: an integer from -2^63 to 2^63-1"),
-        ("id", str(2**63), f"id='{2**63}' is not a user id"),
-        ("id", "{x}", "id='{x}' is not a user id"),
+        ("id", "", "id='' is not a user id: a text such as 200"),
         (
             "time",
             "yesterday",

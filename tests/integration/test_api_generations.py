@@ -121,7 +121,7 @@ def test_many_who_come_at_once_load_a_generation_once(store: redis.Redis, valkey
 
     async def ask() -> set[int]:
         async with connect_store(Settings(redis_url=valkey_url), valkey_url, {}) as reader:
-            found = await asyncio.gather(*(reader.look_up(user, NOON_S) for user in range(50)))
+            found = await asyncio.gather(*(reader.look_up(str(user), NOON_S) for user in range(50)))
             return {id(look_up.generation) for look_up in found}
 
     assert len(asyncio.run(ask())) == 1
@@ -135,7 +135,7 @@ def test_no_more_generations_than_needed_stay_in_memory(store: redis.Redis, valk
         async with connect_store(Settings(redis_url=valkey_url), valkey_url, shelf) as reader:
             for number in range(1, GENERATIONS_HELD + 3):
                 World(generation=number).publish(store).promote(store, PROMOTED_AT_S + number)
-                found = await reader.look_up(2, NOON_S)
+                found = await reader.look_up("2", NOON_S)
                 assert found.pointer.generation == number
 
     asyncio.run(ask())

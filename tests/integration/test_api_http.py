@@ -1,9 +1,11 @@
 """The server's HTTP against uvicorn's: the same answers to the same bytes, however cut."""
 
+import json
 import random
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -26,7 +28,7 @@ from tests.http_bytes import (
     status_of,
     until_closed,
 )
-from tests.world import World
+from tests.world import AS_OF_S, TEXT, World
 
 pytestmark = pytest.mark.integration
 
@@ -200,6 +202,31 @@ def test_a_head_is_answered_as_a_get_without_a_body(ports: tuple[int, int], targ
     assert same(own) == same(plain)
     assert same(own)[:2] == same(got)[:2]
     assert own.endswith(b"\r\n\r\n")
+
+
+def feed_of(user: str, query: str) -> bytes:
+    """Write a request for a page of a user's feed."""
+    return request(f"/users/{user}/feed?at=2021-12-20T12:00:00&{query}")
+
+
+def test_every_text_is_a_user_whose_feed_is_answered_plainly_and_by_the_app(
+    store: redis.Redis, valkey_url: str, exchanges: list[str]
+) -> None:
+    world = World(names=TEXT).publish(store).promote(store)
+    users = [quote(str(TEXT.user(user)), safe="") for user in range(1, 17)]
+    with served(valkey_url) as own, plainly_served(valkey_url) as plain:
+        answers = one_by_one(own, [feed_of(user, "limit=3") for user in users])
+        n_unplain = len(exchanges)
+        again = one_by_one(own, [feed_of(user, "limit=3&exclude=none") for user in users])
+        others = one_by_one(plain, [feed_of(user, "limit=3") for user in users])
+
+    bucket_s = world.manifest.horizon.bucket_for(AS_OF_S + 5400)
+    for place, answer in enumerate(answers, 1):
+        told = json.loads(answer.partition(b"\r\n\r\n")[2])
+        wanted = world.own(place, bucket_s)[:3] if place in world.users else world.popular(bucket_s)[:3]
+        assert (told["user_id"], told["posts"]) == (TEXT.user(place), [world.post(post) for post in wanted])
+    assert n_unplain == 8  # the unknown users', whom no own list answers
+    assert list(map(same, answers)) == list(map(same, again)) == list(map(same, others))
 
 
 def test_every_get_of_the_api_is_tried_as_a_head() -> None:

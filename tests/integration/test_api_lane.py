@@ -40,7 +40,7 @@ class Slip(Exception):
 async def reading(url: str) -> AsyncIterator[Store]:
     """Give a reader of the store that has answered once, and end what hangs."""
     async with asyncio.timeout(HANGS_S), connect_store(Settings(redis_url=url), url, {}) as reader:
-        assert (await reader.look_up(2, NOON_S)).pointer.generation == 1
+        assert (await reader.look_up("2", NOON_S)).pointer.generation == 1
         yield reader
 
 
@@ -80,8 +80,8 @@ def test_a_look_up_that_cannot_be_written_keeps_no_other_from_its_answer(
     World().publish(store).promote(store)
     write = LookupCommands.pack_own
 
-    def slip(plan: LookupCommands, user_id: int, at_s: int, bucket_s: int) -> tuple[bytes, int]:
-        if user_id == 5:
+    def slip(plan: LookupCommands, user_id: str, at_s: int, bucket_s: int) -> tuple[bytes, int]:
+        if user_id == "5":
             raise Slip
         return write(plan, user_id, at_s, bucket_s)
 
@@ -89,7 +89,7 @@ def test_a_look_up_that_cannot_be_written_keeps_no_other_from_its_answer(
         async with reading(valkey_url) as reader:
             monkeypatch.setattr(LookupCommands, "pack_own", slip)
             return await asyncio.gather(
-                *(reader.look_up(user, NOON_S) for user in range(1, 9)), return_exceptions=True
+                *(reader.look_up(str(user), NOON_S) for user in range(1, 9)), return_exceptions=True
             )
 
     found = asyncio.run(ask())
@@ -106,8 +106,8 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_own(
     World().publish(store).promote(store)
     read = Snapshot.read
 
-    def slip(snapshot: Snapshot, user_id: int, *rest: Any) -> Lookup:
-        if user_id == 1:
+    def slip(snapshot: Snapshot, user_id: str, *rest: Any) -> Lookup:
+        if user_id == "1":
             raise Slip
         return read(snapshot, user_id, *rest)
 
@@ -115,7 +115,7 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_own(
         async with reading(valkey_url) as reader:
             monkeypatch.setattr(Snapshot, "read", slip)
             return await asyncio.gather(
-                *(reader.look_up(user, NOON_S) for user in (1, 2, 3)), return_exceptions=True
+                *(reader.look_up(str(user), NOON_S) for user in (1, 2, 3)), return_exceptions=True
             )
 
     found = asyncio.run(ask())
@@ -148,9 +148,9 @@ def test_whatever_goes_wrong_in_a_flush_all_who_wait_hear_of_it_and_the_next_are
                 if name == "_read_first":
                     reader._own.current.mark_stale()
                 failed = await asyncio.gather(
-                    *(reader.look_up(user, NOON_S) for user in (1, 2)), return_exceptions=True
+                    *(reader.look_up(str(user), NOON_S) for user in (1, 2)), return_exceptions=True
                 )
-            return [*failed, await reader.look_up(3, NOON_S)]
+            return [*failed, await reader.look_up("3", NOON_S)]
 
     *failed, answered = asyncio.run(ask())
 
@@ -198,17 +198,17 @@ def test_while_a_generation_is_loaded_the_one_before_answers_without_what_is_tak
             world.promote(store, PROMOTED_AT_S + 60)
             store.sadd(Keys().takedowns(), gone)
 
-            found = await reader.look_up(2, NOON_S)
+            found = await reader.look_up("2", NOON_S)
             assert (found.pointer.generation, found.degraded) == (1, "")
             assert gone not in found.generation.posts
             also = World().own(3, NOON_S)[0]
             store.sadd(Keys().takedowns(), also)
-            found = await reader.look_up(3, NOON_S)
+            found = await reader.look_up("3", NOON_S)
             assert (found.pointer.generation, found.degraded) == (1, "")
             assert not {gone, also} & found.generation.posts.keys()
 
             gate.open.set()
-            while (found := await reader.look_up(2, NOON_S)).pointer.generation == 1:
+            while (found := await reader.look_up("2", NOON_S)).pointer.generation == 1:
                 await asyncio.sleep(0.001)
             assert found.own == world.own(2, NOON_S)
 
@@ -246,9 +246,9 @@ def test_while_the_first_generation_is_loaded_nobody_waits_without_end(
         async with asyncio.timeout(HANGS_S), connect_store(settings, valkey_url, {}) as reader:
             gate = Gate(monkeypatch)
             refused = await asyncio.gather(
-                reader.look_up(2, NOON_S),
+                reader.look_up("2", NOON_S),
                 reader.read_current(),
-                reader.look_up(3, NOON_S),
+                reader.look_up("3", NOON_S),
                 return_exceptions=True,
             )
             gate.open.set()

@@ -1,6 +1,7 @@
 """Our own shape of the feed: pages that neither repeat a post nor leave one out, whatever happens between."""
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -9,7 +10,7 @@ from fastapi.testclient import TestClient
 from api.contract.keys import Keys
 from api.main import create_app
 from api.settings import Settings
-from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
+from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, Names, World
 
 pytestmark = pytest.mark.integration
 
@@ -18,9 +19,9 @@ NOON = "2021-12-20T12:00:00"
 
 
 @pytest.fixture
-def world(store: redis.Redis) -> World:
+def world(store: redis.Redis, names: Names) -> World:
     """Publish the world and make it current."""
-    world = World().publish(store).promote(store)
+    world = World(names=names).publish(store).promote(store)
     store.hset(Keys().states(), "1", "sealed")
     return world
 
@@ -32,26 +33,27 @@ def client(valkey_url: str) -> Iterator[TestClient]:
         yield opened
 
 
-def page(client: TestClient, user: int = 2, **query: object) -> dict[str, object]:
+def page(client: TestClient, world: World, user: int = 2, **query: object) -> dict[str, object]:
     """Return one page."""
-    reply = client.get(f"/users/{user}/feed", params=query)  # type: ignore[arg-type]  # as clients do
+    name = quote(str(world.names.user(user)), safe="")
+    reply = client.get(f"/users/{name}/feed", params=query)  # type: ignore[arg-type]  # as clients do
     assert reply.status_code == 200, reply.text
     shown: dict[str, object] = reply.json()
     return shown
 
 
-def ids(shown: dict[str, object]) -> list[int]:
-    """Return the ids of a page's posts."""
-    posts = shown["posts"]
-    assert isinstance(posts, list)
-    return [post["id"] for post in posts]
+def posts(world: World, shown: dict[str, object]) -> list[int]:
+    """Return a page's posts."""
+    found = shown["posts"]
+    assert isinstance(found, list)
+    return world.names.places([post["id"] for post in found])
 
 
 def test_a_page_says_where_it_comes_from(world: World, client: TestClient) -> None:
-    shown = page(client, at=NOON, limit=2)
+    shown = page(client, world, at=NOON, limit=2)
 
     assert shown == {
-        "user_id": 2,
+        "user_id": world.names.user(2),
         "at": "2021-12-20T12:00:00+00:00",
         "variant": "default",
         "generation": 1,
@@ -61,14 +63,15 @@ def test_a_page_says_where_it_comes_from(world: World, client: TestClient) -> No
         "degraded": "",
         "underfill": None,
         "posts": [world.post(post) for post in world.own(2, NOON_S)[:2]],
-        "next": f"1.{PROMOTED_AT_S - 60}.2.{NOON_S}.2",
+        "next": f"1.{PROMOTED_AT_S - 60}.{'2' if world.names.kind == 'numbers' else '002'}.{NOON_S}.2",
     }
 
 
 def test_both_shapes_answer_the_same_posts(world: World, client: TestClient) -> None:
     for user, limit in [(2, 5), (2, 15), (99, 7), (3, 100)]:
-        reply = client.get("/post/recommendations/", params={"id": user, "time": NOON, "limit": limit})
-        assert ids(page(client, user, at=NOON, limit=limit)) == [post["id"] for post in reply.json()]
+        asked = {"id": world.names.user(user), "time": NOON, "limit": limit}
+        reply = client.get("/post/recommendations/", params=asked)
+        assert page(client, world, user, at=NOON, limit=limit)["posts"] == reply.json()
 
 
 @pytest.mark.parametrize("user", [2, 99])
@@ -76,13 +79,13 @@ def test_both_shapes_answer_the_same_posts(world: World, client: TestClient) -> 
 def test_pages_hold_every_post_once_and_in_order(
     world: World, client: TestClient, user: int, limit: int
 ) -> None:
-    whole = ids(page(client, user, at=NOON, limit=100))
+    whole = posts(world, page(client, world, user, at=NOON, limit=100))
 
-    shown = page(client, user, at=NOON, limit=limit)
-    gathered = ids(shown)
+    shown = page(client, world, user, at=NOON, limit=limit)
+    gathered = posts(world, shown)
     while shown["next"]:
-        shown = page(client, user, cursor=shown["next"], limit=limit)
-        gathered += ids(shown)
+        shown = page(client, world, user, cursor=shown["next"], limit=limit)
+        gathered += posts(world, shown)
 
     assert gathered == whole
 
@@ -90,84 +93,91 @@ def test_pages_hold_every_post_once_and_in_order(
 def test_pages_go_on_in_their_generation_when_another_becomes_current(
     world: World, store: redis.Redis, client: TestClient
 ) -> None:
-    whole = ids(page(client, at=NOON, limit=100))
-    first = page(client, at=NOON, limit=8)
-    World().successor().publish(store).promote(store, PROMOTED_AT_S + 30)
+    whole = posts(world, page(client, world, at=NOON, limit=100))
+    first = page(client, world, at=NOON, limit=8)
+    world.successor().publish(store).promote(store, PROMOTED_AT_S + 30)
 
-    second = page(client, cursor=first["next"], limit=100)
+    second = page(client, world, cursor=first["next"], limit=100)
 
-    assert ids(first) + ids(second) == whole
+    assert posts(world, first) + posts(world, second) == whole
     assert second["generation"] == 1
-    assert page(client, at=NOON)["generation"] == 2
+    assert page(client, world, at=NOON)["generation"] == 2
 
 
 def test_another_process_finds_the_generation_of_a_cursor(
     world: World, store: redis.Redis, client: TestClient, valkey_url: str
 ) -> None:
-    first = page(client, at=NOON, limit=8)
-    World().successor().publish(store).promote(store, PROMOTED_AT_S + 30)
+    first = page(client, world, at=NOON, limit=8)
+    world.successor().publish(store).promote(store, PROMOTED_AT_S + 30)
 
     with TestClient(create_app(Settings(redis_url=valkey_url))) as other:
-        second = page(other, cursor=first["next"], limit=3)
+        second = page(other, world, cursor=first["next"], limit=3)
 
-    assert ids(second) == page_ids(client, first, 3)
+    assert posts(world, second) == posts_after(client, world, first, 3)
 
 
-def page_ids(client: TestClient, before: dict[str, object], limit: int) -> list[int]:
-    """Return the ids of the page after one."""
-    return ids(page(client, cursor=before["next"], limit=limit))
+def posts_after(client: TestClient, world: World, before: dict[str, object], limit: int) -> list[int]:
+    """Return the posts of the page after one."""
+    return posts(world, page(client, world, cursor=before["next"], limit=limit))
 
 
 def test_what_is_taken_down_between_two_pages_shifts_nothing(
     world: World, store: redis.Redis, client: TestClient
 ) -> None:
-    first = page(client, at=NOON, limit=4)
-    rest = page_ids(client, first, 100)
-    store.sadd(Keys().takedowns(), ids(first)[0], rest[1])
+    first = page(client, world, at=NOON, limit=4)
+    rest = posts_after(client, world, first, 100)
+    world.take_down(store, posts(world, first)[0], rest[1])
 
-    assert page_ids(client, first, 100) == [rest[0], *rest[2:]]
+    assert posts_after(client, world, first, 100) == [rest[0], *rest[2:]]
 
 
 def test_what_is_seen_after_the_time_of_the_first_page_stays_on_the_later_ones(
     world: World, store: redis.Redis, client: TestClient
 ) -> None:
-    first = page(client, at=NOON, limit=4)
-    rest = page_ids(client, first, 100)
-    for post in ids(first):
+    first = page(client, world, at=NOON, limit=4)
+    rest = posts_after(client, world, first, 100)
+    for post in posts(world, first):
         world.see(store, 2, post, NOON_S + 1)
 
-    assert page_ids(client, first, 100) == rest
+    assert posts_after(client, world, first, 100) == rest
+
+
+def excluding(world: World, *out: int) -> str:
+    """Return what is asked for so as not to get some posts."""
+    return ",".join(str(world.names.post(post)).replace(",", ",,") for post in out)
 
 
 def test_excluded_posts_are_left_out_and_replaced(world: World, client: TestClient) -> None:
     own = world.own(2, NOON_S)
 
-    shown = page(client, at=NOON, limit=3, exclude=f"{own[0]},{own[2]}")
+    shown = page(client, world, at=NOON, limit=3, exclude=excluding(world, own[0], own[2], 4000))
 
-    assert ids(shown) == [own[1], own[3], own[4]]
+    assert posts(world, shown) == [own[1], own[3], own[4]]
     assert shown["rung"] == "rest"
 
 
 def test_an_answer_that_is_not_full_says_why(world: World, store: redis.Redis, client: TestClient) -> None:
-    few = ",".join(map(str, range(1, 39)))
+    few = excluding(world, *range(1, 39))
     asked = [(40, ""), (41, ""), (3, few)]
-    reasons = [page(client, 99, at=NOON, limit=limit, exclude=out)["underfill"] for limit, out in asked]
-    store.sadd(Keys().takedowns(), *range(1, 39))
-    reasons.append(page(client, 99, at=NOON, limit=3)["underfill"])
-    reply = client.get("/post/recommendations/", params={"id": 99, "time": NOON, "limit": 3})
+    reasons = [
+        page(client, world, 99, at=NOON, limit=limit, exclude=out)["underfill"] for limit, out in asked
+    ]
+    world.take_down(store, *range(1, 39))
+    reasons.append(page(client, world, 99, at=NOON, limit=3)["underfill"])
+    reply = client.get("/post/recommendations/", params={"id": "nobody", "time": NOON, "limit": 3})
 
     assert reasons == [None, "catalogue", "excluded", "taken_down"]
     assert reply.headers["x-almanac-underfill"] == "taken_down"
 
 
 def test_a_variant_is_asked_for_by_name(world: World, store: redis.Redis, client: TestClient) -> None:
-    bold = World().successor().publish(store)
+    bold = world.successor().publish(store)
     store.hset(Keys().current("bold"), mapping={"generation": 2, "promoted_at": PROMOTED_AT_S})
 
-    shown = page(client, at=NOON, variant="bold")
+    shown = page(client, world, at=NOON, variant="bold")
 
-    assert ids(shown) == bold.own(2, NOON_S)
-    assert ids(page(client, at=NOON, variant="default")) == world.own(2, NOON_S)
+    assert posts(world, shown) == bold.own(2, NOON_S)
+    assert posts(world, page(client, world, at=NOON, variant="default")) == world.own(2, NOON_S)
     missing = client.get("/users/2/feed", params={"variant": "timid"})
     assert (missing.status_code, "'timid'" in missing.text) == (404, True)
 
@@ -175,11 +185,11 @@ def test_a_variant_is_asked_for_by_name(world: World, store: redis.Redis, client
 def test_a_cursor_of_a_retired_generation_is_410(
     world: World, store: redis.Redis, client: TestClient
 ) -> None:
-    cursor = page(client, at=NOON, limit=2)["next"]
+    cursor = page(client, world, at=NOON, limit=2)["next"]
     store.hset(Keys().states(), "1", "retired")
-    store.delete(Keys().list(2, 1))
+    store.delete(Keys().list(world.names.user_key(2), 1))
 
-    reply = client.get("/users/2/feed", params={"cursor": str(cursor)})
+    reply = client.get(f"/users/{world.names.user(2)}/feed", params={"cursor": str(cursor)})
 
     assert reply.status_code == 410
     assert "generation 1, to which this cursor belongs, is no longer kept" in reply.json()["detail"]
@@ -197,7 +207,7 @@ def test_a_cursor_of_a_generation_that_never_was_is_410(
     [
         ({"cursor": "next"}, "cursor"),
         ({"cursor": "1.2.3.4.5"}, "cursor"),
-        ({"exclude": "1,two"}, "exclude"),
+        ({"exclude": "1,two\n"}, "exclude"),
         ({"exclude": ",".join(["1"] * 1001)}, "exclude"),
         ({"variant": "a b"}, "variant"),
         ({"at": "now"}, "at"),
@@ -220,8 +230,8 @@ def test_a_late_event_hides_its_post_though_the_list_was_made_without_it(
     first = world.own(2, NOON_S)[0]
     early = AS_OF_S - 60  # accepted now, but it happened before the newest fact of the generation
     world.see(store, 2, first, early)
-    store.zadd(Keys().seen_live(2), {str(first): early}, lt=True)
+    world.see_live(store, 2, first, early)
 
-    answered = ids(page(client, at=NOON, limit=3))
+    answered = posts(world, page(client, world, at=NOON, limit=3))
 
     assert answered == world.own(2, NOON_S)[1:4]

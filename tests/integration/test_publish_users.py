@@ -67,7 +67,7 @@ def test_the_api_records_events_and_takedowns_and_the_batch_drains_them(
     async def write() -> list[bool]:
         async with aioredis.Redis.from_url(url) as client:
             journal = Journal(client, KEYS)
-            taken = [await journal.take_down(1, 0.0), await journal.put_back(1, 0.0)]
+            taken = [await journal.take_down("1", 0.0), await journal.put_back("1", 0.0)]
             return [*taken, *await journal.accept([Event("e1", "1", "2", "like", AS_OF_S, AS_OF_S)])]
 
     assert asyncio.run(write()) == [True] * 3

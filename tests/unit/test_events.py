@@ -32,6 +32,24 @@ def test_a_shop_event_means_the_same_and_keeps_its_own_word() -> None:
 
 
 @pytest.mark.parametrize(
+    "sent", [17, "17", "007", 2**64 - 1, "Ж 1%{}", "6F9619FF-8B86-D011-B42D-00C04FC964FF"]
+)
+def test_an_id_is_any_text_as_it_is_sent(sent: int | str) -> None:
+    found = read(user_id=sent, post_id=sent, action="view")
+
+    assert (found.user_id, found.post_id) == (str(sent), str(sent))
+
+
+def test_events_of_other_ids_are_other_events() -> None:
+    made = {
+        read(user_id=user, post_id=post, action="view", time=NOW_S).event_id
+        for user, post in [("a:b", "c"), ("a", "b:c"), ("a%3Ab", "c")]
+    }
+
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize(
     "time",
     [
         "2021-12-24 16:02:00",
@@ -61,10 +79,12 @@ def test_the_same_event_sent_again_has_the_same_id() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"user_id": None}, "user_id=None is not an id: an integer from -2^63"),
+        ({"user_id": None}, "user_id=None is not an id: an integer, or text of 1 to 256 bytes"),
         ({"user_id": True}, "user_id=True is not an id"),
-        ({"post_id": 2**63}, f"post_id={2**63} is not an id"),
-        ({"post_id": "x"}, "post_id='x' is not an id"),
+        ({"user_id": 12.0}, "user_id=12.0 is not an id"),
+        ({"user_id": ""}, "user_id='' is not an id"),
+        ({"post_id": "я" * 129}, f"post_id='{'я' * 39}… is not an id"),
+        ({"post_id": "a\tb"}, "post_id='a\\tb' is not an id"),
         ({"post_id": {}}, "post_id=an object is not an id"),
         ({"action": "share"}, "action='share' is not an action: view, like, addtocart, transaction"),
         ({"action": ["view"]}, "action=an array is not an action"),
@@ -144,7 +164,7 @@ def test_an_event_is_told_what_became_of_it(
 ) -> None:
     event = Event("a", "1", str(post_id), "view", occurred_at_s, NOW_S)
 
-    assert status_of(event, recorded=recorded, as_of_s=NOW_S - 100, known={17}) == status
+    assert status_of(event, recorded=recorded, as_of_s=NOW_S - 100, known={"17"}) == status
     assert status_of(event, recorded=True, as_of_s=None, known=()) == "accepted"
 
 

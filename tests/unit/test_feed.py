@@ -24,7 +24,7 @@ LISTS = st.lists(POST_IDS, max_size=12)
 def found(**changes: object) -> Lookup:
     """Return what is read for user 2 just after as_of, changed."""
     read = Lookup(
-        user_id=2,
+        user_id="2",
         at_s=AS_OF_S,
         bucket_s=BUCKET_S,
         pointer=Pointer(1, PROMOTED_AT_S),
@@ -39,7 +39,7 @@ def found(**changes: object) -> Lookup:
 
 def chosen(given: Answer) -> tuple[tuple[int, ...], Rung]:
     """Return what is said of an answer in these tests."""
-    return given.post_ids, given.rung
+    return given.posts, given.rung
 
 
 def test_the_own_list_answers_in_its_order() -> None:
@@ -131,10 +131,10 @@ def test_never_hidden_never_twice_and_full_while_the_catalogue_lasts(
     given = answer(read, limit)
 
     available = set(catalogue) - hidden
-    assert hidden.isdisjoint(given.post_ids)
-    assert len(set(given.post_ids)) == len(given.post_ids) == min(limit, len(available))
+    assert hidden.isdisjoint(given.posts)
+    assert len(set(given.posts)) == len(given.posts) == min(limit, len(available))
     unseen_own = [post for post in dict.fromkeys(own) if post in available][:limit]
-    assert list(given.post_ids[: len(unseen_own)]) == unseen_own
+    assert list(given.posts[: len(unseen_own)]) == unseen_own
 
 
 @given(

@@ -17,7 +17,7 @@ def found(
 ) -> Lookup:
     """Return a look-up that sees all."""
     return Lookup(
-        user_id=2,
+        user_id="2",
         at_s=AS_OF_S,
         bucket_s=BUCKET_S,
         pointer=Pointer(1, PROMOTED_AT_S),
@@ -52,9 +52,9 @@ def test_pages_repeat_nothing_and_leave_out_only_what_was_hidden_when_its_page_c
         now = hidden[turn % len(hidden)]
         ever_hidden |= now
         one = answer(found(own, popular, catalogue, now, set()), limit, start=start, paged=True)
-        assert not now & set(one.post_ids)
+        assert not now & set(one.posts)
         assert one.next_start is None or len(one.post_ids) == limit
-        shown += one.post_ids
+        shown += one.posts
         start, turn = one.next_start, turn + 1
 
     assert len(shown) == len(set(shown))

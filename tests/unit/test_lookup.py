@@ -15,12 +15,15 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.contract.ids import LONGEST, canonical, quote
 from api.contract.keys import Keys
 from api.store.commands import LookupCommands
 from api.store.connection import Address, ConnectionLost, Refusal, RespConnection, connect, pack
-from tests.world import AS_OF_S, World
+from tests.world import AS_OF_S, KINDS, Names, World
 
-USER_IDS = st.integers(-(2**63), 2**63 - 1)
+USER_IDS = st.integers(-(2**63), 2**63 - 1).map(str) | st.text(
+    st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300
+)
 
 
 def commands(packed: bytes) -> list[list[bytes]]:
@@ -33,41 +36,53 @@ def commands(packed: bytes) -> list[list[bytes]]:
     return read
 
 
+@pytest.mark.parametrize("names", KINDS.values(), ids=list(KINDS))
 @given(user=USER_IDS, after_s=st.integers(0, 10**9), prefix=st.sampled_from(["almanac", "100%", "ä{b}"]))
 def test_a_time_from_as_of_on_reads_the_list_and_what_was_seen_since_or_accepted_late(
-    user: int, after_s: int, prefix: str
+    user: str, after_s: int, prefix: str, names: Names
 ) -> None:
-    keys, manifest = Keys(prefix), World().manifest
+    keys, manifest = Keys(prefix), World(names=names).manifest
     bucket_s, at_s = manifest.horizon.bucket_for(AS_OF_S + after_s), AS_OF_S + after_s
 
     packed, n_replies = LookupCommands(keys, manifest).pack_own(user, at_s, bucket_s)
 
+    key = canonical(user, names.kind)
+    late_s = AS_OF_S if names.kind == "numbers" else at_s  # the post of an event may have had no number
     wanted = [
-        ("HGET", keys.list(user, 1), bucket_s),
-        ("ZRANGE", keys.seen(user), at_s, f"({AS_OF_S}", "BYSCORE", "REV"),
-        ("ZRANGE", keys.seen_live(user), "-inf", AS_OF_S, "BYSCORE"),
+        ("HGET", keys.list(key, 1), bucket_s),
+        ("ZRANGE", keys.seen(key), at_s, f"({AS_OF_S}", "BYSCORE", "REV"),
+        ("ZRANGE", keys.seen_live(key), "-inf", late_s, "BYSCORE"),
     ]
+    if len(quote(key).encode()) > LONGEST:  # no id: nobody has a list or has seen anything
+        wanted[1:] = [("ZRANGE", keys.seen(key), "-inf", at_s, "BYSCORE")]
+        wanted += [("ZRANGE", keys.seen_live(key), "-inf", at_s, "BYSCORE")] * (names.kind == "text")
     assert commands(packed) == [[str(part).encode() for part in command] for command in wanted]
-    assert n_replies == 3
+    assert n_replies == len(wanted)
 
 
-def test_an_earlier_time_reads_all_that_was_seen_by_then() -> None:
-    keys, manifest = Keys(), World(seen_policy="likes").manifest
+@pytest.mark.parametrize("names", KINDS.values(), ids=list(KINDS))
+def test_an_earlier_time_reads_all_that_was_seen_by_then(names: Names) -> None:
+    keys, manifest = Keys(), World(seen_policy="likes", names=names).manifest
 
-    packed, n_replies = LookupCommands(keys, manifest).pack_own(7, AS_OF_S - 1, manifest.start_s)
+    packed, _ = LookupCommands(keys, manifest).pack_own("7", AS_OF_S - 1, manifest.start_s)
 
-    assert commands(packed)[1] == [
-        b"ZRANGE",
-        b"almanac:1:likes:{7}",
-        b"-inf",
-        str(AS_OF_S - 1).encode(),
-        b"BYSCORE",
-    ]
-    assert n_replies == 2
+    until = [b"-inf", str(AS_OF_S - 1).encode(), b"BYSCORE"]
+    sets = [b"almanac:1:likes:{7}", b"almanac:1:likes:{7}:live"][: 1 + (names.kind == "text")]
+    assert commands(packed)[1:] == [[b"ZRANGE", key, *until] for key in sets]
+
+
+def test_ids_share_what_they_are_packed_by_if_they_are_as_long() -> None:
+    commands = LookupCommands(Keys(), World().manifest)
+    for user in range(10_000, 12_000):
+        commands.pack_own(str(user), AS_OF_S, 0)
+    for n in range(2000):
+        commands.pack_own("x" * n, AS_OF_S, 0)  # whatever is asked for
+
+    assert len(commands._templates) <= LONGEST + 1
 
 
 def test_without_a_seen_policy_nothing_but_the_list_is_read() -> None:
-    packed, n_replies = LookupCommands(Keys(), World(seen_policy="none").manifest).pack_own(7, AS_OF_S, 0)
+    packed, n_replies = LookupCommands(Keys(), World(seen_policy="none").manifest).pack_own("7", AS_OF_S, 0)
 
     assert (len(commands(packed)), n_replies) == (1, 1)
 

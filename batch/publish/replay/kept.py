@@ -36,7 +36,7 @@ class Kept:
         ranked, segment = self.read_own(user_id, bucket_s)
         posts = {post_id: text for post_id, text in self.shared.posts.items() if post_id not in taken_down}
         return Lookup(
-            user_id=user_id,
+            user_id=str(user_id),
             at_s=at_s,
             bucket_s=bucket_s,
             pointer=Pointer(manifest.generation, manifest.created_at_s),

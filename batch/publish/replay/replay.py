@@ -89,7 +89,7 @@ class Replayer:
             bucket=moment(given.found.bucket_s).isoformat(),
             time=given.label,
             rung=given.rung,
-            post_ids=given.post_ids,
+            post_ids=given.posts,
         )
 
 
