@@ -6,7 +6,7 @@ Each runs the real code at full size and asserts that its results are right befo
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace as replace_fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,8 @@ from api.contract.buckets import epoch
 from batch.cli.options import At, Json
 from batch.cli.output import Output
 from batch.extras import require_extra
+
+IdForm = Literal["numbers", "uuid"]
 
 bench = typer.Typer(help="Measure this machine.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -73,6 +75,9 @@ def serving(
     seconds: Annotated[float, typer.Option(min=0.5, help="length of each measurement")] = 5.0,
     rounds: Annotated[int, typer.Option(min=1, help="how often each app has its turn")] = 5,
     ways: Annotated[bool, typer.Option(help="also measure the ways of serving that were tried")] = True,
+    ids: Annotated[
+        IdForm, typer.Option(help="of users and posts; the ways tried know numbers only")
+    ] = "numbers",
     json: Json = False,
 ) -> None:
     """Time a feed request beside an empty FastAPI endpoint, a raw ASGI one and the naive route."""
@@ -80,8 +85,8 @@ def serving(
     from tests.bench.stock import Stock
 
     output = Output(json=json)
-    sizes = replace_fields(Stock(), n_users=users)
-    output.emit(measure(sizes=sizes, seconds=seconds, rounds=rounds, with_ways=ways))
+    sizes = replace_fields(Stock(), n_users=users, ids=ids)
+    output.emit(measure(sizes=sizes, seconds=seconds, rounds=rounds, with_ways=ways and ids == "numbers"))
 
 
 @bench.command()

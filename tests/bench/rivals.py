@@ -32,7 +32,7 @@ Pairs = list[tuple[bytes, bytes]]
 class Post(BaseModel):
     """A post, as the naive route answers it."""
 
-    id: int
+    id: int | str
     text: str
     topic: str
 
@@ -76,14 +76,16 @@ def naive() -> FastAPI:
             number = int(await client.hget(keys.current("default"), "generation") or 0)
             manifest = Manifest.from_json(cast("bytes", await client.get(keys.manifest(number))))
             texts = await client.hgetall(keys.posts(number))
-            posts = {int(post_id): Post(**orjson.loads(text)) for post_id, text in texts.items()}
-            yield {"client": client, "manifest": manifest, "posts": posts}
+            posts = {int(post): Post(**orjson.loads(text)) for post, text in texts.items()}
+            ids = await client.hgetall(keys.ids())
+            numbers = {post_id: int(number) for number, post_id in ids.items()}
+            yield {"client": client, "manifest": manifest, "posts": posts, "numbers": numbers}
 
     app = FastAPI(lifespan=opened)
 
     @app.get("/post/recommendations/")
     async def recommendations(
-        request: Request, user_id: Annotated[int, Query(alias="id")], time: datetime, limit: int = 10
+        request: Request, user_id: Annotated[str, Query(alias="id")], time: datetime, limit: int = 10
     ) -> list[Post]:
         state, at_s = request.state, epoch(time)
         manifest: Manifest = state.manifest
@@ -93,8 +95,9 @@ def naive() -> FastAPI:
         pipe.hget(keys.list(user_id, manifest.generation), str(manifest.horizon.bucket_for(at_s)))
         pipe.zrangebyscore(keys.seen(user_id), f"({manifest.as_of_s}", at_s)
         _, taken_down, ranked, seen = await pipe.execute()
-        hidden = {*map(int, taken_down), *map(int, seen)}
-        return [state.posts[post_id] for post_id in decode(ranked) if post_id not in hidden][:limit]
+        down = {state.numbers[post] if post in state.numbers else int(post) for post in taken_down}
+        hidden = {*down, *map(int, seen)}
+        return [state.posts[post] for post in decode(ranked) if post not in hidden][:limit]
 
     return app
 

@@ -29,12 +29,13 @@ from batch.progress import Show, silent
 from tests.bench import apps, load, rivals, stock, ways
 from tests.bench.apps import App
 from tests.bench.load import Asked, Figures
-from tests.bench.stock import AS_OF_S, DAY_S, FIRST_USER, GENERATION, HOUR_S, Stock
+from tests.bench.stock import AS_OF_S, DAY_S, GENERATION, HOUR_S, Stock
 
 RATE_PER_S = 1000
 N_TARGETS = 200_000  # requests before they repeat
 N_CHECKED = 300
 READY_S = 60.0
+PIECE = 1000  # keys weighed at a time
 RIVALS = ("empty", "raw", "naive")
 
 
@@ -72,7 +73,7 @@ def run(
         stock.fill(client, Keys(), sizes, tell)
         filled_s = time.perf_counter() - began
         _, token = add_token(folder / FILE, "read", "bench")  # so reads need it
-        targets = _targets(sizes, limit)
+        targets, users = _targets(sizes, limit), sizes.users(0, sizes.n_users)
         ours = stack.enter_context(apps.ours(folder, url, Asked(0, targets, token)))
         _check(client, ours.asked, sizes, limit)
         answer = _remember(folder, ours.asked)
@@ -107,6 +108,8 @@ def run(
             "sizes": {name: getattr(sizes, name) for name in Stock.__slots__},
             "store": str(client.info("server").get("valkey_version") or client.info()["redis_version"]),
             "store_bytes": int(client.info("memory")["used_memory"]),
+            "store_bytes_of_lists": _weigh(client, [Keys().list(user, GENERATION) for user in users]),
+            "store_bytes_of_seen": _weigh(client, [Keys().seen(user) for user in users]),
             "fill_s": round(filled_s, 1),
             "machine": f"{os.cpu_count()} × {platform.machine()}, Python {platform.python_version()}",
         }
@@ -201,7 +204,8 @@ def _median(values: Iterable[float]) -> float:
 def _targets(sizes: Stock, limit: int) -> list[str]:
     """Draw who asks for which second of the day after as_of."""
     rng = np.random.default_rng(sizes.seed + 1)
-    users = rng.integers(FIRST_USER, FIRST_USER + sizes.n_users, N_TARGETS).tolist()
+    every = sizes.users(0, sizes.n_users)
+    users = [every[place] for place in rng.integers(0, sizes.n_users, N_TARGETS).tolist()]
     times = (AS_OF_S + rng.integers(1, DAY_S - HOUR_S, N_TARGETS)).tolist()
     return [
         f"/post/recommendations/?id={user}&time={moment(at):%Y-%m-%dT%H:%M:%S}&limit={limit}"
@@ -216,18 +220,32 @@ def _check(client: redis.Redis, ours: Asked, sizes: Stock, limit: int) -> None:
         RuntimeError: One is wrong.
     """
     keys, horizon = Keys(), sizes.horizon
-    taken_down = set(map(int, client.smembers(keys.takedowns())))
+    spelled = cast("dict[bytes, bytes]", client.hgetall(keys.ids()))
+    ids = {int(post): text.decode() for post, text in spelled.items()}
+    taken_down = {member.decode() for member in cast("set[bytes]", client.smembers(keys.takedowns()))}
     for target in ours.targets[:N_CHECKED]:
         asked = parse_qs(urlsplit(target).query)
-        user_id, at_s = int(asked["id"][0]), epoch(datetime.fromisoformat(asked["time"][0]))
+        user_id, at_s = asked["id"][0], epoch(datetime.fromisoformat(asked["time"][0]))
         ranked = client.hget(keys.list(user_id, GENERATION), str(horizon.bucket_for(at_s)))
         seen = cast("list[bytes]", client.zrangebyscore(keys.seen(user_id), "-inf", at_s))
-        hidden = taken_down.union(map(int, seen))
-        wanted = [post_id for post_id in decode(cast("bytes", ranked)) if post_id not in hidden][:limit]
+        posts = [post for post in decode(cast("bytes", ranked)) if post not in set(map(int, seen))]
+        every = [ids.get(post, str(post)) for post in posts]
+        wanted = [post_id for post_id in every if post_id not in taken_down][:limit]
         _, body = apps.get(ours, target)
-        answered = [post["id"] for post in orjson.loads(body)]
+        answered = [str(post["id"]) for post in orjson.loads(body)]
         if answered != wanted:
             raise RuntimeError(f"{target} was answered with {answered}, not {wanted}")
+
+
+def _weigh(client: redis.Redis, keys: Sequence[str]) -> int:
+    """Return what the values of keys take in the store, with all that belongs to them."""
+    total = 0
+    for low in range(0, len(keys), PIECE):
+        pipe = client.pipeline(transaction=False)
+        for key in keys[low : low + PIECE]:
+            pipe.memory_usage(key, samples=0)
+        total += sum(map(int, pipe.execute()))
+    return total
 
 
 def _remember(folder: Path, ours: Asked) -> Path:

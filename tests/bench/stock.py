@@ -3,8 +3,10 @@
 Written as the publisher writes, but drawn instead of scored, and with nothing on disk.
 """
 
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numba
 import numpy as np
@@ -15,10 +17,13 @@ import redis
 from api.contract.buckets import Horizon
 from api.contract.codec import encode as as_text
 from api.contract.keys import SEGMENT_FIELD, Keys
+from batch.data.ids import IdNames, encode_ids
 from batch.data.seen import SeenTimes
 from batch.progress import Show, silent
 from batch.publish import shard
 from batch.publish.generation import GenerationContent
+from batch.publish.ledger.ledger import Ledger
+from batch.publish.numbers import write_numbers
 from batch.publish.seen import write_seen
 from batch.store.lease import hold
 from batch.store.wire import PipelinedWriter, pack
@@ -43,6 +48,7 @@ class Stock:
     n_takedowns: int = 120
     text_bytes: int = 1_200
     seed: int = 42
+    ids: Literal["numbers", "uuid"] = "numbers"  # of users and posts
 
     def __post_init__(self) -> None:
         """Refuse a catalogue that cannot fill the lists."""
@@ -56,6 +62,19 @@ class Stock:
     def horizon(self) -> Horizon:
         """Return the buckets that the lists are for."""
         return Horizon.after(AS_OF_S, HOUR_S, self.n_buckets)
+
+    def users(self, first: int, last: int) -> Sequence[int | str]:
+        """Return the ids of users, given by place."""
+        return self._ids("user", range(FIRST_USER + first, FIRST_USER + last))
+
+    def posts(self) -> Sequence[int | str]:
+        """Return the ids of all posts."""
+        return self._ids("post", range(1, self.n_posts + 1))
+
+    def _ids(self, what: str, numbers: range) -> Sequence[int | str]:
+        if self.ids == "numbers":
+            return numbers
+        return [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{what} {number}")) for number in numbers]
 
 
 def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_generations: int = 1) -> None:
@@ -80,9 +99,11 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_genera
                 _write_lists(wire, keys, content, number, np.roll(lists, -turn, axis=1))
             write_seen(wire, lease, content, content.views, keys.seen, None, silent)
             progress("users", low + n_users, stock.n_users)
+        write_numbers(Ledger(client, keys), lease, content)
         for number in numbers:
             _write_shared(client, keys, stock, content, number)
-    client.sadd(keys.takedowns(), *map(int, rng.choice(stock.n_posts, stock.n_takedowns, replace=False) + 1))
+    down = rng.choice(stock.n_posts, stock.n_takedowns, replace=False)
+    client.sadd(keys.takedowns(), *content.post_names.canonical(content.post_ids[down]))
     client.hset(keys.states(), mapping=dict.fromkeys(map(str, numbers), "sealed"))
     client.hset(
         keys.current(VARIANT), mapping={"generation": GENERATION, "previous": "", "promoted_at": AS_OF_S}
@@ -92,6 +113,8 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_genera
 def _content(stock: Stock, low: int, views: SeenTimes) -> GenerationContent:
     """Return the content of one block of users, but for what its posts say."""
     popular = np.tile(np.arange(stock.depth, dtype=np.int32), (stock.n_buckets, 1))
+    user_ids, user_names = _codes(stock.users(low, low + views.n_users))
+    post_ids, post_names = _codes(stock.posts())
     return GenerationContent(
         variant=VARIANT,
         as_of_s=AS_OF_S,
@@ -101,8 +124,8 @@ def _content(stock: Stock, low: int, views: SeenTimes) -> GenerationContent:
         model="drawn",
         features=("drawn",),
         segment_by=(),
-        user_ids=np.arange(low, low + views.n_users, dtype=np.int64) + FIRST_USER,
-        post_ids=np.arange(1, stock.n_posts + 1, dtype=np.int64),
+        user_ids=user_ids,
+        post_ids=post_ids,
         posts=[b""] * stock.n_posts,  # each generation has its own
         popular=popular,
         segments={SEGMENT: popular},
@@ -110,7 +133,18 @@ def _content(stock: Stock, low: int, views: SeenTimes) -> GenerationContent:
         catalogue=np.arange(stock.n_posts, dtype=np.int32),
         views=views,
         likes=SeenTimes.none(views.n_users),
+        user_names=user_names,
+        post_names=post_names,
+        numbers=None if stock.ids == "numbers" else np.arange(stock.n_posts, dtype=np.int64),
     )
+
+
+def _codes(ids: Sequence[int | str]) -> tuple[npt.NDArray[np.int64], IdNames]:
+    """Return the codes of ids, ascending, and what they stand for."""
+    if isinstance(ids, range):
+        return np.array(ids, np.int64), IdNames()
+    texts = list(map(str, ids))
+    return np.sort(encode_ids(texts)), IdNames.of("text", texts)
 
 
 def _times(rng: np.random.Generator, seen: npt.NDArray[np.int32]) -> SeenTimes:
@@ -129,9 +163,9 @@ def _times(rng: np.random.Generator, seen: npt.NDArray[np.int32]) -> SeenTimes:
 def _write_lists(
     wire: PipelinedWriter, keys: Keys, content: GenerationContent, number: int, lists: npt.NDArray[np.int32]
 ) -> None:
-    texts, n_buckets = shard.encode(lists, content.post_ids), content.horizon.n_buckets
+    texts, n_buckets = shard.encode(lists, content.post_numbers), content.horizon.n_buckets
     starts = [b"%d" % start for start in content.horizon.starts]
-    for i, user_id in enumerate(content.user_ids.tolist()):
+    for i, user_id in enumerate(content.user_names.canonical(content.user_ids)):
         values = [texts[i * n_buckets + b] for b in range(n_buckets)]
         pairs = [part for pair in zip(starts, map(bytes, values), strict=True) for part in pair]
         key = keys.list(user_id, number).encode()
@@ -141,20 +175,21 @@ def _write_lists(
 def _write_shared(
     client: redis.Redis, keys: Keys, stock: Stock, content: GenerationContent, number: int
 ) -> None:
-    users = range(FIRST_USER, FIRST_USER + stock.n_users)
+    users, posts = map(str, stock.users(0, stock.n_users)), content.post_numbers.tolist()
+    ids = content.post_names.as_json(content.post_ids)
     pipe = client.pipeline(transaction=False)
     pipe.set(keys.manifest(number), content.draft(number, AS_OF_S).to_json())
-    pipe.set(keys.users(number), as_text(users))
-    pipe.set(keys.catalogue(number), as_text(content.post_ids.tolist()))
+    pipe.set(keys.users(number), " ".join(users))
+    pipe.set(keys.catalogue(number), as_text(posts))
     for start in content.horizon.starts:
         for key in (keys.popular(number), keys.segment(number, SEGMENT)):
-            pipe.hset(key, str(start), as_text(range(1, stock.depth + 1)))
-    for post_id in content.post_ids.tolist():
-        pipe.hset(keys.posts(number), str(post_id), _post(post_id, number, stock.text_bytes))
+            pipe.hset(key, str(start), as_text(posts[: stock.depth]))
+    for post, post_id in zip(posts, ids, strict=True):
+        pipe.hset(keys.posts(number), str(post), _post(post_id, number, stock.text_bytes))
     pipe.execute()
 
 
-def _post(post_id: int, generation: int, text_bytes: int) -> bytes:
+def _post(post_id: int | str, generation: int, text_bytes: int) -> bytes:
     sentence = f"Post {post_id} says what posts of generation {generation} say. "
     text = (sentence * (text_bytes // len(sentence) + 1))[:text_bytes]
     return orjson.dumps({"id": post_id, "text": text, "topic": "tech"})

@@ -1,6 +1,7 @@
 """The serving bench runs the real thing, at a size that says nothing of speed."""
 
 import os
+from typing import Literal
 
 import pytest
 
@@ -13,9 +14,12 @@ pytestmark = pytest.mark.integration
 needs_chaos = pytest.mark.skipif(not os.environ.get("ALMANAC_CHAOS"), reason="the ways tried: make chaos")
 
 
-@pytest.mark.parametrize("with_ways", [False, pytest.param(True, marks=needs_chaos)])
-def test_the_bench_measures_all_apps(with_ways: bool) -> None:
-    tiny = Stock(n_users=50, n_posts=100, n_seen=20, n_buckets=24, depth=10, n_takedowns=5, text_bytes=100)
+@pytest.mark.parametrize(
+    ("with_ways", "ids"),
+    [(False, "numbers"), (False, "uuid"), pytest.param(True, "numbers", marks=needs_chaos)],
+)
+def test_the_bench_measures_all_apps(with_ways: bool, ids: Literal["numbers", "uuid"]) -> None:
+    tiny = Stock(50, n_posts=100, n_seen=20, depth=10, n_takedowns=5, text_bytes=100, ids=ids)
 
     figures = run(sizes=tiny, connections=4, seconds=0.5, rounds=1, limit=3, with_ways=with_ways)
 
@@ -29,6 +33,7 @@ def test_the_bench_measures_all_apps(with_ways: bool) -> None:
     assert all(value > 0 for value in per_s.values())
     for name in ("ratio_to_empty_fastapi", "ratio_to_raw_asgi", "ratio_to_naive", "p99_ms_at_1000_rps"):
         assert isinstance(figures[name], float)
+    assert all(isinstance(figures[f"store_bytes_of_{what}"], int) for what in ("lists", "seen"))
     assert figures["sizes"] == {name: getattr(tiny, name) for name in Stock.__slots__}
 
 
