@@ -46,7 +46,7 @@ def create_app(
                 yield {
                     "store": store,
                     "clock": clock,
-                    "tokens": TokenRegistry(chosen.state_dir / FILE, chosen.tokens),
+                    "tokens": TokenRegistry(chosen.state_dir / FILE, chosen.tokens.get_secret_value()),
                     "metrics": counts,
                     "life": life or Life(),
                     "origins": Origins(chosen.cors_origins) if chosen.cors_origins else None,

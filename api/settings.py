@@ -1,10 +1,25 @@
 """The API's settings: frozen, read from the environment once at start, each with unit, default and doc."""
 
+import re
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from api.environment import EnvironmentSettings, StoreUrl
+
+_HASHED = "(read|write|admin):[0-9a-f]{64}"
+
+
+def _check_tokens(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(f"({_HASHED}(,{_HASHED})*)?", secret.get_secret_value()):
+        raise ValueError(
+            "it should be scope:sha256, with commas between: read:, write: or admin: and 64 hex digits"
+        )
+    return secret
+
+
+HashedTokens = Annotated[SecretStr, AfterValidator(_check_tokens)]  # a person may give the texts by mistake
 
 
 class Settings(EnvironmentSettings):
@@ -39,9 +54,8 @@ class Settings(EnvironmentSettings):
     read_timeout_s: float = Field(
         1.0, gt=0, le=60, description="longest wait for a reply of the store, seconds"
     )
-    tokens: str = Field(
-        "",
-        pattern="^((read|write|admin):[0-9a-f]{64}(,(read|write|admin):[0-9a-f]{64})*)?$",
+    tokens: HashedTokens = Field(
+        SecretStr(""),
         description="access tokens beside those of state_dir: scope:sha256 of the text, with commas between",
     )
     pool_size: int = Field(16, ge=1, le=1000, description="most connections to the store")

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import typer
 
+from api.address import hide_passwords
 from api.variables import find_unknown
 from batch.cli.compare import compare
 from batch.cli.facts import import_, simulate
 from batch.cli.generations import app as generations
 from batch.cli.history import backfill, evaluate, replay
 from batch.cli.look import inspect, plan, redis_
-from batch.cli.output import keep_traceback, print_error, print_warning
+from batch.cli.output import hide_arguments, keep_traceback, print_error, print_warning
 from batch.cli.run import run, schedule
 from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
@@ -79,10 +80,13 @@ def run_command(arguments: list[str]) -> int:
         usage = getattr(exc, "format_message", None)  # Typer's own errors, whose class moved between versions
         exit_code = 2 if usage is not None else exit_code_of(exc)
         folder = Path(os.environ.get("ALMANAC_STATE_DIR") or ".almanac")
-        sentence = " ".join((usage() if usage is not None else _describe(exc, folder)).split())
+        said = usage() if usage is not None else _describe(exc, folder)
+        sentence = " ".join(hide_arguments(said, arguments).split())
         if exit_code == 1:
             place = keep_traceback(traceback.format_exc(), folder)
-            sentence = f"{type(exc).__name__}: {exc} (a bug: its traceback is in {place})"
+            sentence = (
+                f"{type(exc).__name__}: {hide_passwords(str(exc))} (a bug: its traceback is in {place})"
+            )
         return print_error(sentence, json=json, exit_code=exit_code)
 
 

@@ -55,11 +55,7 @@ def as_table(values: Values) -> Table:
 
 
 def print_error(sentence: str, *, json: bool, exit_code: int) -> int:
-    """Print an error as one sentence on stderr, and as JSON where asked; return the exit code.
-
-    An argument may be a URL, and whoever refuses an argument repeats it: passwords are hidden.
-    """
-    sentence = hide_passwords(sentence)
+    """Print an error as one sentence on stderr, and as JSON where asked; return the exit code."""
     sys.stderr.write(f"error: {sentence}\n")
     if json:
         print_json({"error": sentence, "exit_code": exit_code})
@@ -69,6 +65,20 @@ def print_error(sentence: str, *, json: bool, exit_code: int) -> int:
 def print_warning(sentence: str, question: str) -> None:
     """Print what may be a slip, and what was perhaps meant, as one line on stderr."""
     sys.stderr.write(f"warning: {': '.join(filter(None, (sentence, question)))}\n")
+
+
+def hide_arguments(sentence: str, arguments: list[str]) -> str:
+    """Return a sentence that may repeat arguments, without what may be a password in one: all before an @.
+
+    >>> hide_arguments("no command 'redis://ann:secret@db'", ["redis://ann:secret@db"])
+    "no command '***@db'"
+    """
+    for argument in arguments:
+        for text in (argument, argument.partition("=")[2]):
+            shown = hide_passwords(f"***@{text.rpartition('@')[2]}" if "@" in text else text)
+            if shown != text:
+                sentence = sentence.replace(text, shown)
+    return sentence
 
 
 def keep_traceback(text: str, folder: Path) -> Path:

@@ -14,6 +14,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from psycopg.conninfo import conninfo_to_dict
 
 from batch.__main__ import exit_code_of, run_command
 from batch.data.live.events import read_live
@@ -220,13 +221,19 @@ def test_a_server_that_accepts_and_says_nothing_is_unreachable(silent: int) -> N
 
 
 def test_every_way_to_postgresql_has_bounded_waits_and_what_the_url_says_stands() -> None:
-    plain = reader.libpq_uri(sa.make_url("postgresql+psycopg://ann:hush@db/facts"))
-    own = sa.make_url(reader.libpq_uri(sa.make_url("postgresql+psycopg://db/facts?connect_timeout=3")))
+    asked = ["postgresql+psycopg://ann:h%20u%27s%40h@db/facts", "postgresql+psycopg://db?connect_timeout=3"]
+    plain, own = (conninfo_to_dict(reader.conninfo(sa.make_url(url))) for url in asked)
 
-    assert "connect_timeout=10" in plain
-    assert "keepalives_idle=30" in plain
-    assert "tcp_user_timeout=60000" in plain
-    assert own.query["connect_timeout"] == "3"
+    assert [plain[name] for name in ("user", "password", "host", "dbname")] == [
+        "ann",
+        "h u's@h",
+        "db",
+        "facts",
+    ]
+    assert plain["connect_timeout"] == "10"
+    assert plain["keepalives_idle"] == "30"
+    assert plain["tcp_user_timeout"] == "60000"
+    assert own["connect_timeout"] == "3"
 
 
 @pytest.mark.parametrize("adbc", [True, False])

@@ -129,7 +129,9 @@ def test_a_read_token_closes_the_read_routes(path: Path) -> None:
 
 def test_tokens_of_the_settings_stand_beside_those_of_the_file(path: Path) -> None:
     hashed = [hashlib.sha256(text).hexdigest() for text in (b"ours", b"theirs")]
-    registry = TokenRegistry(path, Settings(tokens=f"read:{hashed[0]},admin:{hashed[1]}").tokens)
+    registry = TokenRegistry(
+        path, Settings(tokens=f"read:{hashed[0]},admin:{hashed[1]}").tokens.get_secret_value()
+    )
 
     _, text = add_token(path, "write", "importer")
     registry.refresh()

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import adbc_driver_manager
 import pyarrow as pa
 import sqlalchemy as sa
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
 from batch.data.tables.location import SourceError, parse_url, reason, show, sqlite_file
@@ -173,9 +174,10 @@ class Database:
     def _adbc(self) -> Any:
         """Open an ADBC connection, None where ADBC has no driver or cannot connect."""
         backend = self._url.get_backend_name()
-        uri = _read_only_uri(self._url) if backend == "sqlite" else libpq_uri(self._url)
         with suppress(*_ADBC_ERRORS, ImportError):
-            connection = adbc_driver(backend).connect(uri)
+            driver = adbc_driver(backend)
+            uri = _read_only_uri(self._url) if backend == "sqlite" else conninfo(self._url)
+            connection = driver.connect(uri)
             if backend == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -233,9 +235,14 @@ def unreachable(url: URL, exc: BaseException) -> SourceError:
     return SourceError(f"cannot reach {show(url)}: {reason(url, exc)}; {remedy}")
 
 
-def libpq_uri(url: URL) -> str:
-    """Return the URL as libpq wants it, password included: for connecting only."""
-    return with_waits(url).set(drivername="postgresql").render_as_string(hide_password=False)
+def conninfo(url: URL) -> str:
+    """Return the URL of a PostgreSQL as libpq wants it, password included: for connecting only.
+
+    Psycopg writes it: SQLAlchemy's own text of a URL has blanks in it where a password has.
+    """
+    waiting = with_waits(url)
+    _, options = waiting.get_dialect()().create_connect_args(waiting)
+    return make_conninfo(**options)
 
 
 def _read_only_uri(url: URL) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from batch.data.tables.database import adbc_driver, libpq_uri, unreachable
+from batch.data.tables.database import adbc_driver, conninfo, unreachable
 from batch.data.tables.location import SourceError, parse_url, reason, show, sqlite_file
 from batch.data.tables.stall import STALL_S, Watch
 
@@ -36,14 +36,14 @@ class DatabaseWriter:
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self._watch = Watch(self._url, stall_s)
         self._written: list[str] = []
-        uri = libpq_uri(self._url)
-        if self._is_sqlite:
-            path = sqlite_file(self._url)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            uri = f"file:{quote(str(path))}"
         try:
+            driver = adbc_driver(self._url.get_backend_name())
+            if self._is_sqlite:
+                path = sqlite_file(self._url)
+                path.parent.mkdir(parents=True, exist_ok=True)
+            uri = f"file:{quote(str(path))}" if self._is_sqlite else conninfo(self._url)
             with self._watch.waiting():
-                self._connection = adbc_driver(self._url.get_backend_name()).connect(uri)
+                self._connection = driver.connect(uri)
         except ImportError as exc:
             raise SourceError(
                 f"cannot write to {show(self._url)}: give postgresql://, sqlite:/// or a folder"

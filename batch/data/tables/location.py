@@ -1,5 +1,6 @@
 """Where tables live: a folder, or a SQLAlchemy URL whose password is never shown."""
 
+import re
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -18,12 +19,12 @@ class SourceError(ValueError):
 
 
 def is_url(location: str) -> bool:
-    """Tell a URL from a folder.
+    """Tell a URL from a folder; what has name and password before an @ is meant to be a URL.
 
-    >>> is_url("sqlite:///facts.db"), is_url("data/startml")
-    (True, False)
+    >>> is_url("sqlite:///facts.db"), is_url("data/startml"), is_url("ann:secret@db/facts")
+    (True, False, True)
     """
-    return "://" in location
+    return "://" in location or re.match(r"[^/]*:.*@", location) is not None
 
 
 def parse_url(location: str) -> URL:
