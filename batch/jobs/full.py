@@ -21,6 +21,7 @@ from batch.learn.split import Split, last_week
 from batch.learn.train import train
 from batch.progress import Progress
 from batch.publish.config import PublishConfig
+from batch.publish.kinds import refuse_other_kinds
 from batch.publish.publish import publish
 from batch.publish.store import GenerationStore
 from batch.settings import Settings
@@ -84,6 +85,7 @@ def run(
     Raises:
         LookupError: The baseline needs a package that is not installed.
         SourceError: The facts cannot be read; TooManyRejected: too many of them are bad.
+        IdsChanged: Ids that were numbers are text now.
         ValueError: They cannot train a model.
         RuntimeError: What `publish` raises.
     """
@@ -91,6 +93,12 @@ def run(
     if baseline is not None:
         require_package(baseline)
     facts = facts or read_facts_now(settings, store, location, progress)
+    generations, users, posts = (
+        GenerationStore(store, Keys(settings.prefix)),
+        facts.user_names,
+        facts.post_names,
+    )
+    refuse_other_kinds(generations, settings.variant, users.kind, posts.kind, settings.ids)  # before the work
     with progress.step("describe"):
         statics = asof.describe(facts, settings.seed)
     if baseline is not None:
@@ -103,7 +111,7 @@ def run(
         tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)
     with progress.phases("publish") as show:
         manifest = publish(
-            GenerationStore(store, Keys(settings.prefix)),
+            generations,
             tonight.content,
             tonight.lists,
             PublishConfig.of(settings, show),

@@ -56,5 +56,6 @@ class PublishConfig:
             kept=settings.generations_kept,
             progress=progress,
             gate=settings.gate,
+            ids=settings.ids,
             plan_memory=True,
         )
