@@ -40,7 +40,7 @@ def evaluate(
 
 
 def replay(
-    user: Annotated[int, typer.Option(help="user id")],
+    user: Annotated[str, typer.Option(help="user id")],
     at: Annotated[datetime, typer.Option(help="time, UTC")],
     limit: Annotated[int, typer.Option(min=1, max=100, help="posts")] = 10,
     json: Json = False,

@@ -12,7 +12,7 @@ from batch.cli.options import At, Json, read_settings
 from batch.cli.output import Output
 
 
-def inspect(user: Annotated[int, typer.Argument(help="user id")], at: At = None, json: Json = False) -> None:
+def inspect(user: Annotated[str, typer.Argument(help="user id")], at: At = None, json: Json = False) -> None:
     """Show a user's list at a time, what they have seen, and what the API would answer."""
     from batch.cli.draw.demo import draw_inspection
     from batch.jobs.inspect import inspect as look

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from urllib.parse import urlencode
 
 import numpy as np
@@ -15,7 +16,7 @@ import orjson
 
 from api.address import hide_password
 from api.contract.buckets import moment
-from api.contract.codec import decode
+from api.contract.ids import Kind, as_json
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.load import refuse_absent
@@ -23,6 +24,7 @@ from batch.data.write import write
 from batch.jobs.api_process import CannotListen, environment, find_port, run_api
 from batch.jobs.full import run
 from batch.progress import Progress
+from batch.publish.store import GenerationStore
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
@@ -33,7 +35,7 @@ from batch.store.connection import open_store, store_url
 N_USERS = 3  # whose feeds are shown
 HOURS = (9, 14, 20)  # of the day after as_of
 N_ASKED = 200  # users whose feed the truth judges
-UNKNOWN_USER = -1  # nobody's id: the answer is the popular list
+UNKNOWN_USER = "-1"  # nobody's id: the answer is the popular list
 SHOWN = 5
 EXPECTED_S = {  # what each step takes of the demo's minute, caches cold: 2026-11-29, two cores
     "simulate": 1.0,
@@ -50,7 +52,7 @@ EXPECTED_S = {  # what each step takes of the demo's minute, caches cold: 2026-1
 class Feed:
     """A user's feed at one time, as the API answered it."""
 
-    user_id: int
+    user_id: int | str
     at: str
     rung: str
     posts: list[dict[str, object]]
@@ -106,7 +108,7 @@ def demo(
         with open_store(url) as store:
             result = run(apart, store, location, progress, evaluated=truth is None)
             manifest = Manifest.from_json(read.value(store, keys.manifest(result.generation)) or b"")
-            users = decode(read.value(store, keys.users(result.generation)))
+            users = GenerationStore(store, keys).user_ids(result.generation)
         log = apart.state_dir / "api.log"
         with run_api(environment(apart, url, host, _find_free_port(host, port)), log) as base:
             times = [_first_time(manifest, hour) for hour in HOURS]
@@ -115,17 +117,19 @@ def demo(
                 run=asdict(result),
                 state_dir=str(apart.state_dir),
                 store=hide_password(url),
-                feeds=[ask(base, user, at) for user in chosen for at in times],
+                feeds=[ask(base, user, at, manifest.user_ids) for user in chosen for at in times],
                 expected_hitrate_at_5=_expected_hits(base, truth, users, times[-1]) if truth else {},
                 api=_feed_url(base, chosen[0], times[-1]),
                 commands=_commands(apart, hide_password(url), manifest, chosen[0], times[-1]),
             )
 
 
-def ask(base: str, user_id: int, at_s: int) -> Feed:
-    """Ask the API for a user's feed at a time."""
+def ask(base: str, user_id: str, at_s: int, kind: Kind = "numbers") -> Feed:
+    """Ask the API for a user's feed at a time; `kind` says what users' ids are in JSON."""
     with urllib.request.urlopen(_feed_url(base, user_id, at_s), timeout=10) as answer:  # noqa: S310 - loopback
-        return Feed(user_id, _text(at_s), answer.headers["X-Almanac-Rung"], orjson.loads(answer.read()))
+        return Feed(
+            as_json(user_id, kind), _text(at_s), answer.headers["X-Almanac-Rung"], orjson.loads(answer.read())
+        )
 
 
 def _settings_apart(settings: Settings, what: str) -> Settings:
@@ -148,15 +152,15 @@ def _make_world(folder: Path, world: WorldConfig, progress: Progress) -> Path:
     return folder / "facts"
 
 
-def _expected_hits(base: str, truth: Truth, users: list[int], at_s: int) -> dict[str, float]:
+def _expected_hits(base: str, truth: Truth, users: list[str], at_s: int) -> dict[str, float]:
     """Return the chance, by the truth, that five posts of all hold a like: ours, random, popular, best."""
     asked = users[:: max(1, len(users) // N_ASKED)][:N_ASKED]
     column = {post_id: k for k, post_id in enumerate(truth.post_ids.tolist())}
 
-    def ask_rows(user_id: int) -> list[int]:
+    def ask_rows(user_id: str) -> list[int]:
         return [column[int(str(post["id"]))] for post in ask(base, user_id, at_s).posts]
 
-    chance = truth.matrix(asked, at_s)
+    chance = truth.matrix([int(user) for user in asked], at_s)
     five = {
         "almanac": np.array([ask_rows(user_id) for user_id in asked]),
         "popular": np.tile(ask_rows(UNKNOWN_USER), (len(asked), 1)),
@@ -176,15 +180,15 @@ def _first_time(manifest: Manifest, hour: int) -> int:
     )
 
 
-def _commands(settings: Settings, url: str, manifest: Manifest, user_id: int, at_s: int) -> dict[str, str]:
+def _commands(settings: Settings, url: str, manifest: Manifest, user_id: str, at_s: int) -> dict[str, str]:
     """Return what shows the same in the store, for a person to type while the demo is up."""
     keys, almanac = Keys(settings.prefix), _almanac()
     here = f"ALMANAC_REDIS_URL={url} ALMANAC_PREFIX={settings.prefix}"
     cli = f"redis-cli -u {url}" if shutil.which("redis-cli") else f"{almanac} redis -u {url}"
     return {
-        "the list in the store": f"{cli} HGET '{keys.list(user_id, manifest.generation)}' {at_s}",
-        "what the user saw last": f"{cli} ZREVRANGE '{keys.seen(user_id)}' 0 4 WITHSCORES",
-        "how the feed came about": f"{here} {almanac} inspect {user_id} --at '{_text(at_s)}'",
+        "the list in the store": f"{cli} HGET {quote(keys.list(user_id, manifest.generation))} {at_s}",
+        "what the user saw last": f"{cli} ZREVRANGE {quote(keys.seen(user_id))} 0 4 WITHSCORES",
+        "how the feed came about": f"{here} {almanac} inspect {quote(user_id)} --at '{_text(at_s)}'",
     }
 
 
@@ -194,7 +198,7 @@ def _almanac() -> str:
     return "python -m batch" if called.name == "__main__.py" else sys.argv[0]
 
 
-def _feed_url(base: str, user_id: int, at_s: int) -> str:
+def _feed_url(base: str, user_id: str, at_s: int) -> str:
     query = urlencode({"id": user_id, "time": _text(at_s), "limit": SHOWN})
     return f"{base}/post/recommendations/?{query}"
 

@@ -8,7 +8,8 @@ from datetime import datetime
 import redis
 
 from api.contract.buckets import epoch, moment
-from api.contract.keys import Keys
+from api.contract.ids import as_json
+from api.contract.keys import Id, Keys
 from api.feed import Lookup, answer
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.replay.history import read_history
@@ -21,12 +22,12 @@ LIMIT = 10  # the API's own default
 
 
 def read_feed(
-    user_id: int, at: datetime | None = None, limit: int = LIMIT, settings: Settings | None = None
-) -> list[int]:
+    user_id: Id, at: datetime | None = None, limit: int = LIMIT, settings: Settings | None = None
+) -> list[int | str]:
     """Return the posts that the API answers a user at a time, best first, straight from the store.
 
     Args:
-        user_id: Whose feed; for someone unknown it is the popular posts.
+        user_id: Whose feed, a number or a text; for someone unknown it is the popular posts.
         at: Time of the feed; without a zone it is UTC; now where None.
         limit: How many posts at most.
         settings: Which store, prefix and variant; read from the environment where None.
@@ -39,7 +40,7 @@ def read_feed(
     at_s = epoch(at) if at else int(time.time())
     with connect_store(chosen) as client:
         found = look(client, Keys(chosen.prefix), chosen.variant, user_id, at_s).found
-    return list(answer(found, limit).posts)
+    return list(answer(found, limit).post_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +49,21 @@ class Inspection:
 
     Attributes:
         found: What the generation that answers the time holds for the user; the input of `api.feed.answer`.
-        seen: Post id to the earliest epoch second, by time, later than asked and accepted live included.
+        list: The user's list, best first; a post is its id as JSON has it, here and below.
+        seen: Post to the earliest epoch second, by time, later than asked and accepted live included.
         list_ttl_s: Seconds that the user's lists have left; None where there is no list.
-        taken_down: Post ids, ascending.
+        taken_down: Posts, by their ids.
     """
 
     found: Lookup
-    seen: dict[int, int]
+    list: tuple[int | str, ...]
+    seen: dict[int | str, int]
     list_ttl_s: int | None
-    taken_down: tuple[int, ...]
+    taken_down: tuple[int | str, ...]
 
 
 def inspect(
-    client: redis.Redis, settings: Settings, user_id: int, at_s: int, limit: int = LIMIT
+    client: redis.Redis, settings: Settings, user_id: Id, at_s: int, limit: int = LIMIT
 ) -> dict[str, object]:
     """Return what an answer is made of, and the answer, as the API gives it at any time, now or past.
 
@@ -75,22 +78,22 @@ def inspect(
     given = answer(inside.found, limit)
     found, manifest = inside.found, inside.found.generation.manifest
     return {
-        "user_id": user_id,
+        "user_id": as_json(str(user_id), manifest.user_ids),
         "at": moment(at_s).isoformat(),
         "generation": manifest.generation,
         "as_of": moment(manifest.as_of_s).isoformat(),
         "bucket": moment(found.bucket_s).isoformat(),
         "label": given.label,
         "segment": found.segment,
-        "list": list(found.own),
+        "list": list(inside.list),
         "list_ttl_s": inside.list_ttl_s,
         "seen": {str(post): moment(s).isoformat() for post, s in inside.seen.items() if s <= at_s},
         "taken_down": list(inside.taken_down),
-        "answer": {"rung": given.rung, "post_ids": list(given.posts)},
+        "answer": {"rung": given.rung, "post_ids": list(given.post_ids)},
     }
 
 
-def look(client: redis.Redis, keys: Keys, variant: str, user_id: int, at_s: int) -> Inspection:
+def look(client: redis.Redis, keys: Keys, variant: str, user_id: Id, at_s: int) -> Inspection:
     """Look up what the API answers a user at a time (epoch seconds) from.
 
     That is the generation of the time where it is kept, else what is current.
@@ -109,11 +112,15 @@ def look(client: redis.Redis, keys: Keys, variant: str, user_id: int, at_s: int)
             f"nothing is published under variant {variant!r}: run `almanac run --variant {variant}`"
         )
     manifest = kept.shared.manifest
-    hidden = hidden_by(client, keys, user_id, at_s, manifest.seen_policy)
-    left_s = int(client.ttl(keys.list(user_id, manifest.generation)))
+    who = kept.user_key(str(user_id))
+    hidden = hidden_by(client, keys, who, at_s, manifest)
+    found = kept.look_up(str(user_id), at_s, hidden, history.taken_down)
+    left_s = int(client.ttl(keys.list(who, manifest.generation)))
+    seen = seen_times(client, keys, who, manifest)
     return Inspection(
-        found=kept.look_up(user_id, at_s, hidden, history.taken_down),
-        seen=seen_times(client, keys, user_id),
+        found=found,
+        list=tuple(map(kept.shared.id_of, found.own)),
+        seen={kept.name_post(post_id): first_s for post_id, first_s in seen.items()},
         list_ttl_s=left_s if left_s >= 0 else None,
-        taken_down=tuple(sorted(history.taken_down)),
+        taken_down=tuple(map(kept.name_post, sorted(history.taken_down, key=lambda text: (len(text), text)))),
     )

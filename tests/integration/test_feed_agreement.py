@@ -9,15 +9,18 @@ import random
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pytest
 import redis
 from fastapi.testclient import TestClient
 
 from api.contract.buckets import DAY_S, moment
+from api.contract.ids import as_json
 from api.contract.keys import Keys
 from api.contract.profile import signature
 from api.main import create_app
@@ -32,7 +35,7 @@ from batch.publish.store import GenerationStore
 from batch.settings import Settings as BatchSettings
 from tests.clients import running
 from tests.oracle import expected, generation_at
-from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World, events_of
+from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, Names, World, events_of
 
 pytestmark = pytest.mark.integration
 
@@ -42,13 +45,13 @@ PATH = "/post/recommendations/"
 def called(
     store: redis.Redis, world: World, user: int, at_s: int, limit: int, profile: dict[str, str] | None = None
 ) -> list[str]:
-    """Return what the function replies: rung, bucket, label, post ids."""
-    keys, number = Keys(), world.generation
-    seen = keys.likes(user) if world.seen_policy == "likes" else keys.seen(user)
+    """Return what the function replies: rung, bucket, label, ids of posts."""
+    keys, number, who = Keys(), world.generation, world.names.user_key(user)
+    seen = keys.likes(who) if world.seen_policy == "likes" else keys.seen(who)
     names = [
         keys.current("default"),
         keys.manifest(number),
-        keys.list(user, number),
+        keys.list(who, number),
         seen,
         keys.takedowns(),
         keys.popular(number),
@@ -78,34 +81,36 @@ def drawn(rng: random.Random) -> dict[str, str]:
 @pytest.mark.parametrize("policy", ["views", "likes", "none"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_api_the_function_and_the_oracle_agree(
-    store: redis.Redis, valkey_url: str, policy: str, seed: int
+    store: redis.Redis, valkey_url: str, names: Names, policy: str, seed: int
 ) -> None:
     rng = random.Random(seed)
-    world = World(seen_policy=policy).publish(store).promote(store)  # type: ignore[arg-type]  # one of three
+    world = World(seen_policy=policy, names=names)  # type: ignore[arg-type]  # one of three
+    world.publish(store).promote(store)
     assert load(store)
     key = Keys().likes if policy == "likes" else Keys().seen
     views = [] if policy == "likes" else list(world.views)
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
-        for _ in range(150):
+        for _ in range(150 if names.kind == "numbers" else 50):
             user, at_s = rng.randrange(0, 12), AS_OF_S + rng.randrange(-2 * DAY_S, 4 * DAY_S)
             late = rng.randrange(AS_OF_S + 1, AS_OF_S + 2 * DAY_S)
             view = (rng.choice(world.users), rng.choice(world.posts), late)
             views.append(view)
-            store.zadd(key(view[0]), {str(view[1]): view[2]}, lt=True)
+            store.zadd(key(names.user_key(view[0])), {str(names.number(view[1])): view[2]}, lt=True)
             if rng.random() < 0.3:
-                store.sadd(Keys().takedowns(), rng.choice(world.posts))
+                world.take_down(store, rng.choice(world.posts))
             if rng.random() < 0.3:
-                store.srem(Keys().takedowns(), rng.choice(world.posts))
+                world.put_back(store, rng.choice(world.posts))
             limit, profile = rng.randrange(1, 60), drawn(rng)
-            query: dict[str, Any] = {"id": user, "time": moment(at_s).isoformat(), "limit": limit}
+            query: dict[str, Any] = {"id": names.user(user), "time": moment(at_s).isoformat(), "limit": limit}
 
             fields = [f"{name}={value}" for name, value in profile.items()]
             reply = client.get(PATH, params={**query, "profile": fields})
             rung, bucket, label, *posts = called(store, world, user, at_s, limit, profile)
 
-            wanted = expected(store, events_of(views), user, at_s, limit, profile=profile)
+            events = events_of(views, names)
+            wanted = expected(store, events, names.user(user), at_s, limit, profile=profile)
             assert [post["id"] for post in reply.json()] == wanted, (user, at_s, limit, profile)
-            assert list(map(int, posts)) == wanted, (user, at_s, limit, profile)
+            assert [as_json(post, names.kind) for post in posts] == wanted, (user, at_s, limit, profile)
             assert (rung, label) == (reply.headers["x-almanac-rung"], reply.headers["x-almanac-time"])
             assert moment(int(bucket)).isoformat() == reply.headers["x-almanac-bucket"]
 
@@ -119,24 +124,24 @@ class Asked(NamedTuple):
     generation: int
     rung: str
     label: str
-    post_ids: list[int]
+    post_ids: list[int | str]
 
 
 class Weeks:
     """Three generations a day apart, promoted one after another, then the last one rolled back."""
 
-    def __init__(self, store: redis.Redis, policy: str, rng: random.Random) -> None:
+    def __init__(self, store: redis.Redis, policy: str, rng: random.Random, names: Names) -> None:
         """Publish, with views between; half of those before a promotion are told only after it."""
-        self.store, self.rng = store, rng
+        self.store, self.rng, self.names = store, rng, names
         self.key = Keys().likes if policy == "likes" else Keys().seen
         self.live = Keys().likes_live if policy == "likes" else Keys().seen_live
         self.worlds: dict[int, World] = {}
         self.views: list[tuple[int, int, int]] = []
-        world = World(seen_policy=policy)  # type: ignore[arg-type]  # one of three
+        world = World(seen_policy=policy, names=names)  # type: ignore[arg-type]  # one of three
         for number in (1, 2, 3):
             known = frozenset((user, post) for user, post, _ in self.views)
             begin_s = AS_OF_S + (number - 1) * DAY_S
-            world = World(number, number, seen_policy=world.seen_policy, as_of_s=begin_s, known=known)
+            world = replace(world, generation=number, turn=number, as_of_s=begin_s, known=known)
             self.worlds[number] = world.publish(store)
             if number == 1 and policy != "likes":
                 self.views += world.views
@@ -155,23 +160,26 @@ class Weeks:
         """Let a user see a post, as a live event does."""
         user, post = self.rng.randrange(0, 12), self.rng.choice(World().posts)
         self.views.append((user, post, at_s))
-        for key in (self.key(user), self.live(user)):
-            self.store.zadd(key, {str(post): at_s}, lt=True)
+        who = self.names.user_key(user)
+        self.store.zadd(self.key(who), {str(self.names.number(post)): at_s}, lt=True)
+        self.store.zadd(self.live(who), {self.names.post_key(post): at_s}, lt=True)
 
     def draw(self) -> tuple[int, int, int]:
         """Draw a user, a time from before the first generation to after the last, and a limit."""
         at_s = AS_OF_S + self.rng.randrange(-DAY_S, 4 * DAY_S)
         return self.rng.randrange(0, 12), at_s, self.rng.randrange(1, 60)
 
-    def expected(self, user: int, at_s: int, limit: int) -> list[int]:
+    def expected(self, user: int, at_s: int, limit: int) -> list[int | str]:
         """Return what the oracle says."""
-        return expected(self.store, events_of(self.views), user, at_s, limit)
+        events = events_of(self.views, self.names)
+        return expected(self.store, events, self.names.user(user), at_s, limit)
 
     def replay(self, user: int, at_s: int, limit: int) -> Replayed | None:
         """Replay an answer; None where no generation of the time is kept."""
         history = read_history(self.store, Keys(), "default")
         try:
-            return Replayer(self.store, Keys(), history, self.kept).replay(user, at_s, limit)
+            replayer = Replayer(self.store, Keys(), history, self.kept)
+            return replayer.replay(self.names.user(user), at_s, limit)
         except GenerationLost:
             return None
 
@@ -181,9 +189,10 @@ class Weeks:
         return from_store(self.store, Keys(), int(name))
 
 
-def asked(client: TestClient, user: int, at_s: int, limit: int) -> Asked:
+def asked(client: TestClient, weeks: Weeks, user: int, at_s: int, limit: int) -> Asked:
     """Ask the API."""
-    reply = client.get(PATH, params={"id": user, "time": moment(at_s).isoformat(), "limit": limit})
+    query: dict[str, Any] = {"id": weeks.names.user(user), "limit": limit}
+    reply = client.get(PATH, params={**query, "time": moment(at_s).isoformat()})
     number, rung, label = (reply.headers[f"x-almanac-{name}"] for name in ("generation", "rung", "time"))
     return Asked(user, at_s, limit, int(number), rung, label, [post["id"] for post in reply.json()])
 
@@ -216,25 +225,25 @@ for command in json.loads(sys.argv[1]):
 
 @pytest.mark.parametrize(("policy", "n"), [("views", 1400), ("likes", 400), ("none", 200)])
 def test_all_agree_at_any_time_over_three_promotions_and_a_rollback(
-    store: redis.Redis, valkey_url: str, policy: str, n: int
+    store: redis.Redis, valkey_url: str, names: Names, policy: str, n: int
 ) -> None:
     rng = random.Random(n)
-    weeks, settings = Weeks(store, policy, rng), BatchSettings(redis_url=valkey_url)
+    weeks, settings = Weeks(store, policy, rng, names), BatchSettings(redis_url=valkey_url)
     load(store)
     answered: set[int] = set()
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
-        for turn in range(n):
+        for turn in range(n if names.kind == "numbers" else n // 4):
             if turn % 20 == 0:
-                store.sadd(Keys().takedowns(), rng.choice(World().posts))
-                store.srem(Keys().takedowns(), rng.choice(World().posts))
+                weeks.worlds[1].take_down(store, rng.choice(World().posts))
+                weeks.worlds[1].put_back(store, rng.choice(World().posts))
                 weeks.see(rng.randrange(AS_OF_S - DAY_S, AS_OF_S + 4 * DAY_S))
             user, at_s, limit = weeks.draw()
 
-            said = asked(client, user, at_s, limit)
+            said = asked(client, weeks, user, at_s, limit)
 
             assert said.post_ids == weeks.expected(user, at_s, limit), said
             assert said.generation == int(generation_at(store, at_s)), said
-            found: dict[str, Any] = inspect(store, settings, user, at_s, limit)
+            found: dict[str, Any] = inspect(store, settings, names.user(user), at_s, limit)
             assert inspected(found, user, at_s, limit) == said
             again = weeks.replay(user, at_s, limit)
             if again is None:
@@ -244,29 +253,32 @@ def test_all_agree_at_any_time_over_three_promotions_and_a_rollback(
                 assert list(again.post_ids) == said.post_ids, said
             if said.generation == 2:  # what is current, whose lists the function knows
                 rung, _, label, *posts = called(store, weeks.worlds[2], user, at_s, limit)
-                assert (rung, label, list(map(int, posts))) == (said.rung, said.label, said.post_ids)
+                assert (rung, label) == (said.rung, said.label)
+                assert [as_json(post, names.kind) for post in posts] == said.post_ids
             answered.add(said.generation)
     assert answered == {1, 2, 3}
 
 
 def test_the_command_line_says_what_the_api_says_over_http(
-    store: redis.Redis, valkey_url: str, tmp_path: Path
+    store: redis.Redis, valkey_url: str, names: Names, tmp_path: Path
 ) -> None:
     rng = random.Random(20)
-    weeks = Weeks(store, "views", rng)
+    weeks = Weeks(store, "views", rng, names)
     (tmp_path / "state").mkdir()
-    answered: list[tuple[int, list[int]]] = []
+    answered: list[tuple[int, list[int | str]]] = []
     commands: list[list[str]] = []
     with running(valkey_url, tmp_path / "state") as base:
         for _ in range(20):
             user, _, limit = weeks.draw()
             at_s = rng.randrange(PROMOTED_AT_S, AS_OF_S + 4 * DAY_S)
             at = moment(at_s).replace(tzinfo=None).isoformat()
-            with urllib.request.urlopen(f"{base}{PATH}?id={user}&time={at}&limit={limit}") as reply:
+            who = str(names.user(user))
+            query = urlencode({"id": who, "time": at, "limit": limit})
+            with urllib.request.urlopen(f"{base}{PATH}?{query}") as reply:
                 shown = [post["id"] for post in json.load(reply)]
                 answered.append((int(reply.headers["x-almanac-generation"]), shown))
-            commands.append(["inspect", str(user), "--at", at])
-            commands.append(["replay", "--user", str(user), "--at", at, "--limit", str(limit)])
+            commands.append(["inspect", who, "--at", at])
+            commands.append(["replay", "--user", who, "--at", at, "--limit", str(limit)])
 
     said = almanac(commands, ALMANAC_REDIS_URL=valkey_url, ALMANAC_STATE_DIR=str(tmp_path / "state"))
 

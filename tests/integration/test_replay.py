@@ -281,7 +281,7 @@ def replayed(replayer: Replayer, logged: Logged) -> Logged:
     """Replay an answer, and return it as the log would have it."""
     found = replayer.replay(logged.user_id, logged.at_s, logged.limit)
     where = (found.generation, found.bucket, found.rung)
-    return Logged(found.user_id, logged.at_s, logged.limit, *where, found.post_ids)
+    return Logged(logged.user_id, logged.at_s, logged.limit, *where, tuple(map(int, found.post_ids)))
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def test_every_logged_answer_is_replayed_but_for_late_posts(week: Week, n_answer
     print(len(week.log), "answers", n_same, "the same", week.n_late, "late events")  # noqa: T201 - figures
 
 
-Hide = Callable[[redis.Redis, Keys, int, int, SeenPolicy], frozenset[int]]
+Hide = Callable[[redis.Redis, Keys, str, int, Manifest], frozenset[str]]
 
 
 @pytest.mark.parametrize("week", ["views"], indirect=True)
@@ -324,11 +324,11 @@ Hide = Callable[[redis.Redis, Keys, int, int, SeenPolicy], frozenset[int]]
 def test_a_bug_in_the_filter_is_no_late_post(week: Week, bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bugs: dict[str, Hide] = {
         "nothing is hidden": lambda *_: frozenset(),
-        "a day late": lambda store, keys, user_id, at_s, policy: hidden_by(
-            store, keys, user_id, at_s - DAY_S, policy
+        "a day late": lambda store, keys, user_id, at_s, manifest: hidden_by(
+            store, keys, user_id, at_s - DAY_S, manifest
         ),
-        "too much is hidden": lambda store, keys, user_id, at_s, policy: hidden_by(
-            store, keys, user_id, at_s + DAY_S, policy
+        "too much is hidden": lambda store, keys, user_id, at_s, manifest: hidden_by(
+            store, keys, user_id, at_s + DAY_S, manifest
         ),
     }
     week.live(150)

@@ -26,14 +26,14 @@ MEASURED = {  # the same for real facts, whose truth nobody knows
 def draw_demo(console: Console, shown: DemoResult) -> None:
     """Show a feed of each user, one line that compares, and what to try next."""
     for feed in {feed.user_id: feed for feed in shown.feeds}.values():
-        title = f"feed of user {feed.user_id} at {feed.at}"
+        title = f"feed of user {escape(str(feed.user_id))} at {feed.at}"
         table = Table(title=title, title_justify="left", box=None, expand=True)
         table.add_column("post", justify="right", min_width=6, no_wrap=True)
         table.add_column("topic", min_width=13, no_wrap=True)
         table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
         for post in feed.posts:
             text = " ".join(str(post["text"]).split())
-            table.add_row(str(post["id"]), str(post["topic"]), escape(text[:WORDS]))
+            table.add_row(escape(str(post["id"])), escape(str(post["topic"])), escape(text[:WORDS]))
         console.print(table, "")
     console.print(compare_lists(shown), "", highlight=False)
     tries = {
@@ -62,15 +62,16 @@ def compare_lists(shown: DemoResult) -> str:
 
 def draw_inspection(console: Console, found: Mapping[str, object]) -> None:
     """Show what `almanac inspect` found: one line a fact, the newest seen posts last."""
-    seen, ranked, answer = found["seen"], found["list"], found["answer"]
+    seen, ranked, answer, down = found["seen"], found["list"], found["answer"], found["taken_down"]
     assert isinstance(seen, Mapping)
     assert isinstance(ranked, list)
+    assert isinstance(down, list)
     assert isinstance(answer, Mapping)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name in ("user_id", "at", "generation", "as_of", "bucket", "label", "segment", "list_ttl_s"):
-        table.add_row(name, str(found[name]))
-    table.add_row(f"list of {len(ranked)}", " ".join(map(str, ranked)))
-    table.add_row(f"{len(seen)} seen, newest", " ".join(list(seen)[-10:]))
-    table.add_row("taken down", " ".join(map(str, found["taken_down"])) or "none")  # type: ignore[call-overload]
-    table.add_row(f"answer ({answer['rung']})", " ".join(map(str, answer["post_ids"])))
+        table.add_row(name, escape(str(found[name])))
+    table.add_row(f"list of {len(ranked)}", escape(" ".join(map(str, ranked))))
+    table.add_row(f"{len(seen)} seen, newest", escape(" ".join(list(seen)[-10:])))
+    table.add_row("taken down", escape(" ".join(map(str, down))) or "none")
+    table.add_row(f"answer ({answer['rung']})", escape(" ".join(map(str, answer["post_ids"]))))
     console.print(table)

@@ -69,11 +69,11 @@ def draw_diff(console: Console, change: "Change") -> None:
         table.add_row(f"{tenth * 10}–{tenth * 10 + 10} %", f"{n:,}", "█" * round(n / most * BAR))
     console.print(table)
     for title, posts in (("winners", change.winners), ("losers", change.losers)):
-        console.print(f"{title}: " + ", ".join(f"{post} ({gain:+,})" for post, gain in posts))
+        console.print(f"{title}: " + ", ".join(f"{escape(str(post))} ({gain:+,})" for post, gain in posts))
     for sample in change.samples:
-        console.print(f"user {sample['user_id']} at {sample['bucket']}")
+        console.print(f"user {escape(str(sample['user_id']))} at {sample['bucket']}")
         for name, number in (("a", change.a), ("b", change.b)):
-            console.print(f"  {number}: {' '.join(map(str, sample[name]))}", soft_wrap=True)
+            console.print(f"  {number}: {escape(' '.join(map(str, sample[name])))}", soft_wrap=True)
 
 
 def draw_verdict(console: Console, verdict: "Verdict") -> None:
@@ -87,7 +87,7 @@ def draw_verdict(console: Console, verdict: "Verdict") -> None:
         table.add_row("differs", name)
     for place in verdict.differences:
         where = f"user {place.user_id}, bucket {place.bucket_s}, place {place.position}"
-        table.add_row("differs", f"{where}: {place.found} where the model gives {place.expected}")
+        table.add_row("differs", escape(f"{where}: {place.found} where the model gives {place.expected}"))
     table.add_row("verdict", "holds" if verdict.ok else "does not hold")
     console.print(table)
 

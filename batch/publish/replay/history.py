@@ -9,6 +9,7 @@ from typing import cast
 import redis
 
 from api.contract.history import Reach
+from api.contract.ids import unquote
 from api.contract.keys import Keys
 from batch.publish.ledger.ledger import Ledger, Promotion
 from batch.store import read
@@ -27,16 +28,16 @@ class History:
         promotions: What was current when, oldest first.
         made: First second of each generation made for the past, and its number; of one that lies on disk
             only, its folder's name. Ascending.
-        takedowns: Second, post and whether it went down, in that order.
-        taken_down: What is taken down now.
+        takedowns: Second, canonical id of a post and whether it went down, in that order.
+        taken_down: Canonical ids of what is taken down now.
     """
 
     current: int | None
     as_of_s: int
     promotions: tuple[Promotion, ...]
     made: tuple[tuple[int, Name], ...]
-    takedowns: tuple[tuple[int, int, bool], ...]
-    taken_down: frozenset[int]
+    takedowns: tuple[tuple[int, str, bool], ...]
+    taken_down: frozenset[str]
 
     @property
     def reach(self) -> Reach:
@@ -61,7 +62,7 @@ class History:
         place = bisect_right(self.promotions, at_s, key=lambda promotion: promotion.from_s)
         return self.promotions[place - 1] if place else None
 
-    def taken_down_at(self, at_s: int) -> frozenset[int]:
+    def taken_down_at(self, at_s: int) -> frozenset[str]:
         """Return what was taken down at a time; a post without a note of it counts as always taken down."""
         noted = {post_id for _, post_id, _ in self.takedowns}
         down = set(self.taken_down - noted)
@@ -87,14 +88,14 @@ def read_history(
     manifest = None if current is None else ledger.manifest(current)
     stored: dict[int, Name] = {at_s: int(member) for member, at_s in _read_scored(client, keys.past(variant))}
     made = [*(pair for pair in on_disk if pair[0] not in stored), *stored.items()]
-    log = [member.split() for member, _ in _read_scored(client, keys.takedown_log())]
+    log = [member.decode().split(" ") for member, _ in _read_scored(client, keys.takedown_log())]
     return History(
         current=current if manifest else None,
         as_of_s=manifest.as_of_s if manifest else FOREVER_S,
         promotions=tuple(ledger.promotions(variant)),
         made=tuple(sorted(made, key=itemgetter(0))),
-        takedowns=tuple((int(at_ms) // 1000, int(post), what == b"down") for at_ms, post, what in log),
-        taken_down=frozenset(int(read.narrow(post)) for post in client.smembers(keys.takedowns())),
+        takedowns=tuple((int(at_ms) // 1000, unquote(post), what == "down") for at_ms, post, what in log),
+        taken_down=frozenset(read.narrow(post).decode() for post in client.smembers(keys.takedowns())),
     )
 
 

@@ -4,15 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import orjson
 import redis
 
 from api.contract.codec import decode
+from api.contract.ids import FEATURE, as_json, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.feed import Generation, Lookup, Pointer, RankedLists
 from batch.arrays import Ints
 from batch.publish.backfilled import Backfilled, open_content, open_list
 from batch.publish.generation import Rows
 from batch.publish.ledger.ledger import Ledger
+from batch.publish.post_ids import read_post_ids
 from batch.store import read
 
 OwnList = tuple[Sequence[int], str | None]  # a user's list of a bucket, best first, and their segment
@@ -24,17 +27,36 @@ class GenerationLost(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A generation; `read_own` answers for a user id and a bucket's start."""
+    """A generation; `read_own` answers for a user's canonical id and a bucket's start."""
 
     shared: Generation
-    read_own: Callable[[int, int], OwnList]
+    read_own: Callable[[str, int], OwnList]
 
-    def look_up(self, user_id: int, at_s: int, hidden: frozenset[int], taken_down: frozenset[int]) -> Lookup:
-        """Return what it holds for a user at a time: all that `api.feed.answer` needs."""
+    def user_key(self, user_id: str) -> str:
+        """Return a user's id as the generation's keys have it."""
+        return canonical(user_id, self.shared.manifest.user_ids)
+
+    def name_post(self, post_id: str) -> int | str:
+        """Return a post's id as JSON has it, spelled as its table does if it is one of the generation's."""
+        number = self.shared.number_of(post_id)
+        if number is None or number not in self.shared.posts:
+            return as_json(post_id, self.shared.manifest.post_ids)
+        return self.shared.id_of(number)
+
+    def look_up(self, user_id: str, at_s: int, hidden: frozenset[str], taken_down: frozenset[str]) -> Lookup:
+        """Return what it holds for a user at a time: all that `api.feed.answer` needs.
+
+        Args:
+            user_id: Who asks, in whatever spelling.
+            at_s: The time asked for, epoch seconds.
+            hidden: Canonical ids of posts that they have seen.
+            taken_down: Canonical ids of posts that nobody may be answered.
+        """
         manifest = self.shared.manifest
         bucket_s = manifest.horizon.bucket_for(at_s)
-        ranked, segment = self.read_own(user_id, bucket_s)
-        posts = {post_id: text for post_id, text in self.shared.posts.items() if post_id not in taken_down}
+        ranked, segment = self.read_own(self.user_key(user_id), bucket_s)
+        down = self.shared.numbers_of(taken_down)
+        posts = {number: text for number, text in self.shared.posts.items() if number not in down}
         return Lookup(
             user_id=str(user_id),
             at_s=at_s,
@@ -43,7 +65,7 @@ class Kept:
             generation=replace(self.shared, posts=posts),
             own=ranked,
             segment=segment,
-            hidden=hidden,
+            hidden=self.shared.numbers_of(hidden),
             sees_all=True,
         )
 
@@ -61,18 +83,19 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
             f"generation {number} answered at that time and is no longer kept: "
             "raise ALMANAC_GENERATIONS_KEPT to replay further back"
         )
-    posts = {int(read.narrow(post_id)) for post_id in client.hkeys(keys.posts(number))}
+    posts, ids = [int(post) for post in client.hkeys(keys.posts(number))], read_post_ids(ledger, manifest)
     shared = Generation(
         manifest=manifest,
-        posts=dict.fromkeys(posts, b""),
+        posts={post: orjson.dumps({"id": ids.as_json(post)}) for post in posts},
         catalogue=decode(read.value(client, keys.catalogue(number))),
+        numbers={ids.id_of(post): post for post in posts} if FEATURE in manifest.needs else {},
         popular=_lists(read.fields(client, keys.popular(number))),
         segments={
             name: _lists(read.fields(client, keys.segment(number, name))) for name in manifest.segments
         },
     )
 
-    def read_own(user_id: int, bucket_s: int) -> OwnList:
+    def read_own(user_id: str, bucket_s: int) -> OwnList:
         ranked, segment = client.hmget(keys.list(user_id, number), str(bucket_s), SEGMENT_FIELD)
         name = read.narrow(segment).decode() if segment else None
         return decode(read.narrow(ranked or b"")), name
@@ -81,20 +104,25 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
 
 
 def from_disk(made: Backfilled) -> Kept:
-    """Read a generation made for the past from its folder; the store need not have it."""
+    """Read a generation made for the past from its folder; the store need not have it.
+
+    Its posts' numbers are their codes, since no store has numbered them.
+    """
     content, ranked = open_content(made), open_list(made)
     ids, starts = content.post_ids, content.horizon.starts
     segment_of = dict(zip(content.user_ids.tolist(), content.segment_of, strict=True))
     shared = Generation(
-        manifest=made.manifest,
-        posts=dict.fromkeys(ids.tolist(), b""),
+        manifest=replace(made.manifest, needs=(FEATURE,)),
+        posts=dict(zip(ids.tolist(), content.posts, strict=True)),
         catalogue=ids[content.catalogue].tolist(),
+        numbers=dict(zip(content.post_names.canonical(ids), ids.tolist(), strict=True)),
         popular=_ids(content.popular, ids, starts),
         segments={name: _ids(rows, ids, starts) for name, rows in content.segments.items()},
     )
 
-    def read_own(user_id: int, bucket_s: int) -> OwnList:
-        return ranked(user_id, bucket_s), segment_of.get(user_id)
+    def read_own(user_id: str, bucket_s: int) -> OwnList:
+        user = content.user_names.code_of(user_id)
+        return ranked(user, bucket_s), segment_of.get(user)
 
     return Kept(shared, read_own)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import redis
 
 from api.contract.buckets import moment
-from api.contract.keys import Keys
+from api.contract.ids import as_json
+from api.contract.keys import Id, Keys
 from api.feed import Rung, answer
 from batch.publish.backfilled import FOLDER, list_backfilled
 from batch.publish.replay.history import History, Name, read_history
@@ -23,7 +24,7 @@ class Replayed:
     """An answer of the past.
 
     Attributes:
-        user_id: Who asked.
+        user_id: Who asked, as JSON has it.
         at: When, UTC.
         generation: What answered: its number, or where it lies on disk.
         was_served: Whether it was current then; else it was made for that time later.
@@ -34,7 +35,7 @@ class Replayed:
         post_ids: Best first.
     """
 
-    user_id: int
+    user_id: int | str
     at: str
     generation: Name
     was_served: bool
@@ -42,7 +43,7 @@ class Replayed:
     bucket: str
     time: str
     rung: Rung
-    post_ids: tuple[int, ...]
+    post_ids: tuple[int | str, ...]
 
 
 class Replayer:
@@ -57,7 +58,7 @@ class Replayer:
         self._history = history
         self._kept = lru_cache(maxsize=HELD)(load)
 
-    def replay(self, user_id: int, at_s: int, limit: int) -> Replayed:
+    def replay(self, user_id: Id, at_s: int, limit: int) -> Replayed:
         """Answer as the API did at a time, to the second: within it, events come before requests.
 
         What was current answers. Before anything was served, the newest generation made for a time not after
@@ -78,10 +79,11 @@ class Replayer:
             )
         kept = self._kept(number)
         manifest = kept.shared.manifest
-        hidden = hidden_by(self._client, self._keys, user_id, at_s, manifest.seen_policy)
-        given = answer(kept.look_up(user_id, at_s, hidden, self._history.taken_down_at(at_s)), limit)
+        who = kept.user_key(str(user_id))
+        hidden = hidden_by(self._client, self._keys, who, at_s, manifest)
+        given = answer(kept.look_up(str(user_id), at_s, hidden, self._history.taken_down_at(at_s)), limit)
         return Replayed(
-            user_id=user_id,
+            user_id=as_json(str(user_id), manifest.user_ids),
             at=moment(at_s).isoformat(),
             generation=number,
             was_served=self._history.promotion_at(at_s) is not None,
@@ -89,7 +91,7 @@ class Replayer:
             bucket=moment(given.found.bucket_s).isoformat(),
             time=given.label,
             rung=given.rung,
-            post_ids=given.posts,
+            post_ids=given.post_ids,
         )
 
 

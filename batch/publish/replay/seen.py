@@ -1,34 +1,55 @@
-"""What a user has seen, as the store has it: facts and live events together."""
+"""What a user has seen, as the store has it: facts and live events together. Posts are canonical ids."""
 
 from typing import cast
 
 import redis
 
+from api.contract.ids import FEATURE, canonical
 from api.contract.keys import Keys
-from api.contract.manifest import SeenPolicy
+from api.contract.manifest import Manifest
+from batch.publish.ledger.ledger import Ledger
+from batch.publish.post_ids import PostIds, read_spelled
 
 
-def hidden_by(client: redis.Redis, keys: Keys, user_id: int, at_s: int, policy: SeenPolicy) -> frozenset[int]:
-    """Return the posts that no answer to a user for a time may hold: seen, or liked, by then."""
-    if policy == "none":
+def hidden_by(client: redis.Redis, keys: Keys, user_id: str, at_s: int, manifest: Manifest) -> frozenset[str]:
+    """Return the posts that no answer of a generation to a user for a time may hold: seen, or liked, by then.
+
+    Args:
+        client: The store.
+        keys: Names of the keys.
+        user_id: In canonical form.
+        at_s: The time, epoch seconds.
+        manifest: The generation's.
+    """
+    if manifest.seen_policy == "none":
         return frozenset()
-    times = seen_times(client, keys, user_id) if policy == "views" else liked_times(client, keys, user_id)
+    of = seen_times if manifest.seen_policy == "views" else liked_times
+    times = of(client, keys, user_id, manifest)
     return frozenset(post_id for post_id, first_s in times.items() if first_s <= at_s)
 
 
-def seen_times(client: redis.Redis, keys: Keys, user_id: int) -> dict[int, int]:
+def seen_times(client: redis.Redis, keys: Keys, user_id: str, manifest: Manifest) -> dict[str, int]:
     """Return the earliest second at which a user saw each post, by time, then by post."""
-    return _earliest(client, keys.seen(user_id), keys.seen_live(user_id))
+    return _earliest(Ledger(client, keys), keys.seen(user_id), keys.seen_live(user_id), manifest)
 
 
-def liked_times(client: redis.Redis, keys: Keys, user_id: int) -> dict[int, int]:
+def liked_times(client: redis.Redis, keys: Keys, user_id: str, manifest: Manifest) -> dict[str, int]:
     """Return the earliest second at which a user liked each post, by time, then by post."""
-    return _earliest(client, keys.likes(user_id), keys.likes_live(user_id))
+    return _earliest(Ledger(client, keys), keys.likes(user_id), keys.likes_live(user_id), manifest)
 
 
-def _earliest(client: redis.Redis, *names: str) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for name in names:
-        for post_id, time in cast("list[tuple[bytes, float]]", client.zrange(name, 0, -1, withscores=True)):
-            found[int(post_id)] = min(int(time), found.get(int(post_id), int(time)))
-    return dict(sorted(found.items(), key=lambda pair: (pair[1], pair[0])))
+def _earliest(ledger: Ledger, numbers: str, ids: str, manifest: Manifest) -> dict[str, int]:
+    """Unite a set of numbers and one of ids, as the generation of the manifest takes them."""
+    kind, found = manifest.post_ids, _read_times(ledger, numbers)
+    spelled = read_spelled(ledger, list(map(int, found))) if FEATURE in manifest.needs else {}
+    posts = PostIds(kind, spelled)
+    times = {posts.id_of(int(number)): first_s for number, first_s in found.items()}
+    for text, first_s in _read_times(ledger, ids).items():
+        post_id = canonical(text, kind)
+        times[post_id] = min(first_s, times.get(post_id, first_s))
+    return dict(sorted(times.items(), key=lambda pair: (pair[1], len(pair[0]), pair[0])))
+
+
+def _read_times(ledger: Ledger, key: str) -> dict[str, int]:
+    pairs = cast("list[tuple[bytes, float]]", ledger.client.zrange(key, 0, -1, withscores=True))
+    return {member.decode(): int(time) for member, time in pairs}
