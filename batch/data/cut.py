@@ -36,6 +36,7 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
         users=facts.users[users].reset_index(drop=True),
         posts=facts.posts[posts].reset_index(drop=True),
         embeddings=None if facts.embeddings is None else facts.embeddings[posts],
+        post_came=None if facts.post_came is None else facts.post_came[posts],
         user=_renumber(stood.user, users),
         post=_renumber(stood.post, posts),
     )

@@ -58,6 +58,8 @@ class Facts:
         shown: What a view says; of all of them alike.
         user_names: The ids of users behind their codes, and their kind; codes of others may be among them.
         post_names: The same of posts.
+        post_came: int64 (posts,), distinct. Of ids that are text, whose codes have no order of their own: the
+            posts in the order of their table; None of numbers, which ascend.
     """
 
     users: pd.DataFrame
@@ -73,6 +75,7 @@ class Facts:
     shown: Shown = "impressions"
     user_names: IdNames = field(default_factory=IdNames)
     post_names: IdNames = field(default_factory=IdNames)
+    post_came: Ints | None = None
 
     @property
     def user_ids(self) -> Ints:

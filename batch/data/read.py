@@ -86,6 +86,7 @@ def read(
         shown=shown,
         user_names=names[0],
         post_names=names[1],
+        post_came=_came(posts, post_row) if of_posts.kind == "text" else None,
     )
 
 
@@ -145,6 +146,14 @@ def _unite(ids: Ids, rows: Entities | None, found: Places) -> tuple[Ints, Ints32
     every = np.union1d(marks, rows.marks) if rows else np.unique(marks)
     codes = np.sort(ids.codes(every))
     return codes, find_rows(codes, ids.codes(marks))
+
+
+def _came(rows: Entities | None, row: Ints32) -> Ints:
+    """Return where in their table, or in the feed, the ids first came; `row` is that of each place there."""
+    if rows:
+        return rows.order
+    first: Ints = np.unique(row, return_index=True)[1]
+    return first
 
 
 def _reject_repeats(

@@ -89,7 +89,8 @@ def tables_of(facts: Facts) -> Iterator[tuple[str, pa.Table]]:
     """
     user_ids, post_ids = facts.user_names.column(facts.user_ids), facts.post_names.column(facts.post_ids)
     yield USERS, _table(facts.users).set_column(0, USER_ID, user_ids)
-    yield POSTS, _table(facts.posts).set_column(0, POST_ID, post_ids)
+    posts = _table(facts.posts).set_column(0, POST_ID, post_ids)
+    yield POSTS, posts if facts.post_came is None else posts.take(pa.array(np.argsort(facts.post_came)))
     if facts.embeddings is not None:
         rows = ~np.isnan(facts.embeddings).all(axis=1)
         columns = {f"e{place}": column for place, column in enumerate(facts.embeddings[rows].T)}

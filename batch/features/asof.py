@@ -34,7 +34,7 @@ class Statics:
 def describe(facts: Facts, seed: int) -> Statics:
     """Describe users and posts once, by what does not change with time."""
     profiles = profile.encode(facts.users)
-    texts = text.describe(facts.posts, facts.embeddings, seed)
+    texts = text.describe(facts.posts, facts.embeddings, seed, facts.post_came)
     ours = (
         *(Feature(name, "user", grows=name in GROWING) for name in BEHAVIOUR),
         Feature("topic", "post", categorical=True),

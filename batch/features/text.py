@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from batch.arrays import Bools, Floats, Floats32, Ints32
+from batch.arrays import AnyInts, Bools, Floats, Floats32, Ints, Ints32
 from batch.data.columns import MORE_TOPICS, POST_ID, TEXT, TOPIC
 
 N_FACTORS = 64  # for tastes; 32 told a fifth less of what made posts are about
@@ -69,8 +69,15 @@ class Unplaceable(ValueError):
     """A further post is like none of those that were described."""
 
 
-def describe(posts: pd.DataFrame, embeddings: Floats32 | None, seed: int) -> Texts:
-    """Describe each post by its topic and its embedding, or TF-IDF of its text where none is brought."""
+def describe(posts: pd.DataFrame, embeddings: Floats32 | None, seed: int, came: Ints | None = None) -> Texts:
+    """Describe each post by its topic and its embedding, or TF-IDF of its text where none is brought.
+
+    What is drawn at random is drawn in the order of `came`, int64 (posts,), or of the rows where it is None.
+    """
+    if came is not None:
+        order = np.argsort(came)
+        there = posts.iloc[order].reset_index(drop=True), None if embeddings is None else embeddings[order]
+        return _take(describe(*there, seed), np.argsort(order))
     topic, names = pd.factorize(posts[TOPIC], sort=True, use_na_sentinel=True)
     topic = np.where(topic < 0, topic.max(initial=-1) + 1, topic).astype(np.int32)
     space, about = (
@@ -79,6 +86,12 @@ def describe(posts: pd.DataFrame, embeddings: Floats32 | None, seed: int) -> Tex
     cluster, topic_of_cluster, centres = _cluster(space[:, :N_CLUSTERED], topic, seed)
     about = replace(about, topics=tuple(map(str, names)), topic_of_cluster=topic_of_cluster, centres=centres)
     return Texts(topic, cluster, topic_of_cluster, _keep_factors(space), _lengths(posts), space, about)
+
+
+def _take(texts: Texts, rows: AnyInts) -> Texts:
+    """Return some of the posts, in the order given."""
+    columns = ("topic", "cluster", "factors", "length", "space")
+    return replace(texts, **{name: getattr(texts, name)[rows] for name in columns})
 
 
 def place(posts: pd.DataFrame, embeddings: Floats32 | None, about: Map) -> Texts:

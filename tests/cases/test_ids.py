@@ -1,6 +1,7 @@
 """Ids as people's tables have them: compared in one form, given back as they are spelled, never confused."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,11 @@ import pyarrow as pa
 import pytest
 
 from batch.data.facts import Facts
+from batch.data.ids import encode_ids
+from batch.data.rows import find_rows
 from batch.data.validation.rejects import TooManyRejected
+from batch.data.write import tables_of, write
+from batch.features.text import Texts, describe
 from tests.data_rows import csv, parquet, read_all
 
 USERS, POSTS = [3, 5, 9, 12], [20, 31, 47, 58, 66]
@@ -141,7 +146,7 @@ def test_a_bad_id_of_another_table_is_a_reject_and_flips_nothing(tmp_path: Path,
             pa.table([["2021-10-02"], ["9"], [str(2**53)], ["view"]], rows["feed_data"].schema.names),
         ]
     )
-    rows["post_embeddings"] = pa.table({"post_id": ["31", "n/a"], "e0": [1.0, 2.0]})
+    rows["post_embeddings"] = pa.table({"post_id": ["31", "x1"], "e0": [1.0, 2.0]})
 
     facts = read_all(csv(tmp_path / "in", rows), tmp_path)
 
@@ -149,7 +154,7 @@ def test_a_bad_id_of_another_table_is_a_reject_and_flips_nothing(tmp_path: Path,
     assert facts.report.rejected == {"unreadable_id": 3}
     lines = [orjson.loads(line) for line in (tmp_path / "rejects.jsonl").read_bytes().splitlines()]
     assert [(line["table"], line["row"]["post_id"]) for line in lines] == [
-        ("post_embeddings", "n/a"),
+        ("post_embeddings", "x1"),
         ("feed_data", "31"),
         ("feed_data", str(2**53)),
     ]
@@ -201,3 +206,34 @@ def test_events_that_come_twice_are_rejected_under_their_ids(tmp_path: Path) -> 
         "05",
         "058",
     )
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_what_posts_are_called_changes_nothing_that_is_learnt_of_them(tmp_path: Path, embedded: bool) -> None:
+    draw, n = np.random.default_rng(3), 60
+    words = np.array([f"word{k}" for k in range(40)])
+    posts = {
+        "text": [" ".join(draw.choice(words[20 * (k % 2) :][:20], 9)) for k in range(n)],
+        "topic": [("sport", "food", "tech")[k % 3] for k in range(n)],
+    }
+    vectors = {f"e{k}": draw.normal(size=n) for k in range(4)}
+
+    def learn(name: str, spell: Spell) -> Texts:
+        ids = [spell(k) for k in range(100, 100 + n)]
+        rows = rows_of(lambda _: ids[0]) | {"post_text_df": pa.table({"post_id": ids, **posts})}
+        rows["post_embeddings"] = pa.table({"post_id": ids, **vectors})
+        if not embedded:
+            del rows["post_embeddings"]
+        facts = read_all(parquet(tmp_path / name, rows), tmp_path)
+        write(str(tmp_path / f"{name} copied"), tables_of(facts))
+        copied = read_all(str(tmp_path / f"{name} copied"), tmp_path)
+        assert copied.posts["text"].tolist() == facts.posts["text"].tolist()
+        row = find_rows(copied.post_ids, encode_ids(list(map(str, ids))))
+        texts = describe(copied.posts, copied.embeddings, 0, copied.post_came)
+        return replace(texts, **{column: getattr(texts, column)[row] for column in ("cluster", "space")})
+
+    numbers, articles = learn("numbers", int), learn("articles", lambda k: f"0{k}")
+
+    assert len(set(numbers.cluster.tolist())) > 3
+    np.testing.assert_array_equal(numbers.cluster, articles.cluster)
+    np.testing.assert_array_equal(numbers.space, articles.space)
