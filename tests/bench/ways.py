@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 UVICORN = ("-m", "uvicorn", "--port", "{port}", "--no-access-log", "--log-level", "warning")
 GRANIAN = ("-m", "granian", "--interface", "asgi", "--no-ws", "--port", "{port}", "--log-level", "warning")
-OWN = "from api.http import server; from tests.bench import rivals; "
-OWN += "server.serve(rivals.empty(), server.Life(), '127.0.0.1', {port})"
+OWN = "from api.http import server; from api.settings import Settings; from tests.bench import rivals; "
+OWN += "server.serve(rivals.empty(), server.Life(), Settings(port={port}))"
 
 TRIED: Mapping[str, tuple[str, ...]] = {
     "lane": ("-m", "api.main"),

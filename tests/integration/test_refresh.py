@@ -92,6 +92,7 @@ def assert_same(
     np.testing.assert_array_equal(stored[0][1], stored[1][1])
 
 
+@pytest.mark.timeout(1200)  # sixty worlds in make chaos
 @settings(
     max_examples=N_WORLDS,
     deadline=None,
