@@ -106,11 +106,12 @@ def _draw(rng: np.random.Generator, among: AnyInts, n: int, share: float) -> Boo
 def _fit_all(kept: Facts, statics: asof.Statics, split: Split, recipe: Recipe) -> dict[str, Recommender]:
     """Fit ours, and beside it what needs no history of the user, on what lies before the split."""
     before = Interactions(kept.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
+    n_posts = len(kept.posts)
     return {
         OURS: fit_own(before, recipe, split.test_from_s),
-        POPULAR: ScoreRecommender(counts.popular(before)),
-        "popular_by_segment": ScoreRecommender(counts.popular_by_segment(before)),
-        RANDOM: ScoreRecommender(counts.random(before)),
+        POPULAR: ScoreRecommender(counts.popular(before), n_posts),
+        "popular_by_segment": ScoreRecommender(counts.popular_by_segment(before), n_posts),
+        RANDOM: ScoreRecommender(counts.random(before), n_posts),
     }
 
 

@@ -63,7 +63,7 @@ def compare_shown(
     lists = results.pool(tests)
     pairs = [(OURS, name) for name in lists.totals if name != OURS]
     figures = results.summarize("shown", lists, np.random.default_rng(recipe.seed), pairs)
-    about = {**lists.sizes(), "n_impressions": n_impressions, "absent": find_absent(names)}
+    about = {**lists.sizes(), "n_impressions": n_impressions, "absent": find_absent(len(facts.posts), names)}
     about["n_sessions"] = about.pop("n_lists")
     return results.Report(about, results.result_frame(figures))
 

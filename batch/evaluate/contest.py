@@ -42,7 +42,8 @@ def compete(
         Metrics by recommender, and its costs: `fit_s`, `rank_s`, and as `memory_mb` the most memory above
         what was held before.
     """
-    absent, models, costs = find_absent(names), dict[str, Columns](), Totals()
+    absent = find_absent(len(interactions.facts.posts), names)
+    models, costs = dict[str, Columns](), Totals()
     some = [one for one in BASELINES if (not names or one.name in names) and one.name not in absent]
     fits = [(one.name, lambda one=one: one.fit(interactions)) for one in some]
     for name, fit in (*fits, (OURS, fit_ours)):
@@ -56,13 +57,19 @@ def compete(
     return models, costs
 
 
-def find_absent(names: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return the baselines, of some or of all, that need a package which is not installed, and why."""
-    return {
-        baseline.name: f"needs {baseline.needs}, which is not installed: pip install 'almanac-feed[zoo]'"
-        for baseline in BASELINES
-        if (not names or baseline.name in names) and baseline.needs and find_spec(baseline.needs) is None
-    }
+def find_absent(n_posts: int, names: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the baselines, of some or of all, that cannot take part, and why.
+
+    They need a package which is not installed, or cannot hold so many posts.
+    """
+    found: dict[str, str] = {}
+    for baseline in BASELINES:
+        if not names or baseline.name in names:
+            why = baseline.cannot_hold(n_posts)
+            if baseline.needs and find_spec(baseline.needs) is None:
+                why = f"needs {baseline.needs}, which is not installed: pip install 'almanac-feed[zoo]'"
+            found |= {baseline.name: why} if why else {}
+    return found
 
 
 def check_names(names: tuple[str, ...]) -> None:

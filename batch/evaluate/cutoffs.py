@@ -78,7 +78,7 @@ def compare_unseen(
             "ndcg_at_10": results.best_model(frame, NDCG, others),
             "recall_at_10": results.best_model(frame, RECALL, others),
         },
-        "absent": find_absent(names),
+        "absent": find_absent(len(facts.posts), names),
     }
     return results.Report(about, frame)
 

@@ -100,12 +100,15 @@ def _measure(
         return found
     before = Interactions(facts.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
     own = OwnModel.train(facts, statics, split.test_from_s - 1, recipe)
-    baselines: dict[str, Recommender] = {name: ScoreRecommender(fit(before)) for name, fit in BASELINES}
+    n_posts = len(facts.posts)
+    baselines: dict[str, Recommender] = {
+        name: ScoreRecommender(fit(before), n_posts) for name, fit in BASELINES
+    }
     if len(what.event):
         lines = {truth.ORACLE: line} if line else {}
         found["shown"] = sessions.measure_shown(own, baselines, split, what, lines)
     if len(asked.users):
-        at_s, drawn = split.test_from_s + FEED_S, ScoreRecommender(counts.random(before))
+        at_s, drawn = split.test_from_s + FEED_S, ScoreRecommender(counts.random(before), n_posts)
         everybody = {OURS: own.recommender(at_s), **baselines, RANDOM: drawn}
         lists = {name: asked.rank(model, max(CUTS)) for name, model in everybody.items()}
         found["all_posts"] = unseen.measure_unseen(asked, lists, statics.texts)

@@ -49,7 +49,7 @@ def measure_run(facts: Facts, statics: asof.Statics, split: Split, recipe: Recip
     scores = {
         **_own_scores(own, what.event),
         "_popular": post_scores(own.counts)[what.post],
-        "_knn": ScoreRecommender(item_knn(cosine)(before)).pairs(what.user, what.post),
+        "_knn": ScoreRecommender(item_knn(cosine)(before), len(facts.posts)).pairs(what.user, what.post),
         "_first5": -what.position.astype(np.float64),
     }
     found = {

@@ -139,7 +139,7 @@ def fit_likes_only(interactions: Interactions, recipe: Recipe) -> ScoreRecommend
     parts = fit_components(facts, interactions.statics.texts, facts.as_of_s, recipe.seed, None)
     on = [NAMES.index(name) for name in ("post", "taste")]
     x, y = (np.hstack([side[k] for k in on]) for side in (parts.x, parts.y))
-    return ScoreRecommender(lambda users: np.asarray(x[users] @ y.T, np.float64))
+    return ScoreRecommender(lambda users: np.asarray(x[users] @ y.T, np.float64), len(y))
 
 
 def raw_scores(booster: lgb.Booster, x: Floats32) -> Floats:

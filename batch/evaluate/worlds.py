@@ -148,7 +148,7 @@ def summarize_worlds(played: list[World], seed: int, names: tuple[str, ...] = ()
         "attainable_ratio_interval": (float(ratio["low"]), float(ratio["high"])),
         "best_peer": best,
         "best_peer_normalized": float(figure.loc[(best, "normalized"), "value"]) if best else float("nan"),
-        "absent": find_absent(names),
+        "absent": find_absent(max(world.config.n_posts for world in played), names),
     }
     return results.Report(about, frame)
 

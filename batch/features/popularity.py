@@ -10,6 +10,7 @@ from batch.data.facts import Facts
 from batch.features.tally import CHUNK, Tally, shrink_lift
 
 HOURS = 24
+CELLS = 20_000_000  # of segments by hours by posts counted at a time: 160 MB a table
 NEAR = 1  # hours on either side that count for an hour's list
 
 
@@ -53,8 +54,12 @@ def rank(facts: Facts, counts: Tally, starts: Ints, segment: Ints32, n_segments:
     views, likes = _by_hour(past, np.zeros(len(facts.users), np.int32), 1)
     hourly = _scores(views[0], likes[0], overall)
     hour = (starts % DAY_S) // (DAY_S // HOURS)
-    views, likes = _by_hour(past, segment, n_segments)
-    lists = [_top(_scores(views[k], likes[k], hourly), depth)[hour] for k in range(n_segments)]
+    at_once = max(1, CELLS // max(1, HOURS * len(overall)))
+    lists = []
+    for low in range(0, n_segments, at_once):
+        own = np.where((segment >= low) & (segment < low + at_once), segment - low, -1).astype(np.int32)
+        counted = zip(*_by_hour(past, own, min(at_once, n_segments - low)), strict=True)
+        lists += [_top(_scores(views, likes, hourly), depth)[hour] for views, likes in counted]
     empty = np.empty((0, len(starts), depth), np.int32)
     return Popular(
         buckets=_top(hourly, depth)[hour],

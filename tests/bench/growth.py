@@ -69,7 +69,7 @@ def grow_catalogue(threads: int = 0) -> Iterator[Point]:
         interactions = Interactions(facts, asof.describe(facts, 0), seed=0, threads=threads)
         user, post = facts.user.astype(np.int64), facts.post.astype(np.int64)
         begin = perf_counter()
-        scores = ScoreRecommender(item_knn(cosine)(interactions)).pairs(user, post)
+        scores = ScoreRecommender(item_knn(cosine)(interactions), n).pairs(user, post)
         seconds = perf_counter() - begin
         assert np.isfinite(scores).all()
         yield Point("catalogue", n, round(seconds, 2))

@@ -111,7 +111,7 @@ def test_lists_leave_posts_out_and_are_short_only_where_nothing_is_left() -> Non
     scores = np.array([[4.0, 3.0, 2.0, 1.0], [1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]])
     left_out = SeenPosts(np.array([0, 1, 1, 4]), np.array([0, 0, 1, 3], np.int32))
 
-    (block,) = ScoreRecommender(lambda users: scores[users]).blocks(left_out, depth=3, n_buckets=2)
+    (block,) = ScoreRecommender(lambda users: scores[users], 4).blocks(left_out, depth=3, n_buckets=2)
 
     assert block.posts[:, 0].tolist() == [[1, 2, 3], [0, 1, 2], [2, -1, -1]]
     assert block.scores[0, 1].tolist() == [3.0, 2.0, 1.0]

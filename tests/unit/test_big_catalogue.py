@@ -6,12 +6,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
+from batch.data.seen import SeenPosts
+from batch.evaluate.contest import find_absent
 from batch.evaluate.nightly import measure_run
-from batch.features import asof
+from batch.features import asof, popularity
 from batch.learn.baselines import neighbours
 from batch.learn.baselines.interactions import Interactions
-from batch.learn.baselines.recommender import ScoreRecommender
+from batch.learn.baselines.models import EASE_MOST_POSTS
+from batch.learn.baselines.named import find_baseline
+from batch.learn.baselines.recommender import Baseline, ScoreRecommender
+from batch.learn.factors import taste_factors
 from batch.learn.recipe import Recipe
 from batch.learn.split import last_week
 from tests.facts import BEGIN_S, DAY_S, facts_of
@@ -31,6 +37,13 @@ def catalogue(n_posts: int = N_POSTS, n_shown: int = N_SHOWN) -> Facts:
         for place, post in enumerate(rng.choice(n_posts, n_shown, replace=False))
     ]
     return facts_of(events, N_USERS, n_posts)
+
+
+def find_by_name(name: str) -> Baseline:
+    """Return a baseline."""
+    found = find_baseline(name)
+    assert found is not None
+    return found
 
 
 def peak_of(work: Callable[[], object]) -> int:
@@ -62,7 +75,8 @@ def test_a_user_who_liked_every_post_costs_no_pairs_of_all_of_them() -> None:
 
     def score() -> None:
         nonlocal found
-        found = ScoreRecommender(neighbours.item_knn(neighbours.cosine)(interactions)).pairs(user, post)
+        scores = neighbours.item_knn(neighbours.cosine)(interactions)
+        found = ScoreRecommender(scores, N_POSTS).pairs(user, post)
 
     assert peak_of(score) < SQUARE / 20
     assert np.count_nonzero(found[user == 1] > 0.5) == neighbours.MOST_POSTS
@@ -107,3 +121,66 @@ def test_likes_before_a_users_last_ones_tell_no_neighbours() -> None:
 
     assert (scores[list(old)] < 0.01).all()
     assert scores[3] > 0.5
+
+
+@pytest.mark.parametrize(("n_posts", "at_once"), [(7_023, 256), (200_000, 20), (5_000_000, 1)])
+def test_scores_of_many_posts_are_held_of_a_few_users_at_a_time(n_posts: int, at_once: int) -> None:
+    asked: list[int] = []
+    best = np.arange(n_posts, dtype=np.float64)
+
+    def score(users: Ints) -> Floats:
+        asked.append(len(users))
+        return np.broadcast_to(best, (len(users), n_posts))
+
+    recommender = ScoreRecommender(score, n_posts)
+    users = np.arange(at_once + 1)
+
+    assert recommender.lists(users, 2).tolist() == [[n_posts - 1, n_posts - 2]] * len(users)
+    assert recommender.pairs(users, np.full(len(users), 7)).tolist() == [7.0] * len(users)
+    for _ in recommender.blocks(SeenPosts.none(len(users)), 2, 1):
+        pass
+    assert asked == [at_once, 1] * 3
+
+
+def test_ease_says_how_many_posts_it_holds_and_is_left_out_of_a_contest_of_more() -> None:
+    ease, n_posts = find_by_name("ease"), EASE_MOST_POSTS + 1
+    facts = facts_of([(0, n_posts - 1, BEGIN_S, 0, 1)], 1, n_posts)
+    interactions = Interactions(facts, asof.describe(facts_of([], 1, 1), seed=1), seed=1)
+
+    with pytest.raises(
+        ValueError, match=r"ease compares all pairs of posts, at most 20,000 .* there are 20,001"
+    ):
+        ease.fit(interactions)
+
+    assert find_absent(n_posts, ("ease",)) == {"ease": ease.cannot_hold(n_posts)}
+    assert find_absent(EASE_MOST_POSTS, ("ease",)) == {}
+
+
+@pytest.mark.parametrize("n_met", [N_POSTS // 50, N_POSTS])
+def test_tastes_are_the_same_whether_posts_that_nobody_met_are_laid_out_or_not(
+    n_met: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(2)
+    about, hessian = rng.normal(size=(2_000, 6)), np.zeros(2_000)
+    hessian[: n_met // 10] = rng.random(min(n_met // 10, 2_000))
+
+    found = taste_factors._whiten(about, hessian)
+    monkeypatch.setattr(taste_factors, "MANY", 10**9)
+
+    np.testing.assert_allclose(np.abs(taste_factors._whiten(about, hessian)), np.abs(found), rtol=1e-9)
+
+
+def test_popular_lists_are_counted_a_few_segments_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = catalogue(n_posts=300)
+    counts = asof.start_tally(facts, asof.describe(facts, seed=1)).advance(facts.as_of_s)
+    segment = (np.arange(N_USERS) % 6 - 1).astype(np.int32)
+    starts = np.arange(24) * 3600
+
+    def rank() -> popularity.Popular:
+        return popularity.rank(facts, counts, starts, segment, 5, 20)
+
+    whole = rank()
+    monkeypatch.setattr(popularity, "CELLS", 2 * 24 * 300)
+
+    np.testing.assert_array_equal(rank().segments, whole.segments)
+    assert whole.segments.shape == (5, 24, 20)

@@ -13,6 +13,7 @@ from batch.learn.baselines.recommender import PostScores, break_ties
 N_FACTORS, ALS_ROUNDS = 64, 15
 BPR_STEPS, BPR_ROUNDS = 40_000_000, (40, 400)  # passes over the likes: fewest, most
 ALS_L2 = 10.0
+EASE_MOST_POSTS = 20_000  # whose pairs take 1.6 GB, and inverting them some minutes
 EASE_L2 = 500.0  # the order of magnitude that Steck found best where users have tens of likes
 FEW_LIKES = 5.0  # a mean over likes is pulled to nothing as if by so many
 

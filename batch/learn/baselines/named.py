@@ -21,7 +21,7 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("user_knn", neighbours.user_knn),
     Baseline("als", models.als, "implicit"),
     Baseline("bpr", models.bpr, "implicit"),
-    Baseline("ease", models.ease),
+    Baseline("ease", models.ease, most_posts=models.EASE_MOST_POSTS),
     Baseline("embedding_affinity", models.affinity),
     Baseline("two_stage", twostage.two_stage, "implicit"),
 )

@@ -12,6 +12,7 @@ from batch.learn.baselines.interactions import Interactions
 from batch.score.ranked import RankedBlock
 
 USERS_AT_ONCE = 256  # scores of 7,023 posts for so many users take 14 MB
+SCORES_AT_ONCE = 4_000_000  # of fewer users where posts are many: 32 MB
 TIE = 1e-7  # of the largest score; float32 similarities differ by less only where they are equal
 
 # Scores of every post, float64 (users, posts), for int64 (users,) rows of users; finite, higher is better.
@@ -32,22 +33,25 @@ class Recommender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScoreRecommender:
-    """A recommender by scores of every post; ties go to the lower post."""
+    """A recommender by scores of every one of `n_posts` posts; ties go to the lower post."""
 
     scores: PostScores
+    n_posts: int
 
     def lists(self, users: Ints, n: int) -> Ints:
         """Return each user's `n` best posts."""
-        lows = range(0, len(users), USERS_AT_ONCE)
-        parts = [top(self.scores(users[low : low + USERS_AT_ONCE]), n) for low in lows]
+        at_once = users_at_once(self.n_posts)
+        lows = range(0, len(users), at_once)
+        parts = [top(self.scores(users[low : low + at_once]), n) for low in lows]
         return np.vstack([np.empty((0, n), np.int64), *parts])
 
     def pairs(self, users: Ints, posts: Ints) -> Floats:
         """Return the scores of pairs, each user's posts scored once."""
         out, (distinct, place) = np.empty(len(users)), np.unique(users, return_inverse=True)
-        for low in range(0, len(distinct), USERS_AT_ONCE):
-            rows = np.flatnonzero((place >= low) & (place < low + USERS_AT_ONCE))
-            scores = self.scores(distinct[low : low + USERS_AT_ONCE])
+        at_once = users_at_once(self.n_posts)
+        for low in range(0, len(distinct), at_once):
+            rows = np.flatnonzero((place >= low) & (place < low + at_once))
+            scores = self.scores(distinct[low : low + at_once])
             out[rows] = scores[place[rows] - low, posts[rows]]
         return out
 
@@ -60,9 +64,9 @@ class ScoreRecommender:
                 has fewer posts left.
             n_buckets: Buckets in the horizon.
         """
-        n_users = left_out.n_users
-        for first in range(0, n_users, USERS_AT_ONCE):
-            users = np.arange(first, min(first + USERS_AT_ONCE, n_users))
+        n_users, at_once = left_out.n_users, users_at_once(self.n_posts)
+        for first in range(0, n_users, at_once):
+            users = np.arange(first, min(first + at_once, n_users))
             scores = np.array(self.scores(users), np.float64)  # a copy: the array may be the baseline's own
             for row, user in enumerate(users.tolist()):
                 scores[row, left_out.of(user)] = -np.inf
@@ -75,15 +79,45 @@ class ScoreRecommender:
 
 
 class Baseline(NamedTuple):
-    """A named way to rank: `learn` makes scores; `needs` is a package that must be there, or empty."""
+    """A named way to rank.
+
+    Attributes:
+        name: Of a variant that it makes.
+        learn: Makes scores.
+        needs: A package that must be there, or empty.
+        most_posts: More take it too much time and memory; None: any number does.
+    """
 
     name: str
     learn: Callable[[Interactions], PostScores]
     needs: str = ""
+    most_posts: int | None = None
 
     def fit(self, interactions: Interactions) -> ScoreRecommender:
-        """Learn from the interactions."""
-        return ScoreRecommender(self.learn(interactions))
+        """Learn from the interactions.
+
+        Raises:
+            ValueError: They are of too many posts.
+        """
+        n_posts = len(interactions.facts.posts)
+        if self.cannot_hold(n_posts):
+            raise ValueError(f"{self.name} {self.cannot_hold(n_posts)}: choose another peer")
+        return ScoreRecommender(self.learn(interactions), n_posts)
+
+    def cannot_hold(self, n_posts: int) -> str:
+        """Say why there are too many posts for it; empty where they are not."""
+        if self.most_posts is None or n_posts <= self.most_posts:
+            return ""
+        return f"compares all pairs of posts, at most {self.most_posts:,} of them, and there are {n_posts:,}"
+
+
+def users_at_once(n_posts: int, most: int = USERS_AT_ONCE) -> int:
+    """Return of how many users all scores are held at a time, at most `most`.
+
+    >>> users_at_once(7_023), users_at_once(200_000), users_at_once(10_000_000)
+    (256, 20, 1)
+    """
+    return min(most, max(1, SCORES_AT_ONCE // max(n_posts, 1)))
 
 
 def top(scores: Floats, n: int) -> Ints:

@@ -11,7 +11,7 @@ from batch.features.sides import Feature
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.models import als
 from batch.learn.baselines.neighbours import cosine, item_knn
-from batch.learn.baselines.recommender import PostScores, ScoreRecommender
+from batch.learn.baselines.recommender import PostScores, ScoreRecommender, users_at_once
 from batch.learn.trees import fit, parameters_for, snapshot
 
 N_CANDIDATES = 200  # of each source
@@ -37,7 +37,8 @@ def two_stage(interactions: Interactions) -> PostScores:
     x = snapshot(facts, statics, counts.advance(begin_s), WIDTH_S, rows)
     before = _fit_sources(replace(interactions, facts=facts.until(begin_s)))
     user, post = facts.user[rows].astype(np.int64), facts.post[rows].astype(np.int64)
-    pairs = [ScoreRecommender(source).pairs(user, post) for source in before]
+    n_posts = len(facts.posts)
+    pairs = [ScoreRecommender(source, n_posts).pairs(user, post) for source in before]
     parameters = parameters_for(len(rows), N_LEAVES, interactions.seed, interactions.threads)
     x = np.column_stack([x, *pairs])
     ranker = fit(x, facts.target[rows], (*statics.features, *SOURCES), parameters, N_TREES)
@@ -47,8 +48,9 @@ def two_stage(interactions: Interactions) -> PostScores:
 
     def scores(users: Ints) -> Floats:
         out = np.empty((len(users), len(popular)))
-        for low in range(0, len(users), USERS_AT_ONCE):
-            some = users[low : low + USERS_AT_ONCE]
+        at_once = users_at_once(n_posts, USERS_AT_ONCE)
+        for low in range(0, len(users), at_once):
+            some = users[low : low + at_once]
             found = [source(some) for source in sources]
             row, post = np.nonzero(np.logical_or(*(_among_best(one) for one in found)))
             rest = sides.rows(some[row], post, np.zeros(len(row), np.int64))

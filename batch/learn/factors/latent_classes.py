@@ -93,10 +93,9 @@ def _maximise(shown: Impressions, cluster: Ints32, member: Floats, by_post: bool
     n_classes = member.shape[1]
     first, last = np.zeros((shown.n_posts, n_classes)), np.zeros((shown.n_posts, n_classes))
     _tally(shown.start, shown.post, shown.third, member, first, last)
-    n_clusters = int(cluster.max(initial=0)) + 1
-    of_first, of_last = np.zeros((n_clusters, n_classes)), np.zeros((n_clusters, n_classes))
-    np.add.at(of_first, cluster, first)
-    np.add.at(of_last, cluster, last)
+    of_first, of_last = (
+        np.column_stack([np.bincount(cluster, of_class) for of_class in counts.T]) for counts in (first, last)
+    )
     base = (of_first.sum(axis=1) + 10) / (of_first.sum(axis=1) + of_last.sum(axis=1) + 20)
     chance = (of_first + CLUSTER_PRIOR * base[:, None]) / (of_first + of_last + CLUSTER_PRIOR)
     chance = chance[cluster]

@@ -23,6 +23,7 @@ LEAST_VARIANCE = 1e-8  # of a taste, in like rate squared
 ENOUGH_USERS = 20_000  # settle the covariance
 USERS_AT_ONCE = 1_000
 LEAST_SHARE = 1e-3  # of a column's own spread, beyond what the columns before it tell
+MANY = 2  # posts for one that somebody met; of fewer the rows are not worth copying
 LEAST_SPREAD = 0.02  # of the mean: what a direction's share of taste begins from at least
 
 
@@ -121,7 +122,9 @@ def _whiten(about: Floats, hessian: npt.NDArray[Any]) -> Floats:
     """
     share = hessian / max(float(hessian.sum()), 1e-12)
     about = about - share @ about
-    weighted = about * np.sqrt(share)[:, None]
+    met = np.flatnonzero(share)  # no other post weighs anything
+    some = slice(None) if MANY * len(met) > len(share) else met
+    weighted = about[some] * np.sqrt(share[some])[:, None]
     beyond = np.zeros(weighted.shape[1])
     diagonal = np.abs(np.diag(_triangle(weighted)))
     beyond[: len(diagonal)] = diagonal

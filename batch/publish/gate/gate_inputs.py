@@ -22,6 +22,7 @@ from batch.publish.writer import Build
 
 SHARDS_REREAD = 2  # of 4,096 users at most
 USERS_RESCORED, BUCKETS_RESCORED = 16, 2  # 225,000 rows of LightGBM's predict at 7,023 posts
+ROWS_RESCORED = 1_000_000  # fewer users where posts are many
 USERS_COMPARED, BUCKETS_COMPARED = 300, 3  # with the live lists
 
 
@@ -106,7 +107,9 @@ def rescore_sample(build: Build, inputs: Inputs | None, rng: np.random.Generator
     if inputs is None:
         return None
     n_users, starts = len(build.content.user_ids), build.content.horizon.starts
-    users = np.sort(rng.choice(n_users, min(USERS_RESCORED, n_users), replace=False))
+    rows_a_user = BUCKETS_RESCORED * max(len(build.content.post_ids), 1)
+    n_rescored = min(USERS_RESCORED, n_users, max(1, ROWS_RESCORED // rows_a_user))
+    users = np.sort(rng.choice(n_users, n_rescored, replace=False))
     buckets = np.sort(rng.choice(len(starts), min(BUCKETS_RESCORED, len(starts)), replace=False))
     content = build.content
     rows = find_rows(content.post_ids, rescore(inputs.part(users, buckets), build.manifest.depth))
