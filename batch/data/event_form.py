@@ -1,5 +1,6 @@
 """What the rows of a feed are: the part `[events]` of a mapping, checked and frozen."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,12 +52,12 @@ class EventForm:
 
 
 def normal_name(name: str) -> str:
-    """Return a name without what does not tell names apart: blanks around it, and case.
+    """Return a name without what does not tell names apart: blanks around it, case, an empty fraction.
 
-    >>> normal_name(" View ")
-    'view'
+    >>> normal_name(" View "), normal_name("4.0")
+    ('view', '4')
     """
-    return name.strip().lower()
+    return re.sub(r"^(\d+)\.0*$", r"\1", name.strip().lower())
 
 
 def parse_events(section: dict[str, Any]) -> EventForm:
@@ -130,11 +131,12 @@ def _text(where: str, value: object) -> str:
 
 
 def _values(where: str, value: object) -> list[str]:
-    """Return names; whole numbers are names, too, as stars are."""
+    """Return names; numbers are names, too, as stars are."""
     if not isinstance(value, list):
         raise ValueError(f"{where} = {value!r} must be a list of names")  # noqa: TRY004 - one error type
-    whole = [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in value]
-    return [normal_name(_text(where, item)) for item in whole]
+    is_number = [isinstance(item, int | float) and not isinstance(item, bool) for item in value]
+    texts = [str(item) if number else item for item, number in zip(value, is_number, strict=True)]
+    return [normal_name(_text(where, item)) for item in texts]
 
 
 def _number(where: str, value: object) -> float:

@@ -111,9 +111,8 @@ def test_a_target_of_other_words_is_shown_with_the_key_that_helps(tmp_path: Path
     with pytest.raises(TooManyRejected) as refused:
         read_feed(tmp_path, feed)
 
-    assert (
-        f"{N} bad_target (target '{target[0]}' of a view is neither a yes nor a no: set [events] like"
-        in str(refused.value)
+    assert f"{N} bad_target (target '{target[0]}' of a view is neither a yes nor a no: set [events]" in str(
+        refused.value
     )
     facts = read_feed(tmp_path, feed, '[events]\nlike = { column = "target", among = ["Loved"] }')
     assert counts(facts) == (N, N_LIKED, 0)
@@ -127,6 +126,7 @@ def test_a_target_of_other_words_is_shown_with_the_key_that_helps(tmp_path: Path
         'shown = "choices"\n[events]\nlike = { column = "stars", at_least = 3.5 }',
         '[columns.feed_data]\naction = "stars"\n[events]\nview = ["1", "2", "3"]\nlike = ["4", "5"]',
         '[columns.feed_data]\naction = "stars"\n[events]\nview = [1, 2, 3]\nlike = [4, 5]',
+        '[columns.feed_data]\naction = "stars"\n[events]\nview = ["1.0", "2.0", 3.0]\nlike = ["4.0", "5"]',
     ],
 )
 @pytest.mark.parametrize("kind", [pa.int8(), pa.float64()])
@@ -151,6 +151,26 @@ def test_a_number_that_is_missing_is_no_like_and_one_that_is_none_is_rejected(tm
 
     assert counts(facts) == (N - 1, 1, 0)
     assert facts.report.rejected == {"bad_target": 1}
+
+
+def test_a_target_of_ones_and_nothing_is_read_as_the_message_says(tmp_path: Path) -> None:
+    target = [1 if liked else None for liked in VIEWS["liked"].to_pylist()]
+    feed = with_columns(PLAIN, action="view", target=pa.array(target, pa.float64()))
+
+    with pytest.raises(TooManyRejected, match="by which a missing one is a no"):
+        read_feed(tmp_path, feed)
+
+    facts = read_feed(tmp_path, feed, '[events]\nview = ["view"]\nlike = { column = "target", at_least = 1 }')
+    assert counts(facts) == (N, N_LIKED, 0)
+
+
+def test_a_like_may_say_that_it_is_one(tmp_path: Path) -> None:
+    feed = with_columns(PLAIN.slice(0, 2), action=["view", "like"], target=[1, 1])
+
+    facts = read_feed(tmp_path, feed)
+
+    assert facts.target.tolist() == [1, 0]
+    assert facts.report.rejected == {}
 
 
 def test_without_an_action_every_row_is_a_choice_and_trains_a_model(tmp_path: Path) -> None:

@@ -156,3 +156,30 @@ def test_uniting_a_part_gives_what_was_there_before_the_part_was_taken_away(seed
     assert {name: getattr(united, name).dtype for name in EVENT_COLUMNS} == {
         name: getattr(whole, name).dtype for name in EVENT_COLUMNS
     }
+
+
+def test_a_view_older_than_all_live_events_is_liked_by_one_of_them() -> None:
+    facts = facts_of([(0, 0, BEGIN_S, VIEW, 0), (0, 1, BEGIN_S, VIEW, 0)], n_users=1, n_posts=2)
+
+    united = unite(facts, live_of((1, 1, BEGIN_S + 9, LIKE)), like_within_s=9).facts
+
+    assert rows(united) == [
+        (1, 1, BEGIN_S, VIEW, 1),
+        (1, 2, BEGIN_S, VIEW, 0),
+        (1, 1, BEGIN_S + 9, LIKE, 0),
+    ]
+
+
+def test_among_choices_that_are_the_yes_a_live_one_is_a_yes_and_a_live_like_was_a_choice() -> None:
+    chosen = facts_of([(0, 0, BEGIN_S, VIEW, 1), (1, 1, BEGIN_S, VIEW, 1)], n_users=2, n_posts=3)
+    facts = replace(chosen, shown="choices", weight=np.array([0.5, 2.0], np.float32))
+
+    united = unite(facts, live_of((1, 3, BEGIN_S + 5, VIEW), (2, 1, BEGIN_S + 9, LIKE)), DAY_S).facts
+
+    assert rows(united)[2:] == [
+        (1, 3, BEGIN_S + 5, VIEW, 1),
+        (2, 1, BEGIN_S + 9, VIEW, 1),
+        (2, 1, BEGIN_S + 9, LIKE, 0),
+    ]
+    assert united.weight is not None
+    assert united.weight.tolist() == [0.5, 2.0, 0.5, 0.0, 1.0]

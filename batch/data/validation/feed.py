@@ -159,11 +159,12 @@ class Feed:
         row = self._rejects.first.get((FEED, reason), {})
         if reason == "unknown_action" and self.others:
             return f"{self._show_others()}: name them as view or like under [events] in a mapping file"
-        if reason == "bad_target" and row.get(TARGET) is not None:
+        if reason == "bad_target" and row:
             column = self._mapping.column(FEED, TARGET)
             return (
                 f"{column} {row[TARGET]!r} of a {row.get(ACTION, 'view')} is neither a yes nor a no: "
-                f'set [events] like = {{ column = "{column}", at_least = 1 }} in a mapping file'
+                f'set [events] view = ["view"], like = {{ column = "{column}", at_least = 1 }} in a mapping '
+                "file, by which a missing one is a no"
             )
         if reason == "unknown_post" and row:
             return (
@@ -218,13 +219,14 @@ class Feed:
 
 
 def _targets(batch: pa.RecordBatch, action: Ints8, form: TargetForm) -> tuple[Ints8, Bools]:
-    """Return the targets, 0 where missing, and which rows' are impossible."""
+    """Return the targets, 0 where missing and of likes, and which rows' are impossible."""
     if TARGET not in batch.schema.names:
         return np.zeros(batch.num_rows, np.int8), np.zeros(batch.num_rows, np.bool_)
     target, missing = targets(batch.column(TARGET), form)
     bad_view = (action == VIEW) & (target < 0)
-    bad_like = (action == LIKE) & (target != 0) & ~missing
-    return np.where(target < 0, 0, target).astype(np.int8), bad_view | bad_like
+    bad_like = (action == LIKE) & (target < 0) & ~missing
+    said = np.where((target < 0) | (action == LIKE), 0, target)
+    return said.astype(np.int8), bad_view | bad_like
 
 
 def _narrow(time: Ints) -> npt.NDArray[np.uint32] | Ints:

@@ -20,7 +20,7 @@ Reason = Literal[
     "missing_post",  # no post id, in the feed, the posts or the embeddings
     "unreadable_id",  # longer than 256 bytes, with control characters, or no number beside a table of numbers
     "unknown_action",  # an action that is missing, or neither view nor like and no mapping ignores it
-    "bad_target",  # a view's target is neither 0 nor 1, or a like's is neither 0 nor missing
+    "bad_target",  # a view's target is neither 0 nor 1, or a like's is none of 0, 1 and missing
     "future_time",  # later than now
     "unknown_post",  # an event or embedding of a post that is not among the posts
     "duplicate_event",  # same time, user, post and action as an accepted row

@@ -66,7 +66,7 @@ def targets(column: pa.Array, form: TargetForm) -> tuple[Ints8, Bools]:
 
 
 def normal_names(column: pa.Array) -> pa.Array:
-    """Return names as `normal_name` does, and whole numbers without a fraction: 4 for 4.0."""
+    """Return names as `normal_name` does."""
     text = pc.utf8_lower(pc.utf8_trim_whitespace(as_text(column)))
     return pc.replace_substring_regex(text, r"^(\d+)\.0*$", r"\1")
 
