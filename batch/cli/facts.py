@@ -45,13 +45,27 @@ def import_(
     to: To = "",
     mapping: Mapped = "",
     replace: Replace = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be read and rejected, and guess a mapping")
+    ] = False,
+    write_mapping: Annotated[
+        str, typer.Option(help="a dry run that writes the guessed mapping to this TOML file")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Check facts and copy them to where runs read them."""
-    from batch.data.load import copy_facts
+    from batch.cli.draw.look import draw_look
+    from batch.data.load import copy_facts, look_at
     from batch.store.connection import facts_location
 
     output, settings = Output(json=json), read_settings(mapping=mapping)
+    if dry_run or write_mapping:
+        with output.progress.step("look") as advance:
+            looked = look_at(settings, source, write_mapping, advance)
+        output.emit(asdict(looked), lambda console: draw_look(console, looked))
+        if looked.problem:
+            raise typer.Exit(3)
+        return
     with output.progress.step("import") as advance:
         report = copy_facts(settings, source, to or facts_location(settings), advance, replace=replace)
     output.emit({**asdict(report), "seconds": output.progress.seconds})

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from pathlib import Path
 
 import redis
 
@@ -11,6 +12,7 @@ from batch.data.columns import FEED
 from batch.data.facts import Facts, Report
 from batch.data.live.events import drain, read_live
 from batch.data.live.unite import unite
+from batch.data.look.look import Looked, look
 from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.sentences import embed_texts
@@ -82,6 +84,37 @@ def copy_facts(
     stall_s = settings.database_stall_s
     write(target, tables_of(facts), replace=replace, stall_s=stall_s, advance=advance)
     return facts.report
+
+
+def look_at(settings: Settings, location: str, mapping_file: str, advance: Advance) -> Looked:
+    """Say what an import would read and reject; without a mapping in the settings one is guessed.
+
+    Args:
+        settings: The mapping's name, and how long to wait.
+        location: A folder, or a SQLAlchemy URL.
+        mapping_file: New file to write the guessed mapping to; empty: none.
+        advance: Called with the number of rows read since its last call.
+
+    Raises:
+        SourceError: The location is not there, or cannot be reached.
+        ValueError: The file is there already, or a mapping is given, so that there is none to guess.
+    """
+    if mapping_file and settings.mapping:
+        raise ValueError(f"--mapping {settings.mapping} is given: leave it out to have one guessed")
+    if mapping_file and Path(mapping_file).exists():
+        raise ValueError(f"{mapping_file} is there already: give the name of a new file to --write-mapping")
+    looked = look(
+        location,
+        Mapping.load(settings.mapping) if settings.mapping else None,
+        rejects=settings.state_dir / "rejects.jsonl",
+        limits=Limits.of(settings),
+        now_s=int(time.time()),
+        stall_s=settings.database_stall_s,
+        advance=advance,
+    )
+    if mapping_file:
+        Path(mapping_file).write_text(looked.mapping, "utf-8")
+    return looked
 
 
 def _read(settings: Settings, location: str, advance: Advance) -> Facts:

@@ -66,7 +66,7 @@ class Source:
             found = ", ".join(self._tables.names()) or "nothing"
             raise SourceError(
                 f"{self._tables.location} has no table {theirs!r} (it has {found}): "
-                f"name it under [tables] {table} in a mapping file"
+                f"name it under [tables] {table} in a mapping file, as `almanac import --dry-run` guesses one"
             )
         return there
 
