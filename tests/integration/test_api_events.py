@@ -229,7 +229,7 @@ def test_a_drained_event_keeps_both_of_its_times(
     user, post = str(world.names.user(2)), str(world.names.post(40))
     ((_, fields),) = cast("list[Entry]", store.xrange(KEYS.events()))
     assert Event.from_fields(fields) == Event("a1", user, post, "like", AS_OF_S - 5, NOW_S)
-    assert drain(store, KEYS, f"sqlite:///{tmp_path}/events.db").n_entries == 1
+    assert drain(store, KEYS, f"sqlite:///{tmp_path}/events.db").n_new == 1
 
 
 def test_an_event_whose_sets_are_foreign_is_not_recorded_at_all(

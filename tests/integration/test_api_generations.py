@@ -13,8 +13,9 @@ from api.contract.keys import Keys
 from api.lifespan import connect_store
 from api.main import create_app
 from api.settings import Settings
+from api.store import cache
 from api.store.cache import GENERATIONS_HELD, Shelf
-from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
+from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, TEXT, World
 
 pytestmark = pytest.mark.integration
 
@@ -126,6 +127,38 @@ def test_many_who_come_at_once_load_a_generation_once(store: redis.Redis, valkey
 
     assert len(asyncio.run(ask())) == 1
     assert store.info("commandstats")["cmdstat_hscan"]["calls"] == 1
+
+
+def test_a_flip_from_numbers_to_text_is_answered_by_the_next_request(
+    store: redis.Redis, client: TestClient
+) -> None:
+    world = World(2, names=TEXT).publish(store).promote(store, PROMOTED_AT_S + 60)
+
+    reply = client.get(PATH, params={**QUERY, "id": "002"})
+    unknown = client.get(PATH, params=QUERY)
+
+    assert [post["id"] for post in reply.json()] == list(map(TEXT.post, world.own(2, NOON_S)))
+    assert unknown.headers["x-almanac-rung"] == "popular"
+
+
+def test_the_dictionary_is_read_in_parts_and_held_once(
+    store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "IDS_A_READ", 7)
+    worlds = [World(number, names=TEXT).publish(store) for number in (1, 2)]
+    shelf: Shelf = {}
+
+    async def load() -> None:
+        async with connect_store(Settings(redis_url=valkey_url), valkey_url, shelf) as reader:
+            for world in worlds:
+                world.promote(store, PROMOTED_AT_S + world.generation)
+                await reader.read_current()
+
+    asyncio.run(load())
+
+    first, second = shelf.values()
+    assert first.numbers == {TEXT.post_key(post): TEXT.number(post) for post in World().posts}
+    assert first.numbers is second.numbers
 
 
 def test_no_more_generations_than_needed_stay_in_memory(store: redis.Redis, valkey_url: str) -> None:
