@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pyarrow as pa
 
-from batch.data.columns import EMBEDDINGS, FEED, OPTIONAL, REQUIRED, TEXT, USERS
+from batch.data.columns import EMBEDDINGS, FEED, OPTIONAL, POST_ID, REQUIRED, TEXT, USER_ID, USERS
 from batch.data.mapping import Mapping
 from batch.data.tables.database import Database
 from batch.data.tables.folder import BadLines, Folder
@@ -27,14 +27,15 @@ def open_tables(location: str, stall_s: float = STALL_S, mapping: Mapping | None
     """Open a folder or a SQLAlchemy URL for reading; leaving the context closes it.
 
     A PostgreSQL that is silent for `stall_s` seconds in the middle of a command ends it. The mapping says
-    how files are written.
+    how files are written, and which columns hold ids.
 
     Raises:
         SourceError: It cannot be reached; the message says what to do.
     """
-    if is_url(location):
-        return closing(Database(location, stall_s=stall_s))
     mapping = mapping or Mapping()
+    if is_url(location):
+        ids = {mapping.column(ours, key) for ours in REQUIRED for key in (USER_ID, POST_ID)}
+        return closing(Database(location, stall_s=stall_s, ids=ids))
     theirs = {mapping.table(ours): ours for ours in REQUIRED}
     return closing(Folder(location, {name: mapping.form(ours) for name, ours in theirs.items()}, theirs))
 

@@ -1,5 +1,6 @@
 """Ids as people's tables have them: compared in one form, given back as they are spelled, never confused."""
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from batch.data.facts import Facts
 from batch.data.ids import encode_ids
 from batch.data.rows import find_rows
+from batch.data.tables.database import Database
 from batch.data.validation.rejects import TooManyRejected
 from batch.data.write import tables_of, write
 from batch.features.text import Texts, describe
@@ -237,3 +240,62 @@ def test_what_posts_are_called_changes_nothing_that_is_learnt_of_them(tmp_path: 
     assert len(set(numbers.cluster.tolist())) > 3
     np.testing.assert_array_equal(numbers.cluster, articles.cluster)
     np.testing.assert_array_equal(numbers.space, articles.space)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("adbc", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "spell", "answer"),
+    [
+        ("uuid", lambda n: str(UUID(int=n**9)).upper(), lambda n: str(UUID(int=n**9))),
+        ("text", lambda n: f"0{n}", lambda n: f"0{n}"),
+        ("char(9)", lambda n: f"0{n}", lambda n: f"0{n}"),
+        ("bigint", int, int),
+        ("numeric", lambda n: f"{n}.0", int),
+        ("numeric(30, 0)", lambda n: f"{10**20 + n}", lambda n: f"{10**20 + n}"),
+        ("double precision", int, int),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_postgresql_s_types_of_ids_are_read_alike_by_either_way(
+    tmp_path: Path,
+    plain: Facts,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    spell: Spell,
+    answer: Spell,
+    adbc: bool,
+) -> None:
+    rows = rows_of(lambda n: str(spell(n)))
+    write(postgres_url, rows.items())
+    engine = sa.create_engine(postgres_url)
+    with engine.begin() as connection:
+        for table, names in {name: table.schema.names for name, table in rows.items()}.items():
+            for column in {"user_id", "post_id"} & set(names):
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {table} ALTER {column} TYPE {kind} USING {column}::{kind}"
+                )
+    engine.dispose()
+    if not adbc:
+        monkeypatch.setattr(Database, "_adbc", lambda _self: None)
+
+    facts = read_all(postgres_url, tmp_path, share=0)
+
+    assert named(facts) == named(plain, answer)
+
+
+def test_sqlite_s_mixture_of_types_is_read(tmp_path: Path, plain: Facts) -> None:
+    path = tmp_path / "facts.db"
+    with sqlite3.connect(path) as connection:
+        for name, table in rows_of(int).items():
+            names = table.schema.names
+            connection.execute(f"CREATE TABLE {name} ({', '.join(names)})")
+            rows = [
+                [str(value) if k % 3 and column.endswith("_id") else value for column, value in row.items()]
+                for k, row in enumerate(table.to_pylist())
+            ]
+            connection.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(names))})", rows)
+    connection.close()
+
+    assert named(read_all(f"sqlite:///{path}", tmp_path, share=0)) == named(plain)

@@ -1,7 +1,7 @@
 """A database's tables in batches: ADBC straight to Arrow, SQLAlchemy for whatever ADBC cannot do."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, TypeVar
@@ -29,18 +29,21 @@ class Database:
     On PostgreSQL all tables are read from one snapshot.
     """
 
-    def __init__(self, location: str, *, stall_s: float = STALL_S, adbc: bool = True) -> None:
+    def __init__(
+        self, location: str, *, stall_s: float = STALL_S, adbc: bool = True, ids: Collection[str] = ()
+    ) -> None:
         """Connect; `adbc=False` reads by SQLAlchemy alone.
 
         Args:
             location: SQLAlchemy URL.
             stall_s: Longest silence of a PostgreSQL, seconds.
             adbc: Whether ADBC reads where it has a driver.
+            ids: Columns, of whichever table, whose decimals are read digit by digit.
 
         Raises:
             SourceError: There is no such file, driver or server, or it refuses us.
         """
-        self._url = parse_url(location)
+        self._url, self._ids = parse_url(location), ids
         self.location = show(self._url)
         self._watch = Watch(self._url, stall_s)
         self._engine = read_engine(self._url)
@@ -127,7 +130,13 @@ class Database:
         chosen: list[sa.ColumnElement[Any]] = list(source.c)
         backend = self._url.get_backend_name()
         if backend != "sqlite":  # whose types belong to values, not to columns: there is nothing to cast by
-            chosen = [_plain(c, types[c.name], is_postgresql=backend == "postgresql") for c in chosen]
+            is_postgresql = backend == "postgresql"
+            chosen = [
+                _digits(c)
+                if is_postgresql and c.name in self._ids and _is_decimal(types[c.name])
+                else _plain(c, types[c.name], is_postgresql=is_postgresql)
+                for c in chosen
+            ]
         return str(sa.select(*chosen).compile(dialect=self._engine.dialect))
 
     def _by_adbc(self, statement: str) -> Iterator[pa.RecordBatch]:
@@ -263,6 +272,16 @@ def _plain(column: sa.ColumnElement[Any], kind: Any, *, is_postgresql: bool) -> 
         return column
     as_type = sa.Double() if isinstance(kind, sa.Numeric) else sa.Text()
     return sa.cast(column, as_type).label(column.key or "")
+
+
+def _is_decimal(kind: Any) -> bool:
+    return isinstance(kind, sa.Numeric) and not isinstance(kind, sa.Float)
+
+
+def _digits(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return a decimal as text, however many digits it has, without a fraction of zeros."""
+    fraction, nothing = sa.literal_column(r"'\.0*$'", sa.Text), sa.literal_column("''", sa.Text)
+    return sa.func.regexp_replace(sa.cast(column, sa.Text()), fraction, nothing).label(column.key or "")
 
 
 def _array(values: Sequence[object]) -> pa.Array:
