@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ import redis
 from fastapi.testclient import TestClient
 
 from api.contract.buckets import DAY_S, Horizon, moment
+from api.contract.ids import Kind, canonical
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest, SeenPolicy
 from api.main import create_app
@@ -39,12 +42,23 @@ from batch.publish.replay.seen import hidden_by
 from batch.score.ranked import RankedBlock
 from batch.store import read
 from tests.clients import first_token
-from tests.content import AS_OF_S, DEPTH, KEYS, N_BUCKETS, N_POSTS, config, content, generations
+from tests.content import (
+    AS_OF_S,
+    DEPTH,
+    KEYS,
+    N_BUCKETS,
+    N_POSTS,
+    config,
+    content,
+    generations,
+    with_text_ids,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 FULL = bool(os.environ.get("ALMANAC_CHAOS"))
 SEED = int(os.environ.get("ALMANAC_TEST_SEED", "11"))
 PATH = "/post/recommendations/"
+STRANGER = 10**6  # nobody's id
 
 Pairs = dict[tuple[int, int], int]  # (user row, post row) to the earliest second
 
@@ -53,31 +67,34 @@ Pairs = dict[tuple[int, int], int]  # (user row, post row) to the earliest secon
 class Logged:
     """An answer as a client's log has it."""
 
-    user_id: int
+    user_id: int | str
     at_s: int
     limit: int
     generation: int | str
     bucket: str
     rung: str
-    post_ids: tuple[int, ...]
+    post_ids: tuple[int | str, ...]
 
 
 class Week:
     """A few days of a served variant: requests, events, facts, takedowns, runs and rollbacks, at random."""
 
-    def __init__(self, store: redis.Redis, url: str, folder: Path, policy: SeenPolicy) -> None:
+    def __init__(
+        self, store: redis.Redis, url: str, folder: Path, policy: SeenPolicy, kind: Kind = "numbers"
+    ) -> None:
         """Publish the first generation."""
         self.store, self.folder, self.policy = store, folder, policy
         self.events_url = f"sqlite:///{folder}/events.db"
         self.drawn = random.Random(SEED)
         self.rng = np.random.default_rng(SEED)
         self.now_s = AS_OF_S
-        self.first = content()
+        self.first = content() if kind == "numbers" else with_text_ids(content())
         self.facts: Pairs = {}
         self.log: list[Logged] = []
         self.n_late = 0
         self.labels = Counter[str]()
-        self.user_ids, self.post_ids = self.first.user_ids.tolist(), self.first.post_ids.tolist()
+        self.user_ids = self.first.user_names.as_json(self.first.user_ids)
+        self.post_ids = self.first.post_names.as_json(self.first.post_ids)
         for _ in range(300):
             self.learn()
         self.run()
@@ -98,11 +115,11 @@ class Week:
 
     def ask(self) -> None:
         """Ask as a client does, without a time, and log the answer."""
-        said = self.answer(self.drawn.choice([*self.user_ids, 10**6]), None, self.drawn.randrange(1, 13))
+        said = self.answer(self.drawn.choice([*self.user_ids, STRANGER]), None, self.drawn.randrange(1, 13))
         if said is not None:
             self.log.append(said)
 
-    def answer(self, user_id: int, at_s: int | None, limit: int) -> Logged | None:
+    def answer(self, user_id: int | str, at_s: int | None, limit: int) -> Logged | None:
         """Ask for a time or for now; None where the answer was degraded."""
         asked = {"id": str(user_id), "limit": str(limit)}
         if at_s is not None:
@@ -122,7 +139,7 @@ class Week:
         late_s = self.drawn.choice([0, self.drawn.randrange(600), self.drawn.randrange(3 * DAY_S)])
         self.n_late += late_s > 600
         event = {
-            "user_id": self.drawn.choice([*self.user_ids, 10**6]),
+            "user_id": self.drawn.choice([*self.user_ids, STRANGER]),
             "post_id": self.drawn.choice(self.post_ids),
             "action": self.drawn.choice(["view", "view", "like"]),
             "time": self.now_s - late_s,
@@ -137,7 +154,8 @@ class Week:
 
     def take_down(self) -> None:
         """Take a post down, or put it back."""
-        address = f"/posts/{self.drawn.choice(self.post_ids[:6])}/takedown"
+        post_id = quote(str(self.drawn.choice(self.post_ids[:6])), safe="")
+        address = f"/posts/{post_id}/takedown"
         call = self.client.put if self.drawn.random() < 0.5 else self.client.delete
         assert call(address, headers=self.admin).status_code == 200
 
@@ -146,7 +164,7 @@ class Week:
         drain(self.store, KEYS, self.events_url)
         live = read_live(self.events_url)
         views, likes = dict(self.facts), dict(self.facts)
-        users, posts = (map(int, ids.to_pylist()) for ids in (live.user, live.post))
+        users, posts = (self.named(ids.to_pylist()) for ids in (live.user, live.post))
         for user_id, post_id, at_s, action in zip(users, posts, live.time, live.action, strict=True):
             if user_id in self.user_ids:
                 pair = (self.user_ids.index(user_id), self.post_ids.index(post_id))
@@ -201,7 +219,12 @@ class Week:
         history = read_history(self.store, KEYS, "default")
         return Replayer(self.store, KEYS, history, lambda number: from_store(self.store, KEYS, int(number)))
 
-    def late(self, logged: Logged) -> set[int]:
+    def named(self, texts: list[str]) -> list[int | str]:
+        """Return ids as JSON has them, given as events hold them."""
+        by_text = {canonical(str(one)): one for one in (*self.user_ids, *self.post_ids, STRANGER)}
+        return [by_text.get(canonical(text), text) for text in texts]
+
+    def late(self, logged: Logged) -> set[int | str]:
         """Return the posts that the user had seen by then, which nobody knew then."""
         known = self.facts_of(int(logged.generation), logged.user_id)
         seen = {
@@ -218,20 +241,20 @@ class Week:
         return set() if self.policy == "none" else seen - known
 
     @cached_property
-    def events(self) -> list[tuple[int, ...]]:
+    def events(self) -> list[tuple[Any, ...]]:
         """Return all live events: user, post, when it occurred, action, when it was accepted."""
         drain(self.store, KEYS, self.events_url)
         live = read_live(self.events_url)
-        ids = (map(int, ids.to_pylist()) for ids in (live.user, live.post))
+        ids = (self.named(ids.to_pylist()) for ids in (live.user, live.post))
         columns = (column.tolist() for column in (live.time, live.action, live.accepted))
         return list(zip(*ids, *columns, strict=True))
 
-    def facts_of(self, generation: int, user_id: int) -> set[int]:
+    def facts_of(self, generation: int, user_id: int | str) -> set[int | str]:
         """Return the posts that the facts of a generation, as its folder has them, said a user had seen."""
         if user_id not in self.user_ids:
             return set()
         inputs = self.inputs(generation)
-        return set(inputs.sides.post_ids[inputs.left_out.of(self.user_ids.index(user_id))].tolist())
+        return {self.post_ids[post] for post in inputs.left_out.of(self.user_ids.index(user_id))}
 
     @cache  # noqa: B019 - a week is of one test
     def inputs(self, generation: int) -> Inputs:
@@ -281,20 +304,27 @@ def replayed(replayer: Replayer, logged: Logged) -> Logged:
     """Replay an answer, and return it as the log would have it."""
     found = replayer.replay(logged.user_id, logged.at_s, logged.limit)
     where = (found.generation, found.bucket, found.rung)
-    return Logged(logged.user_id, logged.at_s, logged.limit, *where, tuple(map(int, found.post_ids)))
+    return Logged(logged.user_id, logged.at_s, logged.limit, *where, found.post_ids)
 
 
 @pytest.fixture
 def week(request: pytest.FixtureRequest, store: redis.Redis, valkey_url: str, tmp_path: Path) -> Week:
-    """Give a week under a policy."""
+    """Give a week under a policy; `text` after it gives users and posts texts as ids."""
     (tmp_path / "state").mkdir()
     print("seed", SEED)  # noqa: T201 - a failure shows it
-    return Week(store, valkey_url, tmp_path, request.param)
+    policy, _, kind = request.param.partition(" ")
+    return Week(store, valkey_url, tmp_path, policy, kind or "numbers")
 
 
 @pytest.mark.parametrize(
     ("week", "n_answers"),
-    [("views", 9_000 if FULL else 700), ("likes", 1_000 if FULL else 200), ("none", 200 if FULL else 50)],
+    [
+        ("views", 9_000 if FULL else 700),
+        ("likes", 1_000 if FULL else 200),
+        ("none", 200 if FULL else 50),
+        ("views text", 1_000 if FULL else 200),
+        ("likes text", 1_000 if FULL else 100),
+    ],
     indirect=["week"],
 )
 def test_every_logged_answer_is_replayed_but_for_late_posts(week: Week, n_answers: int) -> None:
@@ -341,7 +371,7 @@ def test_a_bug_in_the_filter_is_no_late_post(week: Week, bug: str, monkeypatch: 
     assert week.different(again)
 
 
-@pytest.mark.parametrize("week", ["views", "likes"], indirect=True)
+@pytest.mark.parametrize("week", ["views", "likes", "views text"], indirect=True)
 def test_the_api_answers_a_past_time_by_what_was_current_then(week: Week) -> None:
     week.live(1_500 if FULL else 300, weights=(80, 14, 0, 0, 1.5, 0.7))
     week.learn_all()
