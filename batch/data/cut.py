@@ -29,6 +29,9 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
     posts = _have_event(stood.post, len(facts.posts)) | _have_content(facts.posts.drop(columns=POST_ID))
     if facts.embeddings is not None:
         posts |= ~np.isnan(facts.embeddings).all(axis=1)
+    retired = stood.retired
+    if retired is not None:
+        users |= _have_event(retired.user, len(users))
     if users.all() and posts.all():
         return stood
     return replace(
@@ -39,6 +42,7 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
         post_came=None if facts.post_came is None else facts.post_came[posts],
         user=_renumber(stood.user, users),
         post=_renumber(stood.post, posts),
+        retired=retired and replace(retired, user=_renumber(retired.user, users)),
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from batch.arrays import AnyInts, Bools, Floats32, Ints, Ints8, Ints32
 from batch.data.columns import LIKE, POST_ID, USER_ID, VIEW
 from batch.data.ids import IdNames
+from batch.data.retired import Retired
 
 # What a view says. `impressions`: a feed put the post there, so a view without a like is a no. `choices`: the
 # user took it, from everything there was, so it is a yes, and the noes are all that was not taken.
@@ -60,6 +61,7 @@ class Facts:
         post_names: The same of posts.
         post_came: int64 (posts,), distinct. Of ids that are text, whose codes have no order of their own: the
             posts in the order of their table; None of numbers, which ascend.
+        retired: What users chose of posts that are not among `posts` any more; None where there is nothing.
     """
 
     users: pd.DataFrame
@@ -76,6 +78,7 @@ class Facts:
     user_names: IdNames = field(default_factory=IdNames)
     post_names: IdNames = field(default_factory=IdNames)
     post_came: Ints | None = None
+    retired: Retired | None = None
 
     @property
     def user_ids(self) -> Ints:
@@ -105,7 +108,8 @@ class Facts:
 
     def until(self, as_of_s: int) -> "Facts":
         """Return the facts with no event later than `as_of_s`; columns are views, nothing is copied."""
-        return self.select(slice(int(np.searchsorted(self.time, as_of_s, side="right"))))
+        past = self.select(slice(int(np.searchsorted(self.time, as_of_s, side="right"))))
+        return past if self.retired is None else replace(past, retired=self.retired.until(as_of_s))
 
     def between(self, start_s: int, end_s: int) -> "Facts":
         """Return the facts with the events of `[start, end)` only."""

@@ -12,6 +12,7 @@ from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, TEXT, USER_ID, 
 from batch.data.facts import Facts, Report
 from batch.data.ids import IdNames
 from batch.data.mapping import Mapping
+from batch.data.retired import part_retired
 from batch.data.rows import find_rows
 from batch.data.source import Source, open_tables
 from batch.data.tables.stall import STALL_S
@@ -67,11 +68,15 @@ def read(
         if embeddings:  # whose ids were read before the feed decided their kind, where it does
             embeddings = replace(embeddings, ids=of_posts.codes(of_posts.settle(embeddings.marks)))
         names = of_users.names(user_ids), of_posts.names(post_ids)
-        events, again = in_order(feed.chunks, user_row, post_row)
+        n_posts, n_retired = len(post_ids), len(feed.retired.marks)
+        rows = np.append(post_row, n_posts + np.arange(n_retired)).astype(np.int32)
+        events, again = in_order(feed.chunks, user_row, rows)
+        again, _ = part_retired(again, n_posts)
         _reject_repeats(again, (user_ids, post_ids), names, out)
         refuse_too_many(feed.n_read, out.rows_of(FEED), limits, rejects, feed.hints())
-        shown = mapping.shown or feed.guess_shown()
-        events = settle_targets(events, shown, has_target=feed.has_target, within_s=mapping.like_within_s)
+        within_s = mapping.like_within_s
+        events = settle_targets(events, feed.shown, has_target=feed.has_target, within_s=within_s)
+        events, retired = part_retired(events, n_posts)
         user_frame, infinite = users_frame(user_ids, users, profile)
         post_frame = posts_frame(post_ids, posts, post_columns)
         vector, broken = vectors(post_ids, embeddings, dimensions, out) if embeddings else (None, 0)
@@ -83,7 +88,8 @@ def read(
         vector,
         *events,
         report=report,
-        shown=shown,
+        shown=feed.shown,
+        retired=retired,
         user_names=names[0],
         post_names=names[1],
         post_came=_came(posts, post_row) if of_posts.kind == "text" else None,

@@ -9,6 +9,8 @@ import pytest
 from batch.data.facts import Facts
 from batch.data.mapping import Mapping
 from batch.data.validation.rejects import TooManyRejected
+from batch.features import asof
+from batch.learn.factors.components import NAMES, fit_components
 from tests.data_rows import csv, parquet, read_all
 
 NOW_S = 1_640_805_669
@@ -49,6 +51,35 @@ def test_events_of_posts_that_the_table_lacks_are_counted_and_survived(tmp_path:
 
     assert len(facts.posts) == len(facts.time) == N // 4
     assert facts.report.rejected == {"unknown_post": N - N // 4}
+
+
+def test_what_was_chosen_of_retired_posts_tells_what_is_taken_together(tmp_path: Path) -> None:
+    rng, n_users, n_posts = np.random.default_rng(3), 60, 40
+    rows = []
+    for user in range(n_users):  # even users choose even posts, odd ones odd; the last four only retired ones
+        for k, post in enumerate(rng.choice(n_posts // 2, 12, replace=False) * 2 + user % 2):
+            if user < n_users - 4 or post < n_posts // 2:
+                rows.append((NOW_S - DAY_S * 12 + k * DAY_S + 60 * user, user, int(post)))
+    time, users, posts = (pa.array(column) for column in zip(*rows, strict=True))
+    feed = pa.table({"timestamp": time.cast(pa.timestamp("s")), "user_id": users, "post_id": posts})
+    left = pa.table({"post_id": range(n_posts // 2, n_posts)})
+
+    facts = read_default(tmp_path, {"feed_data": feed, "post_text_df": left})
+    found = fit_components(facts, asof.describe(facts, 1).texts, facts.as_of_s, 1, None)
+
+    assert facts.shown == "choices"
+    assert facts.retired is not None
+    assert len(facts.posts) == facts.retired.n_posts == n_posts // 2
+    assert len(facts.time) + len(facts.retired.time) == len(rows)
+    assert facts.report.rejected == {"unknown_post": len(facts.retired.time)}
+    together = NAMES.index("liked_together")
+    scores = found.x[together][-4:] @ found.y[together].T
+    alike = (np.arange(n_users - 4, n_users)[:, None] + np.arange(n_posts // 2)) % 2 == 0
+    assert len(found.y[together]) == n_posts // 2
+    assert scores[alike].mean() > 5 * abs(scores[~alike].mean()) > 0
+    before = facts.until(facts.as_of_s - 3 * DAY_S).retired
+    assert before is not None
+    assert before.time.max() <= facts.as_of_s - 3 * DAY_S
 
 
 def test_a_column_that_holds_no_posts_at_all_stops_the_run(tmp_path: Path) -> None:

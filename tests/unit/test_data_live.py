@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 from batch.data.columns import LIKE, VIEW
+from batch.data.cut import as_they_stood
 from batch.data.facts import EVENT_COLUMNS, Facts
 from batch.data.ids import IdNames, as_texts, encode_ids
 from batch.data.live.events import LiveEvents
 from batch.data.live.unite import unite
+from batch.data.retired import Retired
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
 Row = tuple[int, int, int, int, int]
@@ -183,3 +185,21 @@ def test_among_choices_that_are_the_yes_a_live_one_is_a_yes_and_a_live_like_was_
     ]
     assert united.weight is not None
     assert united.weight.tolist() == [0.5, 2.0, 0.5, 0.0, 1.0]
+
+
+def test_what_was_chosen_of_retired_posts_stays_its_user_s() -> None:
+    chosen = facts_of([(0, 0, BEGIN_S, VIEW, 1), (1, 1, BEGIN_S + 9, VIEW, 1)], n_users=3, n_posts=2)
+    users = chosen.users[["user_id"]].assign(user_id=[3, 5, 7])
+    rows_of_users, number = np.array([1, 2, 2], np.int32), np.array([0, 0, 1], np.int32)
+    retired = Retired(rows_of_users, number, BEGIN_S + np.arange(3), None, n_posts=2)
+    facts = replace(chosen, users=users, shown="choices", retired=retired)
+
+    united = unite(facts, live_of((4, 1, BEGIN_S + 5, VIEW)), DAY_S).facts
+    stood = as_they_stood(facts, BEGIN_S + 1, DAY_S)
+
+    assert united.retired is not None
+    assert united.user_ids[united.retired.user].tolist() == [5, 7, 7]
+    assert united.retired.taken(4).toarray().tolist() == [[0, 0], [0, 0], [1, 0], [1, 1]]
+    assert stood.retired is not None
+    assert stood.user_ids[stood.retired.user].tolist() == [5, 7]
+    assert stood.retired.time.tolist() == [BEGIN_S, BEGIN_S + 1]

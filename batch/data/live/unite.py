@@ -130,4 +130,5 @@ def _with_users(facts: Facts, user_ids: Ints) -> tuple[Facts, Ints32]:
     # A missing text is None, which pandas' filling makes NaN.
     texts = [name for name in users.columns if users[name].dtype == object]
     users[texts] = users[texts].where(users[texts].notna(), None)
-    return replace(facts, users=users), row
+    retired = facts.retired and replace(facts.retired, user=row[facts.retired.user])
+    return replace(facts, users=users, retired=retired), row

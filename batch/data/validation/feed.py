@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch.arrays import Bools, Ints, Ints8
+from batch.arrays import Bools, Ints, Ints8, Ints32
 from batch.data.columns import (
     ACTION,
     CLOCK,
@@ -29,7 +29,7 @@ from batch.data.mapping import Mapping
 from batch.data.validation.cells import take_apart
 from batch.data.validation.ids import Ids, Places
 from batch.data.validation.order import Chunk
-from batch.data.validation.rejects import ACCEPTED, Reason, Rejects, first_reason
+from batch.data.validation.rejects import ACCEPTED, REASONS, Reason, Rejects, first_reason
 from batch.data.validation.times import Times, join_clock, parse_times
 from batch.data.validation.unlikely import MOST_SHOWN, TimesRead
 from batch.data.validation.values import as_text, find_missing, normal_names, targets
@@ -37,6 +37,7 @@ from batch.data.validation.values import as_text, find_missing, normal_names, ta
 MOST_NAMES, REST = 100, "(others)"  # of events that are not ours, counted one by one; and of all further ones
 SHOWN_NAMES = 5  # of them in a message
 _UNKNOWN = -1  # beside the codes of actions
+_UNKNOWN_POST = REASONS.index("unknown_post")
 
 
 class NoEvents(ValueError):
@@ -46,7 +47,11 @@ class NoEvents(ValueError):
 
 
 class Feed:
-    """The accepted events so far; `n_read` counts rows of our names, `others` those of any other."""
+    """The accepted events so far; `n_read` counts rows of our names, `others` those of any other.
+
+    Where users choose, events of posts that the table of posts lacks are kept, too, though counted as
+    rejected: `retired` knows these posts, whose places in the chunks follow those of `posts`.
+    """
 
     def __init__(
         self,
@@ -69,6 +74,7 @@ class Feed:
         """
         self.users = Places()
         self.posts = posts
+        self.retired = Places()
         self._ids = ids
         self.chunks: list[Chunk] = []
         self.n_read = 0
@@ -76,6 +82,7 @@ class Feed:
         self.times = TimesRead(mapping.time, now_s)
         self.has_target = TARGET in columns or bool(mapping.events.mark)
         self._has_kinds = ACTION in columns and bool(mapping.events.names)
+        self.shown: Shown = mapping.shown or self._guess_shown()
         self._mapping = mapping
         self._now_s = now_s
         self._rejects = rejects
@@ -117,8 +124,10 @@ class Feed:
         code = first_reason(wrong)
         self._rejects.add(FEED, batch, code)
         good = code == ACCEPTED
+        if self.shown == "choices":
+            good |= code == _UNKNOWN_POST
         what = (action[good].astype(np.uint8) << 1) | target[good].astype(np.uint8)
-        users, posts = self.users.of(user.value[good]), self.posts.of(post.value[good])
+        users, posts = self.users.of(user.value[good]), self._place(post.value[good])
         if len(what):
             weight = None if self._weights is None else self._weights[name[good]]
             self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what, weight))
@@ -133,7 +142,7 @@ class Feed:
         """Return the events that the mapping leaves out, name to rows."""
         return dict(self.others) if self._mapping.events.only else {}
 
-    def guess_shown(self) -> Shown:
+    def _guess_shown(self) -> Shown:
         """Return what a view says where nobody says it: without kinds and targets no row can be a no."""
         return "impressions" if self.has_target or self._has_kinds else "choices"
 
@@ -186,6 +195,15 @@ class Feed:
                     f"[columns.{FEED}] or [columns.{table}] in a mapping file"
                 )
         return ""
+
+    def _place(self, posts: Ints) -> Ints32:
+        """Return the places of posts' marks, those of retired ones after all others."""
+        place = self.posts.of(posts)
+        gone = place < 0
+        if gone.any():
+            place = np.where(gone, len(self.posts.marks), place)
+            place[gone] += self.retired.of(posts[gone])
+        return place.astype(np.int32)
 
     def _times(self, batch: pa.RecordBatch) -> Times:
         column = batch.column(TIMESTAMP)

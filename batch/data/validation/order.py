@@ -40,6 +40,12 @@ class Events(NamedTuple):
     target: Ints8
     weight: Floats32 | None = None
 
+    def select(self, rows: Bools | Ints) -> "Events":
+        """Return some events, in the order given."""
+        weight = None if self.weight is None else self.weight[rows]
+        columns = (self.user[rows], self.post[rows], self.time[rows], self.action[rows], self.target[rows])
+        return Events(*columns, weight)
+
 
 def in_order(chunks: list[Chunk], user_row: Ints32, post_row: Ints32) -> tuple[Events, Events]:
     """Sort events by time, user, post, action, and keep one of each.
@@ -136,9 +142,8 @@ def _by_columns(chunks: list[Chunk], user_row: Ints32, post_row: Ints32) -> tupl
     same = (time[1:] == time[:-1]) & (user[1:] == user[:-1]) & (post[1:] == post[:-1])
     again = np.append(same & (what[1:] >> 1 == what[:-1] >> 1), False)
     action, target = (what >> 1).astype(np.int8), (what & 1).astype(np.int8)
-    columns = (user, post, time, action, target, *([weight] if weights else []))
-    kept, left = (Events(*(column[rows] for column in columns)) for rows in (~again, again))
-    return kept, left
+    events = Events(user, post, time, action, target, weight if weights else None)
+    return events.select(~again), events.select(again)
 
 
 def blocks(n: int) -> Iterator[slice]:

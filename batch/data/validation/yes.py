@@ -46,12 +46,11 @@ def add_views(events: Events, within_s: int) -> Events:
         return events
     rows = np.repeat(np.arange(len(lone)), 1 + lone)
     added = np.flatnonzero(np.append(rows[1:] == rows[:-1], False))
-    action, target = events.action[rows], events.target[rows]
-    action[added], target[added] = VIEW, 1
-    weight = None if events.weight is None else events.weight[rows]
-    if weight is not None:
-        weight[added] = 0
-    return Events(events.user[rows], events.post[rows], events.time[rows], action, target, weight)
+    wider = events.select(rows)
+    wider.action[added], wider.target[added] = VIEW, 1
+    if wider.weight is not None:
+        wider.weight[added] = 0
+    return wider
 
 
 def derive_targets(events: Events | Facts, within_s: int) -> Ints8:

@@ -112,7 +112,7 @@ def _of_impressions(shown: Impressions, texts: Texts, classes: LatentClasses) ->
 
 
 def _of_choices(past: Facts, seed: int, warm: Components | None) -> dict[str, Factors]:
-    """Return what is liked together and by many.
+    """Return what is liked together, posts that are retired by now among it, and by many.
 
     Whether a post that was taken was liked, too, told no more of the films that a user takes next.
     """
@@ -124,9 +124,14 @@ def _of_choices(past: Facts, seed: int, warm: Components | None) -> dict[str, Fa
         liked = sparse.csr_matrix((past.weight.astype(np.float64), (past.user, past.post)), shape)
         liked.eliminate_zeros()
     before = warm.y[NAMES.index("liked_together")] if warm is not None else None
+    if past.retired is not None:
+        liked = sparse.hstack([liked, past.retired.taken(len(past.users))]).tocsr()
+        if before is not None:
+            before = np.vstack([before, np.zeros((past.retired.n_posts, N_IMPLICIT))])
+    x, y = fit_implicit_factors(liked, N_IMPLICIT, seed, before)
     everyone = np.ones((len(past.users), 1))
     return {
-        "liked_together": fit_implicit_factors(liked, N_IMPLICIT, seed, before),
+        "liked_together": (x, y[: len(past.posts)]),
         "liked_by_many": (everyone, _by_many(past, LONG_S)),
         "liked_by_many_lately": (everyone, _by_many(past, LATELY_S)),
     }
