@@ -85,7 +85,7 @@ class Source:
         present = self._tables.columns(theirs) or []
         renamed = self._mapping.columns.get(table, {})
         kept = {USERS: self._mapping.profile, EMBEDDINGS: self._mapping.embeddings}.get(table)
-        needed = [*self._mapping.required(table), *renamed, *(kept or ())]
+        needed = list(dict.fromkeys([*self._mapping.required(table), *renamed, *(kept or ())]))
         asked = [self._mapping.column(table, ours) for ours in needed]
         for name in asked:
             if name not in present:
@@ -93,15 +93,21 @@ class Source:
                     f"{theirs} in {self._tables.location} has no column {name!r} "
                     f"(it has {', '.join(filter(None, present))}): {self._remedy(table)} in a mapping file"
                 )
-        ignored = [name for name in present if _INDEX.fullmatch(name) and name not in asked]
+        # A column that numbers rows, and one that is called as ours, where the mapping reads another as that.
+        ignored = [
+            name for name in present if (_INDEX.fullmatch(name) or name in needed) and name not in asked
+        ]
         self._note_ignored(table, ignored)
         if kept is not None:
             return list(dict.fromkeys([*REQUIRED[table], *kept]))
         if table in OPTIONAL:
             optional = [c for c in OPTIONAL[table] if self._mapping.column(table, c) in present]
             return list(dict.fromkeys([*needed, *optional]))
-        ours_of = {theirs: ours for ours, theirs in renamed.items()}
-        return [ours_of.get(name, name) for name in present if name not in ignored]
+        read = [name for name in present if name not in ignored]
+        ours_of = {
+            name: [ours for ours in needed if self._mapping.column(table, ours) == name] for name in asked
+        }
+        return [ours for name in read for ours in ours_of.get(name, [name])]
 
     def batches(self, table: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield a table's rows, columns by our names and in the given order; lists are taken apart.

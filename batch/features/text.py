@@ -185,7 +185,8 @@ def _from_embeddings(embeddings: Floats32, seed: int) -> tuple[Floats32, Map]:
     if not n:
         return out, about
     pca = PCA(n, random_state=seed)
-    out[known] = pca.fit_transform(embeddings[known])
+    with np.errstate(invalid="ignore"):  # of one post, or of posts alike, which have no variance to share out
+        out[known] = pca.fit_transform(embeddings[known])
     axes = pca.components_.astype(np.float32)
     return out, replace(about, mean=pca.mean_.astype(np.float32), axes=axes)
 

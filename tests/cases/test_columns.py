@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +282,6 @@ def test_a_post_whose_embedding_is_broken_has_none_and_is_counted(tmp_path: Path
         (["0.5 2", "0.5", "1 2"], "its lists have 2 numbers and 1"),
         (["a.npy", "b.npy", "a.npy"], "'a.npy'"),
         ([{"x": 1}, {"x": 2}, {"x": 3}], "no numbers are in struct<x: int64>"),
-        ([b"\xff\xfe", b"", b""], "UTF8"),
     ],
 )
 def test_an_embedding_that_cannot_be_parsed_is_refused_by_name(
@@ -322,3 +323,49 @@ def test_embeddings_of_no_post_leave_the_texts_to_compare_posts_by(tmp_path: Pat
 def test_a_wrong_key_of_lists_or_embeddings_is_refused_by_name(raw: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         Mapping.from_toml(raw)
+
+
+def test_a_column_called_as_ours_gives_way_to_the_one_that_the_mapping_names(tmp_path: Path) -> None:
+    users = pa.table({"id": [3, 5, 9], "user_id": ["x", "y", "z"], "age": [1, 2, 3], "years": [4, 5, 6]})
+    mapping = {"columns": {"user_data": {"user_id": "id", "age": "years", "again": "years"}}}
+    location = parquet(tmp_path / "in", tables() | {"user_data": users})
+
+    facts = read_all(location, tmp_path, mapping=Mapping.from_toml(mapping))
+
+    assert facts.users.columns.tolist() == ["user_id", "age", "again"]
+    assert facts.users.set_index("user_id").loc[[3, 5, 9], "age"].tolist() == [4, 5, 6]
+    assert facts.report.columns_ignored == {"user_data": ["user_id", "age"]}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([b"ab", b"\xff\xff", None], pa.binary(2)),
+        pa.array([[b"\xff"], None, [b"a"]]),
+        pa.array(["a", None, "b"], pa.string_view()),
+        pa.array([2**64 - 1, None, 0], pa.uint64()),
+        pa.array([timedelta(1), None, timedelta(2)]),
+        pa.array([date(2021, 1, 1), None, date(1, 1, 1)]),
+        pa.array([Decimal("1e20"), None, Decimal("1.5")], pa.decimal128(38, 2)),
+        pa.array([[None], None, []], pa.list_(pa.null())),
+        pa.nulls(3),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_a_profile_column_of_any_type_is_read_and_described(tmp_path: Path, values: pa.Array) -> None:
+    rows = tables() | {"user_data": pa.table({"user_id": [3, 5, 9], "x": values})}
+
+    facts = read_all(parquet(tmp_path / "in", rows), tmp_path)
+
+    found = profile.encode(facts.users)
+    assert not np.isinf(found.values).any()
+    assert find(facts.users, most=5).of_user.tolist() == [-1] * 4  # too few for a list of their own
+
+
+def test_embeddings_of_posts_alike_and_of_a_single_post_are_described() -> None:
+    posts = pd.DataFrame({"post_id": [1, 2, 3], "topic": ["a", "a", "b"], "text": None})
+
+    for vectors in ([[1, 2], [1, 2], [1, 2]], [[1, 2], [np.nan] * 2, [np.nan] * 2]):
+        found = text.describe(posts, np.array(vectors, np.float32), seed=1)
+
+        assert np.nan_to_num(found.space).tolist() == np.zeros(found.space.shape).tolist()

@@ -20,6 +20,8 @@ def drop_words(column: pa.Array, words: Sequence[str]) -> pa.Array:
     """
     if pt.is_dictionary(column.type):
         return pa.DictionaryArray.from_arrays(column.indices, drop_words(column.dictionary, words))
+    if pt.is_string_view(column.type):
+        column = column.cast(pa.string())  # Arrow cannot filter views
     if not is_text(column.type):
         return column
     found = pc.is_in(column, value_set=pa.array(words, column.type))

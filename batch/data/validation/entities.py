@@ -29,6 +29,8 @@ from batch.data.validation.values import (
     to_numpy,
 )
 
+LARGEST_IN_VECTORS = 1e15  # whose squares, added up, are finite in float32
+
 DUPLICATES: dict[str, Reason] = {
     USERS: "duplicate_user",
     POSTS: "duplicate_post",
@@ -101,9 +103,11 @@ class Entities:
         lengths = pc.unique(pc.list_value_length(lists.drop_null())).to_pylist()
         if len(lengths) > 1:
             raise ValueError(f"its lists have {lengths[0]} numbers and {lengths[1]}")
-        out = np.full((len(lists), *lengths) if lengths else (len(lists), 0), np.nan, np.float32)
+        if not lengths:
+            return np.empty((len(self.order), 0), np.float32)
+        out = np.full((len(lists), lengths[0]), np.nan, np.float32)
         with np.errstate(over="ignore"):  # what is too large for float32 is infinite
-            out[there] = np.asarray(lists.flatten().fill_null(np.nan), np.float32).reshape(-1, *out.shape[1:])
+            out[there] = np.asarray(lists.flatten().fill_null(np.nan), np.float32).reshape(-1, lengths[0])
         return out[self.order]
 
     def _laid_out(self, parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.object_]:
@@ -204,8 +208,8 @@ def vectors(
         rejects: Takes the rows of other posts.
 
     Returns:
-        float32 (posts, d), NaN rows where a number is missing or infinite, None where every row is; and how
-        many rows have some of their numbers only.
+        float32 (posts, d), NaN rows where a number is missing or far too large, None where every row
+        is; and how many rows have some of their numbers only.
 
     Raises:
         SourceError: A column is neither, or there is none.
@@ -216,7 +220,7 @@ def vectors(
     _reject(EMBEDDINGS, embeddings.batches, strange, "unknown_post", rejects)
     given = np.hstack([np.empty((len(row), 0), np.float32), *(_vectors(embeddings, name) for name in names)])
     given = given[row >= 0]
-    broken = ~np.isfinite(given).all(axis=1)
+    broken = ~(np.abs(given) < LARGEST_IN_VECTORS).all(axis=1)  # what is missing, too
     n_broken = int((broken & ~np.isnan(given).all(axis=1)).sum())
     if broken.all() or not given.shape[1]:
         return None, n_broken

@@ -116,16 +116,17 @@ def number_lists(column: pa.Array) -> pa.Array:
 
 def spell(column: pa.Array) -> pa.Array:
     """Return a column as text, whatever it holds; a list's parts are joined by blanks."""
-    column = plain(column)
     try:
-        return column.cast(pa.string())
-    except pa.ArrowNotImplementedError:  # lists, records, maps
+        return plain(column).cast(pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # lists, records, maps; bytes that are no text
         return pa.array([_spell(value) for value in column.to_pylist()], pa.string())
 
 
 def _spell(value: object) -> str | None:
     if isinstance(value, list):
         return " ".join(text for text in map(_spell, value) if text)
+    if isinstance(value, bytes):
+        return value.hex()
     return None if value is None else str(value)
 
 
