@@ -8,10 +8,14 @@ from batch.arrays import AnyInts, Ints, Ints8
 
 USERS, POSTS, FEED, EMBEDDINGS = "user_data", "post_text_df", "feed_data", "post_embeddings"
 
+# Beside the posts: what is known of them as rows of post, property, value; and which topic lies above which.
+PROPERTIES, TREE = "post_properties", "topic_tree"
+
 USER_ID, POST_ID = "user_id", "post_id"
 TIMESTAMP, ACTION, TARGET = "timestamp", "action", "target"
 CLOCK = "clock"  # the time of day, where a mapping says that the timestamp is a date alone
 TEXT, TOPIC = "text", "topic"
+PROPERTY, VALUE, PARENT = "property", "value", "parent"
 MORE_TOPICS = "more_topics"  # of a post that has several, all but the first, as words
 
 VIEW, LIKE = 0, 1  # codes of `action` in Facts
@@ -24,8 +28,15 @@ REQUIRED = {
     POSTS: (POST_ID,),
     FEED: (TIMESTAMP, USER_ID, POST_ID),
     EMBEDDINGS: (POST_ID,),
+    PROPERTIES: (POST_ID, PROPERTY, VALUE),
+    TREE: (TOPIC, PARENT),
 }
-OPTIONAL = {POSTS: (TOPIC, TEXT, MORE_TOPICS), FEED: (ACTION, TARGET)}
+OPTIONAL = {
+    POSTS: (TOPIC, TEXT, MORE_TOPICS),
+    FEED: (ACTION, TARGET),
+    PROPERTIES: (TIMESTAMP,),
+    TREE: (),
+}
 
 
 def feed_table(time: Ints, user_ids: Any, post_ids: Any, action: AnyInts, target: Ints8) -> pa.Table:

@@ -17,7 +17,18 @@ from batch.data.tables.form import FileForm, parse_form
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
-KEYS = ("tables", "columns", "files", "events", "profile", "embeddings", "time", "like_within_s", "shown")
+KEYS = (
+    "tables",
+    "columns",
+    "files",
+    "events",
+    "profile",
+    "embeddings",
+    "properties",
+    "time",
+    "like_within_s",
+    "shown",
+)
 LISTS = (USERS, POSTS)  # whose columns may hold lists
 DAY_S = 86_400
 _NUMBERED = re.compile(r"f\d+")
@@ -51,6 +62,8 @@ class Mapping:
         separators: Our table name to (our column to what stands between the values of its lists).
         profile: Our names of the profile columns to keep; None keeps every column but `user_id`.
         embeddings: The columns of embeddings to keep; None keeps every column but `post_id`.
+        properties: Our columns of posts to their names of the properties that hold them, which stand in the
+            table `post_properties`; empty: the posts' own table is read.
         time: How times are written.
         like_within_s: Where no `target` is given, a view counts as liked when the same user's like of
             the same post follows within this many seconds.
@@ -65,6 +78,7 @@ class Mapping:
     separators: dict[str, dict[str, str]] = field(default_factory=dict)
     profile: tuple[str, ...] | None = None
     embeddings: tuple[str, ...] | None = None
+    properties: dict[str, str] = field(default_factory=dict)
     time: TimeForm = field(default_factory=TimeForm)
     like_within_s: int = DAY_S
     shown: Shown | None = None
@@ -142,6 +156,7 @@ class Mapping:
             events=events,
             profile=_kept(raw, "profile"),
             embeddings=_kept(raw, "embeddings"),
+            properties=_properties(_section(raw, "properties")),
             time=_time_form(time),
             like_within_s=_seconds(raw.get("like_within_s", DAY_S)),
             shown=shown,
@@ -166,6 +181,11 @@ def _kept(raw: dict[str, Any], name: str) -> tuple[str, ...] | None:
     section = _section(raw, name)
     _refuse_unknown(f"key in [{name}]", section, ("columns",))
     return tuple(_texts(f"{name}.columns", section["columns"])) if section else None
+
+
+def _properties(section: dict[str, Any]) -> dict[str, str]:
+    _refuse_unknown("column in [properties]", section, OPTIONAL[POSTS])
+    return {ours: _text(f"properties.{ours}", theirs) for ours, theirs in section.items()}
 
 
 def _columns(section: dict[str, Any]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:

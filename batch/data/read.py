@@ -8,7 +8,20 @@ import numpy as np
 import pandas as pd
 
 from batch.arrays import Floats32, Ints, Ints32
-from batch.data.columns import EMBEDDINGS, FEED, POST_ID, POSTS, TEXT, USER_ID, USERS, feed_table
+from batch.data.catalogue import lay_paths, read_properties
+from batch.data.columns import (
+    EMBEDDINGS,
+    FEED,
+    POST_ID,
+    POSTS,
+    PROPERTIES,
+    TEXT,
+    TOPIC,
+    TREE,
+    USER_ID,
+    USERS,
+    feed_table,
+)
 from batch.data.facts import Facts, Report
 from batch.data.ids import IdNames
 from batch.data.mapping import Mapping
@@ -61,7 +74,9 @@ def read(
         posts, post_columns = _entities(source, mapping, POSTS, of_posts, out)
         users, profile = _entities(source, mapping, USERS, of_users, out)
         embeddings, dimensions = _entities(source, mapping, EMBEDDINGS, of_posts, out)
-        feed = _feed(source, mapping, (of_users, of_posts), posts, now_s, out)
+        # Not every post has a property; a table of posts, though, holds all there are.
+        every = None if mapping.properties else posts
+        feed = _feed(source, mapping, (of_users, of_posts), every, now_s, out)
         feed.times.refuse_unlikely()
         user_ids, user_row = _unite(of_users, users, feed.users)
         post_ids, post_row = _unite(of_posts, posts, feed.posts)
@@ -92,7 +107,7 @@ def read(
         retired=retired,
         user_names=names[0],
         post_names=names[1],
-        post_came=_came(posts, post_row) if of_posts.kind == "text" else None,
+        post_came=_came(posts, post_ids, post_row) if of_posts.kind == "text" else None,
     )
 
 
@@ -100,13 +115,20 @@ def _entities(
     source: Source, mapping: Mapping, table: str, ids: Ids, rejects: Rejects
 ) -> tuple[Entities | None, list[str]]:
     """Return a table's rows and its columns beside the key; None where there is no such table."""
-    if not source.has(table):
-        return None, []
-    columns = source.columns(table)
     ours = USER_ID if table == USERS else POST_ID
-    key = Key(ours, mapping.column(table, ours))
-    rows = gather(table, key, source.batches(table, columns), ids, rejects, typed=source.has_types(table))
-    _reject_bad_lines(source, table, rejects)
+    if table == POSTS and mapping.properties and source.has(PROPERTIES):
+        held, columns = PROPERTIES, [POST_ID, *mapping.properties]
+        batches = iter([read_properties(source, mapping.properties)])
+    elif source.has(table):
+        held, columns = table, source.columns(table)
+        batches = source.batches(table, columns)
+    else:
+        return None, []
+    if table == POSTS and TOPIC in columns and source.has(TREE):
+        batches = lay_paths(source, batches)
+    key = Key(ours, mapping.column(held, ours))
+    rows = gather(table, key, batches, ids, rejects, typed=source.has_types(held))
+    _reject_bad_lines(source, held, rejects)
     return rows, [column for column in columns if column != ours]
 
 
@@ -154,12 +176,18 @@ def _unite(ids: Ids, rows: Entities | None, found: Places) -> tuple[Ints, Ints32
     return codes, find_rows(codes, ids.codes(marks))
 
 
-def _came(rows: Entities | None, row: Ints32) -> Ints:
-    """Return where in their table, or in the feed, the ids first came; `row` is that of each place there."""
+def _came(rows: Entities | None, ids: Ints, row: Ints32) -> Ints:
+    """Return where each id first came, in its table, or after all of that in the feed.
+
+    `row` is the row among `ids` of each place in the feed.
+    """
+    in_feed, place = np.unique(row, return_index=True)
+    came = np.zeros(len(ids), np.int64)
+    came[in_feed] = place
     if rows:
-        return rows.order
-    first: Ints = np.unique(row, return_index=True)[1]
-    return first
+        came += len(rows.order)
+        came[find_rows(ids, rows.ids)] = rows.order
+    return came
 
 
 def _reject_repeats(

@@ -61,9 +61,11 @@ class Source:
         Raises:
             SourceError: The mapping names it, and it is not.
         """
-        theirs = self._mapping.table(table)
+        theirs, form = self._mapping.table(table), self._mapping.form(table)
+        if form.optional and isinstance(self._tables, Folder) and not any(self._tables.path.glob(form.path)):
+            return False
         there = self._tables.columns(theirs) is not None
-        if not there and (table == FEED or table in self._mapping.tables):
+        if not there and not form.optional and (table == FEED or table in self._mapping.tables):
             found = ", ".join(self._tables.names()) or "nothing"
             raise SourceError(
                 f"{self._tables.location} has no table {theirs!r} (it has {found}): "

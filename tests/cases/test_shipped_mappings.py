@@ -174,3 +174,58 @@ def test_rees46(tmp_path: Path) -> None:
     assert rows(facts) == [(541312140, 44600062, 1), (520088904, 1003461, 0)]
     assert facts.time[0] == datetime(2019, 10, 1, tzinfo=UTC).timestamp()
     assert facts.shown == "choices"
+
+
+SHOP = {
+    "events.csv": "timestamp,visitorid,event,itemid,transactionid\n1433221332117,257597,view,355908,\n"
+    "1433221400000,257597,addtocart,355908,\n1433224214164,992329,view,248676,\n"
+    "1433224300000,992329,transaction,248676,4000\n1433224400000,992329,view,9,\n",
+    "item_properties_part1.csv": "timestamp,itemid,property,value\n1435460400000,355908,categoryid,1338\n"
+    "1441508400000,355908,888,1116713 960601 n277.200\n1439089200000,248676,categoryid,77\n",
+    "item_properties_part2.csv": "timestamp,itemid,property,value\n1433041200000,355908,categoryid,209\n"
+    "1442113200000,248676,categoryid,1016\n1433041200000,5,categoryid,1016\n",
+    "category_tree.csv": "categoryid,parentid\n1338,1278\n1278,140\n140,\n1016,213\n213,1016\n",
+}
+
+
+def test_retailrocket_with_properties_and_the_tree_of_categories(tmp_path: Path) -> None:
+    facts = read(tmp_path, "retailrocket", dict(SHOP))
+
+    assert rows(facts) == [(257597, 355908, 1), (992329, 248676, 0), (992329, 9, 0)]
+    topics = facts.posts.set_index("post_id")[["topic", "more_topics"]].apply(tuple, axis=1).to_dict()
+    assert topics == {
+        5: ("213", "1016"),
+        9: (None, None),
+        248676: ("213", "1016"),
+        355908: ("140", "1278 1338"),
+    }
+    assert facts.report.ignored == {"transaction": 1}
+    assert facts.report.read["post_properties"] == 6
+
+
+def test_retailrocket_events_alone_are_read_as_ever(tmp_path: Path) -> None:
+    facts = read(tmp_path, "retailrocket", {"events.csv": SHOP["events.csv"]})
+
+    assert rows(facts) == [(257597, 355908, 1), (992329, 248676, 0), (992329, 9, 0)]
+    assert facts.posts["topic"].isna().all()
+
+
+def test_properties_without_times_count_in_their_order_and_a_tree_serves_a_table_of_posts(
+    tmp_path: Path,
+) -> None:
+    mapping = tmp_path / "m.toml"
+    mapping.write_text('[properties]\ntext = "title"\n')
+    feed = "timestamp,user_id,post_id\n2021-12-01,1,7\n2021-12-02,1,8\n"
+    said = "post_id,property,value\n7,title,old\n8,title,eight\n7,title,new\n7,price,3\n"
+
+    by_rows = read(tmp_path, str(mapping), {"feed_data.csv": feed, "post_properties.csv": said})
+    (tmp_path / "post_properties.csv").unlink()
+    by_table = read(
+        tmp_path,
+        "",
+        {"post_text_df.csv": "post_id,topic\n7,tea\n8,tin\n", "topic_tree.csv": "topic,parent\ntea,drinks\n"},
+    )
+
+    assert by_rows.posts["text"].tolist() == ["new", "eight"]
+    assert by_table.posts["topic"].tolist() == ["drinks", "tin"]
+    assert by_table.posts["more_topics"].tolist() == ["tea", None]

@@ -259,6 +259,7 @@ def test_all_agree_at_any_time_over_three_promotions_and_a_rollback(
     assert answered == {1, 2, 3}
 
 
+@pytest.mark.own_rights
 def test_the_command_line_says_what_the_api_says_over_http(
     store: redis.Redis, valkey_url: str, names: Names, tmp_path: Path
 ) -> None:

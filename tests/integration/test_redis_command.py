@@ -12,7 +12,7 @@ import redis
 from batch.cli.draw.reply import as_bytes, as_text
 from batch.store.reply import call
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.own_rights]
 
 COMMANDS = [
     ["PING"],

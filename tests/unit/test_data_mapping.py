@@ -178,6 +178,7 @@ def test_a_wrong_mapping_says_what_is_wrong(tmp_path: Path, text: str, message: 
 
 def test_an_unknown_mapping_lists_those_that_ship() -> None:
     with pytest.raises(
-        ValueError, match="no mapping 'nowhere': give a TOML file or one of deskdrop, ml-100k, retail"
+        ValueError,
+        match="no mapping 'nowhere': give a TOML file or one of deskdrop, hm, kion, mind, ml-100k, movie",
     ):
         Mapping.load("nowhere")

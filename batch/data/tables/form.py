@@ -36,6 +36,7 @@ class FileForm:
             first line names them.
         null: Words that stand for a missing value; None: NULLS, and none where a table has types, and so a
             NULL of its own.
+        optional: Whether the table may be missing although the mapping says how it is written.
     """
 
     path: str = ""
@@ -46,6 +47,7 @@ class FileForm:
     escape: str | None = None
     header: tuple[str, ...] | None = None
     null: tuple[str, ...] | None = None
+    optional: bool = False
 
     @field_validator("header", "null", mode="before")
     @classmethod
@@ -122,5 +124,6 @@ def _remedy(key: str, message: str) -> str:
         "format": f"must be one of {', '.join(get_args(Format))}",
         "header": "must be a list of names",
         "null": "must be a list of words",
+        "optional": "must be true or false",
     }
     return allowed.get(key, "must be a text in quotes")

@@ -180,8 +180,8 @@ def users_frame(
 def posts_frame(post_ids: Ints, posts: Entities | None, names: list[str]) -> pd.DataFrame:
     """Return one row a post, with `topic` and `text` (object, None is missing) even where none are given.
 
-    Of a list of topics the first is the post's; the others are `more_topics`, a column that is there only
-    where a post has any.
+    A post of the feed alone has neither. Of a list of topics the first is the post's; the others are
+    `more_topics`, a column that is there only where a post has any.
     """
     texts = {name: posts.texts(name) for name in names} if posts else {}
     if posts and TOPIC in names and posts.holds_lists(TOPIC):
@@ -189,8 +189,10 @@ def posts_frame(post_ids: Ints, posts: Entities | None, names: list[str]) -> pd.
         texts[TOPIC] = np.array([topics[0] if topics else None for topics in lists], object)
         texts[MORE_TOPICS] = np.array([" ".join(topics[1:]) or None for topics in lists], object)
     columns: dict[str, Any] = {POST_ID: post_ids}
+    at = find_rows(post_ids, posts.ids) if posts else slice(0)
     for name in (TOPIC, TEXT, MORE_TOPICS):
-        values = texts.get(name, [None] * len(post_ids))
+        values = np.full(len(post_ids), None, object)
+        values[at] = texts.get(name)
         if name != MORE_TOPICS or any(values):
             columns[name] = pd.Series(values, dtype=object)
     return pd.DataFrame(columns)
