@@ -110,7 +110,10 @@ class IdNames:
 
     def canonical(self, codes: AnyInts) -> list[str]:
         """Return the ids of codes, (codes,), in the form in which ids are compared."""
-        return [canonical(text, self.kind) for text in self.spelled(codes)]
+        texts = self.spelled(codes)
+        if self.kind == "numbers" and len(self.codes) == 0:
+            return texts
+        return [canonical(text, self.kind) for text in texts]
 
     def as_json(self, codes: AnyInts) -> list[int | str]:
         """Return the ids of codes, (codes,), as JSON has them: numbers or strings."""
