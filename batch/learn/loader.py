@@ -3,13 +3,16 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import orjson
 import pandas as pd
 
+from api.contract.ids import canonical
 from batch.arrays import AnyFloats, Floats, Ints
+from batch.data.ids import encode_ids
 from batch.learn.factors.factor_table import FACTORS, FactorTable
 from batch.learn.ranker import ABOUT
 
@@ -38,14 +41,15 @@ class LoadedModel:
         answered by the trees alone.
 
         Args:
-            x: Columns in the model's order, or a frame with the model's column names in any order.
+            x: Columns in the model's order, or a frame with the model's column names in any order; ids are
+                numbers or texts, in any spelling.
 
         Raises:
             ValueError: A frame lacks a column of the model; the message names it.
         """
         raw = np.asarray(self.booster.predict(self._order_columns(x), raw_score=True), np.float64)
         if self.factors is not None and isinstance(x, pd.DataFrame) and {"user_id", "post_id"} <= set(x):
-            raw += self.factors.of(*(x[name].to_numpy(np.int64) for name in ("user_id", "post_id")))
+            raw += self.factors.of(*(_codes(x[name]) for name in ("user_id", "post_id")))
         like = 1.0 / (1.0 + np.exp(-raw))
         return np.column_stack([1.0 - like, like])
 
@@ -61,6 +65,13 @@ class LoadedModel:
         if missing:
             raise ValueError(f"the frame lacks the model's columns {', '.join(missing)}")
         return np.asarray(x[names].to_numpy(np.float64, na_value=np.nan))
+
+
+def _codes(ids: "pd.Series[Any]") -> Ints:
+    """Return the codes under which a model knows ids."""
+    if pd.api.types.is_numeric_dtype(ids.dtype):
+        return np.asarray(ids, np.int64)
+    return encode_ids([canonical(str(id_)) for id_ in ids])
 
 
 def get_model_path(path: str | os.PathLike[str], group: str = "") -> Path:

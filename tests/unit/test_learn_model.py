@@ -103,6 +103,8 @@ def test_a_loaded_model_answers_known_users_and_posts_with_trees_and_factors(
     of_all = factors.x.mean(axis=0) @ factors.y[6]
     np.testing.assert_allclose(odds - trees_odds, [*(factors.level[2] + taste), of_all], atol=1e-9)
     assert like[0] > like[1]  # odd users like odd posts
+    texts = frame.assign(user_id=["3", "3", "who"], post_id=["7", "8", "7"])
+    np.testing.assert_array_equal(loader.load_models(path).predict_proba(texts)[:, 1], like)
 
 
 def test_trees_without_their_factors_still_say_how_often_anything_is_liked(

@@ -7,6 +7,7 @@ import numpy as np
 
 from api.contract.manifest import Manifest
 from batch.arrays import Bools, Floats, Floats32, Ints, Ints32
+from batch.data.columns import POST_ID
 from batch.data.facts import Facts
 from batch.data.rows import find_rows
 from batch.data.seen import SeenPosts, earliest
@@ -106,7 +107,10 @@ def _posts(frozen: Frozen, before: Sides, facts: Facts, changes: Changes) -> tup
     changed = np.flatnonzero(changes.posts)
     if len(changed):
         vectors = None if facts.embeddings is None else facts.embeddings[changed]
-        texts = place(facts.posts.iloc[changed], vectors, frozen.texts)
+        posts = facts.posts.iloc[changed].assign(
+            **{POST_ID: facts.post_names.spelled(facts.post_ids[changed])}
+        )
+        texts = place(posts, vectors, frozen.texts)
         received = np.where(changes.new_posts[changed, None], np.array(UNSHOWN), post[changed, RECEIVED])
         post[changed], group[changed] = post_side(texts, received), texts.cluster
     return post, group
