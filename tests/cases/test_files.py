@@ -540,3 +540,29 @@ def test_the_page_s_mapping_of_files_reads_what_it_shows(tmp_path: Path) -> None
     assert facts.time.tolist() == [1638602491, 1638602492]
     assert facts.users["age"].fillna(-1).tolist() == [-1, 30]
     assert facts.users["city"].tolist() == ["Köln", "Oslo"]
+
+
+def test_a_line_that_is_neither_a_row_nor_text_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    location = put(tmp_path / "in", fields())
+    with (tmp_path / "in" / "user_data.csv").open("ab") as file:
+        file.write(b"9,\xff\n")
+
+    with pytest.raises(SourceError, match=r"line 10, column 'age' is no utf-8 .'9,") as refused:
+        read_here(location, tmp_path)
+
+    assert r"('9,\xff'): set encoding" in str(refused.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_packed_file_has_an_encoding_too(tmp_path: Path, expected: Facts) -> None:
+    location = put(tmp_path / "in", fields(encoding="latin-1"), "csv.zip", zipped)
+
+    assert_equal_facts(read_here(location, tmp_path, same_for_all('encoding = "latin-1"')), expected)
+
+
+def test_lines_of_an_old_mac_are_lines(tmp_path: Path, expected: Facts) -> None:
+    location = put(tmp_path / "in", fields(lineterminator="\r"))
+
+    assert_equal_facts(read_here(location, tmp_path), expected)

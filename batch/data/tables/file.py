@@ -1,6 +1,7 @@
 """One file of a table, whatever its format: the names of its columns, and its rows."""
 
-import re
+import csv
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.data.tables.form import NULLS, FileForm, Format, format_of
-from batch.data.tables.layout import Layout
+from batch.data.tables.layout import Layout, read_rows
 from batch.data.tables.lines import OnBad, csv_batches, json_batches, json_columns, read_layout
 from batch.data.tables.location import SourceError
 from batch.data.tables.parquet import parquet_batches
 from batch.data.tables.stream import find_undecodable
 
+MOST_SHOWN = 60  # bytes of a line in a message
 _MAGIC = b"PAR1"
 _ENCODING = 'encoding, such as "latin-1" or "cp1251"'
 
@@ -110,27 +112,45 @@ class TableFile:
         """Say which file cannot be read, why, and which key of a mapping may help."""
         try:
             yield
-        except (pa.ArrowException, OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as exc:
+        except (
+            pa.ArrowException,
+            OSError,
+            EOFError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
+            csv.Error,
+        ) as exc:
             if isinstance(exc, SourceError):
                 raise
             raise SourceError(f"cannot read {self.path}: {self._explain(exc)}") from exc
 
     def _explain(self, exc: Exception) -> str:
         help_by = f"under {self.section} in a mapping file"
+        if isinstance(exc, UnicodeDecodeError) and exc.encoding == "utf-8" and self.format != "parquet":
+            number, line = find_undecodable(self.path)
+            shown = line[:MOST_SHOWN].decode("ascii", "backslashreplace")
+            place = f"line {number}{self._column_of(line)}"
+            return f"{place} is no utf-8 ('{shown}'): set {_ENCODING}, {help_by}"
         if isinstance(exc, UnicodeError):
             return f"{exc}: set another {_ENCODING}, {help_by}"
         if "is no utf-8" in str(exc):  # of Parquet
             return f"{exc}: set {_ENCODING}, {help_by}"
-        in_column = re.search(r"column #(\d+): .*UTF8", str(exc))
-        if in_column and self.layout is not None:
-            number, line = find_undecodable(self.path)
-            column = self.layout.names[int(in_column[1])]
-            return f"line {number}, column {column!r} is no utf-8 ('{line[:60]}'): set {_ENCODING}, {help_by}"
         if "straddling" in str(exc) or "out of sync" in str(exc):
             return f"a row is longer than 8 MB, so a quote is likely open: set quote or escape {help_by}"
-        if self.format != "parquet" and isinstance(exc, ValueError):
+        if self.format != "parquet" and isinstance(exc, (ValueError, csv.Error)):
             return f"{exc}: mend separator, header or format {help_by}"
         return str(exc)
+
+    def _column_of(self, line: bytes) -> str:
+        """Name the first column of a line whose bytes are no UTF-8; nothing where the format tells none."""
+        if self.layout is None:
+            return ""
+        text = line.decode("utf-8", "replace").replace(self.layout.separator, self.layout.delimiter)
+        named = zip(
+            self.layout.names, next(read_rows(io.StringIO(text, newline=""), self.layout), []), strict=False
+        )
+        return next((f", column {name!r}" for name, field in named if "\ufffd" in field), "")
 
 
 def _with_keys(batch: pa.RecordBatch, columns: Sequence[str], keys: dict[str, object]) -> pa.RecordBatch:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def _names(rows: Sequence[list[str]], n_fields: int, form: FileForm) -> list[str
 def _has_blanks(head: str, separator: str) -> bool:
     """Tell whether blanks follow the separators of the first line."""
     delimiter = separator if len(separator) == 1 else UNIT
-    first = head.lstrip("\r\n").partition("\n")[0].replace(separator, delimiter)
+    first = re.split(r"[\r\n]", head.lstrip("\r\n"), maxsplit=1)[0].replace(separator, delimiter)
     return any(name.startswith(" ") for row in csv.reader([first], delimiter=delimiter) for name in row[1:])
 
 

@@ -3,7 +3,7 @@
 import codecs
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +27,8 @@ def open_bytes(path: Path) -> Iterator[Any]:
         start = file.read(4)
     with ExitStack() as stack:
         if start == b"PK\x03\x04":
-            yield stack.enter_context(_open_member(stack.enter_context(zipfile.ZipFile(path))))
+            member = stack.enter_context(_open_member(stack.enter_context(zipfile.ZipFile(path))))
+            yield stack.enter_context(pa.PythonFile(member, mode="r"))
         else:
             packed = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
             yield stack.enter_context(pa.input_stream(str(path), compression=packed))
@@ -35,9 +36,15 @@ def open_bytes(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def open_text(path: Path, encoding: str, separator: str = ",") -> Iterator[Any]:
-    """Open a file's text as a stream of UTF-8; a separator of several bytes becomes `UNIT`."""
+    """Open a file's text as a stream of UTF-8; a separator of several bytes becomes `UNIT`.
+
+    Reading raises UnicodeDecodeError where bytes are not of the encoding.
+    """
     with open_bytes(path) as stream:
-        text = stream if encoding == "utf-8" else pa.lib.transcoding_input_stream(stream, encoding, "utf-8")
+        if encoding == "utf-8":
+            text = pa.lib.TransformInputStream(stream, _check())
+        else:
+            text = pa.lib.transcoding_input_stream(stream, encoding, "utf-8")
         own = separator.encode()
         yield _Replaced(text, own, UNIT.encode()) if len(own) > 1 else text
 
@@ -56,15 +63,26 @@ def read_head(path: Path, encoding: str) -> tuple[str, str, bool]:
     return decoder.decode(head, final=not more).removeprefix("\ufeff"), encoding, more
 
 
-def find_undecodable(path: Path) -> tuple[int, str]:
-    """Return the number of the first line that is no UTF-8, and that line with its bytes spelled out."""
+def find_undecodable(path: Path) -> tuple[int, bytes]:
+    """Return the number of the first line that is no UTF-8, and that line; 0 where there is none."""
     with open_bytes(path) as stream:
         for number, line in enumerate(io.BufferedReader(stream), 1):
             try:
                 line.decode()
             except UnicodeError:
-                return number, line.decode("ascii", "backslashreplace").rstrip()
-    return 0, ""
+                return number, line.rstrip()
+    return 0, b""
+
+
+def _check() -> Callable[[bytes], bytes]:
+    """Return a function that passes bytes on, block by block, and refuses what is no UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def check(block: bytes) -> bytes:
+        decoder.decode(memoryview(block))
+        return block
+
+    return check
 
 
 def _open_member(archive: zipfile.ZipFile) -> IO[bytes]:
