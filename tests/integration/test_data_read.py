@@ -107,9 +107,12 @@ def test_postgresql_types_that_arrow_has_not_are_read_alike_by_either_way(
         INSERT INTO shop.feed VALUES ('2021-10-01 03:00:00+03', 7, '1', 'view', true),
             ('2021-10-01 00:00:02+00', 7.0, '1', 'like', NULL), ('infinity', 7, '1', 'view', false);
         CREATE TABLE user_data (user_id bigint, age numeric(5, 2), born date, code uuid, tags jsonb,
-            "Odd name %" text);
+            "Odd name %" text, hobbies text[], sizes integer[]);
         INSERT INTO user_data
-            VALUES (7, 34.50, '1990-01-02', '6ecd8c99-4036-403d-bf84-cf8400f67836', '[1]', 'x')
+            VALUES (7, 34.50, '1990-01-02', '6ecd8c99-4036-403d-bf84-cf8400f67836', '[1]', 'x',
+                '{Noir,"Sci-Fi, new",NULL}', '{4,5}');
+        CREATE TABLE post_embeddings (post_id text, vector real[]);
+        INSERT INTO post_embeddings VALUES ('1', '{0.5,-2}')
     """
     engine = sa.create_engine(postgres_url)
     with engine.begin() as connection:
@@ -125,6 +128,9 @@ def test_postgresql_types_that_arrow_has_not_are_read_alike_by_either_way(
     assert by_adbc.users["age"].tolist() == [34.5]
     assert by_adbc.users["born"].tolist() == ["1990-01-02"]
     assert by_adbc.users["Odd name %"].tolist() == ["x"]
+    assert by_adbc.users["hobbies"].tolist() == [("Noir", "Sci-Fi, new")]
+    assert by_adbc.users["sizes"].tolist() == [("4", "5")]
+    assert np.asarray(by_adbc.embeddings).tolist() == [[0.5, -2]]
     assert by_adbc.target.tolist() == [1, 0]
     assert (by_adbc.time - by_adbc.time[0]).tolist() == [0, 2]
     assert by_adbc.report.rejected == by_sqlalchemy.report.rejected == {"missing_time": 1}

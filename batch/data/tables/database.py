@@ -264,13 +264,15 @@ def _read_only_uri(url: URL) -> str:
 def _plain(column: sa.ColumnElement[Any], kind: Any, *, is_postgresql: bool) -> sa.ColumnElement[Any]:
     """Cast what the two ways of reading would bring differently: decimals, enums, identifiers, documents.
 
-    A time that is infinite is missing.
+    A time that is infinite is missing; an array becomes a list of texts.
     """
     if isinstance(kind, (sa.DateTime, sa.Date)) and is_postgresql:
         return sa.case((sa.func.isfinite(column), column)).label(column.key or "")  # no other has infinity
     if isinstance(kind, _AS_THEY_ARE) and not isinstance(kind, sa.Enum):
         return column
-    as_type = sa.Double() if isinstance(kind, sa.Numeric) else sa.Text()
+    as_type: sa.types.TypeEngine[Any] = sa.Double() if isinstance(kind, sa.Numeric) else sa.Text()
+    if isinstance(kind, sa.ARRAY):
+        as_type = sa.ARRAY(sa.Text)
     return sa.cast(column, as_type).label(column.key or "")
 
 
