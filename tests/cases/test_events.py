@@ -398,6 +398,14 @@ def test_a_cell_of_posts_and_what_was_clicked_becomes_events(tmp_path: Path) -> 
     assert facts.report.rejected == {}
 
 
+def test_a_cell_of_posts_that_nothing_takes_apart_is_shown_with_the_key_that_helps(tmp_path: Path) -> None:
+    news = pa.table({"post_id": [f"N{k}" for k in range(9)]})
+    feed = PLAIN.slice(0, 1).set_column(2, "post_id", pa.array(["N1-0 N2-1"]))
+
+    with pytest.raises(TooManyRejected, match=r"has no post N1-0 N2-1: set post_id .* or split = "):
+        read_feed(tmp_path, feed, post_text_df=news)
+
+
 def test_a_cell_without_posts_is_a_bad_row_and_blanks_are_none(tmp_path: Path) -> None:
     cells = pa.array([" 3-0  5-1 ", "", *["7-0"] * 40])
     feed = PLAIN.slice(0, 42).set_column(2, "post_id", cells)

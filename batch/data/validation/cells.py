@@ -10,7 +10,7 @@ import pyarrow.types as pt
 
 from batch.data.columns import POST_ID, TARGET
 from batch.data.event_form import EventForm
-from batch.data.validation.values import plain
+from batch.data.validation.values import as_text, plain
 
 
 def take_apart(batch: pa.RecordBatch, form: EventForm) -> Iterator[pa.RecordBatch]:
@@ -31,7 +31,7 @@ def take_apart(batch: pa.RecordBatch, form: EventForm) -> Iterator[pa.RecordBatc
     row, post = pc.list_parent_indices(cells), pc.list_flatten(cells)
     apart = batch.take(row)
     if form.mark:
-        post, target = _take_marks(post, form.mark)
+        post, target = _take_marks(as_text(post), form.mark)
         apart = _put(apart, TARGET, target)
     elif TARGET in batch.schema.names:
         clicked = _split(batch.column(TARGET), form.split)
@@ -72,7 +72,7 @@ def _find_clicked(row: pa.Array, post: pa.Array, clicked: Any) -> pa.Array:
     """Return 1 where a row's list of what was clicked holds the post, else 0."""
     theirs = pc.list_parent_indices(clicked), pc.list_flatten(clicked)
     pairs, found = (
-        pc.binary_join_element_wise(at.cast(pa.string()), plain(value).cast(pa.string()), " ")
+        pc.binary_join_element_wise(at.cast(pa.string()), as_text(value), " ")
         for at, value in ((row, post), theirs)
     )
     return pc.is_in(pairs, value_set=found).cast(pa.int8())

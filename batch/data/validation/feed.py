@@ -176,9 +176,10 @@ class Feed:
                 "file, by which a missing one is a no"
             )
         if reason == "unknown_post" and row:
+            split = ', or split = " " under [events]' if " " in f"{row[POST_ID]}".strip() else ""
             return (
                 f"{self._mapping.table(POSTS)} has no post {row[POST_ID]}: set post_id under "
-                f"[columns.{FEED}] or [columns.{POSTS}] in a mapping file"
+                f"[columns.{FEED}] or [columns.{POSTS}]{split} in a mapping file"
             )
         if reason == "unreadable_id" and row:
             return self._id_hint(row)
