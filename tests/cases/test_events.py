@@ -26,6 +26,7 @@ from tests.data_rows import csv, parquet, read_all
 BEGIN_S, DAY_S = 1_633_046_400, 86_400
 N_USERS, N_POSTS, N_SESSIONS, N_SHOWN = 24, 40, 6, 10
 RECIPE = Recipe(train_days=60, train_rows=10**6, width_s=3600, n_trees=5, n_leaves=7, seed=1, threads=1)
+HOUR = pa.scalar(3600, pa.duration("s"))
 CHOICES = 'shown = "choices"\n'
 
 
@@ -243,6 +244,17 @@ def test_facts_of_one_kind_name_the_way_out(tmp_path: Path, feed: pa.Table, way_
         model_of(facts)
 
     assert way_out in str(refused.value)
+
+
+def test_stars_given_twice_are_two_views_and_the_first_is_none_the_more_liked(tmp_path: Path) -> None:
+    toml = CHOICES + '[columns.feed_data]\naction = "stars"\n[events]\nview = [1, 2, 3]\nlike = [4, 5]'
+    again = VIEWS.slice(0, 4).set_column(0, "timestamp", pc.add(VIEWS["timestamp"].slice(0, 4), HOUR))
+    feed = pa.concat_tables([VIEWS, again]).drop_columns("liked")
+    given = [*stars(VIEWS["liked"]), 5, 5, 5, 5]
+
+    facts = read_feed(tmp_path, with_columns(feed, stars=given), toml)
+
+    assert counts(facts) == (N + 4, N_LIKED + 4, N_LIKED + 4)
 
 
 def test_a_like_without_a_view_is_a_view_too(tmp_path: Path) -> None:

@@ -498,6 +498,7 @@ def test_a_missing_table_or_column_is_named_with_what_there_is(tmp_path: Path) -
     ):
         read_all(location, tmp_path)
     mapping = Mapping(columns={"feed_data": {"target": "liked", "action": "target"}})
+    location = parquet(tmp_path / "in", {"feed_data": rows["feed_data"]})
     with pytest.raises(SourceError, match=r"feed_data in .* has no column 'liked'"):
         read_all(location, tmp_path, mapping=mapping)
 

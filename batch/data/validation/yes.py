@@ -9,12 +9,16 @@ from batch.data.columns import LIKE, VIEW
 from batch.data.facts import Facts, Shown
 from batch.data.validation.order import Events, blocks
 
+LEAST_FOLLOWING = 0.1  # of likes: below it they are no reactions to views
+
 
 def settle_targets(events: Events, shown: Shown, *, has_target: bool, within_s: int) -> Events:
     """Say of each view whether it is a yes.
 
-    A like without a view was a view, too, but where a feed's targets say all there is to say of its views. Of
-    choices none of which is liked, each is a yes itself: it was taken.
+    The targets of a feed's impressions say all there is to say of them. Elsewhere a like without a view was a
+    view, too. Where hardly any like follows a view, likes stand for themselves (stars, of which many are a
+    like): each was a view, and makes no other one liked. Of choices none of which is liked, each is a yes
+    itself: it was taken.
 
     Args:
         events: In order.
@@ -22,13 +26,26 @@ def settle_targets(events: Events, shown: Shown, *, has_target: bool, within_s: 
         has_target: They bring their targets.
         within_s: How long after a view its like may come.
     """
-    if not (has_target and shown == "impressions" and (events.action == VIEW).any()):
-        events = add_views(events, within_s)
+    if has_target and shown == "impressions" and (events.action == VIEW).any():
+        return events
+    if _share_that_follow(events, within_s) < LEAST_FOLLOWING:
+        within_s = 0
+    events = add_views(events, within_s)
     if not has_target:
         events = events._replace(target=derive_targets(events, within_s))
     if shown == "choices" and not events.target.any():
         events = events._replace(target=(events.action == VIEW).astype(np.int8))
     return events
+
+
+def _share_that_follow(events: Events, within_s: int) -> float:
+    """Return the share of likes that a view precedes, of the same user and post, at most so long ago."""
+    order = np.lexsort((events.post, events.user))  # stable: by time within user and post
+    user, post, time = events.user[order], events.post[order], events.time[order]
+    is_like = events.action[order] == LIKE
+    view = np.maximum.accumulate(np.where(is_like, -1, np.arange(len(order))))[is_like]
+    same = (view >= 0) & (user[view] == user[is_like]) & (post[view] == post[is_like])
+    return float((same & (time[is_like] - time[view] <= within_s)).sum() / max(int(is_like.sum()), 1))
 
 
 def add_views(events: Events, within_s: int) -> Events:
