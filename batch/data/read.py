@@ -166,9 +166,9 @@ def _reject_bad_lines(source: Source, table: str, rejects: Rejects) -> int:
 def _unite(ids: Ids, rows: Entities | None, found: Places) -> tuple[Ints, Ints32]:
     """Return the codes of a table's ids and the feed's, ascending, and the row of each place in the feed.
 
-    Where there is no table, the feed's ids decide the kind.
+    Where there is no table, or an empty one, the feed's ids decide the kind.
     """
-    if rows is None:
+    if ids.kind is None:
         ids.decide(found.marks)
     marks = ids.settle(found.marks)
     every = np.union1d(marks, rows.marks) if rows else np.unique(marks)

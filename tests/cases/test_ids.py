@@ -179,6 +179,14 @@ def test_a_header_that_comes_again_is_no_user(tmp_path: Path, plain: Facts) -> N
     assert facts.report.rejected == {"unreadable_id": 1, "unreadable_time": 1}
 
 
+def test_an_empty_table_of_users_leaves_the_kind_to_the_feed(tmp_path: Path) -> None:
+    rows = rows_of(lambda n: f"u{n}") | {"user_data": pa.table({"user_id": pa.array([], pa.string())})}
+
+    facts = read_all(csv(tmp_path / "in", rows), tmp_path, share=0)
+
+    assert sorted(facts.user_names.as_json(facts.user_ids)) == sorted(f"u{n}" for n in USERS)
+
+
 def test_an_id_that_cannot_be_one_is_a_reject_of_any_table(tmp_path: Path) -> None:
     rows = rows_of(str)
     rows["user_data"] = pa.table({"user_id": ["3", "x" * 257, "a\tb", " ", "6"], "age": [1.5] * 5})

@@ -103,6 +103,8 @@ UUIDS = pa.array([bytes.fromhex(UUID.replace("-", "")), None], pa.binary(16))
         (pa.array(["007"], pa.large_string()), "007"),
         (pa.array(["007"], pa.string_view()), "007"),
         (pa.array([b"007"]), "007"),
+        (pa.array([b"\xff7", b"007"]), "unreadable"),
+        (pa.array([b"007", b"\xff7"]), "007"),
         (UUIDS, UUID),
         (pa.ExtensionArray.from_storage(pa.uuid(), UUIDS), UUID),
         (UUIDS[1:], "missing"),

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.types as pt
 
 from batch.arrays import Bools, Floats32, Ints
 from batch.data.columns import EMBEDDINGS, MORE_TOPICS, POST_ID, POSTS, TEXT, TOPIC, USER_ID, USERS
@@ -120,7 +119,7 @@ def gather(
     """Keep the first row of every id; reject rows without an id, with an unreadable one, and repeats.
 
     A row that repeats the header, as in files laid end to end, has no id either. The kind of ids is decided
-    by the table of users, or of posts.
+    by the table of users, or of posts, unless it is empty.
 
     Args:
         table: Our name of the table.
@@ -134,14 +133,13 @@ def gather(
     values: list[Ints] = [np.empty(0, np.int64)]
     missing: Reason = "missing_user" if key.ours == USER_ID else "missing_post"
     for batch in batches:
-        parsed = ids.parse(batch.column(key.ours))
-        unreadable = parsed.unreadable | _equal(batch.column(key.ours), key.theirs)
-        code = first_reason({missing: parsed.missing, "unreadable_id": unreadable})
+        parsed = ids.parse(batch.column(key.ours), key.theirs)
+        code = first_reason({missing: parsed.missing, "unreadable_id": parsed.unreadable})
         rejects.add(table, batch, code)
         kept.append(batch.filter(pa.array(code == ACCEPTED)))
         values.append(parsed.value[code == ACCEPTED])
     every = np.concatenate(values)
-    if table != EMBEDDINGS:
+    if table != EMBEDDINGS and len(every):
         ids.decide(every)
     marks, order = np.unique(ids.settle(every), return_index=True)
     _reject(table, kept, ~np.isin(np.arange(len(every)), order), DUPLICATES[table], rejects)
@@ -240,13 +238,6 @@ def _vectors(embeddings: Entities, name: str) -> Floats32:
             f"{EMBEDDINGS} has a column {name!r} that holds no embeddings: {exc}; "
             "name those that do under [embeddings] columns in a mapping file"
         ) from exc
-
-
-def _equal(column: pa.Array, text: str) -> Bools:
-    column = plain(column)
-    if not pt.is_string(column.type):
-        return np.zeros(len(column), np.bool_)
-    return to_numpy(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), text), fill_value=False))
 
 
 def _reject(table: str, batches: list[pa.RecordBatch], bad: Bools, reason: Reason, rejects: Rejects) -> None:

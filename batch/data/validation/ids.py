@@ -68,9 +68,12 @@ class Ids:
         self._texts, self._marks = as_texts([]), np.empty(0, np.int64)  # as read, each once, and its mark
         self._undecided = self._marks  # the mark of each text before the kind was decided
 
-    def parse(self, column: pa.Array) -> Parsed:
-        """Return the marks of a column; unreadable is what `Reason` says of `unreadable_id`."""
-        column = plain(column.storage if isinstance(column, pa.ExtensionArray) else column)
+    def parse(self, column: pa.Array, heading: str = "") -> Parsed:
+        """Return the marks of a column; unreadable is what `Reason` says of `unreadable_id`.
+
+        So is the column's own `heading`, where one is given.
+        """
+        column = _as_text(column.storage if isinstance(column, pa.ExtensionArray) else column)
         value = _small_numbers(column)
         if value is not None:
             return Parsed.of(value, to_numpy(pc.is_null(column, nan_is_null=True)), readable=True)
@@ -81,7 +84,8 @@ class Ids:
         marks = np.append(self._marks_of(texts), _UNREADABLE)
         empty = np.append(to_numpy(pc.fill_null(pc.equal(texts, ""), fill_value=False)), True)
         row = to_numpy(pc.fill_null(encoded.indices, len(texts)))
-        return Parsed.of(marks[row], empty[row], marks[row] != _UNREADABLE)
+        is_heading = np.append(to_numpy(pc.fill_null(pc.equal(texts, heading), fill_value=False)), False)
+        return Parsed.of(marks[row], empty[row], (marks[row] != _UNREADABLE) & ~is_heading[row])
 
     def decide(self, marks: Ints) -> None:
         """Decide the kind by the ids of these marks: numbers, if all of them are.
@@ -155,6 +159,15 @@ class Ids:
         marks = np.full(len(texts), _UNREADABLE)
         marks[good] = np.where(have_own_code(compared), codes, ~codes)
         return marks
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    """Return a plain column; bytes that are no UTF-8 are `_NO_ID`."""
+    try:
+        return plain(column)
+    except pa.ArrowInvalid:
+        texts = [None if value is None else value.decode(errors="replace") for value in column.to_pylist()]
+        return as_texts([_NO_ID if text and "\ufffd" in text else text for text in texts])
 
 
 def _small_numbers(column: pa.Array) -> Ints | None:
