@@ -93,12 +93,8 @@ def run(
     if baseline is not None:
         require_package(baseline)
     facts = facts or read_facts_now(settings, store, location, progress)
-    generations, users, posts = (
-        GenerationStore(store, Keys(settings.prefix)),
-        facts.user_names,
-        facts.post_names,
-    )
-    refuse_other_kinds(generations, settings.variant, users.kind, posts.kind, settings.ids)  # before the work
+    generations = GenerationStore(store, Keys(settings.prefix))  # asked before the work
+    refuse_other_kinds(generations, settings.variant, facts.user_names, facts.post_names, settings.ids)
     with progress.step("describe"):
         statics = asof.describe(facts, settings.seed)
     if baseline is not None:

@@ -1,6 +1,8 @@
 """What ids are in JSON, numbers or strings: it does not change behind the clients' backs."""
 
-from api.contract.ids import Kind
+from api.contract.ids import LARGEST_NUMBER
+from batch.data.columns import POST_ID, USER_ID
+from batch.data.ids import IdNames
 from batch.publish.ledger.ledger import Ledger
 
 
@@ -10,7 +12,7 @@ class IdsChanged(ValueError):
     exit_code = 3
 
 
-def refuse_other_kinds(ledger: Ledger, variant: str, users: Kind, posts: Kind, allowed: str) -> None:
+def refuse_other_kinds(ledger: Ledger, variant: str, users: IdNames, posts: IdNames, allowed: str) -> None:
     """Return unless a variant's ids are numbers in what is served and text now, and nobody allows that.
 
     Raises:
@@ -20,10 +22,17 @@ def refuse_other_kinds(ledger: Ledger, variant: str, users: Kind, posts: Kind, a
     served = None if number is None else ledger.manifest(number)
     if served is None or allowed == "text":
         return
-    for what, was, now in (("users", served.user_ids, users), ("posts", served.post_ids, posts)):
-        if (was, now) == ("numbers", "text"):
+    tables = (("users", USER_ID, served.user_ids, users), ("posts", POST_ID, served.post_ids, posts))
+    for table, column, was, names in tables:
+        if (was, names.kind) == ("numbers", "text"):
             raise IdsChanged(
-                f"ids of {what} are numbers in generation {served.generation}, which is served, and text in "
-                f"these facts, so clients would see strings from now on: find the id in the table of {what} "
-                "that is no whole number, or has a zero in front, or allow it with ALMANAC_IDS=text"
+                f"{column} in the table of {table} holds {_example(names)}, which is text, and generation "
+                f"{served.generation}, which is served, has numbers: clients would see strings from now on; "
+                "mend such ids, or allow it with ALMANAC_IDS=text"
             )
+
+
+def _example(names: IdNames) -> str:
+    """Return an id that is no number of JSON."""
+    text = next(iter(names.texts[:1].to_pylist()), None)
+    return f"a number above {LARGEST_NUMBER}" if text is None else repr(text)

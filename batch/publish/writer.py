@@ -136,7 +136,7 @@ def building(
         LeaseLost: This run stalled and lost its turn; what is served did not change.
         GateClosed: The gate did not let it through.
     """
-    refuse_other_kinds(store, content.variant, content.user_names.kind, content.post_names.kind, config.ids)
+    refuse_other_kinds(store, content.variant, content.user_names, content.post_names, config.ids)
     with hold(store.client, store.keys.lease(), config.now(), config.progress) as lease:
         content = number_posts(store, content)
         require(store.client, _needs(content), store.keys.counter())

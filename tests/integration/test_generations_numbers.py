@@ -133,9 +133,13 @@ def test_numbers_become_text_only_where_that_is_allowed(store: redis.Redis, tmp_
     texts = with_text_ids(of)
     users = replace(of, user_ids=texts.user_ids, user_names=texts.user_names)
 
-    with pytest.raises(IdsChanged, match=r"ids of users are numbers in generation 1.*ALMANAC_IDS=text"):
+    with pytest.raises(
+        IdsChanged, match=r"user_id in the table of users holds .*generation 1, which.*ALMANAC_IDS=text"
+    ):
         publish_of(store, tmp_path, users)
-    with pytest.raises(IdsChanged, match="ids of posts are numbers"):
+    with pytest.raises(
+        IdsChanged, match="post_id in the table of posts holds a number above 9007199254740991"
+    ):
         publish_of(store, tmp_path, replace(of, post_names=IdNames("text")))
     assert store.hlen(KEYS.states()) == 1
 
