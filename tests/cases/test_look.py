@@ -3,6 +3,7 @@
 Each folder has the form of a public data set, with a few made rows.
 """
 
+import io
 import json
 import os
 import random
@@ -17,7 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from batch.cli.draw.look import draw_look
 from batch.data.facts import Facts
 from batch.data.look.look import Looked, look
 from batch.data.mapping import Mapping
@@ -367,3 +370,16 @@ def test_a_run_reads_by_the_mapping_that_a_dry_run_wrote(tmp_path: Path, form: s
     code, refused = almanac(tmp_path, "import", str(data), "--write-mapping", mapping)
     assert code == 2
     assert "is there already" in refused["error"]
+
+
+def test_a_terminal_shows_the_mapping_line_by_line(tmp_path: Path) -> None:
+    retailrocket(tmp_path)
+    looked = look_at(tmp_path)
+    console = Console(record=True, width=60, file=io.StringIO())
+
+    draw_look(console, looked)
+
+    shown = console.export_text()
+    assert looked.mapping in shown
+    assert "feed_data = events.csv" in shown
+    assert "category_tree  no columns of ours" in shown

@@ -27,7 +27,7 @@ def draw_look(console: Console, looked: Looked) -> None:
         console.print(as_table(counts | {"ignored": looked.report.ignored}))
     if looked.mapping:
         console.print("[bold]mapping[/bold]")
-        console.print(looked.mapping, markup=False, highlight=False)
+        console.print(looked.mapping, markup=False, highlight=False, soft_wrap=True)
     if looked.problem:
         console.print(f"[bold]cannot be read so:[/bold] {escape(looked.problem)}")
 
