@@ -92,6 +92,7 @@ def assert_same(
     np.testing.assert_array_equal(stored[0][1], stored[1][1])
 
 
+@pytest.mark.own_rights
 @pytest.mark.timeout(1200)  # sixty worlds in make chaos
 @settings(
     max_examples=N_WORLDS,
@@ -135,6 +136,7 @@ def test_a_refresh_is_byte_for_byte_a_whole_run_on_the_frozen_parts(
     assert_same(store, a, made.generation, b, whole_on_frozen(store, b, base, facts), facts.user_ids)
 
 
+@pytest.mark.own_rights
 def test_a_refresh_of_text_ids_is_byte_for_byte_a_whole_run(
     store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

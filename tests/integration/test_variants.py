@@ -290,6 +290,7 @@ def test_a_missing_package_is_said_before_anything_is_read(
         run(settings_of(tmp_path).replace(variant="als"), store, "nowhere", SILENT)
 
 
+@pytest.mark.own_rights
 def test_the_command_publishes_a_peer_by_its_name(env: dict[str, str]) -> None:
     almanac(env, "simulate", "--users", "40", "--posts", "300")
 
