@@ -63,11 +63,12 @@ def facts(draw: st.DrawFn) -> Facts:
         st.integers(0, n_posts - 1),
         st.sampled_from([VIEW, LIKE]),
     )
-    rows = sorted(draw(st.sets(events, max_size=20)))
+    # Likes alone become views, too: facts that were read have some.
+    rows = sorted(draw(st.sets(events, max_size=20).filter(lambda some: not some or _have_view(some))))
     time, user, post, action = np.array(rows, np.int64).reshape(-1, 4).T
     liked = draw(st.lists(st.integers(0, 1), min_size=len(rows), max_size=len(rows)))
     width = draw(st.integers(0, 3))
-    whole = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    whole = st.floats(-(2.0**49), 2.0**49, width=32)  # well below LARGEST_IN_VECTORS
     vector = st.just([np.nan] * width) | st.lists(whole, min_size=width, max_size=width)
     vectors = st.lists(vector, min_size=n_posts - 1, max_size=n_posts - 1).map(
         lambda few: [[1.0] * width, *few]
@@ -86,6 +87,10 @@ def facts(draw: st.DrawFn) -> Facts:
         user_names=user_names,
         post_names=post_names,
     )
+
+
+def _have_view(rows: set[tuple[int, int, int, int]]) -> bool:
+    return any(action == VIEW for _, _, _, action in rows)
 
 
 def _texts(draw: st.DrawFn, n: int) -> "pd.Series[Any]":
