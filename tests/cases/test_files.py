@@ -530,7 +530,7 @@ def test_a_separator_over_the_border_of_a_block_is_one(tmp_path: Path) -> None:
 def test_the_page_s_mapping_of_files_reads_what_it_shows(tmp_path: Path) -> None:
     page = Path(__file__).parents[2] / "docs" / "settings.md"
     examples = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    (example,) = (example for example in examples if "[files." in example)
+    (example,) = (example for example in examples if "[files.user_data]" in example)
     (tmp_path / "ratings-1.dat.gz").write_bytes(gzip.compress(b"7::100::view::1638602491\n"))
     (tmp_path / "ratings-2.dat.gz").write_bytes(gzip.compress(b"8::101::view::1638602492\n"))
     (tmp_path / "users.csv").write_bytes("user_id;age;city\n7;-;Köln\n8;30;Oslo\n".encode("latin-1"))

@@ -46,7 +46,7 @@ def test_an_answer_names_the_origin_that_may_read_it_on_every_path(
 ) -> None:
     World().publish(store).promote(store)
     head = HEAD + (f"Origin: {origin}\r\n" if origin else "")
-    targets = [PLAIN, PLAIN, NATIVE, NATIVE + MADE, "/health", "/users/none/feed", "/nowhere"]
+    targets = [PLAIN, PLAIN, NATIVE, NATIVE + MADE, "/health", "/users/200/feed?limit=0", "/nowhere"]
 
     with served(valkey_url, cors_origins=origins) as port:
         answers = exchange(port, [request(target, head) for target in targets], len(targets))
