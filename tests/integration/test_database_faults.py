@@ -19,7 +19,8 @@ from psycopg.conninfo import conninfo_to_dict
 from batch.__main__ import exit_code_of, run_command
 from batch.data.live.events import read_live
 from batch.data.source import open_tables
-from batch.data.tables import database as reader
+from batch.data.tables.connections import conninfo
+from batch.data.tables.database import Database
 from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.location import SourceError
 from batch.data.tables.stall import DatabaseStalled
@@ -133,7 +134,7 @@ def test_a_read_that_is_paused_in_the_middle_ends_with_its_sentence(
     request: pytest.FixtureRequest, way: str, adbc: bool
 ) -> None:
     big = request.getfixturevalue(way)
-    database = reader.Database(big, stall_s=STALL_S, adbc=adbc)
+    database = Database(big, stall_s=STALL_S, adbc=adbc)
     batches = database.batches("feed_data", ["user_id", "action"])
     assert next(batches).num_rows
 
@@ -222,7 +223,7 @@ def test_a_server_that_accepts_and_says_nothing_is_unreachable(silent: int) -> N
 
 def test_every_way_to_postgresql_has_bounded_waits_and_what_the_url_says_stands() -> None:
     asked = ["postgresql+psycopg://ann:h%20u%27s%40h@db/facts", "postgresql+psycopg://db?connect_timeout=3"]
-    plain, own = (conninfo_to_dict(reader.conninfo(sa.make_url(url))) for url in asked)
+    plain, own = (conninfo_to_dict(conninfo(sa.make_url(url))) for url in asked)
 
     assert [plain[name] for name in ("user", "password", "host", "dbname")] == [
         "ann",
@@ -244,7 +245,7 @@ def test_a_time_out_of_statements_does_not_end_the_read(big: str, adbc: bool) ->
         "SELECT user_id, pg_sleep(0.01)::text AS pause FROM feed_data WHERE user_id <= 60",
         f"ALTER DATABASE {sa.make_url(big).database} SET statement_timeout = 200",
     )
-    database = reader.Database(big, adbc=adbc)
+    database = Database(big, adbc=adbc)
 
     assert sum(batch.num_rows for batch in database.batches("slow", ["user_id", "pause"])) == 60
 
@@ -270,7 +271,7 @@ def test_a_database_without_an_encoding_is_read_as_utf8_and_other_bytes_are_refu
         "INSERT INTO post_text_df VALUES (1, 'déjà vu')",
         r"CREATE VIEW latin AS SELECT post_id, convert_from('\xe9', 'SQL_ASCII') AS text FROM post_text_df",
     )
-    database = reader.Database(without_encoding, adbc=adbc)
+    database = Database(without_encoding, adbc=adbc)
 
     (batch,) = database.batches("post_text_df", ["post_id", "text"])
     with pytest.raises(SourceError, match='invalid byte sequence for encoding "UTF8": 0xe9'):

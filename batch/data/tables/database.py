@@ -3,22 +3,25 @@
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import adbc_driver_manager
 import pyarrow as pa
 import sqlalchemy as sa
-from psycopg.conninfo import make_conninfo
-from sqlalchemy.engine import URL
 
-from batch.data.tables.location import SourceError, parse_url, reason, show, sqlite_file
-from batch.data.tables.stall import STALL_S, DatabaseStalled, Watch, with_waits
+from batch.data.tables.connections import (
+    NO_TIMEOUT,
+    adbc_driver,
+    conninfo,
+    read_engine,
+    read_only_uri,
+    unreachable,
+)
+from batch.data.tables.location import SourceError, parse_url, reason, show
+from batch.data.tables.stall import STALL_S, DatabaseStalled, Watch
 
 BATCH_ROWS = 1 << 16
 _AS_THEY_ARE = (sa.Integer, sa.Float, sa.Boolean, sa.String, sa.DateTime, sa.Date)
-NO_TIMEOUT = "SET LOCAL statement_timeout = 0"  # the server's own would end the read of a large table
 T = TypeVar("T")
 _ADBC_ERRORS = (adbc_driver_manager.Error, OSError)  # a stream that breaks raises OSError
 
@@ -185,7 +188,7 @@ class Database:
         backend = self._url.get_backend_name()
         with suppress(*_ADBC_ERRORS, ImportError):
             driver = adbc_driver(backend)
-            uri = _read_only_uri(self._url) if backend == "sqlite" else conninfo(self._url)
+            uri = read_only_uri(self._url) if backend == "sqlite" else conninfo(self._url)
             connection = driver.connect(uri)
             if backend == "postgresql":
                 with connection.cursor() as cursor:
@@ -198,67 +201,6 @@ class Database:
         if self._adbc_connection is not None:
             self._adbc_connection.close()
             self._adbc_connection = None
-
-
-def read_engine(url: URL) -> sa.Engine:
-    """Return an engine that can only read, unconnected.
-
-    Raises:
-        SourceError: No file, or no driver for this kind of database.
-    """
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        uri = _read_only_uri(url)
-        return sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
-    try:
-        options: dict[str, Any] = {}
-        if backend == "postgresql":
-            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        engine = sa.create_engine(with_waits(url), execution_options=options)
-    except (sa.exc.NoSuchModuleError, ImportError) as exc:
-        raise SourceError(
-            f"no driver for {show(url)}: install one that SQLAlchemy knows, "
-            "or use postgresql:// or sqlite:///"
-        ) from exc
-    if backend == "postgresql":
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(NO_TIMEOUT))
-    return engine
-
-
-def adbc_driver(backend: str) -> Any:
-    """Return the ADBC driver's module.
-
-    Raises:
-        ImportError: There is none for this kind of database, or it is not installed.
-    """
-    if backend not in ("sqlite", "postgresql"):
-        raise ImportError(f"no ADBC driver for {backend}")
-    return import_module(f"adbc_driver_{backend}.dbapi")
-
-
-def unreachable(url: URL, exc: BaseException) -> SourceError:
-    """Return the error that says a database cannot be reached, and what to look at."""
-    remedy = "is it running, and are host, port, user, password and database right?"
-    if url.get_backend_name() == "sqlite":
-        remedy = "is it an SQLite file that this user may open?"
-    return SourceError(f"cannot reach {show(url)}: {reason(url, exc)}; {remedy}")
-
-
-def conninfo(url: URL) -> str:
-    """Return the URL of a PostgreSQL as libpq wants it, password included: for connecting only.
-
-    Psycopg writes it: SQLAlchemy's own text of a URL has blanks in it where a password has.
-    """
-    waiting = with_waits(url)
-    _, options = waiting.get_dialect()().create_connect_args(waiting)
-    return make_conninfo(**options)
-
-
-def _read_only_uri(url: URL) -> str:
-    path = sqlite_file(url)
-    if not path.is_file():
-        raise SourceError(f"no SQLite file {path}: make one with `almanac simulate` or `almanac import`")
-    return f"file:{quote(str(path))}?mode=ro"
 
 
 def _plain(column: sa.ColumnElement[Any], kind: Any, *, is_postgresql: bool) -> sa.ColumnElement[Any]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from batch.data.tables.database import adbc_driver, conninfo, unreachable
+from batch.data.tables.connections import adbc_driver, conninfo, unreachable
 from batch.data.tables.location import SourceError, parse_url, reason, show, sqlite_file
 from batch.data.tables.stall import STALL_S, Watch
 
