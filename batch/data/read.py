@@ -83,15 +83,11 @@ def read(
         if embeddings:  # whose ids were read before the feed decided their kind, where it does
             embeddings = replace(embeddings, ids=of_posts.codes(of_posts.settle(embeddings.marks)))
         names = of_users.names(user_ids), of_posts.names(post_ids)
-        n_posts, n_retired = len(post_ids), len(feed.retired.marks)
-        rows = np.append(post_row, n_posts + np.arange(n_retired)).astype(np.int32)
-        events, again = in_order(feed.chunks, user_row, rows)
-        again, _ = part_retired(again, n_posts)
-        _reject_repeats(again, (user_ids, post_ids), names, out)
+        events = _in_order(feed, (user_ids, post_ids), (user_row, post_row), names, out)
         refuse_too_many(feed.n_read, out.rows_of(FEED), limits, rejects, feed.hints())
         within_s = mapping.like_within_s
         events = settle_targets(events, feed.shown, has_target=feed.has_target, within_s=within_s)
-        events, retired = part_retired(events, n_posts)
+        events, retired = part_retired(events, len(post_ids))
         user_frame, infinite = users_frame(user_ids, users, profile)
         post_frame = posts_frame(post_ids, posts, post_columns)
         vector, broken = vectors(post_ids, embeddings, dimensions, out) if embeddings else (None, 0)
@@ -190,14 +186,27 @@ def _came(rows: Entities | None, ids: Ints, row: Ints32) -> Ints:
     return came
 
 
-def _reject_repeats(
-    again: Events, codes: tuple[Ints, Ints], names: tuple[IdNames, IdNames], rejects: Rejects
-) -> None:
-    """Reject events that come twice; in the file they have their ids."""
+def _in_order(
+    feed: Feed,
+    codes: tuple[Ints, Ints],
+    rows: tuple[Ints32, Ints32],
+    names: tuple[IdNames, IdNames],
+    rejects: Rejects,
+) -> Events:
+    """Return the events in order, each once; those of retired posts have rows after all others.
+
+    Events that come twice are rejected; in the file they have their ids. Of users and of posts, `codes` are
+    those of the rows, and `rows` those of each place in the feed.
+    """
+    n_posts, n_retired = len(codes[1]), len(feed.retired.marks)
+    post_rows = np.append(rows[1], n_posts + np.arange(n_retired)).astype(np.int32)
+    events, again = in_order(feed.chunks, rows[0], post_rows)
+    again, _ = part_retired(again, n_posts)
     first = slice(rejects.room)
     users, posts = names[0].column(codes[0][again.user[first]]), names[1].column(codes[1][again.post[first]])
     rejected = feed_table(again.time[first], users, posts, again.action[first], again.target[first])
     rejects.add_rows(FEED, "duplicate_event", len(again.time), rejected.to_pylist())
+    return events
 
 
 def _report(
