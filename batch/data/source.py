@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -10,7 +11,7 @@ from batch.data.columns import EMBEDDINGS, FEED, OPTIONAL, POST_ID, REQUIRED, TE
 from batch.data.mapping import Mapping
 from batch.data.tables.database import Database
 from batch.data.tables.folder import BadLines, Folder
-from batch.data.tables.form import NULLS
+from batch.data.tables.form import NULLS, FileForm
 from batch.data.tables.location import SourceError, is_url
 from batch.data.tables.stall import STALL_S
 from batch.data.tables.words import drop_words, trim
@@ -34,10 +35,25 @@ def open_tables(location: str, stall_s: float = STALL_S, mapping: Mapping | None
     """
     mapping = mapping or Mapping()
     if is_url(location):
+        _refuse_files(mapping)
         ids = {mapping.column(ours, key) for ours in REQUIRED for key in (USER_ID, POST_ID)}
         return closing(Database(location, stall_s=stall_s, ids=ids))
     theirs = {mapping.table(ours): ours for ours in REQUIRED}
     return closing(Folder(location, {name: mapping.form(ours) for name, ours in theirs.items()}, theirs))
+
+
+def _refuse_files(mapping: Mapping) -> None:
+    """Refuse what a mapping says of files where a database is read: it would mean nothing.
+
+    Raises:
+        SourceError: It says more than which words are missing values and which table may be.
+    """
+    for table, form in mapping.files.items():
+        if replace(form, null=None, optional=False) != FileForm():
+            raise SourceError(
+                f"a database has no files: of [files.{table}] it takes null and optional alone; "
+                f"name its table under [tables] {table} in the mapping file"
+            )
 
 
 class Source:

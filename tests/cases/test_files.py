@@ -566,3 +566,10 @@ def test_lines_of_an_old_mac_are_lines(tmp_path: Path, expected: Facts) -> None:
     location = put(tmp_path / "in", fields(lineterminator="\r"))
 
     assert_equal_facts(read_here(location, tmp_path), expected)
+
+
+def test_what_is_said_of_files_is_refused_where_a_database_is_read(tmp_path: Path) -> None:
+    mapping = Names.from_toml({"files": {"feed_data": {"separator": ";"}}})
+
+    with pytest.raises(SourceError, match=r"a database has no files: of \[files.feed_data\] it takes null"):
+        read_all(f"sqlite:///{tmp_path}/facts.db", tmp_path, mapping=mapping)
