@@ -1,11 +1,11 @@
 """What the rows of a feed are: the part `[events]` of a mapping, checked and frozen."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from batch.data.columns import ACTIONS, LIKE
+from batch.data.toml import refuse_unknown, take_list, take_text
 
 _KEYS = (*ACTIONS, "weights", "split", "mark")
 
@@ -66,7 +66,7 @@ def parse_events(section: dict[str, Any]) -> EventForm:
     Raises:
         ValueError: A key is unknown or a value has the wrong form; the message names both.
     """
-    _refuse_unknown("key in [events]", section, _KEYS)
+    refuse_unknown("key in [events]", section, _KEYS)
     like = section.get("like")
     by_column = isinstance(like, dict)
     actions = {
@@ -82,8 +82,8 @@ def parse_events(section: dict[str, Any]) -> EventForm:
         only=bool(names),
         target=_target(like) if isinstance(like, dict) else TargetForm(),
         weights=_weights(section.get("weights", {}), names),
-        split=_text("events.split", section["split"]) if "split" in section else "",
-        mark=_text("events.mark", section["mark"]) if "mark" in section else "",
+        split=take_text("events.split", section["split"]) if "split" in section else "",
+        mark=take_text("events.mark", section["mark"]) if "mark" in section else "",
     )
 
 
@@ -98,11 +98,11 @@ def _names(actions: dict[str, Any]) -> dict[str, int]:
 
 
 def _target(like: dict[str, Any]) -> TargetForm:
-    _refuse_unknown("key in events.like", like, ("column", "at_least", "among"))
+    refuse_unknown("key in events.like", like, ("column", "at_least", "among"))
     if ("at_least" in like) == ("among" in like):
         raise ValueError(f"events.like = {like!r} must have a column and either at_least or among")
     return TargetForm(
-        column=_text("events.like.column", like.get("column")),
+        column=take_text("events.like.column", like.get("column")),
         at_least=_number("events.like.at_least", like["at_least"]) if "at_least" in like else None,
         among=tuple(_values("events.like.among", like["among"])) if "among" in like else (),
     )
@@ -114,29 +114,16 @@ def _weights(section: object, names: dict[str, int]) -> dict[str, float]:
             f"events.weights = {section!r} must be names with numbers: {{ cart = 3, purchase = 10 }}"
         )
     weights = {normal_name(name): _number(f"events.weights.{name}", w) for name, w in section.items()}
-    _refuse_unknown("event in events.weights", weights, names)
+    refuse_unknown("event in events.weights", weights, names)
     return weights
-
-
-def _refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise ValueError(f"unknown {what}: {name!r} (known: {', '.join(known)})")
-
-
-def _text(where: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{where} = {value!r} must be a text in quotes")
-    return value
 
 
 def _values(where: str, value: object) -> list[str]:
     """Return names; numbers are names, too, as stars are."""
-    if not isinstance(value, list):
-        raise ValueError(f"{where} = {value!r} must be a list of names")  # noqa: TRY004 - one error type
-    is_number = [isinstance(item, int | float) and not isinstance(item, bool) for item in value]
-    texts = [str(item) if number else item for item, number in zip(value, is_number, strict=True)]
-    return [normal_name(_text(where, item)) for item in texts]
+    items = take_list(where, value)
+    is_number = [isinstance(item, int | float) and not isinstance(item, bool) for item in items]
+    texts = [str(item) if number else item for item, number in zip(items, is_number, strict=True)]
+    return [normal_name(take_text(where, text)) for text in texts]
 
 
 def _number(where: str, value: object) -> float:

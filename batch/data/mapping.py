@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -14,6 +13,7 @@ from batch.data.columns import ACTION, CLOCK, FEED, OPTIONAL, POSTS, REQUIRED, T
 from batch.data.event_form import EventForm, parse_events
 from batch.data.facts import Shown
 from batch.data.tables.form import FileForm, parse_form
+from batch.data.toml import refuse_unknown, take_list, take_section, take_text
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
@@ -138,66 +138,57 @@ class Mapping:
         Raises:
             ValueError: A key is unknown or a value has the wrong form; the message names both.
         """
-        _refuse_unknown("key", raw, KEYS)
-        time, tables = (_section(raw, name) for name in ("time", "tables"))
-        columns, separators = _columns(_section(raw, "columns"))
-        _refuse_unknown("table in [tables]", tables, REQUIRED)
-        events = parse_events(_section(raw, "events")) if "events" in raw else EventForm()
+        refuse_unknown("key", raw, KEYS)
+        time, tables = (take_section(raw, name) for name in ("time", "tables"))
+        columns, separators = _columns(take_section(raw, "columns"))
+        refuse_unknown("table in [tables]", tables, REQUIRED)
+        events = parse_events(take_section(raw, "events")) if "events" in raw else EventForm()
         shown = _one_of("shown", raw["shown"], get_args(Shown)) if "shown" in raw else None
         if events.weights and shown != "choices":
             raise ValueError(
                 'events.weights count where users choose: set shown = "choices", or leave them out'
             )
         return cls(
-            tables={ours: _text(f"tables.{ours}", theirs) for ours, theirs in tables.items()},
+            tables={ours: take_text(f"tables.{ours}", theirs) for ours, theirs in tables.items()},
             columns=_with_target(columns, events),
-            files=_files(_section(raw, "files")),
+            files=_files(take_section(raw, "files")),
             separators=separators,
             events=events,
             profile=_kept(raw, "profile"),
             embeddings=_kept(raw, "embeddings"),
-            properties=_properties(_section(raw, "properties")),
+            properties=_properties(take_section(raw, "properties")),
             time=_time_form(time),
             like_within_s=_seconds(raw.get("like_within_s", DAY_S)),
             shown=shown,
         )
 
 
-def _refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise ValueError(f"unknown {what}: {name!r} (known: {', '.join(known)})")
-
-
-def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    section = raw.get(name, {})
-    if not isinstance(section, dict):
-        raise ValueError(f"{name} = {section!r} must be a section [{name}]")  # noqa: TRY004 - one error type
-    return section
-
-
 def _kept(raw: dict[str, Any], name: str) -> tuple[str, ...] | None:
     """Return the columns that a section keeps; None where it is not there."""
-    section = _section(raw, name)
-    _refuse_unknown(f"key in [{name}]", section, ("columns",))
-    return tuple(_texts(f"{name}.columns", section["columns"])) if section else None
+    section = take_section(raw, name)
+    refuse_unknown(f"key in [{name}]", section, ("columns",))
+    return tuple(_names(f"{name}.columns", section["columns"])) if section else None
+
+
+def _names(where: str, value: object) -> list[str]:
+    return [take_text(where, item) for item in take_list(where, value)]
 
 
 def _properties(section: dict[str, Any]) -> dict[str, str]:
-    _refuse_unknown("column in [properties]", section, OPTIONAL[POSTS])
-    return {ours: _text(f"properties.{ours}", theirs) for ours, theirs in section.items()}
+    refuse_unknown("column in [properties]", section, OPTIONAL[POSTS])
+    return {ours: take_text(f"properties.{ours}", theirs) for ours, theirs in section.items()}
 
 
 def _columns(section: dict[str, Any]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
     """Return the tables' names of columns, and what separates the values of lists."""
-    _refuse_unknown("table in [columns]", section, REQUIRED)
+    refuse_unknown("table in [columns]", section, REQUIRED)
     renames: dict[str, dict[str, str]] = {}
     separators: dict[str, dict[str, str]] = {}
     for table in section:
-        names = _section(section, table)
+        names = take_section(section, table)
         if table != USERS:  # a profile column may have any name
             ours = (*REQUIRED[table], *OPTIONAL.get(table, ()))
-            _refuse_unknown(f"column in [columns.{table}]", names, ours)
+            refuse_unknown(f"column in [columns.{table}]", names, ours)
         if table == FEED and isinstance(names.get(TIMESTAMP), list):
             names = names | _date_and_clock(names[TIMESTAMP])
         if table in LISTS:
@@ -206,19 +197,22 @@ def _columns(section: dict[str, Any]) -> tuple[dict[str, dict[str, str]], dict[s
             names = names | {ours: theirs for ours, (theirs, _) in split.items()}
             if split:
                 separators[table] = {ours: separator for ours, (_, separator) in split.items()}
-        renames[table] = {ours: _text(f"columns.{table}.{ours}", theirs) for ours, theirs in names.items()}
+        renames[table] = {
+            ours: take_text(f"columns.{table}.{ours}", theirs) for ours, theirs in names.items()
+        }
     return renames, separators
 
 
 def _split(where: str, ours: str, value: dict[str, Any]) -> tuple[str, str]:
     """Return the name of a column of lists, and what separates their values."""
-    _refuse_unknown(f"key in {where}", value, ("column", "split"))
-    return _text(f"{where}.column", value.get("column", ours)), _text(f"{where}.split", value.get("split"))
+    refuse_unknown(f"key in {where}", value, ("column", "split"))
+    theirs = take_text(f"{where}.column", value.get("column", ours))
+    return theirs, take_text(f"{where}.split", value.get("split"))
 
 
 def _files(section: dict[str, Any]) -> dict[str, FileForm]:
-    _refuse_unknown("table in [files]", section, REQUIRED)
-    return {table: parse_form(table, _section(section, table)) for table in section}
+    refuse_unknown("table in [files]", section, REQUIRED)
+    return {table: parse_form(table, take_section(section, table)) for table in section}
 
 
 def _date_and_clock(names: list[object]) -> dict[str, object]:
@@ -230,7 +224,7 @@ def _date_and_clock(names: list[object]) -> dict[str, object]:
 
 
 def _time_form(section: dict[str, Any]) -> TimeForm:
-    _refuse_unknown("key in [time]", section, ("unit", "format", "zone"))
+    refuse_unknown("key in [time]", section, ("unit", "format", "zone"))
     if "unit" in section and "format" in section:
         raise ValueError("[time] has a unit and a format: numbers follow one of them, leave the other out")
     return TimeForm(
@@ -242,7 +236,7 @@ def _time_form(section: dict[str, Any]) -> TimeForm:
 
 def _date_format(value: object) -> str:
     """Return a format that says a whole date: without a year, times would lie in 1900."""
-    pattern, probe = _text("time.format", value), datetime(2021, 12, 29, tzinfo=UTC)
+    pattern, probe = take_text("time.format", value), datetime(2021, 12, 29, tzinfo=UTC)
     try:
         told = datetime.strptime(probe.strftime(pattern), pattern).date()  # noqa: DTZ007 - a date alone
     except ValueError as exc:
@@ -253,7 +247,7 @@ def _date_format(value: object) -> str:
 
 
 def _zone(value: object) -> str:
-    name = _text("time.zone", value)
+    name = take_text("time.zone", value)
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as exc:
@@ -269,18 +263,6 @@ def _with_target(columns: dict[str, dict[str, str]], events: EventForm) -> dict[
             f"columns.{FEED}.{TARGET} and [events] both say what is liked: leave one of them out"
         )
     return columns | {FEED: feed | {TARGET: name}} if name else columns
-
-
-def _text(where: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{where} = {value!r} must be a name in quotes")
-    return value
-
-
-def _texts(where: str, value: object) -> list[str]:
-    if not isinstance(value, list):
-        raise ValueError(f"{where} = {value!r} must be a list of names")  # noqa: TRY004 - one error type
-    return [_text(where, item) for item in value]
 
 
 def _one_of(where: str, value: object, allowed: tuple[str, ...]) -> Any:

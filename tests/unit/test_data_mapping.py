@@ -97,13 +97,13 @@ def test_what_is_liked_may_be_said_by_a_column(tmp_path: Path, like: str, form: 
         ("shown = 'feed'", "shown = 'feed' must be impressions or choices"),
         ("tables = 1", "tables = 1 must be a section [tables]"),
         ("[tables]\nusers = 'u'", "unknown table in [tables]: 'users' (known: user_data, post_text_df"),
-        ("[tables]\nuser_data = ''", "tables.user_data = '' must be a name in quotes"),
+        ("[tables]\nuser_data = ''", "tables.user_data = '' must be a text in quotes"),
         ("[columns.feeds]\nuser_id = 'u'", "unknown table in [columns]: 'feeds'"),
         (
             "[columns.feed_data]\nuser = 'u'",
             "unknown column in [columns.feed_data]: 'user' (known: timestamp",
         ),
-        ("[columns.feed_data]\nuser_id = 3", "columns.feed_data.user_id = 3 must be a name in quotes"),
+        ("[columns.feed_data]\nuser_id = 3", "columns.feed_data.user_id = 3 must be a text in quotes"),
         (
             "[events]\nclick = ['c']",
             "unknown key in [events]: 'click' (known: view, like, weights, split, mark)",
@@ -145,7 +145,7 @@ def test_what_is_liked_may_be_said_by_a_column(tmp_path: Path, like: str, form: 
         ("[time]\nunit = 'h'", "time.unit = 'h' must be s, ms, us or ns"),
         ("[time]\nform = 'h'", "unknown key in [time]: 'form' (known: unit, format, zone)"),
         ("[time]\nunit = 's'\nformat = '%Y%m%d'", "[time] has a unit and a format"),
-        ("[time]\nformat = ''", "time.format = '' must be a name in quotes"),
+        ("[time]\nformat = ''", "time.format = '' must be a text in quotes"),
         ("[time]\nformat = '%Y-%m-%Q'", "time.format = '%Y-%m-%Q' is no format of strptime"),
         ("[time]\nformat = '%m%d'", "time.format = '%m%d' must hold a year, a month and a day"),
         ("[time]\nzone = 'Mars/Olympus'", "time.zone = 'Mars/Olympus' must be an IANA name"),
@@ -156,7 +156,7 @@ def test_what_is_liked_may_be_said_by_a_column(tmp_path: Path, like: str, form: 
         ),
         (
             "[columns.feed_data]\nuser_id = ['a', 'b']",
-            "columns.feed_data.user_id = ['a', 'b'] must be a name",
+            "columns.feed_data.user_id = ['a', 'b'] must be a text",
         ),
         ("[profile]\ncolumns = 'age'", "profile.columns = 'age' must be a list of names"),
         ("[profile]\nonly = ['age']", "unknown key in [profile]: 'only' (known: columns)"),
