@@ -11,12 +11,13 @@ from typing import Literal
 import orjson
 
 from api.contract.buckets import Label
+from api.contract.facets import NO_FACETS, Facets, Filter, NotFiltered, Wanted
 from api.contract.ids import FEATURE, canonical
 from api.contract.manifest import Manifest
 
-Rung = Literal["own", "rest", "profile", "segment", "popular", "catalogue"]
+Rung = Literal["own", "rest", "topic", "profile", "segment", "popular", "catalogue"]
 Degraded = Literal["", "value", "generation", "store"]
-Reason = Literal["catalogue", "taken_down", "excluded", "seen"]
+Reason = Literal["catalogue", "taken_down", "excluded", "seen", "filter"]
 RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to posts' numbers, best first
 
 OWN_RUNGS: frozenset[Rung] = frozenset({"own", "rest"})
@@ -40,6 +41,7 @@ class Generation:
         segments: The same for each segment of users, by the segment's name.
         numbers: A post's id, in its canonical form, to its number; of every post, those taken down too.
             Empty where the manifest does not need `ids`: there the number is the id.
+        facets: Which posts have which value of the columns that the manifest filters by.
     """
 
     manifest: Manifest
@@ -48,6 +50,7 @@ class Generation:
     popular: RankedLists = field(default_factory=dict)
     segments: Mapping[str, RankedLists] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
+    facets: Facets = NO_FACETS
 
     @property
     def has_dictionary(self) -> bool:
@@ -65,6 +68,20 @@ class Generation:
         """Return the numbers of those posts that have one."""
         found = map(self.number_of, post_ids)
         return frozenset(number for number in found if number is not None)
+
+    def find_wanted(self, wish: Filter) -> Wanted:
+        """Return the posts that a filter leaves, taken down ones included.
+
+        Raises:
+            NotFiltered: It names a column that the generation has no facets of.
+        """
+        manifest = self.manifest
+        for column in sorted(wish.columns - {*manifest.filter_by}):
+            raise NotFiltered(
+                f"{column[:40]!r} is no column that generation {manifest.generation} filters by: it has "
+                f"{', '.join(manifest.filter_by) or 'none'}; name it in ALMANAC_FILTER_BY and run the batch"
+            )
+        return self.facets.find(wish)
 
     def id_of(self, number: int) -> int | str:
         """Return the id of one of its posts, as JSON has it."""
@@ -101,6 +118,7 @@ class Lookup:
             (`value`), the current generation, or the store at all. Empty when all is well.
         profile: The list of the profile that an unknown user gives.
         is_past: Whether another generation may answer the time than this, which is current.
+        topics: The user's own lists of the topics that are wanted, in turns; only beside `sees_all`.
     """
 
     user_id: str
@@ -115,13 +133,15 @@ class Lookup:
     degraded: Degraded = ""
     profile: Sequence[int] = ()
     is_past: bool = False
+    topics: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """Where a page begins: at a place in the whole order that one generation gives a user at a time.
 
-    `created_at_s` tells the generation from another one of that number, in a store that began anew.
+    `created_at_s` tells the generation from another one of that number, in a store that began anew; `wish`
+    is the digest of the filter whose order it is a place in, empty without one.
     """
 
     generation: int
@@ -129,15 +149,19 @@ class Cursor:
     user_id: str
     at_s: int
     start: int
+    wish: str = ""
 
     def __str__(self) -> str:
         """Write as text that needs no escape in a URL; `schemas/value.py` reads it.
 
         >>> str(Cursor(42, 1640358100, "200", 1640359000, 10)), str(Cursor(42, 1, "a b~", 2, 10))
         ('42.1640358100.200.1640359000.10', '42.1.a~20b~7E.2.10')
+        >>> str(Cursor(42, 1640358100, "200", 1640359000, 10, "0123456789abcdef"))
+        '42.1640358100.200.1640359000.10.f0123456789abcdef'
         """
         user = _ESCAPED.sub(lambda found: "".join(f"~{byte:02X}" for byte in found[0].encode()), self.user_id)
-        return f"{self.generation}.{self.created_at_s}.{user}.{self.at_s}.{self.start}"
+        place = f"{self.generation}.{self.created_at_s}.{user}.{self.at_s}.{self.start}"
+        return f"{place}.f{self.wish}" if self.wish else place
 
 
 @dataclass(slots=True, eq=False)  # not frozen, as Lookup
@@ -152,6 +176,7 @@ class Answer:
         excluded: The numbers of posts that were not wanted.
         next_start: The place in the whole order at which the next page begins; None where nothing follows,
             or pages were not asked for.
+        wanted: The posts that the filter left; None where all were wanted.
     """
 
     found: Lookup
@@ -160,6 +185,7 @@ class Answer:
     rung: Rung
     excluded: Collection[int] = ()
     next_start: int | None = None
+    wanted: Wanted | None = None
 
     @property
     def post_ids(self) -> tuple[int | str, ...]:
@@ -183,19 +209,24 @@ class Answer:
         if self.next_start is None:
             return None
         found, manifest = self.found, self.found.generation.manifest
-        return Cursor(manifest.generation, manifest.created_at_s, found.user_id, found.at_s, self.next_start)
+        wish = "" if self.wanted is None else self.wanted.digest
+        return Cursor(
+            manifest.generation, manifest.created_at_s, found.user_id, found.at_s, self.next_start, wish
+        )
 
     @property
     def underfill(self) -> Reason | None:
         """Return what kept this from having `limit` posts; None if it has them.
 
-        Of the catalogue's posts: they are too few, or most of those left out were taken down, excluded, seen.
+        Of the catalogue's posts, or of those that the filter leaves: they are too few, or most of those left
+        out were taken down, excluded, seen.
         """
         if len(self.posts) >= self.limit:
             return None
-        whole, posts = self.found.generation.catalogue, self.found.generation.posts
+        posts, wanted = self.found.generation.posts, self.wanted
+        whole = self.found.generation.catalogue if wanted is None else wanted.ranked
         if len(whole) < self.limit:
-            return "catalogue"
+            return "catalogue" if wanted is None else "filter"
         out: dict[Reason, int] = {
             "taken_down": sum(post not in posts for post in whole),
             "excluded": sum(post in self.excluded for post in whole),
@@ -211,14 +242,20 @@ class Answer:
 
 
 def answer(
-    found: Lookup, limit: int, excluded: Collection[int] = (), start: int = 0, *, paged: bool = False
+    found: Lookup,
+    limit: int,
+    excluded: Collection[int] = (),
+    start: int = 0,
+    *,
+    paged: bool = False,
+    wanted: Wanted | None = None,
 ) -> Answer:
     """Choose up to `limit` posts, best first: the one place where a feed is put together.
 
     From place `start` of the whole order on, posts are taken that the generation has and that are neither
-    hidden nor excluded. The whole order has every post of every rung once, hidden ones included. It depends
-    on nothing but the generation, the user and the bucket, so that pages of it neither repeat a post nor
-    leave one out, whatever is seen, taken down or excluded between them.
+    hidden nor excluded. The whole order has every wanted post of every rung once, hidden ones included. It
+    depends on nothing but the generation, the user, the bucket and the filter, so that pages of it neither
+    repeat a post nor leave one out, whatever is seen, taken down or excluded between them.
 
     Args:
         found: What the store knows of the user at the time.
@@ -226,46 +263,55 @@ def answer(
         excluded: The numbers of posts that are not wanted.
         start: Where the page begins; any but 0 wants a look-up that sees all.
         paged: Whether to find out where the next page begins.
+        wanted: The posts that a filter leaves; None where there is none.
 
     Returns:
         An answer; only one that `is_final` may be given.
     """
     posts = found.generation.posts
+    allowed = None if wanted is None else wanted.posts
+    own = found.own if allowed is None else [post for post in found.own if post in allowed]
     if not (paged or start or excluded):  # most requests; the loop below would choose the same
-        head = found.own[:limit]
+        head = own[:limit]
         distinct = set(head)
         if len(distinct) == limit and found.hidden.isdisjoint(distinct) and posts.keys() >= distinct:
-            return Answer(found, limit, tuple(head), "own")
+            return Answer(found, limit, tuple(head), "own", wanted=wanted)
     met: set[int] = set()
     chosen: list[int] = []
     lowest: Rung = "own"
     after_last = 0
-    for rung, ranked in _rungs(found, limit):
+    for rung, ranked in _rungs(found, own, limit, wanted):
         for post in ranked:
-            if post in met:
+            if post in met or (allowed is not None and post not in allowed):
                 continue
             met.add(post)
             if len(met) <= start or post in found.hidden or post in excluded or post not in posts:
                 continue
             if len(chosen) == limit:
-                return Answer(found, limit, tuple(chosen), lowest, excluded, after_last)
+                return Answer(found, limit, tuple(chosen), lowest, excluded, after_last, wanted)
             chosen.append(post)
             lowest, after_last = rung, len(met)
             if len(chosen) == limit and not paged:
-                return Answer(found, limit, tuple(chosen), lowest, excluded)
-    return Answer(found, limit, tuple(chosen), "catalogue" if len(chosen) < limit else lowest, excluded)
+                return Answer(found, limit, tuple(chosen), lowest, excluded, None, wanted)
+    if len(chosen) < limit:
+        lowest = "catalogue"
+    return Answer(found, limit, tuple(chosen), lowest, excluded, None, wanted)
 
 
-def _rungs(found: Lookup, limit: int) -> Iterator[tuple[Rung, Sequence[int]]]:
+def _rungs(
+    found: Lookup, own: Sequence[int], limit: int, wanted: Wanted | None
+) -> Iterator[tuple[Rung, Sequence[int]]]:
     """Yield the rungs of the fallback ladder, best first; most requests need only the first.
 
-    Rung `own` is the first `limit` places of the user's own list, `rest` the deeper ones. Whatever is
-    missing (an unknown user, profile, segment or bucket) is an empty rung.
+    Rung `own` is the first `limit` places of the user's own list, `rest` the deeper ones; under a filter, of
+    what it leaves of the list. Whatever is missing (an unknown user, profile, segment or bucket) is an empty
+    rung. Those below the own list may hold posts that are not wanted.
     """
     shared, bucket_s = found.generation, found.bucket_s
-    yield "own", found.own[:limit]
-    yield "rest", found.own[limit:]
+    yield "own", own[:limit]
+    yield "rest", own[limit:]
+    yield "topic", found.topics
     yield "profile", found.profile
     yield "segment", shared.segments.get(found.segment or "", {}).get(bucket_s, ())
     yield "popular", shared.popular.get(bucket_s, ())
-    yield "catalogue", shared.catalogue
+    yield "catalogue", shared.catalogue if wanted is None else wanted.ranked

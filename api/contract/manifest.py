@@ -20,7 +20,7 @@ State = Literal["building", "sealed", "retired", "quarantined"]
 FEATURES = frozenset({FEATURE})  # what this version knows of what a generation may need
 
 
-TUPLES = ("features", "segment_by", "segments", "needs")  # JSON has lists only
+TUPLES = ("features", "segment_by", "segments", "needs", "filter_by")  # JSON has lists only
 
 
 class NeedsMore(ValueError):
@@ -35,6 +35,7 @@ class Manifest:
     digest of its lists; `root` digests those. `gate` is the report that let it through, where one ran.
     `profile` says how a profile becomes a signature: columns and their bins, see `profile.signature`.
     `needs` names features that a reader must know. `user_ids` and `post_ids` say what ids are in JSON.
+    `filter_by` names the columns of posts that the generation has facets of.
     """
 
     generation: int
@@ -59,6 +60,7 @@ class Manifest:
     needs: tuple[str, ...] = ()
     user_ids: Kind = "numbers"
     post_ids: Kind = "numbers"
+    filter_by: tuple[str, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -76,6 +78,8 @@ class Manifest:
                 "post_ids",
             ):  # older versions refuse a field that they do not know
                 del raw[name]
+        if not self.filter_by:
+            del raw["filter_by"]
         return orjson.dumps(raw, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
     @classmethod

@@ -29,9 +29,9 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
     },
     "X-Almanac-Rung": {
         "description": "The lowest rung of the fallback ladder that was needed. own: the first `limit` "
-        "places of the user's own list; rest: its deeper places; profile: the model's list for the profile "
-        "that an unknown user gives; then the popular posts of their segment, those of everyone, and the "
-        "whole catalogue.",
+        "places of the user's own list; rest: its deeper places; topic: the user's own lists of the topics "
+        "that are wanted; profile: the model's list for the profile that an unknown user gives; then the "
+        "popular posts of their segment, those of everyone, and the whole catalogue.",
         "schema": {"type": "string", "enum": get_args(Rung)},
     },
     "X-Almanac-Time": {

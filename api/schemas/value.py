@@ -15,7 +15,9 @@ DEFAULT_LIMIT = 10
 EXCLUDED_MOST = 1000
 FIELDS_MOST, FIELD_LONGEST = 32, 200
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-CURSOR = re.compile(r"([0-9]{1,18})\.(-?[0-9]{1,18})\.([A-Za-z0-9_.~-]+)\.(-?[0-9]{1,19})\.([0-9]{1,9})")
+CURSOR = re.compile(
+    r"([0-9]{1,18})\.(-?[0-9]{1,18})\.([A-Za-z0-9_.~-]+)\.(-?[0-9]{1,19})\.([0-9]{1,9})(\.f([0-9a-f]{16}))?"
+)
 TIMES = ["2021-12-20 00:00:00", "2021-12-20T00:00", "2021-12-20T03:00:00+03:00"]
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
@@ -81,12 +83,12 @@ def read_cursor(text: str) -> Cursor:
         ValueError: It is no cursor.
 
     >>> read_cursor(str(Cursor(42, 1640358100, "a.b 1", 1640359000, 10)))
-    Cursor(generation=42, created_at_s=1640358100, user_id='a.b 1', at_s=1640359000, start=10)
+    Cursor(generation=42, created_at_s=1640358100, user_id='a.b 1', at_s=1640359000, start=10, wish='')
     """
     match = CURSOR.fullmatch(text)
     if match is not None and int(match[4]) in INT64:
         user_id = unquote(match[3].replace("~", "%"))
-        return Cursor(int(match[1]), int(match[2]), user_id, int(match[4]), int(match[5]))
+        return Cursor(int(match[1]), int(match[2]), user_id, int(match[4]), int(match[5]), match[7] or "")
     raise ValueError(
         f"cursor={text[:60]!r} is not a cursor: give the `next` of the page before, as it stands"
     )

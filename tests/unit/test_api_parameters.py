@@ -89,11 +89,12 @@ def test_an_empty_user_id_is_refused() -> None:
     user_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
     numbers=st.lists(st.integers(0, 10**9 - 1), min_size=2, max_size=2),
     times=st.lists(st.integers(-(2**40), 2**40), min_size=2, max_size=2),
+    wish=st.sampled_from(["", "0123456789abcdef"]),
 )
 def test_a_cursor_is_read_as_it_was_written_whoever_the_user_is(
-    user_id: str, numbers: list[int], times: list[int]
+    user_id: str, numbers: list[int], times: list[int], wish: str
 ) -> None:
-    cursor = Cursor(numbers[0], times[0], user_id, times[1], numbers[1])
+    cursor = Cursor(numbers[0], times[0], user_id, times[1], numbers[1], wish)
 
     assert read_cursor(str(cursor)) == cursor
     assert quote(str(cursor), safe="") == str(cursor)  # it needs no escape

@@ -1,5 +1,7 @@
 """A manifest across versions: newer fields are ignored, needs are not, what is none is refused."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -27,6 +29,14 @@ def test_fields_that_an_older_version_did_not_write_have_their_defaults() -> Non
 
 def test_needs_are_written_only_where_there_are_some() -> None:
     assert "needs" not in orjson.loads(MANIFEST.to_json())
+
+
+def test_columns_to_filter_by_are_written_only_where_there_are_some_and_need_nothing() -> None:
+    filtered = replace(MANIFEST, filter_by=("topic", "brand"))
+
+    assert "filter_by" not in orjson.loads(MANIFEST.to_json())
+    assert Manifest.from_json(filtered.to_json()) == filtered
+    assert not filtered.needs
 
 
 def test_a_generation_that_needs_more_is_refused_in_one_sentence() -> None:
