@@ -113,7 +113,7 @@ class Lookup:
         segment: The name of the user's segment; None for an unknown user whose profile does not tell it.
         hidden: The numbers of posts seen by `at_s`. Those taken down are not among the generation's posts.
         sees_all: Whether `hidden` has all posts seen by `at_s`, or only those since as_of, which is all
-            that the user's own list can hold.
+            that the user's own list can hold unless the manifest `holds_seen`.
         degraded: What could not be read, so that this is from what else is known: the user's list
             (`value`), the current generation, or the store at all. Empty when all is well.
         profile: The list of the profile that an unknown user gives.

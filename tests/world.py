@@ -16,7 +16,7 @@ from api.contract.buckets import epoch
 from api.contract.codec import encode
 from api.contract.ids import FEATURE, Kind, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import Manifest, SeenPolicy
+from api.contract.manifest import HOLDS_SEEN, Manifest, SeenPolicy
 from tests.oracle import Events
 
 AS_OF_S = epoch(datetime(2021, 12, 20, 10, 30, tzinfo=UTC))
@@ -100,7 +100,8 @@ class World:
     post, `popular` the first ten posts and the catalogue all, ascending. A list starts one place further for
     each bucket and for each `turn`, which is what tells two generations apart. Every user saw the first four
     posts before the first as_of; `known` are the further pairs of user and post that a later as_of knows of.
-    Users and posts are given by their places; `names` says what they are called.
+    Users and posts are given by their places; `names` says what they are called. One that `holds_seen` is
+    somebody else's: its lists leave out nothing, and it has three buckets of seven hours from as_of on.
     """
 
     generation: int = 1
@@ -113,18 +114,20 @@ class World:
     as_of_s: int = AS_OF_S
     known: frozenset[tuple[int, int]] = frozenset()
     names: Names = NUMBERS
+    holds_seen: bool = False
 
     @property
     def manifest(self) -> Manifest:
-        """Return what the generation says of itself: 24 hours from the one that holds as_of."""
+        """Return what the generation says of itself: 24 hours from that of as_of, if it is ours."""
+        text, others = self.names.kind == "text", self.holds_seen
         return Manifest(
             generation=self.generation,
             variant="default",
             as_of_s=self.as_of_s,
             created_at_s=self.as_of_s + PROMOTED_AT_S - AS_OF_S - 60,
-            start_s=self.as_of_s - self.as_of_s % HOUR_S,
-            width_s=HOUR_S,
-            n_buckets=24,
+            start_s=self.as_of_s if others else self.as_of_s - self.as_of_s % HOUR_S,
+            width_s=7 * HOUR_S if others else HOUR_S,
+            n_buckets=3 if others else 24,
             depth=self.depth,
             seen_policy=self.seen_policy,
             model="parity",
@@ -133,7 +136,8 @@ class World:
             segments=("parity=even", "parity=odd"),
             profile={"age": [20.0, 40.0], "parity": ["even", "odd"]},
             counts={"users": len(self.users), "posts": len(self.posts), "turn": self.turn},
-            needs=(FEATURE,) if self.names.kind == "text" else (),
+            needs=(FEATURE,) * text + (HOLDS_SEEN,) * others,
+            holds_seen=others,
             user_ids=self.names.kind,
             post_ids=self.names.kind,
         )
@@ -148,11 +152,11 @@ class World:
         return [post for post in reversed(self.posts) if post % 2 == parity]
 
     def own(self, user: int, bucket_s: int) -> list[int]:
-        """Return the user's ranked list: what they like, without what they had seen by as_of."""
+        """Return the user's ranked list: what they like; in ours without what they had seen by as_of."""
         unseen = [
             post
             for post in self.liked(user % 2)
-            if post not in self.posts[:4] and (user, post) not in self.known
+            if self.holds_seen or (post not in self.posts[:4] and (user, post) not in self.known)
         ]
         return self._turned(unseen, bucket_s)[: self.depth]
 

@@ -31,18 +31,21 @@ def moment(epoch_s: int) -> datetime:
     return datetime.fromtimestamp(epoch_s, UTC)
 
 
-def bucket_start(epoch_s: int, width_s: int) -> int:
-    """Return the start of the bucket `[start, start + width)` that holds a time.
+def bucket_start(epoch_s: int, width_s: int, first_s: int = 0) -> int:
+    """Return the start of the bucket `[start, start + width)` that holds a time; one begins at `first_s`.
 
-    >>> bucket_start(3599, 3600), bucket_start(3600, 3600), bucket_start(-1, 3600)
-    (0, 3600, -3600)
+    >>> [bucket_start(at_s, 3600) for at_s in (3599, 3600, -1)], bucket_start(3599, 3600, 7)
+    ([0, 3600, -3600], 7)
     """
-    return epoch_s - epoch_s % width_s
+    return epoch_s - (epoch_s - first_s) % width_s
 
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """The buckets that one generation holds: `n_buckets` of `width_s` seconds from `start_s`."""
+    """The buckets that one generation holds: `n_buckets` of `width_s` seconds from `start_s`.
+
+    Our own begin at a multiple of their width, somebody else's lists at any second.
+    """
 
     start_s: int
     width_s: int
@@ -75,13 +78,13 @@ class Horizon:
         (82800, 90000, 86400)
         """
         if self.start_s <= at_s < self.end_s:
-            return bucket_start(at_s, self.width_s)
+            return bucket_start(at_s, self.width_s, self.start_s)
         if at_s < self.start_s:
             same_hour = self.start_s + (at_s - self.start_s) % DAY_S
         else:
             same_hour = self.end_s - 1 - (self.end_s - 1 - at_s) % DAY_S
         if self.start_s <= same_hour < self.end_s:
-            return bucket_start(same_hour, self.width_s)
+            return bucket_start(same_hour, self.width_s, self.start_s)
         last = self.end_s - self.width_s
         clock = at_s % DAY_S
         to_first = (self.start_s % DAY_S - clock) % DAY_S

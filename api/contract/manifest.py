@@ -17,8 +17,10 @@ from api.contract.profile import Bins
 SeenPolicy = Literal["views", "likes", "none"]
 State = Literal["building", "sealed", "retired", "quarantined"]
 
-FEATURES = frozenset({FEATURE})  # what this version knows of what a generation may need
+HOLDS_SEEN = "holds_seen"  # in `needs`: lists hold posts that were seen by as_of
 
+FEATURES = frozenset({FEATURE, HOLDS_SEEN})  # what this version knows of what a generation may need
+NEW_FIELDS = ("filter_by", "holds_seen")  # left out at their default: older versions refuse what is new
 
 TUPLES = ("features", "segment_by", "segments", "needs", "filter_by")  # JSON has lists only
 
@@ -36,6 +38,7 @@ class Manifest:
     `profile` says how a profile becomes a signature: columns and their bins, see `profile.signature`.
     `needs` names features that a reader must know. `user_ids` and `post_ids` say what ids are in JSON.
     `filter_by` names the columns of posts that the generation has facets of.
+    `holds_seen`: lists hold posts that their user had seen by as_of, as only somebody else's do.
     """
 
     generation: int
@@ -61,6 +64,7 @@ class Manifest:
     user_ids: Kind = "numbers"
     post_ids: Kind = "numbers"
     filter_by: tuple[str, ...] = ()
+    holds_seen: bool = False
     schema: int = SCHEMA
 
     @property
@@ -71,15 +75,11 @@ class Manifest:
     def to_json(self) -> bytes:
         """Write as JSON with sorted keys, indented: people read it with `redis-cli`."""
         raw = asdict(self)
-        if not self.needs:
-            for name in (
-                "needs",
-                "user_ids",
-                "post_ids",
-            ):  # older versions refuse a field that they do not know
+        for name in () if self.needs else ("needs", "user_ids", "post_ids"):
+            del raw[name]
+        for name in NEW_FIELDS:
+            if not raw[name]:
                 del raw[name]
-        if not self.filter_by:
-            del raw["filter_by"]
         return orjson.dumps(raw, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
     @classmethod

@@ -1,7 +1,9 @@
 """The commands of a look-up, and what their replies mean. The hot ones are bytes, filled into templates.
 
-The hot path sends three commands. A list holds no post that was seen by as_of, so what was seen since is all
-that can be in it, plus what was accepted late: after the batch read its facts, but with an earlier time.
+The hot path sends three commands. Our list holds no post that was seen by as_of, so what was seen since is
+all that can be in it, plus what was accepted late: after the batch read its facts, but with an earlier time.
+Of a generation that holds seen posts, somebody else's, all that was seen by the time is read, and the segment
+with the list: such a look-up sees all.
 Where posts' numbers stand in a dictionary an event may have come before its post had one: it stands in the
 live set alone, by its id, and so all of that set counts.
 """
@@ -10,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from api.contract.ids import FEATURE, LONGEST, canonical, quote
-from api.contract.keys import Keys
+from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
 from api.feed import Generation
 from api.store.connection import Command, Refusal, Replies, pack
@@ -26,6 +28,7 @@ class LookupCommands:
     def __init__(self, keys: Keys, manifest: Manifest) -> None:
         """Choose the seen set by the manifest's policy."""
         self._keys = keys
+        self.sees_all = manifest.holds_seen
         self._number = manifest.generation
         match manifest.seen_policy:
             case "views":
@@ -36,6 +39,7 @@ class LookupCommands:
                 self._seen = ()
         self._kind = manifest.user_ids
         self._has_dictionary = FEATURE in manifest.needs
+        self._n_sets = 1 + self._has_dictionary  # that have all a user saw, under a policy that hides any
         self._templates: dict[tuple[int, int], bytes] = {}
         self._as_of_s = manifest.as_of_s
 
@@ -48,21 +52,24 @@ class LookupCommands:
         is_plain = user_id.isdigit() and user_id.isascii() and user_id[0] != "0"
         user = (user_id if is_plain else quote(canonical(user_id, self._kind))).encode()
         if at_s < self._as_of_s or not self._seen or len(user) > LONGEST:
-            every = [("HGET", self.list_key(user_id), str(bucket_s)), *self.list_seen(user_id, at_s)]
+            every = [self._read_own(user_id, bucket_s), *self.list_seen(user_id, at_s)]
             return b"".join(pack(*command) for command in every), len(every)
         shape = (bucket_s, len(user))
         template = self._templates.get(shape)
         if template is None:
             template = self._templates[shape] = self._template(bucket_s, len(user))
         at = b"%d" % at_s
+        if self.sees_all:
+            seen = (user, len(at), at) * self._n_sets
+            return template % (user, *seen), 1 + self._n_sets
         if self._has_dictionary:
             return template % (user, user, len(at), at, user, len(at), at), 3
         return template % (user, user, len(at), at, user), 3
 
     def list_seen(self, user_id: str, at_s: int) -> list[Command]:
         """Return what reads all posts seen by a time, late ones too; nothing where none are hidden."""
-        user, sets = canonical(user_id, self._kind), self._seen if self._has_dictionary else self._seen[:1]
-        return [("ZRANGE", name(user), "-inf", at_s, "BYSCORE") for name in sets]
+        user = canonical(user_id, self._kind)
+        return [("ZRANGE", name(user), "-inf", at_s, "BYSCORE") for name in self._seen[: self._n_sets]]
 
     def list_key(self, user_id: str) -> str:
         """Return the key of a user's lists."""
@@ -71,12 +78,23 @@ class LookupCommands:
     def _list(self, user: int) -> str:
         return self._keys.list(user, self._number)
 
+    def _read_own(self, user_id: str, bucket_s: int) -> Command:
+        key, field = self.list_key(user_id), str(bucket_s)
+        return ("HMGET", key, field, SEGMENT_FIELD) if self.sees_all else ("HGET", key, field)
+
     def _template(self, bucket_s: int, n_bytes: int) -> bytes:
         """Return the three commands of an own list with places for user, user, time's length, time, user.
 
         Where there is a dictionary, time's length and time follow.
         A range from the newest down ends at as_of; from the oldest up it would pass all that was ever seen.
+        Where the look-up sees all: places for user, then for user, time's length and time of each set.
         """
+        if self.sees_all:
+            own = b"*4\r\n$5\r\nHMGET\r\n" + self._key(self._list, n_bytes)
+            until = _bulk("-inf") + b"$%d\r\n%b\r\n" + _bulk("BYSCORE")
+            sets = [self._key(name, n_bytes) for name in self._seen[: self._n_sets]]
+            ranges = [b"*5\r\n$6\r\nZRANGE\r\n" + key + until for key in sets]
+            return b"".join([own, _bulk(bucket_s), _bulk(SEGMENT_FIELD), *ranges])
         seen, live = self._seen
         return b"".join(
             (

@@ -70,8 +70,12 @@ class Snapshot:
             hidden = read_hidden(replies[1:], self.whole)
         except ValueError as exc:
             raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
+        name: bytes | None = None
         try:
-            ranked = decode(check_reply(replies[0]))
+            own = check_reply(replies[0])
+            if self.commands.sees_all:
+                own, name = own
+            ranked = decode(own)
         except ValueError:  # somebody else's value: all but the own list is still known
             ranked, degraded = [], "value"
         return Lookup(
@@ -81,9 +85,9 @@ class Snapshot:
             pointer=self.pointer,
             generation=self.generation,
             own=ranked,
-            segment=None,
+            segment=name.decode() if name else None,
             hidden=hidden,
-            sees_all=False,
+            sees_all=self.commands.sees_all,
             degraded=degraded,
             is_past=at_s < self.reach.end_s and self.reach.holds(at_s),
         )

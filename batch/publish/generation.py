@@ -10,7 +10,7 @@ import pandas as pd
 
 from api.contract.buckets import Horizon
 from api.contract.ids import FEATURE
-from api.contract.manifest import Manifest, SeenPolicy
+from api.contract.manifest import HOLDS_SEEN, Manifest, SeenPolicy
 from api.contract.profile import Bins
 from batch.arrays import Ints, Ints32
 from batch.data.columns import POST_ID, TEXT, TOPIC
@@ -49,6 +49,7 @@ class GenerationContent:
         numbers: int64 (posts,). What each post is in the store; None: its id. See `numbers.number_posts`.
         metrics: Name to value, for the manifest.
         gate: The report that lets the generation through, where one ran.
+        holds_seen: Whether lists hold posts that their user has seen, as only somebody else's do.
     """
 
     variant: str
@@ -75,6 +76,7 @@ class GenerationContent:
     numbers: Ints | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     gate: dict[str, Any] | None = None
+    holds_seen: bool = False
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.
@@ -142,9 +144,10 @@ class GenerationContent:
             profile=self.profile,
             metrics=self.metrics,
             gate=self.gate,
-            needs=(FEATURE,) if self.needs_dictionary else (),
+            needs=(FEATURE,) * self.needs_dictionary + (HOLDS_SEEN,) * self.holds_seen,
             user_ids=self.user_names.kind,
             post_ids=self.post_names.kind,
+            holds_seen=self.holds_seen,
         )
 
 

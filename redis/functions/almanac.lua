@@ -29,7 +29,7 @@ local function bucket_for(manifest, at)
     local start, width = manifest.start_s, manifest.width_s
     local ends = start + width * manifest.n_buckets
     if at >= start and at < ends then
-        return at - at % width
+        return at - (at - start) % width
     end
     local same_hour
     if at < start then
@@ -38,7 +38,7 @@ local function bucket_for(manifest, at)
         same_hour = ends - 1 - (ends - 1 - at) % DAY
     end
     if same_hour >= start and same_hour < ends then
-        return same_hour - same_hour % width
+        return same_hour - (same_hour - start) % width
     end
     local clock = at % DAY
     local to_first = (start % DAY - clock) % DAY

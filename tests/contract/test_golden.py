@@ -1,6 +1,7 @@
 """The bytes in the store, written out: whoever changes one breaks the other side, or an older generation."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from api.contract.codec import decode, encode
 from api.contract.keys import SCHEMA, Keys
-from api.contract.manifest import Manifest
+from api.contract.manifest import HOLDS_SEEN, Manifest
 
 MANIFEST = Manifest(
     generation=42,
@@ -129,3 +130,11 @@ def test_all_keys_of_a_user_share_one_hash_tag() -> None:
     tags = {re.findall(r"{(.+?)}", key)[0] for key in (Keys().list(7, 1), Keys().seen(7), Keys().likes(7))}
 
     assert tags == {"7"}
+
+
+def test_a_manifest_of_lists_that_hold_seen_posts_says_so_and_needs_a_reader_that_knows() -> None:
+    others = replace(MANIFEST, holds_seen=True, needs=(HOLDS_SEEN,))
+
+    assert b'"holds_seen": true,' in others.to_json()
+    assert b'"needs": [\n    "holds_seen"\n  ]' in others.to_json()
+    assert Manifest.from_json(others.to_json()) == others

@@ -12,7 +12,11 @@ TIMES = st.integers(-10 * DAY_S, 40 * DAY_S)
 
 @st.composite
 def horizons(draw: st.DrawFn) -> Horizon:
-    """Give horizons of any width, from one bucket to several days."""
+    """Give horizons of any width, from one bucket to several days; half of them begin anywhere."""
+    if draw(st.booleans()):
+        return Horizon(
+            draw(st.integers(0, 10 * DAY_S)), draw(st.integers(1, 3 * DAY_S)), draw(st.integers(1, 60))
+        )
     return Horizon.after(
         draw(st.integers(0, 10 * DAY_S)), draw(st.sampled_from(WIDTHS[2:])), draw(st.integers(1, 60))
     )

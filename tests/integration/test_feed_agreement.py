@@ -79,12 +79,12 @@ def drawn(rng: random.Random) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("policy", ["views", "likes", "none"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "holds_seen"), [(1, False), (2, False), (3, True), (4, True)])
 def test_the_api_the_function_and_the_oracle_agree(
-    store: redis.Redis, valkey_url: str, names: Names, policy: str, seed: int
+    store: redis.Redis, valkey_url: str, names: Names, policy: str, seed: int, holds_seen: bool
 ) -> None:
     rng = random.Random(seed)
-    world = World(seen_policy=policy, names=names)  # type: ignore[arg-type]  # one of three
+    world = World(seen_policy=policy, names=names, holds_seen=holds_seen)  # type: ignore[arg-type]  # one of three
     world.publish(store).promote(store)
     assert load(store)
     key = Keys().likes if policy == "likes" else Keys().seen
@@ -93,7 +93,8 @@ def test_the_api_the_function_and_the_oracle_agree(
         for _ in range(150 if names.kind == "numbers" else 50):
             user, at_s = rng.randrange(0, 12), AS_OF_S + rng.randrange(-2 * DAY_S, 4 * DAY_S)
             late = rng.randrange(AS_OF_S + 1, AS_OF_S + 2 * DAY_S)
-            view = (rng.choice(world.users), rng.choice(world.posts), late)
+            early = rng.randrange(AS_OF_S - 2 * DAY_S, AS_OF_S)
+            view = (rng.choice(world.users), rng.choice(world.posts), early if holds_seen else late)
             views.append(view)
             store.zadd(key(names.user_key(view[0])), {str(names.number(view[1])): view[2]}, lt=True)
             if rng.random() < 0.3:
@@ -128,9 +129,14 @@ class Asked(NamedTuple):
 
 
 class Weeks:
-    """Three generations a day apart, promoted one after another, then the last one rolled back."""
+    """Three generations a day apart, promoted one after another, then the last one rolled back.
 
-    def __init__(self, store: redis.Redis, policy: str, rng: random.Random, names: Names) -> None:
+    The second, which is current at the end, holds seen posts if `holds_seen`.
+    """
+
+    def __init__(
+        self, store: redis.Redis, policy: str, rng: random.Random, names: Names, *, holds_seen: bool = False
+    ) -> None:
         """Publish, with views between; half of those before a promotion are told only after it."""
         self.store, self.rng, self.names = store, rng, names
         self.key = Keys().likes if policy == "likes" else Keys().seen
@@ -142,6 +148,7 @@ class Weeks:
             known = frozenset((user, post) for user, post, _ in self.views)
             begin_s = AS_OF_S + (number - 1) * DAY_S
             world = replace(world, generation=number, turn=number, as_of_s=begin_s, known=known)
+            world = replace(world, holds_seen=holds_seen and number == 2)
             self.worlds[number] = world.publish(store)
             if number == 1 and policy != "likes":
                 self.views += world.views
@@ -223,12 +230,22 @@ for command in json.loads(sys.argv[1]):
 """
 
 
-@pytest.mark.parametrize(("policy", "n"), [("views", 1400), ("likes", 400), ("none", 200)])
+@pytest.mark.parametrize(
+    ("policy", "n", "holds_seen"),
+    [
+        ("views", 1400, False),
+        ("likes", 400, False),
+        ("none", 200, False),
+        ("views", 401, True),
+        ("likes", 201, True),
+    ],
+)
 def test_all_agree_at_any_time_over_three_promotions_and_a_rollback(
-    store: redis.Redis, valkey_url: str, names: Names, policy: str, n: int
+    store: redis.Redis, valkey_url: str, names: Names, policy: str, n: int, holds_seen: bool
 ) -> None:
     rng = random.Random(n)
-    weeks, settings = Weeks(store, policy, rng, names), BatchSettings(redis_url=valkey_url)
+    weeks = Weeks(store, policy, rng, names, holds_seen=holds_seen)
+    settings = BatchSettings(redis_url=valkey_url)
     load(store)
     answered: set[int] = set()
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:

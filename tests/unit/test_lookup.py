@@ -71,6 +71,23 @@ def test_an_earlier_time_reads_all_that_was_seen_by_then(names: Names) -> None:
     assert commands(packed)[1:] == [[b"ZRANGE", key, *until] for key in sets]
 
 
+@pytest.mark.parametrize("names", KINDS.values(), ids=list(KINDS))
+@given(user=USER_IDS, after_s=st.integers(-(10**6), 10**6), prefix=st.sampled_from(["almanac", "100%"]))
+def test_of_lists_that_hold_seen_posts_all_that_was_seen_is_read_and_the_segment(
+    user: str, after_s: int, prefix: str, names: Names
+) -> None:
+    keys, manifest = Keys(prefix), World(names=names, holds_seen=True).manifest
+    at_s, key = AS_OF_S + after_s, canonical(user, names.kind)
+
+    packed, n_replies = LookupCommands(keys, manifest).pack_own(user, at_s, manifest.start_s)
+
+    sets = [keys.seen(key), keys.seen_live(key)][: 1 + (names.kind == "text")]
+    wanted: list[tuple[object, ...]] = [("HMGET", keys.list(key, 1), manifest.start_s, "segment")]
+    wanted += [("ZRANGE", name, "-inf", at_s, "BYSCORE") for name in sets]
+    assert commands(packed) == [[str(part).encode() for part in command] for command in wanted]
+    assert n_replies == len(wanted)
+
+
 def test_ids_share_what_they_are_packed_by_if_they_are_as_long() -> None:
     commands = LookupCommands(Keys(), World().manifest)
     for user in range(10_000, 12_000):
