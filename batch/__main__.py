@@ -17,6 +17,7 @@ import typer
 from api.address import hide_passwords
 from api.variables import find_unknown
 from batch.cli.compare import compare
+from batch.cli.export import export
 from batch.cli.facts import import_, simulate
 from batch.cli.generations import app as generations
 from batch.cli.history import backfill, evaluate, replay
@@ -26,7 +27,21 @@ from batch.cli.run import run, schedule
 from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
 
-COMMANDS = (simulate, run, schedule, serve, store, plan, inspect, demo, evaluate, replay, backfill, compare)
+COMMANDS = (
+    simulate,
+    run,
+    schedule,
+    serve,
+    store,
+    plan,
+    inspect,
+    export,
+    demo,
+    evaluate,
+    replay,
+    backfill,
+    compare,
+)
 
 FOLDER_ERRORS = {
     getattr(errno, name)

@@ -27,6 +27,7 @@ WORDS = {  # what a person reads beside the bar of a step or phase
     "lists": "score and write lists",
     "seen": "write what users have seen",
     "likes": "write what users like",
+    "export": "write what is served",
 }
 
 

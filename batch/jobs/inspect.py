@@ -12,7 +12,7 @@ from api.contract.ids import as_json
 from api.contract.keys import Id, Keys
 from api.feed import Lookup, answer
 from batch.publish.ledger.ledger import NothingServed
-from batch.publish.replay.history import read_history
+from batch.publish.replay.history import History, read_history
 from batch.publish.replay.kept import GenerationLost, Kept, from_store
 from batch.publish.replay.seen import hidden_by, seen_times
 from batch.settings import Settings
@@ -101,16 +101,7 @@ def look(client: redis.Redis, keys: Keys, variant: str, user_id: Id, at_s: int) 
     Raises:
         NothingServed: There is nothing to look into.
     """
-    history = read_history(client, keys, variant)
-    kept: Kept | None = None
-    for number in (history.generation_at(at_s), history.current):
-        if kept is None and isinstance(number, int):
-            with suppress(GenerationLost):
-                kept = from_store(client, keys, number)
-    if kept is None or history.current is None:
-        raise NothingServed(
-            f"nothing is published under variant {variant!r}: run `almanac run --variant {variant}`"
-        )
+    kept, history = find_kept(client, keys, variant, at_s)
     manifest = kept.shared.manifest
     who = kept.user_key(str(user_id))
     hidden = hidden_by(client, keys, who, at_s, manifest)
@@ -124,3 +115,22 @@ def look(client: redis.Redis, keys: Keys, variant: str, user_id: Id, at_s: int) 
         list_ttl_s=left_s if left_s >= 0 else None,
         taken_down=tuple(map(kept.name_post, sorted(history.taken_down, key=lambda text: (len(text), text)))),
     )
+
+
+def find_kept(client: redis.Redis, keys: Keys, variant: str, at_s: int) -> tuple[Kept, History]:
+    """Return the generation that answers a time (epoch seconds) where it is kept, else what is current.
+
+    Raises:
+        NothingServed: There is neither.
+    """
+    history = read_history(client, keys, variant)
+    kept: Kept | None = None
+    for number in (history.generation_at(at_s), history.current):
+        if kept is None and isinstance(number, int):
+            with suppress(GenerationLost):
+                kept = from_store(client, keys, number)
+    if kept is None or history.current is None:
+        raise NothingServed(
+            f"nothing is published under variant {variant!r}: run `almanac run --variant {variant}`"
+        )
+    return kept, history
