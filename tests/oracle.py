@@ -32,6 +32,23 @@ class Events(NamedTuple):
         return cls(np.array(users, kinds[0]), np.array(posts, kinds[1]), np.array(times, np.int64))
 
 
+class Wish(NamedTuple):
+    """What is asked of posts' columns, `<column>=<value>` each; and what each post has, by its plain id."""
+
+    any_of: Sequence[str]
+    none_of: Sequence[str]
+    facets: Mapping[str, Sequence[str]]
+
+    def is_for(self, post: str) -> bool:
+        """Say whether a post has one of the values asked for in each column, and none that is not wanted."""
+        has = self.facets[plain(post)]
+        columns = {facet.split("=")[0] for facet in self.any_of}
+        asked = [[facet for facet in self.any_of if facet.split("=")[0] == column] for column in columns]
+        return all(any(facet in has for facet in facets) for facets in asked) and not any(
+            facet in has for facet in self.none_of
+        )
+
+
 def expected(
     client: redis.Redis,
     events: Events,
@@ -41,6 +58,7 @@ def expected(
     prefix: str = "almanac",
     variant: str = "default",
     profile: Mapping[str, str] | None = None,
+    wish: Wish | None = None,
 ) -> list[Any]:
     """Return the post ids that a user must be answered at a time, best first, as JSON has them.
 
@@ -53,6 +71,7 @@ def expected(
         prefix: First part of every key.
         variant: The name whose generation of the time answers.
         profile: What is told of the user; it counts where they have no list.
+        wish: Which posts are wanted; None: all.
     """
     base = f"{prefix}:1"
     generation = generation_at(client, at_s, prefix, variant)
@@ -75,7 +94,7 @@ def expected(
     hidden = seen_by(events, user_id, at_s) if manifest["seen_policy"] != "none" else set()
     hidden |= {_text(post) for post in client.smembers(f"{base}:takedowns")}
     posts = [ids.get(number, number) for number in " ".join(ranked).split()]
-    wanted = [post for post in posts if plain(post) not in hidden]
+    wanted = [post for post in posts if plain(post) not in hidden and (wish is None or wish.is_for(post))]
     as_json = int if manifest.get("post_ids", "numbers") == "numbers" else str
     return [as_json(post) for post in dict.fromkeys(wanted)][:limit]
 

@@ -14,10 +14,11 @@ import redis
 
 from api.contract.buckets import epoch
 from api.contract.codec import encode
+from api.contract.facets import spell
 from api.contract.ids import FEATURE, Kind, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import HOLDS_SEEN, Manifest, SeenPolicy
-from tests.oracle import Events
+from tests.oracle import Events, Wish, plain
 
 AS_OF_S = epoch(datetime(2021, 12, 20, 10, 30, tzinfo=UTC))
 PROMOTED_AT_S = AS_OF_S + 900
@@ -140,6 +141,7 @@ class World:
             holds_seen=others,
             user_ids=self.names.kind,
             post_ids=self.names.kind,
+            filter_by=("topic", "third"),
         )
 
     @property
@@ -177,6 +179,24 @@ class World:
         text = "" if place == 7 else f'Post {place}: "quoted", ünïcode'
         return {"id": self.names.post(place), "text": text, "topic": "odd" if place % 2 else "even"}
 
+    def facets(self, place: int) -> list[str]:
+        """Return a post's facets: its parity as its topic, beside `ten` for every tenth; and `third`."""
+        topics = [str(self.post(place)["topic"]), *(["ten"] if place % 10 == 0 else [])]
+        return [
+            *(spell("topic", topic) for topic in topics),
+            *([spell("third", f"a={place % 3}")] if place % 3 else []),
+        ]
+
+    @property
+    def wishes(self) -> list[str]:
+        """Return what may be asked of posts, and what none has."""
+        every = {facet for post in self.posts for facet in self.facets(post)}
+        return [*sorted(every), "topic=none", "third=a"]
+
+    def wish(self, any_of: Sequence[str], none_of: Sequence[str]) -> Wish:
+        """Return a wish as the oracle takes it."""
+        return Wish(any_of, none_of, {plain(self.names.post(post)): self.facets(post) for post in self.posts})
+
     def publish(self, store: redis.Redis) -> "World":
         """Write the whole generation and what was seen; it is not current yet."""
         keys, names, pipe = Keys(self.prefix), self.names, store.pipeline()
@@ -192,6 +212,9 @@ class World:
             if names.has_entry(post):
                 pipe.hset(keys.ids(), str(names.number(post)), str(names.post(post)))
                 pipe.hset(keys.numbers(), names.post_key(post), names.number(post))
+        for facet in sorted({facet for post in self.posts for facet in self.facets(post)}):
+            having = [post for post in self.posts if facet in self.facets(post)]
+            pipe.hset(keys.facets(self.generation), facet, encoded(having))
         for bucket_s in self.manifest.horizon.starts:
             field = str(bucket_s)
             pipe.hset(keys.popular(self.generation), field, encoded(self.popular(bucket_s)))

@@ -15,7 +15,7 @@ import orjson
 TOPIC = "topic"  # the column that every table of posts has
 
 
-class NotFiltered(ValueError):
+class NotFiltered(LookupError):
     """A filter names a column that the generation has no facets of; the message is for who asked."""
 
 

@@ -97,6 +97,10 @@ class Keys:
         """HASH a post's number to the post as the API answers it, JSON."""
         return self._key("posts", generation)
 
+    def facets(self, generation: int) -> str:
+        """HASH `<column>=<value>` to the numbers of the posts that have it, most popular first."""
+        return self._key("facets", generation)
+
     def seen(self, user_id: Id) -> str:
         """ZSET a post's number by the earliest epoch second at which the user saw it."""
         return self._key("seen", _tag(user_id))

@@ -17,6 +17,7 @@ from api.feed import Answer
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
 from api.routes.text import TEXT
+from api.routes.wish import Wish, refuse_unfiltered
 from api.schemas.parameter import Limit, PathUserId, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
 from api.store.errors import GenerationUnreadable, NothingPublished, StoreUnavailable
@@ -97,19 +98,24 @@ COURSE: Responses = {
     404: _describe(
         "`model_not_found`: no such variant. `user_not_found`: a number over 10^9 that nobody has."
     ),
-    422: _describe("The user's id is missing."),
+    422: _describe("The user's id is missing, or a filter cannot be read."),
     500: _describe("A fault of ours."),
     503: {**UNAVAILABLE[503], "model": Envelope},
 }
 
 
 @course.get(f"/reco/{{model_name}}/{{user_id:{TEXT}}}", responses=COURSE)
-async def reco(request: Request, response: Response, model_name: str, user_id: PathUserId) -> Reco:
+async def reco(
+    request: Request, response: Response, model_name: str, user_id: PathUserId, wish: Wish = None
+) -> Reco:
     """Answer a user's ten items now, by the variant of a name."""
     store: Store = request.state.store
     now_s, user_id = _now_s(request), user_id.removesuffix("/")  # as if there were none, as in any path
     try:
-        given = await store.answer(user_id, now_s, N_ITEMS, variant=read_variant(model_name))
+        with refuse_unfiltered():
+            given = await store.answer(user_id, now_s, N_ITEMS, variant=read_variant(model_name), wish=wish)
+    except RequestValidationError:
+        raise
     except (ValueError, NothingPublished) as exc:
         if isinstance(exc, NothingPublished) and model_name == store.variant:
             raise
@@ -131,12 +137,13 @@ SHOP: Responses = {
 @router.post("/recommendations/", responses=SHOP)
 @router.post("/recommendations", include_in_schema=False)
 async def recommendations(
-    request: Request, response: Response, user_id: ShopUserId, k: Limit = DEFAULT_LIMIT
+    request: Request, response: Response, user_id: ShopUserId, k: Limit = DEFAULT_LIMIT, wish: Wish = None
 ) -> Recommendations:
     """Answer a user's posts now, by id."""
     store: Store = request.state.store
     now_s = _now_s(request)
-    given = await store.answer(user_id, now_s, k)
+    with refuse_unfiltered():
+        given = await store.answer(user_id, now_s, k, wish=wish)
     response.raw_headers.extend(headers(given, now_s))
     return Recommendations(user_id=_show_user(given), recs=list(given.post_ids))
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from api.auth import needs_read
 from api.contract.buckets import moment
+from api.contract.facets import Filter
 from api.contract.ids import as_json, canonical
 from api.contract.profile import BadProfile
 from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE, UNPUBLISHED, Responses
@@ -18,6 +19,7 @@ from api.feed import Answer, Cursor
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
 from api.routes.text import TEXT
+from api.routes.wish import Wish, describe_fault, refuse_unfiltered
 from api.schemas.answer import Feed, Post
 from api.schemas.parameter import (
     At,
@@ -61,12 +63,13 @@ async def recommendations(
     limit: Limit = DEFAULT_LIMIT,
     variant: Variant = None,
     profile: Profile = None,
+    wish: Wish = None,
 ) -> Response:
     """Answer a user's feed at a time: ranked ahead of time, without what they have seen by then."""
     store, now_s = _find_store(request)
     at, fields = now_s if at_s is None else at_s, read_profile(profile or ())
     with _translate_errors(store, variant):
-        given = await store.answer(user_id, at, limit, variant=variant, profile=fields)
+        given = await store.answer(user_id, at, limit, variant=variant, profile=fields, wish=wish)
     return _respond(given.body, headers(given, now_s))
 
 
@@ -80,12 +83,13 @@ async def feed(
     exclude: Exclude = "",
     variant: Variant = None,
     profile: Profile = None,
+    wish: Wish = None,
 ) -> Response:
     """Answer a page of a user's feed at a time, and name the next one."""
     store, now_s = _find_store(request)
     begin = None if cursor is None else read_cursor(cursor)
-    if begin is not None and canonical(begin.user_id, "numbers") != canonical(user_id, "numbers"):
-        raise HTTPException(422, _describe_foreign(begin))
+    if begin is not None:
+        _refuse_foreign(begin, user_id, wish)
     with _translate_errors(store, variant):
         given = await store.answer(
             user_id,
@@ -94,6 +98,7 @@ async def feed(
             variant=variant,
             profile=read_profile(profile or ()),
             excluded=read_exclude(exclude),
+            wish=wish,
             cursor=begin,
             paged=True,
         )
@@ -126,12 +131,12 @@ def _find_store(request: Request) -> tuple[Store, int]:
 
 @contextmanager
 def _translate_errors(store: Store, variant: str | None) -> Iterator[None]:
-    """Answer 404 where nothing is published under the name asked for, 422 where a profile cannot be."""
+    """Answer 404 where nothing is published under the name, 422 where a profile or a filter cannot be."""
     try:
-        yield
+        with refuse_unfiltered():
+            yield
     except BadProfile as exc:
-        fault = {"type": "profile", "loc": ["query", "profile"], "msg": str(exc), "input": None}
-        raise HTTPException(422, [fault]) from exc
+        raise HTTPException(422, [describe_fault("profile", str(exc))]) from exc
     except NothingPublished as exc:
         if variant in (None, store.variant):
             raise
@@ -144,6 +149,13 @@ def _respond(content: bytes, said: list[tuple[bytes, bytes]]) -> Response:
     return response
 
 
-def _describe_foreign(cursor: Cursor) -> list[dict[str, object]]:
-    message = f"cursor={str(cursor)!r} belongs to user {cursor.user_id}: ask for their feed, or without it"
-    return [{"type": "cursor", "loc": ["query", "cursor"], "msg": message, "input": str(cursor)}]
+def _refuse_foreign(cursor: Cursor, user_id: str, wish: Filter | None) -> None:
+    """Refuse a cursor of another user's feed, or of one with another filter: its place means nothing here."""
+    why = ""
+    if canonical(cursor.user_id, "numbers") != canonical(user_id, "numbers"):
+        why = f"belongs to user {cursor.user_id}: ask for their feed, or without it"
+    elif cursor.wish != (wish.digest if wish else ""):
+        why = "belongs to another filter: give topic, not_topic and filter as with the page before"
+    if why:
+        fault = describe_fault("cursor", f"cursor={str(cursor)!r} {why}")
+        raise HTTPException(422, [{**fault, "input": str(cursor)}])

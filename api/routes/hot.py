@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
+from api.contract.facets import Filter, NotFiltered
 from api.feed import OWN_RUNGS, Answer, Lookup, answer
 from api.routes.feed import native_body
-from api.schemas.value import DEFAULT_LIMIT, read_limit, read_time, read_user_id
+from api.schemas.value import DEFAULT_LIMIT, read_limit, read_time, read_topics, read_user_id
 from api.store.batcher import PendingLookup
 
 CHECKER = frozenset({"/post/recommendations/", "/post/recommendations"})
@@ -27,21 +28,22 @@ _SECONDS = {f":{second:02d}": second for second in range(60)}
 
 
 class PlainFeed(NamedTuple):
-    """A plain feed request; `at_s` in epoch seconds, None for now."""
+    """A plain feed request; `at_s` in epoch seconds, None for now; `wish` one topic, or None for all."""
 
     route: str
     user_id: str
     at_s: int | None
     limit: int
+    wish: Filter | None = None
 
 
 def read_plain(target: bytes) -> PlainFeed | None:
     """Read the target of a feed request; None if it is not plain.
 
     >>> read_plain(b"/post/recommendations/?id=200&time=2021-12-20T00:00:00&limit=5")
-    PlainFeed(route='/post/recommendations/', user_id='200', at_s=1639958400, limit=5)
+    PlainFeed(route='/post/recommendations/', user_id='200', at_s=1639958400, limit=5, wish=None)
     >>> read_plain(b"/users/200/feed?at=2021-12-20T00:00:00")
-    PlainFeed(route='/users/{user_id}/feed', user_id='200', at_s=1639958400, limit=10)
+    PlainFeed(route='/users/{user_id}/feed', user_id='200', at_s=1639958400, limit=10, wish=None)
     >>> read_plain(b"/users//feed") is read_plain(b"/users/1/feed?cursor=1.2.3.4.5") is None
     True
     """
@@ -73,8 +75,14 @@ class FeedLookup(PendingLookup):
         """Answer, if the own list does; who answers else finds out again, and says what is lacking."""
         if isinstance(found, Exception) or found.degraded:
             return self._hand_over(self)
+        wanted, wish = None, self.asked.wish
+        if wish is not None:
+            try:
+                wanted = found.generation.find_wanted(wish)
+            except NotFiltered:
+                return self._hand_over(self)
         is_native = self.asked.route == NATIVE_ROUTE
-        given = answer(found, self.asked.limit, paged=is_native)
+        given = answer(found, self.asked.limit, paged=is_native, wanted=wanted)
         if not given.is_final or given.rung not in OWN_RUNGS:
             return self._hand_over(self)
         return self._reply(self, given, native_body(given) if is_native else given.body)
@@ -84,7 +92,7 @@ def _read(
     route: str, query: str, user_name: str | None, time_name: str, user_id: str | None
 ) -> PlainFeed | None:
     """Read a query; the user is in it by a name, or known from the path."""
-    at_s = limit = None
+    at_s = limit = wish = None
     try:
         for part in query.split("&") if query else ():
             name, _, text = part.partition("=")
@@ -96,13 +104,21 @@ def _read(
                 at_s = _time(text)
             elif name == "limit" and limit is None:
                 limit = _limits(text)
+            elif name == "topic" and wish is None:
+                wish = _wish(text)
             else:
                 return None
     except ValueError:
         return None
     if user_id is None:
         return None
-    return PlainFeed(route, user_id, at_s, DEFAULT_LIMIT if limit is None else limit)
+    return PlainFeed(route, user_id, at_s, DEFAULT_LIMIT if limit is None else limit, wish)
+
+
+@lru_cache(maxsize=1024)
+def _wish(topic: str) -> Filter | None:
+    """Return the wish for one topic."""
+    return Filter.of(read_topics([topic]))
 
 
 def _time(text: str) -> int:

@@ -4,7 +4,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-TAKE_MANY = frozenset({"profile"})
+TAKE_MANY = frozenset({"profile", "topic", "not_topic", "filter"})
 
 
 async def refuse_repeated(request: Request) -> None:

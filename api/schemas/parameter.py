@@ -15,10 +15,12 @@ from api.schemas.value import (
     TIMES,
     read_cursor,
     read_exclude,
+    read_facets,
     read_limit,
     read_post_id,
     read_profile,
     read_time,
+    read_topics,
     read_user_id,
     read_variant,
 )
@@ -101,6 +103,33 @@ Profile = Annotated[
         description="What is known of an unknown user, a column and its value, once for each: "
         "`profile=gender=1&profile=age=25`. They get the model's list for that profile, else what is popular "
         "in their segment. A user who has an own list gets that. Give the same with each page.",
+    ),
+]
+Topics = Annotated[
+    list[str] | None,
+    _reads(read_topics, "topic", kept=True),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "examples": ["tech"]}}),
+    Query(
+        alias="topic",
+        description="Only posts of this topic, or, given more than once, of one of these; at most 20. A "
+        "topic that no post has leaves none. Give the same with each page.",
+    ),
+]
+NotTopics = Annotated[
+    list[str] | None,
+    _reads(partial(read_topics, name="not_topic"), "topic", kept=True),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "examples": ["sport"]}}),
+    Query(alias="not_topic", description="No post of this topic, or of any of these; at most 20."),
+]
+Facets = Annotated[
+    list[str] | None,
+    _reads(read_facets, "filter", kept=True),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "examples": ["brand=acme"]}}),
+    Query(
+        alias="filter",
+        description="Only posts with this value in a column that the batch filters by (`ALMANAC_FILTER_BY`): "
+        "`filter=brand=acme`. Values of one column are alternatives, columns narrow; at most 20. "
+        "`topic=tech` is `filter=topic=tech`.",
     ),
 ]
 PathPostId = Annotated[

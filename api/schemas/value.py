@@ -6,6 +6,7 @@ from datetime import datetime
 from urllib.parse import unquote
 
 from api.contract.buckets import epoch
+from api.contract.facets import TOPIC, read_column, spell
 from api.contract.ids import LONGEST, check_id
 from api.feed import Cursor
 
@@ -14,6 +15,7 @@ LIMITS = range(1, 101)
 DEFAULT_LIMIT = 10
 EXCLUDED_MOST = 1000
 FIELDS_MOST, FIELD_LONGEST = 32, 200
+FACETS_MOST, FACET_LONGEST = 20, 256
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 CURSOR = re.compile(
     r"([0-9]{1,18})\.(-?[0-9]{1,18})\.([A-Za-z0-9_.~-]+)\.(-?[0-9]{1,19})\.([0-9]{1,9})(\.f([0-9a-f]{16}))?"
@@ -152,6 +154,51 @@ def read_profile(texts: Sequence[str]) -> dict[str, str]:
     if len(fields) > FIELDS_MOST:
         raise ValueError(f"a profile of {len(fields)} fields has more than {FIELDS_MOST}")
     return fields
+
+
+def read_topics(texts: Sequence[str], name: str = "topic") -> list[str]:
+    """Read topics as facets.
+
+    Raises:
+        ValueError: One is empty or too long, or they are too many.
+
+    >>> read_topics(["tech", "a=b"])
+    ['topic=tech', 'topic=a=b']
+    """
+    _refuse_many(texts, name)
+    for text in texts:
+        if not text or len(text.encode(errors="surrogatepass")) > FACET_LONGEST:
+            raise ValueError(f"{name}={text[:40]!r} is no topic: a text of 1 to {FACET_LONGEST} bytes")
+    return [spell(TOPIC, text) for text in texts]
+
+
+def read_facets(texts: Sequence[str]) -> list[str]:
+    """Read facets, each a column and a value of it.
+
+    Raises:
+        ValueError: One is no facet or too long, or they are too many.
+
+    >>> read_facets(["brand=acme", "city=a=b"])
+    ['brand=acme', 'city=a=b']
+    """
+    _refuse_many(texts, "filter")
+    for text in texts:
+        column = read_column(text)
+        if (
+            not column
+            or len(text) < len(column) + 2
+            or len(text.encode(errors="surrogatepass")) > FACET_LONGEST
+        ):
+            raise ValueError(
+                f"filter={text[:40]!r} is no filter: a column, `=` and a value, such as filter=brand=acme, "
+                f"in at most {FACET_LONGEST} bytes"
+            )
+    return list(texts)
+
+
+def _refuse_many(texts: Sequence[str], name: str) -> None:
+    if len(texts) > FACETS_MOST:
+        raise ValueError(f"{name} is given {len(texts)} times and takes at most {FACETS_MOST} values")
 
 
 def read_limit(text: str) -> int:

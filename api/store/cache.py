@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.contract.codec import decode
+from api.contract.facets import Facets
 from api.contract.ids import FEATURE, canonical
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest, NeedsMore
@@ -24,6 +25,7 @@ from api.store.errors import GenerationGone, GenerationTooNew, GenerationUnreada
 GENERATIONS_HELD = 32
 POSTS_A_READ = 500  # at 1-2 KB a post about 1 MB: what the event loop parses without keeping others waiting
 IDS_A_READ = 2000  # likewise: up to 500 KB
+FACETS_A_READ = 500  # likewise, where values have hundreds of posts each
 AGAIN_S = 0.25  # what could not be loaded is not tried again sooner, however many ask
 
 Shelf = dict[Pointer, Generation]  # generations in memory, the one loaded longest ago first
@@ -140,13 +142,15 @@ class GenerationCache:
             held = newest.posts
             posts = {i: held[i] if held.get(i) == text else text for i, text in posts.items()}
             numbers = newest.numbers if newest.numbers == numbers else numbers
+        ranked = decode(catalogue)
         loaded = Generation(
             manifest=manifest,
             posts=posts,
-            catalogue=decode(catalogue),
+            catalogue=ranked,
             popular=_lists(popular),
             segments=dict(zip(manifest.segments, map(_lists, segments), strict=True)),
             numbers=numbers,
+            facets=await self._read_facets(manifest, ranked),
         )
         n_missing = len(set(loaded.catalogue) - loaded.posts.keys())
         if n_missing:
@@ -154,6 +158,17 @@ class GenerationCache:
                 number, f"{n_missing} of its {len(loaded.catalogue)} posts are missing"
             )
         return loaded
+
+    async def _read_facets(self, manifest: Manifest, catalogue: Sequence[int]) -> Facets:
+        """Return which posts have which value of the columns to filter by."""
+        if not manifest.filter_by:
+            return Facets({}, catalogue)
+        held = {post: post for post in catalogue}  # one object a number, not two
+        read = self._client.hscan_iter(self._keys.facets(manifest.generation), count=FACETS_A_READ)
+        lists = {
+            facet.decode(): [held.get(post, post) for post in decode(text)] async for facet, text in read
+        }
+        return Facets(lists, catalogue)
 
     async def _read_numbers(self, manifest: Manifest, posts: Sequence[int]) -> Mapping[str, int]:
         """Return which id each number stands for, the other way round; one without an entry is the id."""

@@ -12,6 +12,7 @@ from typing import cast
 from redis.asyncio import Redis
 
 from api.contract.codec import decode
+from api.contract.facets import Filter
 from api.contract.ids import unquote
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.profile import Fields, segment, signature
@@ -90,6 +91,7 @@ class Store:
         excluded: Collection[str] = (),
         cursor: Cursor | None = None,
         paged: bool = False,
+        wish: Filter | None = None,
     ) -> Answer:
         """Answer a user's feed at a time; where the store cannot be read, from memory, and labelled so.
 
@@ -102,9 +104,11 @@ class Store:
             excluded: Ids of posts that are not wanted.
             cursor: Where a later page begins; such a page is never from memory, since it must repeat nothing.
             paged: Whether to find out where the next page begins.
+            wish: Which posts are wanted by their columns; None: all.
 
         Raises:
             BadProfile: A field has a value that its column cannot have.
+            NotFiltered: The filter names a column that the generation has no facets of.
             GenerationGone: The cursor's generation is no longer kept.
             NothingPublished, GenerationUnreadable, StoreUnavailable: And memory holds nothing either.
         """
@@ -113,14 +117,14 @@ class Store:
                 cursor.generation, cursor.created_at_s, user_id, cursor.at_s
             )
             found = await self._introduce(found, profile)
-            return _choose(found, limit, excluded, cursor.start, paged=paged)
+            return _choose(found, limit, excluded, cursor.start, paged=paged, wish=wish)
         try:
             found = await self.look_up(user_id, at_s, variant)
             if found.is_past:
                 past = await self._history.look_up_past(variant or self.variant, user_id, at_s)
                 found = past or replace(found, is_past=False)
             found = await self._introduce(found, profile)
-            given = _choose(found, limit, excluded, paged=paged)
+            given = _choose(found, limit, excluded, paged=paged, wish=wish)
             if given.is_final:
                 return given
             found = await self._see_all(found)
@@ -129,7 +133,7 @@ class Store:
             if snapshot is None:
                 raise
             found = snapshot.remember(user_id, at_s, exc, profile)
-        return _choose(found, limit, excluded, paged=paged)
+        return _choose(found, limit, excluded, paged=paged, wish=wish)
 
     async def look_up(self, user_id: str, at_s: int, variant: str | None = None) -> Lookup:
         """Read in one round trip what a user's own list needs at a time, all of the current generation.
@@ -207,7 +211,18 @@ class Store:
 
 
 def _choose(
-    found: Lookup, limit: int, excluded: Collection[str], start: int = 0, *, paged: bool = False
+    found: Lookup,
+    limit: int,
+    excluded: Collection[str],
+    start: int = 0,
+    *,
+    paged: bool,
+    wish: Filter | None,
 ) -> Answer:
-    """Choose, without posts given by their ids."""
-    return answer(found, limit, found.generation.numbers_of(excluded), start, paged=paged)
+    """Choose, without posts given by their ids, among those that a filter leaves.
+
+    Raises:
+        NotFiltered: The filter names a column that the generation has no facets of.
+    """
+    wanted = None if wish is None else found.generation.find_wanted(wish)
+    return answer(found, limit, found.generation.numbers_of(excluded), start, paged=paged, wanted=wanted)

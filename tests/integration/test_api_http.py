@@ -63,7 +63,7 @@ def port(store: redis.Redis, valkey_url: str) -> Iterator[int]:
         yield own
 
 
-@pytest.mark.parametrize("target", [PLAIN, NATIVE])
+@pytest.mark.parametrize("target", [PLAIN, NATIVE, PLAIN + "&topic=even", NATIVE + "&topic=ev%65n"])
 def test_a_plain_feed_request_needs_no_app_and_is_answered_alike(
     ports: tuple[int, int], exchanges: list[str], target: str
 ) -> None:
@@ -96,6 +96,13 @@ def test_all_that_is_not_plain_is_answered_alike(
         base,
         "/post/recommendations?id=1&time=2021-12-20",
         "/users/2/feed?at=2021-12-20T12:00:00&limit=100",
+        PLAIN + "&topic=odd",
+        PLAIN + "&topic=even&topic=odd",
+        PLAIN + "&topic=",
+        PLAIN + "&topic=a%0Ab%FF",
+        NATIVE + "&topic=ten",
+        NATIVE + "&filter=third=a=1&not_topic=ten",
+        NATIVE + "&filter=colour=red",
         "/users/two/feed",
         "/users/2/feed/",
         "http://localhost/health",

@@ -116,6 +116,50 @@ def test_the_api_the_function_and_the_oracle_agree(
             assert moment(int(bucket)).isoformat() == reply.headers["x-almanac-bucket"]
 
 
+def draw_wish(rng: random.Random, world: World) -> tuple[list[str], list[str]]:
+    """Draw facets of which one is wanted, and topics of which none is."""
+    none_of = [facet for facet in world.wishes if facet.startswith("topic=")]
+    return rng.sample(world.wishes, rng.randrange(3)), rng.sample(none_of, rng.choice([0, 0, 1]))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_api_and_the_oracle_agree_under_filters_now_and_at_past_times(
+    store: redis.Redis, valkey_url: str, names: Names, seed: int
+) -> None:
+    rng = random.Random(seed)
+    weeks, rungs = Weeks(store, "views", rng, names), set[str]()
+    world = weeks.worlds[1]
+    with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
+        for turn in range(300):
+            if turn % 20 == 0:
+                world.take_down(store, rng.choice(world.posts))
+                weeks.see(rng.randrange(AS_OF_S - DAY_S, AS_OF_S + 4 * DAY_S))
+            user, at_s, limit = weeks.draw()
+            any_of, none_of = draw_wish(rng, world)
+            profile = drawn(rng)
+            query: dict[str, Any] = {
+                "filter": [facet for facet in any_of if turn % 2 or not facet.startswith("topic=")],
+                "topic": [facet[6:] for facet in any_of if not turn % 2 and facet.startswith("topic=")],
+                "not_topic": [facet[6:] for facet in none_of],
+                "profile": [f"{name}={value}" for name, value in profile.items()],
+                "limit": limit % 20 + 1,
+            }
+
+            reply = client.get(
+                PATH, params={**query, "id": names.user(user), "time": moment(at_s).isoformat()}
+            )
+
+            events, wish = events_of(weeks.views, names), world.wish(any_of, none_of)
+            wanted = expected(
+                store, events, names.user(user), at_s, limit % 20 + 1, profile=profile, wish=wish
+            )
+            assert [post["id"] for post in reply.json()] == wanted, (user, at_s, query)
+            reason = reply.headers.get("x-almanac-underfill")
+            assert (reason is None) == (len(wanted) == limit % 20 + 1)
+            rungs.add(reply.headers["x-almanac-rung"])
+    assert rungs >= {"own", "rest", "segment", "popular", "catalogue"}
+
+
 class Asked(NamedTuple):
     """A request, and what it was answered: by which generation, from which rung, with which posts."""
 
