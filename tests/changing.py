@@ -44,6 +44,7 @@ class Feed:
     events: np.ndarray
     rng: np.random.Generator
     kind: Kind = "numbers"
+    zone: str = ""
 
     @classmethod
     def drawn(cls, seed: int, kind: Kind = "numbers") -> "Feed":
@@ -93,6 +94,7 @@ class Feed:
             time=rows[:, 0],
             action=rows[:, 3].astype(np.int8),
             target=rows[:, 4].astype(np.int8),
+            zone=self.zone,
         )
         return with_texts(facts) if self.kind == "text" else facts
 

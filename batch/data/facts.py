@@ -62,6 +62,7 @@ class Facts:
         post_came: int64 (posts,), distinct. Of ids that are text, whose codes have no order of their own: the
             posts in the order of their table; None of numbers, which ascend.
         retired: What users chose of posts that are not among `posts` any more; None where there is nothing.
+        zone: IANA name of the zone whose clocks say the hour of the day; empty: UTC, as `time` always is.
     """
 
     users: pd.DataFrame
@@ -79,6 +80,7 @@ class Facts:
     post_names: IdNames = field(default_factory=IdNames)
     post_came: Ints | None = None
     retired: Retired | None = None
+    zone: str = ""
 
     @property
     def user_ids(self) -> Ints:

@@ -42,7 +42,7 @@ class TimeForm:
     Attributes:
         unit: Unit of times that are numbers, since 1970-01-01 UTC; None guesses it from their size.
         format: Of times that are text or numbers, with the letters of `strptime`; empty: ISO 8601, or a unit.
-        zone: IANA name of the zone of times without an offset; empty: UTC.
+        zone: IANA name of the zone of times without an offset, and of hours of the day; empty: UTC.
     """
 
     unit: TimeUnit | None = None

@@ -104,6 +104,7 @@ def read(
         user_names=names[0],
         post_names=names[1],
         post_came=_came(posts, post_ids, post_row) if of_posts.kind == "text" else None,
+        zone=mapping.time.zone,
     )
 
 

@@ -9,6 +9,7 @@ from api.contract.buckets import DAY_S
 from batch.arrays import AnyFloats, Floats32, Ints, Ints8
 from batch.data.columns import USERS
 from batch.data.facts import Facts
+from batch.data.local_time import local_s
 from batch.features import profile, text
 from batch.features.population import Population, cell_side, user_side
 from batch.features.sides import Feature, Sides, distinct_names
@@ -65,7 +66,7 @@ def make_sides(facts: Facts, statics: Statics, counts: Tally, starts: Ints) -> S
         starts=starts,
         user=np.column_stack([statics.profiles.values, user_side(by_user, common)]).astype(np.float32),
         post=_post_side(counts, statics.texts),
-        time=time_side(starts),
+        time=time_side(starts, facts.zone),
         user_group=cell_side(by_user, statics.texts.topic_of_cluster, common),
         group=statics.texts.cluster,
     )
@@ -105,9 +106,9 @@ class Rows:
     y: Ints8
 
 
-def time_side(starts: Ints) -> Floats32:
-    """Return float32 (buckets, 2): hour 0..23 and weekday 0..6 (Monday 0) of each start, UTC."""
-    moments = [datetime.fromtimestamp(int(start), UTC) for start in starts]
+def time_side(starts: Ints, zone: str = "") -> Floats32:
+    """Return float32 (buckets, 2): each start's hour 0..23 and weekday 0..6 (Monday 0), in the zone."""
+    moments = [datetime.fromtimestamp(int(start), UTC) for start in local_s(starts, zone)]
     return np.array([[m.hour, m.weekday()] for m in moments], np.float32).reshape(-1, len(TIME))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from api.contract.buckets import DAY_S
 from batch.arrays import Floats, Ints, Ints32
 from batch.data.facts import Facts
+from batch.data.local_time import local_s
 from batch.features.tally import CHUNK, Tally, shrink_lift
 
 HOURS = 24
@@ -19,7 +20,7 @@ class Popular:
     """Post rows, most popular first; ties go to the lower post id.
 
     Attributes:
-        buckets: int32 (buckets, depth). By like rate near the bucket's hour.
+        buckets: int32 (buckets, depth). By like rate near the bucket's hour of the facts' zone.
         segments: int32 (segments, buckets, depth). The same among a segment's users.
         catalogue: int32 (posts,). All posts by recent like rate.
     """
@@ -53,7 +54,7 @@ def rank(facts: Facts, counts: Tally, starts: Ints, segment: Ints32, n_segments:
     depth = min(depth, len(overall))
     views, likes = _by_hour(past, np.zeros(len(facts.users), np.int32), 1)
     hourly = _scores(views[0], likes[0], overall)
-    hour = (starts % DAY_S) // (DAY_S // HOURS)
+    hour = _hour(starts, facts.zone)
     at_once = max(1, CELLS // max(1, HOURS * len(overall)))
     lists = []
     for low in range(0, n_segments, at_once):
@@ -77,13 +78,18 @@ def _by_hour(facts: Facts, segment: Ints32, n_segments: int) -> tuple[Floats, Fl
         part = slice(low, low + CHUNK)
         of = segment[facts.user[part]]
         keep = facts.views[part] & (of >= 0)
-        hour = (facts.time[part][keep] % DAY_S) // (DAY_S // HOURS)
+        hour = _hour(facts.time[part][keep], facts.zone)
         cell = (of[keep].astype(np.int64) * HOURS + hour) * len(facts.posts) + facts.post[part][keep]
         views += np.bincount(cell, minlength=size)
         likes += np.bincount(cell, facts.target[part][keep].astype(np.float64), minlength=size)
     near = range(-NEAR, NEAR + 1)
     views, likes = views.reshape(shape), likes.reshape(shape)
     return sum(np.roll(views, k, 1) for k in near), sum(np.roll(likes, k, 1) for k in near)  # type: ignore[return-value]
+
+
+def _hour(time: Ints, zone: str) -> Ints:
+    """Return the hour of the day, 0..23, of each time."""
+    return (local_s(time, zone) % DAY_S) // (DAY_S // HOURS)
 
 
 def _scores(views: Floats, likes: Floats, prior: Floats) -> Floats:

@@ -161,6 +161,23 @@ def test_a_refresh_of_text_ids_is_byte_for_byte_a_whole_run(
     assert store.hgetall(Keys("a").ids()) == store.hgetall(Keys("b").ids())
 
 
+def test_a_refresh_of_a_zone_of_its_own_is_byte_for_byte_a_whole_run(
+    store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "MOST_CHANGED", 1.0)
+    a, b = settings_of(tmp_path, "a"), settings_of(tmp_path, "b")
+    feed = Feed.drawn(1)
+    feed.zone = "Asia/Kolkata"
+    full_run(store, a, feed.facts())
+    base = full_run(store, b, feed.facts())
+    for change in OF_USERS + OF_POSTS:
+        getattr(feed, change)()
+
+    made, facts = refreshed(store, a, feed), feed.facts()
+
+    assert_same(store, a, made.generation, b, whole_on_frozen(store, b, base, facts), facts.user_ids)
+
+
 @pytest.fixture
 def of(store: redis.Redis, tmp_path: Path) -> Settings:
     """Publish the first feed whole, and give its settings."""
@@ -294,6 +311,12 @@ def texts(_store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     return of
 
 
+def other_zone(_store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Go by other clocks."""
+    feed.zone = "Asia/Kolkata"
+    return of
+
+
 def before_the_dictionary(_store: redis.Redis, of: Settings, _feed: Feed) -> Settings:
     """Let the base have had a post whose id is its number though it is beyond 2³¹."""
     folder = GenerationFolder.of(of.state_dir / "generations", 1).frozen
@@ -315,6 +338,7 @@ def before_the_dictionary(_store: redis.Redis, of: Settings, _feed: Feed) -> Set
         (deeper, "ALMANAC_DEPTH is 20, and generation 1 has 12"),
         (fewer_posts, "is not among the facts any more"),
         (texts, "ids of users and posts are text and text, in generation 1 numbers and numbers"),
+        (other_zone, "hours of the day are those of Asia/Kolkata, and generation 1 was made by UTC"),
         (before_the_dictionary, "of a version that had no dictionary of posts' ids"),
         (other_topic, "has topic 'chess' and a text, as none before it"),
         (other_profile, r"profiles have the columns \['gender', 'age', 'city', 'os'\]"),

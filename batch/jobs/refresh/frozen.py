@@ -50,6 +50,7 @@ class Frozen:
         segments: Name to int64 (buckets, depth), popular posts in a segment.
         profiles: Signature to int64 (buckets, depth), posts for unknown users of a profile.
         everybody: float64 (factors,). The factors of a user who comes later: everybody's mean.
+        zone: The facts' zone, by which hours of the day went.
     """
 
     as_of_s: int
@@ -63,6 +64,7 @@ class Frozen:
     segments: dict[str, Ints]
     profiles: dict[str, Ints]
     everybody: Floats
+    zone: str = ""
 
     def save(self, folder: Path) -> None:
         """Write JSON and arrays."""
@@ -77,6 +79,7 @@ class Frozen:
             "words": self.texts.words,
             "segments": list(self.segments),
             "profiles": list(self.profiles),
+            "zone": self.zone,
         }
         (folder / _JSON).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _OWN}
@@ -121,6 +124,7 @@ class Frozen:
             **own,
             segments={name: arrays[f"segment_{k}"] for k, name in enumerate(about["segments"])},
             profiles={name: arrays["profiles"][k] for k, name in enumerate(about["profiles"])},
+            zone=about.get("zone", ""),  # frozen before facts had one, all were UTC
         )
 
 
@@ -139,6 +143,7 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
         segments={name: _as_ids(content, rows) for name, rows in content.segments.items()},
         profiles={name: _as_ids(content, rows) for name, rows in content.profiles.items()},
         everybody=dense[0].mean(axis=0) if dense is not None else np.empty(0),
+        zone=facts.zone,
     )
     digests = digest_inputs(facts)
 

@@ -116,11 +116,16 @@ def refuse(base: Base, facts: Facts, changes: Changes) -> None:
     """Return if the facts let a refresh stand for a full run.
 
     Raises:
-        FullRunNeeded: The horizon is over, posts, kinds of ids or profile columns are others, or too many
-            users changed.
+        FullRunNeeded: The horizon is over, posts, kinds of ids, profile columns or the zone are others, or
+            too many users changed.
     """
     horizon = base.manifest.horizon
     _refuse_other_ids(base, facts)
+    if facts.zone != base.frozen.zone:
+        raise FullRunNeeded(
+            f"hours of the day are those of {facts.zone or 'UTC'}, "
+            f"and generation {base.manifest.generation} was made by {base.frozen.zone or 'UTC'}"
+        )
     if facts.as_of_s >= horizon.end_s:
         raise FullRunNeeded(
             f"the newest fact is of {moment(facts.as_of_s).isoformat()}, "

@@ -10,6 +10,7 @@ from api.contract.buckets import DAY_S
 from batch.arrays import Floats, Ints8, Ints32
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
+from batch.data.local_time import local_s
 from batch.data.ragged import Ragged
 from batch.learn.sessions import PAUSE_S
 
@@ -26,7 +27,7 @@ class Impressions(Ragged):
         n_posts: Rows of posts in the facts.
         post: int32 (rows,). Row of the post.
         liked: int8 (rows,). 1 where a like followed.
-        hour: int8 (rows,). Hour of the day, UTC.
+        hour: int8 (rows,). Hour of the day, of the facts' zone.
         week: int8 (rows,). Whole weeks before the newest impression, at most 127.
         place: int8 (rows,). Place in the session, 0..N_PLACES-1.
         third: int8 (rows,). EARLY in its session's first third, LATE in its last, else BETWEEN.
@@ -57,7 +58,8 @@ def gather(facts: Facts) -> Impressions:
     n = int(start[-1])
     post, columns = np.empty(n, np.int32), [np.empty(n, np.int8) for _ in range(5)]
     newest_s = int(facts.time[-1]) if len(facts.time) else 0
-    events = (facts.user, facts.post, facts.time, facts.action, facts.target)
+    clock = local_s(facts.time, facts.zone)
+    events = (facts.user, facts.post, facts.time, clock, facts.action, facts.target)
     _scatter(*events, start, newest_s, post, *columns)
     return Impressions(start, len(facts.posts), post, *columns)
 
@@ -71,7 +73,7 @@ def _count(user: Any, action: Any, size: Any) -> None:
 
 @numba.njit(cache=True)
 def _scatter(
-    user: Any, post: Any, time: Any, action: Any, target: Any, start: Any, newest_s: Any,
+    user: Any, post: Any, time: Any, clock: Any, action: Any, target: Any, start: Any, newest_s: Any,
     post_out: Any, liked: Any, hour: Any, week: Any, place: Any, third: Any,
 ) -> None:  # fmt: skip
     """Write each view to its user's rows; events come in order of time."""
@@ -87,7 +89,7 @@ def _scatter(
             first[u] = at
         post_out[at] = post[i]
         liked[at] = target[i]
-        hour[at] = time[i] // 3600 % 24
+        hour[at] = clock[i] // 3600 % 24
         week[at] = min((newest_s - time[i]) // (7 * DAY_S), 127)
         place[at] = min(at - first[u], N_PLACES - 1)
         cursor[u] = at + 1
