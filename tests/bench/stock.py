@@ -32,6 +32,7 @@ AS_OF_S = 1_640_357_999  # 2021-12-24T14:59:59Z
 HOUR_S, DAY_S = 3600, 86_400
 FIRST_USER = 200
 BLOCK = 2048  # users drawn and written at a time
+LEASE_S = 600.0  # nobody else writes here, and a busy machine may compile for longer than a run's lease
 GENERATION, VARIANT, SEGMENT = 1, "default", "all"
 SEEN_SINCE = 3  # of what each user saw, how much after as_of: what a request's time decides about
 
@@ -90,7 +91,10 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_genera
         raise ValueError(f"the store has {client.dbsize()} keys; the bench fills an empty one only")
     numbers = range(GENERATION, GENERATION + n_generations)
     rng = np.random.default_rng(stock.seed)
-    with hold(client, keys.lease(), AS_OF_S, progress) as lease, PipelinedWriter(client) as wire:
+    with (
+        hold(client, keys.lease(), AS_OF_S, progress, ttl_s=LEASE_S) as lease,
+        PipelinedWriter(client) as wire,
+    ):
         for low in range(0, stock.n_users, BLOCK):
             n_users = min(BLOCK, stock.n_users - low)
             seen, lists = _draw(rng, n_users, stock.n_posts, stock.n_seen, stock.n_buckets * stock.depth)
