@@ -14,6 +14,7 @@ from api.contract.buckets import Label
 from api.contract.facets import NO_FACETS, Facets, Filter, NotFiltered, Wanted
 from api.contract.ids import FEATURE, canonical
 from api.contract.manifest import Manifest
+from api.contract.pin import Pin, Pins, in_order
 
 Rung = Literal["own", "rest", "topic", "profile", "segment", "popular", "catalogue"]
 Degraded = Literal["", "value", "generation", "store"]
@@ -69,6 +70,11 @@ class Generation:
         found = map(self.number_of, post_ids)
         return frozenset(number for number in found if number is not None)
 
+    def number_pins(self, pins: Pins) -> tuple[tuple[int, Pin], ...]:
+        """Return the pins by place, each with the number of its post; without those that have none."""
+        numbered = ((self.number_of(post_id), pin) for post_id, pin in in_order(pins))
+        return tuple((number, pin) for number, pin in numbered if number is not None)
+
     def find_wanted(self, wish: Filter) -> Wanted:
         """Return the posts that a filter leaves, taken down ones included.
 
@@ -119,6 +125,7 @@ class Lookup:
         profile: The list of the profile that an unknown user gives.
         is_past: Whether another generation may answer the time than this, which is current.
         topics: The user's own lists of the topics that are wanted, in turns; only beside `sees_all`.
+        pins: Posts' numbers and what pins them, by place; those of other times, topics and segments too.
     """
 
     user_id: str
@@ -134,6 +141,7 @@ class Lookup:
     profile: Sequence[int] = ()
     is_past: bool = False
     topics: Sequence[int] = ()
+    pins: Sequence[tuple[int, Pin]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,8 @@ class Cursor:
     """Where a page begins: at a place in the whole order that one generation gives a user at a time.
 
     `created_at_s` tells the generation from another one of that number, in a store that began anew; `wish`
-    is the digest of the filter whose order it is a place in, empty without one.
+    is the digest of the filter whose order it is a place in, empty without one. `pinned` are the numbers of
+    the posts that the first page had as pinned: later pages leave them out.
     """
 
     generation: int
@@ -150,6 +159,7 @@ class Cursor:
     at_s: int
     start: int
     wish: str = ""
+    pinned: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         """Write as text that needs no escape in a URL; `schemas/value.py` reads it.
@@ -158,10 +168,13 @@ class Cursor:
         ('42.1640358100.200.1640359000.10', '42.1.a~20b~7E.2.10')
         >>> str(Cursor(42, 1640358100, "200", 1640359000, 10, "0123456789abcdef"))
         '42.1640358100.200.1640359000.10.f0123456789abcdef'
+        >>> str(Cursor(42, 1640358100, "200", 1640359000, 10, pinned=(17, 3)))
+        '42.1640358100.200.1640359000.10.p17-3'
         """
         user = _ESCAPED.sub(lambda found: "".join(f"~{byte:02X}" for byte in found[0].encode()), self.user_id)
         place = f"{self.generation}.{self.created_at_s}.{user}.{self.at_s}.{self.start}"
-        return f"{place}.f{self.wish}" if self.wish else place
+        wish = f".f{self.wish}" if self.wish else ""
+        return place + wish + (f".p{'-'.join(map(str, self.pinned))}" if self.pinned else "")
 
 
 @dataclass(slots=True, eq=False)  # not frozen, as Lookup
@@ -177,6 +190,8 @@ class Answer:
         next_start: The place in the whole order at which the next page begins; None where nothing follows,
             or pages were not asked for.
         wanted: The posts that the filter left; None where all were wanted.
+        pinned: Those of the posts that stand at a place because they are pinned there, by place.
+        pinned_before: Those that the first page had, where this is a later one.
     """
 
     found: Lookup
@@ -186,11 +201,18 @@ class Answer:
     excluded: Collection[int] = ()
     next_start: int | None = None
     wanted: Wanted | None = None
+    pinned: tuple[int, ...] = ()
+    pinned_before: tuple[int, ...] = ()
 
     @property
     def post_ids(self) -> tuple[int | str, ...]:
         """Return the posts' ids, as JSON has them."""
         return tuple(map(self.found.generation.id_of, self.posts))
+
+    @property
+    def pinned_ids(self) -> tuple[int | str, ...]:
+        """Return the pinned posts' ids, as JSON has them."""
+        return tuple(map(self.found.generation.id_of, self.pinned))
 
     @property
     def label(self) -> Label:
@@ -201,7 +223,9 @@ class Answer:
     @property
     def is_final(self) -> bool:
         """Return whether this may be answered; if not, look up all that the user saw and choose again."""
-        return (self.found.sees_all or self.rung in OWN_RUNGS) and not self.found.is_past
+        found = self.found
+        is_seen = found.sees_all or (self.rung in OWN_RUNGS and not self.pinned)
+        return is_seen and not found.is_past
 
     @property
     def cursor(self) -> Cursor | None:
@@ -210,9 +234,8 @@ class Answer:
             return None
         found, manifest = self.found, self.found.generation.manifest
         wish = "" if self.wanted is None else self.wanted.digest
-        return Cursor(
-            manifest.generation, manifest.created_at_s, found.user_id, found.at_s, self.next_start, wish
-        )
+        place = (manifest.generation, manifest.created_at_s, found.user_id, found.at_s, self.next_start)
+        return Cursor(*place, wish, self.pinned or self.pinned_before)
 
     @property
     def underfill(self) -> Reason | None:
@@ -249,13 +272,15 @@ def answer(
     *,
     paged: bool = False,
     wanted: Wanted | None = None,
+    pinned_before: tuple[int, ...] | None = None,
 ) -> Answer:
     """Choose up to `limit` posts, best first: the one place where a feed is put together.
 
     From place `start` of the whole order on, posts are taken that the generation has and that are neither
     hidden nor excluded. The whole order has every wanted post of every rung once, hidden ones included. It
     depends on nothing but the generation, the user, the bucket and the filter, so that pages of it neither
-    repeat a post nor leave one out, whatever is seen, taken down or excluded between them.
+    repeat a post nor leave one out, whatever is seen, taken down or excluded between them. Pinned posts that
+    may be taken are put at their places of the first page, and taken nowhere else.
 
     Args:
         found: What the store knows of the user at the time.
@@ -264,6 +289,7 @@ def answer(
         start: Where the page begins; any but 0 wants a look-up that sees all.
         paged: Whether to find out where the next page begins.
         wanted: The posts that a filter leaves; None where there is none.
+        pinned_before: The numbers of the posts that the first page had as pinned; None: this is the first.
 
     Returns:
         An answer; only one that `is_final` may be given.
@@ -271,31 +297,82 @@ def answer(
     posts = found.generation.posts
     allowed = None if wanted is None else wanted.posts
     own = found.own if allowed is None else [post for post in found.own if post in allowed]
-    if not (paged or start or excluded):  # most requests; the loop below would choose the same
+    pins = _place_pins(found, limit, excluded, wanted) if found.pins and pinned_before is None else {}
+    if not (paged or start or excluded or pins):  # most requests; the loop below would choose the same
         head = own[:limit]
         distinct = set(head)
         if len(distinct) == limit and found.hidden.isdisjoint(distinct) and posts.keys() >= distinct:
             return Answer(found, limit, tuple(head), "own", wanted=wanted)
+    before, pinned = pinned_before or (), tuple(pins.values())
+    out = {*excluded, *before, *pinned} if before or pinned else excluded
+    chosen, rung, next_start = _take(found, own, limit, limit - len(pins), out, start, wanted)
+    for place, post in pins.items():
+        chosen.insert(place - 1, post)
+    if not paged:
+        next_start = None
+    return Answer(found, limit, tuple(chosen), rung, excluded, next_start, wanted, pinned, before)
+
+
+def _take(
+    found: Lookup,
+    own: Sequence[int],
+    limit: int,
+    n: int,
+    out: Collection[int],
+    start: int,
+    wanted: Wanted | None,
+) -> tuple[list[int], Rung, int | None]:
+    """Take `n` posts from place `start` of the whole order on, but those left out.
+
+    Returns:
+        The posts, best first; the lowest rung that was needed, `catalogue` for fewer than `n`; the place
+        after the last one of them, None where none follows that may be taken.
+    """
     met: set[int] = set()
     chosen: list[int] = []
     lowest: Rung = "own"
     after_last = 0
+    posts, allowed = found.generation.posts, None if wanted is None else wanted.posts
     for rung, ranked in _rungs(found, own, limit, wanted):
         for post in ranked:
             if post in met or (allowed is not None and post not in allowed):
                 continue
             met.add(post)
-            if len(met) <= start or post in found.hidden or post in excluded or post not in posts:
+            if len(met) <= start or post in found.hidden or post in out or post not in posts:
                 continue
-            if len(chosen) == limit:
-                return Answer(found, limit, tuple(chosen), lowest, excluded, after_last, wanted)
+            if len(chosen) == n:
+                return chosen, lowest, after_last
             chosen.append(post)
             lowest, after_last = rung, len(met)
-            if len(chosen) == limit and not paged:
-                return Answer(found, limit, tuple(chosen), lowest, excluded, None, wanted)
-    if len(chosen) < limit:
-        lowest = "catalogue"
-    return Answer(found, limit, tuple(chosen), lowest, excluded, None, wanted)
+    return chosen, "catalogue" if len(chosen) < n else lowest, None
+
+
+def _place_pins(
+    found: Lookup, limit: int, excluded: Collection[int], wanted: Wanted | None
+) -> dict[int, int]:
+    """Return which posts are pinned to which places of a first page, ascending.
+
+    A pin whose place another one has takes the next place; one that would stand beyond the page is none. As
+    long as the user's segment is not known, pins of every segment count.
+    """
+    places: dict[int, int] = {}
+    topics = () if wanted is None else wanted.topics
+    last, out = 0, {*excluded}
+    for post, pin in found.pins:
+        if not pin.holds_at(found.at_s) or (pin.topic is not None and topics != (pin.topic,)):
+            continue
+        if pin.segment is not None and found.sees_all and pin.segment != found.segment:
+            continue
+        if post in found.hidden or post in out or post not in found.generation.posts:
+            continue
+        if wanted is not None and post not in wanted.posts:
+            continue
+        last = max(pin.place, last + 1)
+        if last > limit:
+            break
+        places[last] = post
+        out.add(post)
+    return places
 
 
 def _rungs(

@@ -23,6 +23,7 @@ from batch.cli.generations import app as generations
 from batch.cli.history import backfill, evaluate, replay
 from batch.cli.look import inspect, plan, redis_
 from batch.cli.output import hide_arguments, keep_traceback, print_error, print_warning
+from batch.cli.pins import app as pins
 from batch.cli.run import run, schedule
 from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
@@ -61,6 +62,7 @@ app.command(name="import")(import_)
 app.command(name="redis", context_settings={"allow_interspersed_args": False})(redis_)
 app.add_typer(tokens, name="tokens")
 app.add_typer(generations, name="generations")
+app.add_typer(pins, name="pins")
 
 
 def main() -> None:

@@ -90,13 +90,52 @@ def expected(
         _text(client.hget(f"{base}:popular:{generation}", bucket)),
         _text(client.get(f"{base}:catalogue:{generation}")),
     ]
+    rungs = " ".join(ranked).split()
     ids = {_text(number): _text(post) for number, post in client.hgetall(f"{base}:ids").items()}
     hidden = seen_by(events, user_id, at_s) if manifest["seen_policy"] != "none" else set()
     hidden |= {_text(post) for post in client.smembers(f"{base}:takedowns")}
-    posts = [ids.get(number, number) for number in " ".join(ranked).split()]
+    posts = dict.fromkeys(ids.get(number, number) for number in rungs)
     wanted = [post for post in posts if plain(post) not in hidden and (wish is None or wish.is_for(post))]
     as_json = int if manifest.get("post_ids", "numbers") == "numbers" else str
-    return [as_json(post) for post in dict.fromkeys(wanted)][:limit]
+    topics = set() if wish is None else {facet[6:] for facet in wish.any_of if facet.startswith("topic=")}
+    pins = pins_of(client, base, at_s, segment, topics)
+    return [as_json(post) for post in with_pins(wanted, pins, limit)]
+
+
+def pins_of(
+    client: redis.Redis, base: str, at_s: int, segment: str, topics: set[str]
+) -> list[tuple[int, str]]:
+    """Return place and post of the pins that hold for a user of a segment where some topics are asked for."""
+    found = []
+    for post, text in client.hgetall(f"{base}:pins").items():
+        pin = json.loads(_text(text))
+        begins, ends = pin.get("from_s", at_s), pin.get("to_s", at_s + 1)
+        is_for = pin.get("segment", segment) == segment and ("topic" not in pin or topics == {pin["topic"]})
+        if begins <= at_s < ends and is_for:
+            found.append((pin["place"], _text(post)))
+    return sorted(found, key=lambda pin: (pin[0], len(pin[1].encode()), pin[1].encode()))
+
+
+def with_pins(posts: list[str], pins: list[tuple[int, str]], limit: int) -> list[str]:
+    """Return the first posts, with those that are pinned at their places, or at the next one that is free."""
+    names = {plain(post): post for post in posts}
+    places: dict[int, str] = {}
+    for place, post in pins:
+        while place in places or place < max(places, default=0):
+            place += 1
+        if post in names and place <= limit:
+            places[place] = names[post]
+    others = [post for post in posts if post not in places.values()]
+    page: list[str] = []
+    while len(page) < limit and (others or places):
+        if len(page) + 1 in places:
+            page.append(places.pop(len(page) + 1))
+        elif others:
+            page.append(others.pop(0))
+        else:
+            page += [places[place] for place in sorted(places)]
+            break
+    return page
 
 
 def plain(found: int | str) -> str:

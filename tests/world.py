@@ -257,6 +257,16 @@ class World:
         """Put posts back."""
         store.srem(Keys(self.prefix).takedowns(), *map(self.names.post_key, posts))
 
+    def pin(self, store: redis.Redis, post: int, place: int = 1, **told: object) -> None:
+        """Pin a post."""
+        store.hset(
+            Keys(self.prefix).pins(), self.names.post_key(post), orjson.dumps({"place": place, **told})
+        )
+
+    def unpin(self, store: redis.Redis, *posts: int) -> None:
+        """End pins."""
+        store.hdel(Keys(self.prefix).pins(), *map(self.names.post_key, posts))
+
     def successor(self) -> "World":
         """Return the next generation: the same, with every list one place further."""
         return replace(self, generation=self.generation + 1, turn=self.turn + 1)

@@ -78,11 +78,13 @@ class Wanted:
         posts: All of them, those taken down too.
         ranked: The same, most popular first.
         digest: That of the filter.
+        topics: The topics of which one is wanted.
     """
 
     posts: frozenset[int]
     ranked: Sequence[int]
     digest: str
+    topics: tuple[str, ...] = ()
 
 
 class Facets:
@@ -124,11 +126,11 @@ def work_out(wish: Filter, lists: Mapping[str, Sequence[int]], catalogue: Sequen
     """
     if not wish.none_of and len(wish.any_of) == 1:  # most requests
         ranked = lists.get(wish.any_of[0], ())
-        return Wanted(frozenset(ranked), ranked, wish.digest)
+        return Wanted(frozenset(ranked), ranked, wish.digest, wish.topics)
     columns = [_unite(facets, lists) for _, facets in groupby(wish.any_of, read_column)]
     posts = frozenset.intersection(*columns) if columns else frozenset(catalogue)
     posts -= _unite(wish.none_of, lists)
-    return Wanted(posts, [post for post in catalogue if post in posts], wish.digest)
+    return Wanted(posts, [post for post in catalogue if post in posts], wish.digest, wish.topics)
 
 
 def take_turns(lists: Iterable[Sequence[int]]) -> list[int]:

@@ -137,6 +137,14 @@ class Keys:
         """ZSET of takedowns and their ends: `<milliseconds> <post, quoted> <down or up>` by its second."""
         return self._key("takedowns", "log")
 
+    def pins(self) -> str:
+        """HASH a pinned post's id, in its canonical form, to its pin, JSON: see `pin.py`."""
+        return self._key("pins")
+
+    def pin_log(self) -> str:
+        """ZSET of pins and their ends: `<milliseconds> <post, quoted> <JSON or removed>` by its second."""
+        return self._key("pins", "log")
+
     def events(self) -> str:
         """STREAM of live events that the batch has not drained yet."""
         return self._key("events")

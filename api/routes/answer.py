@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, get_args
+from urllib.parse import quote
 
 from api.contract.buckets import Label, moment
 from api.feed import Answer, Degraded, Reason, Rung
@@ -53,6 +54,11 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
         "then the popular posts are from memory and may hold some that the user has seen.",
         "schema": {"type": "string", "enum": [name for name in get_args(Degraded) if name]},
     },
+    "X-Almanac-Pinned": {
+        "description": "Only where posts stand at a place because they are pinned there: their ids, by "
+        "place, separated by commas, each percent-encoded.",
+        "schema": {"type": "string"},
+    },
     "X-Almanac-Underfill": {
         "description": "Only where fewer than `limit` posts came: what left too few.",
         "schema": {"type": "string", "enum": get_args(Reason)},
@@ -71,6 +77,8 @@ def headers(given: Answer, now_s: int) -> Headers:
     ]
     if found.degraded:
         said.append((b"x-almanac-degraded", found.degraded.encode()))
+    if given.pinned:
+        said.append((b"x-almanac-pinned", name_pinned(given)))
     if len(given.posts) < given.limit:
         said.append((b"x-almanac-underfill", str(given.underfill).encode()))
     return said
@@ -92,6 +100,11 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
         n_bytes,
         request_id,
     )
+
+
+def name_pinned(given: Answer) -> bytes:
+    """Write the ids of the pinned posts as a header has them."""
+    return ",".join(quote(str(post_id), safe="") for post_id in given.pinned_ids).encode()
 
 
 @lru_cache(maxsize=4096)

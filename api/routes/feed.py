@@ -5,6 +5,7 @@ These routes document both and answer whatever `hot.py` leaves to them: all that
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
@@ -108,7 +109,7 @@ async def feed(
 def native_body(given: Answer) -> bytes:
     """Write a page as a JSON object, its posts from their own JSON."""
     found, manifest = given.found, given.found.generation.manifest
-    said = {
+    said: dict[str, Any] = {
         "user_id": as_json(found.user_id, manifest.user_ids),
         "at": moment(found.at_s).isoformat(),
         "variant": manifest.variant,
@@ -120,6 +121,8 @@ def native_body(given: Answer) -> bytes:
         "underfill": given.underfill,
         "next": None if given.cursor is None else str(given.cursor),
     }
+    if given.pinned:
+        said["pinned"] = given.pinned_ids
     return b'%b,"posts":%b}' % (orjson.dumps(said)[:-1], given.body)
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.contract.buckets import Label
 from api.feed import Degraded, Reason, Rung
@@ -30,6 +30,7 @@ class Feed(BaseModel):
     underfill: Reason | None
     posts: list[Post]
     next: str | None
+    pinned: list[int | str] = Field([], description="Posts that are pinned to their places, by place.")
 
 
 class Ready(BaseModel):

@@ -19,6 +19,7 @@ FACETS_MOST, FACET_LONGEST = 20, 256
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 CURSOR = re.compile(
     r"([0-9]{1,18})\.(-?[0-9]{1,18})\.([A-Za-z0-9_.~-]+)\.(-?[0-9]{1,19})\.([0-9]{1,9})(\.f([0-9a-f]{16}))?"
+    r"(\.p([0-9]{1,10}(?:-[0-9]{1,10}){0,19}))?"
 )
 TIMES = ["2021-12-20 00:00:00", "2021-12-20T00:00", "2021-12-20T03:00:00+03:00"]
 
@@ -84,13 +85,16 @@ def read_cursor(text: str) -> Cursor:
     Raises:
         ValueError: It is no cursor.
 
-    >>> read_cursor(str(Cursor(42, 1640358100, "a.b 1", 1640359000, 10)))
-    Cursor(generation=42, created_at_s=1640358100, user_id='a.b 1', at_s=1640359000, start=10, wish='')
+    >>> page = Cursor(42, 1640358100, "a.b 1", 1640359000, 10, pinned=(17, 3))
+    >>> read_cursor(str(page)) == page
+    True
     """
     match = CURSOR.fullmatch(text)
     if match is not None and int(match[4]) in INT64:
         user_id = unquote(match[3].replace("~", "%"))
-        return Cursor(int(match[1]), int(match[2]), user_id, int(match[4]), int(match[5]), match[7] or "")
+        pinned = tuple(map(int, match[9].split("-"))) if match[9] else ()
+        place = (int(match[1]), int(match[2]), user_id, int(match[4]), int(match[5]))
+        return Cursor(*place, match[7] or "", pinned)
     raise ValueError(
         f"cursor={text[:60]!r} is not a cursor: give the `next` of the page before, as it stands"
     )

@@ -18,6 +18,7 @@ from api.contract.facets import Facets
 from api.contract.ids import FEATURE, canonical
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest, NeedsMore
+from api.contract.pin import Pins, read_pins
 from api.feed import Generation, Pointer, RankedLists
 from api.store.errors import GenerationGone, GenerationTooNew, GenerationUnreadable, StoreUnavailable
 
@@ -194,6 +195,13 @@ def drop_posts(generation: Generation, taken_down: Iterable[str]) -> Generation:
 def read_members(reply: Iterable[bytes]) -> frozenset[str]:
     """Return the ids of a set that anyone may have written to."""
     return frozenset(member.decode(errors="replace") for member in reply)
+
+
+def read_hash_of_pins(reply: Mapping[bytes, bytes] | Sequence[bytes]) -> Pins:
+    """Return the pins of a hash that anyone may have written to; RESP2 has its names and values in turns."""
+    return read_pins(
+        reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True)
+    )
 
 
 @contextmanager

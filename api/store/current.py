@@ -1,21 +1,23 @@
-"""The generation that is current under one variant, as it was last read: pointer, takedowns, shared parts.
+"""The generation that is current under one variant, as it was last read: pointer, takedowns, pins, the rest.
 
-The pointer and the takedowns are read when they change, not per request: the server is asked to track both
+Pointer, takedowns and pins are read when they change, not per request: the server is asked to track their
 keys and tells of a change on the same connection, before any reply that it gives later (RESP3, client
 tracking). A server that does not track, or does not let us ask for it, is read before every write instead.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from api.contract.codec import decode
 from api.contract.history import Reach
 from api.contract.keys import Keys
+from api.contract.pin import Pin, Pins
 from api.contract.profile import Fields, segment
 from api.feed import Degraded, Generation, Lookup, Pointer
-from api.store.cache import GenerationCache, drop_posts, read_members, translate_errors
+from api.store.cache import GenerationCache, drop_posts, read_hash_of_pins, read_members, translate_errors
 from api.store.commands import LookupCommands, check_reply, read_hidden
 from api.store.connection import Replies
 from api.store.errors import LOADING, GenerationTooNew, NothingPublished, StoreUnavailable
@@ -28,13 +30,14 @@ log = logging.getLogger(__name__)
 
 
 class Named(NamedTuple):
-    """What the store names: current, first promotion, first backfilled second, previous, taken down."""
+    """What the store names: current, first promotion, first backfilled second, previous, taken down, pins."""
 
     pointer: Pointer
     first_s: int | None
     past_s: int | None
     previous: int | None
     taken_down: frozenset[str]
+    pins: Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Snapshot:
         taken_down: Ids of posts that no answer may hold.
         commands: What to ask of the generation.
         reach: The times that another generation may answer.
+        pins: What is pinned, by the post's id.
+        numbered: The same, as look-ups have it.
     """
 
     pointer: Pointer
@@ -56,6 +61,8 @@ class Snapshot:
     taken_down: frozenset[str]
     commands: LookupCommands
     reach: Reach
+    pins: Pins
+    numbered: Sequence[tuple[int, Pin]]
 
     def read(self, user_id: str, at_s: int, bucket_s: int, replies: Replies) -> Lookup:
         """Return the look-up of which these are the replies to `LookupCommands.pack_own`.
@@ -90,6 +97,7 @@ class Snapshot:
             sees_all=self.commands.sees_all,
             degraded=degraded,
             is_past=at_s < self.reach.end_s and self.reach.holds(at_s),
+            pins=self.numbered,
         )
 
     def remember(self, user_id: str, at_s: int, why: Exception, profile: Fields) -> Lookup:
@@ -106,6 +114,7 @@ class Snapshot:
             hidden=frozenset(),
             sees_all=True,
             degraded="store" if isinstance(why, StoreUnavailable) else "generation",
+            pins=self.numbered,
         )
 
 
@@ -115,9 +124,9 @@ class CurrentGeneration:
     Attributes:
         snapshot: As it was last read; None before the first reading.
         n_changes: Differs from before when the snapshot has changed, or what it is of may have.
-        is_stale: Whether pointer and takedowns must be read before anything is answered. Not while a
+        is_stale: Whether pointer, takedowns and pins must be read before anything is answered. Not while a
             generation that was named is still being loaded: the one before may answer until then, without
-            what is taken down by now.
+            what is taken down by now, and with what is pinned.
     """
 
     def __init__(self, variant: str, keys: Keys, lifeline: Lifeline, cache: GenerationCache) -> None:
@@ -134,12 +143,12 @@ class CurrentGeneration:
         self._snapshot_read = 0  # the reading that the snapshot is of
 
     def mark_stale(self) -> None:
-        """Take note that the pointer or the takedowns may have changed."""
+        """Take note that the pointer, the takedowns or the pins may have changed."""
         self.is_stale = True
         self.n_changes += 1
 
     async def read(self, wait_s: float | None = None) -> Snapshot:
-        """Read the pointer and the takedowns now, load what is named, and return what is served from now on.
+        """Read pointer, takedowns and pins now, load what is named, and return what is served from now on.
 
         Args:
             wait_s: Longest wait for the loading, which goes on all the same: until it is done, what was
@@ -151,7 +160,7 @@ class CurrentGeneration:
         self._n_reads += 1
         turn = self._n_reads
         named = await self._read_names()
-        self._hide(named.taken_down, turn)
+        self._hide_and_pin(named, turn)
         try:
             async with asyncio.timeout(wait_s):
                 pointer, whole = await self._load(named)
@@ -198,37 +207,49 @@ class CurrentGeneration:
         await self._lifeline.connect()  # a new connection makes everything stale
         n_changes = self.n_changes
         # Where the server does not track, it refuses TRACK, and nothing else.
-        replies = await self._lifeline.call(TRACK, names, TRACK, ("SMEMBERS", self._keys.takedowns()))
+        taken, pinned = ("SMEMBERS", self._keys.takedowns()), ("HGETALL", self._keys.pins())
+        replies = await self._lifeline.call(TRACK, names, TRACK, taken, TRACK, pinned)
         with translate_errors():
-            (generation, *fields), taken_down = map(check_reply, replies[1::2])
+            (generation, *fields), taken_down, pins = map(check_reply, replies[1::2])
             if generation is None:
                 raise NothingPublished(self._variant)
             promoted_at_s, first_s, past_s, previous = (int(field) if field else None for field in fields)
             pointer = Pointer(int(generation), promoted_at_s or 0)
-            named = Named(pointer, first_s, past_s, previous, read_members(taken_down))
+            named = Named(
+                pointer, first_s, past_s, previous, read_members(taken_down), read_hash_of_pins(pins)
+            )
         if n_changes == self.n_changes:
             self.is_stale = False
         return named
 
-    def _hide(self, taken_down: frozenset[str], turn: int) -> None:
-        """Take posts out of what is served while another generation is still being loaded."""
+    def _hide_and_pin(self, named: Named, turn: int) -> None:
+        """Take posts out of what is served, and pin some, while another generation is still being loaded."""
         held = self.snapshot
-        if held is not None and turn > self._snapshot_read and not taken_down <= held.taken_down:
+        if held is None or turn <= self._snapshot_read:
+            return
+        if not named.taken_down <= held.taken_down:
             self.n_changes += 1
-            self.snapshot = replace(
+            held = self.snapshot = replace(
                 held,
-                generation=drop_posts(held.generation, taken_down),
-                taken_down=held.taken_down | taken_down,
+                generation=drop_posts(held.generation, named.taken_down),
+                taken_down=held.taken_down | named.taken_down,
             )
+        if named.pins != held.pins:
+            self.n_changes += 1
+            self.snapshot = replace(held, pins=named.pins, numbered=held.whole.number_pins(named.pins))
 
     def _take(self, pointer: Pointer, whole: Generation, named: Named) -> None:
         """Serve a generation from now on."""
         reach = Reach.of(named.first_s, pointer.promoted_at_s, named.past_s, whole.manifest.as_of_s)
         held = self.snapshot
-        if held is not None and (held.pointer, held.taken_down) == (pointer, named.taken_down):
+        known = (pointer, named.taken_down, named.pins)
+        if held is not None and (held.pointer, held.taken_down, held.pins) == known:
             self.snapshot = replace(held, reach=reach)
             return
         self.n_changes += 1
         generation = drop_posts(whole, named.taken_down)
         commands = LookupCommands(self._keys, whole.manifest)
-        self.snapshot = Snapshot(pointer, whole, generation, named.taken_down, commands, reach)
+        numbered = whole.number_pins(named.pins)
+        self.snapshot = Snapshot(
+            pointer, whole, generation, named.taken_down, commands, reach, named.pins, numbered
+        )

@@ -5,7 +5,7 @@ import asyncio
 from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.feed import Lookup
-from api.store.cache import GenerationCache, drop_posts, read_members, translate_errors
+from api.store.cache import GenerationCache, drop_posts, read_hash_of_pins, read_members, translate_errors
 from api.store.commands import LookupCommands, check_reply, read_hidden
 from api.store.errors import LOADING, GenerationGone, GenerationTooNew, StoreUnavailable
 from api.store.lifeline import Lifeline
@@ -66,11 +66,12 @@ class HistoryReader:
             replies = await self._lifeline.call(
                 ("HMGET", commands.list_key(user_id), str(bucket_s), SEGMENT_FIELD),
                 ("SMEMBERS", keys.takedowns()),
+                ("HGETALL", keys.pins()),
                 *commands.list_seen(user_id, at_s),
                 # The state comes last: a generation is marked before its first list goes.
                 ("HGET", keys.states(), str(number)),
             )
-            (ranked, segment), taken_down, *seen, state = map(check_reply, replies)
+            (ranked, segment), taken_down, pins, *seen, state = map(check_reply, replies)
             if state != b"sealed":
                 raise GenerationGone(number)
             return Lookup(
@@ -83,4 +84,5 @@ class HistoryReader:
                 segment=segment.decode() if segment else None,
                 hidden=read_hidden(seen, generation),
                 sees_all=True,
+                pins=generation.number_pins(read_hash_of_pins(pins)),
             )

@@ -117,7 +117,7 @@ class Store:
                 cursor.generation, cursor.created_at_s, user_id, cursor.at_s
             )
             found = await self._introduce(found, profile)
-            return _choose(found, limit, excluded, cursor.start, paged=paged, wish=wish)
+            return _choose(found, limit, excluded, cursor, paged=paged, wish=wish)
         try:
             found = await self.look_up(user_id, at_s, variant)
             if found.is_past:
@@ -214,15 +214,17 @@ def _choose(
     found: Lookup,
     limit: int,
     excluded: Collection[str],
-    start: int = 0,
+    page: Cursor | None = None,
     *,
     paged: bool,
     wish: Filter | None,
 ) -> Answer:
-    """Choose, without posts given by their ids, among those that a filter leaves.
+    """Choose, without posts given by their ids, among those that a filter leaves, from a cursor's place on.
 
     Raises:
         NotFiltered: The filter names a column that the generation has no facets of.
     """
     wanted = None if wish is None else found.generation.find_wanted(wish)
-    return answer(found, limit, found.generation.numbers_of(excluded), start, paged=paged, wanted=wanted)
+    out = found.generation.numbers_of(excluded)
+    start, before = (0, None) if page is None else (page.start, page.pinned)
+    return answer(found, limit, out, start, paged=paged, wanted=wanted, pinned_before=before)

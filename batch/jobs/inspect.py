@@ -69,7 +69,8 @@ def inspect(
 
     Returns:
         Times as ISO 8601; `list` (post ids, best first; empty: the user has none), `list_ttl_s` (None: no
-        list), `seen` up to the time asked for, `taken_down`, and `answer` with `rung` and `post_ids`.
+        list), `seen` up to the time asked for, `taken_down`, and `answer` with `rung`, `post_ids` and those
+        of them that are `pinned`.
 
     Raises:
         NothingServed: No generation is current.
@@ -89,7 +90,11 @@ def inspect(
         "list_ttl_s": inside.list_ttl_s,
         "seen": {str(post): moment(s).isoformat() for post, s in inside.seen.items() if s <= at_s},
         "taken_down": list(inside.taken_down),
-        "answer": {"rung": given.rung, "post_ids": list(given.post_ids)},
+        "answer": {
+            "rung": given.rung,
+            "post_ids": list(given.post_ids),
+            "pinned": list(given.pinned_ids),
+        },
     }
 
 
@@ -105,7 +110,7 @@ def look(client: redis.Redis, keys: Keys, variant: str, user_id: Id, at_s: int) 
     manifest = kept.shared.manifest
     who = kept.user_key(str(user_id))
     hidden = hidden_by(client, keys, who, at_s, manifest)
-    found = kept.look_up(str(user_id), at_s, hidden, history.taken_down)
+    found = kept.look_up(str(user_id), at_s, hidden, history.taken_down, history.pins)
     left_s = int(client.ttl(keys.list(who, manifest.generation)))
     seen = seen_times(client, keys, who, manifest)
     return Inspection(

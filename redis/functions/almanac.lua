@@ -5,7 +5,8 @@
 -- KEYS  1 current:<variant>   2 manifest:<generation>   3 list:{<user>}:<generation>
 --       4 seen:{<user>}, or likes:{<user>} where the manifest's seen_policy is `likes`
 --       5 takedowns   6 popular:<generation>   7 catalogue:<generation>   8 posts:<generation>   9 ids
---       10… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
+--       10 pins   11 numbers
+--       12… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
 --       then, for a user without a list, as their profile names them: profile:<generation>:<signature>,
 --       segment:<generation>:<name>
 -- ARGV  1 the time, epoch seconds   2 how many posts, 1..100   3… ids of posts that are not wanted
@@ -15,9 +16,9 @@
 --       1,024); on the last rung d is the catalogue
 --
 --   g=$(redis-cli HGET almanac:1:current:default generation)
---   redis-cli FCALL_RO feed 9 almanac:1:current:default almanac:1:manifest:$g "almanac:1:list:{200}:$g" \
+--   redis-cli FCALL_RO feed 11 almanac:1:current:default almanac:1:manifest:$g "almanac:1:list:{200}:$g" \
 --     'almanac:1:seen:{200}' almanac:1:takedowns almanac:1:popular:$g almanac:1:catalogue:$g \
---     almanac:1:posts:$g almanac:1:ids 1640358000 5
+--     almanac:1:posts:$g almanac:1:ids almanac:1:pins almanac:1:numbers 1640358000 5
 --
 -- Lists hold numbers of posts; who is asked in ids looks each up that the list passes. A live event of a post
 -- that had no number when it came is in the user's live set alone, and counts here from the next run on.
@@ -65,9 +66,49 @@ local function segment_key(keys, manifest)
     local name = redis.call('HGET', keys[3], 'segment')
     for place, known in ipairs(manifest.segments) do
         if known == name then
-            return keys[9 + place]
+            return keys[11 + place]
         end
     end
+end
+
+-- Whether an id comes before another one of the same place: api/contract/pin.py, in_order. Lua's own order of
+-- texts is that of the server's language.
+local function comes_first(a, b)
+    if #a ~= #b then
+        return #a < #b
+    end
+    for at = 1, #a do
+        if string.byte(a, at) ~= string.byte(b, at) then
+            return string.byte(a, at) < string.byte(b, at)
+        end
+    end
+    return false
+end
+
+-- The place that a pin gives at a time to a user of a segment; nil if none. Where a topic is asked for, pins of
+-- that one hold; here none is.
+local function place_of(text, at, segment)
+    local pin = cjson.decode(text)
+    local holds = (pin.from_s or at) <= at and at < (pin.to_s or at + 1)
+    return holds and not pin.topic and (pin.segment or segment) == segment and pin.place
+end
+
+-- The pins that hold, by place; what is no pin is left out.
+local function pins_at(key, at, segment)
+    local stored, pins = redis.call('HGETALL', key), {}
+    for field = 1, #stored, 2 do
+        local is_pin, place = pcall(place_of, stored[field + 1], at, segment)
+        if is_pin and place and place >= 1 then
+            pins[#pins + 1] = {id = stored[field], place = place}
+        end
+    end
+    table.sort(pins, function(a, b)
+        if a.place ~= b.place then
+            return a.place < b.place
+        end
+        return comes_first(a.id, b.id)
+    end)
+    return pins
 end
 
 local function feed(keys, args)
@@ -88,7 +129,7 @@ local function feed(keys, args)
     for _, feature in ipairs(manifest.needs or {}) do
         has_dictionary = has_dictionary or feature == 'ids'
     end
-    local met, unwanted, chosen = {}, {}, {}
+    local met, unwanted, chosen, pinned = {}, {}, {}, {}
     for place = 3, #args do
         unwanted[canonical(args[place])] = true
     end
@@ -96,6 +137,15 @@ local function feed(keys, args)
     -- The id of a post as the table spells it; a number without an entry is the id.
     local function id_of(post)
         return has_dictionary and redis.call('HGET', keys[9], post) or post
+    end
+
+    -- The number of a post by its canonical id; nil for one that has none.
+    local function number_of(id)
+        if not has_dictionary then
+            return id
+        end
+        local number = redis.call('HGET', keys[11], id)
+        return number or redis.call('HEXISTS', keys[9], id) == 0 and id or nil
     end
 
     local function shown(post, id)
@@ -109,6 +159,29 @@ local function feed(keys, args)
         return not seen_at or tonumber(seen_at) > at
     end
 
+    local own = redis.call('HGET', keys[3], bucket)
+    local unknown, told = not own or own == '', 12 + #manifest.segments
+
+    local function segment_name()
+        local name = redis.call('HGET', keys[3], 'segment')
+        if not name and unknown and keys[told + 1] then
+            local before = ':segment:' .. manifest.generation .. ':'
+            local _, last = string.find(keys[told + 1], before, 1, true)
+            name = last and string.sub(keys[told + 1], last + 1)
+        end
+        return name
+    end
+
+    -- Which posts are pinned to which places, ascending; they are met, and their places are no others'.
+    local last_place, room = 0, limit
+    for _, pin in ipairs(pins_at(keys[10], at, segment_name())) do
+        local post, place = number_of(pin.id), math.max(pin.place, last_place + 1)
+        if post and place <= limit and not met[post] and shown(post, pin.id) then
+            met[post], last_place, room = true, place, room - 1
+            pinned[#pinned + 1] = {place = place, id = id_of(post)}
+        end
+    end
+
     -- Take from a list until there are enough; tell at which place of the list that was.
     local function take(ranked)
         local place = 0
@@ -119,7 +192,7 @@ local function feed(keys, args)
                 local id = id_of(post)
                 if shown(post, canonical(id)) then
                     chosen[#chosen + 1] = id
-                    if #chosen == limit then
+                    if #chosen == room then
                         return place
                     end
                 end
@@ -128,12 +201,10 @@ local function feed(keys, args)
     end
 
     local function rung()
-        local own = redis.call('HGET', keys[3], bucket)
-        local last = take(own)
+        local last = room == 0 and 0 or take(own)
         if last then
             return last <= limit and 'own' or 'rest'
         end
-        local unknown, told = not own or own == '', 10 + #manifest.segments
         if unknown and keys[told] and take(redis.call('HGET', keys[told], bucket)) then
             return 'profile'
         end
@@ -149,6 +220,9 @@ local function feed(keys, args)
     end
 
     local reply = {rung(), bucket, label_for(manifest, at)}
+    for _, pin in ipairs(pinned) do
+        table.insert(chosen, math.min(pin.place, #chosen + 1), pin.id)
+    end
     for _, id in ipairs(chosen) do
         reply[#reply + 1] = id
     end

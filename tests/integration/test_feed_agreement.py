@@ -1,6 +1,6 @@
 """API, `FCALL_RO feed`, `inspect`, `replay` and the oracle answer alike, now and at times past.
 
-For random users, times, limits, seen posts and takedowns, over three promotions and a rollback.
+For random users, times, limits, seen posts, takedowns and pins, over three promotions and a rollback.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import pytest
 import redis
@@ -58,6 +58,8 @@ def called(
         keys.catalogue(number),
         keys.posts(number),
         keys.ids(),
+        keys.pins(),
+        keys.numbers(),
         *(keys.segment(number, name) for name in world.manifest.segments),
     ]
     if profile:
@@ -78,6 +80,21 @@ def drawn(rng: random.Random) -> dict[str, str]:
     return {name: value for name, value in fields.items() if rng.random() < 0.5}
 
 
+def pin_or_unpin(store: redis.Redis, world: World, rng: random.Random) -> None:
+    """Pin a post, at some times, for some users, or end pins; one in ten is of a post that nobody knows."""
+    post = rng.choice(world.posts)
+    if rng.random() < 0.4:
+        world.unpin(store, *rng.sample(world.posts, 10))
+    told: dict[str, object] = {
+        "from_s": AS_OF_S + rng.randrange(-DAY_S, 2 * DAY_S),
+        "to_s": AS_OF_S + rng.randrange(DAY_S, 4 * DAY_S),
+        "segment": rng.choice(["parity=even", "parity=odd"]),
+        "topic": "even",
+    }
+    said = {name: value for name, value in told.items() if rng.random() < (0.2 if name == "topic" else 0.4)}
+    world.pin(store, post if rng.random() < 0.9 else 4000, rng.choice([1, 1, 2, 2, 3, 5, 10, 40]), **said)
+
+
 @pytest.mark.parametrize("policy", ["views", "likes", "none"])
 @pytest.mark.parametrize(("seed", "holds_seen"), [(1, False), (2, False), (3, True), (4, True)])
 def test_the_api_the_function_and_the_oracle_agree(
@@ -89,6 +106,7 @@ def test_the_api_the_function_and_the_oracle_agree(
     assert load(store)
     key = Keys().likes if policy == "likes" else Keys().seen
     views = [] if policy == "likes" else list(world.views)
+    n_pinned = 0
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
         for _ in range(150 if names.kind == "numbers" else 50):
             user, at_s = rng.randrange(0, 12), AS_OF_S + rng.randrange(-2 * DAY_S, 4 * DAY_S)
@@ -101,6 +119,8 @@ def test_the_api_the_function_and_the_oracle_agree(
                 world.take_down(store, rng.choice(world.posts))
             if rng.random() < 0.3:
                 world.put_back(store, rng.choice(world.posts))
+            if rng.random() < 0.4:
+                pin_or_unpin(store, world, rng)
             limit, profile = rng.randrange(1, 60), drawn(rng)
             query: dict[str, Any] = {"id": names.user(user), "time": moment(at_s).isoformat(), "limit": limit}
 
@@ -114,6 +134,10 @@ def test_the_api_the_function_and_the_oracle_agree(
             assert [as_json(post, names.kind) for post in posts] == wanted, (user, at_s, limit, profile)
             assert (rung, label) == (reply.headers["x-almanac-rung"], reply.headers["x-almanac-time"])
             assert moment(int(bucket)).isoformat() == reply.headers["x-almanac-bucket"]
+            pinned = list(map(unquote, reply.headers.get("x-almanac-pinned", "").split(",")))
+            assert {*filter(None, pinned)} <= {*map(str, wanted)}
+            n_pinned += pinned != [""]
+    assert n_pinned > 20
 
 
 def draw_wish(rng: random.Random, world: World) -> tuple[list[str], list[str]]:
@@ -134,6 +158,8 @@ def test_the_api_and_the_oracle_agree_under_filters_now_and_at_past_times(
             if turn % 20 == 0:
                 world.take_down(store, rng.choice(world.posts))
                 weeks.see(rng.randrange(AS_OF_S - DAY_S, AS_OF_S + 4 * DAY_S))
+            if turn % 5 == 0:
+                pin_or_unpin(store, world, rng)
             user, at_s, limit = weeks.draw()
             any_of, none_of = draw_wish(rng, world)
             profile = drawn(rng)
@@ -298,6 +324,8 @@ def test_all_agree_at_any_time_over_three_promotions_and_a_rollback(
                 weeks.worlds[1].take_down(store, rng.choice(World().posts))
                 weeks.worlds[1].put_back(store, rng.choice(World().posts))
                 weeks.see(rng.randrange(AS_OF_S - DAY_S, AS_OF_S + 4 * DAY_S))
+            if turn % 7 == 0:
+                pin_or_unpin(store, weeks.worlds[1], rng)
             user, at_s, limit = weeks.draw()
 
             said = asked(client, weeks, user, at_s, limit)
@@ -358,6 +386,7 @@ def test_the_function_leaves_out_what_is_not_wanted(store: redis.Redis) -> None:
     keys = Keys()
     names = [keys.current("default"), keys.manifest(1), keys.list(2, 1), keys.seen(2), keys.takedowns()]
     names += [keys.popular(1), keys.catalogue(1), keys.posts(1), keys.ids()]
+    names += [keys.pins(), keys.numbers()]
 
     reply = store.fcall_ro("feed", len(names), *names, str(AS_OF_S), "2", "40", "36")
 

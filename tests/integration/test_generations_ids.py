@@ -112,7 +112,7 @@ def test_a_folder_loads_into_a_store_that_numbers_posts_otherwise(store: redis.R
     )
 
     def answered(kept: Kept, user: str) -> tuple[list[int | str], set[int | str]]:
-        found = kept.look_up(user, past.horizon.starts[1], frozenset(), frozenset({"007"}))
+        found = kept.look_up(user, past.horizon.starts[1], frozenset(), frozenset({"007"}), {})
         own = [kept.shared.id_of(post) for post in found.own]
         return own, {kept.shared.id_of(post) for post in found.generation.posts}
 

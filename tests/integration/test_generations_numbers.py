@@ -190,7 +190,7 @@ def test_the_function_takes_and_replies_ids(store: redis.Redis, tmp_path: Path) 
     ranked = [spelled[row] for row in lists[user, 0] if row >= 0]
     names = [KEYS.current("default"), KEYS.manifest(1), KEYS.list("{brace}", 1), KEYS.seen("{brace}")]
     names += [KEYS.takedowns(), KEYS.popular(1), KEYS.catalogue(1), KEYS.posts(1), KEYS.ids()]
-    names += [KEYS.segment(1, name) for name in ("0", "1")]
+    names += [KEYS.pins(), KEYS.numbers(), *(KEYS.segment(1, name) for name in ("0", "1"))]
 
     def asked(*unwanted: str) -> list[str]:
         reply = store.fcall_ro("feed", len(names), *names, str(at_s), "3", *unwanted)

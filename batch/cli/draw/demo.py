@@ -74,4 +74,6 @@ def draw_inspection(console: Console, found: Mapping[str, object]) -> None:
     table.add_row(f"{len(seen)} seen, newest", escape(" ".join(list(seen)[-10:])))
     table.add_row("taken down", escape(" ".join(map(str, down))) or "none")
     table.add_row(f"answer ({answer['rung']})", escape(" ".join(map(str, answer["post_ids"]))))
+    if answer["pinned"]:
+        table.add_row("pinned of it", escape(" ".join(map(str, answer["pinned"]))))
     console.print(table)

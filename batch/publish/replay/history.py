@@ -1,4 +1,4 @@
-"""The history of a variant: what was current when, what was made for the past, takedowns."""
+"""The history of a variant: what was current when, what was made for the past, takedowns, pins."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ import redis
 from api.contract.history import Reach
 from api.contract.ids import unquote
 from api.contract.keys import Keys
+from api.contract.pin import Pin, Pins, read_pins
 from batch.publish.ledger.ledger import Ledger, Promotion
 from batch.store import read
 
@@ -30,6 +31,8 @@ class History:
             only, its folder's name. Ascending.
         takedowns: Second, canonical id of a post and whether it went down, in that order.
         taken_down: Canonical ids of what is taken down now.
+        pinnings: Second, canonical id of a post and what pins it from then on, None: nothing; in that order.
+        pins: What is pinned now.
     """
 
     current: int | None
@@ -38,6 +41,8 @@ class History:
     made: tuple[tuple[int, Name], ...]
     takedowns: tuple[tuple[int, str, bool], ...]
     taken_down: frozenset[str]
+    pinnings: tuple[tuple[int, str, Pin | None], ...]
+    pins: Pins
 
     @property
     def reach(self) -> Reach:
@@ -71,6 +76,13 @@ class History:
                 (down.add if is_down else down.discard)(post_id)
         return frozenset(down)
 
+    def pins_at(self, at_s: int) -> Pins:
+        """Return what was pinned at a time; a pin without a note of its post counts as always there."""
+        noted = {post_id for _, post_id, _ in self.pinnings}
+        then: dict[str, Pin | None] = {post: pin for post, pin in self.pins.items() if post not in noted}
+        then |= {post_id: pin for second, post_id, pin in self.pinnings if second <= at_s}
+        return {post_id: pin for post_id, pin in then.items() if pin is not None}
+
 
 def read_history(
     client: redis.Redis, keys: Keys, variant: str, on_disk: Iterable[tuple[int, str]] = ()
@@ -96,7 +108,15 @@ def read_history(
         made=tuple(sorted(made, key=itemgetter(0))),
         takedowns=tuple((int(at_ms) // 1000, unquote(post), what == "down") for at_ms, post, what in log),
         taken_down=frozenset(read.narrow(post).decode() for post in client.smembers(keys.takedowns())),
+        pinnings=tuple(_read_pinning(member) for member, _ in _read_scored(client, keys.pin_log())),
+        pins=read_pins(read.fields(client, keys.pins()).items()),
     )
+
+
+def _read_pinning(member: bytes) -> tuple[int, str, Pin | None]:
+    at_ms, post, what = member.split(b" ", 2)
+    pin = None if what == b"removed" else Pin.from_json(what)
+    return int(at_ms) // 1000, unquote(post.decode()), pin
 
 
 def _read_scored(client: redis.Redis, key: str) -> list[tuple[bytes, int]]:

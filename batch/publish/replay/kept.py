@@ -10,6 +10,7 @@ import redis
 from api.contract.codec import decode
 from api.contract.ids import FEATURE, as_json, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.pin import Pins
 from api.feed import Generation, Lookup, Pointer, RankedLists
 from batch.arrays import Ints
 from batch.publish.backfilled import Backfilled, open_content, open_list
@@ -43,7 +44,9 @@ class Kept:
             return as_json(post_id, self.shared.manifest.post_ids)
         return self.shared.id_of(number)
 
-    def look_up(self, user_id: str, at_s: int, hidden: frozenset[str], taken_down: frozenset[str]) -> Lookup:
+    def look_up(
+        self, user_id: str, at_s: int, hidden: frozenset[str], taken_down: frozenset[str], pins: Pins
+    ) -> Lookup:
         """Return what it holds for a user at a time: all that `api.feed.answer` needs.
 
         Args:
@@ -51,6 +54,7 @@ class Kept:
             at_s: The time asked for, epoch seconds.
             hidden: Canonical ids of posts that they have seen.
             taken_down: Canonical ids of posts that nobody may be answered.
+            pins: What is pinned.
         """
         manifest = self.shared.manifest
         bucket_s = manifest.horizon.bucket_for(at_s)
@@ -67,6 +71,7 @@ class Kept:
             segment=segment,
             hidden=self.shared.numbers_of(hidden),
             sees_all=True,
+            pins=self.shared.number_pins(pins),
         )
 
 

@@ -33,6 +33,7 @@ class Replayed:
         time: How the time was answered: exact or nearest.
         rung: The lowest rung of the fallback ladder.
         post_ids: Best first.
+        pinned: Those of them that were pinned to their places.
     """
 
     user_id: int | str
@@ -44,6 +45,7 @@ class Replayed:
     time: str
     rung: Rung
     post_ids: tuple[int | str, ...]
+    pinned: tuple[int | str, ...]
 
 
 class Replayer:
@@ -81,7 +83,8 @@ class Replayer:
         manifest = kept.shared.manifest
         who = kept.user_key(str(user_id))
         hidden = hidden_by(self._client, self._keys, who, at_s, manifest)
-        given = answer(kept.look_up(str(user_id), at_s, hidden, self._history.taken_down_at(at_s)), limit)
+        down, pins = self._history.taken_down_at(at_s), self._history.pins_at(at_s)
+        given = answer(kept.look_up(str(user_id), at_s, hidden, down, pins), limit)
         return Replayed(
             user_id=as_json(str(user_id), manifest.user_ids),
             at=moment(at_s).isoformat(),
@@ -92,6 +95,7 @@ class Replayer:
             time=given.label,
             rung=given.rung,
             post_ids=given.post_ids,
+            pinned=given.pinned_ids,
         )
 
 
