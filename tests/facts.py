@@ -79,6 +79,7 @@ def with_texts(facts: Facts) -> Facts:
         user_names=user_names,
         post_names=post_names,
         embeddings=embeddings,
+        post_came=np.argsort(post).astype(np.int64),
     )
     return named.select(order)
 

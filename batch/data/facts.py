@@ -93,6 +93,13 @@ class Facts:
         return np.asarray(self.posts[POST_ID], np.int64)
 
     @property
+    def post_place(self) -> Ints:
+        """Return int64 (posts,): each post's place in the order of ids, or of the table of text ids."""
+        if self.post_came is None:
+            return np.arange(len(self.posts), dtype=np.int64)
+        return np.argsort(np.argsort(self.post_came)).astype(np.int64)
+
+    @property
     def as_of_s(self) -> int:
         """Return the newest fact's time.
 

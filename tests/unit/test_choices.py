@@ -9,6 +9,7 @@ from scipy import sparse
 from batch.data.facts import Facts
 from batch.evaluate.cutoffs import compare_unseen, cut_offs
 from batch.evaluate.nightly import measure_run
+from batch.evaluate.own import OwnModel
 from batch.features import asof
 from batch.learn.factors import estimate, negative_sampling
 from batch.learn.factors.collaborative import fit_implicit_factors
@@ -17,7 +18,7 @@ from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
 from batch.learn.train import train
-from tests.facts import BEGIN_S, DAY_S, facts_of
+from tests.facts import BEGIN_S, DAY_S, facts_of, spell, with_texts
 
 RECIPE = Recipe(train_days=60, train_rows=10**6, width_s=3600, n_trees=10, n_leaves=7, seed=1, threads=1)
 N_USERS, N_POSTS, DAYS = 60, 200, 40
@@ -200,6 +201,25 @@ def test_ours_and_peers_are_asked_for_the_same_unseen_posts(facts: Facts) -> Non
     assert gap["low"] < gap["value"] < gap["high"]
     assert found.about["n_users"] <= N_USERS < found.about["n_lists"]
     assert found.about["best_peer"]["recall_at_10"] in ("popular", "item_knn_cosine")
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+def test_what_posts_are_called_changes_no_list(facts: Facts, weighed: bool) -> None:
+    numbers = facts.until(AS_OF_S)
+    if weighed:
+        numbers = replace(numbers, weight=(1 + numbers.post % 3).astype(np.float32))
+    texts = with_texts(numbers)
+    user = [texts.user_names.code_of(spell("user", int(number))) for number in numbers.user_ids]
+
+    ours, theirs = (
+        OwnModel.train(some, asof.describe(some, 1), AS_OF_S, RECIPE).recommender(AS_OF_S)
+        for some in (numbers, texts)
+    )
+
+    assert texts.post_came is not None
+    wanted = ours.lists(np.arange(N_USERS), 20)
+    found = theirs.lists(np.searchsorted(texts.user_ids, user), 20)
+    np.testing.assert_array_equal(texts.post_came[found], wanted)
 
 
 def test_without_a_new_like_nothing_can_be_learnt() -> None:

@@ -116,14 +116,15 @@ def _of_choices(past: Facts, seed: int, warm: Components | None) -> dict[str, Fa
 
     Whether a post that was taken was liked, too, told no more of the films that a user takes next.
     """
-    shape = (len(past.users), len(past.posts))
+    shape, place = (len(past.users), len(past.posts)), past.post_place
     if past.weight is None:
         pairs = earliest(past, "likes")
-        liked = sparse.csr_matrix((np.ones(len(pairs.post)), pairs.post, pairs.start), shape)
+        liked = sparse.csr_matrix((np.ones(len(pairs.post)), place[pairs.post], pairs.start), shape)
+        liked.sort_indices()
     else:
-        liked = sparse.csr_matrix((past.weight.astype(np.float64), (past.user, past.post)), shape)
+        liked = sparse.csr_matrix((past.weight.astype(np.float64), (past.user, place[past.post])), shape)
         liked.eliminate_zeros()
-    before = warm.y[NAMES.index("liked_together")] if warm is not None else None
+    before = warm.y[NAMES.index("liked_together")][np.argsort(place)] if warm is not None else None
     if past.retired is not None:
         liked = sparse.hstack([liked, past.retired.taken(len(past.users))]).tocsr()
         if before is not None:
@@ -131,7 +132,7 @@ def _of_choices(past: Facts, seed: int, warm: Components | None) -> dict[str, Fa
     x, y = fit_implicit_factors(liked, N_IMPLICIT, seed, before)
     everyone = np.ones((len(past.users), 1))
     return {
-        "liked_together": (x, y[: len(past.posts)]),
+        "liked_together": (x, y[place]),
         "liked_by_many": (everyone, _by_many(past, LONG_S)),
         "liked_by_many_lately": (everyone, _by_many(past, LATELY_S)),
     }

@@ -39,7 +39,7 @@ def draw_slates(facts: Facts, ends: Sequence[int], rng: np.random.Generator) -> 
     """
     found = [_draw_period(facts, begin, end, rng) for begin, end in pairwise(ends)]
     user, post, time, target = (np.concatenate(column) for column in zip(*found, strict=True))
-    order = np.lexsort((post, user, time))
+    order = np.lexsort((facts.post_place[post], user, time))
     return replace(
         facts,
         user=user[order].astype(np.int32),
@@ -81,21 +81,22 @@ def _draw_period(
     facts: Facts, begin_s: int, end_s: int, rng: np.random.Generator
 ) -> tuple[Ints, Ints, Ints, Ints]:
     """Return user, post, time and target of one period's slates."""
-    n_posts = len(facts.posts)
+    n_posts, place = len(facts.posts), facts.post_place
     low, high = np.searchsorted(facts.time, [begin_s, end_s], side="right")
     pair = facts.user[:high].astype(np.int64) * n_posts + facts.post[:high]
     before = np.unique(pair[:low])
     liked = low + np.flatnonzero((facts.target[low:high] == 1) & ~np.isin(pair[low:], before))
     _, first = np.unique(pair[liked], return_index=True)
-    liked = liked[np.sort(first)]
+    liked = liked[first]
+    liked = liked[np.lexsort((place[facts.post[liked]], facts.user[liked], facts.time[liked]))]
     warm = np.bincount(facts.user[:low], minlength=len(facts.users))[facts.user[liked]] > 0
     liked = liked[warm] if warm.any() else liked
     if facts.weight is not None and len(liked):
         relevance = _heaviest(pair[low:high], facts.weight[low:high], pair[liked])
-        liked = np.sort(rng.choice(liked, len(liked), p=relevance / relevance.sum()))
+        liked = liked[np.sort(rng.choice(len(liked), len(liked), p=relevance / relevance.sum()))]
     if len(liked) > MOST_LIKED:
-        liked = np.sort(rng.choice(liked, MOST_LIKED, replace=False))
-    there = np.unique(facts.post[:high]).astype(np.int64)
+        liked = liked[np.sort(rng.choice(len(liked), MOST_LIKED, replace=False))]
+    there = np.argsort(place)[np.unique(place[facts.post[:high]])]
     user = np.repeat(facts.user[liked].astype(np.int64), N_UNTAKEN)
     post = there[rng.integers(0, len(there), len(user))]
     untaken = ~np.isin(user * n_posts + post, pair)
