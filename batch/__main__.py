@@ -21,6 +21,7 @@ from batch.cli.export import export
 from batch.cli.facts import import_, simulate
 from batch.cli.generations import app as generations
 from batch.cli.history import backfill, evaluate, replay
+from batch.cli.lists import publish
 from batch.cli.look import inspect, plan, redis_
 from batch.cli.output import hide_arguments, keep_traceback, print_error, print_warning
 from batch.cli.pins import app as pins
@@ -31,6 +32,7 @@ from batch.cli.tokens import app as tokens
 COMMANDS = (
     simulate,
     run,
+    publish,
     schedule,
     serve,
     store,

@@ -18,6 +18,9 @@ Show = Callable[[str, int, int | None], None]  # what is going on, how far, of h
 WORDS = {  # what a person reads beside the bar of a step or phase
     "simulate": "make users and posts",
     "read": "read the tables",
+    "read items": "read the table of items",
+    "segments": "read users' segments",
+    "sort": "sort and check lists",
     "describe": "read the posts' texts",
     "evaluate": "test on the last week",
     "estimate": "learn tastes",

@@ -57,7 +57,11 @@ class Settings(EnvironmentSettings):
         "never more than a tenth of the users; 0: none",
     )
     max_rejected_share: float = Field(
-        0.05, ge=0, le=1, description="share of unreadable event rows above which a run stops, 0..1"
+        0.05,
+        ge=0,
+        le=1,
+        description="share of unreadable event rows, or of faulty rows of published lists, "
+        "above which a run stops, 0..1",
     )
     max_duplicate_share: float = Field(
         1.0, ge=0, le=1, description="the same of event rows that are there twice; they count once"
@@ -66,6 +70,18 @@ class Settings(EnvironmentSettings):
         0.9, ge=0, le=1, description="the same of events of posts that the table of posts lacks"
     )
     max_future_share: float = Field(0.5, ge=0, le=1, description="the same of events later than now")
+    max_short_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of published lists shorter than the longest above which they are refused",
+    )
+    max_absent_user_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="the same of users with lists in what is served and none in what is published",
+    )
     list_ttl_s: int = Field(
         14 * DAY_S,
         ge=3600,

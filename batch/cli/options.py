@@ -17,6 +17,7 @@ Data = Annotated[
 Mapped = Annotated[str, typer.Option("--mapping", help="mapping of a foreign schema: a name or a TOML file")]
 Replace = Annotated[bool, typer.Option("--replace", help="write over facts that lie there")]
 At = Annotated[datetime | None, typer.Option("--at", help="time, UTC; now where not given")]
+AsOf = Annotated[datetime | None, typer.Option(help="when the lists were made, UTC; now where not given")]
 TestFrom = Annotated[datetime | None, typer.Option(help="first test day; else the last week's")]
 TestTo = Annotated[datetime | None, typer.Option(help="day after the last test day")]
 To = Annotated[str, typer.Option(help="folder, SQLite or PostgreSQL URL; else where `almanac run` reads")]

@@ -67,7 +67,8 @@ def publish(
         if keep is not None:
             keep(build.folder)
         if config.gate != "off":
-            build.judge(judge(gather_gate_inputs(build, sample, inputs), config.limits))
+            found = gather_gate_inputs(build, sample, inputs)
+            build.judge(judge(found, config.limits, is_ours=not content.holds_seen))
     return build.manifest
 
 
@@ -75,7 +76,7 @@ def _fill(build: Build, blocks: Iterable[RankedBlock]) -> Sample:
     """Write lists, shared keys, then seen posts; return what the gate looks at."""
     content, keys = build.content, build.store.keys
     sample = Sample(len(content.user_ids), _longest(content))
-    newest = build.store.newest_sealed()
+    newest = build.store.newest_of_facts()
     marks: dict[str, seen.Marks] = {}
     with PipelinedWriter(build.store.client) as wire:
         lists, n_short = _write_all(build, wire, blocks, sample)

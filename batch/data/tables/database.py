@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import Any, TypeVar
 
 import adbc_driver_manager
@@ -109,6 +110,32 @@ class Database:
             yield from _beyond(delivered, self._by_sqlalchemy(statement, columns))
         except sa.exc.SQLAlchemyError as exc:
             raise self._error(table, exc) from exc
+
+    def ask(self, query: str) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+        """Return the names of a query's columns, and its rows; they are read once.
+
+        Raises:
+            SourceError: The database refuses it; while the rows are read, that it fails.
+        """
+        batches = self._ask(query)
+        first = next(batches)
+        return list(first.schema.names), chain([first], batches)
+
+    def _ask(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a query, at least one batch, which may be empty; a % in it is a letter."""
+        streamed = self._connection.execution_options(stream_results=True, no_parameters=True)
+        try:
+            with self._waiting():
+                result = streamed.exec_driver_sql(query)
+            if not result.returns_rows:
+                raise SourceError("the query returns no rows: give a SELECT")
+            with result:
+                names = list(result.keys())
+                yield pa.record_batch([pa.nulls(0)] * len(names), names=names)
+                for rows in self._watched(result.partitions(BATCH_ROWS)):
+                    yield pa.record_batch([_array(values) for values in zip(*rows, strict=True)], names=names)
+        except sa.exc.SQLAlchemyError as exc:
+            raise self._error("the query", exc) from exc
 
     def _error(self, table: str, exc: BaseException) -> SourceError:
         return SourceError(f"cannot read {table} in {self.location}: {reason(self._url, exc)}")

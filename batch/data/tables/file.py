@@ -32,7 +32,7 @@ class TableFile:
     Attributes:
         path: The file.
         form: What a mapping says of the table's files.
-        section: Of the mapping, which says more: for messages.
+        section: Of the mapping, which says more: for messages; empty: there is none.
         keys: Columns that the names of its folders say: name to value, the same in every row.
     """
 
@@ -126,6 +126,8 @@ class TableFile:
             raise SourceError(f"cannot read {self.path}: {self._explain(exc)}") from exc
 
     def _explain(self, exc: Exception) -> str:
+        if not self.section:
+            return f"{exc}: write it as Parquet, or as CSV or JSON lines in UTF-8"
         help_by = f"under {self.section} in a mapping file"
         if isinstance(exc, UnicodeDecodeError) and exc.encoding == "utf-8" and self.format != "parquet":
             number, line = find_undecodable(self.path)

@@ -128,7 +128,7 @@ class Folder:
         files = sorted(path for path in files if _is_table(path))
         for folder in sorted(path for path in _visible(self.path) if path.is_dir()):
             if table in (folder.name, split_suffix(folder.name)[0]):
-                files += _parts(folder)
+                files += find_parts(folder)
         if one_format and len({split_suffix(path.name)[1] for path in files} - {""}) > 1:
             names = ", ".join(path.name for path in files)
             raise SourceError(f"{self.location} holds {table} in two formats: keep one of {names}")
@@ -136,7 +136,7 @@ class Folder:
 
     def _said_files(self, table: str, said: str) -> list[Path]:
         found = sorted(self.path.glob(said))
-        files = [file for path in found for file in (_parts(path) if path.is_dir() else [path])]
+        files = [file for path in found for file in (find_parts(path) if path.is_dir() else [path])]
         if not files:
             there = ", ".join(sorted(path.name for path in _visible(self.path))) or "nothing"
             raise SourceError(
@@ -173,12 +173,12 @@ def _is_table(path: Path) -> bool:
     return path.is_dir() or format_of(path.name) is not None
 
 
-def _parts(folder: Path) -> list[Path]:
+def find_parts(folder: Path) -> list[Path]:
     """Return the files of a folder of parts and of its folders, in order, without Spark's empty ones."""
     found = []
     for path in sorted(_visible(folder)):
         if path.is_dir():
-            found += _parts(path)
+            found += find_parts(path)
         elif format_of(path.name) == "parquet" or (path.stat().st_size and _is_part(path)):
             found.append(path)
     return found

@@ -62,9 +62,10 @@ class Ids:
     either way: no text of theirs is kept.
     """
 
-    def __init__(self) -> None:
-        """Begin with no id and no kind."""
-        self.kind: Kind | None = None
+    def __init__(self, kind: Kind | None = None) -> None:
+        """Begin with no id; a kind that is given is not decided any more."""
+        self.kind: Kind | None = kind
+        self._is_given = kind is not None
         self._texts, self._marks = as_texts([]), np.empty(0, np.int64)  # as read, each once, and its mark
         self._undecided = self._marks  # the mark of each text before the kind was decided
 
@@ -92,6 +93,8 @@ class Ids:
 
         A number has no zeros before it and is at most 2**53 - 1, for larger ones are not exact in JSON.
         """
+        if self._is_given:
+            return
         small = marks[marks >= 0].max(initial=0) <= LARGEST_NUMBER
         asked = pc.is_in(pa.array(self._marks), value_set=pa.array(marks))
         texts = self._texts.filter(asked)

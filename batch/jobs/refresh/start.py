@@ -74,6 +74,10 @@ def find_base(settings: Settings, store: GenerationStore, root: Path) -> Base:
         )
     try:
         manifest = store.current(settings.variant)
+        if manifest.holds_seen:
+            raise FullRunNeeded(
+                f"generation {manifest.generation}, which is served, is of lists that somebody else made"
+            )
         folder = GenerationFolder.of(root, manifest.generation)
         digests = _load_digests(store, manifest, folder)
         frozen = Frozen.load(folder.frozen)

@@ -58,8 +58,19 @@ class GateInputs:
     live: Live | None = None
 
 
-def judge(inputs: GateInputs, limits: Thresholds) -> Report:
-    """Ask every check; the gravest outcome is the report's. With nothing live, none compares."""
+def judge(inputs: GateInputs, limits: Thresholds, *, is_ours: bool = True) -> Report:
+    """Ask every check; the gravest outcome is the report's. With nothing live, none compares.
+
+    Of lists that are not ours only these are asked: does the store hold them, do they overlap with the live
+    ones, and do they hold as many of the posts.
+    """
+    if not is_ours:
+        checks = [
+            check_checksums(*inputs.reread),
+            *_check_overlap(inputs, limits),
+            *_check_coverage(inputs, limits),
+        ]
+        return Report(tuple(checks), inputs.live.generation if inputs.live else None)
     checks = [
         check_checksums(*inputs.reread),
         *_check_complete(inputs, limits),
@@ -155,11 +166,7 @@ def _check_drift(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     if live is None:
         yield _skip("drift", "nothing is served yet")
         return
-    if live.churn is None:
-        yield _skip("churn", "no sampled user has live lists")
-    else:
-        says = f"the lists' mean rank-biased overlap with live {live.generation} is {live.churn:.3f}"
-        yield _least("churn", live.churn, limits.churn, "wait", says, "churn")
+    yield from _check_overlap(inputs, limits)
     old = live.stats
     if old is None:
         yield _skip("drift", f"the stats of live {live.generation} is not on this disk")
@@ -176,6 +183,23 @@ def _check_drift(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
     shift = sum(abs(new.topics.get(name, 0.0) - old.topics.get(name, 0.0)) for name in names) / 2
     says = f"{shift:.0%} of the first ten places have changed their topic"
     yield _most("topics", shift, limits.topic_shift, "wait", says, "topic_shift")
+    yield from _check_coverage(inputs, limits)
+
+
+def _check_overlap(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+    live = inputs.live
+    if live is None or live.churn is None:
+        yield _skip("churn", "no sampled user has live lists")
+    else:
+        says = f"the lists' mean rank-biased overlap with live {live.generation} is {live.churn:.3f}"
+        yield _least("churn", live.churn, limits.churn, "wait", says, "churn")
+
+
+def _check_coverage(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+    new, old = inputs.stats, inputs.live.stats if inputs.live else None
+    if old is None:
+        yield _skip("coverage", "no statistics of live lists are on this disk")
+        return
     share = new.coverage / max(old.coverage, 1e-9)
     says = f"lists hold {new.coverage:.0%} of all posts, live ones {old.coverage:.0%}"
     yield _least("coverage", share, limits.coverage_fall, "wait", says, "coverage_fall")

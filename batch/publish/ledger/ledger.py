@@ -70,9 +70,13 @@ class Ledger:
         found = {number: self.manifest(number) for number in numbers}
         return {number: manifest for number, manifest in found.items() if manifest is not None}
 
-    def newest_sealed(self) -> Manifest | None:
-        """Return the manifest of the newest sealed generation, of whichever variant; None where none is."""
-        return next(reversed(self.read_sealed().values()), None)
+    def newest_of_facts(self) -> Manifest | None:
+        """Return the manifest of the newest sealed generation made of facts, of any variant; None: none is.
+
+        It vouches for the seen sets; somebody else's lists, which come without, do not.
+        """
+        made = (manifest for manifest in reversed(self.read_sealed().values()) if not manifest.holds_seen)
+        return next(made, None)
 
     def read_served(self, variant: str) -> tuple[int | None, int | None]:
         """Return the current and the previous generation of a variant; None where there is none."""

@@ -62,6 +62,6 @@ def measure_taken(plan: Plan, client: redis.Redis) -> dict[str, int]:
 
 
 def share_held(store: GenerationStore, content: GenerationContent) -> float:
-    """Return which share of the seen posts the store holds already, 0..1: the newest sealed one's count."""
-    newest, pairs = store.newest_sealed(), len(content.views.post)
+    """Return which share of the seen posts the store holds already, 0..1: of the newest made of facts."""
+    newest, pairs = store.newest_of_facts(), len(content.views.post)
     return min(newest.counts.get("seen", 0) / pairs, 1.0) if newest and pairs else 0.0

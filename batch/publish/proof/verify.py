@@ -146,6 +146,11 @@ def load_sealed(manifest: Manifest, folder: Path, users: AnyInts) -> Inputs:
             f"generation {manifest.generation} is the peer {name}'s, which keeps no model to score again by: "
             "what is proven is that the store holds what was sealed"
         )
+    if manifest.holds_seen:
+        raise InputsMissing(
+            f"generation {manifest.generation} is of lists that somebody else made, so there is no model to "
+            "score again by: what is proven is that the store holds what was sealed"
+        )
     if INPUTS not in manifest.checksums:
         raise InputsMissing(f"generation {manifest.generation} was published without its inputs")
     inputs = load(folder, users, manifest.checksums[INPUTS])
