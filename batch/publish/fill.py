@@ -6,18 +6,18 @@ from hashlib import blake2b
 import numpy as np
 
 from api.contract.codec import encode as as_text
-from api.contract.keys import SEGMENT_FIELD
 from batch.arrays import Ints
 from batch.publish import shard
 from batch.publish.generation import GenerationContent, Rows
+from batch.publish.list_hashes import restore_lists, set_lists
 from batch.publish.writer import Build
-from batch.store.wire import EXEC, MULTI, PipelinedWriter, bulk, pack
+from batch.store.wire import PipelinedWriter, pack
 
 POSTS_A_COMMAND = 200
 
 
 def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -> list[bytes]:
-    """Write each user's hash and its life in one transaction; return each user's digest.
+    """Write each user's hash and its life at once; return each user's digest.
 
     Args:
         build: What the lists belong to.
@@ -29,17 +29,8 @@ def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -
     texts = shard.encode(posts.reshape(-1, depth), content.post_numbers)
     segments = [content.segment_of[row] for row in users.tolist()]
     owners = list(zip(content.user_names.canonical(content.user_ids[users]), segments, strict=True))
-    fields = [bulk(b"%d" % start) for start in content.horizon.starts]
-    life = bulk(b"%d" % build.config.ttl_s)
-    for i, (user_id, segment) in enumerate(owners):
-        build.lease.check()
-        key = bulk(build.store.keys.list(user_id, build.number).encode())
-        pairs = [part for b in range(n_buckets) for part in (fields[b], bulk(texts[i * n_buckets + b]))]
-        if segment is not None:
-            pairs += [bulk(SEGMENT_FIELD.encode()), bulk(segment.encode())]
-        head = b"*%d\r\n$4\r\nHSET\r\n" % (2 + len(pairs))
-        expire = b"*3\r\n$6\r\nEXPIRE\r\n" + key + life
-        wire.send(b"".join([MULTI, head, key, *pairs, expire, EXEC]), 4)
+    left = restore_lists(build, wire, owners, texts) if build.restores else range(len(owners))
+    set_lists(build, wire, owners, texts, left)
     return [
         shard.digest(user_id, segment, [texts.lines(i * n_buckets, (i + 1) * n_buckets)])
         for i, (user_id, segment) in enumerate(owners)

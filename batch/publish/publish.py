@@ -18,6 +18,7 @@ from batch.publish.generation import GenerationContent, choose_left_out
 from batch.publish.memory.plan import Plan
 from batch.publish.memory.room import reserve, share_held
 from batch.publish.proof.inputs import INPUTS, Inputs
+from batch.publish.seen_sets import write_seen
 from batch.publish.store import GenerationStore
 from batch.publish.user_digests import UserDigests
 from batch.publish.writer import Build, building
@@ -83,7 +84,16 @@ def _fill(build: Build, blocks: Iterable[RankedBlock]) -> Sample:
         build.checksums["shared"] = write_shared(build, wire)
         for name, times, key in (("seen", content.views, keys.seen), ("likes", content.likes, keys.likes)):
             since_s = seen.held_until(content, times, name, newest)
-            seen.write_seen(wire, build.lease, content, times, key, since_s, build.config.progress)
+            write_seen(
+                wire,
+                build.lease,
+                content,
+                times,
+                key,
+                since_s,
+                build.config.progress,
+                restores=build.restores,
+            )
             marks[name] = seen.mark(content, times, content.as_of_s)
     build.keep_digests(UserDigests(content.user_ids, lists, n_short, marks["seen"], marks["likes"]))
     return sample

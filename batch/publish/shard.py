@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.arrays import Floats, Ints, Ints32
+from batch.arrays import Bytes, Floats, Ints, Ints32
 from batch.publish.folder import GenerationFolder
 from batch.publish.generation import GenerationContent, Rows
 from batch.score.ranked import RankedBlock
@@ -40,16 +40,16 @@ class Texts:
         end: int64 (lists + 1,). List `i` is `text[end[i]:end[i + 1] - 1]`.
     """
 
-    text: memoryview
-    end: list[int]
+    text: Bytes
+    end: Ints
 
     def __getitem__(self, i: int) -> memoryview:
         """Return list `i` as it stands in Redis."""
-        return self.text[self.end[i] : self.end[i + 1] - 1]
+        return self.text[self.end[i] : self.end[i + 1] - 1].data
 
     def lines(self, low: int, high: int) -> memoryview:
         """Return lists `low` to `high`, exclusive, each with its newline."""
-        return self.text[self.end[low] : self.end[high]]
+        return self.text[self.end[low] : self.end[high]].data
 
 
 def encode(rows: Ints32, post_ids: Ints) -> Texts:
@@ -64,7 +64,7 @@ def encode(rows: Ints32, post_ids: Ints) -> Texts:
     [b'2331 45', b'45', b'']
     """
     text, end = _encode(np.ascontiguousarray(rows), post_ids)
-    return Texts(memoryview(text), end.tolist())
+    return Texts(text, end)
 
 
 def shard_name(first: int, n_users: int) -> str:
@@ -100,13 +100,13 @@ def checksum(digests: bytes) -> str:
     return blake2b(digests, digest_size=DIGEST_BYTES).hexdigest()
 
 
-def checksums(digests: npt.NDArray[np.uint8]) -> dict[str, str]:
+def checksums(digests: Bytes) -> dict[str, str]:
     """Return shards' names and checksums, of all users' digests, uint8 (users, 16)."""
     parts = (digests[low : low + USERS] for low in range(0, len(digests), USERS))
     return {shard_name(k * USERS, len(part)): checksum(part.tobytes()) for k, part in enumerate(parts)}
 
 
-def as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+def as_rows(digests: Iterable[bytes]) -> Bytes:
     """Return users' digests as uint8 (users, 16)."""
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 

@@ -28,6 +28,7 @@ from batch.publish.retire import retire, sweep
 from batch.publish.store import GenerationStore
 from batch.publish.user_digests import UserDigests
 from batch.store.lease import Lease, LeaseLost, hold
+from batch.store.restore import is_taken
 from batch.store.server import Needs, require
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Build:
         counts: Name to count, for the manifest.
         held_back: The gate's report, where it stops the generation.
         past_s: First second that it answers, where it was made for a past time and is never current.
+        restores: The store takes whole keys by RESTORE, see `batch.store.restore`.
     """
 
     store: GenerationStore
@@ -77,6 +79,7 @@ class Build:
     counts: dict[str, int] = field(default_factory=dict)
     held_back: Report | None = None
     past_s: int | None = None
+    restores: bool = False
 
     @property
     def number(self) -> int:
@@ -146,6 +149,7 @@ def building(
         plan = reserve(content)
         build = _begin(store, content, config, lease)
         build.past_s = past_s
+        build.restores = is_taken(store.client, store.keys.list(0, 0))  # generations count from 1
         with _clear_on_failure(build):
             yield build
             build.counts |= measure_taken(plan, store.client) if plan else {}

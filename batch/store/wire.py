@@ -3,6 +3,7 @@
 redis-py packs argument by argument; a generation has some hundred million numbers.
 """
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,9 @@ import redis
 BATCH_BYTES = 256 * 1024  # enough to hide the round trip, little enough that readers get their turn
 
 FRAME = 7  # most bytes around a number as an argument: a dollar, two digits of its length, two line ends
+
+Busy = Callable[[int], object]
+Expected = tuple[int, Busy | None]  # of one message: how many replies, and who is told that a key is there
 
 MULTI, EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*1\r\n$4\r\nEXEC\r\n"
 
@@ -84,10 +88,11 @@ class PipelinedWriter:
     def __init__(self, client: redis.Redis) -> None:
         """Take a connection from the client's pool when the context is entered."""
         self._pool = client.connection_pool
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
         self._size = 0
-        self._replies = 0
-        self._under_way = 0
+        self._expected: list[Expected] = []
+        self._under_way: list[Expected] = []
+        self._unread = False
         self.n_zeros = 0
 
     def __enter__(self) -> "PipelinedWriter":
@@ -103,19 +108,25 @@ class PipelinedWriter:
             if kind is None:
                 self.flush()
         finally:
-            if self._under_way or kind is not None:
+            if self._unread or kind is not None:
                 self._connection.disconnect()  # type: ignore[no-untyped-call]
             self._pool.release(self._connection)
 
-    def send(self, packed: bytes, n_replies: int) -> None:
-        """Send packed commands, now or with the next ones.
+    def send(self, packed: bytes | memoryview, n_replies: int, busy: Busy | None = None) -> None:
+        """Send packed commands, now or with the next ones; `packed` must not change any more.
+
+        Args:
+            packed: The commands.
+            n_replies: How many replies they get.
+            busy: Called with the place of each reply, from 0, that says that the key is there already, once
+                it is read; None: that is an error like any other.
 
         Raises:
             redis.RedisError: An earlier command failed, or the connection did.
         """
         self._parts.append(packed)
         self._size += len(packed)
-        self._replies += n_replies
+        self._expected.append((n_replies, busy))
         if self._size >= BATCH_BYTES:
             self._turn()
 
@@ -126,15 +137,26 @@ class PipelinedWriter:
 
     def _turn(self) -> None:
         """Send the collected batch, then read the replies of the one before it."""
-        expected, self._under_way = self._under_way, self._under_way + self._replies
+        due, self._under_way, self._expected = self._under_way, self._expected, []
+        self._unread = True
         if self._parts:
             self._connection.send_packed_command(self._parts)  # type: ignore[no-untyped-call]
-            self._parts, self._size, self._replies = [], 0, 0
-        for _ in range(expected):
+            self._parts, self._size = [], 0
+        for n_replies, busy in due:
+            for place in range(n_replies):
+                self._read(place, busy)
+        self._unread = bool(self._under_way)
+
+    def _read(self, place: int, busy: Busy | None) -> None:
+        try:
             reply = self._connection.read_response()
-            _raise_nested(reply)
-            self.n_zeros += reply == 0
-            self._under_way -= 1
+        except redis.ResponseError as exc:
+            if busy is None or not str(exc).startswith("BUSYKEY"):
+                raise
+            busy(place)
+            return
+        _raise_nested(reply)
+        self.n_zeros += reply == 0
 
 
 def _raise_nested(reply: Any) -> None:

@@ -24,7 +24,7 @@ from batch.publish import shard
 from batch.publish.generation import GenerationContent
 from batch.publish.ledger.ledger import Ledger
 from batch.publish.numbers import write_numbers
-from batch.publish.seen import write_seen
+from batch.publish.seen_sets import write_seen
 from batch.store.lease import hold
 from batch.store.wire import PipelinedWriter, pack
 

@@ -13,8 +13,8 @@ from batch.publish.publish import publish
 from batch.store.connection import open_store
 from batch.store.server import StoreUnfit
 from tests.clients import OwnStore, first_token, serving
-from tests.content import blocks, config, content, expected, generations
-from tests.integration.test_publish import hashes
+from tests.content import KEYS, TTL_S, blocks, config, content, expected, generations
+from tests.integration.test_publish import hashes, seen_in_facts, seen_in_store
 from tests.world import World
 
 pytestmark = pytest.mark.integration
@@ -65,6 +65,20 @@ def test_a_run_publishes_and_says_once_what_it_could_not_see(
     assert [text[: len(wanted)] for text, wanted in zip(said["unseen"], unseen, strict=True)] == unseen
     assert len(said["why"]) == len(unseen)
     assert len(warnings(caplog, "functions.refused")) == ("FUNCTION" in refused)
+
+
+def test_a_store_that_refuses_whole_keys_gets_them_piece_by_piece(
+    own_store: OwnStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    of = content()
+    with open_store(start(own_store, ["RESTORE"])) as store:
+        made = publish(generations(store), of, blocks(of), config(tmp_path))
+
+        assert hashes(store, made.generation) == expected(of, 0)
+        assert 0 < int(store.ttl(KEYS.list(1, 1))) <= TTL_S
+        assert seen_in_store(store, KEYS.seen(1)) == seen_in_facts(of.views, of.post_ids, 0)
+    (warning,) = warnings(caplog, "restore.refused")
+    assert "unknown command" in vars(warning)["why"]
 
 
 def test_the_api_serves_and_takes_events_from_a_store_that_tells_nothing(

@@ -19,7 +19,7 @@ from api.contract.manifest import Manifest
 from batch.data.seen import SeenTimes
 from batch.jobs.inspect import look
 from batch.progress import silent
-from batch.publish import shard
+from batch.publish import seen_sets, shard
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.publish import publish
 from batch.score.ranked import RankedBlock
@@ -219,6 +219,50 @@ def test_seen_posts_keep_the_earliest_time_and_what_the_api_added(store: redis.R
         ids = int(of.user_ids[user])
         assert seen_in_store(store, KEYS.seen(ids)) == seen_in_facts(of.views, of.post_ids, user)
         assert seen_in_store(store, KEYS.likes(ids)) == seen_in_facts(of.likes, of.post_ids, user)
+
+
+def test_lists_and_first_seen_sets_go_in_whole_and_later_pairs_one_by_one(
+    store: redis.Redis, tmp_path: Path
+) -> None:
+    tonight = later(content().views, AS_OF_S)
+
+    def calls(views: SeenTimes, as_of_s: int) -> dict[str, int]:
+        store.config_resetstat()
+        published(store, tmp_path, views=views, as_of_s=as_of_s)
+        stats = store.info("commandstats")
+        return {name: stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("restore", "zadd")}
+
+    asked, promoted = 1, 1  # whether payloads are taken; the line in `promotions`
+    first = calls(pairs_until(tonight, AS_OF_S), AS_OF_S)
+    assert first == {"restore": asked + 40 + 20 + 20, "zadd": promoted}  # 20 users saw and liked anything
+    assert calls(tonight, AS_OF_S + 30) == {"restore": asked + 40, "zadd": promoted + 20}
+
+
+def test_a_key_that_is_there_gets_what_it_lacks(store: redis.Redis, tmp_path: Path) -> None:
+    of = content()
+    store.hset(KEYS.list(3, 1), "1640361600", "of another store")
+    store.zadd(KEYS.likes(1), {"424242": 7})
+    published(store, tmp_path)
+
+    assert hashes(store, 1) == expected(of)
+    assert 0 < int(store.ttl(KEYS.list(3, 1))) <= TTL_S
+    assert seen_in_store(store, KEYS.likes(1)) == seen_in_facts(of.likes, of.post_ids, 0) | {424242: 7}
+
+
+def test_sets_too_long_to_go_in_at_once_and_times_far_apart_are_held_all_the_same(
+    store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen_sets, "LONGEST", 5)
+    of = content()
+    far = of.likes.time.copy()
+    far[0] = -(2**61)
+    published(store, tmp_path, likes=replace(of.likes, time=far))
+
+    for user, row in ((1, 0), (5, 2), (77, 38)):
+        assert seen_in_store(store, KEYS.seen(user)) == seen_in_facts(of.views, of.post_ids, row)
+    liked = int(of.post_ids[of.likes.post[0]])
+    assert store.zscore(KEYS.likes(1), str(liked)) == -(2.0**61)
+    assert seen_in_store(store, KEYS.likes(5)) == seen_in_facts(of.likes, of.post_ids, 2)
 
 
 def later(times: SeenTimes, as_of_s: int) -> SeenTimes:

@@ -29,6 +29,7 @@ from batch.publish.memory.probe import see_room
 from batch.publish.memory.room import refuse_unfit
 from batch.publish.proof.inputs import INPUTS
 from batch.publish.seen import Marks
+from batch.publish.seen_sets import write_seen
 from batch.publish.store import GenerationStore
 from batch.publish.user_digests import UserDigests
 from batch.publish.writer import Build, building
@@ -206,6 +207,6 @@ def _write_seen(
     same = (row >= 0) & (then.n == held.n) & (then.sums == held.sums).all(axis=1)
     after_s = np.where(same, as_of_s, np.iinfo(np.int64).min)
     lacking = times.where(times.time > after_s[times.user])
-    seen.write_seen(wire, build.lease, content, lacking, key, None, build.config.progress)
+    write_seen(wire, build.lease, content, lacking, key, None, build.config.progress)
     now = seen.mark(content, times, content.as_of_s)
     return Marks(np.where(moved, now.n, held.n), np.where(moved[:, None], now.sums, held.sums))
