@@ -1,6 +1,7 @@
 """Publish: a whole generation, all of its lists written anew."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -105,12 +106,13 @@ def _write_all(
     """Write all lists; return each user's digest and how many of their lists are short."""
     content, digests, n_short = build.content, [b""], [np.empty(0, np.int64)]
     n_users = len(content.user_ids)
-    with shard.Files(build.folder, content) as files:
+    with shard.Files(build.folder, content) as files, ThreadPoolExecutor(1) as disk:
         for block in shard.cut_at_shards(shard.check_cover(blocks, content)):
+            kept = disk.submit(files.add, block)
             digests += write_lists(build, wire, shard.rows_of(block), block.posts)
             n_short.append(shard.count_short(block.posts, content.depth))
             sample.add(block)
-            files.add(block)
+            kept.result()
             build.config.progress("lists", block.first + len(block.posts), n_users)
     return shard.as_rows(digests), np.concatenate(n_short)
 

