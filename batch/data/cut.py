@@ -23,10 +23,10 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
         as_of_s: Epoch seconds.
         like_within_s: How long after a view its like may come.
     """
-    stood = facts.until(as_of_s)
+    stood = facts.until(as_of_s).described_at(as_of_s)
     stood = replace(stood, target=_targets(stood, as_of_s, like_within_s))
     users = _have_event(stood.user, len(facts.users)) | _have_content(facts.users.drop(columns=USER_ID))
-    posts = _have_event(stood.post, len(facts.posts)) | _have_content(facts.posts.drop(columns=POST_ID))
+    posts = _have_event(stood.post, len(facts.posts)) | _have_content(stood.posts.drop(columns=POST_ID))
     if facts.embeddings is not None:
         posts |= ~np.isnan(facts.embeddings).all(axis=1)
     retired = stood.retired
@@ -37,7 +37,7 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
     return replace(
         stood,
         users=facts.users[users].reset_index(drop=True),
-        posts=facts.posts[posts].reset_index(drop=True),
+        posts=stood.posts[posts].reset_index(drop=True),
         embeddings=None if facts.embeddings is None else facts.embeddings[posts],
         post_came=None if facts.post_came is None else facts.post_came[posts],
         user=_renumber(stood.user, users),

@@ -10,6 +10,7 @@ from batch.arrays import AnyInts, Bools, Floats32, Ints, Ints8, Ints32
 from batch.data.columns import LIKE, POST_ID, USER_ID, VIEW
 from batch.data.ids import IdNames
 from batch.data.retired import Retired
+from batch.data.versions import PostVersions
 
 # What a view says. `impressions`: a feed put the post there, so a view without a like is a no. `choices`: the
 # user took it, from everything there was, so it is a yes, and the noes are all that was not taken.
@@ -62,6 +63,7 @@ class Facts:
         post_came: int64 (posts,), distinct. Of ids that are text, whose codes have no order of their own: the
             posts in the order of their table; None of numbers, which ascend.
         retired: What users chose of posts that are not among `posts` any more; None where there is nothing.
+        versions: The posts' contents at earlier times; None where the data tell the latest alone.
         zone: IANA name of the zone whose clocks say the hour of the day; empty: UTC, as `time` always is.
     """
 
@@ -80,6 +82,7 @@ class Facts:
     post_names: IdNames = field(default_factory=IdNames)
     post_came: Ints | None = None
     retired: Retired | None = None
+    versions: PostVersions | None = None
     zone: str = ""
 
     @property
@@ -119,6 +122,12 @@ class Facts:
         """Return the facts with no event later than `as_of_s`; columns are views, nothing is copied."""
         past = self.select(slice(int(np.searchsorted(self.time, as_of_s, side="right"))))
         return past if self.retired is None else replace(past, retired=self.retired.until(as_of_s))
+
+    def described_at(self, as_of_s: int) -> "Facts":
+        """Return the facts with posts as they were described at a time; what nothing is told of stays."""
+        if self.versions is None:
+            return self
+        return replace(self, posts=self.versions.at(self.posts, as_of_s), versions=None)
 
     def between(self, start_s: int, end_s: int) -> "Facts":
         """Return the facts with the events of `[start, end)` only."""

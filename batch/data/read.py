@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from batch.arrays import Floats32, Ints, Ints32
-from batch.data.catalogue import lay_paths, read_properties
+from batch.data.catalogue import lay_paths, lay_versions, read_versions, take_latest
 from batch.data.columns import (
     EMBEDDINGS,
     FEED,
@@ -71,7 +72,8 @@ def read(
     """
     with open_tables(location, stall_s, mapping) as tables, Rejects(rejects) as out:
         source, of_users, of_posts = Source(tables, mapping, advance), Ids(), Ids()
-        posts, post_columns = _entities(source, mapping, POSTS, of_posts, out)
+        versions = read_versions(source, mapping)
+        posts, post_columns = _entities(source, mapping, POSTS, of_posts, out, versions)
         users, profile = _entities(source, mapping, USERS, of_users, out)
         embeddings, dimensions = _entities(source, mapping, EMBEDDINGS, of_posts, out)
         # Not every post has a property; a table of posts, though, holds all there are.
@@ -93,6 +95,7 @@ def read(
         vector, broken = vectors(post_ids, embeddings, dimensions, out) if embeddings else (None, 0)
         report = _report(source, feed, out, user_frame, post_frame, vector)
         report = replace(report, broken_embeddings=broken, infinite=infinite)
+        told = None if versions is None else lay_versions(versions, post_columns, of_posts, post_ids)
     return Facts(
         user_frame,
         post_frame,
@@ -104,24 +107,33 @@ def read(
         user_names=names[0],
         post_names=names[1],
         post_came=_came(posts, post_ids, post_row) if of_posts.kind == "text" else None,
+        versions=told,
         zone=mapping.time.zone,
     )
 
 
 def _entities(
-    source: Source, mapping: Mapping, table: str, ids: Ids, rejects: Rejects
+    source: Source,
+    mapping: Mapping,
+    table: str,
+    ids: Ids,
+    rejects: Rejects,
+    versions: pa.RecordBatch | None = None,
 ) -> tuple[Entities | None, list[str]]:
-    """Return a table's rows and its columns beside the key; None where there is no such table."""
+    """Return a table's rows and its columns beside the key; None where there is no such table.
+
+    Posts are those of the `versions`, where there are any, each as it was last.
+    """
     ours = USER_ID if table == USERS else POST_ID
-    if table == POSTS and mapping.properties and source.has(PROPERTIES):
+    if versions is not None:
         held, columns = PROPERTIES, [POST_ID, *mapping.properties]
-        batches = iter([read_properties(source, mapping.properties)])
+        batches = iter([take_latest(versions)])
     elif source.has(table):
         held, columns = table, source.columns(table)
         batches = source.batches(table, columns)
     else:
         return None, []
-    if table == POSTS and TOPIC in columns and source.has(TREE):
+    if table == POSTS and versions is None and TOPIC in columns and source.has(TREE):
         batches = lay_paths(source, batches)
     key = Key(ours, mapping.column(held, ours))
     rows = gather(table, key, batches, ids, rejects, typed=source.has_types(held))

@@ -12,7 +12,7 @@ from batch.evaluate import worlds
 from batch.evaluate.ages import evaluate_ages
 from batch.evaluate.compare import compare_shown
 from batch.evaluate.contest import check_names
-from batch.evaluate.cutoffs import compare_unseen
+from batch.evaluate.cutoffs import compare_unseen, cut_offs
 from batch.evaluate.full import evaluate_in_full
 from batch.evaluate.results import Report
 from batch.evaluate.sessions import Line
@@ -47,8 +47,9 @@ def evaluate(
     Raises:
         ValueError: There is nothing to test on, or what lies before a test cannot train.
     """
-    facts, statics = _read(settings, location, progress)
+    facts = _read(settings, location, progress)
     split, how = _split(facts, location, span, weeks), Recipe.of(settings)
+    facts, statics = _describe(facts, settings, split, progress)
     by, line = tuple(name for name in settings.segment_by.split(",") if name), find_truth(settings, facts)
     with progress.step("evaluate", weeks * (3 if held else 1)) as advance:
         return evaluate_in_full(
@@ -58,8 +59,9 @@ def evaluate(
 
 def evaluate_by_age(settings: Settings, location: str, span: Span, progress: Progress) -> Report:
     """Measure lists of several ages on facts; arguments and errors as `evaluate`."""
-    facts, statics = _read(settings, location, progress)
+    facts = _read(settings, location, progress)
     split = _split(facts, location, span)
+    facts, statics = _describe(facts, settings, split, progress)
     with progress.step("by age") as advance:
         return evaluate_ages(facts, statics, split, Recipe.of(settings), advance=advance)
 
@@ -80,8 +82,9 @@ def compare(
         ValueError: A name is no baseline's, or the facts hold nothing to test on.
     """
     check_names(names)
-    facts, statics = _read(settings, location, progress)
+    facts = _read(settings, location, progress)
     split = _split(facts, location, span)
+    facts, statics = _describe(facts, settings, split, progress)
     with progress.step("compare"):
         return compare_shown(facts, statics, split, Recipe.of(settings), names, weeks, likes_only=likes_only)
 
@@ -91,7 +94,8 @@ def compare_at_cuts(
 ) -> Report:
     """Compare lists of unseen posts at rolling cut-offs; arguments and errors as `compare_unseen`."""
     check_names(names)
-    facts, statics = _read(settings, location, progress)
+    facts = _read(settings, location, progress)
+    facts, statics = _describe(facts, settings, cut_offs(facts, n_cuts)[0], progress)
     with progress.step("compare"):
         return compare_unseen(facts, statics, Recipe.of(settings), n_cuts, names)
 
@@ -135,10 +139,17 @@ def find_truth(settings: Settings, facts: Facts) -> Line | None:
     return truth.likely if np.array_equal(topics, facts.posts[TOPIC].to_numpy(object)) else None
 
 
-def _read(settings: Settings, location: str, progress: Progress) -> tuple[Facts, asof.Statics]:
+def _read(settings: Settings, location: str, progress: Progress) -> Facts:
     with progress.step("read") as advance:
-        facts = read_facts(settings, location, advance)
+        return read_facts(settings, location, advance)
+
+
+def _describe(
+    facts: Facts, settings: Settings, first: Split, progress: Progress
+) -> tuple[Facts, asof.Statics]:
+    """Return the facts with posts as they were described before the first test, and their statics."""
     with progress.step("describe"):
+        facts = facts.described_at(first.test_from_s - 1)
         return facts, asof.describe(facts, settings.seed)
 
 

@@ -130,6 +130,9 @@ def _evaluate(
         if split is None:
             log.warning("evaluation.skipped", extra={"why": "no user comes back on a later day"})
             return {}
+        if facts.versions is not None:
+            facts = facts.described_at(split.test_from_s - 1)
+            statics = asof.describe(facts, settings.seed)
         return measure_run(facts, statics, split, Recipe.of(settings))
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from batch.data.columns import VIEW
+from batch.data.cut import as_they_stood
 from batch.data.facts import Facts
 from batch.data.load import read_facts
 from batch.settings import Settings
@@ -201,6 +204,26 @@ def test_retailrocket_with_properties_and_the_tree_of_categories(tmp_path: Path)
     }
     assert facts.report.ignored == {"transaction": 1}
     assert facts.report.read["post_properties"] == 6
+
+
+@pytest.mark.parametrize("as_of_s", [1433041200, 1433224214, 1433224400, 1435460400, 1442113200])
+def test_properties_of_a_time_are_those_of_the_rows_there_were_by_then(tmp_path: Path, as_of_s: int) -> None:
+    def by_then(text: str) -> str:
+        first, *lines = text.splitlines()
+        timed = first.startswith("timestamp")
+        kept = [line for line in lines if not timed or int(line.split(",")[0]) // 1000 <= as_of_s]
+        return "\n".join([first, *kept, ""])
+
+    for name in ("whole", "early"):
+        (tmp_path / name).mkdir()
+    whole = read(tmp_path / "whole", "retailrocket", dict(SHOP))
+    early = read(tmp_path / "early", "retailrocket", {name: by_then(text) for name, text in SHOP.items()})
+
+    stood = as_they_stood(whole, as_of_s, 86_400)
+
+    pd.testing.assert_frame_equal(stood.posts, early.posts)
+    assert rows(stood) == rows(early)
+    assert stood.versions is None
 
 
 def test_retailrocket_events_alone_are_read_as_ever(tmp_path: Path) -> None:

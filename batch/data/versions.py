@@ -1,0 +1,38 @@
+"""What was known of posts at what time, where a shop keeps rows of property, value and time. Pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from batch.arrays import Ints, Ints32
+from batch.data.columns import MORE_TOPICS, POST_ID, TEXT, TOPIC
+
+
+@dataclass(frozen=True, slots=True)
+class PostVersions:
+    """Posts as they were described from some moment on.
+
+    Attributes:
+        post: int32 (versions,). Row in the facts' posts.
+        time: int64 (versions,). Epoch seconds, ascending within a post; 0 where nothing says since when.
+        columns: `topic`, `text` and, where any has it, `more_topics`, as in the facts' posts; (versions,).
+    """
+
+    post: Ints32
+    time: Ints
+    columns: pd.DataFrame
+
+    def at(self, posts: pd.DataFrame, as_of_s: int) -> pd.DataFrame:
+        """Return the posts as they were described then; one that was not has missing values."""
+        known = np.flatnonzero(self.time <= as_of_s)
+        version = pd.Series(known, dtype=np.int64).groupby(self.post[known]).last()
+        row = np.full(len(posts), -1, np.int64)
+        row[version.index] = version
+        columns = {POST_ID: posts[POST_ID]}
+        for name in (TOPIC, TEXT, MORE_TOPICS):
+            if name in self.columns:
+                values = np.where(row >= 0, self.columns[name].to_numpy(object)[row], None)
+                if name != MORE_TOPICS or any(values):
+                    columns[name] = pd.Series(values, dtype=object)
+        return pd.DataFrame(columns)
