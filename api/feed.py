@@ -126,6 +126,7 @@ class Lookup:
         is_past: Whether another generation may answer the time than this, which is current.
         topics: The user's own lists of the topics that are wanted, in turns; only beside `sees_all`.
         pins: Posts' numbers and what pins them, by place; those of other times, topics and segments too.
+        sees_pins: Whether `hidden` has those of them that were seen by `at_s`, and `segment` is told.
     """
 
     user_id: str
@@ -142,6 +143,7 @@ class Lookup:
     is_past: bool = False
     topics: Sequence[int] = ()
     pins: Sequence[tuple[int, Pin]] = ()
+    sees_pins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,8 @@ class Answer:
     def is_final(self) -> bool:
         """Return whether this may be answered; if not, look up all that the user saw and choose again."""
         found = self.found
-        is_seen = found.sees_all or (self.rung in OWN_RUNGS and not self.pinned)
+        sees_pinned = found.sees_pins or not self.pinned
+        is_seen = found.sees_all or (self.rung in OWN_RUNGS and sees_pinned)
         return is_seen and not found.is_past
 
     @property
@@ -357,11 +360,12 @@ def _place_pins(
     """
     places: dict[int, int] = {}
     topics = () if wanted is None else wanted.topics
+    is_told = found.sees_all or found.sees_pins
     last, out = 0, {*excluded}
     for post, pin in found.pins:
         if not pin.holds_at(found.at_s) or (pin.topic is not None and topics != (pin.topic,)):
             continue
-        if pin.segment is not None and found.sees_all and pin.segment != found.segment:
+        if pin.segment is not None and is_told and pin.segment != found.segment:
             continue
         if post in found.hidden or post in out or post not in found.generation.posts:
             continue

@@ -91,12 +91,15 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
     """
     found = given.found
     _, shared = _share(found.pointer.generation, found.bucket_s, given.rung, given.label)
+    more = b"connection: close\r\n" if closing else b""
+    if given.pinned:
+        more += b"x-almanac-pinned: %b\r\n" % name_pinned(given)
     return _HEAD % (
         date,
         shared,
         max(0, now_s - found.pointer.promoted_at_s),
         max(0, found.at_s - found.generation.manifest.as_of_s),
-        b"connection: close\r\n" if closing else b"",
+        more,
         n_bytes,
         request_id,
     )

@@ -150,9 +150,7 @@ class LookupBatcher:
             try:
                 lookup.n_tries += 1
                 lookup.bucket_s = bucket_for(lookup.at_s)
-                packed, lookup.n_replies = snapshot.commands.pack_own(
-                    lookup.user_id, lookup.at_s, lookup.bucket_s
-                )
+                packed, lookup.n_replies = snapshot.pack(lookup.user_id, lookup.at_s, lookup.bucket_s)
             except Exception as exc:  # as in `_flush`
                 lookup.resolve(exc)
             else:

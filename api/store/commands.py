@@ -48,9 +48,7 @@ class LookupCommands:
 
         From a template this takes 0.6 µs, by hiredis 6.3, of the 12 that a look-up costs (2026-11-25).
         """
-        # Most ids are plain numbers, and as they stand in keys; the rest takes another 1 µs.
-        is_plain = user_id.isdigit() and user_id.isascii() and user_id[0] != "0"
-        user = (user_id if is_plain else quote(canonical(user_id, self._kind))).encode()
+        user = self.tag(user_id)
         if at_s < self._as_of_s or not self._seen or len(user) > LONGEST:
             every = [self._read_own(user_id, bucket_s), *self.list_seen(user_id, at_s)]
             return b"".join(pack(*command) for command in every), len(every)
@@ -66,10 +64,20 @@ class LookupCommands:
             return template % (user, user, len(at), at, user, len(at), at), 3
         return template % (user, user, len(at), at, user), 3
 
+    def tag(self, user_id: str) -> bytes:
+        """Return a user's id as it stands in keys."""
+        # Most ids are plain numbers, and as they stand in keys; the rest takes another 1 µs.
+        is_plain = user_id.isdigit() and user_id.isascii() and user_id[0] != "0"
+        return (user_id if is_plain else quote(canonical(user_id, self._kind))).encode()
+
     def list_seen(self, user_id: str, at_s: int) -> list[Command]:
         """Return what reads all posts seen by a time, late ones too; nothing where none are hidden."""
+        return [("ZRANGE", key, "-inf", at_s, "BYSCORE") for key in self.seen_keys(user_id)]
+
+    def seen_keys(self, user_id: str) -> list[str]:
+        """Return the keys that have all posts seen, those by number first; none where none are hidden."""
         user = canonical(user_id, self._kind)
-        return [("ZRANGE", name(user), "-inf", at_s, "BYSCORE") for name in self._seen[: self._n_sets]]
+        return [name(user) for name in self._seen[: self._n_sets]]
 
     def list_key(self, user_id: str) -> str:
         """Return the key of a user's lists."""

@@ -22,6 +22,7 @@ from api.store.commands import LookupCommands, check_reply, read_hidden
 from api.store.connection import Replies
 from api.store.errors import LOADING, GenerationTooNew, NothingPublished, StoreUnavailable
 from api.store.lifeline import Lifeline
+from api.store.pinned import PinCommands
 
 TRACK = ("CLIENT", "CACHING", "YES")  # the next command's keys are tracked
 FIELDS = ("generation", "promoted_at", "since", "past", "previous")  # of `current`, see `keys.py`
@@ -53,6 +54,7 @@ class Snapshot:
         reach: The times that another generation may answer.
         pins: What is pinned, by the post's id.
         numbered: The same, as look-ups have it.
+        pin_commands: What to ask beside where a pin may hold; None where that is known without.
     """
 
     pointer: Pointer
@@ -63,15 +65,58 @@ class Snapshot:
     reach: Reach
     pins: Pins
     numbered: Sequence[tuple[int, Pin]]
+    pin_commands: PinCommands | None
+
+    def pack(self, user_id: str, at_s: int, bucket_s: int) -> tuple[bytes, int]:
+        """Pack what a look-up of a user's own list asks, and count replies."""
+        packed, n_replies = self.commands.pack_own(user_id, at_s, bucket_s)
+        if self.pin_commands is None or not self._may_pin(at_s):
+            return packed, n_replies
+        return packed + self.pin_commands.pack(user_id), n_replies + self.pin_commands.n_replies
 
     def read(self, user_id: str, at_s: int, bucket_s: int, replies: Replies) -> Lookup:
-        """Return the look-up of which these are the replies to `LookupCommands.pack_own`.
+        """Return the look-up of which these are the replies to what `pack` packed.
 
         An own list that cannot be read is an empty one, and labelled so.
 
         Raises:
             StoreUnavailable: What the user has seen cannot be read, or a command was not carried out.
         """
+        if self.pin_commands is None or not self._may_pin(at_s):
+            return self._read_own(user_id, at_s, bucket_s, replies)
+        n_own = len(replies) - self.pin_commands.n_replies
+        found = self._read_own(user_id, at_s, bucket_s, replies[:n_own])
+        if found.degraded:
+            return found
+        try:
+            found.segment, seen = self.pin_commands.read(replies[n_own:], at_s)
+        except ValueError as exc:
+            raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
+        found.hidden, found.sees_pins = found.hidden | seen, True
+        return found
+
+    def remember(self, user_id: str, at_s: int, why: Exception, profile: Fields) -> Lookup:
+        """Return what memory has when the store cannot be read: popular posts, nothing of the user."""
+        manifest = self.generation.manifest
+        return Lookup(
+            user_id=user_id,
+            at_s=at_s,
+            bucket_s=manifest.horizon.bucket_for(at_s),
+            pointer=self.pointer,
+            generation=self.generation,
+            own=(),
+            segment=segment(manifest.segment_by, profile),
+            hidden=frozenset(),
+            sees_all=True,
+            degraded="store" if isinstance(why, StoreUnavailable) else "generation",
+            pins=self.numbered,
+        )
+
+    def _may_pin(self, at_s: int) -> bool:
+        return any(pin.holds_at(at_s) for _, pin in self.numbered)
+
+    def _read_own(self, user_id: str, at_s: int, bucket_s: int, replies: Replies) -> Lookup:
+        """Return the look-up of which these are the replies to `LookupCommands.pack_own`."""
         degraded: Degraded = ""
         try:
             hidden = read_hidden(replies[1:], self.whole)
@@ -97,23 +142,6 @@ class Snapshot:
             sees_all=self.commands.sees_all,
             degraded=degraded,
             is_past=at_s < self.reach.end_s and self.reach.holds(at_s),
-            pins=self.numbered,
-        )
-
-    def remember(self, user_id: str, at_s: int, why: Exception, profile: Fields) -> Lookup:
-        """Return what memory has when the store cannot be read: popular posts, nothing of the user."""
-        manifest = self.generation.manifest
-        return Lookup(
-            user_id=user_id,
-            at_s=at_s,
-            bucket_s=manifest.horizon.bucket_for(at_s),
-            pointer=self.pointer,
-            generation=self.generation,
-            own=(),
-            segment=segment(manifest.segment_by, profile),
-            hidden=frozenset(),
-            sees_all=True,
-            degraded="store" if isinstance(why, StoreUnavailable) else "generation",
             pins=self.numbered,
         )
 
@@ -236,7 +264,8 @@ class CurrentGeneration:
             )
         if named.pins != held.pins:
             self.n_changes += 1
-            self.snapshot = replace(held, pins=named.pins, numbered=held.whole.number_pins(named.pins))
+            numbered, asked = _prepare_pins(held.whole, held.commands, named.pins)
+            self.snapshot = replace(held, pins=named.pins, numbered=numbered, pin_commands=asked)
 
     def _take(self, pointer: Pointer, whole: Generation, named: Named) -> None:
         """Serve a generation from now on."""
@@ -249,7 +278,17 @@ class CurrentGeneration:
         self.n_changes += 1
         generation = drop_posts(whole, named.taken_down)
         commands = LookupCommands(self._keys, whole.manifest)
-        numbered = whole.number_pins(named.pins)
+        of_pins = _prepare_pins(whole, commands, named.pins)
         self.snapshot = Snapshot(
-            pointer, whole, generation, named.taken_down, commands, reach, named.pins, numbered
+            pointer, whole, generation, named.taken_down, commands, reach, named.pins, *of_pins
         )
+
+
+def _prepare_pins(
+    whole: Generation, commands: LookupCommands, pins: Pins
+) -> tuple[Sequence[tuple[int, Pin]], PinCommands | None]:
+    """Return the pins as look-ups have them, and what to ask beside because of them."""
+    numbered = whole.number_pins(pins)
+    if not numbered or commands.sees_all:
+        return numbered, None
+    return numbered, PinCommands(commands, (post for post, _ in numbered))

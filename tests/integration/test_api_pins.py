@@ -1,6 +1,7 @@
 """Pins as people set them, from the command to the next answer, and back."""
 
 import json
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
+import httpx2
 import pytest
 import redis
 from fastapi.testclient import TestClient
@@ -21,6 +23,7 @@ from batch.publish.pins import TooManyPins, list_pins, remove_pin, set_pin
 from batch.publish.replay.history import read_history
 from batch.publish.replay.kept import Kept, from_store
 from batch.publish.replay.replay import Replayer
+from tests.clients import running
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, Names, World
 
 pytestmark = pytest.mark.integration
@@ -109,6 +112,39 @@ def test_a_pin_of_a_segment_is_for_its_users(store: redis.Redis, client: TestCli
     assert asked(client, world, user=2) == (world.own(2, NOON_S)[:4], [])
     assert asked(client, world, user=99)[1] == []
     assert asked(client, world, user=99, profile=["parity=odd"])[1] == [7]
+
+
+def test_the_server_answers_by_itself_as_the_routes_do(
+    store: redis.Redis, valkey_url: str, world: World, tmp_path: Path
+) -> None:
+    rng = random.Random(14)
+    with running(valkey_url, tmp_path) as base, httpx2.Client(base_url=base) as client:
+        n_pinned = 0
+        for turn in range(80):
+            if turn % 4 == 0:
+                segment = rng.choice([None, "parity=even", "parity=odd"])
+                begin_s = rng.choice([None, NOON_S + 20])
+                put(store, world, rng.choice(world.posts), Pin(rng.randrange(1, 6), begin_s, segment=segment))
+                world.unpin(store, rng.choice(world.posts), rng.choice(world.posts))
+                who, post = rng.choice(world.users), rng.choice(world.posts)
+                world.see(store, who, post, NOON_S + rng.randrange(-HOUR_S, 40))
+                world.see_live(store, who, post, NOON_S + rng.randrange(-HOUR_S, 40))
+            user, at = world.names.user(rng.choice(world.users)), f"2021-12-20T12:00:{rng.randrange(40):02d}"
+            query: dict[str, Any] = {"limit": rng.randrange(1, 12)}
+            path = f"/users/{quote(str(user), safe='')}/feed"
+            asked_as = [(PATH, {"id": user, "time": at, **query}), (path, {"at": at, **query})]
+            for target, params in asked_as:
+                one = client.get(target, params=params)
+                other = client.get(target, params={**params, "variant": "default"})  # not as plain
+
+                assert (one.status_code, one.content) == (200, other.content)
+                said = [
+                    {name: reply.headers.get(f"x-almanac-{name}") for name in ("rung", "pinned", "bucket")}
+                    for reply in (one, other)
+                ]
+                assert said[0] == said[1]
+                n_pinned += said[0]["pinned"] is not None
+    assert n_pinned > 40
 
 
 def test_pages_have_the_pins_of_the_first_one_once(

@@ -1,0 +1,53 @@
+"""What pins ask of a user beside their own list: which pinned posts they saw long ago, and their segment.
+
+An own list holds no post that was seen before it was made, so a look-up need not read those; a pinned post
+may be one. To ask of the pinned posts alone costs a fraction of reading all that was seen.
+"""
+
+from collections.abc import Iterable
+
+from api.contract.ids import LONGEST
+from api.contract.keys import SEGMENT_FIELD
+from api.store.commands import LookupCommands, check_reply
+from api.store.connection import Replies, pack
+
+
+class PinCommands:
+    """What to ask of one generation while some posts are pinned, given by their numbers."""
+
+    def __init__(self, commands: LookupCommands, posts: Iterable[int]) -> None:
+        """Take what asks for the own list."""
+        self._commands = commands
+        self._posts = tuple(posts)
+        self._templates: dict[int, bytes] = {}
+        self.n_replies = 1 + len(commands.seen_keys("")[:1])
+
+    def pack(self, user_id: str) -> bytes:
+        """Pack what is asked of a user; from a template, as their own list."""
+        user = self._commands.tag(user_id)
+        template = self._templates.get(len(user))
+        if template is None:
+            template = self._make_template(len(user))
+            if len(user) <= LONGEST:
+                self._templates[len(user)] = template
+        return template % ((user,) * self.n_replies)
+
+    def read(self, replies: Replies, at_s: int) -> tuple[str | None, frozenset[int]]:
+        """Return the user's segment, and which pinned posts they saw by a time.
+
+        Raises:
+            ValueError: A key holds another type.
+            StoreUnavailable: The server did not carry out a command.
+        """
+        segment, *seen = map(check_reply, replies)
+        scores = zip(self._posts, seen[0], strict=True) if seen else ()
+        hidden = frozenset([post for post, score in scores if score is not None and float(score) <= at_s])
+        return segment.decode() if segment else None, hidden
+
+    def _make_template(self, n_bytes: int) -> bytes:
+        """Return the commands with a place for the user in each, whose id has so many bytes."""
+        user = "u" * n_bytes
+        told = pack("HGET", self._commands.list_key(user), SEGMENT_FIELD)
+        seen = [pack("ZMSCORE", key, *self._posts) for key in self._commands.seen_keys(user)[:1]]
+        packed = b"".join([told, *seen]).replace(b"%", b"%%")
+        return packed.replace(f"{{{user}}}".encode(), b"{%b}")

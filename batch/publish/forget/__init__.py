@@ -1,1 +1,0 @@
-"""Forget: one user out of the store, and out of the files of kept generations."""
