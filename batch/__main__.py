@@ -19,6 +19,7 @@ from api.variables import find_unknown
 from batch.cli.compare import compare
 from batch.cli.export import export
 from batch.cli.facts import import_, simulate
+from batch.cli.forget import forget
 from batch.cli.generations import app as generations
 from batch.cli.history import backfill, evaluate, replay
 from batch.cli.lists import publish
@@ -39,6 +40,7 @@ COMMANDS = (
     plan,
     inspect,
     export,
+    forget,
     demo,
     evaluate,
     replay,

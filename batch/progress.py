@@ -31,6 +31,8 @@ WORDS = {  # what a person reads beside the bar of a step or phase
     "seen": "write what users have seen",
     "likes": "write what users like",
     "export": "write what is served",
+    "forget": "forget a user",
+    "store log": "write the store's log anew",
 }
 
 

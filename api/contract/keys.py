@@ -152,3 +152,11 @@ class Keys:
     def event(self, event_id: str) -> str:
         """STRING with TTL: that an event was accepted, and by which attempt."""
         return self._key("event", event_id)
+
+    def forgotten(self) -> str:
+        """SET of the tombstones of forgotten users, of whom nothing may be written any more."""
+        return self._key("forgotten")
+
+    def forgotten_key(self) -> str:
+        """STRING: the key of the tombstones; a copy of the one in the state folder."""
+        return self._key("forgotten", "key")

@@ -20,7 +20,11 @@ State = Literal["building", "sealed", "retired", "quarantined"]
 HOLDS_SEEN = "holds_seen"  # in `needs`: lists hold posts that were seen by as_of
 
 FEATURES = frozenset({FEATURE, HOLDS_SEEN})  # what this version knows of what a generation may need
-NEW_FIELDS = ("filter_by", "holds_seen")  # left out at their default: older versions refuse what is new
+NEW_FIELDS = (
+    "filter_by",
+    "holds_seen",
+    "redacted",
+)  # left out at their default: older versions refuse what is new
 
 TUPLES = ("features", "segment_by", "segments", "needs", "filter_by")  # JSON has lists only
 
@@ -39,6 +43,7 @@ class Manifest:
     `needs` names features that a reader must know. `user_ids` and `post_ids` say what ids are in JSON.
     `filter_by` names the columns of posts that the generation has facets of.
     `holds_seen`: lists hold posts that their user had seen by as_of, as only somebody else's do.
+    `redacted` counts the users who were forgotten since it was sealed; checksums and counts are without them.
     """
 
     generation: int
@@ -65,6 +70,7 @@ class Manifest:
     post_ids: Kind = "numbers"
     filter_by: tuple[str, ...] = ()
     holds_seen: bool = False
+    redacted: int = 0
     schema: int = SCHEMA
 
     @property

@@ -66,7 +66,8 @@ class Result(BaseModel):
         description="accepted: recorded; the next request for a time not before the event's does not get "
         "its post. late: the same, but it occurred before the newest fact of what is served. unknown: "
         "the same, but its post is not among those served. duplicate: it was recorded before, and nothing "
-        "changed. malformed: nothing was recorded, `why` says why."
+        "changed. forgotten: nothing was recorded, since the user was forgotten. malformed: nothing was "
+        "recorded, `why` says why."
     )
     occurred_at: str | None
     accepted_at: str | None

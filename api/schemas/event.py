@@ -21,7 +21,7 @@ LATEST_S = 253_402_300_799  # the last second of the year 9999
 AHEAD_S = 60  # a clock that is further ahead than this is wrong
 MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds 1973
 
-Status = Literal["accepted", "late", "unknown", "duplicate", "malformed"]
+Status = Literal["accepted", "late", "unknown", "duplicate", "forgotten", "malformed"]
 
 # The names under which clients send the same thing: ours, then a shop's.
 Names = tuple[str, ...]
@@ -105,16 +105,18 @@ def read_event(sent: object, now_s: int, new_id: Callable[[], str]) -> Event | M
     return Event(event_id, user_id, post_id, kind, occurred_at_s, now_s, transaction)
 
 
-def status_of(event: Event, *, recorded: bool, as_of_s: int | None, known: Collection[str]) -> Status:
+def status_of(event: Event, *, recorded: bool | None, as_of_s: int | None, known: Collection[str]) -> Status:
     """Say what became of an event.
 
     Args:
         event: What was sent.
-        recorded: Whether it is new; else it was recorded before.
+        recorded: Whether it is new; else it was recorded before. None: not at all, the user is forgotten.
         as_of_s: The newest fact of what is served: an event no later came too late for its lists, yet is
             filtered as any other. None where nothing is served.
         known: Ids of those posts of what is served that were asked for; empty where nothing is.
     """
+    if recorded is None:
+        return "forgotten"
     if not recorded:
         return "duplicate"
     if as_of_s is None:

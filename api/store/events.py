@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -18,6 +18,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from api.contract.buckets import DAY_S
 from api.contract.event import Event
+from api.contract.forgotten import tombstone
 from api.contract.ids import canonical, own_number, quote
 from api.contract.keys import Keys
 from api.feed import Generation
@@ -31,6 +32,8 @@ REMEMBERED_S = DAY_S  # an event sent again within this is a `duplicate`; later,
 # for ALMANAC_LIST_TTL_S, 14 days, and a run reads the events before it makes them.
 LIVE_S = 30 * DAY_S
 PAUSE_S = 0.002  # a sync takes milliseconds
+TRIES = 3  # a server may have lost the script, and then have another key of tombstones
+FORGOTTEN, OTHER_KEY = -1, -2  # replies of the script
 UNSAFE_S = 2.5  # a server that is told to write writes after two seconds, whatever the sync does
 
 
@@ -43,10 +46,11 @@ class Journal:
         self._keys = keys
         self._script = (files("api") / "accept.lua").read_text("utf-8")
         self._sha = ""
+        self._key = b""  # of the tombstones of forgotten users, as last read; empty: nobody is
         self._is_warned = False  # that the store does not let us ask about its log
 
-    async def accept(self, events: Sequence[Event], served: Generation | None = None) -> list[bool]:
-        """Record events, each once and whole; return of each whether it is new.
+    async def accept(self, events: Sequence[Event], served: Generation | None = None) -> list[bool | None]:
+        """Record events, each once and whole; return whether each is new; None: its user is forgotten.
 
         What is served says which users and posts they are of.
 
@@ -55,14 +59,22 @@ class Journal:
                 all of them again, with their ids, is safe.
         """
         attempt = secrets.token_hex(8)
-        replies = await self._record(attempt, events, served)
-        if any(isinstance(reply, NoScriptError) for reply in replies):  # a server that has just started
-            self._sha = ""
+        for _ in range(TRIES):
             replies = await self._record(attempt, events, served)
+            if any(isinstance(reply, NoScriptError) for reply in replies):  # a server that has just started
+                self._sha = ""
+            elif OTHER_KEY in replies:  # somebody was forgotten for the first time
+                with translate_errors():
+                    key = await self._client.get(self._keys.forgotten_key())
+                self._key = cast("bytes | None", key) or b""
+            else:
+                break
         for reply in replies:
             if isinstance(reply, Exception):
                 raise StoreUnavailable(reply)
-        return [bool(reply) for reply in replies]
+            if reply == OTHER_KEY:
+                raise StoreUnavailable("the key of its tombstones changes again and again")
+        return [None if reply == FORGOTTEN else bool(reply) for reply in replies]
 
     async def take_down(self, post_id: str, now_s: float) -> bool:
         """Keep a post from every answer from now on, by its canonical id; return whether that is new.
@@ -101,7 +113,9 @@ class Journal:
                     entry = [part for field in event.to_fields().items() for part in field]
                     limits_s = (REMEMBERED_S, LIVE_S)
                     fact = (event.action, number, post_id, event.occurred_at_s)
-                    pipe.evalsha(self._sha, len(keys), *keys, f"{attempt}-{place}", *limits_s, *fact, *entry)
+                    mark = (self._key, tombstone(self._key, user_id) if self._key else "")
+                    about = (f"{attempt}-{place}", *limits_s, *fact, *mark)
+                    pipe.evalsha(self._sha, len(keys), *keys, *about, *entry)
                 return await self._execute_safely(pipe)
 
     async def _execute_safely(self, pipe: Pipeline) -> list[Any]:
@@ -135,6 +149,8 @@ class Journal:
             keys.seen_live(user_id),
             keys.likes(user_id),
             keys.likes_live(user_id),
+            keys.forgotten(),
+            keys.forgotten_key(),
         )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from batch.arrays import Bools, Ints8, Ints32
 from batch.data.columns import POST_ID, USER_ID
 from batch.data.facts import Facts
+from batch.data.rows import renumber
 from batch.data.validation.yes import derive_targets
 
 
@@ -40,9 +41,9 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
         posts=stood.posts[posts].reset_index(drop=True),
         embeddings=None if facts.embeddings is None else facts.embeddings[posts],
         post_came=None if facts.post_came is None else facts.post_came[posts],
-        user=_renumber(stood.user, users),
-        post=_renumber(stood.post, posts),
-        retired=retired and replace(retired, user=_renumber(retired.user, users)),
+        user=renumber(stood.user, users),
+        post=renumber(stood.post, posts),
+        retired=retired and replace(retired, user=renumber(retired.user, users)),
     )
 
 
@@ -62,7 +63,3 @@ def _have_event(rows: Ints32, n: int) -> Bools:
 
 def _have_content(columns: pd.DataFrame) -> Bools:
     return np.asarray(columns.notna().any(axis=1), np.bool_)
-
-
-def _renumber(rows: Ints32, kept: Bools) -> Ints32:
-    return (np.cumsum(kept) - 1)[rows].astype(np.int32)

@@ -37,6 +37,7 @@ class Report:
     times_hint: str = ""  # what is likely wrong with times later than now
     # Table to its columns that number rows, as pandas' index does, or whose name stands twice.
     columns_ignored: dict[str, list[str]] = field(default_factory=dict)
+    forgotten: dict[str, int] = field(default_factory=dict)  # `users` and `events` of users who are forgotten
 
 
 @dataclass(frozen=True, slots=True)

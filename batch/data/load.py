@@ -10,6 +10,13 @@ from api.contract.keys import Keys
 from batch.data import movielens
 from batch.data.columns import FEED
 from batch.data.facts import Facts, Report
+from batch.data.forgotten import (
+    Forgotten,
+    drop_forgotten,
+    drop_forgotten_live,
+    load_forgotten,
+    unite_forgotten,
+)
 from batch.data.live.events import drain, read_live
 from batch.data.live.unite import unite
 from batch.data.look.look import Looked, look
@@ -17,7 +24,7 @@ from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.sentences import embed_texts
 from batch.data.source import Source, open_tables
-from batch.data.validation.rejects import Limits
+from batch.data.validation.rejects import Limits, drop_rejects
 from batch.data.write import refuse_taken, tables_of, write
 from batch.progress import Advance, Progress
 from batch.settings import Settings
@@ -27,13 +34,15 @@ log = logging.getLogger(__name__)
 
 
 def read_facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
-    """Read the facts, the live events among them, as a run begins.
+    """Read the facts, the live events among them, as a run begins; of forgotten users none.
 
     Raises:
         SourceError: They cannot be read; TooManyRejected: too many of them are bad.
+        OtherKey: The state folder is another store's.
     """
+    forgotten = unite_forgotten(store, Keys(settings.prefix), settings.state_dir)
     with progress.step("read") as advance:
-        return _with_live(settings, store, read_facts(settings, location, advance))
+        return _with_live(settings, store, read_facts(settings, location, advance), forgotten)
 
 
 def refuse_absent(settings: Settings, location: str) -> None:
@@ -52,7 +61,9 @@ def refuse_absent(settings: Settings, location: str) -> None:
 
 
 def read_facts(settings: Settings, location: str, advance: Advance) -> Facts:
-    """Read and check facts as settings say; live events are not among them.
+    """Read and check facts as settings say, without users whom the state folder knows to be forgotten.
+
+    Live events are not among them.
 
     Raises:
         SourceError: They cannot be read, or are `ml-100k` and recbole is not there; TooManyRejected: too many
@@ -103,15 +114,17 @@ def look_at(settings: Settings, location: str, mapping_file: str, advance: Advan
         raise ValueError(f"--mapping {settings.mapping} is given: leave it out to have one guessed")
     if mapping_file and Path(mapping_file).exists():
         raise ValueError(f"{mapping_file} is there already: give the name of a new file to --write-mapping")
+    rejects = settings.state_dir / "rejects.jsonl"
     looked = look(
         location,
         Mapping.load(settings.mapping) if settings.mapping else None,
-        rejects=settings.state_dir / "rejects.jsonl",
+        rejects=rejects,
         limits=Limits.of(settings),
         now_s=int(time.time()),
         stall_s=settings.database_stall_s,
         advance=advance,
     )
+    _drop_rejects(rejects, load_forgotten(settings.state_dir))
     if mapping_file:
         Path(mapping_file).write_text(looked.mapping, "utf-8")
     return looked
@@ -123,23 +136,35 @@ def _read(settings: Settings, location: str, advance: Advance) -> Facts:
         folder = settings.state_dir / "data" / movielens.NAME
         movielens.write_tables(movielens.find_files(), folder)
         location = str(folder)
-    return read(
-        location,
-        mapping=Mapping.load(name),
-        rejects=settings.state_dir / "rejects.jsonl",
-        limits=Limits.of(settings),
-        now_s=int(time.time()),
-        stall_s=settings.database_stall_s,
-        advance=advance,
-    )
+    rejects, forgotten = settings.state_dir / "rejects.jsonl", load_forgotten(settings.state_dir)
+    try:
+        facts = read(
+            location,
+            mapping=Mapping.load(name),
+            rejects=rejects,
+            limits=Limits.of(settings),
+            now_s=int(time.time()),
+            stall_s=settings.database_stall_s,
+            advance=advance,
+        )
+    finally:
+        _drop_rejects(rejects, forgotten)
+    return drop_forgotten(facts, forgotten)
 
 
-def _with_live(settings: Settings, store: redis.Redis, facts: Facts) -> Facts:
+def _drop_rejects(path: Path, forgotten: Forgotten) -> None:
+    """Take forgotten users out of a file of rejected rows, which say no kind of ids."""
+    if forgotten.tombstones:
+        drop_rejects(path, lambda text: forgotten.holds(text, "numbers") or forgotten.holds(text, "text"))
+
+
+def _with_live(settings: Settings, store: redis.Redis, facts: Facts, forgotten: Forgotten) -> Facts:
     """Drain what the API accepted into its own table, and unite that with the facts."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     url, stall_s = events_location(settings), settings.database_stall_s
     drained = drain(store, Keys(settings.prefix), url, stall_s)
-    united = unite(facts, read_live(url, stall_s), Mapping.load(settings.mapping).like_within_s)
+    live = drop_forgotten_live(read_live(url, stall_s), forgotten, facts.user_names.kind)
+    united = unite(facts, live, Mapping.load(settings.mapping).like_within_s)
     counts = {**drained._asdict(), "n_in_facts": united.n_new, "n_unknown": united.n_unknown}
     log.info("events.united", extra=counts)
     return united.facts

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from batch.arrays import Floats32, Ints, Ints32
+from batch.arrays import Bools, Floats32, Ints, Ints32
 from batch.data.columns import LIKE
 from batch.data.validation.order import Events
 
@@ -30,9 +30,12 @@ class Retired:
 
     def until(self, as_of_s: int) -> "Retired":
         """Return the events up to and including `as_of_s`."""
-        rows = slice(int(np.searchsorted(self.time, as_of_s, side="right")))
-        weight = None if self.weight is None else self.weight[rows]
-        return Retired(self.user[rows], self.post[rows], self.time[rows], weight, self.n_posts)
+        return self.where(slice(int(np.searchsorted(self.time, as_of_s, side="right"))))
+
+    def where(self, events: slice | Bools) -> "Retired":
+        """Return some of the events: a run of them, or bool (events,)."""
+        weight = None if self.weight is None else self.weight[events]
+        return Retired(self.user[events], self.post[events], self.time[events], weight, self.n_posts)
 
     def taken(self, n_users: int) -> sparse.csr_matrix:
         """Return what each user took, float64 (users, retired posts): weights added, or ones."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from batch.arrays import AnyInts, Ints, Ints32
+from batch.arrays import AnyInts, Bools, Ints, Ints32
 
 
 def find_rows(ids: Ints, wanted: AnyInts) -> Ints32:
@@ -13,3 +13,12 @@ def find_rows(ids: Ints, wanted: AnyInts) -> Ints32:
     [2, -1, 0]
     """
     return np.asarray(pd.Index(ids).get_indexer(wanted.ravel()), np.int32).reshape(wanted.shape)
+
+
+def renumber(rows: Ints32, kept: Bools) -> Ints32:
+    """Return where rows stand once only the kept ones are left; all of `rows` are kept ones.
+
+    >>> renumber(np.array([3, 1], np.int32), np.array([False, True, False, True])).tolist()
+    [1, 0]
+    """
+    return (np.cumsum(kept) - 1)[rows].astype(np.int32)

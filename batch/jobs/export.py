@@ -54,7 +54,7 @@ def export(
     users_file: Path | None = None,
     with_posts: bool = False,
 ) -> Exported:
-    """Write what the API would answer to users at a time, takedowns as they are now.
+    """Write what the API would answer to users at a time, takedowns and pins as they are now.
 
     Args:
         settings: Frozen settings; they name the variant.
@@ -89,7 +89,7 @@ def export(
     path = out or Path(f"export-{settings.variant}-{number}.{form}")
     rungs, n_rows, short = Counter[str](), 0, 0
     with progress.step("export", len(users)) as advance, open_sheet(path, form, rows.schema) as write:
-        for given in answer_all(client, keys, served, users, at_s, limit):
+        for given in answer_all(client, keys, served, history.pins, users, at_s, limit):
             table = rows.table(given)
             write(table)
             rungs.update(one.rung for one in given)

@@ -42,6 +42,7 @@ class Result:
     time_units_guessed: dict[str, int]
     times_hint: str
     columns_ignored: dict[str, list[str]]
+    forgotten: dict[str, int]
     shown: str
     views: int
     views_liked: int
@@ -148,6 +149,7 @@ def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
         time_units_guessed=report.time_units_guessed,
         times_hint=report.times_hint,
         columns_ignored=report.columns_ignored,
+        forgotten=report.forgotten,
         shown=facts.shown,
         views=int(facts.views.sum()),
         views_liked=int(facts.target.sum()),

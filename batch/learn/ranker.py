@@ -1,12 +1,15 @@
 """The ranker: a LightGBM model, kept as LightGBM's own text with a JSON beside it."""
 
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
+import numpy as np
 import orjson
 
+from batch.arrays import Ints
 from batch.features.sides import Feature
 from batch.learn.factors.factor_table import FACTORS, FactorTable, fingerprint
 
@@ -57,6 +60,27 @@ class Ranker:
         self.factors.save(folder / FACTORS)
         _write(folder / ABOUT, orjson.dumps(about, option=orjson.OPT_INDENT_2))
         return folder / "model.txt"
+
+
+def drop_users(folder: Path, codes: Ints) -> bool:
+    """Take users out of a saved model, whose name is another one then; return whether it knew any.
+
+    A folder that is called by the model's name gets the new one. Killed at any point, it can be done again.
+    """
+    path, about_path = folder / FACTORS, folder / ABOUT
+    if not path.is_file() or not about_path.is_file():
+        return False
+    table, about = FactorTable.load(path), orjson.loads(about_path.read_bytes())
+    stay = ~np.isin(table.user_ids, codes)
+    others = FactorTable(table.user_ids[stay], table.post_ids, table.x[stay], table.y, table.level[stay])
+    was, name = about["fingerprint"], fingerprint((folder / "model.txt").read_text(), [others.x], others.y)
+    if not stay.all():
+        others.save(path)
+    _write(about_path, orjson.dumps({**about, "fingerprint": name}, option=orjson.OPT_INDENT_2))
+    if folder.name == was != name:
+        shutil.rmtree(folder.with_name(name), ignore_errors=True)
+        folder.rename(folder.with_name(name))
+    return not bool(stay.all())
 
 
 def _write(path: Path, content: bytes) -> None:

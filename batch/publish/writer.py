@@ -16,6 +16,7 @@ from api.contract.manifest import Manifest
 from batch.publish import functions, shard
 from batch.publish.config import PublishConfig
 from batch.publish.folder import GenerationFolder
+from batch.publish.forget.refuse import refuse_forgotten
 from batch.publish.gate.report import Report
 from batch.publish.generation import GenerationContent
 from batch.publish.kinds import refuse_other_kinds
@@ -136,11 +137,13 @@ def building(
         StoreUnfit: The server's version or settings would break the lists; nothing was written.
         IdsChanged: Ids that were numbers are text now; nothing was written.
         LeaseTaken: Another run is publishing; nothing was written.
+        ForgottenMeanwhile: Users of the content are forgotten; nothing was written.
         LeaseLost: This run stalled and lost its turn; what is served did not change.
         GateClosed: The gate did not let it through.
     """
     refuse_other_kinds(store, content.variant, content.user_names, content.post_names, config.ids)
     with hold(store.client, store.keys.lease(), config.now(), config.progress) as lease:
+        refuse_forgotten(store, content)
         content = number_posts(store, content)
         require(store.client, _needs(content), store.keys.counter())
         functions.load(store.client)

@@ -92,7 +92,7 @@ def test_an_export_is_what_the_api_answers_everybody(
     rungs = set()
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
         for _ in range(15):
-            at_s, limit = AS_OF_S + rng.randrange(-2 * DAY_S, 4 * DAY_S), rng.randrange(1, 45)
+            at_s, limit = AS_OF_S + rng.randrange(-2 * DAY_S, 4 * DAY_S), rng.choice([2, 5, 10, 45])
             for _ in range(6):  # views, some of them only in the live set, some told late
                 who = names.user_key(rng.choice(asked))
                 post, seen_s = rng.choice(first.posts), AS_OF_S + rng.randrange(-DAY_S, 2 * DAY_S)
@@ -100,6 +100,9 @@ def test_an_export_is_what_the_api_answers_everybody(
                 store.zadd(keys[1](who), {names.post_key(post): seen_s}, lt=True)
             first.take_down(store, rng.choice(first.posts))
             first.put_back(store, rng.choice(first.posts))
+            segment = rng.choice([{}, {"segment": "parity=even"}, {"topic": "odd"}])
+            first.pin(store, rng.choice(first.posts), rng.randrange(1, 6), **segment)
+            first.unpin(store, *rng.sample(first.posts, 30))
 
             _, rows = written(store, out, at_s=at_s, limit=limit, users_file=tmp_path / "users")
 

@@ -64,7 +64,7 @@ def test_the_api_records_events_and_takedowns_and_the_batch_drains_them(
 ) -> None:
     url = "redis://{username}:{password}@{host}:{port}/0".format(**connect("api").get_connection_kwargs())
 
-    async def write() -> list[bool]:
+    async def write() -> list[bool | None]:
         async with aioredis.Redis.from_url(url) as client:
             journal = Journal(client, KEYS)
             taken = [await journal.take_down("1", 0.0), await journal.put_back("1", 0.0)]

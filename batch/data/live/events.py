@@ -33,7 +33,7 @@ SQLITE_WAIT_S = 30  # for another process that writes, as in a run beside a drai
 Entry = tuple[bytes, dict[bytes, bytes]]  # its id in the stream, and its fields
 
 _TABLES = sa.MetaData()
-_EVENTS = sa.Table(
+EVENTS = sa.Table(
     "live_events",
     _TABLES,
     sa.Column("event_id", sa.String(128), primary_key=True),
@@ -53,7 +53,7 @@ _COLUMNS = pa.schema(  # that are read back
     }
 )
 # What stood in the stream and could not be read, as by a newer API: kept, so that nothing is lost.
-_UNREADABLE = sa.Table(
+UNREADABLE = sa.Table(
     "live_unreadable",
     _TABLES,
     sa.Column("entry_id", sa.String(64), primary_key=True),
@@ -102,7 +102,7 @@ def drain(store: redis.Redis, keys: Keys, url: str, stall_s: float = STALL_S) ->
         SourceError: The database cannot be opened or written; the stream keeps what is not in it.
     """
     total = Drained(0, 0, 0)
-    with _open_events(url, stall_s) as (engine, watch):
+    with open_events(url, stall_s) as (engine, watch):
         # No further than what was there at the begin: events may come as fast as they are drained.
         for _ in range(0, int(store.xlen(keys.events())), CHUNK):
             entries = cast("list[Entry]", store.xrange(keys.events(), count=CHUNK))
@@ -121,8 +121,8 @@ def read_live(url: str, stall_s: float = STALL_S) -> LiveEvents:
     Raises:
         SourceError: The database cannot be opened or read.
     """
-    with _open_events(url, stall_s), open_tables(url, stall_s) as tables:
-        batches = list(tables.batches(_EVENTS.name, _COLUMNS.names))
+    with open_events(url, stall_s), open_tables(url, stall_s) as tables:
+        batches = list(tables.batches(EVENTS.name, _COLUMNS.names))
     # SQLite's columns have the types of their values, so none without a value.
     rows = pa.Table.from_batches(batches).cast(_COLUMNS) if batches else _COLUMNS.empty_table()
     order = pc.sort_indices(rows, [("accepted_at_s", "ascending"), ("event_id", "ascending")])
@@ -138,14 +138,14 @@ def _take_texts(engine: sa.Engine) -> None:
     if _holds_texts(engine):
         return
     texts = ", ".join(f"ALTER {name} TYPE text USING {name}::text" for name in _IDS)
-    steps = [f"ALTER TABLE {_EVENTS.name} {texts}"]
+    steps = [f"ALTER TABLE {EVENTS.name} {texts}"]
     if engine.dialect.name == "sqlite":  # which cannot change a column, and would make 7 of a text 007
-        names = ", ".join(column.name for column in _EVENTS.columns)
-        old, make = f"{_EVENTS.name}_of_numbers", sa.schema.CreateTable(_EVENTS).compile(engine)
+        names = ", ".join(column.name for column in EVENTS.columns)
+        old, make = f"{EVENTS.name}_of_numbers", sa.schema.CreateTable(EVENTS).compile(engine)
         steps = [
-            f"ALTER TABLE {_EVENTS.name} RENAME TO {old}",
+            f"ALTER TABLE {EVENTS.name} RENAME TO {old}",
             str(make),
-            f"INSERT INTO {_EVENTS.name} ({names}) SELECT {names} FROM {old}",  # noqa: S608 - names of ours
+            f"INSERT INTO {EVENTS.name} ({names}) SELECT {names} FROM {old}",  # noqa: S608 - names of ours
             f"DROP TABLE {old}",
         ]
     begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
@@ -158,7 +158,7 @@ def _take_texts(engine: sa.Engine) -> None:
 
 
 def _holds_texts(bind: sa.Engine | sa.Connection) -> bool:
-    columns = {column["name"]: column["type"] for column in sa.inspect(bind).get_columns(_EVENTS.name)}
+    columns = {column["name"]: column["type"] for column in sa.inspect(bind).get_columns(EVENTS.name)}
     return not any(isinstance(columns[name], sa.Integer) for name in _IDS)
 
 
@@ -176,8 +176,8 @@ def _keep(engine: sa.Engine, entries: list[Entry]) -> Drained:
             }
             unreadable.append({"entry_id": entry_id.decode(), "fields": orjson.dumps(text).decode()})
     with engine.begin() as connection:
-        n_new = _insert(connection, _EVENTS, events)
-        _insert(connection, _UNREADABLE, unreadable)
+        n_new = _insert(connection, EVENTS, events)
+        _insert(connection, UNREADABLE, unreadable)
     return Drained(len(entries), n_new, len(unreadable))
 
 
@@ -213,7 +213,7 @@ def _remove(store: redis.Redis, key: str, entries: list[Entry]) -> None:
 
 
 @contextmanager
-def _open_events(url: str, stall_s: float) -> Iterator[tuple[sa.Engine, Watch]]:
+def open_events(url: str, stall_s: float) -> Iterator[tuple[sa.Engine, Watch]]:
     """Open the database; its tables are made where they are missing."""
     parsed = parse_url(url)
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):

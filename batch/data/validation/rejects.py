@@ -1,7 +1,8 @@
 """Rows that were not accepted: counted by reason, and written down so that someone can mend them."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, get_args
 
@@ -10,6 +11,7 @@ import orjson
 import pyarrow as pa
 
 from batch.arrays import Bools, Ints8
+from batch.data.columns import USER_ID
 from batch.settings import Settings
 
 Reason = Literal[
@@ -30,6 +32,7 @@ Reason = Literal[
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 ACCEPTED = len(REASONS)  # the code that follows the reasons' own
+_WORD = re.compile(r"[^\s,;|\"']+")  # of a line, whatever parts its fields
 MOST_ROWS = 100_000  # written down; what follows is only counted
 
 
@@ -207,3 +210,33 @@ def _readable(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     ]
     rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
     return rows
+
+
+def drop_rejects(path: Path, is_gone: Callable[[str], bool]) -> int:
+    """Take rows of users out of a file of rejected ones; return how many they were.
+
+    Args:
+        path: The file; it need not be there.
+        is_gone: Tells whether an id, in whatever spelling, is one of such a user. It is asked of a row's
+            `user_id`, and of every word of a line that is no row.
+    """
+    if not path.is_file():
+        return 0
+    part, n_gone = path.with_suffix(".part"), 0
+    with path.open("rb") as old, part.open("wb") as new:
+        for line in old:
+            if _names_one(orjson.loads(line), is_gone):
+                n_gone += 1
+            else:
+                new.write(line)
+    part.replace(path)
+    return n_gone
+
+
+def _names_one(rejected: dict[str, Any], is_gone: Callable[[str], bool]) -> bool:
+    row = rejected.get("row", {})
+    user_id = row.get(USER_ID)
+    if isinstance(user_id, float) and user_id.is_integer():
+        user_id = int(user_id)
+    words = {"" if user_id is None else str(user_id), *_WORD.findall(str(row.get("line", "")))}
+    return any(is_gone(word) for word in words - {""})

@@ -9,6 +9,7 @@ import redis
 from api.contract.codec import decode
 from api.contract.ids import FEATURE
 from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.pin import Pins
 from api.feed import Answer, Generation, Lookup, Pointer, answer
 from batch.store import read
 
@@ -16,7 +17,13 @@ USERS = 2048  # a round trip: some 5 MB of replies
 
 
 def answer_all(
-    client: redis.Redis, keys: Keys, served: Generation, users: Sequence[str], at_s: int, limit: int
+    client: redis.Redis,
+    keys: Keys,
+    served: Generation,
+    pins: Pins,
+    users: Sequence[str],
+    at_s: int,
+    limit: int,
 ) -> Iterator[list[Answer]]:
     """Yield the answers to users at a time, some at once, in their order.
 
@@ -27,11 +34,12 @@ def answer_all(
         client: The store.
         keys: Names of the keys.
         served: A sealed generation, without the posts that are taken down.
+        pins: What is pinned.
         users: Canonical ids; of who has no list too.
         at_s: The time, epoch seconds.
         limit: How many posts at most.
     """
-    reader = _Reader(client, keys, served, at_s)
+    reader = _Reader(client, keys, served, pins, at_s)
     for low in range(0, len(users), USERS):
         found = reader.look_up(users[low : low + USERS])
         given = [answer(one, limit) for one in found]
@@ -44,7 +52,7 @@ def answer_all(
 class _Reader:
     """Reads look-ups of one generation at one time, a round trip for many."""
 
-    def __init__(self, client: redis.Redis, keys: Keys, served: Generation, at_s: int) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, served: Generation, pins: Pins, at_s: int) -> None:
         """Choose the seen sets by the manifest's policy; read nothing."""
         manifest = served.manifest
         self._client, self._keys, self._served, self._at_s = client, keys, served, at_s
@@ -52,6 +60,7 @@ class _Reader:
         self._pointer = Pointer(manifest.generation, manifest.created_at_s)
         sets = {"views": (keys.seen, keys.seen_live), "likes": (keys.likes, keys.likes_live), "none": ()}
         self._sets = sets[manifest.seen_policy]
+        self._pins = served.number_pins(pins)
         self._since = f"({manifest.as_of_s}"
         self._sees_all = at_s < manifest.as_of_s or manifest.holds_seen
         self._has_dictionary = FEATURE in manifest.needs
@@ -103,6 +112,7 @@ class _Reader:
             segment=read.narrow(segment).decode() if segment else None,
             hidden=self._read_seen(replies),
             sees_all=self._sees_all,
+            pins=self._pins,
         )
 
     def _read_seen(self, replies: Iterator[Any]) -> frozenset[int]:

@@ -1,6 +1,6 @@
 """A generation's checksums, computed again from what the store holds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from api.contract.keys import SEGMENT_FIELD
@@ -54,18 +54,24 @@ def bad_checksums(
     return bad, missing
 
 
+def digest_users(store: GenerationStore, manifest: Manifest, users: list[str]) -> Iterator[bytes]:
+    """Yield the digest of each user's lists as the store holds them; of an empty hash where they are gone."""
+    return _digest_users(manifest, store.hashes(manifest.generation, users))
+
+
 def _hashes(store: GenerationStore, manifest: Manifest, users: list[str], name: str) -> list[Hash]:
     first, last = (int(part) for part in name.split("-")[1:])
     return list(store.hashes(manifest.generation, users[first : last + 1]))
 
 
 def _digest(manifest: Manifest, found: list[Hash]) -> str:
+    return shard.checksum(b"".join(_digest_users(manifest, found)))
+
+
+def _digest_users(manifest: Manifest, found: Iterable[Hash]) -> Iterator[bytes]:
     starts = [b"%d" % start for start in manifest.horizon.starts]
-    digests = [
-        shard.digest(user_id, _segment(fields), [fields.get(start, b"") + b"\n" for start in starts])
-        for user_id, fields in found
-    ]
-    return shard.checksum(b"".join(digests))
+    for user_id, fields in found:
+        yield shard.digest(user_id, _segment(fields), [fields.get(start, b"") + b"\n" for start in starts])
 
 
 def _digest_shared(store: GenerationStore, manifest: Manifest) -> str:

@@ -161,6 +161,15 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
+def open_side(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a file of a side for writing: floats and row numbers have encodings of their own."""
+    floats = [f"{name}.list.element" for name in ("user", "user_group", "post", "time", "dense")]
+    encoding = {name: "BYTE_STREAM_SPLIT" for name in floats if name.split(".")[0] in schema.names}
+    if "left_out" in schema.names:
+        encoding["left_out.list.element"] = "DELTA_BINARY_PACKED"
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False, column_encoding=encoding)
+
+
 def _table(columns: Columns) -> pa.Table:
     """Return columns; a matrix becomes one column of lists of fixed length, or none if it has no column."""
     arrays = {}
@@ -175,13 +184,7 @@ def _table(columns: Columns) -> pa.Table:
 
 def _write(path: Path, tables: Iterator[pa.Table]) -> None:
     first = next(tables)
-    floats = [f"{name}.list.element" for name in ("user", "user_group", "post", "time", "dense")]
-    encoding = {name: "BYTE_STREAM_SPLIT" for name in floats if name.split(".")[0] in first.column_names}
-    if "left_out" in first.column_names:
-        encoding["left_out.list.element"] = "DELTA_BINARY_PACKED"
-    with pq.ParquetWriter(
-        path, first.schema, compression="zstd", use_dictionary=False, column_encoding=encoding
-    ) as writer:
+    with open_side(path, first.schema) as writer:
         writer.write_table(first)
         for table in tables:
             writer.write_table(table)

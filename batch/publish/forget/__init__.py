@@ -1,0 +1,1 @@
+"""Forget: one user out of the store, and out of the files of kept generations."""
