@@ -26,6 +26,7 @@ from batch.publish.ledger.ledger import Ledger
 from batch.publish.numbers import write_numbers
 from batch.publish.seen_sets import write_seen
 from batch.store.lease import hold
+from batch.store.restore import is_taken
 from batch.store.wire import PipelinedWriter, pack
 
 AS_OF_S = 1_640_357_999  # 2021-12-24T14:59:59Z
@@ -90,7 +91,7 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_genera
     if client.dbsize():
         raise ValueError(f"the store has {client.dbsize()} keys; the bench fills an empty one only")
     numbers = range(GENERATION, GENERATION + n_generations)
-    rng = np.random.default_rng(stock.seed)
+    rng, restores = np.random.default_rng(stock.seed), is_taken(client, keys.list(0, 0))
     with (
         hold(client, keys.lease(), AS_OF_S, progress, ttl_s=LEASE_S) as lease,
         PipelinedWriter(client) as wire,
@@ -101,7 +102,7 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_genera
             content, lists = _content(stock, low, _times(rng, seen)), lists.reshape(-1, stock.depth)
             for turn, number in enumerate(numbers):
                 _write_lists(wire, keys, content, number, np.roll(lists, -turn, axis=1))
-            write_seen(wire, lease, content, content.views, keys.seen, None, silent)
+            write_seen(wire, lease, content, content.views, keys.seen, None, silent, restores=restores)
             progress("users", low + n_users, stock.n_users)
         write_numbers(Ledger(client, keys), lease, content)
         for number in numbers:
