@@ -7,7 +7,7 @@ from typing import Any
 from batch.data.columns import ACTIONS, LIKE
 from batch.data.toml import refuse_unknown, take_list, take_text
 
-_KEYS = (*ACTIONS, "weights", "split", "mark")
+KEYS = (*ACTIONS, "weights", "split", "mark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def parse_events(section: dict[str, Any]) -> EventForm:
     Raises:
         ValueError: A key is unknown or a value has the wrong form; the message names both.
     """
-    refuse_unknown("key in [events]", section, _KEYS)
+    refuse_unknown("key in [events]", section, KEYS)
     like = section.get("like")
     by_column = isinstance(like, dict)
     actions = {
