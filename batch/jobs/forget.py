@@ -12,12 +12,13 @@ from api.contract.keys import Keys
 from batch.data.forgotten import unite_forgotten
 from batch.data.ids import encode_ids
 from batch.data.live.delete import delete_live
+from batch.data.live.events import drain
 from batch.data.validation.rejects import drop_rejects
 from batch.learn.ranker import drop_users
 from batch.progress import Progress
 from batch.publish.backfilled import FOLDER
 from batch.publish.forget.generations import find_kinds, forget_everywhere
-from batch.publish.forget.store import forget_notes, forget_sets, forget_stream
+from batch.publish.forget.store import forget_notes, forget_sets, renew_stream
 from batch.publish.store import GenerationStore
 from batch.settings import Settings
 from batch.store.connection import events_location
@@ -82,11 +83,11 @@ def forget(settings: Settings, client: redis.Redis, user_id: str, progress: Prog
         hold(client, store.keys.lease(), int(time.time()), show) as lease,
     ):
         unite_forgotten(client, store.keys, state_dir, forms)  # from here on the API records nothing of them
-        touched = {"seen sets": forget_sets(store, forms)}
-        touched["stream entries"], event_ids = forget_stream(store, is_gone)
-        rows = delete_live(url, is_gone, settings.database_stall_s)
-        touched["events' rows"] = len(rows)
-        touched["events' notes"] = forget_notes(store, [*event_ids, *rows])
+        drain(client, store.keys, url, settings.database_stall_s)
+        renew_stream(store)
+        events = delete_live(url, is_gone, settings.database_stall_s)
+        touched = {"seen sets": forget_sets(store, forms), "events": len(events)}
+        touched["events' notes"] = forget_notes(store, events)
         found = forget_everywhere(store, lease, root, backfilled, forms, show)
         touched |= {"lists": sum(found.lists.values()), "generations' files": found.files}
         codes = encode_ids(forms)
@@ -95,7 +96,7 @@ def forget(settings: Settings, client: redis.Redis, user_id: str, progress: Prog
         touched["rejected rows"] = drop_rejects(state_dir / "rejects.jsonl", is_gone)
         touched["tracebacks"] = _drop_traceback(state_dir / "last-error.txt", user_id, forms)
         remains = [rewrite_log(client, show)]
-    remains += [POSTGRES if rows and not url.startswith("sqlite") else ""]
+    remains += [POSTGRES if events and not url.startswith("sqlite") else ""]
     remains += [ELSEWHERE.format(", ".join(map(str, found.elsewhere))) if found.elsewhere else ""]
     outcome = Outcome(
         known=any(touched.values()),

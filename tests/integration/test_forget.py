@@ -162,7 +162,7 @@ def send(client: TestClient, settings: Settings, user: str, post: int, at_s: int
 def test_nothing_is_left_of_a_forgotten_user_and_others_keep_everything(
     settings: Settings, own_store: OwnStore, kind: Kind, tmp_path: Path
 ) -> None:
-    store = own_store.start(*STORE_SETTINGS)
+    store = own_store.start(*STORE_SETTINGS, "--rdbcompression", "no")  # so that its log can be read
     settings.state_dir.mkdir()
     user, *others = feed_users(tmp_path / "facts")
     traces = Traces(user)
