@@ -49,6 +49,10 @@ class Settings(EnvironmentSettings):
     segment_by: str = Field(
         "gender,exp_group", description="profile columns whose values make a user's segment"
     )
+    filter_by: str = Field(
+        "topic",
+        description="columns of posts that requests may filter by, with commas between; empty: none",
+    )
     profiles: int = Field(
         2_000,
         ge=0,
@@ -113,6 +117,19 @@ class Settings(EnvironmentSettings):
         description="when `almanac schedule` refreshes what moved since: as in crontab(5), UTC; "
         "empty: never between runs",
     )
+
+    @property
+    def filter_columns(self) -> tuple[str, ...]:
+        """Return the columns of posts that requests may filter by."""
+        return tuple(dict.fromkeys(name.strip() for name in self.filter_by.split(",") if name.strip()))
+
+    @field_validator("filter_by")
+    @classmethod
+    def _names_columns(cls, text: str) -> str:
+        for name in text.split(","):
+            if "=" in name or name.strip() in ("post_id", "text", "more_topics", "all_topics"):
+                raise ValueError(f"{name.strip()!r} is no column to filter by: name such as topic,brand")
+        return text
 
     @field_validator("bucket_width_s")
     @classmethod

@@ -60,6 +60,7 @@ class Feed:
         )
         posts = pd.DataFrame({"post_id": np.sort(rng.choice(5000, N_POSTS, replace=False))})
         posts["topic"] = rng.choice(TOPICS, N_POSTS)
+        posts["tags"] = [tags(post) for post in posts["post_id"]]
         posts["text"] = [text(rng) for _ in range(N_POSTS)]
         feed = cls(users, posts, np.empty((0, 5), np.int64), rng, kind)
         feed.happen(N_EVENTS, BEGIN_S, AS_OF_S)
@@ -152,10 +153,11 @@ class Feed:
         self.events = np.concatenate([self.events, [[user, ids[0], AS_OF_S + 9, 0, 0]]])
 
     def edited_posts(self) -> None:
-        """Posts get another text, and one another topic."""
+        """Posts get another text, one another topic, and one another tag."""
         at = self.rng.choice(len(self.posts), 2, replace=False)
         self.posts.loc[at, "text"] = [text(self.rng), text(self.rng)]
         self.posts.loc[at[0], "topic"] = self.rng.choice(TOPICS)
+        self.posts.at[at[1], "tags"] = ("edited",)
 
     def some(self, n: int) -> np.ndarray:
         """Draw users."""
@@ -167,6 +169,11 @@ def text(rng: np.random.Generator) -> str:
     return " ".join(rng.choice(WORDS, 12))
 
 
+def tags(post: int) -> tuple[str, ...] | None:
+    """Return what a post is tagged with: nothing, one or two of a few."""
+    return tuple({f"by-{post % 3}", f"at-{post % 5}"} - {"at-1", "at-2", "by-0"}) or None
+
+
 def settings_of(folder: Path, prefix: str) -> Settings:
     """Return settings of lists of a dozen posts for four hours."""
     return Settings(
@@ -175,6 +182,7 @@ def settings_of(folder: Path, prefix: str) -> Settings:
         depth=12,
         n_buckets=4,
         segment_by="gender",
+        filter_by="topic,tags",
         n_trees=12,
         n_leaves=8,
         gate="off",

@@ -52,6 +52,7 @@ def content(seed: int = 0, n_users: int = 40) -> GenerationContent:
     rng = np.random.default_rng(seed)
     rows = np.argsort(rng.random((3, N_BUCKETS, N_POSTS)))[:, :, :DEPTH].astype(np.int32)
     post_ids = np.sort(rng.choice(10_000, N_POSTS, replace=False)) + 1
+    catalogue = rng.permutation(N_POSTS).astype(np.int32)
     return GenerationContent(
         variant="default",
         as_of_s=AS_OF_S,
@@ -67,10 +68,12 @@ def content(seed: int = 0, n_users: int = 40) -> GenerationContent:
         popular=rows[0],
         segments={"0": rows[1], "1": rows[2]},
         segment_of=[None if u % 5 == 0 else str(u % 2) for u in range(n_users)],
-        catalogue=rng.permutation(N_POSTS).astype(np.int32),
+        catalogue=catalogue,
         views=times(rng, n_users, 12),
         likes=times(rng, n_users, 3),
         metrics={"auc": 0.6},
+        filter_by=("topic", "brand"),
+        facets={f"topic={name}": catalogue[catalogue % 3 == k] for k, name in enumerate(("a", "b=c", "ü"))},
     )
 
 

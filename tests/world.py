@@ -17,7 +17,7 @@ from api.contract.codec import encode
 from api.contract.facets import spell
 from api.contract.ids import FEATURE, Kind, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import HOLDS_SEEN, Manifest, SeenPolicy
+from api.contract.manifest import FACETS, HOLDS_SEEN, Manifest, SeenPolicy
 from tests.oracle import Events, Wish, plain
 
 AS_OF_S = epoch(datetime(2021, 12, 20, 10, 30, tzinfo=UTC))
@@ -136,12 +136,16 @@ class World:
             segment_by=("parity",),
             segments=("parity=even", "parity=odd"),
             profile={"age": [20.0, 40.0], "parity": ["even", "odd"]},
-            counts={"users": len(self.users), "posts": len(self.posts), "turn": self.turn},
+            counts={
+                "users": len(self.users),
+                "posts": len(self.posts),
+                "turn": self.turn,
+                **{FACETS + name: 3 for name in ("topic", "third")},
+            },
             needs=(FEATURE,) * text + (HOLDS_SEEN,) * others,
             holds_seen=others,
             user_ids=self.names.kind,
             post_ids=self.names.kind,
-            filter_by=("topic", "third"),
         )
 
     @property

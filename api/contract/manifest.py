@@ -19,14 +19,12 @@ State = Literal["building", "sealed", "retired", "quarantined"]
 
 HOLDS_SEEN = "holds_seen"  # in `needs`: lists hold posts that were seen by as_of
 
-FEATURES = frozenset({FEATURE, HOLDS_SEEN})  # what this version knows of what a generation may need
-NEW_FIELDS = (
-    "filter_by",
-    "holds_seen",
-    "redacted",
-)  # left out at their default: older versions refuse what is new
+FACETS = "facets "  # in `counts`, before a column: how many values requests may filter by
 
-TUPLES = ("features", "segment_by", "segments", "needs", "filter_by")  # JSON has lists only
+FEATURES = frozenset({FEATURE, HOLDS_SEEN})  # what this version knows of what a generation may need
+NEW_FIELDS = ("holds_seen", "redacted")  # left out at their default: older versions refuse what is new
+
+TUPLES = ("features", "segment_by", "segments", "needs")  # JSON has lists only
 
 
 class NeedsMore(ValueError):
@@ -41,7 +39,6 @@ class Manifest:
     digest of its lists; `root` digests those. `gate` is the report that let it through, where one ran.
     `profile` says how a profile becomes a signature: columns and their bins, see `profile.signature`.
     `needs` names features that a reader must know. `user_ids` and `post_ids` say what ids are in JSON.
-    `filter_by` names the columns of posts that the generation has facets of.
     `holds_seen`: lists hold posts that their user had seen by as_of, as only somebody else's do.
     `redacted` counts the users who were forgotten since it was sealed; checksums and counts are without them.
     """
@@ -68,10 +65,17 @@ class Manifest:
     needs: tuple[str, ...] = ()
     user_ids: Kind = "numbers"
     post_ids: Kind = "numbers"
-    filter_by: tuple[str, ...] = ()
     holds_seen: bool = False
     redacted: int = 0
     schema: int = SCHEMA
+
+    @property
+    def filter_by(self) -> tuple[str, ...]:
+        """Return the columns of posts that the generation has facets of, ascending; `counts` has them.
+
+        They are no field, since older versions refuse what is new and can serve all but filters.
+        """
+        return tuple(sorted(name.removeprefix(FACETS) for name in self.counts if name.startswith(FACETS)))
 
     @property
     def horizon(self) -> Horizon:

@@ -8,19 +8,27 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import epoch
-from batch.cli.options import At, Json, read_settings
+from batch.cli.options import At, Facets, Json, NotTopics, Topics, read_settings, read_wish
 from batch.cli.output import Output
 
 
-def inspect(user: Annotated[str, typer.Argument(help="user id")], at: At = None, json: Json = False) -> None:
+def inspect(
+    user: Annotated[str, typer.Argument(help="user id")],
+    at: At = None,
+    topics: Topics = None,
+    not_topics: NotTopics = None,
+    facets: Facets = None,
+    json: Json = False,
+) -> None:
     """Show a user's list at a time, what they have seen, and what the API would answer."""
     from batch.cli.draw.demo import draw_inspection
     from batch.jobs.inspect import inspect as look
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings()
+    wish = read_wish(topics, not_topics, facets)
     with connect_store(settings, output.progress) as client:
-        found = look(client, settings, user, epoch(at) if at else int(time.time()))
+        found = look(client, settings, user, epoch(at) if at else int(time.time()), wish=wish)
     output.emit(found, lambda console: draw_inspection(console, found))
 
 

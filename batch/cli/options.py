@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.contract.buckets import epoch
+from api.contract.facets import TOPIC, Filter, spell
 
 if TYPE_CHECKING:
     from batch.settings import Settings
@@ -18,6 +19,13 @@ Mapped = Annotated[str, typer.Option("--mapping", help="mapping of a foreign sch
 Replace = Annotated[bool, typer.Option("--replace", help="write over facts that lie there")]
 At = Annotated[datetime | None, typer.Option("--at", help="time, UTC; now where not given")]
 AsOf = Annotated[datetime | None, typer.Option(help="when the lists were made, UTC; now where not given")]
+Topics = Annotated[
+    list[str] | None, typer.Option("--topic", help="only posts of this topic, or of one of these")
+]
+NotTopics = Annotated[
+    list[str] | None, typer.Option("--not-topic", help="no post of this topic, or of these")
+]
+Facets = Annotated[list[str] | None, typer.Option("--filter", help="only posts with a value: brand=acme")]
 TestFrom = Annotated[datetime | None, typer.Option(help="first test day; else the last week's")]
 TestTo = Annotated[datetime | None, typer.Option(help="day after the last test day")]
 To = Annotated[str, typer.Option(help="folder, SQLite or PostgreSQL URL; else where `almanac run` reads")]
@@ -26,6 +34,23 @@ To = Annotated[str, typer.Option(help="folder, SQLite or PostgreSQL URL; else wh
 def read_span(test_from: datetime | None, test_to: datetime | None) -> tuple[int, int] | None:
     """Return the begin and the end of a test, epoch seconds; None where no begin is given."""
     return (epoch(test_from), epoch(test_to or datetime.max)) if test_from else None  # noqa: DTZ901 - no end
+
+
+def read_wish(
+    topics: list[str] | None, not_topics: list[str] | None, facets: list[str] | None
+) -> Filter | None:
+    """Read what is wanted of posts, as requests say it; None where it is nothing.
+
+    Raises:
+        ValueError: A filter is none.
+    """
+    for facet in facets or ():
+        if "=" not in facet:
+            raise ValueError(
+                f"--filter {facet!r} is no filter: a column, `=` and a value, such as brand=acme"
+            )
+    any_of, none_of = ([spell(TOPIC, name) for name in names or ()] for names in (topics, not_topics))
+    return Filter.of([*any_of, *(facets or ())], none_of)
 
 
 def read_settings(**options: Any) -> "Settings":

@@ -17,12 +17,13 @@ CLOCK = "clock"  # the time of day, where a mapping says that the timestamp is a
 TEXT, TOPIC = "text", "topic"
 PROPERTY, VALUE, PARENT = "property", "value", "parent"
 MORE_TOPICS = "more_topics"  # of a post that has several, all but the first, as words
+ALL_TOPICS = "all_topics"  # of such a post, each of them for itself
 
 VIEW, LIKE = 0, 1  # codes of `action` in Facts
 ACTIONS = {"view": VIEW, "like": LIKE}
 
 # Of each table: columns that must be there, and those that are read where they are. Any further column of
-# profiles or embeddings is a feature; of posts and the feed nothing else is read.
+# profiles or embeddings is a feature; of posts those that requests may filter by are read, of the feed none.
 REQUIRED = {
     USERS: (USER_ID,),
     POSTS: (POST_ID,),
@@ -32,7 +33,7 @@ REQUIRED = {
     TREE: (TOPIC, PARENT),
 }
 OPTIONAL = {
-    POSTS: (TOPIC, TEXT, MORE_TOPICS),
+    POSTS: (TOPIC, TEXT, MORE_TOPICS, ALL_TOPICS),
     FEED: (ACTION, TARGET),
     PROPERTIES: (TIMESTAMP,),
     TREE: (),

@@ -8,7 +8,7 @@ import redis
 
 from api.contract.keys import Keys
 from batch.data import movielens
-from batch.data.columns import FEED
+from batch.data.columns import FEED, TOPIC
 from batch.data.facts import Facts, Report
 from batch.data.forgotten import (
     Forgotten,
@@ -33,6 +33,16 @@ from batch.store.connection import events_location
 log = logging.getLogger(__name__)
 
 
+def load_mapping(settings: Settings, name: str = "") -> Mapping:
+    """Load the settings' mapping, or another one, with the columns of posts that they filter by.
+
+    Raises:
+        ValueError: It is none.
+    """
+    further = tuple(column for column in settings.filter_columns if column != TOPIC)
+    return Mapping.load(name or settings.mapping, further)
+
+
 def read_facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
     """Read the facts, the live events among them, as a run begins; of forgotten users none.
 
@@ -55,7 +65,7 @@ def refuse_absent(settings: Settings, location: str) -> None:
     if location == movielens.NAME:
         movielens.find_files()
         return
-    mapping = Mapping.load(settings.mapping)
+    mapping = load_mapping(settings)
     with open_tables(location, settings.database_stall_s, mapping) as tables:
         Source(tables, mapping, lambda _n: None).has(FEED)
 
@@ -117,7 +127,7 @@ def look_at(settings: Settings, location: str, mapping_file: str, advance: Advan
     rejects = settings.state_dir / "rejects.jsonl"
     looked = look(
         location,
-        Mapping.load(settings.mapping) if settings.mapping else None,
+        load_mapping(settings) if settings.mapping else None,
         rejects=rejects,
         limits=Limits.of(settings),
         now_s=int(time.time()),
@@ -140,7 +150,7 @@ def _read(settings: Settings, location: str, advance: Advance) -> Facts:
     try:
         facts = read(
             location,
-            mapping=Mapping.load(name),
+            mapping=load_mapping(settings, name),
             rejects=rejects,
             limits=Limits.of(settings),
             now_s=int(time.time()),
@@ -164,7 +174,7 @@ def _with_live(settings: Settings, store: redis.Redis, facts: Facts, forgotten: 
     url, stall_s = events_location(settings), settings.database_stall_s
     drained = drain(store, Keys(settings.prefix), url, stall_s)
     live = drop_forgotten_live(read_live(url, stall_s), forgotten, facts.user_names.kind)
-    united = unite(facts, live, Mapping.load(settings.mapping).like_within_s)
+    united = unite(facts, live, load_mapping(settings).like_within_s)
     counts = {**drained._asdict(), "n_in_facts": united.n_new, "n_unknown": united.n_unknown}
     log.info("events.united", extra=counts)
     return united.facts

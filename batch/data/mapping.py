@@ -67,6 +67,7 @@ class Mapping:
         time: How times are written.
         like_within_s: Where no `target` is given, a view counts as liked when the same user's like of
             the same post follows within this many seconds.
+        post_columns: Further columns of posts to read, by our names.
         shown: What a view says: `impressions` of a feed, or the user's own `choices`; None: choices where
             the feed has neither an action nor a target, so that no row can be a no.
     """
@@ -82,6 +83,7 @@ class Mapping:
     time: TimeForm = field(default_factory=TimeForm)
     like_within_s: int = DAY_S
     shown: Shown | None = None
+    post_columns: tuple[str, ...] = ()
 
     def table(self, ours: str) -> str:
         """Return their name of our table."""
@@ -111,14 +113,16 @@ class Mapping:
         return (*REQUIRED[table], ACTION) if by_name else REQUIRED[table]
 
     @classmethod
-    def load(cls, name_or_path: str | Path) -> "Mapping":
+    def load(cls, name_or_path: str | Path, post_columns: tuple[str, ...] = ()) -> "Mapping":
         """Load a shipped mapping by name or any other by its file; empty is the identity.
+
+        `post_columns` are columns of posts to read beside ours, which a mapping may then name.
 
         Raises:
             ValueError: No such mapping, no TOML, or a key or value that a mapping does not have.
         """
         if not str(name_or_path):
-            return cls()
+            return cls(post_columns=post_columns)
         shipped = _SHIPPED / f"{name_or_path}.toml"
         path = shipped if shipped.is_file() else Path(name_or_path)
         if not path.is_file():
@@ -127,12 +131,12 @@ class Mapping:
                 f"no mapping {str(name_or_path)!r}: give a TOML file or one of {', '.join(ships)}"
             )
         try:
-            return cls.from_toml(tomllib.loads(path.read_text("utf-8")))
+            return cls.from_toml(tomllib.loads(path.read_text("utf-8")), post_columns)
         except ValueError as exc:  # tomllib's errors are ValueErrors too
             raise ValueError(f"mapping {name_or_path}: {exc}") from exc
 
     @classmethod
-    def from_toml(cls, raw: dict[str, Any]) -> "Mapping":
+    def from_toml(cls, raw: dict[str, Any], post_columns: tuple[str, ...] = ()) -> "Mapping":
         """Check and freeze a parsed TOML document.
 
         Raises:
@@ -140,7 +144,7 @@ class Mapping:
         """
         refuse_unknown("key", raw, KEYS)
         time, tables = (take_section(raw, name) for name in ("time", "tables"))
-        columns, separators = _columns(take_section(raw, "columns"))
+        columns, separators = _columns(take_section(raw, "columns"), post_columns)
         refuse_unknown("table in [tables]", tables, REQUIRED)
         events = parse_events(take_section(raw, "events")) if "events" in raw else EventForm()
         shown = _one_of("shown", raw["shown"], get_args(Shown)) if "shown" in raw else None
@@ -156,10 +160,11 @@ class Mapping:
             events=events,
             profile=_kept(raw, "profile"),
             embeddings=_kept(raw, "embeddings"),
-            properties=_properties(take_section(raw, "properties")),
+            properties=_properties(take_section(raw, "properties"), post_columns),
             time=_time_form(time),
             like_within_s=_seconds(raw.get("like_within_s", DAY_S)),
             shown=shown,
+            post_columns=post_columns,
         )
 
 
@@ -174,12 +179,14 @@ def _names(where: str, value: object) -> list[str]:
     return [take_text(where, item) for item in take_list(where, value)]
 
 
-def _properties(section: dict[str, Any]) -> dict[str, str]:
-    refuse_unknown("column in [properties]", section, OPTIONAL[POSTS])
+def _properties(section: dict[str, Any], post_columns: tuple[str, ...]) -> dict[str, str]:
+    refuse_unknown("column in [properties]", section, (*OPTIONAL[POSTS], *post_columns))
     return {ours: take_text(f"properties.{ours}", theirs) for ours, theirs in section.items()}
 
 
-def _columns(section: dict[str, Any]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+def _columns(
+    section: dict[str, Any], post_columns: tuple[str, ...]
+) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
     """Return the tables' names of columns, and what separates the values of lists."""
     refuse_unknown("table in [columns]", section, REQUIRED)
     renames: dict[str, dict[str, str]] = {}
@@ -187,7 +194,7 @@ def _columns(section: dict[str, Any]) -> tuple[dict[str, dict[str, str]], dict[s
     for table in section:
         names = take_section(section, table)
         if table != USERS:  # a profile column may have any name
-            ours = (*REQUIRED[table], *OPTIONAL.get(table, ()))
+            ours = (*REQUIRED[table], *OPTIONAL.get(table, ()), *(post_columns if table == POSTS else ()))
             refuse_unknown(f"column in [columns.{table}]", names, ours)
         if table == FEED and isinstance(names.get(TIMESTAMP), list):
             names = names | _date_and_clock(names[TIMESTAMP])

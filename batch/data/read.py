@@ -29,6 +29,7 @@ from batch.data.mapping import Mapping
 from batch.data.retired import part_retired
 from batch.data.rows import find_rows
 from batch.data.source import Source, open_tables
+from batch.data.tables.location import SourceError, hide_password
 from batch.data.tables.stall import STALL_S
 from batch.data.validation.entities import Entities, Key, gather, posts_frame, users_frame, vectors
 from batch.data.validation.feed import Feed
@@ -74,6 +75,7 @@ def read(
         source, of_users, of_posts = Source(tables, mapping, advance), Ids(), Ids()
         versions = read_versions(source, mapping)
         posts, post_columns = _entities(source, mapping, POSTS, of_posts, out, versions)
+        _refuse_lacking(location, mapping, post_columns)
         users, profile = _entities(source, mapping, USERS, of_users, out)
         embeddings, dimensions = _entities(source, mapping, EMBEDDINGS, of_posts, out)
         # Not every post has a property; a table of posts, though, holds all there are.
@@ -110,6 +112,20 @@ def read(
         versions=told,
         zone=mapping.time.zone,
     )
+
+
+def _refuse_lacking(location: str, mapping: Mapping, columns: list[str]) -> None:
+    """Refuse facts that lack a further column of posts.
+
+    Raises:
+        SourceError: They do.
+    """
+    for name in mapping.post_columns:
+        if name not in columns:
+            raise SourceError(
+                f"{hide_password(location)} has no column {name!r} of posts, which ALMANAC_FILTER_BY names: "
+                f"name it in a mapping file, or leave it out there"
+            )
 
 
 def _entities(

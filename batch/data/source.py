@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from batch.data.columns import EMBEDDINGS, FEED, OPTIONAL, POST_ID, REQUIRED, TEXT, USER_ID, USERS
+from batch.data.columns import EMBEDDINGS, FEED, OPTIONAL, POST_ID, POSTS, REQUIRED, TEXT, USER_ID, USERS
 from batch.data.mapping import Mapping
 from batch.data.tables.database import Database
 from batch.data.tables.folder import BadLines, Folder
@@ -103,7 +103,8 @@ class Source:
         present = self._tables.columns(theirs) or []
         renamed = self._mapping.columns.get(table, {})
         kept = {USERS: self._mapping.profile, EMBEDDINGS: self._mapping.embeddings}.get(table)
-        needed = list(dict.fromkeys([*self._mapping.required(table), *renamed, *(kept or ())]))
+        further = self._mapping.post_columns if table == POSTS else ()
+        needed = list(dict.fromkeys([*self._mapping.required(table), *renamed, *(kept or ()), *further]))
         asked = [self._mapping.column(table, ours) for ours in needed]
         for name in asked:
             if name not in present:

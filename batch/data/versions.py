@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from batch.arrays import Ints, Ints32
-from batch.data.columns import MORE_TOPICS, POST_ID, TEXT, TOPIC
+from batch.data.columns import MORE_TOPICS, POST_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class PostVersions:
     Attributes:
         post: int32 (versions,). Row in the facts' posts.
         time: int64 (versions,). Epoch seconds, ascending within a post; 0 where nothing says since when.
-        columns: `topic`, `text` and, where any has it, `more_topics`, as in the facts' posts; (versions,).
+        columns: Those of the facts' posts, (versions,).
     """
 
     post: Ints32
@@ -30,9 +30,8 @@ class PostVersions:
         row = np.full(len(posts), -1, np.int64)
         row[version.index] = version
         columns = {POST_ID: posts[POST_ID]}
-        for name in (TOPIC, TEXT, MORE_TOPICS):
-            if name in self.columns:
-                values = np.where(row >= 0, self.columns[name].to_numpy(object)[row], None)
-                if name != MORE_TOPICS or any(values):
-                    columns[name] = pd.Series(values, dtype=object)
+        for name in self.columns.columns.drop(POST_ID):
+            values = np.where(row >= 0, self.columns[name].to_numpy(object)[row], None)
+            if name != MORE_TOPICS or any(values):
+                columns[name] = pd.Series(values, dtype=object)
         return pd.DataFrame(columns)

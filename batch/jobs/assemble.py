@@ -16,6 +16,7 @@ from batch.features.signatures import find, typical
 from batch.features.tally import Tally
 from batch.learn.factors.cold_start import shared_factors
 from batch.learn.ranker import Ranker
+from batch.publish.facets import find_facets
 from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.engine import score
@@ -154,4 +155,6 @@ def assemble_content(
         user_names=facts.user_names,
         post_names=facts.post_names,
         metrics=metrics or {},
+        filter_by=settings.filter_columns,
+        facets=find_facets(facts.posts, settings.filter_columns, popular.catalogue),
     )

@@ -15,8 +15,7 @@ from batch.data.cut import as_they_stood
 from batch.data.facts import Facts
 from batch.data.live.events import LiveEvents, read_live
 from batch.data.live.unite import unite
-from batch.data.load import read_facts
-from batch.data.mapping import Mapping
+from batch.data.load import load_mapping, read_facts
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication
 from batch.learn.baselines.named import find_baseline
@@ -115,7 +114,7 @@ def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, creat
     Raises:
         ValueError: The facts before it cannot train a model.
     """
-    stood = _cut(facts, live, as_of_s, Mapping.load(settings.mapping).like_within_s)
+    stood = _cut(facts, live, as_of_s, load_mapping(settings).like_within_s)
     statics = asof.describe(stood, settings.seed)
     model = train(stood, statics, as_of_s, Recipe.of(settings)).model
     then = assemble_publication(settings, stood, statics, model, as_of_s)

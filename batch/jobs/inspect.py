@@ -8,6 +8,7 @@ from datetime import datetime
 import redis
 
 from api.contract.buckets import epoch, moment
+from api.contract.facets import Filter
 from api.contract.ids import as_json
 from api.contract.keys import Id, Keys
 from api.feed import Lookup, answer
@@ -63,7 +64,13 @@ class Inspection:
 
 
 def inspect(
-    client: redis.Redis, settings: Settings, user_id: Id, at_s: int, limit: int = LIMIT
+    client: redis.Redis,
+    settings: Settings,
+    user_id: Id,
+    at_s: int,
+    limit: int = LIMIT,
+    *,
+    wish: Filter | None = None,
 ) -> dict[str, object]:
     """Return what an answer is made of, and the answer, as the API gives it at any time, now or past.
 
@@ -74,9 +81,12 @@ def inspect(
 
     Raises:
         NothingServed: No generation is current.
+        NotFiltered: The filter names a column that the generation has no facets of.
     """
     inside = look(client, Keys(settings.prefix), settings.variant, user_id, at_s)
-    given = answer(inside.found, limit)
+    given = answer(
+        inside.found, limit, wanted=None if wish is None else inside.found.generation.find_wanted(wish)
+    )
     found, manifest = inside.found, inside.found.generation.manifest
     return {
         "user_id": as_json(str(user_id), manifest.user_ids),

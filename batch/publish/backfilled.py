@@ -74,6 +74,10 @@ def save_backfilled(
     shown = pa.array(content.posts, pa.binary())
     _write(draft.posts, {"post_id": content.post_ids, "shown": shown, "place": place})
     _write(draft.shared, _shared_columns(content))
+    if content.filter_by:
+        having = [content.post_ids[rows] for rows in content.facets.values()]
+        facets = pa.array(list(content.facets), pa.string())
+        _write(draft.facets, {"facet": facets, "posts": pa.array(having, pa.list_(pa.int64()))})
     save_names(draft, content)
     checksums = {INPUTS: inputs.save(draft.inputs)}
     manifest = replace(content.draft(number, created_at_s), checksums=checksums)
@@ -119,7 +123,15 @@ def open_content(made: Backfilled) -> GenerationContent:
         user_names=user_names,
         post_names=post_names,
         metrics=manifest.metrics,
+        filter_by=manifest.filter_by,
+        facets=_open_facets(folder, post_ids) if manifest.filter_by else {},
     )
+
+
+def _open_facets(folder: GenerationFolder, post_ids: Ints) -> dict[str, Rows]:
+    facets = pq.read_table(folder.facets)
+    having = [np.searchsorted(post_ids, posts).astype(np.int32) for posts in facets["posts"].to_pylist()]
+    return dict(zip(facets["facet"].to_pylist(), having, strict=True))
 
 
 def open_lists(made: Backfilled, content: GenerationContent) -> Iterator[RankedBlock]:

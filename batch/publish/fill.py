@@ -38,7 +38,7 @@ def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -
 
 
 def write_shared(build: Build, wire: PipelinedWriter) -> str:
-    """Write what is not a user's: popular, segments, profiles, catalogue, posts. Return their checksum.
+    """Write what is not a user's: popular, segments, profiles, catalogue, posts, facets; return a checksum.
 
     These have no life of their own: they are what a dead batch leaves to serve.
     """
@@ -63,6 +63,11 @@ def write_shared(build: Build, wire: PipelinedWriter) -> str:
         ]
         digest.update(b"".join(text + b"\n" for text in pairs[1::2]))
         wire.send(pack(b"HSET", keys.posts(number).encode(), *pairs), 1)
+    for facet, rows in sorted((facet.encode(), rows) for facet, rows in content.facets.items()):
+        build.lease.check()
+        pairs = [facet, _text(content, rows)]
+        digest.update(b"".join(text + b"\n" for text in pairs))
+        wire.send(pack(b"HSET", keys.facets(number).encode(), *pairs), 1)
     wire.flush()
     return digest.hexdigest()
 

@@ -62,6 +62,11 @@ class GenerationFolder:
         return self.path / "shared.parquet"
 
     @property
+    def facets(self) -> Path:
+        """Return the facets of a backfilled generation."""
+        return self.path / "facets.parquet"
+
+    @property
     def user_names(self) -> Path:
         """Return the ids behind the codes of users; no such file where codes are ids. See `names`."""
         return self.path / "user-names.parquet"

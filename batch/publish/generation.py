@@ -9,8 +9,9 @@ import orjson
 import pandas as pd
 
 from api.contract.buckets import Horizon
+from api.contract.facets import read_column
 from api.contract.ids import FEATURE
-from api.contract.manifest import HOLDS_SEEN, Manifest, SeenPolicy
+from api.contract.manifest import FACETS, HOLDS_SEEN, Manifest, SeenPolicy
 from api.contract.profile import Bins
 from batch.arrays import Ints, Ints32
 from batch.data.columns import POST_ID, TEXT, TOPIC
@@ -50,6 +51,8 @@ class GenerationContent:
         metrics: Name to value, for the manifest.
         gate: The report that lets the generation through, where one ran.
         holds_seen: Whether lists hold posts that their user has seen, as only somebody else's do.
+        filter_by: The columns of posts that requests may filter by.
+        facets: Facet to int32 rows of the posts that have it, most popular first; see `facets.find_facets`.
     """
 
     variant: str
@@ -77,6 +80,8 @@ class GenerationContent:
     metrics: dict[str, float] = field(default_factory=dict)
     gate: dict[str, Any] | None = None
     holds_seen: bool = False
+    filter_by: tuple[str, ...] = ()
+    facets: dict[str, Rows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.
@@ -140,6 +145,10 @@ class GenerationContent:
                 "seen": len(self.views.post),
                 "likes": len(self.likes.post),
                 "profiles": len(self.profiles),
+                **{
+                    FACETS + name: sum(read_column(facet) == name for facet in self.facets)
+                    for name in self.filter_by
+                },
             },
             profile=self.profile,
             metrics=self.metrics,

@@ -82,7 +82,7 @@ def retire(store: GenerationStore, lease: Lease, root: Path, generation: int, pr
         lease.check()
         _unlink(client, (keys.list(user_id, generation) for user_id in users[low : low + CHUNK]))
         progress(f"clearing generation {generation}", min(low + CHUNK, len(users)), len(users))
-    shared = [keys.popular(generation), keys.catalogue(generation), keys.posts(generation)]
+    shared = [named(generation) for named in (keys.popular, keys.catalogue, keys.posts, keys.facets)]
     shared += [keys.segment(generation, name) for name in (manifest.segments if manifest else ())]
     shared += [keys.profile(generation, name) for name in read.words(client, keys.profiles(generation))]
     _unlink(client, shared)

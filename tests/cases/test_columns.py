@@ -24,6 +24,7 @@ from batch.jobs.refresh.digests import compare, digest_inputs
 from batch.learn import loader
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
+from batch.publish.facets import find_facets
 from batch.publish.gate.stats import columns
 from batch.score.engine import score
 from batch.score.predict import score_by_predict
@@ -188,6 +189,67 @@ def test_the_first_of_several_topics_is_the_posts_and_the_others_count_as_words(
     ]
     write(str(tmp_path / "again"), tables_of(facts))
     assert_equal_facts(read_all(str(tmp_path / "again"), tmp_path), facts)
+
+
+@pytest.mark.parametrize("put", [csv, parquet])
+def test_columns_to_filter_by_are_kept_and_each_value_of_a_list_counts(
+    tmp_path: Path, put: Callable[..., str]
+) -> None:
+    rows = {
+        "post_text_df": pa.table(
+            {
+                "post_id": [10, 20, 30, 40],
+                "genres": ["Noir|Sci Fi", "Noir", None, " Sci Fi | Noir|"],
+                "maker": ["acme", "b=c", None, "acme"],
+                "sold": [True, False, None, True],
+                "sizes": ["s,m", "m", "", None],
+            }
+        ),
+        "feed_data": tables()["feed_data"],
+    }
+    mapping = Mapping.from_toml(
+        {
+            "columns": {
+                "post_text_df": {
+                    "topic": {"column": "genres", "split": "|"},
+                    "brand": "maker",
+                    "sizes": {"split": ","},
+                }
+            }
+        },
+        ("brand", "sold", "sizes"),
+    )
+    by, order = ("topic", "brand", "sold", "sizes"), np.array([3, 2, 1, 0], np.int32)
+
+    facts = read_all(put(tmp_path / "in", rows), tmp_path, mapping=mapping)
+
+    found = find_facets(facts.posts, by, order)
+    assert {facet: posts.tolist() for facet, posts in found.items()} == {
+        "brand=acme": [3, 0],
+        "brand=b=c": [1],
+        "sizes=m": [1, 0],
+        "sizes=s": [0],
+        "sold=false": [1],
+        "sold=true": [3, 0],
+        "topic=Noir": [3, 1, 0],
+        "topic=Sci Fi": [3, 0],
+    }
+    further = Mapping.from_toml(
+        {"columns": {"post_text_df": {"sizes": {"split": "|"}}}}, ("brand", "sold", "sizes")
+    )
+    for location in (str(tmp_path / "again"), f"sqlite:///{tmp_path / 'facts.db'}"):
+        write(location, tables_of(facts))
+        again = read_all(location, tmp_path, mapping=further)
+        assert find_facets(again.posts, by, order).keys() == found.keys()
+        pd.testing.assert_frame_equal(again.posts, facts.posts)
+
+
+def test_a_column_to_filter_by_that_posts_lack_is_named(tmp_path: Path) -> None:
+    posts = pa.table({"post_id": [10], "topic": ["a"]})
+    for rows in ({"post_text_df": posts}, {}):
+        location = parquet(tmp_path / f"in{len(rows)}", {**rows, "feed_data": tables()["feed_data"]})
+        with pytest.raises(SourceError, match=r"no column 'brand'.*: name it"):
+            read_all(location, tmp_path, mapping=Mapping(post_columns=("brand",)))
 
 
 def test_topics_beside_the_text_are_among_the_words_that_posts_are_placed_by() -> None:

@@ -87,7 +87,7 @@ def test_what_no_post_has_is_an_empty_list_with_a_reason(world: World, client: T
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("filter=colour=red", "'colour' is no column that generation 1 filters by: it has topic, third"),
+        ("filter=colour=red", "'colour' is no column that generation 1 filters by: it has third, topic"),
         ("filter=colour", "filter='colour' is no filter: a column, `=` and a value"),
         ("filter=%3Dred", "filter='=red' is no filter"),
         ("filter=topic%3D", "filter='topic=' is no filter"),
@@ -118,7 +118,7 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(
 def test_a_generation_without_facets_refuses_filters_and_answers_all_else(
     world: World, store: redis.Redis, valkey_url: str
 ) -> None:
-    store.set(Keys().manifest(1), replace(world.manifest, filter_by=()).to_json())
+    store.set(Keys().manifest(1), replace(world.manifest, counts={}).to_json())
     asked = {"id": world.names.user(2)}
 
     with TestClient(create_app(Settings(redis_url=valkey_url), clock=lambda: PROMOTED_AT_S + 60)) as client:

@@ -20,6 +20,7 @@ import redis
 from fastapi.testclient import TestClient
 
 from api.contract.buckets import DAY_S, moment
+from api.contract.facets import Filter
 from api.contract.ids import as_json
 from api.contract.keys import Keys
 from api.contract.profile import signature
@@ -152,6 +153,7 @@ def test_the_api_and_the_oracle_agree_under_filters_now_and_at_past_times(
 ) -> None:
     rng = random.Random(seed)
     weeks, rungs = Weeks(store, "views", rng, names), set[str]()
+    settings = BatchSettings(redis_url=valkey_url)
     world = weeks.worlds[1]
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
         for turn in range(300):
@@ -180,6 +182,13 @@ def test_the_api_and_the_oracle_agree_under_filters_now_and_at_past_times(
                 store, events, names.user(user), at_s, limit % 20 + 1, profile=profile, wish=wish
             )
             assert [post["id"] for post in reply.json()] == wanted, (user, at_s, query)
+            if not profile:
+                asked = Filter.of(any_of, none_of)
+                found: Any = inspect(store, settings, names.user(user), at_s, limit % 20 + 1, wish=asked)
+                assert (found["answer"]["post_ids"], found["answer"]["rung"]) == (
+                    wanted,
+                    reply.headers["x-almanac-rung"],
+                )
             reason = reply.headers.get("x-almanac-underfill")
             assert (reason is None) == (len(wanted) == limit % 20 + 1)
             rungs.add(reply.headers["x-almanac-rung"])

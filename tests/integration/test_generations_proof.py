@@ -110,6 +110,15 @@ def test_lost_lists_and_changed_shared_keys_are_found(
     assert len(verdict.bad_shards) == 2
 
 
+def test_a_changed_facet_is_found(store: redis.Redis, live: Manifest, tmp_path: Path) -> None:
+    assert verified(store, tmp_path, sample=1).ok
+
+    for facet in night(FIRST).content.facets:  # the first is changed, then all are gone
+        store.hset(KEYS.facets(1), facet, "1")
+        assert verified(store, tmp_path, sample=1).bad_shards == ("shared",)
+        store.unlink(KEYS.facets(1))
+
+
 def test_inputs_that_were_changed_prove_nothing(store: redis.Redis, live: Manifest, tmp_path: Path) -> None:
     model = tmp_path / "1/inputs/model.txt"
     model.write_text(model.read_text().replace("num_leaves", "num_lEaves", 1))

@@ -184,6 +184,7 @@ def test_items_bring_texts_and_posts_that_nobody_knew(
     }
     assert found.known_by == "items"
     assert decode(read.value(store, KEYS.catalogue(1))) == [9, 7, 8]
+    assert read.fields(store, KEYS.facets(1)) == {b"topic=x": b"7", b"topic=y": b"9"}
 
 
 def test_a_list_holds_until_its_users_next_one_begins(store: redis.Redis, settings: Settings) -> None:

@@ -111,6 +111,8 @@ def test_what_all_users_share_is_there(store: redis.Redis, tmp_path: Path) -> No
     assert decode(read.value(store, KEYS.catalogue(generation))) == of.post_ids[of.catalogue].tolist()
     ids = [str(post_id).encode() for post_id in of.post_ids]
     assert store.hgetall(KEYS.posts(generation)) == dict(zip(ids, of.posts, strict=True))
+    having = {facet.encode(): encode(of.post_ids[rows].tolist()) for facet, rows in of.facets.items()}
+    assert store.hgetall(KEYS.facets(generation)) == having
 
 
 def test_the_checksums_can_be_computed_again_from_the_store(
@@ -160,6 +162,8 @@ def test_the_manifest_says_what_was_published(store: redis.Redis, tmp_path: Path
         "seen": 240,
         "likes": 60,
         "profiles": 0,
+        "facets topic": 3,
+        "facets brand": 0,
     }
 
 

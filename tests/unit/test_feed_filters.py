@@ -10,7 +10,7 @@ from api.contract.facets import Facets, Filter, NotFiltered, Wanted, spell, work
 from api.feed import Generation, Lookup, Pointer, Rung, answer
 from tests.world import AS_OF_S, PROMOTED_AT_S, World
 
-MANIFEST = replace(World().manifest, filter_by=("topic", "brand"))
+MANIFEST = replace(World().manifest, counts={"facets topic": 4, "facets brand": 2})
 BUCKET_S = MANIFEST.start_s
 POSTS = range(1, 31)
 POST_IDS = st.integers(1, 30)
@@ -126,7 +126,7 @@ def test_an_underfilled_answer_under_a_filter_names_what_left_out_most_of_what_i
 
 def test_a_column_that_the_generation_does_not_filter_by_is_refused_in_one_sentence() -> None:
     with pytest.raises(
-        NotFiltered, match=r"^'colour' is no column that generation 1 filters by: it has topic"
+        NotFiltered, match=r"^'colour' is no column that generation 1 filters by: it has brand, topic"
     ):
         wanted(EVERYTHING, "topic=even", "colour=red")
 

@@ -13,7 +13,7 @@ from api.feed import Generation, Lookup, Pointer, answer
 from api.schemas.value import read_cursor
 from tests.world import AS_OF_S, PROMOTED_AT_S, World
 
-MANIFEST = replace(World().manifest, filter_by=("topic",))
+MANIFEST = World().manifest
 BUCKET_S = MANIFEST.start_s
 POST_IDS = st.integers(1, 20)
 

@@ -31,12 +31,12 @@ def test_needs_are_written_only_where_there_are_some() -> None:
     assert "needs" not in orjson.loads(MANIFEST.to_json())
 
 
-def test_columns_to_filter_by_are_written_only_where_there_are_some_and_need_nothing() -> None:
-    filtered = replace(MANIFEST, filter_by=("topic", "brand"))
+def test_columns_to_filter_by_stand_among_the_counts_which_every_version_reads() -> None:
+    filtered = replace(MANIFEST, counts={"posts": 3, "facets topic": 2, "facets a b": 0})
 
-    assert "filter_by" not in orjson.loads(MANIFEST.to_json())
-    assert Manifest.from_json(filtered.to_json()) == filtered
-    assert not filtered.needs
+    assert replace(MANIFEST, counts={}).filter_by == ()
+    assert Manifest.from_json(filtered.to_json()).filter_by == ("a b", "topic")
+    assert orjson.loads(filtered.to_json()).keys() == orjson.loads(MANIFEST.to_json()).keys()
 
 
 def test_a_generation_that_needs_more_is_refused_in_one_sentence() -> None:

@@ -11,7 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch.arrays import Bools, Floats32, Ints
-from batch.data.columns import EMBEDDINGS, MORE_TOPICS, POST_ID, POSTS, TEXT, TOPIC, USER_ID, USERS
+from batch.data.columns import (
+    ALL_TOPICS,
+    EMBEDDINGS,
+    MORE_TOPICS,
+    POST_ID,
+    POSTS,
+    TEXT,
+    TOPIC,
+    USER_ID,
+    USERS,
+)
 from batch.data.rows import find_rows
 from batch.data.tables.location import SourceError
 from batch.data.validation.ids import Ids
@@ -178,22 +188,35 @@ def users_frame(
 def posts_frame(post_ids: Ints, posts: Entities | None, names: list[str]) -> pd.DataFrame:
     """Return one row a post, with `topic` and `text` (object, None is missing) even where none are given.
 
-    A post of the feed alone has neither. Of a list of topics the first is the post's; the others are
-    `more_topics`, a column that is there only where a post has any.
+    A post of the feed alone has neither. Of a list of topics the first is the post's; `more_topics` are the
+    others as words, `all_topics` the list: columns that are there only where a post has several. Further
+    columns are texts, or tuples of them where they are lists.
     """
-    texts = {name: posts.texts(name) for name in names} if posts else {}
+    columns = {name: _cells(posts, name) for name in names} if posts else {}
     if posts and TOPIC in names and posts.holds_lists(TOPIC):
         lists = [topics or () for topics in posts.lists(TOPIC)]
-        texts[TOPIC] = np.array([topics[0] if topics else None for topics in lists], object)
-        texts[MORE_TOPICS] = np.array([" ".join(topics[1:]) or None for topics in lists], object)
-    columns: dict[str, Any] = {POST_ID: post_ids}
+        columns[TOPIC] = np.array([topics[0] if topics else None for topics in lists], object)
+        columns[MORE_TOPICS] = np.array([" ".join(topics[1:]) or None for topics in lists], object)
+        if any(len(topics) > 1 for topics in lists):
+            columns[ALL_TOPICS] = posts.lists(TOPIC)
+    laid: dict[str, Any] = {POST_ID: post_ids}
     at = find_rows(post_ids, posts.ids) if posts else slice(0)
-    for name in (TOPIC, TEXT, MORE_TOPICS):
+    for name in dict.fromkeys((TOPIC, TEXT, MORE_TOPICS, *sorted(columns))):
         values = np.full(len(post_ids), None, object)
-        values[at] = texts.get(name)
+        values[at] = columns.get(name)
         if name != MORE_TOPICS or any(values):
-            columns[name] = pd.Series(values, dtype=object)
-    return pd.DataFrame(columns)
+            laid[name] = pd.Series(values, dtype=object)
+    return pd.DataFrame(laid)
+
+
+def _cells(posts: Entities, name: str) -> npt.NDArray[np.object_]:
+    """Return a column as texts; as tuples of them where it is lists, or what we wrote of lists as `a|b`."""
+    if name not in (TEXT, MORE_TOPICS) and posts.holds_lists(name):
+        return posts.lists(name)
+    texts = posts.texts(name)
+    if name != ALL_TOPICS:
+        return texts
+    return np.fromiter((text and tuple(text.split("|")) for text in texts), object, len(texts))
 
 
 def vectors(

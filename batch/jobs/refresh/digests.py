@@ -1,7 +1,8 @@
 """Digests of the facts of each user and each post: those whose digest differs have changed.
 
 Pure but for `save` and `load`. A user's inputs are their events and their profile, as the facts have them, in
-whatever order, late ones and corrected ones included; a post's are its text, its topics and its embedding.
+whatever order, late ones and corrected ones included; a post's are its text, its topics, its embedding and
+what requests may filter it by.
 """
 
 import os
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.arrays import Bools, Ints, Words
-from batch.data.columns import MORE_TOPICS, USER_ID
+from batch.data.columns import MORE_TOPICS, POST_ID, TEXT, TOPIC, USER_ID
 from batch.data.facts import Facts
 from batch.data.rows import find_rows
 from batch.publish.generation import post_json
@@ -36,7 +37,7 @@ class InputDigests:
         users: uint64 (users, 3). Two sums of numbers drawn by each event (post, time, action, target), one
             number of the profile.
         post_ids: int64 (posts,), ascending.
-        posts: uint64 (posts,). A digest of topic, text and embedding.
+        posts: uint64 (posts,). A digest of topic, text, embedding and columns to filter by.
     """
 
     user_ids: Ints
@@ -137,10 +138,14 @@ def _digest_posts(facts: Facts) -> Words:
     found = np.empty(len(facts.posts), np.uint64)
     more = facts.posts[MORE_TOPICS].fillna("") if MORE_TOPICS in facts.posts else [""] * len(facts.posts)
     posts = post_json(facts.posts, facts.post_names)
+    known = (POST_ID, TOPIC, TEXT, MORE_TOPICS)
+    further = {name: facts.posts[name].tolist() for name in facts.posts.columns if name not in known}
     for row, (text, topics) in enumerate(zip(posts, more, strict=True)):
         digest = blake2b(text + topics.encode(), digest_size=8)
         if facts.embeddings is not None:
             digest.update(facts.embeddings[row].tobytes())
+        for name, cells in further.items():
+            digest.update(f"\0{name}={cells[row]!r}".encode())
         found[row] = int.from_bytes(digest.digest(), "little")
     return found
 

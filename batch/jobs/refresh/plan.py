@@ -20,6 +20,7 @@ from batch.jobs.refresh.digests import Changes
 from batch.jobs.refresh.frozen import Frozen
 from batch.jobs.refresh.own import count, events_of
 from batch.learn.factors.factor_table import fingerprint
+from batch.publish.facets import find_facets
 from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
 from batch.score.predict import Dense
@@ -68,6 +69,7 @@ def plan_refresh(
     seen = _left_out(before, facts, moved, new)
     dense = _dense(before, facts, frozen.everybody)
     inputs = Inputs(before.model, sides, seen, dense)
+    catalogue = _catalogue(frozen, facts)
     same = not (changes.new_users.any() or changes.n_users_gone or changes.new_posts.any())
     return RefreshPlan(
         content=GenerationContent(
@@ -85,7 +87,7 @@ def plan_refresh(
             popular=_as_rows(frozen.popular, facts),
             segments={name: _as_rows(lists, facts) for name, lists in frozen.segments.items()},
             segment_of=_segments(manifest, frozen, facts, moved if not changes.posts.any() else None),
-            catalogue=_catalogue(frozen, facts),
+            catalogue=catalogue,
             views=views,
             likes=likes,
             profile=manifest.profile,
@@ -93,6 +95,8 @@ def plan_refresh(
             user_names=facts.user_names,
             post_names=facts.post_names,
             metrics=manifest.metrics,
+            filter_by=manifest.filter_by,
+            facets=find_facets(facts.posts, manifest.filter_by, catalogue),
         ),
         inputs=inputs,
         moved=moved,

@@ -90,10 +90,13 @@ def find_base(settings: Settings, store: GenerationStore, root: Path) -> Base:
         "ALMANAC_N_BUCKETS": (settings.n_buckets, manifest.n_buckets),
         "ALMANAC_DEPTH": (min(settings.depth, len(frozen.post_ids)), manifest.depth),
         "ALMANAC_SEEN_POLICY": (settings.seen_policy, manifest.seen_policy),
+        "ALMANAC_FILTER_BY": (",".join(sorted(settings.filter_columns)), ",".join(manifest.filter_by)),
     }
     for name, (wanted, was) in shapes.items():
         if wanted != was:
-            raise FullRunNeeded(f"{name} is {wanted}, and generation {manifest.generation} has {was}")
+            raise FullRunNeeded(
+                f"{name} is {wanted}, and generation {manifest.generation} has {was or 'none'}"
+            )
     return Base(manifest, folder, digests, frozen, InputDigests.load(folder.frozen))
 
 

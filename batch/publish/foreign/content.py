@@ -1,9 +1,13 @@
 """What stands beside somebody else's lists in their generation. Pure."""
 
 import numpy as np
+import orjson
+import pandas as pd
 
 from batch.arrays import Floats
+from batch.data.columns import TOPIC
 from batch.data.seen import SeenTimes
+from batch.publish.facets import find_facets
 from batch.publish.foreign.check import Checked
 from batch.publish.foreign.posts import rank_posts
 from batch.publish.generation import GenerationContent, Rows
@@ -23,6 +27,9 @@ def make_content(settings: Settings, checked: Checked, as_of_s: int) -> Generati
         return np.tile(rank_posts(gain, posts.turn, arranged.depth), (n_buckets, 1))
 
     nothing = SeenTimes.none(len(checked.users.codes))
+    catalogue = np.lexsort((posts.turn, -arranged.gain)).astype(np.int32)
+    by = tuple(name for name in settings.filter_columns if name == TOPIC)  # all that is known of such posts
+    topics = pd.DataFrame({TOPIC: [orjson.loads(shown)["topic"] for shown in posts.shown]})
     return GenerationContent(
         variant=settings.variant,
         as_of_s=as_of_s,
@@ -38,10 +45,12 @@ def make_content(settings: Settings, checked: Checked, as_of_s: int) -> Generati
         popular=best(arranged.gain),
         segments={name: best(gain) for name, gain in zip(checked.segments, arranged.of_segment, strict=True)},
         segment_of=checked.users.segment_of,
-        catalogue=np.lexsort((posts.turn, -arranged.gain)).astype(np.int32),
+        catalogue=catalogue,
         views=nothing,
         likes=nothing,
         user_names=checked.users.names,
         post_names=posts.names,
         holds_seen=True,
+        filter_by=by,
+        facets=find_facets(topics, by, catalogue),
     )

@@ -10,6 +10,7 @@ from api.contract.ids import quote
 from batch.arrays import AnyInts
 from batch.publish.generation import GenerationContent
 
+FACET_BYTES = 64  # of a hash's field beside its texts
 SPARE = 0.02  # of what is planned: the plan's own error, and connections
 
 
@@ -28,6 +29,7 @@ class Sizes:
         likes: int (any,). Posts that users have liked.
         user_bytes: Mean length of a user's id as it stands in keys.
         entry_bytes: int (any,). Length of each post's id that stands in the dictionary.
+        facet_bytes: int (facets,). Length of each facet with its list of posts.
     """
 
     n_users: int
@@ -40,6 +42,7 @@ class Sizes:
     likes: AnyInts
     user_bytes: float
     entry_bytes: AnyInts
+    facet_bytes: AnyInts
 
     @classmethod
     def of(cls, content: GenerationContent) -> "Sizes":
@@ -57,6 +60,7 @@ class Sizes:
             likes=np.diff(content.likes.start),
             user_bytes=_mean_length(map(quote, content.user_names.canonical(content.user_ids))),
             entry_bytes=np.array([len(text.encode()) for text in entries], np.int64),
+            facet_bytes=_measure_facets(content),
         )
 
     @classmethod
@@ -75,6 +79,7 @@ class Sizes:
             likes=np.array([likes]),
             user_bytes=len(str(users)),
             entry_bytes=np.empty(0, np.int64),
+            facet_bytes=np.array([posts * (len(str(posts)) + 1)]),  # about one topic a post
         )
 
 
@@ -161,11 +166,18 @@ def plan(
     users = sizes.n_users * (sizes.user_bytes + 1)
     dictionary = round(len(sizes.entry_bytes) * costs.entry)
     posts = len(sizes.post_numbers) * costs.post
-    generation = round(sizes.n_users * costs.lists + shared_lists + catalogue + users + posts)
+    facets = float((sizes.facet_bytes + FACET_BYTES).sum())
+    generation = round(sizes.n_users * costs.lists + shared_lists + catalogue + users + posts + facets)
     seen = round(sizes.n_users * (costs.seen + costs.likes))
     total = round(((kept + 1) * generation + seen + dictionary) * (1 + SPARE))
     adds = generation + round(seen * (1 - held)) + dictionary
     return Plan(generation, seen, kept + 1, total, used, limit, adds)
+
+
+def _measure_facets(content: GenerationContent) -> AnyInts:
+    digits = np.char.str_len(content.post_numbers.astype(str)) + 1
+    lengths = [len(facet.encode()) + int(digits[rows].sum()) for facet, rows in content.facets.items()]
+    return np.array(lengths, np.int64)
 
 
 def _mean_length(texts: Iterable[str]) -> float:

@@ -88,6 +88,9 @@ def _digest_shared(store: GenerationStore, manifest: Manifest) -> str:
     posts = read.fields(client, keys.posts(number))
     for post in sorted(posts, key=int):
         digest.update(posts[post] + b"\n")
+    facets = read.fields(client, keys.facets(number)) if manifest.filter_by else {}
+    for facet in sorted(facets):
+        digest.update(facet + b"\n" + facets[facet] + b"\n")
     return digest.hexdigest()
 
 

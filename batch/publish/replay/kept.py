@@ -8,6 +8,7 @@ import orjson
 import redis
 
 from api.contract.codec import decode
+from api.contract.facets import Facets
 from api.contract.ids import FEATURE, as_json, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.pin import Pins
@@ -88,16 +89,19 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
             f"generation {number} answered at that time and is no longer kept: "
             "raise ALMANAC_GENERATIONS_KEPT to replay further back"
         )
+    catalogue = decode(read.value(client, keys.catalogue(number)))
+    facets = read.fields(client, keys.facets(number)) if manifest.filter_by else {}
     posts, ids = [int(post) for post in client.hkeys(keys.posts(number))], read_post_ids(ledger, manifest)
     shared = Generation(
         manifest=manifest,
         posts={post: orjson.dumps({"id": ids.as_json(post)}) for post in posts},
-        catalogue=decode(read.value(client, keys.catalogue(number))),
+        catalogue=catalogue,
         numbers={ids.id_of(post): post for post in posts} if FEATURE in manifest.needs else {},
         popular=_lists(read.fields(client, keys.popular(number))),
         segments={
             name: _lists(read.fields(client, keys.segment(number, name))) for name in manifest.segments
         },
+        facets=Facets({facet.decode(): decode(text) for facet, text in facets.items()}, catalogue),
     )
 
     def read_own(user_id: str, bucket_s: int) -> OwnList:
@@ -115,14 +119,16 @@ def from_disk(made: Backfilled) -> Kept:
     """
     content, ranked = open_content(made), open_list(made)
     ids, starts = content.post_ids, content.horizon.starts
+    catalogue = ids[content.catalogue].tolist()
     segment_of = dict(zip(content.user_ids.tolist(), content.segment_of, strict=True))
     shared = Generation(
         manifest=replace(made.manifest, needs=(FEATURE,)),
         posts=dict(zip(ids.tolist(), content.posts, strict=True)),
-        catalogue=ids[content.catalogue].tolist(),
+        catalogue=catalogue,
         numbers=dict(zip(content.post_names.canonical(ids), ids.tolist(), strict=True)),
         popular=_ids(content.popular, ids, starts),
         segments={name: _ids(rows, ids, starts) for name, rows in content.segments.items()},
+        facets=Facets({facet: ids[rows].tolist() for facet, rows in content.facets.items()}, catalogue),
     )
 
     def read_own(user_id: str, bucket_s: int) -> OwnList:
