@@ -260,7 +260,7 @@ BAD: Mapping[Fault, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "unknown_item": _set("item_id", 77_777),
     "duplicate": lambda frame: pd.concat([frame, frame.assign(rank=frame["rank"] + 4)]),
     "broken_ranks": lambda frame: frame.assign(rank=frame["rank"] - 1),
-    "short_list": lambda frame: frame.drop(frame.index[(frame["rank"] == 4) & (frame["user_id"] > 5)]),
+    "short_list": lambda frame: frame.drop(frame.index[(frame["rank"] > 1) & (frame["user_id"] > 5)]),
     "absent_user": lambda frame: frame[frame["user_id"] > 9],
 }
 

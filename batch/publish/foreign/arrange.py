@@ -92,7 +92,7 @@ def arrange(
         parts[k] = _rewrite(part, rows)
     sizes_found, owners = np.concatenate(size), np.concatenate(owner)
     depth = min(most, int(sizes_found.max(initial=0)))
-    short = np.flatnonzero(sizes_found < depth)
+    short = np.flatnonzero(2 * sizes_found < depth)
     if len(short):
         says = f"that of user {name(int(owners[short[0]]), None)}, {sizes_found[short[0]]} of {depth} items"
         faults.add("short_list", len(short), says)

@@ -17,7 +17,7 @@ Fault = Literal[
     "unknown_item",  # neither among --items nor in what is current
     "duplicate",  # an item that stands in the user's list already, further up
     "broken_ranks",  # a list whose ranks are not 1, 2, 3, …
-    "short_list",  # a list with fewer items than the longest one; it is published all the same
+    "short_list",  # a list less than half as long as the longest; it is published all the same
     "absent_user",  # one who has a list in what is current under the variant, and none here
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -38,7 +38,7 @@ SAYS: Mapping[Fault, str] = {
     "unknown_item": "have an item that is not known",
     "duplicate": "repeat an item of the same list",
     "broken_ranks": "have ranks that are not 1, 2, 3, …",
-    "short_list": "are shorter than the longest",
+    "short_list": "are less than half as long as the longest",
     "absent_user": "have lists in what is served and none here",
 }
 REMEDIES: Mapping[Fault, str] = {
