@@ -78,7 +78,7 @@ class Settings(EnvironmentSettings):
         0.5,
         ge=0,
         le=1,
-        description="share of published lists less than half as long as the longest, above which they are refused",
+        description="share of published lists not half as long as the longest, above which they are refused",
     )
     max_absent_user_share: float = Field(
         0.05,

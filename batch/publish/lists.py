@@ -20,7 +20,7 @@ from batch.publish.config import PublishConfig
 from batch.publish.foreign.arrange import lay_out
 from batch.publish.foreign.check import Checked, Task, check_lists
 from batch.publish.foreign.content import make_content
-from batch.publish.foreign.faults import Line, ListsRefused, refusal
+from batch.publish.foreign.faults import Line, ListsRefused
 from batch.publish.foreign.source import Frame
 from batch.publish.kinds import refuse_other_kinds
 from batch.publish.publish import publish
@@ -45,6 +45,7 @@ class Published:
         rows: Rows read.
         rows_cut: Rows deeper than ALMANAC_DEPTH, which are left out.
         users: Users with lists.
+        users_forgotten: Users who are left out because they are forgotten.
         lists: Lists read.
         depth: Posts in the longest one.
         posts: Posts of the generation, those that no list holds included.
@@ -64,6 +65,7 @@ class Published:
     rows: int
     rows_cut: int
     users: int
+    users_forgotten: int
     lists: int
     depth: int
     posts: int
@@ -125,7 +127,7 @@ def publish_lists(
         task = Task(lists, query, items, as_of_s, valid_for_s, Path(folder))
         checked = check_lists(chosen, store, task, progress)
         refuse_other_kinds(store, chosen.variant, checked.users.names, checked.posts.names, chosen.ids)
-        why = refusal(checked.report)
+        why = checked.refused
         log.info(
             "lists.checked", extra={"rows": checked.read.n_rows, "refused": why, "faults": _counts(checked)}
         )
@@ -163,12 +165,13 @@ def _describe(
         rows=checked.read.n_rows,
         rows_cut=arranged.n_cut,
         users=len(checked.users.codes),
+        users_forgotten=checked.n_forgotten,
         lists=arranged.n_lists,
         depth=arranged.depth,
         posts=len(checked.posts.codes),
         known_by=checked.known_by,
         items_left_out=checked.items_left_out or {},
         faults=checked.report,
-        refused=refusal(checked.report),
+        refused=checked.refused,
         seconds=progress.seconds,
     )

@@ -24,9 +24,10 @@ from api.main import create_app
 from api.settings import Settings as ApiSettings
 from batch.__main__ import run_command
 from batch.data.tables.location import SourceError
+from batch.jobs.forget import forget
 from batch.jobs.inspect import inspect
 from batch.jobs.refresh.start import FullRunNeeded, find_base
-from batch.progress import silent
+from batch.progress import SILENT, silent
 from batch.publish.foreign.faults import SETTING, Fault, ListsRefused
 from batch.publish.ledger.promotion import rollback
 from batch.publish.lists import Published, publish_lists
@@ -501,3 +502,21 @@ def test_what_is_no_table_of_lists_is_refused_in_a_sentence(
 def test_lists_of_the_future_are_refused(settings: Settings) -> None:
     with pytest.raises(ValueError, match="is later than now"):
         publish_lists("x.csv", settings=settings, as_of=datetime(2099, 1, 1, tzinfo=UTC))
+
+
+def test_a_forgotten_user_is_left_out_and_can_be_forgotten_later(
+    store: redis.Redis, own: Manifest, settings: Settings, tmp_path: Path
+) -> None:
+    frame = lists_of(own)
+    forget(settings, store, "7", SILENT)
+
+    found = publish_lists(frame, settings=settings)
+    assert (found.users, found.users_forgotten) == (39, 1)
+    assert not store.exists(KEYS.list(7, sealed(found).generation))
+    forget(settings, store, "9", SILENT)
+
+    assert not store.exists(KEYS.list(9, sealed(found).generation))
+    number, rng = sealed(found).generation, np.random.default_rng(0)
+    assert verify(generations(store), number, tmp_path / "generations", sample=5, rng=rng, progress=silent).ok
+    with pytest.raises(ListsRefused, match="no list is left"):
+        publish_lists(frame[frame["user_id"] == 7], settings=settings, variant="other")

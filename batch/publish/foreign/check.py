@@ -10,12 +10,13 @@ import pandas as pd
 from api.contract.buckets import Horizon
 from api.contract.ids import Kind
 from batch.arrays import Ints, Ints32
+from batch.data.forgotten import Forgotten, unite_forgotten
 from batch.data.ids import IdNames, as_texts
 from batch.data.rows import find_rows
 from batch.data.validation.ids import Ids, Places
 from batch.progress import Progress
 from batch.publish.foreign.arrange import Arranged, arrange
-from batch.publish.foreign.faults import Faults, Line
+from batch.publish.foreign.faults import Faults, Line, refusal
 from batch.publish.foreign.known import Base, find_base, read_base_posts, read_items, read_segments
 from batch.publish.foreign.posts import Posts, unite_posts
 from batch.publish.foreign.reading import Read, read_rows
@@ -78,6 +79,7 @@ class Checked:
         horizon: The times that they answer.
         report: What is wrong with them.
         items_left_out: Rows of the table of items that were left out, by reason; None: there is no table.
+        n_forgotten: Users who are left out because they are forgotten.
     """
 
     base: Base | None
@@ -89,6 +91,15 @@ class Checked:
     horizon: Horizon
     report: list[Line]
     items_left_out: dict[str, int] | None
+    n_forgotten: int
+
+    @property
+    def refused(self) -> str | None:
+        """Return why the lists are refused; None where they are not."""
+        why = refusal(self.report)
+        if why is None and not len(self.users.codes):
+            return "no list is left: each row has a fault, or its user is forgotten"
+        return why
 
     @property
     def known_by(self) -> str:
@@ -111,7 +122,8 @@ def check_lists(settings: Settings, store: GenerationStore, task: Task, progress
     items, left_out, read = _read(settings, task, (user_ids, post_ids), spill, faults, progress)
     before = None if base is None else read_base_posts(store, base, post_ids)
     posts = unite_posts(post_ids, read.posts, before, items, base.manifest.post_ids if base else None)
-    codes, names, row = _unite_users(user_ids, read.users)
+    forgotten = unite_forgotten(store.client, store.keys, settings.state_dir)
+    codes, names, row, n_forgotten = _unite_users(user_ids, read.users, forgotten)
     with progress.step("segments", len(codes)) as advance:
         known = read_segments(store, base, names.canonical(codes), advance)
     users, segments = Users(codes, names, known), base.manifest.segments if base else ()
@@ -132,7 +144,7 @@ def check_lists(settings: Settings, store: GenerationStore, task: Task, progress
     life_s = task.valid_for_s or settings.list_ttl_s
     horizon = find_horizon(read.starts, task.as_of_s, life_s, task.valid_for_s, settings.n_buckets)
     report = faults.report(settings, read.n_rows, arranged.n_lists, n_before)
-    return Checked(base, read, users, posts, segments, arranged, horizon, report, left_out)
+    return Checked(base, read, users, posts, segments, arranged, horizon, report, left_out, n_forgotten)
 
 
 def _kinds(settings: Settings, base: Base | None) -> tuple[Kind | None, Kind | None]:
@@ -165,13 +177,17 @@ def _read(
     return items, left_out, read
 
 
-def _unite_users(ids: Ids, found: Places) -> tuple[Ints, IdNames, Ints32]:
-    """Return the users' codes, ascending, what these stand for, and the row of each place."""
+def _unite_users(ids: Ids, found: Places, forgotten: Forgotten) -> tuple[Ints, IdNames, Ints32, int]:
+    """Return the users' codes, ascending, what these stand for, and the row of each place.
+
+    Forgotten users are left out: their places have the row -1, and it is said how many they are.
+    """
     if ids.kind is None:
         ids.decide(found.marks)
     read = ids.codes(ids.settle(found.marks))
-    codes = np.unique(read)
-    return codes, ids.names(codes), find_rows(codes, read)
+    every = np.unique(read)
+    codes = every[~forgotten.hold(ids.names(every).canonical(every))]
+    return codes, ids.names(codes), find_rows(codes, read), len(every) - len(codes)
 
 
 def _count_absent(store: GenerationStore, base: Base | None, ids: Ids, codes: Ints, faults: Faults) -> int:

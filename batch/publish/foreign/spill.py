@@ -63,12 +63,13 @@ def cut(
     Args:
         spill: The rows; its file is removed.
         ends: Where each range of users ends, ascending; the last one is the number of users.
-        users: int32 (users,). The new number of each user.
+        users: int32 (users,). The new number of each user; the rows of -1 are left out.
         posts: int32 (posts,). The new number of each post; -1 is one that is not known.
     """
     parts = [Spill(spill.path.with_name(f"part-{k:05d}")) for k in range(len(ends))]
     for table in spill.chunks():
         table["user"], table["post"] = users[table["user"]], posts[table["post"]]
+        table = table[table["user"] >= 0]
         part = np.searchsorted(ends, table["user"], side="right")
         order = np.argsort(part, kind="stable")
         places = np.searchsorted(part[order], np.arange(len(ends) + 1))
