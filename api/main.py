@@ -56,6 +56,7 @@ def create_app(
         title="Almanac",
         description="Every user's feed, computed ahead of time and served from Redis.",
         lifespan=lambda _: run_lifespan(settings or Settings(), open_state),
+        generate_unique_id_function=lambda route: route.name,
     )
     app.add_middleware(CrossOrigin)
     app.add_middleware(Observed)

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from api.auth import needs_admin
 from api.contract.ids import Kind, as_json, canonical, own_number
-from api.errors import REFUSED, UNAVAILABLE
+from api.errors import REFUSED, UNAVAILABLE, Responses
 from api.routes.text import TEXT
 from api.schemas.parameter import PathPostId
 from api.store.errors import DEGRADABLE_ERRORS
@@ -24,7 +24,14 @@ class Takedown(BaseModel):
     changed: bool
 
 
-@router.put(f"/{{post_id:{TEXT}}}/takedown", responses={**REFUSED, **UNAVAILABLE})
+RESPONSES: Responses = {
+    200: {"description": "What the post is now, and whether it was that before."},
+    **REFUSED,
+    **UNAVAILABLE,
+}
+
+
+@router.put(f"/{{post_id:{TEXT}}}/takedown", responses=RESPONSES)
 async def take_down(request: Request, post_id: PathPostId) -> Takedown:
     """Keep a post from every answer, fallbacks included, until it is put back; it need not be published."""
     store: Store = request.state.store
@@ -35,7 +42,7 @@ async def take_down(request: Request, post_id: PathPostId) -> Takedown:
     return Takedown(post_id=as_json(post_id, kind), taken_down=True, changed=changed)
 
 
-@router.delete(f"/{{post_id:{TEXT}}}/takedown", responses={**REFUSED, **UNAVAILABLE})
+@router.delete(f"/{{post_id:{TEXT}}}/takedown", responses=RESPONSES)
 async def put_back(request: Request, post_id: PathPostId) -> Takedown:
     """Let a post be answered again."""
     store: Store = request.state.store

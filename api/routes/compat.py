@@ -18,7 +18,7 @@ from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
 from api.routes.text import TEXT
 from api.routes.wish import Wish, refuse_unfiltered
-from api.schemas.parameter import Limit, PathUserId, ShopUserId
+from api.schemas.parameter import Limit, PathUserId, PathVariant, ShopUserId
 from api.schemas.value import DEFAULT_LIMIT, read_variant
 from api.store.errors import GenerationUnreadable, NothingPublished, StoreUnavailable
 from api.store.store import Store
@@ -106,7 +106,7 @@ COURSE: Responses = {
 
 @course.get(f"/reco/{{model_name}}/{{user_id:{TEXT}}}", responses=COURSE)
 async def reco(
-    request: Request, response: Response, model_name: str, user_id: PathUserId, wish: Wish = None
+    request: Request, response: Response, model_name: PathVariant, user_id: PathUserId, wish: Wish = None
 ) -> Reco:
     """Answer a user's ten items now, by the variant of a name."""
     store: Store = request.state.store
@@ -134,7 +134,7 @@ SHOP: Responses = {
 }
 
 
-@router.post("/recommendations/", responses=SHOP)
+@router.post("/recommendations/", responses=SHOP, operation_id="shop_recommendations")
 @router.post("/recommendations", include_in_schema=False)
 async def recommendations(
     request: Request, response: Response, user_id: ShopUserId, k: Limit = DEFAULT_LIMIT, wish: Wish = None

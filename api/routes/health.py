@@ -12,14 +12,16 @@ from api.store.store import Store
 
 router = APIRouter(tags=["health"])
 
+_TEXT = {TEXT: {"schema": {"type": "string"}}}
 
-@router.get("/health")
+
+@router.get("/health", responses={200: {"description": "It runs."}})
 async def health() -> Health:
     """Say that the process runs. Says nothing of the store: restarting us would not mend it."""
     return Health(status="ok")
 
 
-@router.get("/ready", responses=UNAVAILABLE)
+@router.get("/ready", responses={200: {"description": "What is served."}, **UNAVAILABLE})
 async def ready(request: Request) -> Ready:
     """Say what is served; 503 until a generation is current and loaded, and once we are stopping."""
     if request.state.life.ending:
@@ -39,7 +41,7 @@ async def ready(request: Request) -> Ready:
     "/metrics",
     dependencies=[Depends(needs_read)],
     response_class=Response,
-    responses={200: {"content": {TEXT: {"schema": {"type": "string"}}}}, **UNAUTHORIZED},
+    responses={200: {"description": "Prometheus' text.", "content": _TEXT}, **UNAUTHORIZED},
 )
 async def metrics(request: Request) -> Response:
     """Say in Prometheus' text what this process has answered, and how old that is which it serves."""

@@ -71,7 +71,9 @@ NativeAt = Annotated[
 CursorText = Annotated[
     str | None,
     _reads(read_cursor, "cursor", kept=True),
-    WithJsonSchema({"type": "string", "pattern": CURSOR.pattern}),
+    WithJsonSchema(
+        {"type": "string", "pattern": CURSOR.pattern, "examples": ["42.1640358100.200.1640359000.10"]}
+    ),
     Query(
         description="The `next` of the page before. All pages are of the first page's generation and time, "
         "so they neither repeat a post nor leave one out when another generation becomes current.",
@@ -89,7 +91,7 @@ Exclude = Annotated[
 Variant = Annotated[
     str | None,
     _reads(read_variant, "variant"),
-    WithJsonSchema({"type": "string", "pattern": NAME.pattern}),
+    WithJsonSchema({"type": "string", "pattern": NAME.pattern, "examples": ["default"]}),
     Query(
         description="Whose lists: the name of a published variant; the API's own, if left out. With a cursor "
         "it has no effect.",
@@ -131,6 +133,11 @@ Facets = Annotated[
         "`filter=brand=acme`. Values of one column are alternatives, columns narrow; at most 20. "
         "`topic=tech` is `filter=topic=tech`.",
     ),
+]
+PathVariant = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "examples": ["default"]}),
+    Path(description="Whose lists: the name of a published variant."),
 ]
 PathPostId = Annotated[
     str,

@@ -10,7 +10,7 @@
 --       then, for a user without a list, as their profile names them: profile:<generation>:<signature>,
 --       segment:<generation>:<name>
 -- ARGV  1 the time, epoch seconds   2 how many posts, 1..100   3… ids of posts that are not wanted
--- Reply the rung, the bucket's start, the label of the time, then ids of posts, best first
+-- Reply the rung, the bucket's start, the label of the time, then ids of posts, best first, pinned ones at their places
 -- Error the generation is no longer current, is not there, or an argument is wrong
 -- Cost  O(d log s) for the d places passed and the s posts seen (O(d s) while these are a listpack, up to
 --       1,024); on the last rung d is the catalogue
