@@ -3,11 +3,10 @@
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 
 from api.auth import needs_write
 from api.contract.buckets import moment
@@ -19,66 +18,14 @@ from api.schemas.event import (
     MOST_EVENTS,
     BodyTooLarge,
     Malformed,
-    Status,
     read_events,
     status_of,
 )
+from api.schemas.event_body import NewEvent, Result, Results, ShopEvent
 from api.store.errors import GenerationUnreadable, NothingPublished
 from api.store.store import Store
 
 router = APIRouter(tags=["events"], dependencies=[Depends(needs_write)])
-
-
-class NewEvent(BaseModel):
-    """A post was shown to a user, or liked by them."""
-
-    user_id: int | str
-    post_id: int | str
-    action: Literal["view", "like"]
-    time: str | float | None = Field(
-        None,
-        description="When: text as `time` of the feed, or epoch seconds (milliseconds from 10^11 on). "
-        "Now, if left out. A minute ahead of our clock is now; more is malformed.",
-    )
-    id: str | int | None = Field(
-        None,
-        description="Sending the same id again changes nothing. If left out, it is made of the other fields; "
-        "without a time it is a new one each time.",
-    )
-
-
-class ShopEvent(BaseModel):
-    """A visitor saw an item, put it into the cart, or bought it; the latter two are likes."""
-
-    visitorid: int | str
-    itemid: int | str
-    event: Literal["view", "addtocart", "transaction"]
-    timestamp: str | float | None = None
-    transactionid: str | int | None = None
-    id: str | int | None = None
-
-
-class Result(BaseModel):
-    """What became of one event."""
-
-    id: str | None
-    status: Status = Field(
-        description="accepted: recorded; the next request for a time not before the event's does not get "
-        "its post. late: the same, but it occurred before the newest fact of what is served. unknown: "
-        "the same, but its post is not among those served. duplicate: it was recorded before, and nothing "
-        "changed. forgotten: nothing was recorded, since the user was forgotten. malformed: nothing was "
-        "recorded, `why` says why."
-    )
-    occurred_at: str | None
-    accepted_at: str | None
-    why: str | None
-
-
-class Results(BaseModel):
-    """What became of each event, in their order."""
-
-    results: list[Result]
-    counts: dict[Status, int]
 
 
 _KINDS = [NewEvent.model_json_schema(), ShopEvent.model_json_schema()]

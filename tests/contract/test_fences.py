@@ -28,7 +28,8 @@ BREACHES = {
         ("api.store.events", "sqlalchemy"),
         ("api.auth", "batch.settings"),
     ],
-    "batch-uses-pure-api": [("batch.data.read", "api.store.cache")],
+    "batch-uses-pure-api": [("batch.data.read", "api.store.cache"), ("batch.data.facts", "api.client")],
+    "client-apart": [("api.client", "redis"), ("api.calls", "api.routes.feed")],
     "contract-pure": [
         ("api.contract.codec", "redis"),
         ("api.contract.buckets", "time"),
@@ -87,6 +88,29 @@ def test_the_api_may_import_no_package_that_only_the_batch_installs() -> None:
     forbidden = set(CONTRACTS["api-free-of-batch"]["forbidden_modules"])
 
     assert _third_party("batch") - _third_party("api") <= forbidden
+
+
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("api.main", ("httpx2",)),
+        ("batch.__main__", ("httpx2",)),
+        (
+            "api.client",
+            ("fastapi", "hiredis", "prometheus_client", "redis", "starlette", "uvicorn", "uvloop"),
+        ),
+    ],
+)
+def test_neither_side_of_a_connection_installs_what_the_other_needs(
+    module: str, without: tuple[str, ...]
+) -> None:
+    absent = f"import sys; sys.modules.update(dict.fromkeys({without!r})); import {module}"
+
+    done = subprocess.run(
+        [sys.executable, "-c", absent], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_core_asks_no_clock() -> None:
