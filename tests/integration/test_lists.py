@@ -436,6 +436,17 @@ def test_a_query_is_read_from_the_database(
             publish_lists(url, query="DELETE FROM recs", settings=settings)
 
 
+class Streamed:
+    """A frame that is known by nothing but Arrow's protocol, as polars' are."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Give the rows."""
+        return pa.Table.from_pandas(self._frame).__arrow_c_stream__(requested_schema)
+
+
 def test_frames_of_pandas_arrow_and_arrays_and_folders_of_parts_are_read_alike(
     store: redis.Redis, own: Manifest, settings: Settings, tmp_path: Path
 ) -> None:
@@ -450,8 +461,26 @@ def test_frames_of_pandas_arrow_and_arrays_and_folders_of_parts_are_read_alike(
         "ids": np.array(wide["ids"].tolist()),
         "scores": np.array(wide["scores"].tolist()),
     }
+    (folder / "_SUCCESS").touch()
+    spark, rows = tmp_path / "spark", pa.Table.from_pandas(wide.reset_index())
+    recs = [
+        [{"item_id": post, "rating": score} for post, score in zip(own_ids, own_scores, strict=True)]
+        for own_ids, own_scores in zip(wide["ids"], wide["scores"], strict=True)
+    ]
+    spark.mkdir()
+    pq.write_table(pa.table({"reader": wide.index, "recommendations": recs}), spark / "part-0.snappy.parquet")
+    wide.reset_index().to_json(tmp_path / "wide.jsonl", orient="records", lines=True)
     roots = set()
-    for one in (frame, pa.Table.from_pandas(frame), arrays, folder, str(folder / "part-*.parquet")):
+    for one in (
+        frame,
+        rows,
+        Streamed(frame),
+        arrays,
+        folder,
+        str(folder / "part-*.parquet"),
+        spark,
+        tmp_path / "wide.jsonl",
+    ):
         manifest = sealed(publish_lists(one, settings=settings, as_of=AS_OF))
         lists = {name: digest for name, digest in manifest.checksums.items() if name.startswith("lists-")}
         roots.add(tuple(lists.values()))

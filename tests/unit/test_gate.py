@@ -49,6 +49,26 @@ def test_what_is_as_the_live_generation_proceeds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spoilt", "stopped"),
+    [
+        (replace(GOOD, reread=(2, 1)), ["checksum"]),
+        (replace(GOOD, live=replace(LIVE, churn=0.01)), ["churn"]),
+        (replace(GOOD, stats=replace(STATS, coverage=0.2)), ["coverage"]),
+        (replace(GOOD, stats=replace(STATS, n_users=10, n_short=900, same_posts=1.0), psi=9.0), []),
+        (replace(GOOD, live=None), []),
+        (replace(GOOD, live=replace(LIVE, stats=None)), []),
+    ],
+)
+def test_of_lists_that_are_not_ours_it_asks_for_overlap_and_coverage_alone(
+    spoilt: GateInputs, stopped: list[str]
+) -> None:
+    report = judge(spoilt, Thresholds(), is_ours=False)
+
+    assert [check.name for check in report.stopped_by] == stopped
+    assert [check.name for check in report.checks] == ["checksum", "churn", "coverage"]
+
+
+@pytest.mark.parametrize(
     ("spoilt", "name", "outcome"),
     [
         (replace(GOOD, reread=(2, 1)), "checksum", "abort"),
