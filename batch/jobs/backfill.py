@@ -13,6 +13,7 @@ from api.contract.buckets import moment
 from api.contract.keys import Keys
 from batch.data.cut import as_they_stood
 from batch.data.facts import Facts
+from batch.data.forgotten import drop_forgotten_live, load_forgotten
 from batch.data.live.events import LiveEvents, read_live
 from batch.data.live.unite import unite
 from batch.data.load import load_mapping, read_facts
@@ -96,7 +97,8 @@ def backfill(settings: Settings, location: str, period: Period, progress: Progre
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with progress.step("read") as advance:
         facts = read_facts(settings, location, advance)
-        live = read_live(events_location(settings), settings.database_stall_s)
+        every = read_live(events_location(settings), settings.database_stall_s)
+        live = drop_forgotten_live(every, load_forgotten(settings.state_dir), facts.user_names.kind)
     made = []
     with progress.step("backfill", len(period.moments)) as advance:
         for as_of_s in period.moments:

@@ -74,6 +74,8 @@ def test_simulate_run_and_inspect_work_one_after_another(env: dict[str, str], st
         ({}, ["run"], 3, "facts.db"),
         ({"ALMANAC_REDIS_URL": "redis://127.0.0.1:1/0"}, ["generations", "list"], 4, "127.0.0.1"),
         ({}, ["inspect", "7"], 2, "almanac run"),
+        ({}, ["export"], 2, "almanac run"),
+        ({}, ["forget", "7"], 2, "--yes"),
         ({"ALMANAC_SCHEDULE": "nightly"}, ["schedule"], 2, "'nightly'"),
         ({}, ["simulate", "--regime", "none"], 2, "regime='none'"),
         ({}, ["simulate", "--users", "0"], 2, "--users"),

@@ -21,6 +21,7 @@ from api.store.errors import StoreUnavailable
 from api.store.events import Journal
 from batch.data.columns import LIKE, VIEW
 from batch.data.live import events as live
+from batch.data.live.delete import delete_live
 from batch.data.live.events import drain, read_live
 from batch.data.tables.location import SourceError
 from tests.clients import NOW_S, OwnStore
@@ -232,3 +233,23 @@ def test_no_acknowledged_event_is_lost_when_the_store_is_killed(own_store: OwnSt
     assert len(ids) == len(set(ids))
     assert acknowledged <= set(ids)
     client.close()
+
+
+def test_a_users_events_are_deleted_and_nobody_elses(store: redis.Redis, url: str, tmp_path: Path) -> None:
+    ann, bob = (replace(event(k), user_id=user) for k, user in ((1, "Ann-4711"), (2, "bob")))
+    record(store, ann, replace(ann, event_id="e9", user_id="ann-4711"), bob)
+    store.xadd(KEYS.events(), {"user": "ann-4711", "of": "a newer API"})
+    store.xadd(KEYS.events(), {"user": "bob", "of": "a newer API"})
+    drain(store, KEYS, url)
+
+    gone = delete_live(url, lambda text: text.lower() == "ann-4711")
+
+    assert sorted(gone) == ["e1", "e9"]
+    assert kept(url) == ["e2"]
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM live_unreadable")) == 1
+    engine.dispose()
+    if url.startswith("sqlite"):
+        assert b"nn-4711" not in (tmp_path / "events.db").read_bytes()
+    assert delete_live(url, lambda text: text.lower() == "ann-4711") == []
