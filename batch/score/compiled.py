@@ -69,9 +69,15 @@ class CompiledModel:
 
 
 def compile_model(
-    model_text: str, sides: Sides, dense: Dense | None = None, memory_mb: int = 2048
+    model_text: str,
+    sides: Sides,
+    dense: Dense | None = None,
+    memory_mb: int = 2048,
+    topic: Codes | None = None,
 ) -> CompiledModel:
     """Split the model by side and choose what is merged, so that the tables fit `memory_mb`.
+
+    With `topic`, int32 (posts,), no tile has posts of several topics.
 
     Raises:
         UnfactorableModel: The model cannot be split; the message names what stands in the way.
@@ -81,7 +87,7 @@ def compile_model(
     # Leaves that the time closes in every bucket are never reached: none of the masks holds them.
     factors = replace(factors, every=np.bitwise_or.reduce(times, axis=0))
     n_groups = int(sides.group.max(initial=0)) + 1
-    layout = lay_out(sides.group, n_groups)
+    layout = lay_out(sides.group, n_groups, topic)
     post_masks = masks(factors, "post", encode(factors.sides["post"], sides.post))
     n_words = post_masks.shape[2]
     placed = np.zeros((n_words, post_masks.shape[1], len(layout.post)), np.uint64)

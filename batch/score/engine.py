@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Literal
+from typing import Any, Literal
 
 import lightgbm as lgb
 import numba
@@ -14,7 +14,9 @@ import numpy.typing as npt
 from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
 from batch.score import predict
+from batch.score.caps import Caps
 from batch.score.compiled import CompiledModel, compile_model
+from batch.score.depths import Depths, plan_depths
 from batch.score.exact import rank
 from batch.score.kernel import find_candidates
 from batch.score.plan import Plan
@@ -29,6 +31,8 @@ from batch.score.tables.trees import UnfactorableModel
 N_CORES = int(numba.get_num_threads())  # that this process may run on
 LINE = 32  # uint16 in a cache line
 ORDER_BY = 4  # features by which a block's users are sorted
+MANY = 0.2  # of a batch's users: if so many need deeper candidates, the next ones get them at once
+NO_TOPICS = np.empty(0, np.int32)
 
 
 def score(
@@ -41,6 +45,7 @@ def score(
     memory_mb: int = 2048,
     on_unfactorable: Literal["refuse", "predict"] = "refuse",
     dense: Dense | None = None,
+    caps: Caps | None = None,
     progress: Progress | None = None,
 ) -> Iterator[RankedBlock]:
     """Yield every user's exact lists, block by block, users ascending.
@@ -54,6 +59,7 @@ def score(
         memory_mb: MiB that tables, blocks and scores may take, beside the arguments.
         on_unfactorable: Whether a model that cannot be split by side is refused, or scored by LightGBM.
         dense: Factors float64 (users, k) and (posts, k), whose product is added after the trees.
+        caps: How many posts of a topic may stand close together; None: any number.
         progress: Called with the number of users done.
 
     Raises:
@@ -63,16 +69,16 @@ def score(
     if len(sides.user_ids) == 0:
         return
     try:
-        compiled = compile_model(model_text, sides, dense, memory_mb)
+        compiled = compile_model(model_text, sides, dense, memory_mb, None if caps is None else caps.topic)
     except UnfactorableModel:
         if on_unfactorable == "refuse":
             raise
         booster = lgb.Booster(model_str=model_text)
         yield from predict.score_by_predict(
-            booster, sides, seen, depth, dense=dense, threads=threads, progress=progress
+            booster, sides, seen, depth, dense=dense, caps=caps, threads=threads, progress=progress
         )
         return
-    for block in Engine(compiled, sides, seen, depth, threads or N_CORES, memory_mb).blocks():
+    for block in Engine(compiled, sides, seen, depth, caps, threads or N_CORES, memory_mb).blocks():
         yield block
         if progress is not None:
             progress(len(block.posts))
@@ -82,11 +88,21 @@ class Engine:
     """Scores blocks of users with tables that grow as new masks appear."""
 
     def __init__(
-        self, compiled: CompiledModel, sides: Sides, seen: SeenPosts, depth: int, threads: int, memory_mb: int
+        self,
+        compiled: CompiledModel,
+        sides: Sides,
+        seen: SeenPosts,
+        depth: int,
+        caps: Caps | None,
+        threads: int,
+        memory_mb: int,
     ) -> None:
         """Plan the memory; see `score` for the arguments."""
         self.compiled, self.sides, self.seen, self.depth, self.threads = compiled, sides, seen, depth, threads
-        self.plan = Plan.of(memory_mb, compiled, len(sides.starts), depth, threads)
+        self.caps, self.depths = caps, plan_depths(compiled.layout, depth, caps)
+        self.first_depths = 0  # those that most users' lists can be made of, as far as is known
+        n_kept = max(int(depths.most.sum()) + depths.cut for depths in self.depths)
+        self.plan = Plan.of(memory_mb, compiled, len(sides.starts), depth, n_kept, threads)
         n_tiles, n_words = len(compiled.layout.group), compiled.post_masks.shape[2]
         n_names = max(self.plan.rows * NAME_WORDS, len(compiled.sets.tree)) * n_words
         self.arena = Arena(n_tiles, compiled.n_groups, self.plan.rows, n_names)
@@ -128,8 +144,8 @@ class Engine:
             np.empty((n, len(sides.starts), self.depth), np.int32),
             np.empty((n, len(sides.starts), self.depth)),
         )
-        lows = range(0, n, self.plan.users_per_batch)
-        list(pool.map(lambda low: self._rank(low, first + order, ids, user_masks, codes, block), lows))
+        batches = np.split(np.arange(n), range(self.plan.users_per_batch, n, self.plan.users_per_batch))
+        list(pool.map(lambda who: self._rank_all(who, first + order, ids, user_masks, codes, block), batches))
         return block
 
     def _order(self, classes: Codes) -> npt.NDArray[np.int64]:
@@ -173,34 +189,57 @@ class Engine:
 
         return ids if all(list(pool.map(find, range(compiled.n_groups)))) else None
 
+    def _rank_all(self, who: npt.NDArray[np.int64], *given: Any) -> None:
+        """Write the lists of the users of one batch, going deeper for those of whom it takes that.
+
+        Where that is many, the next batches begin as deep: which depths are tried first changes no list.
+        """
+        n, first = len(who), self.first_depths
+        for at in range(first, len(self.depths)):
+            who = self._rank(who, self.depths[at], *given)
+            if len(who) > MANY * n:
+                self.first_depths = max(self.first_depths, at + 1)
+            if not len(who):
+                return
+
     def _rank(
         self,
-        low: int,
+        who: npt.NDArray[np.int64],
+        depths: Depths,
         origin: npt.NDArray[np.int64],
         ids: npt.NDArray[np.uint16],
         user_masks: Words,
         codes: Codes,
         block: RankedBlock,
-    ) -> None:
-        """Write the lists of the users of one batch, from place `low` of the block's order on."""
-        compiled, layout = self.compiled, self.compiled.layout
+    ) -> npt.NDArray[np.int64]:
+        """Write the lists of the users of one batch, at places `who` of the block's order.
+
+        Returns:
+            Those of whom it is not sure that these depths were enough.
+        """
+        compiled, layout, caps = self.compiled, self.compiled.layout, self.caps
         terms = compiled.factors.sides["user_group"]
-        users = origin[low : low + self.plan.users_per_batch]
-        found = np.zeros((len(users), len(layout.group)), np.uint64)
+        found = np.zeros((len(who), len(layout.group)), np.uint64)
+        floors = np.empty((len(who), len(self.sides.starts)), np.int32)
         scratch = self.scratch.get()
         try:
             find_candidates(
-                low, ids, compiled.sets.of_layer, self.arena.rows, layout.group, origin, self.seen.start,
-                self.seen.post, layout.place, self.depth, compiled.units.slack, *compiled.dense_by_tile,
-                self._blank_scores(len(users), scratch), scratch.tops, found,
+                who, ids, compiled.sets.of_layer, self.arena.rows, layout.group, origin, self.seen.start,
+                self.seen.post, layout.place, depths.tiles, depths.slot, depths.start, depths.most, depths.cut,
+                depths.is_enough, compiled.units.slack, *compiled.dense_by_tile,
+                self._blank_scores(len(who), scratch), scratch.tops, found, floors,
             )  # fmt: skip
         finally:
             self.scratch.put(scratch)
+        is_sure = np.empty(len(who), np.bool_)
+        cap = (NO_TOPICS, 0, 0) if caps is None else (caps.topic, caps.most, caps.window)
         rank(
-            low, found, user_masks, codes, terms.start, terms.column, terms.offset, compiled.factors.bank,
+            who, found, user_masks, codes, terms.start, terms.column, terms.offset, compiled.factors.bank,
             compiled.post_masks, layout.post, layout.group, compiled.values, compiled.factors.values.shape[1],
-            *compiled.dense, origin, block.first, compiled.sets.of_layer, block.posts, block.scores,
+            *compiled.dense, origin, block.first, compiled.sets.of_layer, *cap, compiled.units.scores(floors),
+            block.posts, block.scores, is_sure,
         )  # fmt: skip
+        return who[~is_sure]
 
     def _blank_scores(self, n_users: int, scratch: "_Scratch") -> npt.NDArray[np.int32]:
         """Return int32 (tiles, users, TILE), contiguous: zeros, and `SEEN` at padding."""

@@ -6,8 +6,9 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from batch.score.caps import choose
 from batch.score.tables.masks import Doubles, Words
-from batch.score.tables.rows import LARGEST
+from batch.score.tables.rows import LARGEST, NO_FLOOR
 from batch.score.tables.sets import TILE
 from batch.score.tables.simd import allocate_aligned, bit_count, float64, lowest_bit, row_adder
 
@@ -27,6 +28,10 @@ class Units:
     leaves: npt.NDArray[np.int32]
     size: float
     slack: int
+
+    def scores(self, floors: npt.NDArray[np.int32]) -> Doubles:
+        """Return float64: what lies `slack` below these units has a lower score; -inf: `NO_FLOOR`."""
+        return np.where(floors == NO_FLOOR, -np.inf, (floors - self.slack / 2) * self.size)
 
 
 def to_units(values: Doubles, n_words: int, dense_range: float, n_factors: int) -> Units:
@@ -65,13 +70,14 @@ def values_by_bucket(values: Doubles, times: Words) -> Doubles:
 
 @nb.njit(cache=True, nogil=True)
 def rank(  # type: ignore[no-untyped-def]
-    first, found, user_masks, codes, term_start, term_column, term_offset, bank,
-    post_masks, post_of, tile_group, values, n_leaves, x, y, origin, at_first, of_layer, posts, scores,
+    who, found, user_masks, codes, term_start, term_column, term_offset, bank,
+    post_masks, post_of, tile_group, values, n_leaves, x, y, origin, at_first, of_layer,
+    topic, most, window, floors, posts, scores, is_sure,
 ):  # fmt: skip
     """Write the users' exact lists.
 
     Args:
-        first: The users are `first` to `first + len(found)` of the block's arrays.
+        who: int64 (users,). Places of the users in the block's arrays.
         found: uint64 (users, tiles). Candidates.
         user_masks: uint64 (users of the block, trees, words).
         codes: int32 (groups, columns, users of the block). Classes of the user × group features.
@@ -85,15 +91,19 @@ def rank(  # type: ignore[no-untyped-def]
         origin: int64 (users of the block,). Row of each user among all users.
         at_first: Row of the block's first user; it has row 0 in the output.
         of_layer: int64 (buckets + 1,). Bounds of the sets of trees that differ from the bucket before.
+        topic, most, window: The cap, as in `Caps`; a `window` of 0: none.
+        floors: float64 (users, buckets). What is no candidate, and a list could need, is lower.
         posts: int32 (users of the block, buckets, depth). Filled with -1 beyond the candidates.
         scores: float64 of the same shape. Filled with NaN.
+        is_sure: bool (users,). Whether no post beside the candidates could have come into a user's lists.
     """
     n_trees, n_words = user_masks.shape[1:]
     n_buckets = values.shape[1]
     leaves = np.empty(len(values) + 2, np.uint64)
-    most = _count_most(found)
-    total, candidates = np.empty((most, n_buckets)), np.empty(most, np.int32)
+    n_most = _count_most(found)
+    total, candidates = np.empty((n_most, n_buckets)), np.empty(n_most, np.int32)
     mine = np.empty((n_trees, n_words), np.uint64)
+    n_topics = topic.max() + 1 if window else 0
     for user in range(found.shape[0]):
         n, group = 0, -1
         for tile in range(found.shape[1]):
@@ -101,22 +111,25 @@ def rank(  # type: ignore[no-untyped-def]
             if lanes and tile_group[tile] != group:
                 group = tile_group[tile]
                 _mask_in_group(
-                    first + user, group, user_masks, codes, term_start, term_column, term_offset, bank, mine
+                    who[user], group, user_masks, codes, term_start, term_column, term_offset, bank, mine
                 )
             while lanes:
                 post = post_of[np.uint64(tile * TILE) + lowest_bit(lanes)]
                 _sum(mine, post_masks, post, values, n_leaves, leaves, total, n)
                 product = 0.0
                 for k in range(x.shape[1]):
-                    product += x[origin[first + user], k] * y[post, k]
+                    product += x[origin[who[user]], k] * y[post, k]
                 if x.shape[1]:
                     for bucket in range(n_buckets):
                         total[n, bucket] += product
                 candidates[n] = post
                 n += 1
                 lanes &= lanes - np.uint64(1)
-        at = origin[first + user] - at_first
-        _select(candidates[:n], total[:n], of_layer, posts[at], scores[at])
+        at = origin[who[user]] - at_first
+        is_sure[user] = _select(
+            candidates[:n], total[:n], of_layer, topic, n_topics, most, window, floors[user], posts[at],
+            scores[at],
+        )  # fmt: skip
 
 
 @nb.njit(cache=True, nogil=True)
@@ -178,28 +191,45 @@ def _sum(mine, post_masks, post, values, n_leaves, leaves, total, n):  # type: i
 
 
 @nb.njit(cache=True, nogil=True)
-def _select(candidates, total, of_layer, posts, scores):  # type: ignore[no-untyped-def]
-    """Keep each bucket's best by insertion, starting from the order of the bucket before, which is near."""
+def _select(  # type: ignore[no-untyped-def]
+    candidates, total, of_layer, topic, n_topics, most, window, floors, posts, scores
+):
+    """Keep each bucket's best by insertion, starting from the order of the bucket before, which is near.
+
+    Under a cap all are put in order, and the list is chosen from them. Returns whether all lists are sure.
+    """
     n, depth = len(candidates), posts.shape[1]
-    order, keys = np.arange(n), np.empty(depth)
+    n_kept = n if window else depth
+    order, keys = np.arange(n), np.empty(n_kept)
+    ranked, chosen = np.empty(n, np.int32), np.arange(depth)
+    after, recent = np.empty(n + 1, np.int64), np.zeros(n_topics, np.int64)
+    is_sure = True
     for bucket in range(posts.shape[0]):
         if bucket > 0 and of_layer[bucket] == of_layer[bucket + 1]:  # no tree differs
             posts[bucket], scores[bucket] = posts[bucket - 1], scores[bucket - 1]
             continue
         for at in range(n):
             new, key, place = order[at], total[order[at], bucket], at
-            if at >= depth:
-                last = order[depth - 1]
-                if not _before(key, candidates[new], keys[depth - 1], candidates[last]):
+            if at >= n_kept:
+                last = order[n_kept - 1]
+                if not _before(key, candidates[new], keys[n_kept - 1], candidates[last]):
                     continue
-                order[at], place = last, depth - 1
+                order[at], place = last, n_kept - 1
             while place > 0 and _before(key, candidates[new], keys[place - 1], candidates[order[place - 1]]):
                 order[place], keys[place] = order[place - 1], keys[place - 1]
                 place -= 1
             order[place], keys[place] = new, key
+        if window:
+            for at in range(n):
+                ranked[at] = candidates[order[at]]
+            n_forced = choose(ranked, n, topic, most, window, after, recent, chosen)
+            is_sure = is_sure and (floors[bucket] == -np.inf or (n_forced == 0 and n >= depth))
         for place in range(min(n, depth)):
-            posts[bucket, place], scores[bucket, place] = candidates[order[place]], keys[place]
+            posts[bucket, place] = candidates[order[chosen[place]]]
+            scores[bucket, place] = keys[chosen[place]]
+            is_sure = is_sure and keys[chosen[place]] >= floors[bucket]
         posts[bucket, n:], scores[bucket, n:] = -1, np.nan
+    return is_sure
 
 
 @nb.njit(cache=True, nogil=True)

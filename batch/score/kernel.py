@@ -10,7 +10,7 @@ sums their scores anew, exactly.
 import numba as nb
 import numpy as np
 
-from batch.score.tables.rows import SEEN, UNSEEN_FLOOR
+from batch.score.tables.rows import NO_FLOOR, SEEN, UNSEEN_FLOOR
 from batch.score.tables.sets import TILE
 from batch.score.tables.simd import int32, row_adder
 
@@ -21,7 +21,7 @@ add_rows, add_rows_with_max = row_adder(int32, TILE), row_adder(int32, TILE, wit
 
 @nb.njit(cache=True, nogil=True)
 def find_candidates(  # type: ignore[no-untyped-def]
-    first,
+    who,
     ids,
     of_layer,
     rows,
@@ -30,18 +30,26 @@ def find_candidates(  # type: ignore[no-untyped-def]
     seen_start,
     seen_post,
     place,
-    depth,
+    tiles,
+    slot,
+    start,
+    most,
+    cut,
+    is_enough,
     slack,
     x,
     y,
     scores,
     tops,
     found,
+    floors,
 ):
-    """Mark every post that may be among the best `depth` unseen posts of a user in any bucket.
+    """Mark every post that may be among the best `most` unseen posts of its part for a user in any bucket.
+
+    With a cut, those alone that may be among the best `cut` of these.
 
     Args:
-        first: The users are `first` to `first + len(found)` of `ids` and `origin`.
+        who: int64 (users,). Places of the users in `ids` and `origin`.
         ids: uint16 (groups, sets, users or more). Row numbers.
         of_layer: int64 (layers + 1,). Bounds of each layer's sets.
         rows: int32 (tiles, rows, TILE).
@@ -49,27 +57,42 @@ def find_candidates(  # type: ignore[no-untyped-def]
         origin: int64 (users of the block,). Row of each user in `seen_start`.
         seen_start, seen_post: The posts that each user has seen, as in `SeenPosts`.
         place: int32 (posts,). Where each post is.
-        depth: Posts in a list.
+        tiles, slot, start, most, cut, is_enough: As in `Depths`.
         slack: Twice the largest error of a score, in units.
         x: float32 (all users, k). Factors of the dense part.
         y: float32 (tiles, k, TILE). The posts', in units of scores.
         scores: int32 (tiles, users, TILE). On entry zeros, and `SEEN` at padding.
-        tops: int32 (users, tiles). Scratch: each user's largest score in each tile.
+        tops: int32 (users, tiles). Scratch: each user's largest score in each tile, in the order of `tiles`.
         found: uint64 (users, tiles). Gets bit `lane` of each tile's candidates; zeros on entry.
+        floors: int32 (users, buckets). Gets a score: what is left out by the cut lies `slack` below it, or
+            `NO_FLOOR` where nothing is left out that a list could need.
     """
     n_users, n_tiles = found.shape
     if y.shape[1]:
         for tile in range(n_tiles):
-            _add_dense(first, origin, x, y, tile, scores)
+            _add_dense(who, origin, x, y, tile, scores)
     for user in range(n_users):
-        for at in range(seen_start[origin[first + user]], seen_start[origin[first + user] + 1]):
+        for at in range(seen_start[origin[who[user]]], seen_start[origin[who[user]] + 1]):
             where = place[seen_post[at]]
             scores[where // TILE, user, where % TILE] = SEEN
     places, reached = np.empty(n_tiles * TILE, np.int32), np.empty(n_tiles * TILE, np.int32)
-    kept, n_kept = np.empty((n_users, depth), np.int32), np.zeros(n_users, np.int64)
+    first_kept = np.append(0, np.cumsum(most))
+    kept, n_kept = np.empty((n_users, first_kept[-1]), np.int32), np.zeros((n_users, len(most)), np.int64)
+    best, n_best = np.empty((n_users, cut), np.int32), np.zeros(n_users, np.int64)
     for tile in range(n_tiles):
         _add_layer(
-            first, ids, tile_group[tile], of_layer[0], of_layer[1], rows, scores, tops, tile, 0, n_users
+            who,
+            ids,
+            tile_group[tile],
+            of_layer[0],
+            of_layer[1],
+            rows,
+            scores,
+            tops,
+            tile,
+            slot[tile],
+            0,
+            n_users,
         )
     # Some users at a time go through all layers, so that their scores stay in the cache.
     for step in range((n_users + USERS_AT_ONCE - 1) // USERS_AT_ONCE * (len(of_layer) - 1)):
@@ -81,35 +104,60 @@ def find_candidates(  # type: ignore[no-untyped-def]
         if layer > 0:
             for tile in range(n_tiles):
                 _add_layer(
-                    first, ids, tile_group[tile], low, high, rows, scores, tops, tile, first_user, after_user
-                )
+                    who, ids, tile_group[tile], low, high, rows, scores, tops, tile, slot[tile], first_user,
+                    after_user,
+                )  # fmt: skip
         for user in range(first_user, after_user):
-            threshold = np.int64(UNSEEN_FLOOR)
-            if layer == 0:
-                # Each tile's best is a post of its own: so many posts reach the `depth`-th of them.
-                threshold = _nth_largest(tops[user], depth, threshold)
-            elif n_kept[user] == depth:
-                # The best posts of the bucket before are `depth` posts, and all reach the lowest of them.
-                threshold = _lowest(scores, user, kept)
-            n = _find_reaching(max(threshold - slack, UNSEEN_FLOOR), tops, scores, user, places, reached)
-            threshold = _nth_largest(reached[:n], depth, threshold)
-            n_kept[user] = 0
+            n, is_whole, threshold, floor = 0, True, np.int64(UNSEEN_FLOOR), np.int64(UNSEEN_FLOOR)
+            if cut and n_best[user] == cut:
+                # The best of the bucket before are `cut` posts, of each part as many as it may have.
+                floor = _lowest(scores, user, best[user])
+            for part in range(len(most)):
+                threshold, own = floor, kept[user, first_kept[part] : first_kept[part + 1]]
+                if layer == 0:
+                    # Each tile's best is a post of its own: so many posts reach the `most`-th of them.
+                    threshold = _nth_largest(tops[user, start[part] : start[part + 1]], most[part], threshold)
+                elif n_kept[user, part] == most[part]:
+                    # The best posts of the bucket before are `most` posts, and all reach the lowest of them.
+                    threshold = max(threshold, _lowest(scores, user, own))
+                n_part = _find_reaching(
+                    max(threshold - slack, UNSEEN_FLOOR), tiles[start[part] : start[part + 1]],
+                    tops[user, start[part] : start[part + 1]], scores, user, places[n:], reached[n:],
+                )  # fmt: skip
+                if n_part >= most[part]:
+                    threshold = _nth_largest(reached[n : n + n_part], most[part], threshold)
+                is_whole = is_whole and threshold == UNSEEN_FLOOR
+                n_kept[user, part] = 0
+                for at in range(n, n + n_part):
+                    if reached[at] >= threshold and n_kept[user, part] < most[part]:
+                        own[n_kept[user, part]] = places[at]
+                        n_kept[user, part] += 1
+                    if reached[at] >= threshold - slack:
+                        places[n], reached[n] = places[at], reached[at]
+                        n += 1
+            # Of several parts, what each leaves out beyond its number is worse than all that a list needs.
+            floor = threshold if len(most) == 1 else floor
+            if cut:
+                floor = _nth_largest(reached[:n], cut, floor)
+                n_best[user] = 0
             for at in range(n):
-                if reached[at] >= threshold - slack:
+                if reached[at] >= floor - slack:
                     found[user, places[at] // TILE] |= np.uint64(1) << np.uint64(places[at] % TILE)
-                if reached[at] >= threshold and n_kept[user] < depth:
-                    kept[user, n_kept[user]] = places[at]
-                    n_kept[user] += 1
+                if cut and reached[at] >= floor and n_best[user] < cut:
+                    best[user, n_best[user]] = places[at]
+                    n_best[user] += 1
+            is_whole = is_enough or (is_whole and floor == UNSEEN_FLOOR)
+            floors[user, layer] = NO_FLOOR if is_whole else floor
 
 
 @nb.njit(cache=True, nogil=True)
-def _add_dense(first, origin, x, y, tile, scores):  # type: ignore[no-untyped-def]
+def _add_dense(who, origin, x, y, tile, scores):  # type: ignore[no-untyped-def]
     """Add the product of the users' and the posts' factors to the scores of one tile."""
     sums = np.empty(TILE, np.float32)
     for user in range(scores.shape[1]):
         sums[:] = 0
         for k in range(y.shape[1]):
-            factor = x[origin[first + user], k]
+            factor = x[origin[who[user]], k]
             for lane in range(TILE):
                 sums[lane] += factor * y[tile, k, lane]
         for lane in range(TILE):
@@ -117,17 +165,19 @@ def _add_dense(first, origin, x, y, tile, scores):  # type: ignore[no-untyped-de
 
 
 @nb.njit(cache=True, nogil=True)
-def _add_layer(first, ids, group, low, high, rows, scores, tops, tile, first_user, after_user):  # type: ignore[no-untyped-def]
-    """Add a layer's rows to some users' scores of one tile, and keep each user's largest in `tops`."""
+def _add_layer(  # type: ignore[no-untyped-def]
+    who, ids, group, low, high, rows, scores, tops, tile, slot, first_user, after_user
+):
+    """Add a layer's rows to some users' scores of one tile, and keep each user's largest in a slot."""
     n_users, step, base = scores.shape[1], ids.shape[2], tile * rows.shape[1] * TILE
     while high - low > SETS_AT_ONCE:
         for user in range(first_user, after_user):
-            at, out = (group * ids.shape[1] + low) * step + first + user, (tile * n_users + user) * TILE
+            at, out = (group * ids.shape[1] + low) * step + who[user], (tile * n_users + user) * TILE
             add_rows(rows, base, TILE, ids, at, step, SETS_AT_ONCE, scores, out)
         low += SETS_AT_ONCE
     for user in range(first_user, after_user):
-        at, out = (group * ids.shape[1] + low) * step + first + user, (tile * n_users + user) * TILE
-        tops[user, tile] = add_rows_with_max(rows, base, TILE, ids, at, step, high - low, scores, out)
+        at, out = (group * ids.shape[1] + low) * step + who[user], (tile * n_users + user) * TILE
+        tops[user, slot] = add_rows_with_max(rows, base, TILE, ids, at, step, high - low, scores, out)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -157,19 +207,19 @@ def _nth_largest(values, n, low):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True, nogil=True)
 def _lowest(scores, user, kept):  # type: ignore[no-untyped-def]
     """Return the lowest score that a user now has among the posts kept from the bucket before."""
-    lowest = scores[kept[user, 0] // TILE, user, kept[user, 0] % TILE]
-    for at in range(1, kept.shape[1]):
-        lowest = min(lowest, scores[kept[user, at] // TILE, user, kept[user, at] % TILE])
+    lowest = scores[kept[0] // TILE, user, kept[0] % TILE]
+    for at in range(1, len(kept)):
+        lowest = min(lowest, scores[kept[at] // TILE, user, kept[at] % TILE])
     return np.int64(lowest)
 
 
 @nb.njit(cache=True, nogil=True)
-def _find_reaching(threshold, tops, scores, user, places, reached):  # type: ignore[no-untyped-def]
-    """List the places whose score is at least `threshold`, and the scores; return how many there are."""
+def _find_reaching(threshold, tiles, tops, scores, user, places, reached):  # type: ignore[no-untyped-def]
+    """List the places in tiles whose score is at least `threshold`, and the scores; return how many."""
     n = 0
     threshold = np.int32(threshold)
-    for tile in range(tops.shape[1]):
-        if tops[user, tile] >= threshold:
+    for at, tile in enumerate(tiles):
+        if tops[at] >= threshold:
             for lane in range(TILE):
                 places[n] = tile * TILE + lane
                 reached[n] = scores[tile, user, lane]

@@ -20,8 +20,12 @@ class Plan:
     rows: int
 
     @classmethod
-    def of(cls, memory_mb: int, compiled: CompiledModel, n_buckets: int, depth: int, threads: int) -> "Plan":
+    def of(
+        cls, memory_mb: int, compiled: CompiledModel, n_buckets: int, depth: int, n_kept: int, threads: int
+    ) -> "Plan":
         """Give scratch up to an eighth of what is free, blocks of users up to a quarter, and tables the rest.
+
+        `n_kept` is how many of a user's candidates are kept from bucket to bucket.
 
         Raises:
             ValueError: The rest does not hold the rows of a single user.
@@ -31,7 +35,7 @@ class Plan:
         n_columns = compiled.class_of.shape[1]
         listed = 24 * n_buckets * depth  # posts and scores, of the block being made and of the one before
         of_user = 16 * n_trees * n_words + n_groups * (2 * n_sets + 8 * n_columns) + 4 * n_sets + listed
-        of_batch_user = 4 * n_places + n_places // 8 + 1
+        of_batch_user = 4 * n_places + n_places // 8 + 1 + 4 * (n_kept + n_buckets)
         of_thread = 2 * 8 * n_places * n_buckets  # float64 scores, were every post a candidate
         of_row = 4 * n_places + n_groups * (8 * NAME_WORDS * n_words + 32)
         fixed = compiled.nbytes + of_thread * threads + 8 * n_groups * len(compiled.sets.tree) * n_words

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
+from batch.score.caps import Caps
 from batch.score.ranked import RankedBlock
 
 Dense = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
@@ -63,9 +64,9 @@ def dense_scores(dense: Dense, users: npt.NDArray[np.integer]) -> npt.NDArray[np
 
 
 def best(
-    scores: npt.NDArray[np.float64], seen: npt.NDArray[np.integer], depth: int
+    scores: npt.NDArray[np.float64], seen: npt.NDArray[np.integer], depth: int, caps: Caps | None = None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-    """Rank one user's unseen posts, best first, ties to the lower row.
+    """Rank one user's unseen posts, best first, ties to the lower row; as far as caps let them.
 
     Returns:
         posts int32 (depth,) and scores float64 (depth,), filled with -1 and NaN.
@@ -73,7 +74,8 @@ def best(
     unseen = np.ones(len(scores), bool)
     unseen[seen] = False
     rows = np.flatnonzero(unseen)
-    kept = rows[np.argsort(-scores[rows], kind="stable")[:depth]]
+    ranked = rows[np.argsort(-scores[rows], kind="stable")]
+    kept = ranked[:depth] if caps is None else caps.choose(ranked, depth)
     posts, values = np.full(depth, -1, np.int32), np.full(depth, np.nan)
     posts[: len(kept)], values[: len(kept)] = kept, scores[kept]
     return posts, values
@@ -86,6 +88,7 @@ def score_by_predict(
     depth: int,
     *,
     dense: Dense | None = None,
+    caps: Caps | None = None,
     users_at_once: int = 64,
     threads: int = 0,
     progress: Progress | None = None,
@@ -98,6 +101,7 @@ def score_by_predict(
         seen: Posts that lists leave out.
         depth: Posts in a list.
         dense: Factors whose product is added to the trees' sum; see `raw_scores`.
+        caps: How many posts of a topic may stand close together; None: any number.
         users_at_once: Users a yielded block holds.
         threads: Threads of LightGBM; 0: all cores.
         progress: Called after each block with the number of its users.
@@ -109,7 +113,7 @@ def score_by_predict(
         for bucket in range(len(sides.starts)):
             block = raw_scores(booster, sides, users, bucket, dense, threads)
             for at, user in enumerate(users.tolist()):
-                posts[at, bucket], values[at, bucket] = best(block[at], seen.of(user), depth)
+                posts[at, bucket], values[at, bucket] = best(block[at], seen.of(user), depth, caps)
         yield RankedBlock(first, posts, values)
         if progress is not None:
             progress(len(users))

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from batch.data.seen import SeenPosts
 from batch.features.sides import Feature, Side, Sides
 from batch.score import predict
+from batch.score.caps import Caps
+from batch.score.depths import plan_depths
 from batch.score.engine import score
 from batch.score.plan import Plan
 from batch.score.ranked import RankedBlock
@@ -127,7 +129,12 @@ def assert_same(world: World, **options: Any) -> None:
         score(world.booster.model_to_string(), world.sides, world.seen, world.depth, **options)
     )
     wanted = predict.score_by_predict(
-        world.booster, world.sides, world.seen, world.depth, dense=options.get("dense")
+        world.booster,
+        world.sides,
+        world.seen,
+        world.depth,
+        dense=options.get("dense"),
+        caps=options.get("caps"),
     )
     wanted_posts, wanted_scores = joined(wanted)
     np.testing.assert_array_equal(posts, wanted_posts)
@@ -167,6 +174,39 @@ def test_no_list_differs_from_predicts(
             raise
         reject()
     assert_same(world)
+
+
+@settings(max_examples=N_MODELS, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_trees=st.sampled_from([1, 2, 30]),
+    n_topics=st.sampled_from([0, 1, 2, 3, 5, 8, 40]),
+    most=st.integers(1, 5),
+    beside=st.integers(1, 12),
+    inside=st.booleans(),
+)
+def test_no_capped_list_differs_from_the_choice_among_all_of_predicts(
+    seed: int, n_trees: int, n_topics: int, most: int, beside: int, inside: bool
+) -> None:
+    world = make_world(seed, n_trees, 8, BINARY)
+    rng = np.random.default_rng(seed)
+    of_group = rng.integers(-1, n_topics, int(world.sides.group.max()) + 1)
+    topic = of_group[world.sides.group] if inside else rng.integers(-1, n_topics, len(world.sides.post_ids))
+    if n_topics:  # one that most posts are of
+        topic[rng.random(len(topic)) < rng.choice([0.0, 0.9])] = 0
+
+    assert_same(world, caps=Caps(most, most + beside, topic.astype(np.int32)))
+
+
+@pytest.mark.parametrize("start", [0, 1, 2])
+def test_capped_lists_do_not_depend_on_the_depths_that_are_tried_first(
+    monkeypatch: pytest.MonkeyPatch, start: int
+) -> None:
+    world = make_world(21, 40, 31, {"objective": "regression"})
+    topic = (world.sides.group * 2 + np.arange(len(world.sides.post_ids)) % 2).astype(np.int32)
+    monkeypatch.setattr("batch.score.engine.plan_depths", lambda *given: plan_depths(*given)[start:])
+
+    assert_same(world, caps=Caps(2, 5, topic))
 
 
 def test_lists_do_not_depend_on_blocks_threads_or_memory(monkeypatch: pytest.MonkeyPatch) -> None:

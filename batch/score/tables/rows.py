@@ -12,6 +12,7 @@ from batch.score.tables.simd import allocate_aligned, lowest_bit
 
 UNSEEN_FLOOR = -(2**29)  # scores lie above it; seen posts and padding lie below it
 SEEN = -(2**30)
+NO_FLOOR = -(2**31)  # stands where no post is left out that a list could need
 NAME_WORDS = 12  # masks in a row's name, on average, that the arena has room for
 MOST_CELLS = 2**18  # combinations of a set's masks that are looked up in a table; beyond, they are hashed
 LARGEST = 2**28  # no sum of leaf values exceeds it

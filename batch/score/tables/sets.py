@@ -18,32 +18,43 @@ TILE = 64  # posts summed at once: a row of 64 int32 is four cache lines
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Posts in tiles of `TILE`, every tile within one group.
+    """Posts in tiles of `TILE`, every tile within one group and one topic.
 
     Attributes:
         post: int32 (tiles × TILE,). Row of the post at each place; -1 is padding.
         place: int32 (posts,). Where each post is.
         group: int32 (tiles,).
+        topic: int32 (tiles,).
         tiles: int64 (groups + 1,). Tiles of group `g` are `tiles[g]` to `tiles[g + 1]`.
     """
 
     post: npt.NDArray[np.int32]
     place: npt.NDArray[np.int32]
     group: npt.NDArray[np.int32]
+    topic: npt.NDArray[np.int32]
     tiles: Ints
 
 
-def lay_out(group: npt.NDArray[np.int32], n_groups: int) -> Layout:
-    """Put the posts of each group, in their order, into tiles."""
-    sizes = np.bincount(group, minlength=n_groups)
-    tiles = np.concatenate([[0], np.cumsum(-(-sizes // TILE))]).astype(np.int64)
-    order = np.argsort(group, kind="stable")
+def lay_out(
+    group: npt.NDArray[np.int32], n_groups: int, topic: npt.NDArray[np.int32] | None = None
+) -> Layout:
+    """Put the posts of each group, and of each topic in it, in their order, into tiles."""
+    topic = np.zeros_like(group) if topic is None else topic
+    n_topics = int(topic.max(initial=-1)) + 2
+    kinds, kind = np.unique(group * np.int64(n_topics) + topic + 1, return_inverse=True)
+    sizes = np.bincount(kind, minlength=len(kinds))
+    n_tiles = -(-sizes // TILE)
+    first = np.cumsum(n_tiles) - n_tiles
+    order = np.argsort(kind, kind="stable")
     within = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     place = np.empty(len(group), np.int32)
-    place[order] = tiles[group[order]] * TILE + within
-    post = np.full(int(tiles[-1]) * TILE, -1, np.int32)
+    place[order] = first[kind[order]] * TILE + within
+    post = np.full(int(n_tiles.sum()) * TILE, -1, np.int32)
     post[place] = np.arange(len(group))
-    return Layout(post, place, np.repeat(np.arange(n_groups, dtype=np.int32), np.diff(tiles)), tiles)
+    of_tile = np.repeat(kinds, n_tiles)
+    tile_group = (of_tile // n_topics).astype(np.int32)
+    tiles = np.searchsorted(tile_group, np.arange(n_groups + 1)).astype(np.int64)
+    return Layout(post, place, tile_group, (of_tile % n_topics - 1).astype(np.int32), tiles)
 
 
 @dataclass(frozen=True, slots=True)
