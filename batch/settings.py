@@ -1,5 +1,6 @@
 """The batch's settings: frozen, read from the environment once at start, each with unit, default and doc."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 from api.environment import EnvironmentSettings, StoreUrl
 
 DAY_S = 86_400
+MOST_PLACES = 500  # in a ranked list
 
 
 class Settings(EnvironmentSettings):
@@ -42,9 +44,14 @@ class Settings(EnvironmentSettings):
     )
     bucket_width_s: int = Field(3600, ge=1, description="width of a time bucket, seconds")
     n_buckets: int = Field(24, ge=1, le=500, description="buckets in the horizon")
-    depth: int = Field(50, ge=1, le=500, description="posts in a ranked list")
+    depth: int = Field(50, ge=1, le=MOST_PLACES, description="posts in a ranked list")
     seen_policy: Literal["views", "likes", "none"] = Field(
         "views", description="what leaves a list: views, likes or none"
+    )
+    max_per_topic: str = Field(
+        "",
+        description="cap on topics in our own lists: 3/10 lets at most 3 posts of a topic stand in any 10 "
+        "consecutive places; empty: none",
     )
     segment_by: str = Field(
         "gender,exp_group", description="profile columns whose values make a user's segment"
@@ -137,3 +144,16 @@ class Settings(EnvironmentSettings):
         if DAY_S % width_s:
             raise ValueError(f"a width should be a divisor of {DAY_S}")
         return width_s
+
+    @field_validator("max_per_topic")
+    @classmethod
+    def _is_a_cap(cls, text: str) -> str:
+        found = re.fullmatch(r"\s*(\d{1,3})\s*/\s*(\d{1,3})\s*", text)
+        if not text.strip():
+            return ""
+        if found is None or not 0 < int(found[1]) < int(found[2]) <= MOST_PLACES:
+            raise ValueError(
+                "a cap should be such as 3/10, at most 3 posts of a topic in any 10 consecutive places: "
+                f"fewer posts than places, and at most {MOST_PLACES} places"
+            )
+        return f"{int(found[1])}/{int(found[2])}"

@@ -19,6 +19,7 @@ State = Literal["building", "sealed", "retired", "quarantined"]
 
 HOLDS_SEEN = "holds_seen"  # in `needs`: lists hold posts that were seen by as_of
 
+CAP = "cap_most", "cap_window"  # in `counts`: most posts of a topic in so many consecutive places
 FACETS = "facets "  # in `counts`, before a column: how many values requests may filter by
 
 FEATURES = frozenset({FEATURE, HOLDS_SEEN})  # what this version knows of what a generation may need
@@ -76,6 +77,14 @@ class Manifest:
         They are no field, since older versions refuse what is new and can serve all but filters.
         """
         return tuple(sorted(name.removeprefix(FACETS) for name in self.counts if name.startswith(FACETS)))
+
+    @property
+    def max_per_topic(self) -> str:
+        """Return the cap on topics that lists were made under, such as 3/10; empty where there is none."""
+        if CAP[0] not in self.counts:
+            return ""
+        most, window = (self.counts[name] for name in CAP)
+        return f"{most}/{window}"
 
     @property
     def horizon(self) -> Horizon:

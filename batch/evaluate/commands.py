@@ -20,6 +20,7 @@ from batch.features import asof
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
 from batch.progress import Progress
+from batch.score.caps import Caps
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.posts import TOPIC_NAMES
@@ -51,9 +52,19 @@ def evaluate(
     split, how = _split(facts, location, span, weeks), Recipe.of(settings)
     facts, statics = _describe(facts, settings, split, progress)
     by, line = tuple(name for name in settings.segment_by.split(",") if name), find_truth(settings, facts)
+    caps = Caps.of(settings.max_per_topic, facts.posts[TOPIC])
     with progress.step("evaluate", weeks * (3 if held else 1)) as advance:
         return evaluate_in_full(
-            facts, statics, split, how, weeks=weeks, segment_by=by, line=line, held=held, advance=advance
+            facts,
+            statics,
+            split,
+            how,
+            weeks=weeks,
+            segment_by=by,
+            line=line,
+            held=held,
+            caps=caps,
+            advance=advance,
         )
 
 

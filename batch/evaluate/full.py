@@ -9,7 +9,7 @@ from batch.data.facts import Facts
 from batch.evaluate import results, sessions, truth, unseen
 from batch.evaluate.cold import POPULAR, evaluate_cold
 from batch.evaluate.metrics import CUTS
-from batch.evaluate.own import OURS, OwnModel
+from batch.evaluate.own import CAPPED, OURS, OwnModel
 from batch.evaluate.sessions import RANDOM, Line, Sessions, weekly_splits
 from batch.evaluate.unseen import AskedUsers
 from batch.features import asof
@@ -20,6 +20,7 @@ from batch.learn.baselines.recommender import Recommender, ScoreRecommender
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
 from batch.progress import Advance
+from batch.score.caps import Caps
 
 FEED_S = 14 * 3600  # of a split's first day, for which lists of all posts are made
 BASELINES = (
@@ -40,6 +41,7 @@ def evaluate_in_full(
     segment_by: tuple[str, ...] = (),
     line: Line | None = None,
     held: float = 0.0,
+    caps: Caps | None = None,
     advance: Advance = lambda _n: None,
 ) -> results.Report:
     """Measure ours beside random, popular and kNN on what lies after each split.
@@ -54,6 +56,7 @@ def evaluate_in_full(
         weeks: More than 1: so many splits of a week each from the first one's begin on, all train for each.
         segment_by: Profile columns that name a user's segment; those that are not there are left out.
         line: The chance of a like, of a made world.
+        caps: How many posts of a topic may stand close together: ours is measured with and without.
         held: Share of the users, and apart from them of the posts, that is held out entirely; 0: none.
         advance: Called with 1 after each split, and each split's cold part.
 
@@ -66,7 +69,7 @@ def evaluate_in_full(
     """
     splits, tests = weekly_splits(split, weeks), []
     for one in splits:
-        tests.append(_measure(facts, statics, one, recipe, line))
+        tests.append(_measure(facts, statics, one, recipe, line, caps))
         advance(1)
     origins = [_origin(*pair, facts.as_of_s) for pair in zip(splits, tests, strict=True)]
     if not any(tests):
@@ -80,7 +83,7 @@ def evaluate_in_full(
         measured = [kinds[protocol] for kinds in tests if protocol in kinds]
         if measured:
             lists = results.pool(measured)
-            pairs = results.against(POPULAR, lists.models)
+            pairs = [*results.against(POPULAR, lists.models), (CAPPED, OURS)]
             figures += results.summarize(protocol, lists, rng, pairs, results.group_lists(lists, *by), few)
     if held:
         more, cold = evaluate_cold(facts, statics, splits, recipe, held, advance)
@@ -90,7 +93,12 @@ def evaluate_in_full(
 
 
 def _measure(
-    facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe, line: Line | None
+    facts: Facts,
+    statics: asof.Statics,
+    split: Split,
+    recipe: Recipe,
+    line: Line | None,
+    caps: Caps | None,
 ) -> dict[str, results.MeasuredLists]:
     """Train everybody before a split; rank what it shows, and all posts that are new to its users."""
     what = Sessions.of(facts, split, recipe.seed)
@@ -109,8 +117,11 @@ def _measure(
         found["shown"] = sessions.measure_shown(own, baselines, split, what, lines)
     if len(asked.users):
         at_s, drawn = split.test_from_s + FEED_S, ScoreRecommender(counts.random(before), n_posts)
-        everybody = {OURS: own.recommender(at_s), **baselines, RANDOM: drawn}
+        ours = own.recommender(at_s)
+        everybody = {OURS: ours, **baselines, RANDOM: drawn}
         lists = {name: asked.rank(model, max(CUTS)) for name, model in everybody.items()}
+        if caps is not None:
+            lists[CAPPED] = ours.capped(asked.users, asked.seen_posts, max(CUTS), caps)
         found["all_posts"] = unseen.measure_unseen(asked, lists, statics.texts)
         if line:
             del lists[RANDOM]

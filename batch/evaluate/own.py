@@ -20,9 +20,10 @@ from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.sessions import positions
 from batch.learn.train import Training, train
+from batch.score.caps import Caps
 from batch.score.engine import score
 
-OURS = "almanac"
+OURS, CAPPED = "almanac", "almanac_capped"
 POSITION = Feature("position", "time")  # only compared: at scoring nobody knows it
 
 
@@ -39,6 +40,12 @@ class ModelRecommender:
         some, seen = self.sides.part(users), SeenPosts.none(len(users))
         x, y = self.model.factors.dense
         blocks = score(self.model.text, some, seen, n, dense=(x[users], y), threads=self.threads)
+        return np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64)
+
+    def capped(self, users: Ints, seen: SeenPosts, n: int, caps: Caps) -> Ints:
+        """Return each user's `n` places under caps, of what they have not seen; -1 beyond the last."""
+        some, (x, y) = self.sides.part(users), self.model.factors.dense
+        blocks = score(self.model.text, some, seen, n, dense=(x[users], y), caps=caps, threads=self.threads)
         return np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64)
 
     def pairs(self, users: Ints, posts: Ints) -> Floats:

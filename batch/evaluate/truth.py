@@ -4,7 +4,7 @@ import numpy as np
 
 from batch.arrays import Floats, Ints
 from batch.evaluate.metrics import CUTS
-from batch.evaluate.results import Columns, MeasuredLists, Metric, truth_columns
+from batch.evaluate.results import Columns, MeasuredLists, Metric, mean_column, truth_columns
 from batch.evaluate.sessions import RANDOM, Line
 from batch.evaluate.unseen import AskedUsers
 
@@ -17,8 +17,9 @@ FEW: tuple[Metric, ...] = (("expected_hitrate", 5), ("normalized", 5))
 def measure_by_truth(asked: AskedUsers, lists: dict[str, Ints], truth: Line, at_s: int) -> MeasuredLists:
     """Measure lists by what users would like of them, shown or not, at a moment.
 
-    `expected_hitrate` at k is the chance that the first `k` hold a like; `normalized` is (x − random) /
-    (oracle − random), sums over users. Random is `k` drawn with replacement among what was not seen.
+    `expected_hitrate` at k is the chance that the first `k` hold a like; `expected_likes` how many likes they
+    hold on average; `normalized` is (x − random) / (oracle − random), sums over users. Random is `k` drawn
+    with replacement among what was not seen.
 
     Args:
         asked: At least one user; of more than `MOST_ASKED`, so many evenly.
@@ -30,6 +31,7 @@ def measure_by_truth(asked: AskedUsers, lists: dict[str, Ints], truth: Line, at_
     some = np.unique(np.linspace(0, n_asked - 1, min(MOST_ASKED, n_asked)).astype(np.int64))
     depth, mean = max(CUTS), list[Floats]()
     hits: dict[str, list[Floats]] = {name: [] for name in (*lists, ORACLE)}
+    likes: dict[str, list[Floats]] = {name: [] for name in hits}
     for low in range(0, len(some), USERS_AT_ONCE):
         rows = some[low : low + USERS_AT_ONCE]
         chance = _chances(asked, rows, truth, at_s)
@@ -38,8 +40,10 @@ def measure_by_truth(asked: AskedUsers, lists: dict[str, Ints], truth: Line, at_
         best = np.argsort(-np.where(seen, -1.0, chance), axis=1, kind="stable")[:, :depth]
         chance = np.pad(chance, ((0, 0), (0, 1)))  # what NO_POST, -1, takes: no chance
         for name, places in {**{name: of[rows] for name, of in lists.items()}, ORACLE: best}.items():
-            missed = np.cumprod(1 - np.take_along_axis(chance, places, axis=1), axis=1)
-            hits[name].append(np.asarray(1 - missed, np.float64))
+            own = np.take_along_axis(chance, places, axis=1)
+            hits[name].append(np.asarray(1 - np.cumprod(1 - own, axis=1), np.float64))
+            likes[name].append(np.cumsum(own, axis=1))
+    likes[RANDOM] = [np.concatenate(mean)[:, None] * np.arange(1, depth + 1)]
     random = 1 - (1 - np.concatenate(mean)[:, None]) ** np.arange(1, depth + 1)
     found = {name: np.vstack(parts) for name, parts in hits.items()} | {RANDOM: random}
     models = {name: Columns() for name in found}
@@ -47,6 +51,7 @@ def measure_by_truth(asked: AskedUsers, lists: dict[str, Ints], truth: Line, at_
         for k in (cut for cut in CUTS if cut <= hit.shape[1]):
             at = k - 1
             models[name] |= truth_columns(hit[:, at], random[:, at], found[ORACLE][:, at], k)
+            models[name]["expected_likes", k] = mean_column(np.vstack(likes[name])[:, at])
     return MeasuredLists(models, asked.users[some], asked.past[some])
 
 

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from batch.arrays import Bools, Ints
 from batch.data.facts import Facts
+from batch.data.seen import SeenPosts
 from batch.evaluate import results, variety
 from batch.evaluate.metrics import NO_POST, Hits
 from batch.evaluate.sessions import RANDOM
@@ -64,6 +65,12 @@ class AskedUsers:
     def n_seen(self) -> Ints:
         """Return how many posts each had seen, int64 (asked,)."""
         return np.asarray(np.diff(self.seen.indptr), np.int64)
+
+    @property
+    def seen_posts(self) -> SeenPosts:
+        """Return what each had seen, as scoring leaves it out."""
+        seen = self.seen.sorted_indices()
+        return SeenPosts(seen.indptr.astype(np.int64), seen.indices.astype(np.int32))
 
     @property
     def past(self) -> Ints:
@@ -134,6 +141,7 @@ def _variety_of(asked: AskedUsers, texts: Texts) -> Callable[[Ints], results.Col
             "diversity": variety.diversity(top, space),
             "popularity": variety.popularity(top, shown),
             "most_shown": variety.share_among(top, most),
+            "topics": variety.topics(top, texts.topic),
         }
         return {(name, K): results.mean_column(of) for name, of in values.items()}
 

@@ -6,7 +6,7 @@ part. What was shown before is counted on the facts that the lists were made fro
 
 import numpy as np
 
-from batch.arrays import Bools, Floats, Ints
+from batch.arrays import Bools, Floats, Ints, Ints32
 from batch.evaluate.metrics import NO_POST, divide
 
 
@@ -72,6 +72,18 @@ def diversity(lists: Ints, space: Floats) -> Floats:
         total += unit[lists[:, place]]
     alike, pairs = (total**2).sum(axis=1) - n, n * (n - 1)
     return divide(pairs - alike, pairs)
+
+
+def topics(lists: Ints, topic: Ints32) -> Floats:
+    """Return how many different topics each list's posts have, float64 (lists,).
+
+    Args:
+        lists: Posts.
+        topic: int32 (posts,). Each post's, 0 or more.
+    """
+    own = np.sort(np.append(topic, -1)[lists], axis=1)  # the last is what NO_POST, -1, takes
+    first = np.diff(own, axis=1, prepend=-1) != 0
+    return np.asarray(first.sum(axis=1), np.float64)
 
 
 def most_shown(shown: Ints, share: float = 0.1) -> Bools:

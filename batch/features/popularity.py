@@ -1,5 +1,6 @@
 """Popular lists: what a feed falls back to when it knows nothing of the user."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,15 @@ def post_scores(counts: Tally) -> Floats:
     return lift * shrink_lift(posts.recent_likes, posts.recent_views * base * lift)
 
 
-def rank(facts: Facts, counts: Tally, starts: Ints, segment: Ints32, n_segments: int, depth: int) -> Popular:
+def rank(
+    facts: Facts,
+    counts: Tally,
+    starts: Ints,
+    segment: Ints32,
+    n_segments: int,
+    depth: int,
+    choose: Callable[[Floats, int], Ints32] | None = None,
+) -> Popular:
     """Rank posts for everyone and for each segment, bucket by bucket, from the facts as of `counts.at_s`.
 
     Args:
@@ -48,7 +57,9 @@ def rank(facts: Facts, counts: Tally, starts: Ints, segment: Ints32, n_segments:
         segment: int32 (users,). Segment numbers, -1 for none.
         n_segments: How many segments there are.
         depth: Posts a list; fewer where there are fewer posts.
+        choose: Returns the lists of scores (lists, posts), so many posts each; None: `top`.
     """
+    choose = choose or top
     past = facts.until(counts.at_s)
     overall = post_scores(counts)
     depth = min(depth, len(overall))
@@ -60,13 +71,18 @@ def rank(facts: Facts, counts: Tally, starts: Ints, segment: Ints32, n_segments:
     for low in range(0, n_segments, at_once):
         own = np.where((segment >= low) & (segment < low + at_once), segment - low, -1).astype(np.int32)
         counted = zip(*_by_hour(past, own, min(at_once, n_segments - low)), strict=True)
-        lists += [_top(_scores(views, likes, hourly), depth)[hour] for views, likes in counted]
+        lists += [choose(_scores(views, likes, hourly), depth)[hour] for views, likes in counted]
     empty = np.empty((0, len(starts), depth), np.int32)
     return Popular(
-        buckets=_top(hourly, depth)[hour],
+        buckets=choose(hourly, depth)[hour],
         segments=np.stack(lists) if lists else empty,
-        catalogue=_top(overall[None, :], len(overall))[0],
+        catalogue=top(overall[None, :], len(overall))[0],
     )
+
+
+def top(scores: Floats, depth: int) -> Ints32:
+    """Return int32 (rows, depth): each row's best columns, ties to the lower one."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :depth].astype(np.int32)
 
 
 def _by_hour(facts: Facts, segment: Ints32, n_segments: int) -> tuple[Floats, Floats]:
@@ -97,8 +113,3 @@ def _scores(views: Floats, likes: Floats, prior: Floats) -> Floats:
     expected = views * prior
     expected *= likes.sum() / max(float(expected.sum()), 1e-9)
     return np.broadcast_to(prior, views.shape) * shrink_lift(likes, expected)
-
-
-def _top(scores: Floats, depth: int) -> Ints32:
-    """Return int32 (rows, depth): each row's best columns, ties to the lower one."""
-    return np.argsort(-scores, axis=1, kind="stable")[:, :depth].astype(np.int32)

@@ -7,6 +7,7 @@ import numpy as np
 
 from api.contract.buckets import Horizon
 from api.contract.profile import Bins
+from batch.data.columns import TOPIC
 from batch.data.facts import Facts
 from batch.data.seen import SeenPosts, earliest
 from batch.features import asof, popularity
@@ -19,6 +20,7 @@ from batch.learn.ranker import Ranker
 from batch.publish.facets import find_facets
 from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
+from batch.score.caps import Caps
 from batch.score.engine import score
 from batch.score.ranked import RankedBlock
 from batch.settings import Settings
@@ -55,12 +57,13 @@ def assemble_publication(
     """
     counts = asof.start_tally(facts, statics).advance(as_of_s)
     names = tuple(feature.name for feature in model.features)
-    own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics)
+    caps = Caps.of(settings.max_per_topic, facts.posts[TOPIC])
+    own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics, caps)
     sides = asof.make_sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
-    bins, profiles = score_profiles(settings, facts, statics, counts, model, sides, own.depth)
+    bins, profiles = score_profiles(settings, facts, statics, counts, model, sides, own.depth, caps)
     own = replace(own, profile=bins, profiles=profiles)
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
-    inputs = Inputs(model.text, sides, seen, model.factors.dense)
+    inputs = Inputs(model.text, sides, seen, model.factors.dense, caps)
     return Publication(own, score_lists(settings, inputs, own.depth), inputs, counts)
 
 
@@ -74,6 +77,7 @@ def score_lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[Rank
         threads=settings.threads,
         memory_mb=settings.memory_mb,
         dense=inputs.dense,
+        caps=inputs.caps,
     )
 
 
@@ -85,6 +89,7 @@ def score_profiles(
     model: Ranker,
     sides: Sides,
     depth: int,
+    caps: Caps | None = None,
 ) -> tuple[Bins, dict[str, Rows]]:
     """Score the typical user of each frequent profile, without a history, against every post and bucket.
 
@@ -96,6 +101,7 @@ def score_profiles(
         model: What ranks.
         sides: Its features for the users there are.
         depth: Posts in a list.
+        caps: How many posts of a topic may stand close together.
 
     Returns:
         How a profile becomes a signature; signature to int32 (buckets, depth), rows of posts, best first.
@@ -105,7 +111,7 @@ def score_profiles(
     cold = asof.make_cold_sides(sides, statics, counts, typical(statics.profiles, signatures))
     x, y = model.factors.dense
     shared = shared_factors(x, y, signatures.of_user, n)
-    blocks = score_lists(settings, Inputs(model.text, cold, SeenPosts.none(n), (shared, y)), depth)
+    blocks = score_lists(settings, Inputs(model.text, cold, SeenPosts.none(n), (shared, y), caps), depth)
     rows = [row for block in blocks for row in block.posts]
     return signatures.bins if n else {}, dict(zip(signatures.names, rows, strict=True))
 
@@ -117,6 +123,7 @@ def assemble_content(
     model: str,
     features: tuple[str, ...] = (),
     metrics: dict[str, float] | None = None,
+    caps: Caps | None = None,
 ) -> GenerationContent:
     """Return what is published beside the lists, as of the moment of the counts.
 
@@ -127,13 +134,15 @@ def assemble_content(
         model: What makes the lists, for the manifest.
         features: Its columns, if it has any.
         metrics: What was measured of it.
+        caps: How many posts of a topic may stand close together in popular lists.
     """
     horizon = Horizon.after(counts.at_s, settings.bucket_width_s, settings.n_buckets)
     by = tuple(name for name in settings.segment_by.split(",") if name in facts.users.columns)
     names, segment = segments(facts.users, by)
     depth = min(settings.depth, len(facts.posts))
     starts = np.array(horizon.starts, np.int64)
-    popular = popularity.rank(facts, counts, starts, segment, len(names), depth)
+    choose = None if caps is None else caps.top
+    popular = popularity.rank(facts, counts, starts, segment, len(names), depth, choose)
     return GenerationContent(
         variant=settings.variant,
         as_of_s=counts.at_s,
@@ -157,4 +166,5 @@ def assemble_content(
         metrics=metrics or {},
         filter_by=settings.filter_columns,
         facets=find_facets(facts.posts, settings.filter_columns, popular.catalogue),
+        caps=caps,
     )

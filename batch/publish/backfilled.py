@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,6 +22,7 @@ from batch.publish.folder import GenerationFolder
 from batch.publish.generation import GenerationContent, Rows
 from batch.publish.names import load_names, save_names
 from batch.publish.proof.inputs import INPUTS, Inputs
+from batch.score.caps import Caps
 from batch.score.ranked import RankedBlock
 
 FOLDER = "backfill"  # in the state folder
@@ -96,7 +98,7 @@ def open_content(made: Backfilled) -> GenerationContent:
     manifest, folder = made.manifest, made.folder
     users, posts, shared = (pq.read_table(path) for path in (folder.users, folder.posts, folder.shared))
     post_ids = posts["post_id"].to_numpy()
-    nothing = SeenTimes.none(len(users))
+    nothing, shown = SeenTimes.none(len(users)), posts["shown"].to_pylist()
     user_names, post_names = load_names(folder, manifest)
     lists = _lists_by_name(shared, post_ids, manifest.n_buckets)
     profiles = [name for name in lists if name.startswith(PROFILE)]
@@ -111,7 +113,7 @@ def open_content(made: Backfilled) -> GenerationContent:
         segment_by=manifest.segment_by,
         user_ids=users["user_id"].to_numpy(),
         post_ids=post_ids,
-        posts=posts["shown"].to_pylist(),
+        posts=shown,
         popular=lists.pop(EVERYONE),
         profile=manifest.profile,
         profiles={name.removeprefix(PROFILE): lists.pop(name) for name in profiles},
@@ -125,6 +127,7 @@ def open_content(made: Backfilled) -> GenerationContent:
         metrics=manifest.metrics,
         filter_by=manifest.filter_by,
         facets=_open_facets(folder, post_ids) if manifest.filter_by else {},
+        caps=Caps.of(manifest.max_per_topic, (orjson.loads(post)["topic"] for post in shown)),
     )
 
 

@@ -11,12 +11,13 @@ import pandas as pd
 from api.contract.buckets import Horizon
 from api.contract.facets import read_column
 from api.contract.ids import FEATURE
-from api.contract.manifest import FACETS, HOLDS_SEEN, Manifest, SeenPolicy
+from api.contract.manifest import CAP, FACETS, HOLDS_SEEN, Manifest, SeenPolicy
 from api.contract.profile import Bins
 from batch.arrays import Ints, Ints32
 from batch.data.columns import POST_ID, TEXT, TOPIC
 from batch.data.ids import IdNames
 from batch.data.seen import SeenPosts, SeenTimes
+from batch.score.caps import Caps
 
 Rows = Ints32
 
@@ -53,6 +54,7 @@ class GenerationContent:
         holds_seen: Whether lists hold posts that their user has seen, as only somebody else's do.
         filter_by: The columns of posts that requests may filter by.
         facets: Facet to int32 rows of the posts that have it, most popular first; see `facets.find_facets`.
+        caps: How many posts of a topic stand close together in lists, popular and profiles' lists included.
     """
 
     variant: str
@@ -82,6 +84,7 @@ class GenerationContent:
     holds_seen: bool = False
     filter_by: tuple[str, ...] = ()
     facets: dict[str, Rows] = field(default_factory=dict)
+    caps: Caps | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.
@@ -124,6 +127,7 @@ class GenerationContent:
 
     def draft(self, generation: int, created_at_s: int) -> Manifest:
         """Return the manifest of a generation that is being built: no checksum yet, counts as planned."""
+        caps = self.caps
         return Manifest(
             generation=generation,
             variant=self.variant,
@@ -149,6 +153,7 @@ class GenerationContent:
                     FACETS + name: sum(read_column(facet) == name for facet in self.facets)
                     for name in self.filter_by
                 },
+                **(dict(zip(CAP, (caps.most, caps.window), strict=True)) if caps else {}),
             },
             profile=self.profile,
             metrics=self.metrics,

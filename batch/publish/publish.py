@@ -112,6 +112,9 @@ def _write_all(
             digests += write_lists(build, wire, shard.rows_of(block), block.posts)
             n_short.append(shard.count_short(block.posts, content.depth))
             sample.add(block)
+            if content.caps is not None:
+                n_over = content.caps.count_over(block.posts)
+                build.counts["over_cap"] = build.counts.get("over_cap", 0) + n_over
             kept.result()
             build.config.progress("lists", block.first + len(block.posts), n_users)
     return shard.as_rows(digests), np.concatenate(n_short)

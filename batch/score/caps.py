@@ -8,7 +8,7 @@ import numba as nb
 import numpy as np
 import pandas as pd
 
-from batch.arrays import AnyFloats, AnyInts, Ints32
+from batch.arrays import AnyFloats, AnyInts, Ints, Ints32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,6 @@ class Caps:
         most, window = text.split("/")
         return cls(int(most), int(window), pd.factorize(names, sort=True)[0].astype(np.int32))
 
-    def of_posts(self, rows: AnyInts) -> "Caps":
-        """Return the cap over some posts, given by row number."""
-        return Caps(self.most, self.window, self.topic[rows])
-
     def bound(self, depth: int) -> int:
         """Return how many posts of a topic a list has at most, where the cap holds throughout.
 
@@ -73,12 +69,25 @@ class Caps:
         choose(ranked, len(ranked), self.topic, self.most, self.window, *self.scratch(len(ranked)), chosen)
         return np.asarray(ranked[chosen[chosen >= 0]])
 
+    def choose_each(self, ranked: AnyInts, depth: int) -> Ints:
+        """Return which of its candidates each list takes.
+
+        Args:
+            ranked: (..., n). Rows of posts, best first; -1 fills.
+            depth: Posts in a list, at most n.
+
+        Returns:
+            int64 (..., depth). Places in `ranked`; beyond the last candidate the first of what fills.
+        """
+        flat = ranked.reshape(-1, ranked.shape[-1]).astype(np.int32)
+        out = np.empty((len(flat), depth), np.int64)
+        _choose_each(flat, self.topic, self.most, self.window, *self.scratch(flat.shape[1]), out)
+        return out.reshape(*ranked.shape[:-1], depth)
+
     def top(self, scores: AnyFloats, depth: int) -> Ints32:
         """Return int32 (rows, ≤ depth): each row's list of scores (rows, posts), ties to the lower."""
-        out = np.empty((len(scores), min(depth, scores.shape[1])), np.int32)
-        for row, ranked in enumerate(np.argsort(-scores, axis=1, kind="stable")):
-            out[row] = self.choose(ranked, out.shape[1])
-        return out
+        ranked = np.argsort(-scores, axis=1, kind="stable").astype(np.int32)
+        return np.take_along_axis(ranked, self.choose_each(ranked, min(depth, ranked.shape[1])), 1)
 
     def scratch(self, n: int) -> tuple[AnyInts, AnyInts]:
         """Return what `choose` works with for `n` candidates."""
@@ -136,6 +145,16 @@ def choose(  # type: ignore[no-untyped-def]
         if own >= 0:
             recent[own] += 1
     return n_forced
+
+
+@nb.njit(cache=True, nogil=True)
+def _choose_each(ranked: Any, topic: Any, most: Any, window: Any, after: Any, recent: Any, out: Any) -> None:
+    for row in range(len(ranked)):
+        n = 0
+        while n < ranked.shape[1] and ranked[row, n] >= 0:
+            n += 1
+        choose(ranked[row], n, topic, most, window, after, recent, out[row])
+        out[row, n:] = n
 
 
 @nb.njit(cache=True, nogil=True)

@@ -225,8 +225,8 @@ class Engine:
         try:
             find_candidates(
                 who, ids, compiled.sets.of_layer, self.arena.rows, layout.group, origin, self.seen.start,
-                self.seen.post, layout.place, depths.tiles, depths.slot, depths.start, depths.most, depths.cut,
-                depths.is_enough, compiled.units.slack, *compiled.dense_by_tile,
+                self.seen.post, layout.place, depths.tiles, depths.slot, depths.start, depths.most,
+                depths.cut, depths.is_enough, compiled.units.slack, *compiled.dense_by_tile,
                 self._blank_scores(len(who), scratch), scratch.tops, found, floors,
             )  # fmt: skip
         finally:

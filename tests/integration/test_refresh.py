@@ -82,8 +82,11 @@ def assert_same(
     assert mine.checksums == whole.checksums
     assert mine.root == whole.root
     assert content(store, a.prefix, made) == content(store, b.prefix, whole.generation)
-    own = {name: n for name, n in mine.counts.items() if not name.startswith("carried")}
-    assert replace(mine, counts=own, generation=0) == replace(whole, generation=0)
+    own, all_ = (
+        {name: n for name, n in counts.items() if not name.startswith(("carried", "over_cap"))}
+        for counts in (mine.counts, whole.counts)
+    )
+    assert replace(mine, counts=own, generation=0) == replace(whole, counts=all_, generation=0)
     stored = [
         read_stored(ids, GenerationFolder.of(of.state_dir / "generations", n), whole.horizon, whole.depth)
         for of, n in ((a, made), (b, whole.generation))
@@ -176,6 +179,26 @@ def test_a_refresh_of_a_zone_of_its_own_is_byte_for_byte_a_whole_run(
     made, facts = refreshed(store, a, feed), feed.facts()
 
     assert_same(store, a, made.generation, b, whole_on_frozen(store, b, base, facts), facts.user_ids)
+
+
+@pytest.mark.parametrize("cap", ["2/5", "3/10", "1/3"])
+def test_a_refresh_under_a_cap_is_byte_for_byte_a_whole_run(
+    store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap: str
+) -> None:
+    monkeypatch.setattr(start, "MOST_CHANGED", 1.0)
+    a, b = (settings_of(tmp_path, name).replace(max_per_topic=cap) for name in "ab")
+    feed = Feed.drawn(3)
+    full_run(store, a, feed.facts())
+    base = full_run(store, b, feed.facts())
+
+    for changes in (OF_POSTS, (*OF_USERS, "new_posts")):
+        for change in changes:
+            getattr(feed, change)()
+        made, facts = refreshed(store, a, feed), feed.facts()
+        whole = whole_on_frozen(store, b, base, facts)
+
+    assert whole.max_per_topic == cap
+    assert_same(store, a, made.generation, b, whole, facts.user_ids)
 
 
 @pytest.fixture
@@ -287,6 +310,11 @@ def deeper(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     return of.replace(depth=20)
 
 
+def capped(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Want no more than three of a topic close together."""
+    return of.replace(max_per_topic="3/10")
+
+
 def fewer_posts(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     """Take a post away."""
     feed.posts = feed.posts.iloc[1:]
@@ -336,6 +364,7 @@ def before_the_dictionary(_store: redis.Redis, of: Settings, _feed: Feed) -> Set
         (days_later, "the lists' horizon ends at 2021-12-26T"),
         (everybody, "of the users have moved, a refresh is for up to 20%"),
         (deeper, "ALMANAC_DEPTH is 20, and generation 1 has 12"),
+        (capped, "ALMANAC_MAX_PER_TOPIC is 3/10, and generation 1 has none"),
         (fewer_posts, "is not among the facts any more"),
         (texts, "ids of users and posts are text and text, in generation 1 numbers and numbers"),
         (other_zone, "hours of the day are those of Asia/Kolkata, and generation 1 was made by UTC"),

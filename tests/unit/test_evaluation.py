@@ -23,6 +23,7 @@ from batch.features import asof
 from batch.learn.baselines.recommender import Recommender
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
+from batch.score.caps import Caps
 from tests.facts import BEGIN_S, DAY_S, even_likes_even
 
 RECIPE = Recipe(30, 10**6, 3600, n_trees=15, n_leaves=7, seed=1, threads=1)
@@ -84,8 +85,30 @@ def test_lines_beside_ours_are_what_they_must_be(found: Report) -> None:
     assert (normalized["normalized@5"]["random"], set(truth["n_lists"])) == (0.0, {24})
     assert normalized["normalized@5"]["oracle"] == 1.0
     assert ("random", "hitrate@10") in rows(found, "all_posts", against="popular").index
-    made_of = {"coverage@10", "novelty@10", "diversity@10", "popularity@10", "most_shown@10"}
+    made_of = {"coverage@10", "novelty@10", "diversity@10", "popularity@10", "most_shown@10", "topics@10"}
     assert set(rows(found, "all_posts").loc["shown"].index) == made_of
+
+
+def test_a_cap_on_topics_says_what_it_costs_and_what_it_brings(facts: Facts) -> None:
+    caps = Caps.of("1/2", facts.posts["topic"])
+
+    found = evaluate_in_full(facts, asof.describe(facts, 1), SPLIT, RECIPE, line=same_parity, caps=caps)
+
+    for protocol, metric, sign in (
+        ("truth", "expected_likes@10", -1),
+        ("all_posts", "recall@10", -1),
+        ("all_posts", "topics@10", 1),
+    ):
+        own = rows(found, protocol)["value"]
+        moved = rows(found, protocol, against="almanac").loc[("almanac_capped", metric)]
+        assert moved["value"] == pytest.approx(
+            own["almanac_capped", metric] - own["almanac", metric], abs=1e-9
+        )
+        assert sign * moved["value"] > 0
+    assert rows(found, "all_posts")["value"]["almanac_capped", "topics@10"] == 2
+    console = Console(width=200, record=True, file=StringIO())
+    draw_evaluation(console, found)
+    assert "the cap on topics moves expected_likes@10 by -" in console.export_text()
 
 
 def test_groups_are_all_the_lists_once(found: Report) -> None:

@@ -42,6 +42,17 @@ def test_a_variable_is_read_as_its_settings_kind(monkeypatch: pytest.MonkeyPatch
         ("ALMANAC_SEEN_POLICY", "some", "must be 'views', 'likes' or 'none'"),
         ("ALMANAC_BUCKET_WIDTH_S", "7000", "must be a divisor of 86400"),
         ("ALMANAC_N_LEAVES", "256", "must be less than or equal to 255"),
+        *(
+            (
+                "ALMANAC_MAX_PER_TOPIC",
+                cap,
+                (
+                    "must be such as 3/10, at most 3 posts of a topic in any 10 consecutive places: "
+                    "fewer posts than places, and at most 500 places"
+                ),
+            )
+            for cap in ("3", "3 of 10", "10/10", "0/10", "3/501", "-3/10")
+        ),
         ("ALMANAC_VARIANT", "a b", "must match pattern '^[A-Za-z0-9_.-]{1,64}$'"),
     ],
 )
@@ -54,6 +65,11 @@ def test_a_bad_value_names_the_variable_and_the_value(
         Settings()
 
     assert str(refused.value) == f"{name}={value} {says}"
+
+
+@pytest.mark.parametrize(("given", "cap"), [("3/10", "3/10"), (" 03 / 10 ", "3/10"), ("", "")])
+def test_a_cap_is_read_however_it_is_spelled(given: str, cap: str) -> None:
+    assert Settings(max_per_topic=given).max_per_topic == cap
 
 
 def test_every_bad_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

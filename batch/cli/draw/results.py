@@ -14,6 +14,8 @@ OURS, POPULAR = "almanac", "popular"
 AUC: Metric = ("auc_in_session", 0)
 COSTS: tuple[Metric, ...] = (("fit_s", 0), ("rank_s", 0), ("memory_mb", 0))
 TITLES = {AUC[0]: "AUC in session", "ndcg_achievable": "ndcg", "fit_s": "learn s", "rank_s": "rank s"}
+CAPPED = "almanac_capped"
+PRICE: tuple[Metric, ...] = (("expected_likes", 10), ("recall", 10), ("topics", 10), ("diversity", 10))
 MADE_OF = ("coverage", "novelty", "diversity", "most_shown")
 
 
@@ -92,6 +94,18 @@ def draw_evaluation(console: Console, report: Report) -> None:
             groups = frame[(frame["segment"] != ALL) & (frame["model"] == OURS)]
             grouped = Look("of these, almanac by group", look.grouped, digits=look.digits)
             draw_table(console, grouped, groups, POPULAR, "segment", distance="ahead")
+    _print_capped(console, report.results)
+
+
+def _print_capped(console: Console, frame: pd.DataFrame) -> None:
+    """Say what the cap on topics costs, and what it brings: ours with it against ours without."""
+    rows = frame[(frame["model"] == CAPPED) & (frame["against"] == OURS) & (frame["segment"] == ALL)]
+    for name, k in PRICE:
+        for row in rows[(rows["metric"] == name) & (rows["k"] == k)].itertuples():
+            console.print(
+                f"the cap on topics moves {name}@{k} by {row.value:+.4f} [{row.low:+.4f}, {row.high:+.4f}]",
+                highlight=False,
+            )
 
 
 def draw_ages(console: Console, report: Report) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from api.contract.manifest import Manifest
 from batch.arrays import Bools, Floats, Floats32, Ints, Ints32
-from batch.data.columns import POST_ID
+from batch.data.columns import POST_ID, TOPIC
 from batch.data.facts import Facts
 from batch.data.rows import find_rows
 from batch.data.seen import SeenPosts, earliest
@@ -23,6 +23,7 @@ from batch.learn.factors.factor_table import fingerprint
 from batch.publish.facets import find_facets
 from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
+from batch.score.caps import Caps
 from batch.score.predict import Dense
 
 RECEIVED = slice(2, 7)  # columns of the post side that say how a post has been received
@@ -68,7 +69,8 @@ def plan_refresh(
     new = choose_left_out(manifest.seen_policy, views, likes)
     seen = _left_out(before, facts, moved, new)
     dense = _dense(before, facts, frozen.everybody)
-    inputs = Inputs(before.model, sides, seen, dense)
+    caps = Caps.of(manifest.max_per_topic, facts.posts[TOPIC])
+    inputs = Inputs(before.model, sides, seen, dense, caps)
     catalogue = _catalogue(frozen, facts)
     same = not (changes.new_users.any() or changes.n_users_gone or changes.new_posts.any())
     return RefreshPlan(
@@ -97,6 +99,7 @@ def plan_refresh(
             metrics=manifest.metrics,
             filter_by=manifest.filter_by,
             facets=find_facets(facts.posts, manifest.filter_by, catalogue),
+            caps=caps,
         ),
         inputs=inputs,
         moved=moved,

@@ -21,10 +21,12 @@ from batch.data.ragged import starts
 from batch.data.seen import SeenPosts
 from batch.features.sides import Feature, Sides
 from batch.learn.factors.factor_table import fingerprint
+from batch.score.caps import Caps
 from batch.score.predict import Dense
 
 INPUTS = "inputs"  # the folder beside the Parquet shards, and the name of its checksum
 ROWS = 8192  # users a row group: no more are laid out at a time
+CAP = "max_per_topic"  # metadata of the posts, where their lists are capped
 Columns = dict[str, npt.NDArray[Any]]
 NAMES = ("model.txt", "features.json", "users.parquet", "posts.parquet", "times.parquet")
 
@@ -39,12 +41,13 @@ class InputsBroken(InputsMissing):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that scoring reads: the model's text, the sides, what each list leaves out, factors if any."""
+    """All that scoring reads: the model's text, the sides, what lists leave out, factors and caps if any."""
 
     model: str
     sides: Sides
     left_out: SeenPosts
     dense: Dense | None = None
+    caps: Caps | None = None
 
     def save(self, folder: Path) -> str:
         """Write the five files of `NAMES`; return their digest, as `digest` gives it."""
@@ -56,7 +59,12 @@ class Inputs:
         posts: Columns = {"post_id": self.sides.post_ids, "group": self.sides.group, "post": self.sides.post}
         if self.dense is not None:
             posts["dense"] = self.dense[1]
-        _write(folder / "posts.parquet", iter([_table(posts)]))
+        if self.caps is not None:
+            posts["topic"] = self.caps.topic
+        table = _table(posts)
+        if self.caps is not None:
+            table = table.replace_schema_metadata({CAP: self.caps.text})
+        _write(folder / "posts.parquet", iter([table]))
         _write(
             folder / "times.parquet", iter([_table({"start": self.sides.starts, "time": self.sides.time})])
         )
@@ -69,6 +77,7 @@ class Inputs:
             self.sides.part(users, buckets),
             self.left_out.of_users(users),
             None if self.dense is None else (self.dense[0][users], self.dense[1]),
+            self.caps,
         )
 
     def _users(self) -> Iterator[pa.Table]:
@@ -133,7 +142,15 @@ def load(folder: Path, users: AnyInts | None, sealed: str) -> Inputs:
         if "dense" in posts.column_names
         else None
     )
-    return Inputs((folder / "model.txt").read_text(), sides, left_out, dense)
+    return Inputs((folder / "model.txt").read_text(), sides, left_out, dense, _caps(posts))
+
+
+def _caps(posts: pa.Table) -> Caps | None:
+    cap = (posts.schema.metadata or {}).get(CAP.encode())
+    if cap is None:
+        return None
+    most, window = cap.decode().split("/")
+    return Caps(int(most), int(window), posts["topic"].to_numpy())
 
 
 def model_of(folder: Path) -> str:

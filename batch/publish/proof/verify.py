@@ -172,7 +172,7 @@ def rescore(inputs: Inputs, depth: int, threads: int = 0) -> Ints:
     for bucket in range(len(sides.starts)):
         scores = raw_scores(booster, sides, rows, bucket, inputs.dense, threads)
         for user in rows.tolist():
-            posts, _ = best(scores[user], inputs.left_out.of(user), depth)
+            posts, _ = best(scores[user], inputs.left_out.of(user), depth, inputs.caps)
             out[user, bucket] = np.where(posts >= 0, sides.post_ids[posts], -1)
     return out
 
