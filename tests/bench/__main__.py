@@ -89,6 +89,20 @@ def serving(
     output.emit(measure(sizes=sizes, seconds=seconds, rounds=rounds, with_ways=ways and ids == "numbers"))
 
 
+@bench.command(name="publish")
+def publishing(
+    users: Annotated[int, typer.Option(min=100, help="users with lists and seen posts")] = 40_000,
+    rounds: Annotated[int, typer.Option(min=1, help="how often each way has its turn")] = 3,
+    json: Json = False,
+) -> None:
+    """Time lists and seen sets on their way into the store, beside the same bytes on one raw socket."""
+    from tests.bench.publish import run as measure
+    from tests.bench.stock import Stock
+
+    output = Output(json=json)
+    output.emit(measure(Stock(n_users=users), rounds))
+
+
 @bench.command()
 def traffic(
     url: Annotated[

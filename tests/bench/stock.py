@@ -98,8 +98,8 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_genera
     ):
         for low in range(0, stock.n_users, BLOCK):
             n_users = min(BLOCK, stock.n_users - low)
-            seen, lists = _draw(rng, n_users, stock.n_posts, stock.n_seen, stock.n_buckets * stock.depth)
-            content, lists = _content(stock, low, _times(rng, seen)), lists.reshape(-1, stock.depth)
+            views, lists = draw(rng, stock, n_users)
+            content, lists = make_content(stock, low, views), lists.reshape(-1, stock.depth)
             for turn, number in enumerate(numbers):
                 _write_lists(wire, keys, content, number, np.roll(lists, -turn, axis=1))
             write_seen(wire, lease, content, content.views, keys.seen, None, silent, restores=restores)
@@ -115,7 +115,13 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_genera
     )
 
 
-def _content(stock: Stock, low: int, views: SeenTimes) -> GenerationContent:
+def draw(rng: np.random.Generator, stock: Stock, n_users: int) -> tuple[SeenTimes, npt.NDArray[np.int32]]:
+    """Draw what users saw and their lists, int32 (users, buckets × depth)."""
+    seen, lists = _draw(rng, n_users, stock.n_posts, stock.n_seen, stock.n_buckets * stock.depth)
+    return _times(rng, seen), lists
+
+
+def make_content(stock: Stock, low: int, views: SeenTimes) -> GenerationContent:
     """Return the content of one block of users, but for what its posts say."""
     popular = np.tile(np.arange(stock.depth, dtype=np.int32), (stock.n_buckets, 1))
     user_ids, user_names = _codes(stock.users(low, low + views.n_users))
