@@ -93,14 +93,17 @@ def serving(
 def publishing(
     users: Annotated[int, typer.Option(min=100, help="users with lists and seen posts")] = 40_000,
     rounds: Annotated[int, typer.Option(min=1, help="how often each way has its turn")] = 3,
+    foreign: Annotated[int, typer.Option(min=0, help="users of somebody else's lists; 0: none")] = 163_205,
     json: Json = False,
 ) -> None:
-    """Time lists and seen sets on their way into the store, beside the same bytes on one raw socket."""
+    """Time our lists and seen sets beside the same bytes on one raw socket, and somebody else's lists."""
+    from tests.bench import foreign as others
     from tests.bench.publish import run as measure
     from tests.bench.stock import Stock
 
     output = Output(json=json)
-    output.emit(measure(Stock(n_users=users), rounds))
+    ours = measure(Stock(n_users=users), rounds)
+    output.emit(ours | (others.run(foreign) if foreign else {}))
 
 
 @bench.command()
