@@ -75,7 +75,7 @@ def read_rows(
             "score": rows.score[good],
         }
         spill.add(as_table(columns, int(good.sum())))
-        starts = np.union1d(starts, from_s[good])
+        starts = np.union1d(starts, from_s[good] if shape.valid_from else [NO_TIME_S])
         n_rows, is_ranked = n_rows + len(good), rows.is_ranked
     if source.bad.n:
         file, line = source.bad.first[0]
