@@ -29,7 +29,7 @@ from batch.progress import Show, silent
 from tests.bench import apps, load, rivals, stock, ways
 from tests.bench.apps import App
 from tests.bench.load import Asked, Figures
-from tests.bench.stock import AS_OF_S, DAY_S, GENERATION, HOUR_S, Stock
+from tests.bench.stock import AS_OF_S, DAY_S, GENERATION, HOUR_S, TOPICS, Stock
 
 RATE_PER_S = 1000
 N_TARGETS = 200_000  # requests before they repeat
@@ -75,9 +75,15 @@ def run(
         _, token = add_token(folder / FILE, "read", "bench")  # so reads need it
         targets, users = _targets(sizes, limit), sizes.users(0, sizes.n_users)
         ours = stack.enter_context(apps.ours(folder, url, Asked(0, targets, token)))
-        _check(client, ours.asked, sizes, limit)
+        by_topic = replace(ours.asked, targets=_filter(targets))
+        for asked in (ours.asked, by_topic):
+            _check(client, asked, sizes, limit)
         answer = _remember(folder, ours.asked)
-        running = {"ours": ours, **_start_others(stack, folder, url, answer, ours.asked, with_ways)}
+        running = {
+            "ours": ours,
+            "filter": App(by_topic, ours.pid),
+            **_start_others(stack, folder, url, answer, ours.asked, with_ways),
+        }
         turns = []
         for done in range(rounds):
             turns.append(_turn(running, client, connections, seconds))
@@ -121,6 +127,9 @@ def _speeds(
     """Return how fast all apps were: ours against the others, then each, medians over the rounds."""
     return {
         **_ratios(turns),
+        "time_ratio_of_filter": _median(
+            turn["ours"].figures.per_s / turn["filter"].figures.per_s for turn in turns
+        ),
         "cpu_ratio_to_empty_fastapi": _median(turn["empty"].api_us / turn["ours"].api_us for turn in turns),
         **_latencies(paced["ours"], "at_1000_rps"),
         **_latencies([turn["ours"].figures for turn in turns], "at_saturation"),
@@ -220,6 +229,11 @@ def _targets(sizes: Stock, limit: int) -> list[str]:
     ]
 
 
+def _filter(targets: Sequence[str]) -> list[str]:
+    """Return the same requests, each for one topic."""
+    return [f"{target}&topic={at % TOPICS}" for at, target in enumerate(targets)]
+
+
 def _check(client: redis.Redis, ours: Asked, sizes: Stock, limit: int) -> None:
     """Compare answers with what stands in the store, looked up one by one.
 
@@ -236,11 +250,16 @@ def _check(client: redis.Redis, ours: Asked, sizes: Stock, limit: int) -> None:
         ranked = client.hget(keys.list(user_id, GENERATION), str(horizon.bucket_for(at_s)))
         seen = cast("list[bytes]", client.zrangebyscore(keys.seen(user_id), "-inf", at_s))
         posts = [post for post in decode(cast("bytes", ranked)) if post not in set(map(int, seen))]
+        if "topic" in asked:
+            having = set(
+                decode(cast("bytes", client.hget(keys.facets(GENERATION), f"topic={asked['topic'][0]}")))
+            )
+            posts = [post for post in posts if post in having]
         every = [ids.get(post, str(post)) for post in posts]
         wanted = [post_id for post_id in every if post_id not in taken_down][:limit]
         _, body = apps.get(ours, target)
         answered = [str(post["id"]) for post in orjson.loads(body)]
-        if answered != wanted:
+        if len(answered) != limit or answered[: len(wanted)] != wanted:
             raise RuntimeError(f"{target} was answered with {answered}, not {wanted}")
 
 

@@ -16,6 +16,7 @@ import redis
 
 from api.contract.buckets import Horizon
 from api.contract.codec import encode as as_text
+from api.contract.facets import TOPIC, spell
 from api.contract.keys import SEGMENT_FIELD, Keys
 from batch.data.ids import IdNames, encode_ids
 from batch.data.seen import SeenTimes
@@ -35,6 +36,7 @@ FIRST_USER = 200
 BLOCK = 2048  # users drawn and written at a time
 LEASE_S = 600.0  # nobody else writes here, and a busy machine may compile for longer than a run's lease
 GENERATION, VARIANT, SEGMENT = 1, "default", "all"
+TOPICS = 5  # of one of which a filtered request asks; a post's number says which it has
 SEEN_SINCE = 3  # of what each user saw, how much after as_of: what a request's time decides about
 
 
@@ -147,6 +149,10 @@ def make_content(stock: Stock, low: int, views: SeenTimes) -> GenerationContent:
         user_names=user_names,
         post_names=post_names,
         numbers=None if stock.ids == "numbers" else np.arange(stock.n_posts, dtype=np.int64),
+        filter_by=(TOPIC,),
+        facets={
+            spell(TOPIC, str(k)): np.arange(k, stock.n_posts, TOPICS).astype(np.int32) for k in range(TOPICS)
+        },
     )
 
 
@@ -192,6 +198,8 @@ def _write_shared(
     pipe.set(keys.manifest(number), content.draft(number, AS_OF_S).to_json())
     pipe.set(keys.users(number), " ".join(users))
     pipe.set(keys.catalogue(number), as_text(posts))
+    for facet, rows in content.facets.items():
+        pipe.hset(keys.facets(number), facet, as_text(content.post_numbers[rows].tolist()))
     for start in content.horizon.starts:
         for key in (keys.popular(number), keys.segment(number, SEGMENT)):
             pipe.hset(key, str(start), as_text(posts[: stock.depth]))
