@@ -81,7 +81,9 @@ class Generation:
         Raises:
             NotFiltered: It names a column that the generation has no facets of.
         """
-        manifest = self.manifest
+        known, manifest = self.facets.recall(wish), self.manifest
+        if known is not None:
+            return known
         for column in sorted(wish.columns - {*manifest.filter_by}):
             raise NotFiltered(
                 f"{column[:40]!r} is no column that generation {manifest.generation} filters by: it has "

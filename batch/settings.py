@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from api.environment import EnvironmentSettings, StoreUrl
 
@@ -59,6 +59,12 @@ class Settings(EnvironmentSettings):
     filter_by: str = Field(
         "topic",
         description="columns of posts that requests may filter by, with commas between; empty: none",
+    )
+    topic_depth: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="posts in users' own lists of their 8 best topics, for requests by topic; 0: none",
     )
     profiles: int = Field(
         2_000,
@@ -129,6 +135,13 @@ class Settings(EnvironmentSettings):
     def filter_columns(self) -> tuple[str, ...]:
         """Return the columns of posts that requests may filter by."""
         return tuple(dict.fromkeys(name.strip() for name in self.filter_by.split(",") if name.strip()))
+
+    @field_validator("topic_depth")
+    @classmethod
+    def _filters_by_topic(cls, depth: int, info: ValidationInfo) -> int:
+        if depth and "topic" not in [name.strip() for name in info.data.get("filter_by", "").split(",")]:
+            raise ValueError("lists of topics answer requests by topic: name topic in ALMANAC_FILTER_BY too")
+        return depth
 
     @field_validator("filter_by")
     @classmethod

@@ -183,6 +183,7 @@ def settings_of(folder: Path, prefix: str) -> Settings:
         n_buckets=4,
         segment_by="gender",
         filter_by="topic,tags",
+        topic_depth=3,
         n_trees=12,
         n_leaves=8,
         gate="off",

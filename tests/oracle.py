@@ -85,6 +85,7 @@ def expected(
             segment = segment or ",".join(f"{name}={profile[name]}" for name in manifest["segment_by"])
     ranked = [
         _text(client.hget(own, bucket)),
+        by_topics(client, f"{base}:topics:{{{escaped(plain(user_id))}}}:{generation}", wish),
         _text(client.hget(told, bucket)) if told else "",
         _text(client.hget(f"{base}:segment:{generation}:{segment}", bucket)) if segment else "",
         _text(client.hget(f"{base}:popular:{generation}", bucket)),
@@ -136,6 +137,14 @@ def with_pins(posts: list[str], pins: list[tuple[int, str]], limit: int) -> list
             page += [places[place] for place in sorted(places)]
             break
     return page
+
+
+def by_topics(client: redis.Redis, key: str, wish: Wish | None) -> str:
+    """Return a user's own lists of the topics asked for: the first of each by name, then the second…"""
+    asked = [] if wish is None else [facet for facet in wish.any_of if facet.startswith("topic=")]
+    lists = [_text(client.hget(key, facet[len("topic=") :])).split() for facet in sorted(set(asked))]
+    longest = max(map(len, lists), default=0)
+    return " ".join(posts[place] for place in range(longest) for posts in lists if place < len(posts))
 
 
 def plain(found: int | str) -> str:

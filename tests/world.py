@@ -116,6 +116,7 @@ class World:
     known: frozenset[tuple[int, int]] = frozenset()
     names: Names = NUMBERS
     holds_seen: bool = False
+    topic_depth: int = 0
 
     @property
     def manifest(self) -> Manifest:
@@ -141,6 +142,7 @@ class World:
                 "posts": len(self.posts),
                 "turn": self.turn,
                 **{FACETS + name: 3 for name in ("topic", "third")},
+                **({"topic_depth": self.topic_depth} if self.topic_depth else {}),
             },
             needs=(FEATURE,) * text + (HOLDS_SEEN,) * others,
             holds_seen=others,
@@ -177,6 +179,17 @@ class World:
     def popular(self, bucket_s: int) -> list[int]:
         """Return everyone's ranked list."""
         return self._turned(list(self.posts[:10]), bucket_s)
+
+    def topics(self, user: int) -> dict[str, list[int]]:
+        """Return the user's own lists of topics, which begin elsewhere for each user; some have none."""
+        unseen = [
+            post for post in self.posts if post not in self.posts[:4] and (user, post) not in self.known
+        ]
+        turned = unseen[3 * user :] + unseen[: 3 * user]
+        having = {
+            name: [post for post in turned if f"topic={name}" in self.facets(post)] for name in ("odd", "ten")
+        }
+        return {name: posts[: self.topic_depth] for name, posts in having.items()} if user % 3 else {}
 
     def post(self, place: int) -> dict[str, object]:
         """Return a post as it is answered; the seventh has no text."""
@@ -229,6 +242,10 @@ class World:
             for user in self.users:
                 own = keys.list(names.user_key(user), self.generation)
                 pipe.hset(own, field, encoded(self.own(user, bucket_s)))
+        for user in self.users if self.topic_depth else ():
+            key = keys.topics(names.user_key(user), self.generation)
+            for topic, posts in self.topics(user).items():
+                pipe.hset(key, topic, encoded(posts))
         for user in self.users:
             segment = "parity=odd" if user % 2 else "parity=even"
             pipe.hset(keys.list(names.user_key(user), self.generation), SEGMENT_FIELD, segment)

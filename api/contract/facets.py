@@ -101,11 +101,17 @@ class Facets:
         self._room = len(catalogue) + sum(map(len, lists.values()))
         self._kept: OrderedDict[Filter, Wanted] = OrderedDict()
 
-    def find(self, wish: Filter) -> Wanted:
-        """Return the posts that a filter leaves; a facet without posts leaves none."""
+    def recall(self, wish: Filter) -> Wanted | None:
+        """Return what a filter leaves if it was worked out lately."""
         found = self._kept.get(wish)
         if found is not None:
             self._kept.move_to_end(wish)
+        return found
+
+    def find(self, wish: Filter) -> Wanted:
+        """Return the posts that a filter leaves; a facet without posts leaves none."""
+        found = self.recall(wish)
+        if found is not None:
             return found
         found = self._kept[wish] = work_out(wish, self.lists, self._catalogue)
         self._room -= _weigh(found)

@@ -73,6 +73,10 @@ class Keys:
         """HASH bucket start to posts' numbers, best first; field `segment` names the user's segment."""
         return self._key("list", _tag(user_id), generation)
 
+    def topics(self, user_id: Id, generation: int) -> str:
+        """HASH topic to posts' numbers, best first: the user's own lists of their best topics."""
+        return self._key("topics", _tag(user_id), generation)
+
     def popular(self, generation: int) -> str:
         """HASH bucket start to posts' numbers: what an unknown user gets."""
         return self._key("popular", generation)

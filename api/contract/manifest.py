@@ -87,6 +87,11 @@ class Manifest:
         return f"{most}/{window}"
 
     @property
+    def topic_depth(self) -> int:
+        """Return how many posts users' lists of single topics have at most; 0: there are none."""
+        return self.counts.get("topic_depth", 0)
+
+    @property
     def horizon(self) -> Horizon:
         """Return the buckets that this generation holds."""
         return Horizon(self.start_s, self.width_s, self.n_buckets)

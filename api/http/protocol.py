@@ -219,8 +219,9 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
             if asked is None or not self._admit(headers, exchange):
                 return self._open_exchange(exchange)
         self._head = request
-        self._lookup = FeedLookup(asked, int(state["clock"]()), self._reply, self._hand_over)
-        state["store"].add(self._lookup)
+        store, now_s = state["store"], int(state["clock"]())
+        self._lookup = FeedLookup(asked, now_s, store.see_all, self._reply, self._hand_over)
+        store.add(self._lookup)
         return None
 
     def _admit(self, headers: bytes, exchange: Exchange) -> bool:

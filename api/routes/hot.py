@@ -4,12 +4,14 @@ The HTTP protocol answers them itself. A request that is not plain (an unknown o
 that cannot be read) is left to the routes of `feed.py`, which answer plain ones the same.
 """
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
-from api.contract.facets import Filter, NotFiltered
+from api.contract.facets import Filter, NotFiltered, Wanted
 from api.feed import OWN_RUNGS, Answer, Lookup, answer
 from api.routes.feed import native_body
 from api.schemas.value import DEFAULT_LIMIT, read_limit, read_time, read_topics, read_user_id
@@ -19,8 +21,11 @@ CHECKER = frozenset({"/post/recommendations/", "/post/recommendations"})
 CHECKER_ROUTE, NATIVE_ROUTE = "/post/recommendations/", "/users/{user_id}/feed"  # as they are counted
 NATIVE_HEAD, NATIVE_TAIL = "/users/", "/feed"
 
+log = logging.getLogger(__name__)
+
 Reply = Callable[["FeedLookup", Answer, bytes], None]
 HandOver = Callable[["FeedLookup"], None]
+SeeAll = Callable[[Lookup, Filter | None], Awaitable[Lookup]]
 
 _limits = lru_cache(maxsize=256)(read_limit)
 _minutes = lru_cache(maxsize=65_536)(read_time)  # six weeks of minutes
@@ -61,15 +66,22 @@ def read_plain(target: bytes) -> PlainFeed | None:
 class FeedLookup(PendingLookup):
     """The look-up of a plain feed request: its answer goes to one call, the lack of one to another."""
 
-    __slots__ = ("_hand_over", "_reply", "asked", "now_s")
+    __slots__ = ("_fallback", "_hand_over", "_reply", "_see_all", "asked", "now_s")
 
-    def __init__(self, asked: PlainFeed, now_s: int, reply: Reply, hand_over: HandOver) -> None:
-        """Look up at `now_s`; `hand_over` is called where the own list does not answer, or nothing does."""
+    def __init__(
+        self, asked: PlainFeed, now_s: int, see_all: SeeAll, reply: Reply, hand_over: HandOver
+    ) -> None:
+        """Look up at `now_s`; `hand_over` is called where the own list does not answer, or nothing does.
+
+        Where a filter leaves too little of the list, `see_all` reads what the ladder needs beside it.
+        """
         super().__init__(asked.user_id, now_s if asked.at_s is None else asked.at_s)
         self.asked = asked
         self.now_s = now_s
+        self._see_all = see_all
         self._reply = reply
         self._hand_over = hand_over
+        self._fallback: asyncio.Task[None] | None = None
 
     def resolve(self, found: Lookup | Exception) -> None:
         """Answer, if the own list does; who answers else finds out again, and says what is lacking."""
@@ -83,9 +95,24 @@ class FeedLookup(PendingLookup):
                 return self._hand_over(self)
         is_native = self.asked.route == NATIVE_ROUTE
         given = answer(found, self.asked.limit, paged=is_native, wanted=wanted)
-        if not given.is_final or given.rung not in OWN_RUNGS:
+        if given.is_final and given.rung in OWN_RUNGS:
+            return self._reply(self, given, native_body(given) if is_native else given.body)
+        if wanted is None or found.is_past or len(wanted.ranked) < self.asked.limit:
             return self._hand_over(self)
-        return self._reply(self, given, native_body(given) if is_native else given.body)
+        self._fallback = asyncio.get_running_loop().create_task(self._fall_back(found, wanted))
+        return None
+
+    async def _fall_back(self, found: Lookup, wanted: Wanted) -> None:
+        """Answer from further down the ladder, if that fills the answer: many requests for topics need it."""
+        is_native = self.asked.route == NATIVE_ROUTE
+        try:
+            whole = await self._see_all(found, self.asked.wish)
+            given = answer(whole, self.asked.limit, paged=is_native, wanted=wanted)
+            if given.is_final and not given.underfill:
+                return self._reply(self, given, native_body(given) if is_native else given.body)
+        except Exception as exc:  # who answers else meets it again, and says what is wrong
+            log.debug("feed.handed_over", extra={"why": str(exc)})
+        return self._hand_over(self)
 
 
 def _read(

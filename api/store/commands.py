@@ -11,6 +11,8 @@ live set alone, by its id, and so all of that set counts.
 from collections.abc import Callable
 from typing import Any
 
+from api.contract.codec import decode
+from api.contract.facets import Filter, take_turns
 from api.contract.ids import FEATURE, LONGEST, canonical, quote
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
@@ -40,6 +42,7 @@ class LookupCommands:
         self._kind = manifest.user_ids
         self._has_dictionary = FEATURE in manifest.needs
         self._n_sets = 1 + self._has_dictionary  # that have all a user saw, under a policy that hides any
+        self._has_topics = manifest.topic_depth > 0
         self._templates: dict[tuple[int, int], bytes] = {}
         self._as_of_s = manifest.as_of_s
 
@@ -78,6 +81,12 @@ class LookupCommands:
         """Return the keys that have all posts seen, those by number first; none where none are hidden."""
         user = canonical(user_id, self._kind)
         return [name(user) for name in self._seen[: self._n_sets]]
+
+    def list_topics(self, user_id: str, wish: Filter | None) -> list[Command]:
+        """Return what reads a user's own lists of the topics that are wanted; nothing without any."""
+        if wish is None or not wish.topics or not self._has_topics:
+            return []
+        return [("HMGET", self._keys.topics(canonical(user_id, self._kind), self._number), *wish.topics)]
 
     def list_key(self, user_id: str) -> str:
         """Return the key of a user's lists."""
@@ -140,6 +149,16 @@ def read_hidden(replies: Replies, generation: Generation) -> frozenset[int]:
         elif reply:
             hidden = hidden.union(map(int, check_reply(reply)))
     return hidden
+
+
+def read_topics(replies: Replies) -> list[int]:
+    """Return the posts of a user's lists of topics, in turns; none where they were not asked for.
+
+    Raises:
+        ValueError: One of them is no list of posts.
+        StoreUnavailable: The server did not carry out the command.
+    """
+    return take_turns(decode(text) for reply in replies for text in check_reply(reply))
 
 
 def check_reply(reply: Any) -> Any:

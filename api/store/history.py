@@ -3,10 +3,11 @@
 import asyncio
 
 from api.contract.codec import decode
+from api.contract.facets import Filter
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.feed import Lookup
 from api.store.cache import GenerationCache, drop_posts, read_hash_of_pins, read_members, translate_errors
-from api.store.commands import LookupCommands, check_reply, read_hidden
+from api.store.commands import LookupCommands, check_reply, read_hidden, read_topics
 from api.store.errors import LOADING, GenerationGone, GenerationTooNew, StoreUnavailable
 from api.store.lifeline import Lifeline
 
@@ -21,7 +22,9 @@ class HistoryReader:
         self._cache = cache
         self._wait_s = wait_s
 
-    async def look_up_past(self, variant: str, user_id: str, at_s: int) -> Lookup | None:
+    async def look_up_past(
+        self, variant: str, user_id: str, at_s: int, wish: Filter | None = None
+    ) -> Lookup | None:
         """Read all that the feed at a past time needs; None if no generation of that time is kept.
 
         What was current at the time answers; where nothing was served yet, the newest one made for a time
@@ -42,11 +45,13 @@ class HistoryReader:
             )
         numbers = [member.split()[1] for member in promoted] or made
         try:
-            return await self.look_up_in(int(numbers[0]), None, user_id, at_s) if numbers else None
+            return await self.look_up_in(int(numbers[0]), None, user_id, at_s, wish) if numbers else None
         except (GenerationGone, GenerationTooNew):
             return None
 
-    async def look_up_in(self, number: int, created_at_s: int | None, user_id: str, at_s: int) -> Lookup:
+    async def look_up_in(
+        self, number: int, created_at_s: int | None, user_id: str, at_s: int, wish: Filter | None = None
+    ) -> Lookup:
         """Read all that a feed needs of one generation; `created_at_s` None takes any of that number.
 
         Raises:
@@ -62,16 +67,19 @@ class HistoryReader:
         manifest, keys = generation.manifest, self._keys
         commands = LookupCommands(keys, manifest)
         bucket_s = manifest.horizon.bucket_for(at_s)
+        topics = commands.list_topics(user_id, wish)
         with translate_errors():
             replies = await self._lifeline.call(
                 ("HMGET", commands.list_key(user_id), str(bucket_s), SEGMENT_FIELD),
                 ("SMEMBERS", keys.takedowns()),
                 ("HGETALL", keys.pins()),
+                *topics,
                 *commands.list_seen(user_id, at_s),
                 # The state comes last: a generation is marked before its first list goes.
                 ("HGET", keys.states(), str(number)),
             )
-            (ranked, segment), taken_down, pins, *seen, state = map(check_reply, replies)
+            (ranked, segment), taken_down, pins, *further, state = map(check_reply, replies)
+            wanted, seen = further[: len(topics)], further[len(topics) :]
             if state != b"sealed":
                 raise GenerationGone(number)
             return Lookup(
@@ -84,5 +92,6 @@ class HistoryReader:
                 segment=segment.decode() if segment else None,
                 hidden=read_hidden(seen, generation),
                 sees_all=True,
+                topics=read_topics(wanted),
                 pins=generation.number_pins(read_hash_of_pins(pins)),
             )

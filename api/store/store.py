@@ -19,7 +19,7 @@ from api.contract.profile import Fields, segment, signature
 from api.feed import Answer, Cursor, Generation, Lookup, Pointer, answer
 from api.store.batcher import LookupBatcher, PendingLookup
 from api.store.cache import GenerationCache, Shelf, translate_errors
-from api.store.commands import LookupCommands, check_reply, read_hidden
+from api.store.commands import LookupCommands, check_reply, read_hidden, read_topics
 from api.store.connection import Address
 from api.store.errors import DEGRADABLE_ERRORS
 from api.store.events import Journal
@@ -77,7 +77,7 @@ class Store:
             users = list(map(unquote, quoted[:WARM_USERS]))
         at_s = manifest.start_s + manifest.width_s
         found = await asyncio.gather(*(self.look_up(user_id, at_s) for user_id in users))
-        await asyncio.gather(*map(self._see_all, found[:4]))
+        await asyncio.gather(*map(self.see_all, found[:4]))
         return len(users)
 
     async def answer(
@@ -114,20 +114,20 @@ class Store:
         """
         if cursor is not None:
             found = await self._history.look_up_in(
-                cursor.generation, cursor.created_at_s, user_id, cursor.at_s
+                cursor.generation, cursor.created_at_s, user_id, cursor.at_s, wish
             )
             found = await self._introduce(found, profile)
             return _choose(found, limit, excluded, cursor, paged=paged, wish=wish)
         try:
             found = await self.look_up(user_id, at_s, variant)
             if found.is_past:
-                past = await self._history.look_up_past(variant or self.variant, user_id, at_s)
+                past = await self._history.look_up_past(variant or self.variant, user_id, at_s, wish)
                 found = past or replace(found, is_past=False)
             found = await self._introduce(found, profile)
             given = _choose(found, limit, excluded, paged=paged, wish=wish)
             if given.is_final:
                 return given
-            found = await self._see_all(found)
+            found = await self.see_all(found, wish)
         except DEGRADABLE_ERRORS as exc:
             snapshot = self._find_batcher(variant).current.snapshot
             if snapshot is None:
@@ -163,8 +163,8 @@ class Store:
         await self._cache.aclose()
         await self._lifeline.aclose()
 
-    async def _see_all(self, found: Lookup) -> Lookup:
-        """Return the look-up with the user's segment and all posts seen by its time, as fallback lists need.
+    async def see_all(self, found: Lookup, wish: Filter | None = None) -> Lookup:
+        """Return the look-up with what fallback lists need: segment, all posts seen by its time, topics.
 
         Raises:
             StoreUnavailable: The store did not answer in time.
@@ -174,11 +174,14 @@ class Store:
         commands = LookupCommands(self._keys, found.generation.manifest)
         own = ("HGET", commands.list_key(found.user_id), SEGMENT_FIELD)
         seen = commands.list_seen(found.user_id, found.at_s)
+        topics = commands.list_topics(found.user_id, wish)
         with translate_errors():
-            stored, *replies = await self._lifeline.call(own, *seen)
+            stored, *replies = await self._lifeline.call(own, *seen, *topics)
             name = None if found.degraded else check_reply(stored)  # then it is no hash, or not ours
-            hidden = found.hidden | read_hidden(replies, found.generation)
-        return replace(found, segment=name.decode() if name else found.segment, hidden=hidden, sees_all=True)
+            hidden = found.hidden | read_hidden(replies[: len(seen)], found.generation)
+            ranked = read_topics(replies[len(seen) :])
+        told = name.decode() if name else found.segment
+        return replace(found, segment=told, hidden=hidden, topics=ranked, sees_all=True)
 
     async def _introduce(self, found: Lookup, profile: Fields) -> Lookup:
         """Return the look-up with what a profile gives a user who has no list: its list, its segment.

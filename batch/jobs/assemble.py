@@ -61,7 +61,7 @@ def assemble_publication(
     own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics, caps)
     sides = asof.make_sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
     bins, profiles = score_profiles(settings, facts, statics, counts, model, sides, own.depth, caps)
-    own = replace(own, profile=bins, profiles=profiles)
+    own = replace(own, profile=bins, profiles=profiles, topic_depth=settings.topic_depth)
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
     inputs = Inputs(model.text, sides, seen, model.factors.dense, caps)
     return Publication(own, score_lists(settings, inputs, own.depth), inputs, counts)

@@ -2,14 +2,15 @@
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import redis
 
 from api.contract.buckets import epoch, moment
-from api.contract.facets import Filter
-from api.contract.ids import as_json
+from api.contract.codec import decode
+from api.contract.facets import Filter, take_turns
+from api.contract.ids import as_json, canonical
 from api.contract.keys import Id, Keys
 from api.feed import Lookup, answer
 from batch.publish.ledger.ledger import NothingServed
@@ -17,6 +18,7 @@ from batch.publish.replay.history import History, read_history
 from batch.publish.replay.kept import GenerationLost, Kept, from_store
 from batch.publish.replay.seen import hidden_by, seen_times
 from batch.settings import Settings
+from batch.store import read
 from batch.store.connection import connect_store
 
 LIMIT = 10  # the API's own default
@@ -84,9 +86,8 @@ def inspect(
         NotFiltered: The filter names a column that the generation has no facets of.
     """
     inside = look(client, Keys(settings.prefix), settings.variant, user_id, at_s)
-    given = answer(
-        inside.found, limit, wanted=None if wish is None else inside.found.generation.find_wanted(wish)
-    )
+    looked = _with_topics(client, Keys(settings.prefix), inside.found, wish)
+    given = answer(looked, limit, wanted=None if wish is None else looked.generation.find_wanted(wish))
     found, manifest = inside.found, inside.found.generation.manifest
     return {
         "user_id": as_json(str(user_id), manifest.user_ids),
@@ -106,6 +107,16 @@ def inspect(
             "pinned": list(given.pinned_ids),
         },
     }
+
+
+def _with_topics(client: redis.Redis, keys: Keys, found: Lookup, wish: Filter | None) -> Lookup:
+    """Return the look-up with the user's own lists of the topics that are wanted."""
+    manifest = found.generation.manifest
+    if wish is None or not wish.topics or not manifest.topic_depth:
+        return found
+    key = keys.topics(canonical(found.user_id, manifest.user_ids), manifest.generation)
+    lists = client.hmget(key, list(wish.topics))
+    return replace(found, topics=take_turns(decode(read.narrow(text or b"")) for text in lists))
 
 
 def look(client: redis.Redis, keys: Keys, variant: str, user_id: Id, at_s: int) -> Inspection:

@@ -126,6 +126,7 @@ def open_content(made: Backfilled) -> GenerationContent:
         post_names=post_names,
         metrics=manifest.metrics,
         filter_by=manifest.filter_by,
+        topic_depth=manifest.topic_depth,
         facets=_open_facets(folder, post_ids) if manifest.filter_by else {},
         caps=Caps.of(manifest.max_per_topic, (orjson.loads(post)["topic"] for post in shown)),
     )

@@ -35,6 +35,8 @@ class PublishConfig:
         limits: Where the gate draws its lines.
         plan_memory: Measure first, in two seconds, what a run will take in this store; refuse it where that
             does not fit, and put what was planned and taken into the manifest's counts.
+        threads: Threads of what is scored while publishing: lists of topics; 0: all cores.
+        memory_mb: MiB that this may take.
     """
 
     root: Path
@@ -46,6 +48,8 @@ class PublishConfig:
     ids: Literal["", "text"] = ""
     limits: Thresholds = field(default_factory=Thresholds)
     plan_memory: bool = False
+    threads: int = 0
+    memory_mb: int = 2048
 
     @classmethod
     def of(cls, settings: Settings, progress: Show) -> "PublishConfig":
@@ -58,4 +62,6 @@ class PublishConfig:
             gate=settings.gate,
             ids=settings.ids,
             plan_memory=True,
+            threads=settings.threads,
+            memory_mb=settings.memory_mb,
         )

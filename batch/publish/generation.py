@@ -20,6 +20,7 @@ from batch.data.seen import SeenPosts, SeenTimes
 from batch.score.caps import Caps
 
 Rows = Ints32
+TOPICS_MOST = 8  # of which a user has lists of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class GenerationContent:
         gate: The report that lets the generation through, where one ran.
         holds_seen: Whether lists hold posts that their user has seen, as only somebody else's do.
         filter_by: The columns of posts that requests may filter by.
+        topic_depth: Posts in users' lists of single topics, ranked from the inputs; 0: there are none.
         facets: Facet to int32 rows of the posts that have it, most popular first; see `facets.find_facets`.
         caps: How many posts of a topic stand close together in lists, popular and profiles' lists included.
     """
@@ -83,6 +85,7 @@ class GenerationContent:
     gate: dict[str, Any] | None = None
     holds_seen: bool = False
     filter_by: tuple[str, ...] = ()
+    topic_depth: int = 0
     facets: dict[str, Rows] = field(default_factory=dict)
     caps: Caps | None = None
 
@@ -154,6 +157,7 @@ class GenerationContent:
                     for name in self.filter_by
                 },
                 **(dict(zip(CAP, (caps.most, caps.window), strict=True)) if caps else {}),
+                **({"topic_depth": self.topic_depth} if self.topic_depth else {}),
             },
             profile=self.profile,
             metrics=self.metrics,

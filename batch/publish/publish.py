@@ -21,6 +21,7 @@ from batch.publish.memory.room import reserve, share_held
 from batch.publish.proof.inputs import INPUTS, Inputs
 from batch.publish.seen_sets import write_seen
 from batch.publish.store import GenerationStore
+from batch.publish.topics import CHECKSUM, write_topics
 from batch.publish.user_digests import UserDigests
 from batch.publish.writer import Build, building
 from batch.score.ranked import RankedBlock
@@ -66,6 +67,8 @@ def publish(
         sample = _fill(build, blocks)
         if inputs is not None:
             build.checksums[INPUTS] = inputs.save(build.folder.inputs)
+            if content.topic_depth:
+                build.checksums[CHECKSUM] = write_topics(build, inputs)
         if keep is not None:
             keep(build.folder)
         if config.gate != "off":

@@ -7,7 +7,9 @@ from batch.publish.fill import write_lists, write_shared
 from batch.publish.folder import link
 from batch.publish.generation import GenerationContent
 from batch.publish.memory.room import reserve
+from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.store import GenerationStore
+from batch.publish.topics import CHECKSUM, write_topics
 from batch.publish.writer import Build, building
 from batch.store.wire import PipelinedWriter
 
@@ -55,4 +57,7 @@ def _fill(build: Build, made: Backfilled) -> None:
             digests += write_lists(build, wire, shard.rows_of(block), block.posts)
             build.config.progress("lists", len(digests), len(build.content.user_ids))
         build.checksums["shared"] = write_shared(build, wire)
+    if build.content.topic_depth:
+        inputs = load(build.folder.inputs, None, made.manifest.checksums[INPUTS])
+        build.checksums[CHECKSUM] = write_topics(build, inputs)
     build.checksums |= made.manifest.checksums | shard.checksums(shard.as_rows(digests))

@@ -80,7 +80,10 @@ def retire(store: GenerationStore, lease: Lease, root: Path, generation: int, pr
     users = store.user_ids(generation)
     for low in range(0, len(users), CHUNK):
         lease.check()
-        _unlink(client, (keys.list(user_id, generation) for user_id in users[low : low + CHUNK]))
+        some = users[low : low + CHUNK]
+        _unlink(client, (keys.list(user_id, generation) for user_id in some))
+        if manifest and manifest.topic_depth:
+            _unlink(client, (keys.topics(user_id, generation) for user_id in some))
         progress(f"clearing generation {generation}", min(low + CHUNK, len(users)), len(users))
     shared = [named(generation) for named in (keys.popular, keys.catalogue, keys.posts, keys.facets)]
     shared += [keys.segment(generation, name) for name in (manifest.segments if manifest else ())]

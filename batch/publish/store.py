@@ -1,6 +1,6 @@
 """The generations of one store: the ledger, and users' lists as they stand in Redis."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -37,13 +37,22 @@ class GenerationStore(Ledger):
         """Say whether the lists of a generation's users have come to the end of their life."""
         return self.list_ttl_s(generation) == -2
 
+    def topics(self, generation: int, users: Sequence[str]) -> Iterator[tuple[str, dict[bytes, bytes]]]:
+        """Yield each user with the HASH of their lists of topics, empty where it is missing."""
+        return self._hashes(users, lambda user_id: self.keys.topics(user_id, generation))
+
     def hashes(self, generation: int, users: Sequence[str]) -> Iterator[tuple[str, dict[bytes, bytes]]]:
         """Yield each user with the HASH of their lists, empty where it is missing."""
+        return self._hashes(users, lambda user_id: self.keys.list(user_id, generation))
+
+    def _hashes(
+        self, users: Sequence[str], key: Callable[[str], str]
+    ) -> Iterator[tuple[str, dict[bytes, bytes]]]:
         for low in range(0, len(users), CHUNK):
             some = users[low : low + CHUNK]
             with self.client.pipeline(transaction=False) as pipe:
                 for user_id in some:
-                    pipe.hgetall(self.keys.list(user_id, generation))
+                    pipe.hgetall(key(user_id))
                 yield from zip(some, pipe.execute(), strict=True)
 
     def read_lists(self, manifest: Manifest, users: Sequence[str], starts: Sequence[int]) -> Ints:

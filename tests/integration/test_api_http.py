@@ -63,7 +63,14 @@ def port(store: redis.Redis, valkey_url: str) -> Iterator[int]:
         yield own
 
 
-@pytest.mark.parametrize("target", [PLAIN, NATIVE, PLAIN + "&topic=even", NATIVE + "&topic=ev%65n"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        PLAIN,
+        NATIVE,
+        *(target + topic for target in (PLAIN, NATIVE) for topic in ("&topic=ev%65n", "&topic=odd")),
+    ],
+)
 def test_a_plain_feed_request_needs_no_app_and_is_answered_alike(
     ports: tuple[int, int], exchanges: list[str], target: str
 ) -> None:

@@ -152,7 +152,8 @@ def test_the_api_and_the_oracle_agree_under_filters_now_and_at_past_times(
     store: redis.Redis, valkey_url: str, names: Names, seed: int
 ) -> None:
     rng = random.Random(seed)
-    weeks, rungs = Weeks(store, "views", rng, names), set[str]()
+    depth = 4 if seed == 1 else 0  # of users' own lists of topics
+    weeks, rungs = Weeks(store, "views", rng, names, topic_depth=depth), set[str]()
     settings = BatchSettings(redis_url=valkey_url)
     world = weeks.worlds[1]
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
@@ -193,6 +194,7 @@ def test_the_api_and_the_oracle_agree_under_filters_now_and_at_past_times(
             assert (reason is None) == (len(wanted) == limit % 20 + 1)
             rungs.add(reply.headers["x-almanac-rung"])
     assert rungs >= {"own", "rest", "segment", "popular", "catalogue"}
+    assert ("topic" in rungs) == (depth > 0)
 
 
 class Asked(NamedTuple):
@@ -214,7 +216,14 @@ class Weeks:
     """
 
     def __init__(
-        self, store: redis.Redis, policy: str, rng: random.Random, names: Names, *, holds_seen: bool = False
+        self,
+        store: redis.Redis,
+        policy: str,
+        rng: random.Random,
+        names: Names,
+        *,
+        holds_seen: bool = False,
+        topic_depth: int = 0,
     ) -> None:
         """Publish, with views between; half of those before a promotion are told only after it."""
         self.store, self.rng, self.names = store, rng, names
@@ -227,7 +236,7 @@ class Weeks:
             known = frozenset((user, post) for user, post, _ in self.views)
             begin_s = AS_OF_S + (number - 1) * DAY_S
             world = replace(world, generation=number, turn=number, as_of_s=begin_s, known=known)
-            world = replace(world, holds_seen=holds_seen and number == 2)
+            world = replace(world, holds_seen=holds_seen and number == 2, topic_depth=topic_depth)
             self.worlds[number] = world.publish(store)
             if number == 1 and policy != "likes":
                 self.views += world.views

@@ -98,6 +98,7 @@ def plan_refresh(
             post_names=facts.post_names,
             metrics=manifest.metrics,
             filter_by=manifest.filter_by,
+            topic_depth=manifest.topic_depth,
             facets=find_facets(facts.posts, manifest.filter_by, catalogue),
             caps=caps,
         ),

@@ -90,6 +90,7 @@ def find_base(settings: Settings, store: GenerationStore, root: Path) -> Base:
         "ALMANAC_N_BUCKETS": (settings.n_buckets, manifest.n_buckets),
         "ALMANAC_DEPTH": (min(settings.depth, len(frozen.post_ids)), manifest.depth),
         "ALMANAC_SEEN_POLICY": (settings.seen_policy, manifest.seen_policy),
+        "ALMANAC_TOPIC_DEPTH": (settings.topic_depth, manifest.topic_depth),
         "ALMANAC_FILTER_BY": (",".join(sorted(settings.filter_columns)), ",".join(manifest.filter_by)),
         "ALMANAC_MAX_PER_TOPIC": (settings.max_per_topic or "none", manifest.max_per_topic or "none"),
     }

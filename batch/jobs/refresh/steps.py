@@ -1,21 +1,19 @@
 """Who is carried over, who is scored, and how a few new posts come into everyone's lists."""
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from batch.arrays import AnyInts, Bools, Floats, Ints
 from batch.data.rows import find_rows
-from batch.data.seen import SeenPosts
 from batch.jobs.assemble import score_lists
 from batch.jobs.refresh.plan import RefreshPlan
 from batch.jobs.refresh.start import Base
 from batch.jobs.refresh.stored import read_stored
 from batch.publish.proof.inputs import Inputs
 from batch.score.caps import Caps
-from batch.score.predict import Dense
 from batch.score.ranked import RankedBlock
 from batch.settings import Settings
 
@@ -124,13 +122,4 @@ def merge(old: Lists, new: Lists, changed: Ints, depth: int, caps: Caps | None =
 def _only(plan: RefreshPlan, users: Ints) -> Inputs:
     """Return the inputs of some users and of the changed posts alone; `merge` sees to caps."""
     every = np.arange(len(plan.inputs.sides.starts))
-    part, posts = plan.inputs.part(users, every), plan.posts
-    sides, seen = part.sides, part.left_out
-    kept = seen.where(np.isin(seen.post, posts))
-    dense: Dense | None = None if part.dense is None else (part.dense[0], part.dense[1][posts])
-    return Inputs(
-        part.model,
-        replace(sides, post_ids=sides.post_ids[posts], post=sides.post[posts], group=sides.group[posts]),
-        SeenPosts(kept.start, np.searchsorted(posts, kept.post).astype(np.int32)),
-        dense,
-    )
+    return plan.inputs.part(users, every).of_posts(plan.posts)

@@ -16,6 +16,7 @@ from batch.publish.forget.folder import Redacted, close_folder, redact_folder
 from batch.publish.proof.checksums import digest_users, shard_names
 from batch.publish.proof.inputs import INPUTS
 from batch.publish.store import GenerationStore
+from batch.publish.topics import CHECKSUM, digest_topics, spell_sum
 from batch.publish.user_digests import UserDigests
 from batch.store.lease import Lease
 
@@ -55,14 +56,14 @@ def forget_in_store(
         close_folder(folder, None)
         return Gone(0, 0, folder.path.is_dir())
     shards = _digest_again(store, manifest, users, rows, redacted.digests if redacted else None)
-    after = amend(manifest, len(rows), redacted, shards)
+    after = amend(_without_topics(store, manifest, forms), len(rows), redacted, shards)
     if folder.path.is_dir():
         close_folder(folder, after)
     stay = [user_id for user_id in users if user_id not in set(forms)]
     keys = store.keys
 
     def write(pipe: Pipeline) -> None:
-        pipe.unlink(*(keys.list(form, generation) for form in forms))
+        pipe.unlink(*(key(form, generation) for key in (keys.list, keys.topics) for form in forms))
         pipe.set(keys.users(generation), " ".join(map(quote, stay)))
         pipe.set(keys.manifest(generation), after.to_json())
 
@@ -117,6 +118,15 @@ def amend(
         model=model,
         redacted=manifest.redacted + n_gone,
     )
+
+
+def _without_topics(store: GenerationStore, manifest: Manifest, forms: Sequence[str]) -> Manifest:
+    """Return the manifest with a user taken out of the sum over all users' lists of topics."""
+    sealed = manifest.checksums.get(CHECKSUM)
+    if sealed is None:
+        return manifest
+    own = sum(digest_topics(form, fields) for form, fields in store.topics(manifest.generation, forms))
+    return replace(manifest, checksums={**manifest.checksums, CHECKSUM: spell_sum(int(sealed, 16) - own)})
 
 
 def _digest_again(

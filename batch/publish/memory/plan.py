@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from api.contract.facets import TOPIC, read_column
 from api.contract.ids import quote
 from batch.arrays import AnyInts
-from batch.publish.generation import GenerationContent
+from batch.publish.generation import TOPICS_MOST, GenerationContent
 
 FACET_BYTES = 64  # of a hash's field beside its texts
+KEY_BYTES, TOPIC_BYTES = 160, 8  # of a user's hash of topics, and of each of its fields
 SPARE = 0.02  # of what is planned: the plan's own error, and connections
 
 
@@ -30,6 +32,7 @@ class Sizes:
         user_bytes: Mean length of a user's id as it stands in keys.
         entry_bytes: int (any,). Length of each post's id that stands in the dictionary.
         facet_bytes: int (facets,). Length of each facet with its list of posts.
+        topic_bytes: Of a user's lists of topics, their key included.
     """
 
     n_users: int
@@ -43,6 +46,7 @@ class Sizes:
     user_bytes: float
     entry_bytes: AnyInts
     facet_bytes: AnyInts
+    topic_bytes: float = 0.0
 
     @classmethod
     def of(cls, content: GenerationContent) -> "Sizes":
@@ -61,6 +65,7 @@ class Sizes:
             user_bytes=_mean_length(map(quote, content.user_names.canonical(content.user_ids))),
             entry_bytes=np.array([len(text.encode()) for text in entries], np.int64),
             facet_bytes=_measure_facets(content),
+            topic_bytes=_measure_topics(content),
         )
 
     @classmethod
@@ -166,7 +171,7 @@ def plan(
     users = sizes.n_users * (sizes.user_bytes + 1)
     dictionary = round(len(sizes.entry_bytes) * costs.entry)
     posts = len(sizes.post_numbers) * costs.post
-    facets = float((sizes.facet_bytes + FACET_BYTES).sum())
+    facets = float((sizes.facet_bytes + FACET_BYTES).sum()) + sizes.n_users * sizes.topic_bytes
     generation = round(sizes.n_users * costs.lists + shared_lists + catalogue + users + posts + facets)
     seen = round(sizes.n_users * (costs.seen + costs.likes))
     total = round(((kept + 1) * generation + seen + dictionary) * (1 + SPARE))
@@ -178,6 +183,20 @@ def _measure_facets(content: GenerationContent) -> AnyInts:
     digits = np.char.str_len(content.post_numbers.astype(str)) + 1
     lengths = [len(facet.encode()) + int(digits[rows].sum()) for facet, rows in content.facets.items()]
     return np.array(lengths, np.int64)
+
+
+def _measure_topics(content: GenerationContent) -> float:
+    """Return bytes a user, were every list full: keys, and each topic's name, posts and place in its hash."""
+    sizes = [
+        (len(name) - len(TOPIC), len(rows))
+        for name, rows in content.facets.items()
+        if read_column(name) == TOPIC
+    ]
+    if not content.topic_depth or not sizes:
+        return 0.0
+    digits = float(np.char.str_len(content.post_numbers.astype(str)).mean()) + 1
+    a_topic = np.mean([length + min(n, content.topic_depth) * digits for length, n in sizes]) + TOPIC_BYTES
+    return KEY_BYTES + min(len(sizes), TOPICS_MOST) * float(a_topic)
 
 
 def _mean_length(texts: Iterable[str]) -> float:

@@ -8,6 +8,7 @@ from api.contract.manifest import Manifest
 from batch.progress import Show
 from batch.publish import shard
 from batch.publish.store import GenerationStore
+from batch.publish.topics import CHECKSUM, sum_topics
 from batch.store import read
 
 Hash = tuple[str, dict[bytes, bytes]]  # a user and the fields of their lists
@@ -49,6 +50,9 @@ def bad_checksums(
         progress("checksums", int(name.split("-")[2]) + 1, len(users))
     if _digest_shared(store, manifest) != manifest.checksums.get("shared"):
         bad.append("shared")
+    sealed = manifest.checksums.get(CHECKSUM)
+    if sealed is not None and sum_topics(store.topics(manifest.generation, users)) != sealed:
+        bad.append(CHECKSUM)
     if shard.root(manifest.checksums) != manifest.root:
         bad.append("root")
     return bad, missing

@@ -18,6 +18,7 @@ from batch.publish.post_ids import read_post_ids
 from batch.publish.proof.checksums import bad_checksums, shard_names
 from batch.publish.proof.inputs import INPUTS, Inputs, InputsBroken, InputsMissing, load, model_of
 from batch.publish.store import GenerationStore
+from batch.publish.topics import CHECKSUM
 from batch.score.predict import best, raw_scores
 
 SHOWN = 5  # examples of each kind in a verdict
@@ -121,7 +122,7 @@ def verify(
         unscored = exc
     return Verdict(
         generation=generation,
-        n_shards=len(shard_names(manifest.checksums)) + 2,
+        n_shards=len(shard_names(manifest.checksums)) + 2 + (CHECKSUM in manifest.checksums),
         bad_shards=tuple(sorted(bad)),
         missing_users=tuple(as_json(user_id, manifest.user_ids) for user_id in missing[:SHOWN]),
         n_missing=len(missing),
