@@ -155,8 +155,10 @@ def test_whatever_is_asked_no_page_holds_what_it_may_not_and_pages_hold_all_that
 ) -> None:
     rng, names = random.Random(seed), world.names
     seen: dict[int, set[int]] = {user: {1, 2, 3, 4} for user in world.users}
+    # The test client decodes a path twice, so no `%`.
+    users = [user for user in range(1, 12) if "%" not in str(names.user(user))]
     for _ in range(40):
-        user, limit = rng.randrange(1, 12), rng.randrange(1, 15)
+        user, limit = rng.choice(users), rng.randrange(1, 15)
         if rng.random() < 0.3:
             post = rng.choice(world.posts)
             world.see(store, user, post, NOON_S)
