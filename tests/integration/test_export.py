@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
@@ -26,8 +27,11 @@ from api.settings import Settings
 from batch.jobs.export import Exported, ExportTorn, export
 from batch.progress import SILENT
 from batch.publish.export.sheet import Format
+from batch.publish.lists import publish_lists
+from batch.publish.publish import publish
 from batch.settings import Settings as BatchSettings
 from tests.clients import ROOT
+from tests.content import blocks, config, content, generations
 from tests.world import AS_OF_S, TEXT, Names, World
 
 pytestmark = pytest.mark.integration
@@ -118,6 +122,34 @@ def test_an_export_is_what_the_api_answers_everybody(
                 said = reply.headers["x-almanac-rung"], [post["id"] for post in reply.json()]
                 assert found[names.user(user)] == said, (user, at_s, limit)
     assert rungs >= {"own", "rest", "popular", "catalogue"}
+
+
+def test_somebody_elses_lists_are_exported_without_what_was_seen(
+    store: redis.Redis, valkey_url: str, out: Path, tmp_path: Path
+) -> None:
+    of = content()
+    publish(generations(store), of, blocks(of), config(tmp_path / "generations"))
+    user, *others = of.user_ids.tolist()
+    frame = pa.table({"user_id": [user] * 12, "item_id": of.post_ids[:12].tolist(), "rank": [*range(1, 13)]})
+    settings = BatchSettings(redis_url=valkey_url, state_dir=tmp_path, max_absent_user_share=1)
+    found = publish_lists(frame, settings=settings)
+    at_s = int(time.time()) + 60
+    store.zadd(
+        KEYS.seen(user), {str(of.post_ids[0]): 1, str(of.post_ids[1]): at_s, str(of.post_ids[2]): at_s + 1}
+    )
+    (tmp_path / "users").write_text(f"{user}\n{others[0]}\n")
+
+    done, rows = written(store, out, at_s=at_s, limit=6, users_file=tmp_path / "users")
+
+    said = by_user(rows)
+    with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
+        for one in (user, others[0]):
+            reply = client.get(PATH, params={"id": one, "time": moment(at_s).isoformat(), "limit": 6})
+            assert said[one] == (reply.headers["x-almanac-rung"], [post["id"] for post in reply.json()])
+    assert found.manifest is not None
+    assert done.generation == found.manifest.generation
+    assert not {of.post_ids[0], of.post_ids[1]} & {*said[user][1]}
+    assert of.post_ids[2] in said[user][1]
 
 
 def test_without_a_file_everybody_who_has_lists_is_exported(
