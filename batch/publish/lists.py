@@ -5,14 +5,17 @@ publish_lists(frame, variant="mine")
 """
 
 import logging
+import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from api.contract.buckets import epoch, moment
+from api.contract.buckets import DAY_S, epoch, moment
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.progress import SILENT, Progress
@@ -27,6 +30,8 @@ from batch.publish.publish import publish
 from batch.publish.store import GenerationStore
 from batch.settings import Settings
 from batch.store.connection import connect_store
+
+WORK = "lists-"  # begins the names of folders in which rows are sorted
 
 log = logging.getLogger(__name__)
 
@@ -118,13 +123,9 @@ def publish_lists(
     as_of_s, now_s = epoch(as_of) if as_of else int(time.time()), time.time()
     if as_of_s > now_s:
         raise ValueError(f"as_of={moment(as_of_s).isoformat()} is later than now: when were the lists made?")
-    chosen.state_dir.mkdir(parents=True, exist_ok=True)
-    with (
-        connect_store(chosen, progress) as client,
-        tempfile.TemporaryDirectory(prefix="lists-", dir=chosen.state_dir) as folder,
-    ):
+    with connect_store(chosen, progress) as client, _work_folder(chosen.state_dir, now_s) as folder:
         store = GenerationStore(client, Keys(chosen.prefix))
-        task = Task(lists, query, items, as_of_s, valid_for_s, Path(folder))
+        task = Task(lists, query, items, as_of_s, valid_for_s, folder)
         checked = check_lists(chosen, store, task, progress)
         refuse_other_kinds(store, chosen.variant, checked.users.names, checked.posts.names, chosen.ids)
         why = checked.refused
@@ -145,6 +146,17 @@ def publish_lists(
 
 def _with_variant(settings: Settings, variant: str) -> Settings:
     return Settings(**{**dict(settings), "variant": variant}) if variant else settings
+
+
+@contextmanager
+def _work_folder(state_dir: Path, now_s: float) -> Iterator[Path]:
+    """Give a folder for rows while they are sorted, and remove it, and those that killed processes left."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    for left in state_dir.glob(f"{WORK}*"):
+        if left.stat().st_mtime < now_s - DAY_S:  # nobody sorts for so long
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=WORK, dir=state_dir) as folder:
+        yield Path(folder)
 
 
 def _counts(checked: Checked) -> dict[str, int]:

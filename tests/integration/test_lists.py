@@ -1,11 +1,13 @@
 """Somebody else's lists in a real store: checked, published beside our own, served, compared, rolled back."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote as percent
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from api.main import create_app
 from api.settings import Settings as ApiSettings
 from batch.__main__ import run_command
 from batch.data.tables.location import SourceError
+from batch.jobs.export import export
 from batch.jobs.forget import forget
 from batch.jobs.inspect import inspect
 from batch.jobs.refresh.start import FullRunNeeded, find_base
@@ -140,7 +143,21 @@ def test_an_answer_holds_nothing_that_its_user_saw_though_the_lists_do(
             unseen = [post for post in posts if post not in seen[user]]
             assert [post["id"] for post in answered.json()] == unseen[:15], user
             assert answered.headers["x-almanac-rung"] == ("own" if len(seen[user]) == 0 else "rest")
+            page = {"limit": 7, "at": moment(2**31).isoformat()}
+            read_on = pages(client, f"/users/{percent(str(user), safe='')}/feed", page)
+            assert read_on == unseen, user
     assert any(seen.values())
+
+
+def pages(client: TestClient, path: str, query: dict[str, Any]) -> list[object]:
+    """Return the posts of all pages of a feed."""
+    found: list[object] = []
+    page = client.get(path, params=query).json()
+    while True:
+        found += [post["id"] for post in page["posts"]]
+        if page["next"] is None:
+            return found
+        page = client.get(path, params={"limit": query["limit"], "cursor": page["next"]}).json()
 
 
 def test_popular_segments_and_catalogue_are_made_of_the_lists_and_texts_are_those_of_before(
@@ -326,6 +343,37 @@ def test_faults_within_their_limits_are_left_out_and_counted(
     assert in_store(store, sealed(found), 1) == wanted(frame)[1]
 
 
+def test_what_a_killed_process_was_sorting_is_removed_a_day_later(
+    store: redis.Redis, own: Manifest, settings: Settings, tmp_path: Path
+) -> None:
+    old, young = tmp_path / "lists-old", tmp_path / "lists-young"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "rows").touch()
+    os.utime(old, (0, 0))
+
+    publish_lists(lists_of(own), settings=settings)
+
+    assert [path.name for path in tmp_path.glob("lists-*")] == ["lists-young"]
+
+
+def test_what_is_exported_is_what_is_answered(
+    store: redis.Redis, own: Manifest, settings: Settings, valkey_url: str
+) -> None:
+    publish_lists(lists_of(own), settings=settings)
+    at_s, out = 2**31, settings.state_dir / "all.csv"
+
+    export(settings, store, SILENT, at_s=at_s, limit=3, form="csv", out=out)
+
+    sheet = pd.read_csv(out)
+    with TestClient(create_app(ApiSettings(redis_url=valkey_url))) as client:
+        for user, rows in sheet.groupby("user_id"):
+            query: dict[str, str | int] = {"id": str(user), "limit": 3, "time": moment(at_s).isoformat()}
+            answered = [post["id"] for post in client.get(PATH, params=query).json()]
+            assert rows["post_id"].tolist() == answered
+    assert sheet["user_id"].nunique() == 40
+
+
 def test_a_dry_run_changes_nothing(
     store: redis.Redis, own: Manifest, settings: Settings, tmp_path: Path
 ) -> None:
@@ -414,6 +462,21 @@ def test_ids_that_are_text_now_are_refused_unless_somebody_allows_it(
 
     assert (sealed(found).user_ids, sealed(found).post_ids) == ("text", "text")
     assert json.loads(read.fields(store, KEYS.posts(2)).popitem()[1])["id"] == "sku"
+
+
+@pytest.mark.usefixtures("own")
+def test_another_variant_may_have_ids_and_items_of_its_own(store: redis.Redis, settings: Settings) -> None:
+    frame = pd.DataFrame({"user_id": ["ann", "1"], "item_id": ["sku 1", "sku 2"], "rank": [1, 1]})
+    items = pa.table({"item_id": ["sku 1", "sku 2"], "title": ["One", "Two"]})
+
+    manifest = sealed(publish_lists(frame, items=items, variant="shop", settings=settings))
+
+    assert (manifest.user_ids, manifest.post_ids, manifest.needs) == ("text", "text", ("ids", "holds_seen"))
+    assert store.hget(KEYS.list("1", manifest.generation), "segment") == store.hget(
+        KEYS.list(1, 1), "segment"
+    )
+    with pytest.raises(ListsRefused, match=r"an item that is not known.*--items"):
+        publish_lists(frame.assign(item_id=[77_777, 88_888]), variant="mine", settings=settings)
 
 
 def test_a_query_is_read_from_the_database(

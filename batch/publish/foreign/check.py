@@ -117,7 +117,7 @@ def check_lists(settings: Settings, store: GenerationStore, task: Task, progress
         ListsRefused: Their times make too many buckets.
     """
     base, faults, spill = find_base(store, settings.variant), Faults(), Spill(task.folder / "rows")
-    kinds = _kinds(settings, base)
+    kinds = _kinds(settings, base, task)
     user_ids, post_ids = Ids(kinds[0]), Ids(kinds[1])
     items, left_out, read = _read(settings, task, (user_ids, post_ids), spill, faults, progress)
     before = None if base is None else read_base_posts(store, base, post_ids)
@@ -147,14 +147,20 @@ def check_lists(settings: Settings, store: GenerationStore, task: Task, progress
     return Checked(base, read, users, posts, segments, arranged, horizon, report, left_out, n_forgotten)
 
 
-def _kinds(settings: Settings, base: Base | None) -> tuple[Kind | None, Kind | None]:
-    """Return what ids of users and of posts are, where what is current says so; None: the lists decide."""
+def _kinds(settings: Settings, base: Base | None, task: Task) -> tuple[Kind | None, Kind | None]:
+    """Return what ids of users and of posts are, where what is current says so; None: lists or items decide.
+
+    What is served under the variant says so of both, and whatever knows the posts of theirs.
+    """
     if base is None:
         return None, None
+    may_change = settings.ids == "text"  # from numbers
     users, posts = base.manifest.user_ids, base.manifest.post_ids
-    if settings.ids == "text":  # numbers may become text
-        return (None if users == "numbers" else users), (None if posts == "numbers" else posts)
-    return users, posts
+    knows_posts = base.is_own or task.items is None
+    return (
+        users if base.is_own and not (may_change and users == "numbers") else None,
+        posts if knows_posts and not (may_change and posts == "numbers") else None,
+    )
 
 
 def _read(
