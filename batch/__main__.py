@@ -26,13 +26,14 @@ from batch.cli.lists import publish
 from batch.cli.look import inspect, plan, redis_
 from batch.cli.output import hide_arguments, keep_traceback, print_error, print_warning
 from batch.cli.pins import app as pins
-from batch.cli.run import run, schedule
+from batch.cli.run import features, run, schedule
 from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
 
 COMMANDS = (
     simulate,
     run,
+    features,
     publish,
     schedule,
     serve,

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,9 @@ def run(
     variant: Annotated[
         str, typer.Option(help="publish under this name; a peer's name publishes that peer's lists")
     ] = "",
+    model: Annotated[
+        Path | None, typer.Option(help="rank by this LightGBM text, trained on what `almanac features` wrote")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
@@ -35,6 +39,10 @@ def run(
     from batch.learn.split import Split
     from batch.store.connection import connect_store, facts_location
 
+    if incremental and model is not None:
+        raise ValueError(
+            "--incremental refreshes by the model that is served: run --model whole, then refresh"
+        )
     output, settings = Output(json=json), read_settings(mapping=mapping, variant=variant)
     span = read_span(test_from, test_to)
     split = Split(*span) if span else None
@@ -45,7 +53,24 @@ def run(
         if incremental:
             output.emit(run_incremental(*what, split=split, evaluated=evaluate))
         else:
-            output.emit(asdict(run_once(*what, split=split, evaluated=evaluate)))
+            output.emit(asdict(run_once(*what, split=split, evaluated=evaluate, given=model)))
+
+
+def features(
+    out: Annotated[Path, typer.Option(help="folder to write to")],
+    data: Data = "",
+    mapping: Mapped = "",
+    json: Json = False,
+) -> None:
+    """Write the rows that train our trees, as Parquet, for a model of your own."""
+    from batch.data.load import refuse_absent
+    from batch.jobs.features import write_features
+    from batch.store.connection import facts_location
+
+    output, settings = Output(json=json), read_settings(mapping=mapping)
+    location = data or facts_location(settings)
+    refuse_absent(settings, location)
+    output.emit(asdict(write_features(settings, location, out, output.progress)))
 
 
 def schedule(

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import redis
 
@@ -16,6 +17,7 @@ from batch.jobs.assemble import assemble_publication
 from batch.jobs.baselines import publish_baseline
 from batch.jobs.refresh.frozen import freeze
 from batch.learn.baselines.named import find_baseline, require_package
+from batch.learn.given import read_model
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
 from batch.learn.train import train
@@ -69,6 +71,7 @@ def run(
     split: Split | None = None,
     evaluated: bool = True,
     facts: Facts | None = None,
+    given: Path | None = None,
 ) -> Result:
     """Read, learn, score and publish; what is served changes only by the last step's single write.
 
@@ -82,6 +85,7 @@ def run(
         split: Test days of the evaluation; None finds the last week of histories.
         evaluated: False skips the evaluation and the two trainings it takes; a baseline's run has none.
         facts: What `read_facts_now` has read already; None reads them.
+        given: Text of a model that somebody trained on our features; None trains ours.
 
     Raises:
         LookupError: The baseline needs a package that is not installed.
@@ -93,6 +97,8 @@ def run(
     baseline = find_baseline(settings.variant)
     if baseline is not None:
         require_package(baseline)
+        if given is not None:
+            raise ValueError(f"variant {settings.variant!r} is a peer's, which ranks by no model of yours")
     facts = facts or read_facts_now(settings, store, location, progress)
     generations = GenerationStore(store, Keys(settings.prefix))  # asked before the work
     refuse_other_kinds(generations, settings.variant, facts.user_names, facts.post_names, settings.ids)
@@ -101,8 +107,11 @@ def run(
     if baseline is not None:
         manifest = publish_baseline(settings, store, facts, statics, baseline, progress)
         return _finish(facts, manifest, progress)
-    metrics = _evaluate(settings, facts, statics, split, progress) if evaluated else {}
-    model = train(facts, statics, facts.as_of_s, Recipe.of(settings), metrics, progress).model
+    if given is not None:
+        model = read_model(given, facts, statics, facts.as_of_s)
+    else:
+        metrics = _evaluate(settings, facts, statics, split, progress) if evaluated else {}
+        model = train(facts, statics, facts.as_of_s, Recipe.of(settings), metrics, progress).model
     model.save(settings.state_dir / "models" / model.fingerprint)
     with progress.step("features"):
         tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)
