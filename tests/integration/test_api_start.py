@@ -145,14 +145,14 @@ def test_openapi_documents_parameters_headers_and_statuses() -> None:
 
     feed = paths[PATH]["get"]
     parameters = {parameter["name"]: parameter for parameter in feed["parameters"]}
-    assert set(parameters) == {"id", "time", "limit", "variant", "profile"}
+    assert set(parameters) == {"id", "time", "limit", "variant", "profile", "topic", "not_topic", "filter"}
     assert [name for name, parameter in parameters.items() if parameter["required"]] == ["id"]
     limit, at = parameters["limit"]["schema"], parameters["time"]["schema"]
     assert (limit["type"], limit["minimum"], limit["maximum"], limit["default"]) == ("integer", 1, 100, 10)
     assert at["examples"] == TIMES
     assert {read_time(text) for text in TIMES} == {1_639_958_400}
     assert set(feed["responses"]) == {"200", "401", "404", "422", "503"}
-    assert len(feed["responses"]["200"]["headers"]) == 8
+    assert len(feed["responses"]["200"]["headers"]) == 9
     assert "Retry-After" in feed["responses"]["503"]["headers"]
     assert set(paths) >= {PATH, "/users/{user_id}/feed", "/health", "/ready"}
     assert set(paths["/users/{user_id}/feed"]["get"]["responses"]) >= {"200", "410", "422", "503"}
