@@ -97,8 +97,7 @@ def hashes(heads: Parts, fields: Parts, values: Parts, tails: Parts) -> Bytes:
 @numba.njit(cache=True)
 def _put_command(out: Any, at: Any, head: Any, kind: Any, entries: Any, n_bytes: Any, n_entries: Any) -> Any:
     """Write a command, whose payload is one listpack; return the place after it."""
-    out[at : at + len(head)] = head
-    at += len(head)
+    at = rdb.put_bytes(out, at, head)
     out[at] = 36  # dollar
     at = put_number(out, at + 1, rdb.payload_size(n_bytes))
     out[at], out[at + 1] = 13, 10
