@@ -16,7 +16,7 @@ from api.http.server import CannotListen, Life, serve
 from api.lifespan import LazyLifespan, State, StoreMissing, connect_store, find_store, run_lifespan
 from api.log import configure
 from api.metrics import Metrics
-from api.routes import admin, compat, events, feed, health
+from api.routes import admin, compat, events, feed, health, similar
 from api.routes.head import HeadAsGet
 from api.routes.observed import Observed
 from api.routes.origins import CrossOrigin, Origins
@@ -62,7 +62,15 @@ def create_app(
     app.add_middleware(Observed)
     app.add_middleware(LazyLifespan, open_state=open_state)
     app.add_middleware(HeadAsGet)
-    for router in (feed.router, events.router, admin.router, compat.router, compat.course, health.router):
+    for router in (
+        feed.router,
+        similar.router,
+        events.router,
+        admin.router,
+        compat.router,
+        compat.course,
+        health.router,
+    ):
         app.include_router(router)
     register(app)
     return app

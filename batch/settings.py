@@ -73,6 +73,9 @@ class Settings(EnvironmentSettings):
         description="most profiles with lists for unknown users, "
         "never more than a tenth of the users; 0: none",
     )
+    similar: int = Field(
+        50, ge=0, le=100, description="similar posts kept of each post, for its neighbours' route; 0: none"
+    )
     max_rejected_share: float = Field(
         0.05,
         ge=0,

@@ -47,6 +47,14 @@ def times(rng: np.random.Generator, n_users: int, n_pairs: int) -> SeenTimes:
     return SeenTimes(start, np.concatenate(posts).astype(np.int32), moments)
 
 
+def similar(rng: np.random.Generator) -> np.ndarray:
+    """Draw three similar posts of each post, of every fourth one less, of the first none."""
+    near = np.argsort(rng.random((N_POSTS, N_POSTS)))[:, :3].astype(np.int32)
+    near[::4, 2] = -1
+    near[0] = -1
+    return near
+
+
 def content(seed: int = 0, n_users: int = 40) -> GenerationContent:
     """Draw everything but the lists. Users have odd ids, every fifth no segment."""
     rng = np.random.default_rng(seed)
@@ -71,6 +79,7 @@ def content(seed: int = 0, n_users: int = 40) -> GenerationContent:
         catalogue=catalogue,
         views=times(rng, n_users, 12),
         likes=times(rng, n_users, 3),
+        similar=similar(rng),
         metrics={"auc": 0.6},
         filter_by=("topic", "brand"),
         facets={f"topic={name}": catalogue[catalogue % 3 == k] for k, name in enumerate(("a", "b=c", "ü"))},

@@ -147,6 +147,48 @@ def by_topics(client: redis.Redis, key: str, wish: Wish | None) -> str:
     return " ".join(posts[place] for place in range(longest) for posts in lists if place < len(posts))
 
 
+def expected_similar(
+    client: redis.Redis,
+    events: Events,
+    post_id: int | str,
+    limit: int,
+    user_id: int | str | None = None,
+    at_s: int = 0,
+    prefix: str = "almanac",
+    variant: str = "default",
+) -> list[Any]:
+    """Return the post ids that a request for posts like one must be answered with, nearest first.
+
+    Args:
+        client: The store; replies must be bytes.
+        events: All that anyone saw.
+        post_id: The post, as the table of posts spells it.
+        limit: How many posts at most.
+        user_id: Who asks, as the table of users spells it; None: nobody.
+        at_s: By when what they saw counts, epoch seconds.
+        prefix: First part of every key.
+        variant: The name whose current generation answers.
+    """
+    base = f"{prefix}:1"
+    generation = _text(client.hget(f"{base}:current:{variant}", "generation"))
+    manifest = json.loads(_text(client.get(f"{base}:manifest:{generation}")))
+    ids = {_text(number): _text(post) for number, post in client.hgetall(f"{base}:ids").items()}
+    numbers = {plain(post): number for number, post in ids.items()}
+    number = numbers.get(plain(post_id), plain(post_id))
+    topic = json.loads(_text(client.hget(f"{base}:posts:{generation}", number)))["topic"]
+    ranked = [
+        _text(client.hget(f"{base}:similar:{generation}", number)),
+        _text(client.hget(f"{base}:facets:{generation}", f"topic={topic}")),
+        _text(client.get(f"{base}:catalogue:{generation}")),
+    ]
+    hidden = {plain(post_id)} | {_text(post) for post in client.smembers(f"{base}:takedowns")}
+    if user_id is not None and manifest["seen_policy"] != "none":
+        hidden |= seen_by(events, user_id, at_s)
+    posts = [ids.get(found, found) for found in " ".join(ranked).split()]
+    as_json = int if manifest.get("post_ids", "numbers") == "numbers" else str
+    return [as_json(post) for post in dict.fromkeys(posts) if plain(post) not in hidden][:limit]
+
+
 def plain(found: int | str) -> str:
     """Return an id as ids are compared: letter by letter, but for a UUID's capitals."""
     text = str(found)

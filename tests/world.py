@@ -17,7 +17,7 @@ from api.contract.codec import encode
 from api.contract.facets import spell
 from api.contract.ids import FEATURE, Kind, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import FACETS, HOLDS_SEEN, Manifest, SeenPolicy
+from api.contract.manifest import FACETS, HOLDS_SEEN, SIMILAR, Manifest, SeenPolicy
 from tests.oracle import Events, Wish, plain
 
 AS_OF_S = epoch(datetime(2021, 12, 20, 10, 30, tzinfo=UTC))
@@ -143,6 +143,7 @@ class World:
                 "turn": self.turn,
                 **{FACETS + name: 3 for name in ("topic", "third")},
                 **({"topic_depth": self.topic_depth} if self.topic_depth else {}),
+                SIMILAR: 6,
             },
             needs=(FEATURE,) * text + (HOLDS_SEEN,) * others,
             holds_seen=others,
@@ -196,6 +197,11 @@ class World:
         text = "" if place == 7 else f'Post {place}: "quoted", ünïcode'
         return {"id": self.names.post(place), "text": text, "topic": "odd" if place % 2 else "even"}
 
+    def similar(self, place: int) -> list[int]:
+        """Return the posts most like one: those of its parity that follow; none of every eighth."""
+        following = [post for post in self.posts if post % 2 == place % 2 and post > place]
+        return [] if place % 8 == 0 else following[:6]
+
     def facets(self, place: int) -> list[str]:
         """Return a post's facets: its parity as its topic, beside `ten` for every tenth; and `third`."""
         topics = [str(self.post(place)["topic"]), *(["ten"] if place % 10 == 0 else [])]
@@ -229,6 +235,10 @@ class World:
             if names.has_entry(post):
                 pipe.hset(keys.ids(), str(names.number(post)), str(names.post(post)))
                 pipe.hset(keys.numbers(), names.post_key(post), names.number(post))
+        near = {post: self.similar(post) for post in self.posts}
+        for post, others in near.items():
+            if others:
+                pipe.hset(keys.similar(self.generation), str(names.number(post)), encoded(others))
         for facet in sorted({facet for post in self.posts for facet in self.facets(post)}):
             having = [post for post in self.posts if facet in self.facets(post)]
             pipe.hset(keys.facets(self.generation), facet, encoded(having))

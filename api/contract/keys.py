@@ -105,6 +105,10 @@ class Keys:
         """HASH `<column>=<value>` to the numbers of the posts that have it, most popular first."""
         return self._key("facets", generation)
 
+    def similar(self, generation: int) -> str:
+        """HASH a post's number to the numbers of the posts most like it, nearest first."""
+        return self._key("similar", generation)
+
     def seen(self, user_id: Id) -> str:
         """ZSET a post's number by the earliest epoch second at which the user saw it."""
         return self._key("seen", _tag(user_id))

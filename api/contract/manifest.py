@@ -20,6 +20,7 @@ State = Literal["building", "sealed", "retired", "quarantined"]
 HOLDS_SEEN = "holds_seen"  # in `needs`: lists hold posts that were seen by as_of
 
 CAP = "cap_most", "cap_window"  # in `counts`: most posts of a topic in so many consecutive places
+SIMILAR = "similar"  # in `counts`: how many similar posts a post has at most
 FACETS = "facets "  # in `counts`, before a column: how many values requests may filter by
 
 FEATURES = frozenset({FEATURE, HOLDS_SEEN})  # what this version knows of what a generation may need
@@ -90,6 +91,11 @@ class Manifest:
     def topic_depth(self) -> int:
         """Return how many posts users' lists of single topics have at most; 0: there are none."""
         return self.counts.get("topic_depth", 0)
+
+    @property
+    def similar(self) -> int:
+        """Return how many similar posts a post has at most; 0: none are kept. In `counts`, as facets are."""
+        return self.counts.get(SIMILAR, 0)
 
     @property
     def horizon(self) -> Horizon:

@@ -67,11 +67,11 @@ async def recommendations(
     wish: Wish = None,
 ) -> Response:
     """Answer a user's feed at a time: ranked ahead of time, without what they have seen by then."""
-    store, now_s = _find_store(request)
+    store, now_s = find_store(request)
     at, fields = now_s if at_s is None else at_s, read_profile(profile or ())
-    with _translate_errors(store, variant):
+    with translate_errors(store, variant):
         given = await store.answer(user_id, at, limit, variant=variant, profile=fields, wish=wish)
-    return _respond(given.body, headers(given, now_s))
+    return respond(given.body, headers(given, now_s))
 
 
 @router.get(f"/users/{{user_id:{TEXT}}}/feed", response_model=Feed, responses=NATIVE_RESPONSES)
@@ -87,11 +87,11 @@ async def feed(
     wish: Wish = None,
 ) -> Response:
     """Answer a page of a user's feed at a time, and name the next one."""
-    store, now_s = _find_store(request)
+    store, now_s = find_store(request)
     begin = None if cursor is None else read_cursor(cursor)
     if begin is not None:
         _refuse_foreign(begin, user_id, wish)
-    with _translate_errors(store, variant):
+    with translate_errors(store, variant):
         given = await store.answer(
             user_id,
             now_s if at_s is None else at_s,
@@ -103,7 +103,7 @@ async def feed(
             cursor=begin,
             paged=True,
         )
-    return _respond(native_body(given), headers(given, now_s))
+    return respond(native_body(given), headers(given, now_s))
 
 
 def native_body(given: Answer) -> bytes:
@@ -126,14 +126,14 @@ def native_body(given: Answer) -> bytes:
     return b'%b,"posts":%b}' % (orjson.dumps(said)[:-1], given.body)
 
 
-def _find_store(request: Request) -> tuple[Store, int]:
+def find_store(request: Request) -> tuple[Store, int]:
     clock: Callable[[], float] = request.state.clock
     store: Store = request.state.store
     return store, int(clock())
 
 
 @contextmanager
-def _translate_errors(store: Store, variant: str | None) -> Iterator[None]:
+def translate_errors(store: Store, variant: str | None) -> Iterator[None]:
     """Answer 404 where nothing is published under the name, 422 where a profile or a filter cannot be."""
     try:
         with refuse_unfiltered():
@@ -146,7 +146,7 @@ def _translate_errors(store: Store, variant: str | None) -> Iterator[None]:
         raise HTTPException(404, str(exc)) from exc
 
 
-def _respond(content: bytes, said: list[tuple[bytes, bytes]]) -> Response:
+def respond(content: bytes, said: list[tuple[bytes, bytes]]) -> Response:
     response = Response(content, media_type="application/json")
     response.raw_headers.extend(said)
     return response

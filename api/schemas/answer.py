@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from api.contract.buckets import Label
 from api.feed import Degraded, Reason, Rung
+from api.similar import Step
 
 
 class Post(BaseModel):
@@ -31,6 +32,18 @@ class Feed(BaseModel):
     posts: list[Post]
     next: str | None
     pinned: list[int | str] = Field([], description="Posts that are pinned to their places, by place.")
+
+
+class Similar(BaseModel):
+    """Posts like a post, and where they come from."""
+
+    post_id: int | str
+    variant: str
+    generation: int
+    rung: Step
+    degraded: Degraded
+    underfill: Reason | None
+    posts: list[Post]
 
 
 class Ready(BaseModel):

@@ -56,6 +56,18 @@ At = Annotated[
         "of day, seconds and zone optional; no zone is UTC. Now, if left out.",
     ),
 ]
+SimilarUserId = Annotated[
+    str | None,
+    _reads(read_user_id, "user_id"),
+    WithJsonSchema({**_ID, "examples": [200]}),
+    Query(alias="user_id", description="Who asks: what they have seen is left out. Nobody, if left out."),
+]
+SeenBy = Annotated[
+    int | None,
+    _reads(partial(read_time, name="at"), "time"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": TIMES}),
+    Query(alias="at", description="By when what the user has seen counts. Now, if left out."),
+]
 Limit = Annotated[
     int,
     _reads(read_limit, "limit"),
@@ -144,4 +156,10 @@ PathPostId = Annotated[
     _reads(read_post_id, "post_id"),
     WithJsonSchema({**_ID, "examples": [17]}),
     Path(description="Which post; it need not be published."),
+]
+PublishedPostId = Annotated[
+    str,
+    _reads(read_post_id, "post_id"),
+    WithJsonSchema({**_ID, "examples": [17]}),
+    Path(description="Which post of the current generation."),
 ]

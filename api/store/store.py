@@ -17,6 +17,7 @@ from api.contract.ids import unquote
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.profile import Fields, segment, signature
 from api.feed import Answer, Cursor, Generation, Lookup, Pointer, answer
+from api.similar import SimilarPosts, choose_similar
 from api.store.batcher import LookupBatcher, PendingLookup
 from api.store.cache import GenerationCache, Shelf, translate_errors
 from api.store.commands import LookupCommands, check_reply, read_hidden, read_topics
@@ -25,6 +26,7 @@ from api.store.errors import DEGRADABLE_ERRORS
 from api.store.events import Journal
 from api.store.history import HistoryReader
 from api.store.lifeline import Lifeline
+from api.store.similar import SimilarReader
 from api.store.stats import LookupStats
 
 NO_FIELDS: Fields = {}
@@ -48,6 +50,7 @@ class Store:
         self._lifeline = Lifeline(address, self._mark_stale)
         self._cache = GenerationCache(client, keys, shelf)
         self._history = HistoryReader(self._lifeline, keys, self._cache, wait_s)
+        self._similar = SimilarReader(self._lifeline, keys, wait_s)
         self._batchers: dict[str, LookupBatcher] = {}
         self._own = self._batchers[variant] = self._find_batcher(variant)
 
@@ -135,6 +138,27 @@ class Store:
             found = snapshot.remember(user_id, at_s, exc, profile)
         return _choose(found, limit, excluded, paged=paged, wish=wish)
 
+    async def answer_similar(
+        self, post_id: str, limit: int, user_id: str | None, at_s: int, variant: str | None = None
+    ) -> SimilarPosts:
+        """Answer the posts of the current generation that are like a post, without what a user has seen.
+
+        Args:
+            post_id: Which post.
+            limit: How many posts at most.
+            user_id: Who asks; None: nobody in particular, who has seen nothing.
+            at_s: By when what they saw counts, epoch seconds.
+            variant: Whose generation; ours if None.
+
+        Raises:
+            PostUnknown: The generation has no such post.
+            NothingPublished, GenerationUnreadable, StoreUnavailable: And memory holds nothing either.
+        """
+        batcher = self._find_batcher(variant)
+        found = await self._similar.look_up(batcher.current, post_id, user_id, at_s)
+        self._hold(batcher)
+        return choose_similar(found, limit)
+
     async def look_up(self, user_id: str, at_s: int, variant: str | None = None) -> Lookup:
         """Read in one round trip what a user's own list needs at a time, all of the current generation.
 
@@ -143,8 +167,7 @@ class Store:
         """
         batcher = self._find_batcher(variant)
         found = await batcher.look_up(user_id, at_s)
-        if len(self._batchers) < VARIANTS_HELD:
-            self._batchers.setdefault(batcher.variant, batcher)
+        self._hold(batcher)
         return found
 
     def add(self, lookup: PendingLookup) -> None:
@@ -200,6 +223,10 @@ class Store:
         with translate_errors():
             ranked = decode(check_reply((await self._lifeline.call(("HGET", key, str(found.bucket_s))))[0]))
         return replace(found, segment=found.segment or segment(manifest.segment_by, profile), profile=ranked)
+
+    def _hold(self, batcher: LookupBatcher) -> None:
+        if len(self._batchers) < VARIANTS_HELD:
+            self._batchers.setdefault(batcher.variant, batcher)
 
     def _find_batcher(self, variant: str | None) -> LookupBatcher:
         """Return a variant's batcher; a new one is held only once something is found in it."""

@@ -58,6 +58,7 @@ def plan(
         seen=seen,
         likes=likes,
         text_bytes=text_bytes,
+        similar=settings.similar,
     )
     with connect_store(settings, output.progress) as client:
         rng = np.random.default_rng(settings.seed)

@@ -6,7 +6,7 @@ import numpy as np
 
 from api.contract.buckets import moment
 from batch.data.facts import Facts
-from batch.evaluate import results, sessions, truth, unseen
+from batch.evaluate import next_like, results, sessions, truth, unseen
 from batch.evaluate.cold import POPULAR, evaluate_cold
 from batch.evaluate.metrics import CUTS
 from batch.evaluate.own import CAPPED, OURS, OwnModel
@@ -28,7 +28,12 @@ BASELINES = (
     ("popular_by_segment", counts.popular_by_segment),
     ("item_knn_cosine", neighbours.item_knn(neighbours.cosine)),
 )
-FEW = {"shown": sessions.FEW, "all_posts": unseen.FEW, "truth": truth.FEW}
+FEW = {
+    "shown": sessions.FEW,
+    "all_posts": unseen.FEW,
+    "truth": truth.FEW,
+    "next_like": next_like.FEW,
+}
 
 
 def evaluate_in_full(
@@ -84,6 +89,9 @@ def evaluate_in_full(
         if measured:
             lists = results.pool(measured)
             pairs = [*results.against(POPULAR, lists.models), (CAPPED, OURS)]
+            if next_like.SIMILAR in lists.models:
+                parts = [name for name in lists.models if name not in (POPULAR, next_like.SIMILAR)]
+                pairs += [(next_like.SIMILAR, name) for name in parts]
             figures += results.summarize(protocol, lists, rng, pairs, results.group_lists(lists, *by), few)
     if held:
         more, cold = evaluate_cold(facts, statics, splits, recipe, held, advance)
@@ -126,7 +134,8 @@ def _measure(
         if line:
             del lists[RANDOM]
             found["truth"] = truth.measure_by_truth(asked, lists, line, at_s)
-    return found
+    following = next_like.measure_next_like(facts, statics.texts, split, recipe.seed)
+    return found if following is None else {**found, "next_like": following}
 
 
 def _origin(split: Split, found: dict[str, results.MeasuredLists], last_s: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from batch.features.signatures import find, typical
 from batch.features.tally import Tally
 from batch.learn.factors.cold_start import shared_factors
 from batch.learn.ranker import Ranker
+from batch.learn.similar.similar import find_similar
 from batch.publish.facets import find_facets
 from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
@@ -59,6 +60,7 @@ def assemble_publication(
     names = tuple(feature.name for feature in model.features)
     caps = Caps.of(settings.max_per_topic, facts.posts[TOPIC])
     own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics, caps)
+    own = add_similar(settings, facts, statics, own)
     sides = asof.make_sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
     bins, profiles = score_profiles(settings, facts, statics, counts, model, sides, own.depth, caps)
     own = replace(own, profile=bins, profiles=profiles, topic_depth=settings.topic_depth)
@@ -114,6 +116,18 @@ def score_profiles(
     blocks = score_lists(settings, Inputs(model.text, cold, SeenPosts.none(n), (shared, y), caps), depth)
     rows = [row for block in blocks for row in block.posts]
     return signatures.bins if n else {}, dict(zip(signatures.names, rows, strict=True))
+
+
+def add_similar(
+    settings: Settings, facts: Facts, statics: asof.Statics, content: GenerationContent
+) -> GenerationContent:
+    """Add each post's similar posts, from the facts up to the content's as_of, and what their text weighs."""
+    if not settings.similar:
+        return content
+    past = facts.until(content.as_of_s)
+    found = find_similar(past, statics.texts.space, settings.similar, settings.seed)
+    metrics = {**content.metrics, "similar_text_weight": found.text_weight}
+    return replace(content, similar=found.posts, metrics=metrics)
 
 
 def assemble_content(

@@ -8,7 +8,7 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.jobs.assemble import assemble_content
+from batch.jobs.assemble import add_similar, assemble_content
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.named import model_name
 from batch.learn.baselines.recommender import Baseline
@@ -42,6 +42,7 @@ def publish_baseline(
     with progress.step("features"):
         counts = asof.start_tally(facts, statics).advance(facts.as_of_s)
         own = assemble_content(settings, facts, counts, model_name(baseline, interactions))
+        own = add_similar(settings, facts, statics, own)
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
     with progress.phases("publish") as show:
         return publish(

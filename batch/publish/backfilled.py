@@ -74,7 +74,8 @@ def save_backfilled(
     place = np.empty(len(content.post_ids), np.int64)
     place[content.catalogue] = np.arange(len(place))
     shown = pa.array(content.posts, pa.binary())
-    _write(draft.posts, {"post_id": content.post_ids, "shown": shown, "place": place})
+    posts = {"post_id": content.post_ids, "shown": shown, "place": place}
+    _write(draft.posts, posts if content.similar is None else {**posts, "similar": _similar_ids(content)})
     _write(draft.shared, _shared_columns(content))
     if content.filter_by:
         having = [content.post_ids[rows] for rows in content.facets.values()]
@@ -102,6 +103,7 @@ def open_content(made: Backfilled) -> GenerationContent:
     user_names, post_names = load_names(folder, manifest)
     lists = _lists_by_name(shared, post_ids, manifest.n_buckets)
     profiles = [name for name in lists if name.startswith(PROFILE)]
+    similar = _rows(posts["similar"], post_ids, manifest.similar) if manifest.similar else None
     return GenerationContent(
         variant=manifest.variant,
         as_of_s=manifest.as_of_s,
@@ -129,6 +131,7 @@ def open_content(made: Backfilled) -> GenerationContent:
         topic_depth=manifest.topic_depth,
         facets=_open_facets(folder, post_ids) if manifest.filter_by else {},
         caps=Caps.of(manifest.max_per_topic, (orjson.loads(post)["topic"] for post in shown)),
+        similar=similar,
     )
 
 
@@ -182,6 +185,11 @@ def _shared_columns(content: GenerationContent) -> dict[str, Any]:
         "bucket": [start for _ in lists for start in starts],
         "posts": pa.array(ids, pa.list_(pa.int64())),
     }
+
+
+def _similar_ids(content: GenerationContent) -> pa.Array:
+    rows = np.empty((0, 0), np.int32) if content.similar is None else content.similar
+    return pa.array([content.post_ids[row[row >= 0]].tolist() for row in rows], pa.list_(pa.int64()))
 
 
 def _lists_by_name(table: pa.Table, post_ids: Ints, n_buckets: int) -> dict[str, Rows]:

@@ -38,7 +38,7 @@ def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -
 
 
 def write_shared(build: Build, wire: PipelinedWriter) -> str:
-    """Write what is not a user's: popular, segments, profiles, catalogue, posts, facets; return a checksum.
+    """Write popular, segments, profiles, catalogue, posts, facets and similar posts; return their checksum.
 
     These have no life of their own: they are what a dead batch leaves to serve.
     """
@@ -68,8 +68,26 @@ def write_shared(build: Build, wire: PipelinedWriter) -> str:
         pairs = [facet, _text(content, rows)]
         digest.update(b"".join(text + b"\n" for text in pairs))
         wire.send(pack(b"HSET", keys.facets(number).encode(), *pairs), 1)
+    for post, near in _write_similar(build, wire, order):
+        digest.update(post + b" " + near + b"\n")
     wire.flush()
     return digest.hexdigest()
+
+
+def _write_similar(build: Build, wire: PipelinedWriter, order: Ints) -> Iterator[tuple[bytes, bytes]]:
+    """Write each post's similar posts, in an order of rows; yield number and text of those that have any."""
+    content = build.content
+    if content.similar is None:
+        return
+    key = build.store.keys.similar(build.number).encode()
+    for low in range(0, len(order), POSTS_A_COMMAND):
+        build.lease.check()
+        rows = order[low : low + POSTS_A_COMMAND]
+        texts = [(b"%d" % content.post_numbers[row], _text(content, content.similar[row])) for row in rows]
+        found = [(number, text) for number, text in texts if text]
+        if found:
+            wire.send(pack(b"HSET", key, *(part for pair in found for part in pair)), 1)
+        yield from found
 
 
 def _shared_lists(build: Build) -> Iterator[tuple[str, Rows]]:

@@ -11,7 +11,7 @@ import pandas as pd
 from api.contract.buckets import Horizon
 from api.contract.facets import read_column
 from api.contract.ids import FEATURE
-from api.contract.manifest import CAP, FACETS, HOLDS_SEEN, Manifest, SeenPolicy
+from api.contract.manifest import CAP, FACETS, HOLDS_SEEN, SIMILAR, Manifest, SeenPolicy
 from api.contract.profile import Bins
 from batch.arrays import Ints, Ints32
 from batch.data.columns import POST_ID, TEXT, TOPIC
@@ -51,6 +51,7 @@ class GenerationContent:
         post_names: The same of posts.
         numbers: int64 (posts,). What each post is in the store; None: its id. See `numbers.number_posts`.
         metrics: Name to value, for the manifest.
+        similar: int32 (posts, ≤ 100). The posts most like each, nearest first; -1 fills. None: none are kept.
         gate: The report that lets the generation through, where one ran.
         holds_seen: Whether lists hold posts that their user has seen, as only somebody else's do.
         filter_by: The columns of posts that requests may filter by.
@@ -82,6 +83,7 @@ class GenerationContent:
     post_names: IdNames = field(default_factory=IdNames)
     numbers: Ints | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    similar: Rows | None = None
     gate: dict[str, Any] | None = None
     holds_seen: bool = False
     filter_by: tuple[str, ...] = ()
@@ -104,6 +106,7 @@ class GenerationContent:
             "catalogue": (len(self.catalogue), n_posts),
             "popular": (len(self.popular), n_buckets),
         }
+        lengths |= {} if self.similar is None else {"similar": (len(self.similar), n_posts)}
         lengths |= {} if self.numbers is None else {"numbers": (len(self.numbers), n_posts)}
         lengths |= {f"segment {name}": (len(rows), n_buckets) for name, rows in self.segments.items()}
         lengths |= {f"profile {name}": (len(rows), n_buckets) for name, rows in self.profiles.items()}
@@ -158,6 +161,7 @@ class GenerationContent:
                 },
                 **(dict(zip(CAP, (caps.most, caps.window), strict=True)) if caps else {}),
                 **({"topic_depth": self.topic_depth} if self.topic_depth else {}),
+                **({} if self.similar is None else {SIMILAR: self.similar.shape[1]}),
             },
             profile=self.profile,
             metrics=self.metrics,

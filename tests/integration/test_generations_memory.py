@@ -52,6 +52,7 @@ def nightly(seed: int) -> tuple[GenerationContent, Iterator[RankedBlock]]:
         segments={},
         segment_of=[None] * n_users,
         catalogue=rng.permutation(n_posts).astype(np.int32),
+        similar=np.argsort(rng.random((n_posts, n_posts)))[:, :50].astype(np.int32),
     )
     posts = np.argsort(rng.random((n_users, n_buckets, n_posts)))[:, :, :depth].astype(np.int32)
     return of, iter([RankedBlock(0, posts, -np.sort(rng.random(posts.shape)))])

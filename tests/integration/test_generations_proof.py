@@ -119,6 +119,14 @@ def test_a_changed_facet_is_found(store: redis.Redis, live: Manifest, tmp_path: 
         store.unlink(KEYS.facets(1))
 
 
+def test_changed_similar_posts_are_found(store: redis.Redis, live: Manifest, tmp_path: Path) -> None:
+    post = next(iter(store.hkeys(KEYS.similar(1))))
+    store.hset(KEYS.similar(1), post, "1 2 3")
+
+    assert verified(store, tmp_path, sample=1).bad_shards == ("shared",)
+    assert live.similar == 50
+
+
 def test_inputs_that_were_changed_prove_nothing(store: redis.Redis, live: Manifest, tmp_path: Path) -> None:
     model = tmp_path / "1/inputs/model.txt"
     model.write_text(model.read_text().replace("num_leaves", "num_lEaves", 1))

@@ -41,7 +41,7 @@ def generations_with_keys(store: redis.Redis) -> set[int]:
     """Return the numbers of all generations of which any key is there."""
     names = [key.decode().split(":") for key in store.scan_iter("almanac:*")]
     found = {parts[-1] for parts in names if parts[2] in ("list", "manifest", "users", "popular")}
-    found |= {parts[-1] for parts in names if parts[2] in ("catalogue", "posts")}
+    found |= {parts[-1] for parts in names if parts[2] in ("catalogue", "posts", "similar")}
     return {int(number) for number in found | {parts[3] for parts in names if parts[2] == "segment"}}
 
 
@@ -113,6 +113,11 @@ def test_what_all_users_share_is_there(store: redis.Redis, tmp_path: Path) -> No
     assert store.hgetall(KEYS.posts(generation)) == dict(zip(ids, of.posts, strict=True))
     having = {facet.encode(): encode(of.post_ids[rows].tolist()) for facet, rows in of.facets.items()}
     assert store.hgetall(KEYS.facets(generation)) == having
+    assert of.similar is not None
+    near = [encode(of.post_ids[row[row >= 0]].tolist()) for row in of.similar]
+    wanted = {post: text for post, text in zip(ids, near, strict=True) if text}
+    assert store.hgetall(KEYS.similar(generation)) == wanted
+    assert store.ttl(KEYS.similar(generation)) == -1
 
 
 def test_the_checksums_can_be_computed_again_from_the_store(
@@ -164,6 +169,7 @@ def test_the_manifest_says_what_was_published(store: redis.Redis, tmp_path: Path
         "profiles": 0,
         "facets topic": 3,
         "facets brand": 0,
+        "similar": 3,
     }
 
 

@@ -58,7 +58,7 @@ def content(store: redis.Redis, prefix: str, generation: int) -> dict[str, objec
             if name.split(":")[3] not in users:
                 continue
             found[name] = sorted(cast("list[tuple[bytes, float]]", store.zrange(key, 0, -1, withscores=True)))
-        elif what in ("list", "popular", "posts", "facets", "topics") and last == str(generation):
+        elif what in ("list", "popular", "posts", "facets", "topics", "similar") and last == str(generation):
             found[name.removesuffix(last)] = store.hgetall(key), store.ttl(key) > 0
         elif what == "segment" and name.split(":")[3] == str(generation):
             found[f"segment {last}"] = store.hgetall(key)

@@ -56,6 +56,12 @@ EVALUATED = {
         (("normalized", 5),),
         tuple(("expected_hitrate", k) for k in (5, 1, 10)),
     ),
+    "next_like": Look(
+        "posts like the one liked last, {n_lists:,} lists of {n_users:,} users; the next like is relevant",
+        (("mrr", 10),),
+        (("recall", 5), ("recall", 10)),
+        digits=4,
+    ),
     "cold.users": Look(
         "users held out entirely, {n_lists:,} sessions of {n_users:,} users",
         (AUC,),

@@ -25,7 +25,7 @@ from batch.publish.generation import GenerationContent, Rows
 
 _JSON, _ARRAYS = "frozen.json", "frozen.npz"
 # Which parts are arrays.
-_OWN = ("post_ids", "post_scores", "popular", "everybody")
+_OWN = ("post_ids", "post_scores", "popular", "similar", "everybody")
 _OF_TEXTS = ("topic_of_cluster", "centres", "weights", "mean", "axes")
 _OF_POPULATION = ("topics", "clusters")
 
@@ -49,6 +49,7 @@ class Frozen:
         popular: int64 (buckets, depth). Popular posts, -1 fills.
         segments: Name to int64 (buckets, depth), popular posts in a segment.
         profiles: Signature to int64 (buckets, depth), posts for unknown users of a profile.
+        similar: int32 (posts, any). Rows of the posts most like each, -1 fills.
         everybody: float64 (factors,). The factors of a user who comes later: everybody's mean.
         zone: The facts' zone, by which hours of the day went.
     """
@@ -63,6 +64,7 @@ class Frozen:
     popular: Ints
     segments: dict[str, Ints]
     profiles: dict[str, Ints]
+    similar: Rows
     everybody: Floats
     zone: str = ""
 
@@ -142,6 +144,9 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
         popular=_as_ids(content, content.popular),
         segments={name: _as_ids(content, rows) for name, rows in content.segments.items()},
         profiles={name: _as_ids(content, rows) for name, rows in content.profiles.items()},
+        similar=np.empty((len(content.post_ids), 0), np.int32)
+        if content.similar is None
+        else content.similar,
         everybody=dense[0].mean(axis=0) if dense is not None else np.empty(0),
         zone=facts.zone,
     )

@@ -101,6 +101,7 @@ def plan_refresh(
             topic_depth=manifest.topic_depth,
             facets=find_facets(facts.posts, manifest.filter_by, catalogue),
             caps=caps,
+            similar=_similar(frozen, facts) if manifest.similar else None,
         ),
         inputs=inputs,
         moved=moved,
@@ -187,6 +188,13 @@ def _fingerprint(inputs: Inputs) -> str:
 
 def _as_rows(ids: Ints, facts: Facts) -> Rows:
     return find_rows(facts.post_ids, ids)
+
+
+def _similar(frozen: Frozen, facts: Facts) -> Rows:
+    """Return each post's similar posts as they were; a post that came since has none until a full run."""
+    now = np.append(find_rows(facts.post_ids, frozen.post_ids), -1)  # of -1 too
+    before = np.vstack([frozen.similar, np.full((1, frozen.similar.shape[1]), -1, np.int32)])
+    return np.asarray(now[before[find_rows(frozen.post_ids, facts.post_ids)]], np.int32)
 
 
 def _segments(manifest: Manifest, frozen: Frozen, facts: Facts, moved: Bools | None) -> list[str | None]:

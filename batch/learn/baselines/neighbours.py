@@ -30,7 +30,7 @@ def item_knn(weigh: Weigh) -> Callable[[Interactions], PostScores]:
     def fit(interactions: Interactions) -> PostScores:
         likes, popular = interactions.likes(), interactions.rates()
         last = interactions.likes(MOST_LIKES)
-        near = _nearest(weigh(likes.T.tocsr()).multiply(last.T).tocsr())
+        near = find_nearest(weigh(likes.T.tocsr()).multiply(last.T).tocsr())
         return lambda users: break_ties((likes[users] @ near).toarray().astype(np.float64), popular)
 
     return fit
@@ -84,7 +84,7 @@ def _unit(rows: Matrix) -> Matrix:
     return sparse.diags_array((1 / np.maximum(length, 1e-12)).astype(np.float32)) @ rows
 
 
-def _nearest(rows: Matrix) -> Matrix:
+def find_nearest(rows: Matrix) -> Matrix:
     """Return each post's most similar posts, float32 (posts, posts), itself left out.
 
     Only posts that somebody liked have any: time and memory grow with likes, never with all pairs of posts.

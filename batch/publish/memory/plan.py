@@ -11,7 +11,7 @@ from api.contract.ids import quote
 from batch.arrays import AnyInts
 from batch.publish.generation import TOPICS_MOST, GenerationContent
 
-FACET_BYTES = 64  # of a hash's field beside its texts
+FIELD_BYTES = 64  # of a hash's field beside its texts
 KEY_BYTES, TOPIC_BYTES = 160, 8  # of a user's hash of topics, and of each of its fields
 SPARE = 0.02  # of what is planned: the plan's own error, and connections
 
@@ -33,6 +33,7 @@ class Sizes:
         entry_bytes: int (any,). Length of each post's id that stands in the dictionary.
         facet_bytes: int (facets,). Length of each facet with its list of posts.
         topic_bytes: Of a user's lists of topics, their key included.
+        n_similar: Similar posts of all posts together.
     """
 
     n_users: int
@@ -47,6 +48,7 @@ class Sizes:
     entry_bytes: AnyInts
     facet_bytes: AnyInts
     topic_bytes: float = 0.0
+    n_similar: int = 0
 
     @classmethod
     def of(cls, content: GenerationContent) -> "Sizes":
@@ -66,11 +68,21 @@ class Sizes:
             entry_bytes=np.array([len(text.encode()) for text in entries], np.int64),
             facet_bytes=_measure_facets(content),
             topic_bytes=_measure_topics(content),
+            n_similar=0 if content.similar is None else int((content.similar >= 0).sum()),
         )
 
     @classmethod
     def of_numbers(
-        cls, *, users: int, posts: int, buckets: int, depth: int, seen: int, likes: int, text_bytes: int
+        cls,
+        *,
+        users: int,
+        posts: int,
+        buckets: int,
+        depth: int,
+        seen: int,
+        likes: int,
+        text_bytes: int,
+        similar: int = 0,
     ) -> "Sizes":
         """Return the sizes of a world that is only a few numbers yet; posts are numbered from 1."""
         return cls(
@@ -85,6 +97,7 @@ class Sizes:
             user_bytes=len(str(users)),
             entry_bytes=np.empty(0, np.int64),
             facet_bytes=np.array([posts * (len(str(posts)) + 1)]),  # about one topic a post
+            n_similar=posts * min(similar, posts - 1),
         )
 
 
@@ -168,11 +181,15 @@ def plan(
     digits = float(np.char.str_len(sizes.post_numbers.astype(str)).mean()) if len(sizes.post_numbers) else 0.0
     shared_lists = (sizes.n_shared + 1) * sizes.n_buckets * sizes.depth * (digits + 1)
     catalogue = len(sizes.post_numbers) * (digits + 1)
+    similar = sizes.n_similar * (digits + 1) + (
+        len(sizes.post_numbers) * FIELD_BYTES if sizes.n_similar else 0
+    )
     users = sizes.n_users * (sizes.user_bytes + 1)
     dictionary = round(len(sizes.entry_bytes) * costs.entry)
     posts = len(sizes.post_numbers) * costs.post
-    facets = float((sizes.facet_bytes + FACET_BYTES).sum()) + sizes.n_users * sizes.topic_bytes
-    generation = round(sizes.n_users * costs.lists + shared_lists + catalogue + users + posts + facets)
+    facets = float((sizes.facet_bytes + FIELD_BYTES).sum()) + sizes.n_users * sizes.topic_bytes
+    shared = shared_lists + catalogue + users + posts + facets + similar
+    generation = round(sizes.n_users * costs.lists + shared)
     seen = round(sizes.n_users * (costs.seen + costs.likes))
     total = round(((kept + 1) * generation + seen + dictionary) * (1 + SPARE))
     adds = generation + round(seen * (1 - held)) + dictionary

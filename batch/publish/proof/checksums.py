@@ -95,6 +95,9 @@ def _digest_shared(store: GenerationStore, manifest: Manifest) -> str:
     facets = read.fields(client, keys.facets(number)) if manifest.filter_by else {}
     for facet in sorted(facets):
         digest.update(facet + b"\n" + facets[facet] + b"\n")
+    similar = read.fields(client, keys.similar(number)) if manifest.similar else {}
+    for post in sorted(similar, key=int):
+        digest.update(post + b" " + similar[post] + b"\n")
     return digest.hexdigest()
 
 
