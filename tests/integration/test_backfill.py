@@ -57,6 +57,7 @@ def settings(tmp_path: Path, valkey_url: str) -> Settings:
         depth=10,
         train_days=10,
         threads=2,
+        topic_depth=4,
     )
 
 

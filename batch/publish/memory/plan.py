@@ -12,7 +12,7 @@ from batch.arrays import AnyInts
 from batch.publish.generation import TOPICS_MOST, GenerationContent
 
 FIELD_BYTES = 64  # of a hash's field beside its texts
-KEY_BYTES, TOPIC_BYTES = 160, 8  # of a user's hash of topics, and of each of its fields
+KEY_BYTES, TOPIC_BYTES = 100, 4  # of a user's hash of topics and of each of its fields, Valkey 9.1
 SPARE = 0.02  # of what is planned: the plan's own error, and connections
 
 
