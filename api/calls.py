@@ -10,7 +10,7 @@ from urllib.parse import quote
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from api.schemas.answer import Feed
+from api.schemas.answer import Feed, Similar
 from api.schemas.event_body import NewEvent, Results
 
 Id = int | str
@@ -51,6 +51,22 @@ class Wishes(TypedDict, total=False):
     filter: Mapping[str, str | Iterable[str]]
     variant: str
     profile: Mapping[str, object]
+
+
+class SimilarWishes(TypedDict, total=False):
+    """What may be asked of posts like a post.
+
+    Attributes:
+        user_id: Who asks: what they have seen is left out.
+        at: By when that counts, as in `Wishes`.
+        limit: How many posts at most, 1 to 100.
+        variant: Whose posts.
+    """
+
+    user_id: Id
+    at: datetime
+    limit: int
+    variant: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +122,17 @@ def ask_feed(user_id: Id, cursor: str | None, wishes: Wishes) -> Call[Feed]:
     >>> ask_feed("a/b", None, {"limit": 5, "exclude": [17, "x,y"], "filter": {"brand": "acme"}}).params
     [('limit', '5'), ('exclude', '17,x,,y'), ('filter', 'brand=acme')]
     """
-    named: dict[str, Any] = {"cursor": cursor, **wishes}
-    params = [(name, text) for name, value in named.items() for text in _SPELLED.get(name, _one)(value)]
+    params = _spell({"cursor": cursor, **wishes})
     return Call("GET", f"/users/{quote(str(user_id), safe='')}/feed", _FEED, params)
+
+
+def ask_similar(post_id: Id, wishes: SimilarWishes) -> Call[Similar]:
+    """Ask for posts like a post.
+
+    >>> ask_similar(17, {"user_id": 200, "limit": 5}).params
+    [('user_id', '200'), ('limit', '5')]
+    """
+    return Call("GET", f"/posts/{quote(str(post_id), safe='')}/similar", _SIMILAR, _spell(wishes))
 
 
 def tell_events(events: Iterable[NewEvent]) -> Call[Results]:
@@ -137,6 +161,10 @@ def read_sentence(body: bytes) -> str:
         return body[:200].decode(errors="replace") or "there is no sentence with it"
 
 
+def _spell(named: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, text) for name, value in named.items() for text in _SPELLED.get(name, _one)(value)]
+
+
 def _one(value: object) -> list[str]:
     return [] if value is None else [str(value)]
 
@@ -145,7 +173,7 @@ def _many(values: str | Iterable[str]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
 
 
-_FEED, _RESULTS = TypeAdapter(Feed), TypeAdapter(Results)
+_FEED, _SIMILAR, _RESULTS = TypeAdapter(Feed), TypeAdapter(Similar), TypeAdapter(Results)
 _SPELLED: Mapping[str, Any] = {
     "at": lambda at: [at.isoformat()],
     "exclude": lambda ids: [",".join(str(post_id).replace(",", ",,") for post_id in ids)],

@@ -11,8 +11,18 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
-from api.calls import Call, Id, Patience, RequestFailed, Wishes, ask_feed, tell_events
-from api.schemas.answer import Feed, Post
+from api.calls import (
+    Call,
+    Id,
+    Patience,
+    RequestFailed,
+    SimilarWishes,
+    Wishes,
+    ask_feed,
+    ask_similar,
+    tell_events,
+)
+from api.schemas.answer import Feed, Post, Similar
 from api.schemas.event_body import NewEvent, Result, Results
 
 __all__ = [
@@ -24,6 +34,8 @@ __all__ = [
     "RequestFailed",
     "Result",
     "Results",
+    "Similar",
+    "SimilarWishes",
     "Wishes",
 ]
 
@@ -75,6 +87,14 @@ class Client:
         while page.next is not None:
             page = self.feed(user_id, cursor=page.next, **wishes)
             yield page
+
+    def similar(self, post_id: Id, **wishes: Unpack[SimilarWishes]) -> Similar:
+        """Return posts like a post, nearest first.
+
+        Raises:
+            RequestFailed: There is no answer, or not to this; 404: there is no such post.
+        """
+        return self._send(ask_similar(post_id, wishes))
 
     def events(self, events: Iterable[NewEvent]) -> Results:
         """Record events, up to 1,000, each once; one without an id gets one, so that trying again is safe.
@@ -140,6 +160,10 @@ class AsyncClient:
         while page.next is not None:
             page = await self.feed(user_id, cursor=page.next, **wishes)
             yield page
+
+    async def similar(self, post_id: Id, **wishes: Unpack[SimilarWishes]) -> Similar:
+        """Return posts like a post, as `Client.similar`."""
+        return await self._send(ask_similar(post_id, wishes))
 
     async def events(self, events: Iterable[NewEvent]) -> Results:
         """Record events, as `Client.events`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from api.client import AsyncClient, Client, NewEvent, RequestFailed
+from api.client import AsyncClient, Client, NewEvent, RequestFailed, Similar
 from api.contract.keys import Keys
 from tests.clients import OwnStore, first_token, running
 from tests.world import AS_OF_S, HOUR_S, Names, World
@@ -64,6 +64,28 @@ def test_a_feed_its_pages_and_events_both_ways(
     assert every == names.places([post.id for page in pages for post in page.posts])
     assert sorted(every) == [post for post in world.posts if post > 4 and post != own[1]]
     assert (failed.value.status, refused.value.status) == (422, 401)
+
+
+def test_posts_like_a_post_both_ways(
+    store: redis.Redis, valkey_url: str, names: Names, tmp_path: Path
+) -> None:
+    World(names=names).publish(store).promote(store)
+    post = names.post(10)
+
+    async def ask(base: str) -> Similar:
+        async with AsyncClient(base) as client:
+            return await client.similar(post, user_id=names.user(4), at=NOON, limit=5)
+
+    with running(valkey_url, tmp_path) as base, Client(base) as client:
+        found = client.similar(post, user_id=names.user(4), at=NOON, limit=5)
+        again = asyncio.run(ask(base))
+        with pytest.raises(RequestFailed) as failed:
+            client.similar("no such post")
+
+    assert found == again
+    assert (found.post_id, len(found.posts)) == (post, 5)
+    assert not {10, 1, 2, 3, 4} & {*names.places([one.id for one in found.posts])}
+    assert failed.value.status == 404
 
 
 def test_events_are_told_again_until_the_store_is_back(own_store: OwnStore, tmp_path: Path) -> None:

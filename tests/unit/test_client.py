@@ -9,7 +9,7 @@ import httpx2
 import orjson
 import pytest
 
-from api.client import AsyncClient, Client, Feed, NewEvent, RequestFailed, Results
+from api.client import AsyncClient, Client, Feed, NewEvent, RequestFailed, Results, Similar
 
 Answer = Callable[[httpx2.Request], httpx2.Response]
 BASE = "http://almanac.test/feeds"
@@ -197,6 +197,7 @@ def test_types_are_those_of_the_answers() -> None:
         assert_type(client.feed("u").posts[0].id, int | str)
         assert_type(client.events([NewEvent(user_id=1, post_id=2, action="view")]), Results)
         assert_type(next(client.pages(200)), Feed)
+        assert_type(client.similar(17, user_id=200, limit=5), Similar)
         client.feed(200, limit="5")  # type: ignore[arg-type]  # a wrong one is found
         client.feed(200, colour="red")  # type: ignore[call-arg]  # and one that there is not
 
