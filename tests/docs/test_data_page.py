@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from batch.data import event_form, mapping
-from batch.data.columns import OPTIONAL, POST_ID, POSTS, REQUIRED, USER_ID, feed_table
+from batch.data.columns import ALL_TOPICS, OPTIONAL, POST_ID, POSTS, REQUIRED, USER_ID, feed_table
 from batch.data.facts import Facts
 from batch.data.mapping import Mapping
 from batch.data.tables.form import FileForm
@@ -81,7 +81,8 @@ def tables(facts: Facts) -> Iterator[str]:
     if len(facts.users.columns) > 1:
         yield shown(facts.users.rename(columns={USER_ID: "user"}))
     if facts.posts.drop(columns=POST_ID).notna().any(axis=None):
-        yield shown(facts.posts.rename(columns={POST_ID: "post"}))
+        posts = facts.posts.rename(columns={POST_ID: "post"})
+        yield shown(posts.drop(columns=ALL_TOPICS, errors="ignore"))
     if facts.embeddings is not None:
         columns = {f"e{k}": column for k, column in enumerate(facts.embeddings.T)}
         yield shown(pd.DataFrame({"post": facts.post_ids, **columns}))
