@@ -20,7 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import generate_latest
 
-from api.feed import Generation, Pointer
+from api.found import Generation, Pointer
 from api.store.stats import Histogram, LookupStats
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

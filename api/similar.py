@@ -10,7 +10,8 @@ from typing import Literal
 import orjson
 
 from api.contract.facets import TOPIC, spell
-from api.feed import Degraded, Generation, Pointer, Reason
+from api.feed import Reason
+from api.found import Degraded, Generation, Pointer
 
 Step = Literal["similar", "topic", "catalogue"]
 

@@ -6,7 +6,8 @@ from typing import Any, get_args
 from urllib.parse import quote
 
 from api.contract.buckets import Label, moment
-from api.feed import Answer, Degraded, Reason, Rung
+from api.feed import Answer, Reason, Rung
+from api.found import Degraded
 from api.routes.observed import NAME
 
 Headers = list[tuple[bytes, bytes]]

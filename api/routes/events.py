@@ -12,7 +12,7 @@ from api.auth import needs_write
 from api.contract.buckets import moment
 from api.contract.event import Event
 from api.errors import REFUSED, TOO_LARGE, UNAVAILABLE, Responses
-from api.feed import Generation
+from api.found import Generation
 from api.schemas.event import (
     LARGEST_BODY,
     MOST_EVENTS,

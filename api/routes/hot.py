@@ -12,7 +12,8 @@ from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from api.contract.facets import Filter, NotFiltered, Wanted
-from api.feed import OWN_RUNGS, Answer, Lookup, answer
+from api.feed import OWN_RUNGS, Answer, answer
+from api.found import Lookup
 from api.routes.feed import native_body
 from api.schemas.value import DEFAULT_LIMIT, read_limit, read_time, read_topics, read_user_id
 from api.store.batcher import PendingLookup

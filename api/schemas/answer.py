@@ -5,7 +5,8 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from api.contract.buckets import Label
-from api.feed import Degraded, Reason, Rung
+from api.feed import Reason, Rung
+from api.found import Degraded
 from api.similar import Step
 
 

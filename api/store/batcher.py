@@ -16,7 +16,7 @@ from collections.abc import Callable
 from time import perf_counter  # the loop's own clock, uvloop's, counts whole milliseconds
 
 from api.contract.keys import Keys
-from api.feed import Lookup
+from api.found import Lookup
 from api.store.cache import GenerationCache
 from api.store.connection import Replies, RespConnection
 from api.store.current import CurrentGeneration, Snapshot

@@ -19,7 +19,7 @@ from api.contract.ids import FEATURE, canonical
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest, NeedsMore
 from api.contract.pin import Pins, read_pins
-from api.feed import Generation, Pointer, RankedLists
+from api.found import Generation, Pointer, RankedLists
 from api.store.errors import GenerationGone, GenerationTooNew, GenerationUnreadable, StoreUnavailable
 
 # Current ones and those of the past; one weighs a megabyte, since its texts are mostly those of others.

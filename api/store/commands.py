@@ -16,7 +16,7 @@ from api.contract.facets import Filter, take_turns
 from api.contract.ids import FEATURE, LONGEST, canonical, quote
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Manifest
-from api.feed import Generation
+from api.found import Generation
 from api.store.connection import Command, Refusal, Replies, pack
 from api.store.errors import StoreUnavailable
 

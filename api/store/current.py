@@ -16,7 +16,7 @@ from api.contract.history import Reach
 from api.contract.keys import Keys
 from api.contract.pin import Pin, Pins
 from api.contract.profile import Fields, segment
-from api.feed import Degraded, Generation, Lookup, Pointer
+from api.found import Degraded, Generation, Lookup, Pointer
 from api.store.cache import GenerationCache, drop_posts, read_hash_of_pins, read_members, translate_errors
 from api.store.commands import LookupCommands, check_reply, read_hidden
 from api.store.connection import Replies

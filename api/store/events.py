@@ -21,7 +21,7 @@ from api.contract.event import Event
 from api.contract.forgotten import tombstone
 from api.contract.ids import canonical, own_number, quote
 from api.contract.keys import Keys
-from api.feed import Generation
+from api.found import Generation
 from api.store.cache import translate_errors
 from api.store.errors import StoreUnavailable
 

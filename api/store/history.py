@@ -5,7 +5,7 @@ import asyncio
 from api.contract.codec import decode
 from api.contract.facets import Filter
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.feed import Lookup
+from api.found import Lookup
 from api.store.cache import GenerationCache, drop_posts, read_hash_of_pins, read_members, translate_errors
 from api.store.commands import LookupCommands, check_reply, read_hidden, read_topics
 from api.store.errors import LOADING, GenerationGone, GenerationTooNew, StoreUnavailable

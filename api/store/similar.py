@@ -2,7 +2,7 @@
 
 from api.contract.codec import decode
 from api.contract.keys import Keys
-from api.feed import Degraded
+from api.found import Degraded
 from api.similar import Neighbours
 from api.store.cache import translate_errors
 from api.store.commands import check_reply, read_hidden

@@ -12,7 +12,8 @@ from api.contract.codec import decode
 from api.contract.facets import Filter, take_turns
 from api.contract.ids import as_json, canonical
 from api.contract.keys import Id, Keys
-from api.feed import Lookup, answer
+from api.feed import answer
+from api.found import Lookup
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.replay.history import History, read_history
 from batch.publish.replay.kept import GenerationLost, Kept, from_store

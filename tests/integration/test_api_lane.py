@@ -13,7 +13,7 @@ import uvloop
 from fastapi.testclient import TestClient
 
 from api.contract.keys import Keys
-from api.feed import Generation, Lookup
+from api.found import Generation, Lookup
 from api.lifespan import connect_store
 from api.main import create_app
 from api.settings import Settings

@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.feed import Answer, Generation, Lookup, Pointer, Rung, answer
+from api.feed import Answer, Rung, answer
+from api.found import Generation, Lookup, Pointer
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 WORLD = World()

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.contract.facets import Facets, Filter, NotFiltered, Wanted, spell, work_out
-from api.feed import Generation, Lookup, Pointer, Rung, answer
+from api.feed import Rung, answer
+from api.found import Generation, Lookup, Pointer
 from tests.world import AS_OF_S, PROMOTED_AT_S, World
 
 MANIFEST = replace(World().manifest, counts={"facets topic": 4, "facets brand": 2})

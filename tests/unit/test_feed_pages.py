@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.feed import Generation, Lookup, Pointer, answer
+from api.feed import answer
+from api.found import Generation, Lookup, Pointer
 from tests.world import AS_OF_S, PROMOTED_AT_S, World
 
 WORLD = World()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from api.contract.facets import Filter, work_out
 from api.contract.pin import Pin, read_pins
-from api.feed import Generation, Lookup, Pointer, answer
+from api.feed import answer
+from api.found import Generation, Lookup, Pointer
 from api.schemas.value import read_cursor
 from tests.world import AS_OF_S, PROMOTED_AT_S, World
 

@@ -10,7 +10,8 @@ from api.contract.codec import decode
 from api.contract.ids import FEATURE
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.pin import Pins
-from api.feed import Answer, Generation, Lookup, Pointer, answer
+from api.feed import Answer, answer
+from api.found import Generation, Lookup, Pointer
 from batch.store import read
 
 USERS = 2048  # a round trip: some 5 MB of replies

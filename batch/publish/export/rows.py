@@ -11,7 +11,8 @@ import redis
 from api.contract.ids import as_json
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from api.feed import Answer, Generation
+from api.feed import Answer
+from api.found import Generation
 
 TYPES = {"numbers": pa.int64(), "text": pa.string()}
 SHOWN = ("text", "topic")  # of a post

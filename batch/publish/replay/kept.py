@@ -12,7 +12,7 @@ from api.contract.facets import Facets
 from api.contract.ids import FEATURE, as_json, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.pin import Pins
-from api.feed import Generation, Lookup, Pointer, RankedLists
+from api.found import Generation, Lookup, Pointer, RankedLists
 from batch.arrays import Ints
 from batch.publish.backfilled import Backfilled, open_content, open_list
 from batch.publish.generation import Rows

@@ -1,0 +1,141 @@
+"""What a request is answered from: a generation as memory holds it, and what the store knows of a user.
+
+What may live here: values, and what can be said of them alone. No store, no clock.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import orjson
+
+from api.contract.facets import NO_FACETS, Facets, Filter, NotFiltered, Wanted
+from api.contract.ids import FEATURE, canonical
+from api.contract.manifest import Manifest
+from api.contract.pin import Pin, Pins, in_order
+
+Degraded = Literal["", "value", "generation", "store"]
+RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to posts' numbers, best first
+
+_NUMBER = re.compile(r"-?[0-9]{1,19}")  # what an id may be that is a number by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The part of a generation that every user shares, as the API holds it in memory.
+
+    A post is its number, see `contract/ids.py`.
+
+    Attributes:
+        manifest: The generation's own description.
+        posts: A post's number to the post as it is answered, JSON.
+        catalogue: The number of every post, most popular first.
+        popular: The bucket's popular posts, for everyone.
+        segments: The same for each segment of users, by the segment's name.
+        numbers: A post's id, in its canonical form, to its number; of every post, those taken down too.
+            Empty where the manifest does not need `ids`: there the number is the id.
+        facets: Which posts have which value of the columns that the manifest filters by.
+    """
+
+    manifest: Manifest
+    posts: Mapping[int, bytes]
+    catalogue: Sequence[int]
+    popular: RankedLists = field(default_factory=dict)
+    segments: Mapping[str, RankedLists] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    facets: Facets = NO_FACETS
+
+    @property
+    def has_dictionary(self) -> bool:
+        """Return whether `numbers` says which post is which."""
+        return FEATURE in self.manifest.needs
+
+    def number_of(self, post_id: str) -> int | None:
+        """Return the number of a post; None for one that no generation like this can hold."""
+        text = canonical(post_id, self.manifest.post_ids)
+        if self.has_dictionary:
+            return self.numbers.get(text)
+        return int(text) if _NUMBER.fullmatch(text) else None
+
+    def numbers_of(self, post_ids: Iterable[str]) -> frozenset[int]:
+        """Return the numbers of those posts that have one."""
+        found = map(self.number_of, post_ids)
+        return frozenset(number for number in found if number is not None)
+
+    def number_pins(self, pins: Pins) -> tuple[tuple[int, Pin], ...]:
+        """Return the pins by place, each with the number of its post; without those that have none."""
+        numbered = ((self.number_of(post_id), pin) for post_id, pin in in_order(pins))
+        return tuple((number, pin) for number, pin in numbered if number is not None)
+
+    def find_wanted(self, wish: Filter) -> Wanted:
+        """Return the posts that a filter leaves, taken down ones included.
+
+        Raises:
+            NotFiltered: It names a column that the generation has no facets of.
+        """
+        known, manifest = self.facets.recall(wish), self.manifest
+        if known is not None:
+            return known
+        for column in sorted(wish.columns - {*manifest.filter_by}):
+            raise NotFiltered(
+                f"{column[:40]!r} is no column that generation {manifest.generation} filters by: it has "
+                f"{', '.join(manifest.filter_by) or 'none'}; name it in ALMANAC_FILTER_BY and run the batch"
+            )
+        return self.facets.find(wish)
+
+    def id_of(self, number: int) -> int | str:
+        """Return the id of one of its posts, as JSON has it."""
+        if not self.has_dictionary:
+            return number
+        post_id: int | str = orjson.loads(self.posts[number])["id"]
+        return post_id
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What is current under a variant, and since when in epoch seconds."""
+
+    generation: int
+    promoted_at_s: int
+
+
+@dataclass(slots=True, eq=False)  # not frozen: one is made per request, and that would double its cost
+class Lookup:
+    """What the store knows of a user at a time, all of one generation. Nobody changes it.
+
+    Attributes:
+        user_id: Who asks, as they were called.
+        at_s: The time asked for, epoch seconds.
+        bucket_s: Start of the bucket that answers it.
+        pointer: What was current when this was read.
+        generation: What it names.
+        own: The user's ranked list, numbers, of the bucket; empty for an unknown user.
+        segment: The name of the user's segment; None for an unknown user whose profile does not tell it.
+        hidden: The numbers of posts seen by `at_s`. Those taken down are not among the generation's posts.
+        sees_all: Whether `hidden` has all posts seen by `at_s`, or only those since as_of, which is all
+            that the user's own list can hold unless the manifest `holds_seen`.
+        degraded: What could not be read, so that this is from what else is known: the user's list
+            (`value`), the current generation, or the store at all. Empty when all is well.
+        profile: The list of the profile that an unknown user gives.
+        is_past: Whether another generation may answer the time than this, which is current.
+        topics: The user's own lists of the topics that are wanted, in turns; only beside `sees_all`.
+        pins: Posts' numbers and what pins them, by place; those of other times, topics and segments too.
+        sees_pins: Whether `hidden` has those of them that were seen by `at_s`, and `segment` is told.
+    """
+
+    user_id: str
+    at_s: int
+    bucket_s: int
+    pointer: Pointer
+    generation: Generation
+    own: Sequence[int]
+    segment: str | None
+    hidden: frozenset[int]
+    sees_all: bool
+    degraded: Degraded = ""
+    profile: Sequence[int] = ()
+    is_past: bool = False
+    topics: Sequence[int] = ()
+    pins: Sequence[tuple[int, Pin]] = ()
+    sees_pins: bool = False
