@@ -256,7 +256,7 @@ def _check(client: redis.Redis, ours: Asked, sizes: Stock, limit: int) -> None:
             )
             posts = [post for post in posts if post in having]
         every = [ids.get(post, str(post)) for post in posts]
-        wanted = [post_id for post_id in every if post_id not in taken_down][:limit]
+        wanted = [post_id for post_id in dict.fromkeys(every) if post_id not in taken_down][:limit]
         _, body = apps.get(ours, target)
         answered = [str(post["id"]) for post in orjson.loads(body)]
         if len(answered) != limit or answered[: len(wanted)] != wanted:

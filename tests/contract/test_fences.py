@@ -120,7 +120,9 @@ def test_the_core_asks_no_clock() -> None:
         ROOT / "batch/learn/factors",
         ROOT / "batch/score",
     ]
-    files = [path for folder in core for path in folder.rglob("*.py")] + [ROOT / "api" / name for name in ("found.py", "feed.py", "similar.py")]
+    files = [path for folder in core for path in folder.rglob("*.py")] + [
+        ROOT / "api" / name for name in ("found.py", "feed.py", "similar.py")
+    ]
 
     asked = [f"{path.name}:{line}" for path in files for line in _clock_calls(path)]
 

@@ -200,6 +200,7 @@ READ = [
     PLAIN,
     NATIVE,
     "/reco/default/2",
+    "/posts/2/similar",
     "/nothing",
 ]
 

@@ -263,10 +263,14 @@ def test_the_command_writes_a_file_and_interrupted_leaves_none(
 
     (tmp_path / said["file"]).unlink()
     os.mkfifo(tmp_path / "users")  # nobody writes: the command waits for its users
-    with subprocess.Popen(
-        [*command, "--users", "users"], env=env, cwd=tmp_path, stdout=subprocess.DEVNULL
-    ) as waits:
-        time.sleep(2)
-        waits.send_signal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        with subprocess.Popen(
+            [*command, "--users", "users"], env=env, cwd=tmp_path, stdout=subprocess.DEVNULL
+        ) as waits:
+            time.sleep(2)
+            waits.send_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert waits.returncode != 0
     assert [path.name for path in tmp_path.glob("export*")] == []

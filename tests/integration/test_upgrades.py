@@ -35,7 +35,9 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"no commit {RELEASE} in the history of this checkout")
     folder = tmp_path_factory.mktemp("release")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):  # not before Python 3.11.4
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(folder)
     return folder
 
 

@@ -128,7 +128,7 @@ def test_each_peer_is_a_generation_of_its_own_beside_ours(standing: Published) -
     assert found == dict.fromkeys(("default", *PEERS), "current")
     own, peer = standing.manifest("default"), standing.manifest("bm25")
     assert peer.model.startswith("peer:bm25:")
-    assert (peer.features, peer.metrics, peer.counts["short_lists"]) == ((), {}, 0)
+    assert (peer.features, set(peer.metrics), peer.counts["short_lists"]) == ((), {"similar_text_weight"}, 0)
     assert (peer.as_of_s, peer.horizon, peer.depth) == (own.as_of_s, own.horizon, own.depth)
     folder = standing.settings.state_dir / "generations"
     assert show(generations(standing.store), 2, folder)["manifest"]["variant"] == "bm25"
