@@ -164,6 +164,7 @@ def test_a_refresh_of_text_ids_is_byte_for_byte_a_whole_run(
     assert store.hgetall(Keys("a").ids()) == store.hgetall(Keys("b").ids())
 
 
+@pytest.mark.own_rights
 def test_a_refresh_of_a_zone_of_its_own_is_byte_for_byte_a_whole_run(
     store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_refresh_of_a_zone_of_its_own_is_byte_for_byte_a_whole_run(
     assert_same(store, a, made.generation, b, whole_on_frozen(store, b, base, facts), facts.user_ids)
 
 
+@pytest.mark.own_rights
 @pytest.mark.parametrize("cap", ["2/5", "3/10", "1/3"])
 def test_a_refresh_under_a_cap_is_byte_for_byte_a_whole_run(
     store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap: str
