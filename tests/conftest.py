@@ -90,6 +90,7 @@ def valkey_url(request: pytest.FixtureRequest) -> Iterator[str]:
     folder, port = tempfile.mkdtemp(prefix="almanac-valkey-"), free_port()
     command = [get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batch.publish.writer.FEWEST_RESTORED", 0)  # worlds of tests are small
         if request.config.getoption("--least-rights"):
             server = least_rights.start(Path(folder), port, tests=True)
             url = least_rights.url_of("api", port)

@@ -206,7 +206,11 @@ def _select(  # type: ignore[no-untyped-def]
     is_sure = True
     for bucket in range(posts.shape[0]):
         if bucket > 0 and of_layer[bucket] == of_layer[bucket + 1]:  # no tree differs
-            posts[bucket], scores[bucket] = posts[bucket - 1], scores[bucket - 1]
+            for place in range(depth):  # setting one array to another compiles for three seconds
+                posts[bucket, place], scores[bucket, place] = (
+                    posts[bucket - 1, place],
+                    scores[bucket - 1, place],
+                )
             continue
         for at in range(n):
             new, key, place = order[at], total[order[at], bucket], at

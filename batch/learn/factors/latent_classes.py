@@ -108,7 +108,8 @@ def _maximise(shown: Impressions, cluster: Ints32, member: Floats, by_post: bool
 @numba.njit(cache=True, parallel=True)
 def _add_logs(start: Any, post: Any, third: Any, first: Any, last: Any, share: Any, out: Any) -> None:
     for u in numba.prange(len(start) - 1):
-        out[u] = share
+        for k in range(len(share)):  # setting one array to another compiles for three seconds
+            out[u, k] = share[k]
         for i in range(start[u], start[u + 1]):
             if third[i] != BETWEEN:
                 logs = first if third[i] == EARLY else last
