@@ -105,6 +105,10 @@ class Keys:
         """HASH `<column>=<value>` to the numbers of the posts that have it, most popular first."""
         return self._key("facets", generation)
 
+    def windows(self, generation: int) -> str:
+        """HASH a post's number to when it may be answered, `<from>,<to>`; of posts with a window only."""
+        return self._key("windows", generation)
+
     def similar(self, generation: int) -> str:
         """HASH a post's number to the numbers of the posts most like it, nearest first."""
         return self._key("similar", generation)

@@ -18,12 +18,13 @@ SeenPolicy = Literal["views", "likes", "none"]
 State = Literal["building", "sealed", "retired", "quarantined"]
 
 HOLDS_SEEN = "holds_seen"  # in `needs`: lists hold posts that were seen by as_of
+WINDOWS = "windows"  # in `needs`: some posts may be answered for some times only
 
 CAP = "cap_most", "cap_window"  # in `counts`: most posts of a topic in so many consecutive places
 SIMILAR = "similar"  # in `counts`: how many similar posts a post has at most
 FACETS = "facets "  # in `counts`, before a column: how many values requests may filter by
 
-FEATURES = frozenset({FEATURE, HOLDS_SEEN})  # what this version knows of what a generation may need
+FEATURES = frozenset({FEATURE, HOLDS_SEEN, WINDOWS})  # what this version knows of what a generation may need
 NEW_FIELDS = ("holds_seen", "redacted")  # left out at their default: older versions refuse what is new
 
 TUPLES = ("features", "segment_by", "segments", "needs")  # JSON has lists only

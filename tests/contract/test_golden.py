@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from api.contract.codec import decode, encode
 from api.contract.keys import SCHEMA, Keys
-from api.contract.manifest import HOLDS_SEEN, Manifest
+from api.contract.manifest import HOLDS_SEEN, WINDOWS, Manifest
+from api.contract.window import Window, decode_window, encode_window
 
 MANIFEST = Manifest(
     generation=42,
@@ -117,6 +118,7 @@ def test_what_is_no_manifest_is_refused(text: bytes) -> None:
         (Keys().profiles(42), "almanac:1:profiles:42"),
         (Keys().catalogue(42), "almanac:1:catalogue:42"),
         (Keys().posts(42), "almanac:1:posts:42"),
+        (Keys().windows(42), "almanac:1:windows:42"),
         (Keys().seen(200), "almanac:1:seen:{200}"),
         (Keys().likes(200), "almanac:1:likes:{200}"),
         (Keys("shop").takedowns(), "shop:1:takedowns"),
@@ -138,3 +140,31 @@ def test_a_manifest_of_lists_that_hold_seen_posts_says_so_and_needs_a_reader_tha
     assert b'"holds_seen": true,' in others.to_json()
     assert b'"needs": [\n    "holds_seen"\n  ]' in others.to_json()
     assert Manifest.from_json(others.to_json()) == others
+
+
+def test_a_manifest_of_posts_with_windows_needs_a_reader_that_knows_them() -> None:
+    some = replace(MANIFEST, needs=(WINDOWS,))
+
+    assert b'"needs": [\n    "windows"\n  ]' in some.to_json()
+    assert Manifest.from_json(some.to_json()) == some
+
+
+@pytest.mark.parametrize(
+    ("window", "written"),
+    [
+        (Window(1640390400, 1640476800), b"1640390400,1640476800"),
+        (Window(None, 1640476800), b",1640476800"),
+        (Window(1640390400, None), b"1640390400,"),
+        (Window(-(2**63), 2**63 - 1), b"-9223372036854775808,9223372036854775807"),
+        (Window(None, None), b","),
+    ],
+)
+def test_a_window_is_two_times_with_a_comma_between(window: Window, written: bytes) -> None:
+    assert encode_window(*window) == written
+    assert decode_window(written) == window
+
+
+@pytest.mark.parametrize("raw", [b"", b"17", b"1,2,3", b"1.5,", b"a,b", b" 1,2", b"1,2\n", b"--1,"])
+def test_what_is_no_window_is_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match="is no window"):
+        decode_window(raw)
