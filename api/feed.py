@@ -3,54 +3,20 @@
 What may live here: pure functions over values that someone else has read. No store, no clock.
 """
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from api.contract.buckets import Label
 from api.contract.facets import Wanted
+from api.contract.window import is_closed
+from api.cursor import Cursor
 from api.found import Lookup
 
 Rung = Literal["own", "rest", "topic", "profile", "segment", "popular", "catalogue"]
-Reason = Literal["catalogue", "taken_down", "excluded", "seen", "filter"]
+Reason = Literal["catalogue", "taken_down", "excluded", "seen", "closed", "filter"]
 
 OWN_RUNGS: frozenset[Rung] = frozenset({"own", "rest"})
-
-_ESCAPED = re.compile(r"[^A-Za-z0-9_.-]")  # of a user's id in a cursor
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a page begins: at a place in the whole order that one generation gives a user at a time.
-
-    `created_at_s` tells the generation from another one of that number, in a store that began anew; `wish`
-    is the digest of the filter whose order it is a place in, empty without one. `pinned` are the numbers of
-    the posts that the first page had as pinned: later pages leave them out.
-    """
-
-    generation: int
-    created_at_s: int
-    user_id: str
-    at_s: int
-    start: int
-    wish: str = ""
-    pinned: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        """Write as text that needs no escape in a URL; `schemas/value.py` reads it.
-
-        >>> str(Cursor(42, 1640358100, "200", 1640359000, 10)), str(Cursor(42, 1, "a b~", 2, 10))
-        ('42.1640358100.200.1640359000.10', '42.1.a~20b~7E.2.10')
-        >>> str(Cursor(42, 1640358100, "200", 1640359000, 10, "0123456789abcdef"))
-        '42.1640358100.200.1640359000.10.f0123456789abcdef'
-        >>> str(Cursor(42, 1640358100, "200", 1640359000, 10, pinned=(17, 3)))
-        '42.1640358100.200.1640359000.10.p17-3'
-        """
-        user = _ESCAPED.sub(lambda found: "".join(f"~{byte:02X}" for byte in found[0].encode()), self.user_id)
-        place = f"{self.generation}.{self.created_at_s}.{user}.{self.at_s}.{self.start}"
-        wish = f".f{self.wish}" if self.wish else ""
-        return place + wish + (f".p{'-'.join(map(str, self.pinned))}" if self.pinned else "")
 
 
 @dataclass(slots=True, eq=False)  # not frozen, as Lookup
@@ -119,18 +85,19 @@ class Answer:
         """Return what kept this from having `limit` posts; None if it has them.
 
         Of the catalogue's posts, or of those that the filter leaves: they are too few, or most of those left
-        out were taken down, excluded, seen.
+        out were taken down, excluded, seen, outside their windows.
         """
         if len(self.posts) >= self.limit:
             return None
-        posts, wanted = self.found.generation.posts, self.wanted
-        whole = self.found.generation.catalogue if wanted is None else wanted.ranked
+        shared, wanted = self.found.generation, self.wanted
+        whole = shared.catalogue if wanted is None else wanted.ranked
         if len(whole) < self.limit:
             return "catalogue" if wanted is None else "filter"
         out: dict[Reason, int] = {
-            "taken_down": sum(post not in posts for post in whole),
+            "taken_down": sum(post not in shared.posts for post in whole),
             "excluded": sum(post in self.excluded for post in whole),
             "seen": sum(post in self.found.hidden for post in whole),
+            "closed": sum(is_closed(shared.windows, post, self.found.at_s) for post in whole),
         }
         return max(out, key=lambda reason: out[reason])
 
@@ -153,11 +120,12 @@ def answer(
 ) -> Answer:
     """Choose up to `limit` posts, best first: the one place where a feed is put together.
 
-    From place `start` of the whole order on, posts are taken that the generation has and that are neither
-    hidden nor excluded. The whole order has every wanted post of every rung once, hidden ones included. It
-    depends on nothing but the generation, the user, the bucket and the filter, so that pages of it neither
-    repeat a post nor leave one out, whatever is seen, taken down or excluded between them. Pinned posts that
-    may be taken are put at their places of the first page, and taken nowhere else.
+    From place `start` of the whole order on, posts are taken that the generation has, whose window holds
+    the time, and that are neither hidden nor excluded. The whole order has every wanted post of every rung
+    once, hidden ones included. It depends on nothing but the generation, the user, the bucket and the filter,
+    so that pages of it neither repeat a post nor leave one out, whatever is seen, taken down or excluded
+    between them. Pinned posts that may be taken are put at their places of the first page, and taken nowhere
+    else.
 
     Args:
         found: What the store knows of the user at the time.
@@ -171,14 +139,15 @@ def answer(
     Returns:
         An answer; only one that `is_final` may be given.
     """
-    posts = found.generation.posts
+    posts, windows = found.generation.posts, found.generation.windows
     allowed = None if wanted is None else wanted.posts
     own = found.own if allowed is None else [post for post in found.own if post in allowed]
     pins = _place_pins(found, limit, excluded, wanted) if found.pins and pinned_before is None else {}
     if not (paged or start or excluded or pins):  # most requests; the loop below would choose the same
         head = own[:limit]
         distinct = set(head)
-        if len(distinct) == limit and found.hidden.isdisjoint(distinct) and posts.keys() >= distinct:
+        is_shown = len(distinct) == limit and found.hidden.isdisjoint(distinct) and posts.keys() >= distinct
+        if is_shown and not (windows and any(is_closed(windows, post, found.at_s) for post in head)):
             return Answer(found, limit, tuple(head), "own", wanted=wanted)
     before, pinned = pinned_before or (), tuple(pins.values())
     out = {*excluded, *before, *pinned} if before or pinned else excluded
@@ -209,13 +178,16 @@ def _take(
     chosen: list[int] = []
     lowest: Rung = "own"
     after_last = 0
-    posts, allowed = found.generation.posts, None if wanted is None else wanted.posts
+    posts, windows = found.generation.posts, found.generation.windows
+    allowed = None if wanted is None else wanted.posts
     for rung, ranked in _rungs(found, own, limit, wanted):
         for post in ranked:
             if post in met or (allowed is not None and post not in allowed):
                 continue
             met.add(post)
             if len(met) <= start or post in found.hidden or post in out or post not in posts:
+                continue
+            if windows and is_closed(windows, post, found.at_s):
                 continue
             if len(chosen) == n:
                 return chosen, lowest, after_last
@@ -242,6 +214,8 @@ def _place_pins(
         if pin.segment is not None and is_told and pin.segment != found.segment:
             continue
         if post in found.hidden or post in out or post not in found.generation.posts:
+            continue
+        if is_closed(found.generation.windows, post, found.at_s):
             continue
         if wanted is not None and post not in wanted.posts:
             continue

@@ -14,6 +14,7 @@ from api.contract.facets import NO_FACETS, Facets, Filter, NotFiltered, Wanted
 from api.contract.ids import FEATURE, canonical
 from api.contract.manifest import Manifest
 from api.contract.pin import Pin, Pins, in_order
+from api.contract.window import Windows
 
 Degraded = Literal["", "value", "generation", "store"]
 RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to posts' numbers, best first
@@ -36,6 +37,7 @@ class Generation:
         numbers: A post's id, in its canonical form, to its number; of every post, those taken down too.
             Empty where the manifest does not need `ids`: there the number is the id.
         facets: Which posts have which value of the columns that the manifest filters by.
+        windows: When posts may be answered, of those that have a window.
     """
 
     manifest: Manifest
@@ -45,6 +47,7 @@ class Generation:
     segments: Mapping[str, RankedLists] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
     facets: Facets = NO_FACETS
+    windows: Windows = field(default_factory=dict)
 
     @property
     def has_dictionary(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal
 import orjson
 
 from api.contract.facets import TOPIC, spell
+from api.contract.window import is_closed
 from api.feed import Reason
 from api.found import Degraded, Generation, Pointer
 
@@ -27,6 +28,7 @@ class Neighbours:
         generation: What it names, without what is taken down.
         near: Numbers of the posts most like it, nearest first.
         hidden: Numbers of the posts that the user had seen by the time asked for; empty without a user.
+        at_s: The time asked for, epoch seconds.
         degraded: What could not be read, as of a feed.
     """
 
@@ -36,6 +38,7 @@ class Neighbours:
     generation: Generation
     near: Sequence[int]
     hidden: frozenset[int]
+    at_s: int
     degraded: Degraded = ""
 
 
@@ -60,14 +63,16 @@ class SimilarPosts:
         """Return what kept this from having `limit` posts; None if it has them. As of a feed."""
         if len(self.posts) >= self.limit:
             return None
-        found, others = (
-            self.found,
-            [post for post in self.found.generation.catalogue if post != self.found.post],
-        )
+        found, shared = self.found, self.found.generation
+        others = [post for post in shared.catalogue if post != found.post]
         if len(others) < self.limit:
             return "catalogue"
-        n_down = sum(post not in found.generation.posts for post in others)
-        return "taken_down" if n_down > sum(post in found.hidden for post in others) else "seen"
+        out: dict[Reason, int] = {
+            "seen": sum(post in found.hidden for post in others),
+            "taken_down": sum(post not in shared.posts for post in others),
+            "closed": sum(is_closed(shared.windows, post, found.at_s) for post in others),
+        }
+        return max(out, key=lambda reason: out[reason])
 
     @property
     def body(self) -> bytes:
@@ -77,16 +82,19 @@ class SimilarPosts:
 
 
 def choose_similar(found: Neighbours, limit: int) -> SimilarPosts:
-    """Choose up to `limit` posts like a post: never itself, none twice, none seen or taken down.
+    """Choose up to `limit` posts like a post: not itself, none twice, none seen, taken down or out of time.
 
     Args:
         found: What the store knows.
         limit: How many posts at most, from 1 on.
     """
     met, chosen = {found.post}, list[int]()
+    posts, windows = found.generation.posts, found.generation.windows
     for rung, ranked in _rungs(found):
         for post in ranked:
-            if post in met or post in found.hidden or post not in found.generation.posts:
+            if post in met or post in found.hidden or post not in posts:
+                continue
+            if windows and is_closed(windows, post, found.at_s):
                 continue
             met.add(post)
             chosen.append(post)

@@ -95,6 +95,7 @@ def expected(
     ids = {_text(number): _text(post) for number, post in client.hgetall(f"{base}:ids").items()}
     hidden = seen_by(events, user_id, at_s) if manifest["seen_policy"] != "none" else set()
     hidden |= {_text(post) for post in client.smembers(f"{base}:takedowns")}
+    hidden |= closed_at(client, f"{base}:windows:{generation}", at_s, ids)
     posts = dict.fromkeys(ids.get(number, number) for number in rungs)
     wanted = [post for post in posts if plain(post) not in hidden and (wish is None or wish.is_for(post))]
     as_json = int if manifest.get("post_ids", "numbers") == "numbers" else str
@@ -165,7 +166,7 @@ def expected_similar(
         post_id: The post, as the table of posts spells it.
         limit: How many posts at most.
         user_id: Who asks, as the table of users spells it; None: nobody.
-        at_s: By when what they saw counts, epoch seconds.
+        at_s: The time asked for, by when what they saw counts, epoch seconds.
         prefix: First part of every key.
         variant: The name whose current generation answers.
     """
@@ -182,11 +183,22 @@ def expected_similar(
         _text(client.get(f"{base}:catalogue:{generation}")),
     ]
     hidden = {plain(post_id)} | {_text(post) for post in client.smembers(f"{base}:takedowns")}
+    hidden |= closed_at(client, f"{base}:windows:{generation}", at_s, ids)
     if user_id is not None and manifest["seen_policy"] != "none":
         hidden |= seen_by(events, user_id, at_s)
     posts = [ids.get(found, found) for found in " ".join(ranked).split()]
     as_json = int if manifest.get("post_ids", "numbers") == "numbers" else str
     return [as_json(post) for post in dict.fromkeys(posts) if plain(post) not in hidden][:limit]
+
+
+def closed_at(client: redis.Redis, key: str, at_s: int, ids: Mapping[str, str]) -> set[str]:
+    """Return the posts that may not be answered for a time, as ids are compared."""
+    closed = set()
+    for number, text in client.hgetall(key).items():
+        begin, end = _text(text).split(",")
+        if (begin and at_s < int(begin)) or (end and at_s >= int(end)):
+            closed.add(plain(ids.get(_text(number), _text(number))))
+    return closed
 
 
 def plain(found: int | str) -> str:

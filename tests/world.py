@@ -3,6 +3,7 @@
 It is written by hand with raw commands, so that the API can be tested without the batch.
 """
 
+import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +13,13 @@ from functools import cache
 import orjson
 import redis
 
-from api.contract.buckets import epoch
+from api.contract.buckets import DAY_S, epoch
 from api.contract.codec import encode
 from api.contract.facets import spell
 from api.contract.ids import FEATURE, Kind, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import FACETS, HOLDS_SEEN, SIMILAR, Manifest, SeenPolicy
+from api.contract.manifest import FACETS, HOLDS_SEEN, SIMILAR, WINDOWS, Manifest, SeenPolicy
+from api.contract.window import Window, encode_window
 from tests.oracle import Events, Wish, plain
 
 AS_OF_S = epoch(datetime(2021, 12, 20, 10, 30, tzinfo=UTC))
@@ -103,6 +105,7 @@ class World:
     posts before the first as_of; `known` are the further pairs of user and post that a later as_of knows of.
     Users and posts are given by their places; `names` says what they are called. One that `holds_seen` is
     somebody else's: its lists leave out nothing, and it has three buckets of seven hours from as_of on.
+    `windows` are of posts that have one: an own list holds none that is closed as its bucket begins.
     """
 
     generation: int = 1
@@ -117,6 +120,7 @@ class World:
     names: Names = NUMBERS
     holds_seen: bool = False
     topic_depth: int = 0
+    windows: tuple[tuple[int, Window], ...] = ()
 
     @property
     def manifest(self) -> Manifest:
@@ -145,7 +149,7 @@ class World:
                 **({"topic_depth": self.topic_depth} if self.topic_depth else {}),
                 SIMILAR: 6,
             },
-            needs=(FEATURE,) * text + (HOLDS_SEEN,) * others,
+            needs=(FEATURE,) * text + (HOLDS_SEEN,) * others + (WINDOWS,) * bool(self.windows),
             holds_seen=others,
             user_ids=self.names.kind,
             post_ids=self.names.kind,
@@ -162,12 +166,14 @@ class World:
 
     def own(self, user: int, bucket_s: int) -> list[int]:
         """Return the user's ranked list: what they like; in ours without what they had seen by as_of."""
+        closed = {post for post, window in self.windows if not window.holds_at(bucket_s)}
         unseen = [
             post
             for post in self.liked(user % 2)
             if self.holds_seen or (post not in self.posts[:4] and (user, post) not in self.known)
         ]
-        return self._turned(unseen, bucket_s)[: self.depth]
+        turned = self._turned(unseen, bucket_s)
+        return [post for post in turned if post not in closed][: self.depth]
 
     def segment(self, name: str, bucket_s: int) -> list[int]:
         """Return a segment's ranked list, seen posts included."""
@@ -242,6 +248,8 @@ class World:
         for facet in sorted({facet for post in self.posts for facet in self.facets(post)}):
             having = [post for post in self.posts if facet in self.facets(post)]
             pipe.hset(keys.facets(self.generation), facet, encoded(having))
+        for post, window in self.windows:
+            pipe.hset(keys.windows(self.generation), str(names.number(post)), encode_window(*window))
         for bucket_s in self.manifest.horizon.starts:
             field = str(bucket_s)
             pipe.hset(keys.popular(self.generation), field, encoded(self.popular(bucket_s)))
@@ -305,6 +313,17 @@ class World:
     def _turned(self, posts: list[int], bucket_s: int) -> list[int]:
         by = (self.turn + (bucket_s - self.manifest.start_s) // HOUR_S) % len(posts)
         return posts[by:] + posts[:by]
+
+
+def draw_windows(rng: random.Random, posts: Sequence[int], at_s: int) -> tuple[tuple[int, Window], ...]:
+    """Draw windows for half of the posts, which begin or end within two days of a time, or do not."""
+    windows = []
+    for post in rng.sample(posts, len(posts) // 2):
+        from_s = at_s + rng.randrange(-2 * DAY_S, 2 * DAY_S)
+        to_s = from_s + rng.choice([1, 600, HOUR_S, 12 * HOUR_S, 2 * DAY_S])
+        sides = rng.choice([(from_s, to_s), (from_s, None), (None, to_s)])
+        windows.append((post, Window(*sides)))
+    return tuple(windows)
 
 
 def events_of(views: Sequence[tuple[int, int, int]], names: Names = NUMBERS) -> Events:

@@ -4,6 +4,7 @@ What may live here: how a window is written and read, and which times it holds. 
 """
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 _WRITTEN = re.compile(rb"(-?[0-9]{1,19})?,(-?[0-9]{1,19})?")
@@ -22,6 +23,19 @@ class Window(NamedTuple):
         ([False, True, True, False], True)
         """
         return (self.from_s is None or self.from_s <= at_s) and (self.to_s is None or at_s < self.to_s)
+
+
+Windows = Mapping[int, Window]  # by posts' numbers; a post that is not there may be answered at any time
+
+
+def is_closed(windows: Windows, post: int, at_s: int) -> bool:
+    """Say whether a post may not be answered for a time.
+
+    >>> [is_closed({7: Window(10, None)}, post, 9) for post in (7, 8)]
+    [True, False]
+    """
+    window = windows.get(post)
+    return window is not None and not window.holds_at(at_s)
 
 
 def encode_window(from_s: int | None, to_s: int | None) -> bytes:

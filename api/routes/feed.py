@@ -15,8 +15,9 @@ from api.contract.buckets import moment
 from api.contract.facets import Filter
 from api.contract.ids import as_json, canonical
 from api.contract.profile import BadProfile
+from api.cursor import Cursor
 from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE, UNPUBLISHED, Responses
-from api.feed import Answer, Cursor
+from api.feed import Answer
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
 from api.routes.text import TEXT

@@ -12,7 +12,7 @@ from api.routes.feed import find_store, respond, translate_errors
 from api.routes.repeated import refuse_repeated
 from api.routes.text import TEXT
 from api.schemas.answer import Problem, Similar
-from api.schemas.parameter import Limit, PublishedPostId, SeenBy, SimilarUserId, Variant
+from api.schemas.parameter import Limit, PublishedPostId, SimilarAt, SimilarUserId, Variant
 from api.schemas.value import DEFAULT_LIMIT
 from api.similar import SimilarPosts
 from api.store.similar import PostUnknown
@@ -41,11 +41,11 @@ async def similar(
     request: Request,
     post_id: PublishedPostId,
     user_id: SimilarUserId = None,
-    at_s: SeenBy = None,
+    at_s: SimilarAt = None,
     limit: Limit = DEFAULT_LIMIT,
     variant: Variant = None,
 ) -> Response:
-    """Answer posts like a post: never itself, none taken down, none that the user has seen."""
+    """Answer posts like a post: never itself, none taken down or closed, none that the user has seen."""
     store, now_s = find_store(request)
     with translate_errors(store, variant):
         try:

@@ -62,11 +62,15 @@ SimilarUserId = Annotated[
     WithJsonSchema({**_ID, "examples": [200]}),
     Query(alias="user_id", description="Who asks: what they have seen is left out. Nobody, if left out."),
 ]
-SeenBy = Annotated[
+SimilarAt = Annotated[
     int | None,
     _reads(partial(read_time, name="at"), "time"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": TIMES}),
-    Query(alias="at", description="By when what the user has seen counts. Now, if left out."),
+    Query(
+        alias="at",
+        description="The time asked for: what the user has seen by then, and what is closed, is left out. "
+        "Now, if left out.",
+    ),
 ]
 Limit = Annotated[
     int,

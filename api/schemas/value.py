@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from api.contract.buckets import epoch
 from api.contract.facets import TOPIC, read_column, spell
 from api.contract.ids import LONGEST, check_id
-from api.feed import Cursor
+from api.cursor import Cursor
 
 INT64 = range(-(2**63), 2**63)
 LIMITS = range(1, 101)

@@ -17,8 +17,9 @@ from api.contract.codec import decode
 from api.contract.facets import Facets
 from api.contract.ids import FEATURE, canonical
 from api.contract.keys import Keys
-from api.contract.manifest import Manifest, NeedsMore
+from api.contract.manifest import WINDOWS, Manifest, NeedsMore
 from api.contract.pin import Pins, read_pins
+from api.contract.window import Windows, decode_window
 from api.found import Generation, Pointer, RankedLists
 from api.store.errors import GenerationGone, GenerationTooNew, GenerationUnreadable, StoreUnavailable
 
@@ -26,6 +27,7 @@ from api.store.errors import GenerationGone, GenerationTooNew, GenerationUnreada
 GENERATIONS_HELD = 32
 POSTS_A_READ = 500  # at 1-2 KB a post about 1 MB: what the event loop parses without keeping others waiting
 IDS_A_READ = 2000  # likewise: up to 500 KB
+WINDOWS_A_READ = 5000  # likewise: up to 300 KB
 FACETS_A_READ = 500  # likewise, where values have hundreds of posts each
 AGAIN_S = 0.25  # what could not be loaded is not tried again sooner, however many ask
 
@@ -137,12 +139,14 @@ class GenerationCache:
         read = self._client.hscan_iter(keys.posts(number), count=POSTS_A_READ)
         posts: Mapping[int, bytes] = {int(post): text async for post, text in read}
         numbers = await self._read_numbers(manifest, list(posts)) if FEATURE in manifest.needs else {}
+        windows = await self._read_windows(number) if WINDOWS in manifest.needs else {}
         # Generations mostly have the same posts: a text that is alike is held once.
         newest = next(reversed(self.shelf.values()), None)
         if newest is not None:
             held = newest.posts
             posts = {i: held[i] if held.get(i) == text else text for i, text in posts.items()}
             numbers = newest.numbers if newest.numbers == numbers else numbers
+            windows = newest.windows if newest.windows == windows else windows
         ranked = decode(catalogue)
         loaded = Generation(
             manifest=manifest,
@@ -152,6 +156,7 @@ class GenerationCache:
             segments=dict(zip(manifest.segments, map(_lists, segments), strict=True)),
             numbers=numbers,
             facets=await self._read_facets(manifest, ranked),
+            windows=windows,
         )
         n_missing = len(set(loaded.catalogue) - loaded.posts.keys())
         if n_missing:
@@ -170,6 +175,18 @@ class GenerationCache:
             facet.decode(): [held.get(post, post) for post in decode(text)] async for facet, text in read
         }
         return Facets(lists, catalogue)
+
+    async def _read_windows(self, number: int) -> Windows:
+        """Return when posts may be answered.
+
+        Raises:
+            GenerationUnreadable: There are none, so that posts would be answered for any time.
+        """
+        read = self._client.hscan_iter(self._keys.windows(number), count=WINDOWS_A_READ)
+        windows = {int(post): decode_window(text) async for post, text in read}
+        if not windows:
+            raise GenerationUnreadable(number, "the windows of its posts are missing")
+        return windows
 
     async def _read_numbers(self, manifest: Manifest, posts: Sequence[int]) -> Mapping[str, int]:
         """Return which id each number stands for, the other way round; one without an entry is the id."""

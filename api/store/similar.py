@@ -47,7 +47,7 @@ class SimilarReader:
         except DEGRADABLE_ERRORS as exc:
             if current.snapshot is None:
                 raise
-            return _remember(current.snapshot, post_id, exc)
+            return _remember(current.snapshot, post_id, at_s, exc)
 
     async def _read_current(
         self, current: CurrentGeneration, post_id: str, user_id: str | None, at_s: int
@@ -82,7 +82,7 @@ class SimilarReader:
         except ValueError:  # somebody else's value: the rungs below are still known
             numbers, degraded = [], "value"
         text = snapshot.whole.posts[post]
-        return Neighbours(post, text, snapshot.pointer, snapshot.generation, numbers, hidden, degraded)
+        return Neighbours(post, text, snapshot.pointer, snapshot.generation, numbers, hidden, at_s, degraded)
 
 
 def _find(snapshot: Snapshot, post_id: str) -> int:
@@ -97,7 +97,7 @@ def _find(snapshot: Snapshot, post_id: str) -> int:
     return post
 
 
-def _remember(snapshot: Snapshot, post_id: str, why: Exception) -> Neighbours:
+def _remember(snapshot: Snapshot, post_id: str, at_s: int, why: Exception) -> Neighbours:
     """Return what memory has when the store cannot be read: the topic's posts, nothing of the user."""
     post = _find(snapshot, post_id)
     return Neighbours(
@@ -107,5 +107,6 @@ def _remember(snapshot: Snapshot, post_id: str, why: Exception) -> Neighbours:
         generation=snapshot.generation,
         near=(),
         hidden=frozenset(),
+        at_s=at_s,
         degraded="store" if isinstance(why, StoreUnavailable) else "generation",
     )

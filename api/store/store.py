@@ -16,7 +16,8 @@ from api.contract.facets import Filter
 from api.contract.ids import unquote
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.profile import Fields, segment, signature
-from api.feed import Answer, Cursor, answer
+from api.cursor import Cursor
+from api.feed import Answer, answer
 from api.found import Generation, Lookup, Pointer
 from api.similar import SimilarPosts, choose_similar
 from api.store.batcher import LookupBatcher, PendingLookup

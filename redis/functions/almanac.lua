@@ -6,12 +6,13 @@
 --       4 seen:{<user>}, or likes:{<user>} where the manifest's seen_policy is `likes`
 --       5 takedowns   6 popular:<generation>   7 catalogue:<generation>   8 posts:<generation>   9 ids
 --       10 pins   11 numbers
---       12… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
+--       12 windows:<generation>, where the manifest `needs` `windows`; else the next ones come one place sooner
+--       13… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
 --       then, for a user without a list, as their profile names them: profile:<generation>:<signature>,
 --       segment:<generation>:<name>
 -- ARGV  1 the time, epoch seconds   2 how many posts, 1..100   3… ids of posts that are not wanted
 -- Reply the rung, the bucket's start, the label of the time, then ids of posts, best first, pinned ones at their places
--- Error the generation is no longer current, is not there, or an argument is wrong
+-- Error the generation is no longer current, is not there, or an argument or a key is wrong
 -- Cost  O(d log s) for the d places passed and the s posts seen (O(d s) while these are a listpack, up to
 --       1,024); on the last rung d is the catalogue
 --
@@ -71,6 +72,24 @@ local function segment_key(keys, manifest)
     end
 end
 
+local function needs(manifest, what)
+    for _, feature in ipairs(manifest.needs or {}) do
+        if feature == what then
+            return true
+        end
+    end
+    return false
+end
+
+-- Whether a post's window holds a time: api/contract/window.py. One without a window is there at any time.
+local function holds_at(window, at)
+    if not window then
+        return true
+    end
+    local from, to = string.match(window, '^(%-?%d*),(%-?%d*)$')
+    return (from == '' or tonumber(from) <= at) and (to == '' or at < tonumber(to))
+end
+
 -- Whether an id comes before another one of the same place: api/contract/pin.py, in_order. Lua's own order of
 -- texts is that of the server's language.
 local function comes_first(a, b)
@@ -125,9 +144,13 @@ local function feed(keys, args)
         return redis.error_reply('ERR generation ' .. manifest.generation .. ' is not current')
     end
     local bucket = string.format('%.0f', bucket_for(manifest, at))
-    local has_dictionary = false
-    for _, feature in ipairs(manifest.needs or {}) do
-        has_dictionary = has_dictionary or feature == 'ids'
+    local has_dictionary, windows = needs(manifest, 'ids'), nil
+    if needs(manifest, 'windows') then
+        local name = ':windows:' .. manifest.generation
+        windows = table.remove(keys, 12) or ''
+        if string.sub(windows, -#name) ~= name or redis.call('EXISTS', windows) == 0 then
+            return redis.error_reply('ERR want the key …' .. name .. ' in place 12, which says when posts may be answered')
+        end
     end
     local met, unwanted, chosen, pinned = {}, {}, {}, {}
     for place = 3, #args do
@@ -153,6 +176,9 @@ local function feed(keys, args)
             return false
         end
         if redis.call('HEXISTS', keys[8], post) == 0 then
+            return false
+        end
+        if windows and not holds_at(redis.call('HGET', windows, post), at) then
             return false
         end
         local seen_at = manifest.seen_policy ~= 'none' and redis.call('ZSCORE', keys[4], post)

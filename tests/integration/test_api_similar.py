@@ -15,7 +15,7 @@ from api.contract.keys import Keys
 from api.main import create_app
 from api.settings import Settings
 from tests.oracle import expected_similar
-from tests.world import AS_OF_S, PROMOTED_AT_S, TEXT, Names, World, events_of
+from tests.world import AS_OF_S, PROMOTED_AT_S, TEXT, Names, World, draw_windows, events_of
 
 pytestmark = pytest.mark.integration
 
@@ -56,7 +56,9 @@ def places(world: World, reply: Any) -> list[int]:
 @pytest.mark.parametrize("policy", ["views", "likes", "none"])
 def test_the_api_and_the_oracle_agree(store: redis.Redis, valkey_url: str, names: Names, policy: str) -> None:
     rng = random.Random(policy)
-    world = World(seen_policy=policy, names=names).publish(store).promote(store)  # type: ignore[arg-type]
+    windows = () if policy == "likes" else draw_windows(rng, World().posts, AS_OF_S + DAY_S)
+    world = World(seen_policy=policy, names=names, windows=windows)  # type: ignore[arg-type]  # one of three
+    world.publish(store).promote(store)
     key = Keys().likes if policy == "likes" else Keys().seen
     views = [] if policy == "likes" else list(world.views)
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
@@ -83,6 +85,8 @@ def test_the_api_and_the_oracle_agree(store: redis.Redis, valkey_url: str, names
             given = [found["id"] for found in reply.json()["posts"]]
             assert given == wanted, (post, limit, user, at_s)
             assert asked not in given
+            closed = {post for post, window in windows if not window.holds_at(at_s)}
+            assert closed.isdisjoint(names.places(given))
             assert len(given) == len(set(given))
             assert (reply.json()["underfill"] is None) == (len(given) == limit)
             assert reply.json()["post_id"] == asked

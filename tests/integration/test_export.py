@@ -32,7 +32,7 @@ from batch.publish.publish import publish
 from batch.settings import Settings as BatchSettings
 from tests.clients import ROOT
 from tests.content import blocks, config, content, generations
-from tests.world import AS_OF_S, TEXT, Names, World
+from tests.world import AS_OF_S, TEXT, Names, World, draw_windows
 
 pytestmark = pytest.mark.integration
 KEYS = Keys()
@@ -89,7 +89,9 @@ def test_an_export_is_what_the_api_answers_everybody(
     tmp_path: Path,
 ) -> None:
     rng = random.Random(policy)
-    first = World(seen_policy=policy, names=names, holds_seen=holds_seen).publish(store).promote(store)  # type: ignore[arg-type]
+    windows = draw_windows(rng, World().posts, AS_OF_S) if policy == "views" else ()
+    first = World(seen_policy=policy, names=names, holds_seen=holds_seen, windows=windows)  # type: ignore[arg-type]
+    first.publish(store).promote(store)
     keys = {"likes": (KEYS.likes, KEYS.likes_live)}.get(policy, (KEYS.seen, KEYS.seen_live))
     asked = range(12)  # 1 to 8 have lists
     (tmp_path / "users").write_text("user_id\n" + "".join(f"{names.user(user)}\n" for user in asked), "utf-8")

@@ -1,6 +1,7 @@
 """API, `FCALL_RO feed`, `inspect`, `replay` and the oracle answer alike, now and at times past.
 
-For random users, times, limits, seen posts, takedowns and pins, over three promotions and a rollback.
+For random users, times, limits, seen posts, takedowns, pins and windows of posts, over three promotions and a
+rollback.
 """
 
 import json
@@ -24,6 +25,7 @@ from api.contract.facets import Filter
 from api.contract.ids import as_json
 from api.contract.keys import Keys
 from api.contract.profile import signature
+from api.contract.window import Window
 from api.main import create_app
 from api.settings import Settings
 from batch.jobs.inspect import inspect
@@ -36,7 +38,7 @@ from batch.publish.store import GenerationStore
 from batch.settings import Settings as BatchSettings
 from tests.clients import running
 from tests.oracle import expected, generation_at
-from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, Names, World, events_of
+from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, Names, World, draw_windows, events_of
 
 pytestmark = pytest.mark.integration
 
@@ -61,6 +63,7 @@ def called(
         keys.ids(),
         keys.pins(),
         keys.numbers(),
+        *([keys.windows(number)] if world.windows else []),
         *(keys.segment(number, name) for name in world.manifest.segments),
     ]
     if profile:
@@ -97,12 +100,17 @@ def pin_or_unpin(store: redis.Redis, world: World, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("policy", ["views", "likes", "none"])
-@pytest.mark.parametrize(("seed", "holds_seen"), [(1, False), (2, False), (3, True), (4, True)])
+@pytest.mark.parametrize(
+    ("seed", "holds_seen"), [(1, False), (2, False), (3, True), (4, True)]
+)  # even: windows
 def test_the_api_the_function_and_the_oracle_agree(
     store: redis.Redis, valkey_url: str, names: Names, policy: str, seed: int, holds_seen: bool
 ) -> None:
     rng = random.Random(seed)
     world = World(seen_policy=policy, names=names, holds_seen=holds_seen)  # type: ignore[arg-type]  # one of three
+    if seed % 2 == 0:
+        world = replace(world, windows=draw_windows(rng, world.posts, AS_OF_S))
+    edges = [time_s for _, window in world.windows for time_s in window if time_s is not None]
     world.publish(store).promote(store)
     assert load(store)
     key = Keys().likes if policy == "likes" else Keys().seen
@@ -111,6 +119,8 @@ def test_the_api_the_function_and_the_oracle_agree(
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
         for _ in range(150 if names.kind == "numbers" else 50):
             user, at_s = rng.randrange(0, 12), AS_OF_S + rng.randrange(-2 * DAY_S, 4 * DAY_S)
+            if edges and rng.random() < 0.3:
+                at_s = rng.choice(edges) - rng.randrange(2)
             late = rng.randrange(AS_OF_S + 1, AS_OF_S + 2 * DAY_S)
             early = rng.randrange(AS_OF_S - 2 * DAY_S, AS_OF_S)
             view = (rng.choice(world.users), rng.choice(world.posts), early if holds_seen else late)
@@ -131,7 +141,10 @@ def test_the_api_the_function_and_the_oracle_agree(
 
             events = events_of(views, names)
             wanted = expected(store, events, names.user(user), at_s, limit, profile=profile)
-            assert [post["id"] for post in reply.json()] == wanted, (user, at_s, limit, profile)
+            given = [post["id"] for post in reply.json()]
+            assert given == wanted, (user, at_s, limit, profile)
+            closed = {post for post, window in world.windows if not window.holds_at(at_s)}
+            assert closed.isdisjoint(names.places(given)), (user, at_s, limit, profile)
             assert [as_json(post, names.kind) for post in posts] == wanted, (user, at_s, limit, profile)
             assert (rung, label) == (reply.headers["x-almanac-rung"], reply.headers["x-almanac-time"])
             assert moment(int(bucket)).isoformat() == reply.headers["x-almanac-bucket"]
@@ -153,7 +166,7 @@ def test_the_api_and_the_oracle_agree_under_filters_now_and_at_past_times(
 ) -> None:
     rng = random.Random(seed)
     depth = 4 if seed == 1 else 0  # of users' own lists of topics
-    weeks, rungs = Weeks(store, "views", rng, names, topic_depth=depth), set[str]()
+    weeks, rungs = Weeks(store, "views", rng, names, topic_depth=depth, windows=seed == 2), set[str]()
     settings = BatchSettings(redis_url=valkey_url)
     world = weeks.worlds[1]
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
@@ -212,7 +225,7 @@ class Asked(NamedTuple):
 class Weeks:
     """Three generations a day apart, promoted one after another, then the last one rolled back.
 
-    The second, which is current at the end, holds seen posts if `holds_seen`.
+    The second, which is current at the end, holds seen posts if `holds_seen`. With `windows` each has some.
     """
 
     def __init__(
@@ -224,6 +237,7 @@ class Weeks:
         *,
         holds_seen: bool = False,
         topic_depth: int = 0,
+        windows: bool = False,
     ) -> None:
         """Publish, with views between; half of those before a promotion are told only after it."""
         self.store, self.rng, self.names = store, rng, names
@@ -237,6 +251,8 @@ class Weeks:
             begin_s = AS_OF_S + (number - 1) * DAY_S
             world = replace(world, generation=number, turn=number, as_of_s=begin_s, known=known)
             world = replace(world, holds_seen=holds_seen and number == 2, topic_depth=topic_depth)
+            if windows:
+                world = replace(world, windows=draw_windows(rng, world.posts, begin_s))
             self.worlds[number] = world.publish(store)
             if number == 1 and policy != "likes":
                 self.views += world.views
@@ -319,20 +335,21 @@ for command in json.loads(sys.argv[1]):
 
 
 @pytest.mark.parametrize(
-    ("policy", "n", "holds_seen"),
+    ("policy", "n", "holds_seen", "windows"),
     [
-        ("views", 1400, False),
-        ("likes", 400, False),
-        ("none", 200, False),
-        ("views", 401, True),
-        ("likes", 201, True),
+        ("views", 1000, False, False),
+        ("views", 400, False, True),
+        ("likes", 400, False, False),
+        ("none", 200, False, True),
+        ("views", 401, True, False),
+        ("likes", 201, True, True),
     ],
 )
 def test_all_agree_at_any_time_over_three_promotions_and_a_rollback(
-    store: redis.Redis, valkey_url: str, names: Names, policy: str, n: int, holds_seen: bool
+    store: redis.Redis, valkey_url: str, names: Names, policy: str, n: int, holds_seen: bool, windows: bool
 ) -> None:
     rng = random.Random(n)
-    weeks = Weeks(store, policy, rng, names, holds_seen=holds_seen)
+    weeks = Weeks(store, policy, rng, names, holds_seen=holds_seen, windows=windows)
     settings = BatchSettings(redis_url=valkey_url)
     load(store)
     answered: set[int] = set()
@@ -410,6 +427,18 @@ def test_the_function_leaves_out_what_is_not_wanted(store: redis.Redis) -> None:
 
     assert [int(post) for post in reply[3:]] == [38, 34]
     assert world.own(2, AS_OF_S - AS_OF_S % HOUR_S)[:4] == [40, 38, 36, 34]
+
+
+def test_the_function_refuses_to_answer_without_the_windows_of_posts(store: redis.Redis) -> None:
+    world = World(windows=((40, Window(AS_OF_S + 1, None)),)).publish(store).promote(store)
+    load(store)
+
+    assert called(store, world, 2, AS_OF_S, 1)[3:] == ["38"]
+    with pytest.raises(redis.ResponseError, match=r"want the key …:windows:1 in place 12"):
+        called(store, replace(world, windows=()), 2, AS_OF_S, 1)
+    store.unlink(Keys().windows(1))
+    with pytest.raises(redis.ResponseError, match=r"want the key …:windows:1 in place 12"):
+        called(store, world, 2, AS_OF_S, 1)
 
 
 def test_the_function_refuses_a_generation_that_is_not_current(store: redis.Redis) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.contract.buckets import epoch
-from api.feed import Cursor
+from api.cursor import Cursor
 from api.schemas.value import read_cursor, read_exclude, read_limit, read_time, read_user_id
 
 MIDNIGHT_S = 1_639_958_400  # 2021-12-20T00:00:00Z

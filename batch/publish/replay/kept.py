@@ -11,7 +11,9 @@ from api.contract.codec import decode
 from api.contract.facets import Facets
 from api.contract.ids import FEATURE, as_json, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.manifest import WINDOWS
 from api.contract.pin import Pins
+from api.contract.window import decode_window
 from api.found import Generation, Lookup, Pointer, RankedLists
 from batch.arrays import Ints
 from batch.publish.backfilled import Backfilled, open_content, open_list
@@ -91,6 +93,7 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
         )
     catalogue = decode(read.value(client, keys.catalogue(number)))
     facets = read.fields(client, keys.facets(number)) if manifest.filter_by else {}
+    windows = read.fields(client, keys.windows(number)) if WINDOWS in manifest.needs else {}
     posts, ids = [int(post) for post in client.hkeys(keys.posts(number))], read_post_ids(ledger, manifest)
     shared = Generation(
         manifest=manifest,
@@ -102,6 +105,7 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
             name: _lists(read.fields(client, keys.segment(number, name))) for name in manifest.segments
         },
         facets=Facets({facet.decode(): decode(text) for facet, text in facets.items()}, catalogue),
+        windows={int(post): decode_window(text) for post, text in windows.items()},
     )
 
     def read_own(user_id: str, bucket_s: int) -> OwnList:
