@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Literal
+from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
@@ -127,11 +128,16 @@ class Settings(EnvironmentSettings):
     seed: int = Field(42, description="seed of everything random")
     memory_mb: int = Field(2048, description="memory that scoring may plan with, MiB")
     threads: int = Field(0, description="threads for training and scoring; 0: all cores")
-    schedule: str = Field("0 3 * * *", description="when `almanac schedule` runs: as in crontab(5), UTC")
+    schedule: str = Field(
+        "0 3 * * *",
+        description="when `almanac schedule` runs: as in crontab(5), by the clock of ALMANAC_ZONE",
+    )
     refresh_schedule: str = Field(
         "",
-        description="when `almanac schedule` refreshes what moved since: as in crontab(5), UTC; "
-        "empty: never between runs",
+        description="when `almanac schedule` refreshes what moved since: likewise; empty: never between runs",
+    )
+    zone: str = Field(
+        "UTC", description="time zone of the schedules, such as Europe/Berlin; all else is in UTC"
     )
 
     @property
@@ -153,6 +159,13 @@ class Settings(EnvironmentSettings):
             if "=" in name or name.strip() in ("post_id", "text", "more_topics", "all_topics"):
                 raise ValueError(f"{name.strip()!r} is no column to filter by: name such as topic,brand")
         return text
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError("a zone should be a name of the time zone database, such as Europe/Berlin")
+        return name
 
     @field_validator("bucket_width_s")
     @classmethod

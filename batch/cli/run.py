@@ -97,9 +97,10 @@ def schedule(
         with open_store(url, progress):
             pass  # a wrong URL is better said now than at night
         nightly = partial(with_store, url, progress, run_whole)
-        jobs = [Job("run", "ALMANAC_SCHEDULE", settings.schedule, nightly)]
+        jobs = [Job("run", "ALMANAC_SCHEDULE", settings.schedule, nightly, settings.zone)]
         if settings.refresh_schedule:
             again = partial(with_store, url, progress, refresh)
-            jobs.append(Job("refresh", "ALMANAC_REFRESH_SCHEDULE", settings.refresh_schedule, again))
+            when = ("ALMANAC_REFRESH_SCHEDULE", settings.refresh_schedule)
+            jobs.append(Job("refresh", *when, again, settings.zone))
         run_forever(scheduler(jobs, at_start=at_start))
     output.emit({"stopped": True})

@@ -3,10 +3,13 @@
 import re
 from calendar import month_abbr
 from datetime import UTC
+from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
+
+from batch.jobs.zoned import Zoned
 
 NAMED = {
     "@yearly": "0 0 1 1 *",
@@ -22,10 +25,11 @@ MONTHS = {name.lower(): str(number) for number, name in enumerate(month_abbr) if
 DAYS = re.compile(r"(?:\*|(?P<first>[a-z]+|[0-9])(?:-(?P<last>[a-z]+|[0-9]))?)(?:/(?P<step>[1-9]))?")
 
 
-def read_cron(expression: str) -> BaseTrigger:
-    """Return the trigger of five fields in UTC, or of a name like `@daily`.
+def read_cron(expression: str, zone: str = "UTC") -> BaseTrigger:
+    """Return the trigger of five fields on the clocks of a zone, or of a name like `@daily`.
 
     Where both a day of the month and a weekday are told, either is enough, as crontab(5) has it.
+    An expression whose hours begin with `*` is one of every hour; `Zoned` says what that means.
 
     Raises:
         ValueError: It is no such expression.
@@ -38,8 +42,10 @@ def read_cron(expression: str) -> BaseTrigger:
     at = {"minute": minute, "hour": hour, "month": month, "timezone": UTC}
     weekdays = expand_weekdays(weekday)
     if day.startswith("*") or weekday.startswith("*"):
-        return CronTrigger(day=day, day_of_week=weekdays, **at)
-    return OrTrigger([CronTrigger(day=day, **at), CronTrigger(day_of_week=weekdays, **at)])
+        wall: BaseTrigger = CronTrigger(day=day, day_of_week=weekdays, **at)
+    else:
+        wall = OrTrigger([CronTrigger(day=day, **at), CronTrigger(day_of_week=weekdays, **at)])
+    return Zoned(wall, ZoneInfo(zone), every_hour=hour.startswith("*"))
 
 
 def expand_weekdays(field: str) -> str:

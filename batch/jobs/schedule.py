@@ -26,14 +26,16 @@ class Job:
     Attributes:
         name: Its name in the log.
         setting: Variable that the cron expression comes from; the error names it.
-        cron: Five fields as in crontab(5), UTC, or a name like `@daily`.
+        cron: Five fields as in crontab(5), or a name like `@daily`.
         work: Called without arguments.
+        zone: Whose clock the expression means.
     """
 
     name: str
     setting: str
     cron: str
     work: Callable[[], object]
+    zone: str = "UTC"
 
 
 def scheduler(jobs: Sequence[Job], *, at_start: bool = False) -> BackgroundScheduler:
@@ -89,7 +91,7 @@ def run_forever(planned: BackgroundScheduler) -> None:
 
 def _trigger(job: Job) -> BaseTrigger:
     try:
-        return read_cron(job.cron)
+        return read_cron(job.cron, job.zone)
     except ValueError as exc:
         raise ValueError(f"{job.setting}={job.cron!r} is no cron expression: {exc}") from exc
 

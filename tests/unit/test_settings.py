@@ -53,6 +53,7 @@ def test_a_variable_is_read_as_its_settings_kind(monkeypatch: pytest.MonkeyPatch
             )
             for cap in ("3", "3 of 10", "10/10", "0/10", "3/501", "-3/10")
         ),
+        ("ALMANAC_ZONE", "Berlin", "must be a name of the time zone database, such as Europe/Berlin"),
         ("ALMANAC_VARIANT", "a b", "must match pattern '^[A-Za-z0-9_.-]{1,64}$'"),
     ],
 )
