@@ -33,9 +33,10 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str = "INFO") -> None:
-    """Send every logger's records of `level` and above to stdout as JSON lines."""
+    """Send every logger's records of `level` and above to stdout as JSON lines; other handlers get INFO."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
+    handler.setLevel(level)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(min(logging.INFO, handler.level))

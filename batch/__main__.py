@@ -3,10 +3,9 @@
 Exit codes: 0 done; 1 a bug of ours; 2 a bad argument, setting or model input, or a folder that cannot be
 written or has no room; 3 the facts were refused, or the place where they go;
 4 the store does not answer or does not fit; 5 another run is publishing; 6 the gate held a generation
-back; 7 a generation is not what it should be; 130 interrupted.
+back; 7 a generation is not what it should be; 130 interrupted, stopped by SIGTERM or cancelled.
 """
 
-import errno
 import os
 import sys
 import traceback
@@ -27,8 +26,10 @@ from batch.cli.look import inspect, plan, redis_
 from batch.cli.output import hide_arguments, keep_traceback, print_error, print_warning
 from batch.cli.pins import app as pins
 from batch.cli.run import features, run, schedule
+from batch.cli.runs import app as runs
 from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
+from batch.errors import describe, exit_code_of
 
 COMMANDS = (
     simulate,
@@ -49,11 +50,6 @@ COMMANDS = (
     compare,
 )
 
-FOLDER_ERRORS = {
-    getattr(errno, name)
-    for name in ("EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT", "EFBIG", "ENOTDIR", "EEXIST", "EISDIR")
-}
-
 app = typer.Typer(
     help=__doc__,
     no_args_is_help=True,
@@ -68,6 +64,7 @@ app.command(name="redis", context_settings={"allow_interspersed_args": False})(r
 app.add_typer(tokens, name="tokens")
 app.add_typer(generations, name="generations")
 app.add_typer(pins, name="pins")
+app.add_typer(runs, name="runs")
 
 
 def main() -> None:
@@ -81,16 +78,6 @@ def main() -> None:
     sys.exit(run_command(sys.argv[1:]))
 
 
-def exit_code_of(exc: Exception) -> int:
-    """Return an error's own exit code; else 2 for argument and folder, 4 for the store, 1 for bugs."""
-    import redis  # after something failed: `almanac --help` need not wait for it
-
-    if isinstance(exc, redis.RedisError):
-        return 4
-    bad_argument = isinstance(exc, ValueError | LookupError | FileNotFoundError) or _is_of_a_folder(exc)
-    return int(getattr(exc, "exit_code", 2 if bad_argument else 1))
-
-
 def run_command(arguments: list[str]) -> int:
     """Run the command of these arguments and return its exit code."""
     json = "--json" in arguments
@@ -102,7 +89,7 @@ def run_command(arguments: list[str]) -> int:
         usage = getattr(exc, "format_message", None)  # Typer's own errors, whose class moved between versions
         exit_code = 2 if usage is not None else exit_code_of(exc)
         folder = Path(os.environ.get("ALMANAC_STATE_DIR") or ".almanac")
-        said = usage() if usage is not None else _describe(exc, folder)
+        said = usage() if usage is not None else describe(exc, folder)
         sentence = " ".join(hide_arguments(said, arguments).split())
         if exit_code == 1:
             place = keep_traceback(traceback.format_exc(), folder)
@@ -110,17 +97,6 @@ def run_command(arguments: list[str]) -> int:
                 f"{type(exc).__name__}: {hide_passwords(str(exc))} (a bug: its traceback is in {place})"
             )
         return print_error(sentence, json=json, exit_code=exit_code)
-
-
-def _is_of_a_folder(exc: Exception) -> bool:
-    return isinstance(exc, OSError) and exc.errno in FOLDER_ERRORS
-
-
-def _describe(exc: Exception, folder: Path) -> str:
-    if isinstance(exc, OSError) and _is_of_a_folder(exc):
-        place, why = exc.filename or "what belongs into a file", os.strerror(exc.errno or 0)
-        return f"cannot write {place}: {why}; runs keep what they need in {folder} (ALMANAC_STATE_DIR)"
-    return str(exc)
 
 
 if __name__ == "__main__":

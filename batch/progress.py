@@ -1,9 +1,13 @@
 """Progress of a run: bars on a terminal, JSON lines elsewhere, and how long each step took."""
 
 import logging
+import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
@@ -27,6 +31,9 @@ WORDS = {  # what a person reads beside the bar of a step or phase
     "train": "grow trees",
     "features": "compute features",
     "publish": "prepare a generation",
+    "gate": "judge the lists",
+    "promote": "make them current",
+    "retire": "clear old generations",
     "lists": "score and write lists",
     "seen": "write what users have seen",
     "likes": "write what users like",
@@ -36,20 +43,74 @@ WORDS = {  # what a person reads beside the bar of a step or phase
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A step that has ended; seconds and CPU time are without those of steps inside of it."""
+
+    name: str
+    begun_s: float  # epoch seconds
+    seconds: float
+    cpu_s: float  # of this process, all threads
+    peak_mb: int  # most memory that this process had held by then, MiB
+    rows: int  # the largest count of its bars
+    failed: bool
+
+
+class Watcher(Protocol):
+    """Is told of each step, and may end the run by an error of its own."""
+
+    def began(self, stage: str) -> None:
+        """Take note that a step begins."""
+
+    def moved(self, stage: str, done: int, total: int | None) -> None:
+        """Take note of how far it is; comes often, and from any thread."""
+
+    def ended(self, stage: Ended) -> None:
+        """Take note of its end."""
+
+
+@dataclass(slots=True)
+class _Step:
+    """A step that goes on, and what steps inside of it took."""
+
+    name: str
+    begun_s: float
+    began: float
+    cpu_began: float
+    inner_s: float = 0.0
+    inner_cpu_s: float = 0.0
+    rows: int = 0
+
+
 class Progress:
-    """Shows the steps of a run, one after another, and remembers their seconds."""
+    """Shows the steps of a run, one after another or inside of one another, and remembers their seconds."""
 
     def __init__(self, console: Console | None = None) -> None:
         """Draw bars on `console` when it is a terminal; log one line a step otherwise."""
         self._watched = console is not None and console.is_terminal
         self._console = console
         self.seconds: dict[str, float] = {}
-        self._expected_s: Mapping[str, float] = {}
-        self._step, self._step_began = "", 0.0
+        self._expected_s: dict[str, float] = {}
+        self._pace: float | None = None
+        self._steps: list[_Step] = []
+        self._draw: Show | None = None
+        self._watcher: Watcher | None = None
 
-    def expect(self, seconds: Mapping[str, float]) -> None:
-        """Show from now on how long all steps together will still take, by the seconds each usually takes."""
-        self._expected_s = seconds
+    def expect(self, seconds: Mapping[str, float], pace: float | None = None) -> None:
+        """Show from now on how long all steps together will still take, by the seconds each usually takes.
+
+        `pace` is how fast this machine is beside that one, until a step has ended; None: nobody knows.
+        """
+        self._expected_s, self._pace = dict(seconds), pace
+
+    @contextmanager
+    def watched_by(self, watcher: Watcher) -> Iterator[None]:
+        """Tell a watcher of all steps meanwhile; seconds count anew."""
+        self._watcher, self.seconds = watcher, {}
+        try:
+            yield
+        finally:
+            self._watcher = None
 
     @contextmanager
     def step(self, name: str, total: int | None = None) -> Iterator[Advance]:
@@ -69,30 +130,68 @@ class Progress:
     @contextmanager
     def phases(self, name: str) -> Iterator[Show]:
         """Time a step with phases of its own, a bar each; the yielded function takes name, done, total."""
-        self._step, self._step_began = name, time.perf_counter()
-        with self._bars() as show:
-            show(name, 0, None)
+        if self._watcher is not None:
+            self._watcher.began(name)
+        with self._timed(name), self._bars() as draw:
+
+            def show(what: str, done: int, total: int | None) -> None:
+                step = self._steps[-1]  # a step inside of this one may show by what this one gave
+                step.rows = max(step.rows, done)
+                draw(what, done, total)
+                if self._watcher is not None:
+                    self._watcher.moved(step.name, done, total)
+
+            draw(name, 0, None)
             yield show
-        took_s = time.perf_counter() - self._step_began
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + took_s, 3)
-        log.info("step.done", extra={"step": name, "took_s": round(took_s, 3)})
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[_Step]:
+        step = _Step(name, time.time(), time.perf_counter(), time.process_time())
+        self._steps.append(step)
+        failed = True
+        try:
+            yield step
+            failed = False
+        finally:
+            self._steps.pop()
+            self._end(step, failed=failed)
+
+    def _end(self, step: _Step, *, failed: bool) -> None:
+        whole_s, whole_cpu_s = time.perf_counter() - step.began, time.process_time() - step.cpu_began
+        if self._steps:
+            self._steps[-1].inner_s += whole_s
+            self._steps[-1].inner_cpu_s += whole_cpu_s
+        took_s, cpu_s = round(whole_s - step.inner_s, 3), round(whole_cpu_s - step.inner_cpu_s, 3)
+        ended = Ended(step.name, step.begun_s, took_s, cpu_s, peak_mb(), step.rows, failed)
+        if not failed:
+            self.seconds[step.name] = round(self.seconds.get(step.name, 0.0) + took_s, 3)
+            figures = {"cpu_s": cpu_s, "peak_mb": ended.peak_mb, "rows": step.rows}
+            log.info("stage.done", extra={"stage": step.name, "seconds": took_s, **figures})
+        if self._watcher is not None:
+            self._watcher.ended(ended)
 
     def rest_s(self) -> float | None:
         """Return the seconds that the expected steps will still take, as fast as those before them were.
 
-        None where nothing is expected, or no expected step has ended.
+        None where nothing is expected, or no expected step has ended and no pace is known.
         """
         ended = {name: s for name, s in self._expected_s.items() if name in self.seconds}
-        if not ended:
+        if not self._expected_s or not (ended or self._pace):
             return None
-        pace = sum(self.seconds[name] for name in ended) / sum(ended.values())
-        running_s = time.perf_counter() - self._step_began if self._step not in ended else 0.0
+        expected_s = sum(ended.values())
+        pace = sum(self.seconds[name] for name in ended) / expected_s if expected_s else self._pace or 1.0
+        going = self._steps[0] if self._steps else None
         to_come = {name: s for name, s in self._expected_s.items() if name not in ended}
-        own_s = to_come.pop(self._step, 0.0)
+        own_s, running_s = 0.0, 0.0
+        if going is not None and going.name in to_come:
+            own_s, running_s = to_come.pop(going.name), time.perf_counter() - going.began
         return max(pace * own_s - running_s, 0.0) + pace * sum(to_come.values())
 
     @contextmanager
     def _bars(self) -> Iterator[Show]:
+        if self._draw is not None:  # a step inside of another draws below its bars
+            yield self._draw
+            return
         if not self._watched:
             yield silent
             return
@@ -100,6 +199,7 @@ class Progress:
             TextColumn("{task.description:<26}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[count]:>15}", style="progress.download"),
+            _RateColumn(),
             TimeElapsedColumn(),
             _RestColumn(self.rest_s),
         )
@@ -113,7 +213,11 @@ class Progress:
                 count = f"{done:,}/{total:,}" if total else f"{done:,}" if done else ""
                 bars.update(tasks[what], completed=done, total=total, count=count)
 
-            yield show
+            self._draw = show
+            try:
+                yield show
+            finally:
+                self._draw = None
             _fill(bars, counted=True)
 
 
@@ -124,6 +228,14 @@ def _fill(bars: Bars, *, counted: bool) -> None:
             bars.update(task.id, completed=1, total=1)
         elif counted and task.fields["count"]:
             bars.update(task.id, completed=task.total, count=f"{task.total:,.0f}/{task.total:,.0f}")
+
+
+class _RateColumn(ProgressColumn):
+    """How many a second, lately."""
+
+    def render(self, task: Task) -> Text:
+        counted = task.fields["count"] and task.speed
+        return Text(f"{task.speed:>9,.0f}/s" if counted else " " * 11, style="progress.data.speed")
 
 
 class _RestColumn(ProgressColumn):
@@ -148,6 +260,18 @@ class Silent(Progress):
 
 
 SILENT = Silent()
+
+
+def peak_mb() -> int:
+    """Return the most memory that this process has held so far, MiB.
+
+    Linux' own figure of a child begins with its parent's, so what the kernel says of the program is read.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text("ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def silent(_what: str, _done: int, _total: int | None) -> None:

@@ -140,6 +140,10 @@ class Settings(EnvironmentSettings):
         "UTC", description="time zone of the schedules, such as Europe/Berlin; all else is in UTC"
     )
 
+    runs_kept: int = Field(
+        100, ge=1, description="runs whose record and log stay in the state folder, see `almanac runs`"
+    )
+
     @property
     def filter_columns(self) -> tuple[str, ...]:
         """Return the columns of posts that requests may filter by."""

@@ -1,5 +1,6 @@
 """Output of the command line: bars and tables on a terminal, JSON lines elsewhere, one sentence on error."""
 
+import logging
 import math
 import sys
 import tempfile
@@ -28,6 +29,8 @@ class Output:
         self.console = Console()
         self.watched = self.console.is_terminal and not json
         configure("WARNING" if self.watched else "INFO")
+        if self.watched:  # the sentence on stderr says the same
+            logging.getLogger().handlers[0].addFilter(lambda record: record.getMessage() != "run.failed")
         self.progress = Progress(self.console if self.watched else None)
 
     def emit(self, values: Values, draw: Callable[[Console], None] | None = None) -> None:

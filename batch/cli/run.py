@@ -34,8 +34,7 @@ def run(
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
     from batch.data.load import refuse_absent
-    from batch.jobs.full import run as run_once
-    from batch.jobs.refresh.incremental import run_incremental
+    from batch.jobs.night import run_full, run_refresh
     from batch.learn.split import Split
     from batch.store.connection import connect_store, facts_location
 
@@ -48,12 +47,11 @@ def run(
     split = Split(*span) if span else None
     location = data or facts_location(settings)
     refuse_absent(settings, location)
-    with connect_store(settings, output.progress) as store:
-        what = (settings, store, location, output.progress)
-        if incremental:
-            output.emit(run_incremental(*what, split=split, evaluated=evaluate))
-        else:
-            output.emit(asdict(run_once(*what, split=split, evaluated=evaluate, given=model)))
+    what = (settings, partial(connect_store, settings, output.progress), location, output.progress)
+    if incremental:
+        output.emit(run_refresh(*what, split=split, evaluated=evaluate))
+    else:
+        output.emit(asdict(run_full(*what, split=split, evaluated=evaluate, given=model)))
 
 
 def features(

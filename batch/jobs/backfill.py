@@ -160,7 +160,7 @@ def load(
         )
     loaded, generations = {}, GenerationStore(store, Keys(settings.prefix))
     with progress.phases("load") as show:
-        config = PublishConfig.of(settings, show)
+        config = PublishConfig.of(settings, show, progress.step)
         for number in numbers:
             loaded[number] = recall(generations, there[number], config)
     return loaded

@@ -49,5 +49,5 @@ def publish_baseline(
             GenerationStore(store, Keys(settings.prefix)),
             own,
             fitted.blocks(seen, own.depth, own.horizon.n_buckets),
-            replace(PublishConfig.of(settings, show), gate="off"),
+            replace(PublishConfig.of(settings, show, progress.step), gate="off"),
         )

@@ -1,7 +1,7 @@
 """One run, top to bottom: facts → features → model → lists → generation; each step takes the last value."""
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import redis
@@ -120,7 +120,7 @@ def run(
             generations,
             tonight.content,
             tonight.lists,
-            PublishConfig.of(settings, show),
+            PublishConfig.of(settings, show, progress.step),
             inputs=tonight.inputs,
             keep=freeze(facts, statics, tonight),
         )
@@ -148,7 +148,7 @@ def _evaluate(
 
 def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
     report = facts.report
-    result = Result(
+    return Result(
         generation=manifest.generation,
         variant=manifest.variant,
         as_of=moment(manifest.as_of_s).isoformat(),
@@ -175,5 +175,3 @@ def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
         metrics=manifest.metrics,
         seconds=progress.seconds,
     )
-    log.info("run.done", extra=asdict(result))
-    return result

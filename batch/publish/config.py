@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -29,6 +30,7 @@ class PublishConfig:
             began before the promotion may miss its list and fall back.
         now: The clock, epoch seconds.
         progress: Told what is being written, how far, of how much.
+        stage: Times a part of the work by its name.
         gate: `off`: nothing is asked; `warn`: the report goes into manifest and log, and nothing is held
             back; `on`: what the gate doubts is not served.
         ids: `text`: users' and posts' ids may be text though those of what is served are numbers.
@@ -44,6 +46,7 @@ class PublishConfig:
     kept: int
     now: Callable[[], int] = clock
     progress: Show = silent
+    stage: Callable[[str], AbstractContextManager[object]] = nullcontext
     gate: GateMode = "off"
     ids: Literal["", "text"] = ""
     limits: Thresholds = field(default_factory=Thresholds)
@@ -52,13 +55,19 @@ class PublishConfig:
     memory_mb: int = 2048
 
     @classmethod
-    def of(cls, settings: Settings, progress: Show) -> "PublishConfig":
+    def of(
+        cls,
+        settings: Settings,
+        progress: Show,
+        stage: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> "PublishConfig":
         """Return what the settings say."""
         return cls(
             root=settings.state_dir / "generations",
             ttl_s=settings.list_ttl_s,
             kept=settings.generations_kept,
             progress=progress,
+            stage=stage,
             gate=settings.gate,
             ids=settings.ids,
             plan_memory=True,

@@ -138,7 +138,7 @@ def publish_lists(
             raise ListsRefused(why)
         content = make_content(chosen, checked, as_of_s)
         with progress.phases("publish") as show:
-            config = PublishConfig.of(chosen, show)
+            config = PublishConfig.of(chosen, show, progress.step)
             config = replace(config, ttl_s=max(config.ttl_s, valid_for_s or 0))
             manifest = publish(store, content, lay_out(checked.arranged, checked.horizon), config)
         return _describe(chosen, checked, as_of_s, manifest, progress)

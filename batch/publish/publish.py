@@ -72,8 +72,9 @@ def publish(
         if keep is not None:
             keep(build.folder)
         if config.gate != "off":
-            found = gather_gate_inputs(build, sample, inputs)
-            build.judge(judge(found, config.limits, is_ours=not content.holds_seen))
+            with config.stage("gate"):
+                found = gather_gate_inputs(build, sample, inputs)
+                build.judge(judge(found, config.limits, is_ours=not content.holds_seen))
     return build.manifest
 
 

@@ -152,7 +152,8 @@ def building(
         require(store.client, _needs(content), store.keys.counter())
         functions.load(store.client)
         if past_s is None:
-            sweep(store, lease, config, content.variant)
+            with config.stage("retire"):
+                sweep(store, lease, config, content.variant)
         plan = reserve(content)
         build = _begin(store, content, config, lease)
         build.past_s = past_s
@@ -234,8 +235,10 @@ def _release(build: Build) -> None:
     """
     config, variant = build.config, build.content.variant
     if build.held_back is None:
-        promote(build.store, build.number, config.now(), lease=build.lease)
-        sweep(build.store, build.lease, config, variant)
+        with config.stage("promote"):
+            promote(build.store, build.number, config.now(), lease=build.lease)
+    with config.stage("retire"):
+        sweep(build.store, build.lease, config, variant, spared=build.number)
+    if build.held_back is None:
         return
-    sweep(build.store, build.lease, config, variant, spared=build.number)
     raise GateClosed(build.number, build.held_back)

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from psycopg.conninfo import conninfo_to_dict
 
-from batch.__main__ import exit_code_of, run_command
+from batch.__main__ import run_command
 from batch.data.live.events import read_live
 from batch.data.source import open_tables
 from batch.data.tables.connections import conninfo
@@ -24,6 +24,7 @@ from batch.data.tables.database import Database
 from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.location import SourceError
 from batch.data.tables.stall import DatabaseStalled
+from batch.errors import exit_code_of
 
 pytestmark = pytest.mark.integration
 N_ROWS = 400_000  # 50 MB: far more than any buffer on the way

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from batch.__main__ import exit_code_of
 from batch.cli.output import keep_traceback
+from batch.errors import exit_code_of
 from batch.store.connection import StoreFailed, open_store
 from batch.store.embedded.attach import attach
 from batch.store.embedded.files import Files

@@ -17,7 +17,8 @@ import redis
 import sqlalchemy as sa
 
 from api.tokens import add_token
-from batch.__main__ import exit_code_of, run_command
+from batch.__main__ import run_command
+from batch.errors import exit_code_of
 from tests.clients import OwnStore, running
 from tests.world import World
 

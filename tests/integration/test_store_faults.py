@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from batch.__main__ import exit_code_of, run_command
+from batch.__main__ import run_command
+from batch.errors import exit_code_of
 from batch.progress import Progress
 from batch.settings import Settings
 from batch.store import connection

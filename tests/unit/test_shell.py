@@ -10,11 +10,12 @@ import pytest
 import redis
 from rich.console import Console
 
-from batch.__main__ import exit_code_of, run_command
+from batch.__main__ import run_command
 from batch.cli.draw.demo import compare_lists, draw_demo
 from batch.cli.output import as_table, keep_traceback, print_error, print_json
 from batch.data.tables.location import SourceError
 from batch.data.validation.rejects import TooManyRejected
+from batch.errors import exit_code_of
 from batch.jobs.demo import DemoResult, Feed
 from batch.jobs.refresh.writer import BaseGone, ListsGone
 from batch.progress import Progress
@@ -32,8 +33,10 @@ def test_without_a_terminal_a_step_is_one_log_line_with_its_seconds(caplog: pyte
         advance(2)
 
     (record,) = caplog.records
-    assert record.getMessage() == "step.done"
-    assert vars(record)["step"] == "read"
+    assert record.getMessage() == "stage.done"
+    said = vars(record)
+    assert (said["stage"], said["rows"]) == ("read", 2)
+    assert said["peak_mb"] > 10
     assert progress.seconds["read"] >= 0
 
 

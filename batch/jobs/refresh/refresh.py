@@ -101,7 +101,7 @@ def refresh(
         plan = _plan(base, facts, changes)
     steps = _count(make_steps(settings, base, plan), n_users)
     with progress.phases("publish") as show:
-        config = replace(PublishConfig.of(settings, show), now=now)
+        config = replace(PublishConfig.of(settings, show, progress.step), now=now)
         manifest = publish_refreshed(generations, base, plan, steps, digests, config)
     outcome = _outcome(base, manifest, changes, n_users, progress)
     log.info("refresh.done", extra=asdict(outcome))

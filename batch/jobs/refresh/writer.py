@@ -80,11 +80,12 @@ def publish_refreshed(
             build.checksums[CHECKSUM] = write_topics(build, plan.inputs)
         keep_frozen(base.folder, build.folder, digests)
         if config.gate != "off":
-            rng = np.random.default_rng(build.number)
-            checks = [check_checksums(*reread(build, rng))]
-            found = rescore_sample(build, plan.inputs, rng)
-            checks += [check_model(*found)] if found else []
-            build.judge(Report(tuple(checks), base.manifest.generation))
+            with config.stage("gate"):
+                rng = np.random.default_rng(build.number)
+                checks = [check_checksums(*reread(build, rng))]
+                found = rescore_sample(build, plan.inputs, rng)
+                checks += [check_model(*found)] if found else []
+                build.judge(Report(tuple(checks), base.manifest.generation))
     return build.manifest
 
 

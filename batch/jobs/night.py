@@ -1,0 +1,93 @@
+"""A full run or a refresh with its record: what commands and the schedule call."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from api.contract.buckets import epoch
+from batch.jobs.full import Result, run
+from batch.jobs.refresh.incremental import run_incremental
+from batch.learn.split import Split
+from batch.progress import Progress
+from batch.runs.record import BY_HAND, Asked, Kind
+from batch.runs.recorded import Record, recorded
+from batch.runs.runs import Runs
+from batch.settings import Settings
+
+Connect = Callable[[], AbstractContextManager[redis.Redis]]
+
+
+def run_full(
+    settings: Settings,
+    connect: Connect,
+    location: str,
+    progress: Progress,
+    asked: Asked = BY_HAND,
+    *,
+    split: Split | None = None,
+    evaluated: bool = True,
+    given: Path | None = None,
+) -> Result:
+    """Run in full, as `batch.jobs.full.run` does, and keep the record of it.
+
+    Args:
+        settings: Frozen settings of this run.
+        connect: Gives a client of the store; a store that is away is the run's failure too.
+        location: Folder or URL of the facts.
+        progress: Where to show the steps.
+        asked: Who began it, and for which time.
+        split: As `run` takes it.
+        evaluated: As `run` takes it.
+        given: As `run` takes it.
+
+    Raises:
+        RunStopped: Somebody wanted it to end.
+        Exception: What `run` and the store raise.
+    """
+    with _recorded(settings, progress, "full", asked) as record, connect() as store:
+        result = run(settings, store, location, progress, split=split, evaluated=evaluated, given=given)
+        _tell(record, asdict(result))
+    return result
+
+
+def run_refresh(
+    settings: Settings,
+    connect: Connect,
+    location: str,
+    progress: Progress,
+    asked: Asked = BY_HAND,
+    *,
+    split: Split | None = None,
+    evaluated: bool = True,
+) -> dict[str, Any]:
+    """Refresh what is served, as `run_incremental` does, and keep the record of it.
+
+    Raises:
+        RunStopped: Somebody wanted it to end.
+        Exception: What `run_incremental` and the store raise.
+    """
+    runs, kept = Runs(settings.state_dir), settings.runs_kept
+    with (
+        recorded(runs, progress, "refresh", settings.variant, asked, kept=kept) as record,
+        connect() as store,
+    ):
+        result = run_incremental(settings, store, location, progress, split=split, evaluated=evaluated)
+        _tell(record, result)
+    return result
+
+
+def _tell(record: Record, result: dict[str, Any]) -> None:
+    record.result = result
+    record.tell(generation=result["generation"], as_of_s=epoch(datetime.fromisoformat(result["as_of"])))
+
+
+def _recorded(
+    settings: Settings, progress: Progress, kind: Kind, asked: Asked
+) -> AbstractContextManager[Record]:
+    runs = Runs(settings.state_dir)
+    return recorded(runs, progress, kind, settings.variant, asked, kept=settings.runs_kept)
