@@ -209,14 +209,16 @@ def table(content: GenerationContent, users: Ints, posts: Rows, scores: Floats) 
     n_users, n_buckets, depth = posts.shape
     rows, scores = posts.reshape(-1, depth), scores.reshape(-1, depth)
     there = rows >= 0
-    ends = np.concatenate([[0], there.sum(axis=1).cumsum()])
+    ends = np.concatenate([[0], np.count_nonzero(there, axis=1).cumsum()])
     offsets = pa.array(ends, pa.int32())
+    # Most often all lists are full: then nothing is picked, which takes a fifth of the time.
+    rows, scores = (rows.ravel(), scores.ravel()) if ends[-1] == rows.size else (rows[there], scores[there])
     return pa.table(
         {
             "user_id": np.repeat(content.user_ids[users], n_buckets),
             "bucket": np.tile(np.array(content.horizon.starts, np.int64), n_users),
-            "posts": pa.ListArray.from_arrays(offsets, content.post_ids[rows[there]]),
-            "scores": pa.ListArray.from_arrays(offsets, scores[there]),
+            "posts": pa.ListArray.from_arrays(offsets, content.post_ids[rows]),
+            "scores": pa.ListArray.from_arrays(offsets, scores),
         },
         schema=SCHEMA,
     )
