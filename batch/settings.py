@@ -11,6 +11,8 @@ from api.environment import EnvironmentSettings, StoreUrl
 
 DAY_S = 86_400
 MOST_PLACES = 500  # in a ranked list
+# Columns of posts that are no facets.
+NO_FACETS = ("post_id", "text", "more_topics", "all_topics", "valid_from", "valid_to")
 
 
 class Settings(EnvironmentSettings):
@@ -160,7 +162,7 @@ class Settings(EnvironmentSettings):
     @classmethod
     def _names_columns(cls, text: str) -> str:
         for name in text.split(","):
-            if "=" in name or name.strip() in ("post_id", "text", "more_topics", "all_topics"):
+            if "=" in name or name.strip() in NO_FACETS:
                 raise ValueError(f"{name.strip()!r} is no column to filter by: name such as topic,brand")
         return text
 

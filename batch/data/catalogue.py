@@ -18,6 +18,7 @@ from batch.data.validation.entities import Entities, posts_frame
 from batch.data.validation.ids import Ids
 from batch.data.validation.times import parse_times
 from batch.data.validation.values import is_list, plain, spell, to_numpy
+from batch.data.validation.windows import find_wrong_windows
 from batch.data.versions import PostVersions
 
 Batches = Iterator[pa.RecordBatch]
@@ -70,20 +71,26 @@ def take_latest(versions: pa.RecordBatch) -> pa.RecordBatch:
     return versions.filter(last).drop_columns(TIMESTAMP)
 
 
-def lay_versions(versions: pa.RecordBatch, columns: list[str], ids: Ids, post_ids: Ints) -> PostVersions:
+def lay_versions(
+    versions: pa.RecordBatch, columns: list[str], ids: Ids, post_ids: Ints, form: TimeForm
+) -> PostVersions:
     """Return the versions that `read_versions` found of the posts that are among `post_ids`.
+
+    One whose window would be rejected says nothing: what was known before holds on.
 
     Args:
         versions: As `read_versions` returned them.
         columns: Ours that hold properties.
         ids: Those of posts, whose kind is decided.
         post_ids: int64 (posts,), ascending.
+        form: How the times of windows are written.
     """
+    wrong = np.logical_or.reduce(list(find_wrong_windows(versions, form).values()))
     parsed = ids.parse(versions.column(POST_ID))
     row = find_rows(post_ids, ids.codes(ids.settle(parsed.value)))
-    known = np.flatnonzero(~parsed.missing & ~parsed.unreadable & (row >= 0))
+    known = np.flatnonzero(~parsed.missing & ~parsed.unreadable & (row >= 0) & ~wrong)
     each = np.arange(versions.num_rows, dtype=np.int64)
-    told = posts_frame(each, Entities(each, each, [versions], each, typed=True), columns)
+    told = posts_frame(each, Entities(each, each, [versions], each, typed=True), columns, form)
     time = np.asarray(versions.column(TIMESTAMP), np.int64)[known]
     return PostVersions(row[known], time, told.iloc[known].reset_index(drop=True))
 

@@ -18,6 +18,7 @@ TEXT, TOPIC = "text", "topic"
 PROPERTY, VALUE, PARENT = "property", "value", "parent"
 MORE_TOPICS = "more_topics"  # of a post that has several, all but the first, as words
 ALL_TOPICS = "all_topics"  # of such a post, each of them for itself
+VALID_FROM, VALID_TO = "valid_from", "valid_to"  # of posts: when they may be shown; `batch.data.windows`
 
 VIEW, LIKE = 0, 1  # codes of `action` in Facts
 ACTIONS = {"view": VIEW, "like": LIKE}
@@ -33,7 +34,7 @@ REQUIRED = {
     TREE: (TOPIC, PARENT),
 }
 OPTIONAL = {
-    POSTS: (TOPIC, TEXT, MORE_TOPICS, ALL_TOPICS),
+    POSTS: (TOPIC, TEXT, MORE_TOPICS, ALL_TOPICS, VALID_FROM, VALID_TO),
     FEED: (ACTION, TARGET),
     PROPERTIES: (TIMESTAMP,),
     TREE: (),

@@ -10,6 +10,7 @@ from batch.data.columns import POST_ID, USER_ID
 from batch.data.facts import Facts
 from batch.data.rows import renumber
 from batch.data.validation.yes import derive_targets
+from batch.data.windows import FROM_S, TO_S
 
 
 def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
@@ -27,7 +28,8 @@ def as_they_stood(facts: Facts, as_of_s: int, like_within_s: int) -> Facts:
     stood = facts.until(as_of_s).described_at(as_of_s)
     stood = replace(stood, target=_targets(stood, as_of_s, like_within_s))
     users = _have_event(stood.user, len(facts.users)) | _have_content(facts.users.drop(columns=USER_ID))
-    posts = _have_event(stood.post, len(facts.posts)) | _have_content(stood.posts.drop(columns=POST_ID))
+    told = stood.posts.drop(columns=[POST_ID, FROM_S, TO_S], errors="ignore")
+    posts = _have_event(stood.post, len(facts.posts)) | _have_content(told)
     if facts.embeddings is not None:
         posts |= ~np.isnan(facts.embeddings).all(axis=1)
     retired = stood.retired

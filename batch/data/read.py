@@ -36,6 +36,7 @@ from batch.data.validation.feed import Feed
 from batch.data.validation.ids import Ids, Places
 from batch.data.validation.order import Events, in_order
 from batch.data.validation.rejects import Limits, Rejects, refuse_too_many
+from batch.data.validation.windows import Wrong, find_wrong_windows, refuse_unlikely_windows
 from batch.data.validation.yes import settle_targets
 from batch.progress import Advance
 
@@ -82,6 +83,7 @@ def read(
         every = None if mapping.properties else posts
         feed = _feed(source, mapping, (of_users, of_posts), every, now_s, out)
         feed.times.refuse_unlikely()
+        refuse_unlikely_windows(posts.batches if posts else [], mapping.time)
         user_ids, user_row = _unite(of_users, users, feed.users)
         post_ids, post_row = _unite(of_posts, posts, feed.posts)
         if embeddings:  # whose ids were read before the feed decided their kind, where it does
@@ -93,11 +95,15 @@ def read(
         events = settle_targets(events, feed.shown, has_target=feed.has_target, within_s=within_s)
         events, retired = part_retired(events, len(post_ids))
         user_frame, infinite = users_frame(user_ids, users, profile)
-        post_frame = posts_frame(post_ids, posts, post_columns)
+        post_frame = posts_frame(post_ids, posts, post_columns, mapping.time)
         vector, broken = vectors(post_ids, embeddings, dimensions, out) if embeddings else (None, 0)
         report = _report(source, feed, out, user_frame, post_frame, vector)
         report = replace(report, broken_embeddings=broken, infinite=infinite)
-        told = None if versions is None else lay_versions(versions, post_columns, of_posts, post_ids)
+        told = (
+            None
+            if versions is None
+            else lay_versions(versions, post_columns, of_posts, post_ids, mapping.time)
+        )
     return Facts(
         user_frame,
         post_frame,
@@ -152,7 +158,12 @@ def _entities(
     if table == POSTS and versions is None and TOPIC in columns and source.has(TREE):
         batches = lay_paths(source, batches)
     key = Key(ours, mapping.column(held, ours))
-    rows = gather(table, key, batches, ids, rejects, typed=source.has_types(held))
+
+    def find_wrong(batch: pa.RecordBatch) -> Wrong:
+        return find_wrong_windows(batch, mapping.time) if table == POSTS else {}
+
+    typed = source.has_types(held)
+    rows = gather(table, key, batches, ids, rejects, typed=typed, find_wrong=find_wrong)
     _reject_bad_lines(source, held, rejects)
     return rows, [column for column in columns if column != ours]
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numba
 import numpy as np
 
-from batch.arrays import Ints, Ints32
+from batch.arrays import AnyInts, Ints, Ints32
 from batch.data.facts import Facts
 from batch.data.ragged import Ragged
 
@@ -27,6 +27,11 @@ class SeenPosts(Ragged):
     def none(cls, n_users: int) -> "SeenPosts":
         """Return users who have seen nothing."""
         return SeenPosts(np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
+
+    def of_posts(self, rows: AnyInts) -> "SeenPosts":
+        """Return of each user those of some posts, given by row, ascending; they are numbered from 0."""
+        kept = self.where(np.isin(self.post, rows))
+        return SeenPosts(kept.start, np.searchsorted(rows, kept.post).astype(np.int32))
 
     def of(self, user: int) -> Ints32:
         """Return int32 (n,): the rows of the posts of the user in row `user`."""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from batch.arrays import Ints, Ints32
 from batch.data.columns import MORE_TOPICS, POST_ID
+from batch.data.windows import FOR_EVER, FROM_S, SINCE_EVER, TO_S, Windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,12 @@ class PostVersions:
         row = np.full(len(posts), -1, np.int64)
         row[version.index] = version
         columns = {POST_ID: posts[POST_ID]}
-        for name in self.columns.columns.drop(POST_ID):
+        for name in self.columns.columns.drop([POST_ID, FROM_S, TO_S], errors="ignore"):
             values = np.where(row >= 0, self.columns[name].to_numpy(object)[row], None)
             if name != MORE_TOPICS or any(values):
                 columns[name] = pd.Series(values, dtype=object)
+        windows = Windows.of(self.columns)
+        if windows is not None:
+            from_s = np.where(row >= 0, windows.from_s[row], SINCE_EVER)
+            columns |= Windows(from_s, np.where(row >= 0, windows.to_s[row], FOR_EVER)).frame()
         return pd.DataFrame(columns)

@@ -17,6 +17,7 @@ from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.folder_writer import FolderWriter
 from batch.data.tables.location import SourceError, hide_password, is_url, parse_url, sqlite_file
 from batch.data.tables.stall import STALL_S
+from batch.data.windows import FROM_S, TO_S, Windows
 from batch.progress import Advance
 
 CHUNK_ROWS = 1 << 17  # small chunks are gathered up to this, or
@@ -89,7 +90,10 @@ def tables_of(facts: Facts) -> Iterator[tuple[str, pa.Table]]:
     """
     user_ids, post_ids = facts.user_names.column(facts.user_ids), facts.post_names.column(facts.post_ids)
     yield USERS, _table(facts.users).set_column(0, USER_ID, user_ids)
-    posts = _table(facts.posts).set_column(0, POST_ID, post_ids)
+    windows = Windows.of(facts.posts)
+    posts = _table(facts.posts.drop(columns=[FROM_S, TO_S], errors="ignore")).set_column(0, POST_ID, post_ids)
+    for name, column in (windows.columns() if windows else {}).items():
+        posts = posts.append_column(name, column)
     yield POSTS, posts if facts.post_came is None else posts.take(pa.array(np.argsort(facts.post_came)))
     if facts.embeddings is not None:
         rows = ~np.isnan(facts.embeddings).all(axis=1)

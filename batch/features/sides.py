@@ -107,6 +107,10 @@ class Sides:
             user_group=self.user_group[:, users],
         )
 
+    def of_posts(self, rows: AnyInts) -> "Sides":
+        """Return the sides of all users and buckets and of some posts, given by row number."""
+        return replace(self, post_ids=self.post_ids[rows], post=self.post[rows], group=self.group[rows])
+
     def rows(self, users: AnyInts, posts: AnyInts, buckets: AnyInts) -> Floats32:
         """Gather the model's rows for (user, post, bucket) triples given by row number.
 

@@ -47,6 +47,10 @@ class Caps:
         most, window = text.split("/")
         return cls(int(most), int(window), pd.factorize(names, sort=True)[0].astype(np.int32))
 
+    def of_posts(self, rows: AnyInts) -> "Caps":
+        """Return the cap on some posts, given by row."""
+        return Caps(self.most, self.window, self.topic[rows])
+
     def bound(self, depth: int) -> int:
         """Return how many posts of a topic a list has at most, where the cap holds throughout.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from batch.arrays import Bools
 from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
 from batch.score import predict
@@ -27,6 +28,7 @@ from batch.score.tables.rows import NAME_WORDS, SEEN, Arena, find_rows, number_u
 from batch.score.tables.sets import TILE
 from batch.score.tables.simd import allocate_aligned
 from batch.score.tables.trees import UnfactorableModel
+from batch.score.turns import Turns
 
 N_CORES = int(numba.get_num_threads())  # that this process may run on
 LINE = 32  # uint16 in a cache line
@@ -46,6 +48,7 @@ def score(
     on_unfactorable: Literal["refuse", "predict"] = "refuse",
     dense: Dense | None = None,
     caps: Caps | None = None,
+    opened: Bools | None = None,
     progress: Progress | None = None,
 ) -> Iterator[RankedBlock]:
     """Yield every user's exact lists, block by block, users ascending.
@@ -60,6 +63,7 @@ def score(
         on_unfactorable: Whether a model that cannot be split by side is refused, or scored by LightGBM.
         dense: Factors float64 (users, k) and (posts, k), whose product is added after the trees.
         caps: How many posts of a topic may stand close together; None: any number.
+        opened: bool (buckets, posts). Which posts are candidates; None: all, in every bucket.
         progress: Called with the number of users done.
 
     Raises:
@@ -68,18 +72,31 @@ def score(
     """
     if len(sides.user_ids) == 0:
         return
+    rows = None
+    if opened is not None and opened.all():
+        opened = None
+    if opened is not None:  # what is closed throughout is not even laid out
+        rows = np.flatnonzero(opened.any(axis=0))
+        sides, seen, opened = sides.of_posts(rows), seen.of_posts(rows), opened[:, rows]
+        dense = None if dense is None else (dense[0], dense[1][rows])
+        caps = None if caps is None else caps.of_posts(rows)
     try:
         compiled = compile_model(model_text, sides, dense, memory_mb, None if caps is None else caps.topic)
     except UnfactorableModel:
         if on_unfactorable == "refuse":
             raise
         booster = lgb.Booster(model_str=model_text)
-        yield from predict.score_by_predict(
-            booster, sides, seen, depth, dense=dense, caps=caps, threads=threads, progress=progress
+        blocks = predict.score_by_predict(
+            booster, sides, seen, depth, dense=dense, caps=caps, opened=opened, threads=threads
         )
-        return
-    for block in Engine(compiled, sides, seen, depth, caps, threads or N_CORES, memory_mb).blocks():
-        yield block
+    else:
+        turns = Turns.of(opened, compiled.layout, len(sides.starts))
+        engine = Engine(compiled, sides, seen, depth, caps, turns, threads or N_CORES, memory_mb)
+        blocks = engine.blocks()
+    for block in blocks:
+        yield (
+            block if rows is None else replace(block, posts=np.append(rows, -1)[block.posts].astype(np.int32))
+        )
         if progress is not None:
             progress(len(block.posts))
 
@@ -94,11 +111,13 @@ class Engine:
         seen: SeenPosts,
         depth: int,
         caps: Caps | None,
+        turns: Turns,
         threads: int,
         memory_mb: int,
     ) -> None:
         """Plan the memory; see `score` for the arguments."""
         self.compiled, self.sides, self.seen, self.depth, self.threads = compiled, sides, seen, depth, threads
+        self.turns = turns
         self.caps, self.depths = caps, plan_depths(compiled.layout, depth, caps)
         self.first_depths = 0  # those that most users' lists can be made of, as far as is known
         n_kept = max(int(depths.most.sum()) + depths.cut for depths in self.depths)
@@ -217,7 +236,7 @@ class Engine:
         Returns:
             Those of whom it is not sure that these depths were enough.
         """
-        compiled, layout, caps = self.compiled, self.compiled.layout, self.caps
+        compiled, layout, caps, turns = self.compiled, self.compiled.layout, self.caps, self.turns
         terms = compiled.factors.sides["user_group"]
         found = np.zeros((len(who), len(layout.group)), np.uint64)
         floors = np.empty((len(who), len(self.sides.starts)), np.int32)
@@ -226,7 +245,8 @@ class Engine:
             find_candidates(
                 who, ids, compiled.sets.of_layer, self.arena.rows, layout.group, origin, self.seen.start,
                 self.seen.post, layout.place, depths.tiles, depths.slot, depths.start, depths.most,
-                depths.cut, depths.is_enough, compiled.units.slack, *compiled.dense_by_tile,
+                depths.cut, depths.is_enough, compiled.units.slack,
+                turns.start, turns.place, turns.step, *compiled.dense_by_tile,
                 self._blank_scores(len(who), scratch), scratch.tops, found, floors,
             )  # fmt: skip
         finally:
@@ -236,8 +256,8 @@ class Engine:
         rank(
             who, found, user_masks, codes, terms.start, terms.column, terms.offset, compiled.factors.bank,
             compiled.post_masks, layout.post, layout.group, compiled.values, compiled.factors.values.shape[1],
-            *compiled.dense, origin, block.first, compiled.sets.of_layer, *cap, compiled.units.scores(floors),
-            block.posts, block.scores, is_sure,
+            *compiled.dense, origin, block.first, compiled.sets.of_layer, *cap, turns.opened, turns.start,
+            compiled.units.scores(floors), block.posts, block.scores, is_sure,
         )  # fmt: skip
         return who[~is_sure]
 

@@ -72,7 +72,7 @@ def values_by_bucket(values: Doubles, times: Words) -> Doubles:
 def rank(  # type: ignore[no-untyped-def]
     who, found, user_masks, codes, term_start, term_column, term_offset, bank,
     post_masks, post_of, tile_group, values, n_leaves, x, y, origin, at_first, of_layer,
-    topic, most, window, floors, posts, scores, is_sure,
+    topic, most, window, opened, turn_start, floors, posts, scores, is_sure,
 ):  # fmt: skip
     """Write the users' exact lists.
 
@@ -92,6 +92,7 @@ def rank(  # type: ignore[no-untyped-def]
         at_first: Row of the block's first user; it has row 0 in the output.
         of_layer: int64 (buckets + 1,). Bounds of the sets of trees that differ from the bucket before.
         topic, most, window: The cap, as in `Caps`; a `window` of 0: none.
+        opened, turn_start: Which posts are candidates in which bucket, as in `Turns`.
         floors: float64 (users, buckets). What is no candidate, and a list could need, is lower.
         posts: int32 (users of the block, buckets, depth). Filled with -1 beyond the candidates.
         scores: float64 of the same shape. Filled with NaN.
@@ -103,7 +104,7 @@ def rank(  # type: ignore[no-untyped-def]
     n_most = _count_most(found)
     total, candidates = np.empty((n_most, n_buckets)), np.empty(n_most, np.int32)
     mine = np.empty((n_trees, n_words), np.uint64)
-    n_topics = topic.max() + 1 if window else 0
+    n_topics = topic.max() + 1 if window and len(topic) else 0
     for user in range(found.shape[0]):
         n, group = 0, -1
         for tile in range(found.shape[1]):
@@ -122,13 +123,16 @@ def rank(  # type: ignore[no-untyped-def]
                 if x.shape[1]:
                     for bucket in range(n_buckets):
                         total[n, bucket] += product
+                for bucket in range(len(opened)):
+                    if not opened[bucket, post]:
+                        total[n, bucket] = -np.inf
                 candidates[n] = post
                 n += 1
                 lanes &= lanes - np.uint64(1)
         at = origin[who[user]] - at_first
         is_sure[user] = _select(
-            candidates[:n], total[:n], of_layer, topic, n_topics, most, window, floors[user], posts[at],
-            scores[at],
+            candidates[:n], total[:n], of_layer, topic, n_topics, most, window, len(opened) > 0, turn_start,
+            floors[user], posts[at], scores[at],
         )  # fmt: skip
 
 
@@ -192,11 +196,12 @@ def _sum(mine, post_masks, post, values, n_leaves, leaves, total, n):  # type: i
 
 @nb.njit(cache=True, nogil=True)
 def _select(  # type: ignore[no-untyped-def]
-    candidates, total, of_layer, topic, n_topics, most, window, floors, posts, scores
+    candidates, total, of_layer, topic, n_topics, most, window, closes, turn_start, floors, posts, scores
 ):
     """Keep each bucket's best by insertion, starting from the order of the bucket before, which is near.
 
-    Under a cap all are put in order, and the list is chosen from them. Returns whether all lists are sure.
+    Under a cap all are put in order, and the list is chosen from them. Where posts close, those that are
+    closed have a `total` of -inf: they come last, and into no list. Returns whether all lists are sure.
     """
     n, depth = len(candidates), posts.shape[1]
     n_kept = n if window else depth
@@ -205,7 +210,8 @@ def _select(  # type: ignore[no-untyped-def]
     after, recent = np.empty(n + 1, np.int64), np.zeros(n_topics, np.int64)
     is_sure = True
     for bucket in range(posts.shape[0]):
-        if bucket > 0 and of_layer[bucket] == of_layer[bucket + 1]:  # no tree differs
+        same = of_layer[bucket] == of_layer[bucket + 1] and turn_start[bucket] == turn_start[bucket + 1]
+        if bucket > 0 and same:  # no tree differs, no post opens or closes
             for place in range(depth):  # setting one array to another compiles for three seconds
                 posts[bucket, place], scores[bucket, place] = (
                     posts[bucket - 1, place],
@@ -223,16 +229,20 @@ def _select(  # type: ignore[no-untyped-def]
                 order[place], keys[place] = order[place - 1], keys[place - 1]
                 place -= 1
             order[place], keys[place] = new, key
+        n_open = n
+        if closes:
+            for at in range(n):
+                n_open -= total[at, bucket] == -np.inf
         if window:
             for at in range(n):
                 ranked[at] = candidates[order[at]]
-            n_forced = choose(ranked, n, topic, most, window, after, recent, chosen)
-            is_sure = is_sure and (floors[bucket] == -np.inf or (n_forced == 0 and n >= depth))
-        for place in range(min(n, depth)):
+            n_forced = choose(ranked, n_open, topic, most, window, after, recent, chosen)
+            is_sure = is_sure and (floors[bucket] == -np.inf or (n_forced == 0 and n_open >= depth))
+        for place in range(min(n_open, depth)):
             posts[bucket, place] = candidates[order[chosen[place]]]
             scores[bucket, place] = keys[chosen[place]]
             is_sure = is_sure and keys[chosen[place]] >= floors[bucket]
-        posts[bucket, n:], scores[bucket, n:] = -1, np.nan
+        posts[bucket, n_open:], scores[bucket, n_open:] = -1, np.nan
     return is_sure
 
 

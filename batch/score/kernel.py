@@ -37,6 +37,9 @@ def find_candidates(  # type: ignore[no-untyped-def]
     cut,
     is_enough,
     slack,
+    turn_start,
+    turn_place,
+    turn_step,
     x,
     y,
     scores,
@@ -46,7 +49,8 @@ def find_candidates(  # type: ignore[no-untyped-def]
 ):
     """Mark every post that may be among the best `most` unseen posts of its part for a user in any bucket.
 
-    With a cut, those alone that may be among the best `cut` of these.
+    With a cut, those alone that may be among the best `cut` of these. A post that is closed in a bucket is
+    none of the posts there.
 
     Args:
         who: int64 (users,). Places of the users in `ids` and `origin`.
@@ -59,6 +63,7 @@ def find_candidates(  # type: ignore[no-untyped-def]
         place: int32 (posts,). Where each post is.
         tiles, slot, start, most, cut, is_enough: As in `Depths`.
         slack: Twice the largest error of a score, in units.
+        turn_start, turn_place, turn_step: Which posts open and close before which bucket, as in `Turns`.
         x: float32 (all users, k). Factors of the dense part.
         y: float32 (tiles, k, TILE). The posts', in units of scores.
         scores: int32 (tiles, users, TILE). On entry zeros, and `SEEN` at padding.
@@ -74,7 +79,8 @@ def find_candidates(  # type: ignore[no-untyped-def]
     for user in range(n_users):
         for at in range(seen_start[origin[who[user]]], seen_start[origin[who[user]] + 1]):
             where = place[seen_post[at]]
-            scores[where // TILE, user, where % TILE] = SEEN
+            scores[where // TILE, user, where % TILE] += SEEN
+    _turn(turn_place, turn_step, turn_start[0], turn_start[1], 0, n_users, scores)
     places, reached = np.empty(n_tiles * TILE, np.int32), np.empty(n_tiles * TILE, np.int32)
     first_kept = np.append(0, np.cumsum(most))
     kept, n_kept = np.empty((n_users, first_kept[-1]), np.int32), np.zeros((n_users, len(most)), np.int64)
@@ -98,10 +104,13 @@ def find_candidates(  # type: ignore[no-untyped-def]
     for step in range((n_users + USERS_AT_ONCE - 1) // USERS_AT_ONCE * (len(of_layer) - 1)):
         first_user, layer = step // (len(of_layer) - 1) * USERS_AT_ONCE, step % (len(of_layer) - 1)
         low, high = of_layer[layer], of_layer[layer + 1]
-        if low == high and layer > 0:
+        is_new = layer == 0 or turn_start[layer] < turn_start[layer + 1]
+        if low == high and not is_new:
             continue  # no score differs from the bucket before, so neither do the candidates
         after_user = min(first_user + USERS_AT_ONCE, n_users)
         if layer > 0:
+            first_turn, after_turn = turn_start[layer], turn_start[layer + 1]
+            _turn(turn_place, turn_step, first_turn, after_turn, first_user, after_user, scores)
             for tile in range(n_tiles):
                 _add_layer(
                     who, ids, tile_group[tile], low, high, rows, scores, tops, tile, slot[tile], first_user,
@@ -111,14 +120,15 @@ def find_candidates(  # type: ignore[no-untyped-def]
             n, is_whole, threshold, floor = 0, True, np.int64(UNSEEN_FLOOR), np.int64(UNSEEN_FLOOR)
             if cut and n_best[user] == cut:
                 # The best of the bucket before are `cut` posts, of each part as many as it may have.
-                floor = _lowest(scores, user, best[user])
+                floor = max(floor, _lowest(scores, user, best[user]))
             for part in range(len(most)):
                 threshold, own = floor, kept[user, first_kept[part] : first_kept[part + 1]]
-                if layer == 0:
+                if is_new:
                     # Each tile's best is a post of its own: so many posts reach the `most`-th of them.
                     threshold = _nth_largest(tops[user, start[part] : start[part + 1]], most[part], threshold)
-                elif n_kept[user, part] == most[part]:
-                    # The best posts of the bucket before are `most` posts, and all reach the lowest of them.
+                if layer > 0 and n_kept[user, part] == most[part]:
+                    # The best posts of the bucket before are `most` posts, and all reach the lowest of them;
+                    # where one has closed, that says nothing.
                     threshold = max(threshold, _lowest(scores, user, own))
                 n_part = _find_reaching(
                     max(threshold - slack, UNSEEN_FLOOR), tiles[start[part] : start[part + 1]],
@@ -148,6 +158,15 @@ def find_candidates(  # type: ignore[no-untyped-def]
                     n_best[user] += 1
             is_whole = is_enough or (is_whole and floor == UNSEEN_FLOOR)
             floors[user, layer] = NO_FLOOR if is_whole else floor
+
+
+@nb.njit(cache=True, nogil=True)
+def _turn(place, step, low, high, first_user, after_user, scores):  # type: ignore[no-untyped-def]
+    """Open and close posts for some users."""
+    for at in range(low, high):
+        tile, lane = place[at] // TILE, place[at] % TILE
+        for user in range(first_user, after_user):
+            scores[tile, user, lane] += step[at]
 
 
 @nb.njit(cache=True, nogil=True)

@@ -64,14 +64,20 @@ def dense_scores(dense: Dense, users: npt.NDArray[np.integer]) -> npt.NDArray[np
 
 
 def best(
-    scores: npt.NDArray[np.float64], seen: npt.NDArray[np.integer], depth: int, caps: Caps | None = None
+    scores: npt.NDArray[np.float64],
+    seen: npt.NDArray[np.integer],
+    depth: int,
+    caps: Caps | None = None,
+    opened: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
     """Rank one user's unseen posts, best first, ties to the lower row; as far as caps let them.
+
+    With `opened`, bool (posts,), those alone that are open.
 
     Returns:
         posts int32 (depth,) and scores float64 (depth,), filled with -1 and NaN.
     """
-    unseen = np.ones(len(scores), bool)
+    unseen = np.ones(len(scores), bool) if opened is None else opened.copy()
     unseen[seen] = False
     rows = np.flatnonzero(unseen)
     ranked = rows[np.argsort(-scores[rows], kind="stable")]
@@ -89,6 +95,7 @@ def score_by_predict(
     *,
     dense: Dense | None = None,
     caps: Caps | None = None,
+    opened: npt.NDArray[np.bool_] | None = None,
     users_at_once: int = 64,
     threads: int = 0,
     progress: Progress | None = None,
@@ -102,6 +109,7 @@ def score_by_predict(
         depth: Posts in a list.
         dense: Factors whose product is added to the trees' sum; see `raw_scores`.
         caps: How many posts of a topic may stand close together; None: any number.
+        opened: bool (buckets, posts). Which posts are candidates; None: all, in every bucket.
         users_at_once: Users a yielded block holds.
         threads: Threads of LightGBM; 0: all cores.
         progress: Called after each block with the number of its users.
@@ -112,8 +120,9 @@ def score_by_predict(
         values = np.full(posts.shape, np.nan)
         for bucket in range(len(sides.starts)):
             block = raw_scores(booster, sides, users, bucket, dense, threads)
+            now = None if opened is None else opened[bucket]
             for at, user in enumerate(users.tolist()):
-                posts[at, bucket], values[at, bucket] = best(block[at], seen.of(user), depth, caps)
+                posts[at, bucket], values[at, bucket] = best(block[at], seen.of(user), depth, caps, now)
         yield RankedBlock(first, posts, values)
         if progress is not None:
             progress(len(users))

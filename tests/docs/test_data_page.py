@@ -14,6 +14,7 @@ from batch.data.columns import ALL_TOPICS, OPTIONAL, POST_ID, POSTS, REQUIRED, U
 from batch.data.facts import Facts
 from batch.data.mapping import Mapping
 from batch.data.tables.form import FileForm
+from batch.data.windows import FROM_S, TO_S, Windows
 from tests.data_rows import read_all
 from tests.docs.pages import Block, blocks, section
 
@@ -81,7 +82,10 @@ def tables(facts: Facts) -> Iterator[str]:
     if len(facts.users.columns) > 1:
         yield shown(facts.users.rename(columns={USER_ID: "user"}))
     if facts.posts.drop(columns=POST_ID).notna().any(axis=None):
-        posts = facts.posts.rename(columns={POST_ID: "post"})
+        windows = Windows.of(facts.posts)
+        told = {} if windows is None else {name: one.to_pandas() for name, one in windows.columns().items()}
+        posts = facts.posts.rename(columns={POST_ID: "post"}).drop(columns=[FROM_S, TO_S], errors="ignore")
+        posts = posts.assign(**told)
         yield shown(posts.drop(columns=ALL_TOPICS, errors="ignore"))
     if facts.embeddings is not None:
         columns = {f"e{k}": column for k, column in enumerate(facts.embeddings.T)}

@@ -307,6 +307,26 @@ def test_repeated_and_nameless_users_and_posts_are_rejected_and_the_first_kept(t
     )
 
 
+def test_posts_with_a_window_that_is_none_are_rejected_and_all_others_kept(tmp_path: Path) -> None:
+    rows = tables()
+    rows["post_text_df"] = pa.table(
+        {
+            "post_id": [10, 20, 30, 40],
+            "valid_from": ["2021-10-01", "2021-10-02", "soon", None],
+            "valid_to": ["2021-10-02", "2021-10-02", None, None],
+        }
+    )
+
+    facts = read_all(parquet(tmp_path / "in", rows), tmp_path)
+
+    assert facts.post_ids.tolist() == [10, 40]
+    counts = {reason: facts.report.rejected[reason] for reason in ("unreadable_time", "bad_window")}
+    assert counts == {"unreadable_time": 1, "bad_window": 1}
+    found = {line["reason"]: line["row"] for line in rejected(tmp_path) if line["table"] == "post_text_df"}
+    assert found["bad_window"] == {"post_id": 20, "valid_from": "2021-10-02", "valid_to": "2021-10-02"}
+    assert found["unreadable_time"]["valid_from"] == "soon"
+
+
 def test_every_reason_is_tested_above() -> None:
     text = Path(__file__).read_text()
 

@@ -135,6 +135,7 @@ def assert_same(world: World, **options: Any) -> None:
         world.depth,
         dense=options.get("dense"),
         caps=options.get("caps"),
+        opened=options.get("opened"),
     )
     wanted_posts, wanted_scores = joined(wanted)
     np.testing.assert_array_equal(posts, wanted_posts)
@@ -196,6 +197,82 @@ def test_no_capped_list_differs_from_the_choice_among_all_of_predicts(
         topic[rng.random(len(topic)) < rng.choice([0.0, 0.9])] = 0
 
     assert_same(world, caps=Caps(most, most + beside, topic.astype(np.int32)))
+
+
+def make_opened(rng: np.random.Generator, n_buckets: int, n_posts: int) -> np.ndarray:
+    """Draw which posts are open when: some always, some never, and few turn or many, once or often."""
+    turns = rng.random((n_buckets, n_posts)) < rng.choice([0.0, 0.1, 0.9], (n_buckets, 1))
+    turns &= rng.random(n_posts) < rng.choice([0.1, 1.0])
+    first = rng.random(n_posts) < rng.choice([0.0, 0.1, 0.9, 1.0])
+    return np.asarray((first + turns.cumsum(axis=0)) % 2 == 1)
+
+
+@settings(max_examples=N_MODELS, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_trees=st.sampled_from([1, 2, 7, 30]),
+    n_topics=st.sampled_from([0, 1, 3, 40]),
+    kind=st.sampled_from(["plain", "dense", "capped"]),
+)
+@example(seed=0, n_trees=7, n_topics=3, kind="plain")
+def test_no_list_holds_a_closed_post_nor_differs_from_predicts_of_the_open_ones(
+    seed: int, n_trees: int, n_topics: int, kind: str
+) -> None:
+    world = make_world(seed, n_trees, 8, BINARY)
+    rng, sides = np.random.default_rng(seed), world.sides
+    n_users, n_posts, n_buckets = len(sides.user_ids), len(sides.post_ids), len(sides.starts)
+    options: dict[str, Any] = {"opened": make_opened(rng, n_buckets, n_posts)}
+    if kind == "dense":
+        options["dense"] = rng.normal(size=(n_users, 3)), rng.normal(size=(n_posts, 3))
+    if kind == "capped":
+        options["caps"] = Caps(2, 5, rng.integers(-1, n_topics, n_posts).astype(np.int32))
+
+    assert_same(world, **options)
+
+
+def test_a_seen_post_stays_out_of_lists_as_it_closes_and_opens_again() -> None:
+    world = make_world(9, 20, 31, BINARY)
+    n_posts, n_buckets = len(world.sides.post_ids), len(world.sides.starts)
+    opened = np.arange(n_buckets)[:, None] % 2 == np.arange(n_posts) % 2
+    assert n_buckets > 2
+
+    posts, _ = joined(
+        score(world.booster.model_to_string(), world.sides, world.seen, world.depth, opened=opened)
+    )
+
+    for user, lists in enumerate(posts):
+        assert not set(world.seen.of(user).tolist()) & set(lists.ravel().tolist())
+    assert_same(world, opened=opened)
+
+
+def test_lists_follow_windows_where_no_tree_asks_for_the_time() -> None:
+    world = make_world(4, 5, 8, {"objective": "binary", "min_gain_to_split": 1e9})
+    world = dataclasses.replace(world, seen=SeenPosts.none(len(world.sides.user_ids)))
+    opened = np.ones((len(world.sides.starts), len(world.sides.post_ids)), bool)
+    opened[0, :4], opened[1:, 3:] = False, False
+    assert len(opened) > 1
+
+    posts, _ = joined(score(world.booster.model_to_string(), world.sides, world.seen, 3, opened=opened))
+
+    assert (posts[:, 0] == [4, 5, 6]).all()
+    assert (posts[:, 1:] == [0, 1, 2]).all()
+
+
+def test_where_every_post_is_closed_lists_are_empty() -> None:
+    world = make_world(8, 3, 4, BINARY)
+    opened = np.zeros((len(world.sides.starts), len(world.sides.post_ids)), bool)
+
+    posts, scores = joined(score(world.booster.model_to_string(), world.sides, world.seen, 5, opened=opened))
+
+    assert (posts == -1).all()
+    assert np.isnan(scores).all()
+
+
+def test_windows_hold_where_lists_are_made_by_predict() -> None:
+    world = make_world(4, 3, 4, {"objective": "regression", "linear_tree": True})
+    opened = make_opened(np.random.default_rng(4), len(world.sides.starts), len(world.sides.post_ids))
+
+    assert_same(world, on_unfactorable="predict", opened=opened)
 
 
 @pytest.mark.parametrize("start", [0, 1, 2])

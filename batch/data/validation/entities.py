@@ -1,6 +1,6 @@
 """Users, posts and embeddings: one row an id, checked; small enough to be held whole."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from batch.data.columns import (
     USER_ID,
     USERS,
 )
+from batch.data.mapping import TimeForm
 from batch.data.rows import find_rows
 from batch.data.tables.location import SourceError
 from batch.data.validation.ids import Ids
@@ -37,6 +38,8 @@ from batch.data.validation.values import (
     spell_lists,
     to_numpy,
 )
+from batch.data.validation.windows import WINDOW, Wrong, read_windows
+from batch.data.windows import FOR_EVER, SINCE_EVER, Windows
 
 LARGEST_IN_VECTORS = 1e15  # whose squares, added up, are finite in float32
 
@@ -124,7 +127,14 @@ class Entities:
 
 
 def gather(
-    table: str, key: Key, batches: Iterable[pa.RecordBatch], ids: Ids, rejects: Rejects, *, typed: bool
+    table: str,
+    key: Key,
+    batches: Iterable[pa.RecordBatch],
+    ids: Ids,
+    rejects: Rejects,
+    *,
+    typed: bool,
+    find_wrong: Callable[[pa.RecordBatch], Wrong] = lambda _: {},
 ) -> Entities:
     """Keep the first row of every id; reject rows without an id, with an unreadable one, and repeats.
 
@@ -138,13 +148,15 @@ def gather(
         ids: Those of users, or of posts.
         rejects: Takes the rows that are not accepted.
         typed: The table knows its types.
+        find_wrong: What else rejects a row.
     """
     kept: list[pa.RecordBatch] = []
     values: list[Ints] = [np.empty(0, np.int64)]
     missing: Reason = "missing_user" if key.ours == USER_ID else "missing_post"
     for batch in batches:
         parsed = ids.parse(batch.column(key.ours), key.theirs)
-        code = first_reason({missing: parsed.missing, "unreadable_id": parsed.unreadable})
+        wrong: Wrong = {missing: parsed.missing, "unreadable_id": parsed.unreadable}
+        code = first_reason(wrong | find_wrong(batch))
         rejects.add(table, batch, code)
         kept.append(batch.filter(pa.array(code == ACCEPTED)))
         values.append(parsed.value[code == ACCEPTED])
@@ -185,14 +197,18 @@ def users_frame(
     return pd.DataFrame(columns), infinite
 
 
-def posts_frame(post_ids: Ints, posts: Entities | None, names: list[str]) -> pd.DataFrame:
+def posts_frame(
+    post_ids: Ints, posts: Entities | None, names: list[str], form: TimeForm | None = None
+) -> pd.DataFrame:
     """Return one row a post, with `topic` and `text` (object, None is missing) even where none are given.
 
     A post of the feed alone has neither. Of a list of topics the first is the post's; `more_topics` are the
     others as words, `all_topics` the list: columns that are there only where a post has several. Further
-    columns are texts, or tuples of them where they are lists.
+    columns are texts, or tuples of them where they are lists. Windows, whose times are of a form, are there
+    where some post has one.
     """
-    columns = {name: _cells(posts, name) for name in names} if posts else {}
+    texts = [name for name in names if name not in WINDOW]
+    columns = {name: _cells(posts, name) for name in texts} if posts else {}
     if posts and TOPIC in names and posts.holds_lists(TOPIC):
         lists = [topics or () for topics in posts.lists(TOPIC)]
         columns[TOPIC] = np.array([topics[0] if topics else None for topics in lists], object)
@@ -206,6 +222,11 @@ def posts_frame(post_ids: Ints, posts: Entities | None, names: list[str]) -> pd.
         values[at] = columns.get(name)
         if name != MORE_TOPICS or any(values):
             laid[name] = pd.Series(values, dtype=object)
+    if posts and len(texts) < len(names):
+        sides = [np.full(len(post_ids), ever) for ever in (SINCE_EVER, FOR_EVER)]
+        windows = read_windows(posts.batches, form or TimeForm()).of_posts(posts.order)
+        sides[0][at], sides[1][at] = windows.from_s, windows.to_s
+        laid |= Windows(*sides).frame()
     return pd.DataFrame(laid)
 
 

@@ -21,6 +21,8 @@ from batch.data.columns import (
     TIMESTAMP,
     USER_ID,
     USERS,
+    VALID_FROM,
+    VALID_TO,
     VIEW,
 )
 from batch.data.event_form import TargetForm
@@ -36,6 +38,7 @@ from batch.data.validation.values import as_text, find_missing, normal_names, ta
 
 MOST_NAMES, REST = 100, "(others)"  # of events that are not ours, counted one by one; and of all further ones
 SHOWN_NAMES = 5  # of them in a message
+OF_WINDOWS = ("unreadable_time", "bad_window")  # reasons for which posts are left out
 _UNKNOWN = -1  # beside the codes of actions
 _UNKNOWN_POST = REASONS.index("unknown_post")
 
@@ -176,6 +179,13 @@ class Feed:
                 "file, by which a missing one is a no"
             )
         if reason == "unknown_post" and row:
+            lost = {why: n for why, n in self._rejects.rows_of(POSTS).items() if why in OF_WINDOWS}
+            if lost:
+                told = ", ".join(f"{n} {why}" for why, n in lost.items())
+                return (
+                    f"posts were left out for their windows, {told}: mend {VALID_FROM} and {VALID_TO} of "
+                    f"{self._mapping.table(POSTS)}, or set [time] format in a mapping file"
+                )
             split = ', or split = " " under [events]' if " " in f"{row[POST_ID]}".strip() else ""
             return (
                 f"{self._mapping.table(POSTS)} has no post {row[POST_ID]}: set post_id under "

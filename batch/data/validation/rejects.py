@@ -17,7 +17,8 @@ from batch.settings import Settings
 Reason = Literal[
     "unreadable_row",  # a line of a file with more or fewer fields than columns, or that is no JSON object
     "missing_time",  # no time
-    "unreadable_time",  # text of another form than times have, or a time outside 1970..9999
+    "unreadable_time",  # text of another form than times have, or a time outside 1970..9999; of posts, too
+    "bad_window",  # a post's valid_to is not later than its valid_from
     "missing_user",  # no user id, in the feed or in the profiles
     "missing_post",  # no post id, in the feed, the posts or the embeddings
     "unreadable_id",  # longer than 256 bytes, with control characters, or no number beside a table of numbers

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from batch.arrays import Ints
-from batch.data.columns import FEED
+from batch.data.columns import FEED, TIMESTAMP
 from batch.data.mapping import DAY_S, TimeForm
 from batch.data.validation.rejects import Reason
 from batch.data.validation.times import UNITS, UNITS_PER_S, Times, guess_units, parse_format
@@ -26,13 +26,14 @@ class UnlikelyTimes(ValueError):
 
 
 class TimesRead:
-    """What was read of a feed's times: enough to say which unit was guessed, and what may be wrong."""
+    """What was read of a column of times: enough to say which unit was guessed, and what may be wrong."""
 
-    def __init__(self, form: TimeForm, now_s: int) -> None:
-        """Begin with none."""
+    def __init__(self, form: TimeForm, now_s: int, table: str = FEED, column: str = TIMESTAMP) -> None:
+        """Begin with none; a later time than `now_s` is not true. Table and column have our names."""
         self.guessed: Counter[str] = Counter()
         self._form = form
         self._now_s = now_s
+        self._table, self._column = table, column
         self._newest_s = -1  # of those that may be true
         self._newest_number = -1  # among those
         self._largest_number = -1  # among all
@@ -71,9 +72,10 @@ class TimesRead:
         if number < 0 or self._newest_s >= YEAR_1990_S:
             return
         unit = self._form.unit or UNITS[int(guess_units(np.array([number]))[0])]
+        what = "time" if self._column == TIMESTAMP else self._column
         raise UnlikelyTimes(
-            f"the newest time of {FEED}, {number}, cannot be {unit} since 1970: "
-            f"{_likely(number, self._now_s + DAY_S)} in a mapping file"
+            f"the newest {what} of {self._table}, {number}, cannot be {unit} since 1970: "
+            f"{self._likely(number)} in a mapping file"
         )
 
     def hint(self, reason: Reason) -> str:
@@ -86,18 +88,17 @@ class TimesRead:
             return f"{self._unreadable!r} is no time in {meant}: set [time] format in a mapping file"
         return ""
 
-
-def _likely(number: int, latest_s: int) -> str:
-    for unit in UNITS:
-        if YEAR_1990_S <= number // UNITS_PER_S[unit] <= latest_s:
-            return f'it is likely {unit}, set [time] unit = "{unit}"'
-    for pattern in _DATE_NUMBERS:
-        parsed = parse_format(pa.array([str(number)]), TimeForm(format=pattern))
-        if YEAR_1990_S <= parsed[0] <= latest_s:
-            return f'it is likely a date, set [time] format = "{pattern}"'
-    return (
-        f"it is none of {', '.join(UNITS)}; set [time] format, or another timestamp under [columns.{FEED}],"
-    )
+    def _likely(self, number: int) -> str:
+        latest_s = self._now_s + DAY_S
+        for unit in UNITS:
+            if YEAR_1990_S <= number // UNITS_PER_S[unit] <= latest_s:
+                return f'it is likely {unit}, set [time] unit = "{unit}"'
+        for pattern in _DATE_NUMBERS:
+            parsed = parse_format(pa.array([str(number)]), TimeForm(format=pattern))
+            if YEAR_1990_S <= parsed[0] <= latest_s:
+                return f'it is likely a date, set [time] format = "{pattern}"'
+        other = f"another {self._column} under [columns.{self._table}]"
+        return f"it is none of {', '.join(UNITS)}; set [time] format, or {other},"
 
 
 def _largest(values: Ints) -> int:

@@ -15,7 +15,9 @@ SEEN = -(2**30)
 NO_FLOOR = -(2**31)  # stands where no post is left out that a list could need
 NAME_WORDS = 12  # masks in a row's name, on average, that the arena has room for
 MOST_CELLS = 2**18  # combinations of a set's masks that are looked up in a table; beyond, they are hashed
-LARGEST = 2**28  # no sum of leaf values exceeds it
+LARGEST = 2**28  # all sums of leaf values lie below it
+# What scores of a closed post get: then they lie below UNSEEN_FLOOR, and are int32 where it is seen, too.
+CLOSED = SEEN + LARGEST
 
 
 class Arena:
