@@ -1,6 +1,6 @@
 """Posts like a post: by look-up, as the feed is."""
 
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
@@ -14,7 +14,7 @@ from api.routes.text import TEXT
 from api.schemas.answer import Problem, Similar
 from api.schemas.parameter import Limit, PublishedPostId, SimilarAt, SimilarUserId, Variant
 from api.schemas.value import DEFAULT_LIMIT
-from api.similar import SimilarPosts
+from api.similar import SimilarPosts, Step
 from api.store.similar import PostUnknown
 
 router = APIRouter(tags=["feed"], dependencies=[Depends(needs_read), Depends(refuse_repeated)])
@@ -23,7 +23,7 @@ _SAID = ("X-Almanac-Generation", "X-Almanac-Age", "X-Almanac-Degraded", "X-Alman
 _RUNG: dict[str, Any] = {
     "description": "The lowest rung that was needed. similar: the post's own neighbours; then the most "
     "popular posts of its topic, and the whole catalogue.",
-    "schema": {"type": "string", "enum": ["similar", "topic", "catalogue"]},
+    "schema": {"type": "string", "enum": get_args(Step)},
 }
 RESPONSES: Responses = {
     200: {

@@ -40,6 +40,7 @@ def _reads(read: Callable[[Any], object], kind: str, *, kept: bool = False) -> B
 
 
 _ID = {"anyOf": [{"type": "integer"}, {"type": "string", "minLength": 1}]}
+_TIME = WithJsonSchema({"type": "string", "format": "date-time", "examples": TIMES})
 _User = Annotated[str, _reads(read_user_id, "user_id"), WithJsonSchema({**_ID, "examples": [200]})]
 UserId = Annotated[_User, Query(alias="id", description="Whose feed. An unknown user gets what is popular.")]
 PathUserId = Annotated[_User, Path(description="Whose feed. An unknown user gets what is popular.")]
@@ -49,7 +50,7 @@ ShopUserId = Annotated[
 At = Annotated[
     int | None,
     _reads(read_time, "time"),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": TIMES}),
+    _TIME,
     Query(
         alias="time",
         description="The time of the feed: no post seen by then is in it. `T` or a space before the time "
@@ -65,7 +66,7 @@ SimilarUserId = Annotated[
 SimilarAt = Annotated[
     int | None,
     _reads(partial(read_time, name="at"), "time"),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": TIMES}),
+    _TIME,
     Query(
         alias="at",
         description="The time asked for: what the user has seen by then, and what is closed, is left out. "
@@ -81,7 +82,7 @@ Limit = Annotated[
 NativeAt = Annotated[
     int | None,
     _reads(partial(read_time, name="at"), "time"),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": TIMES}),
+    _TIME,
     Query(alias="at", description="As `time` of the feed checker's route. With a cursor it has no effect."),
 ]
 CursorText = Annotated[

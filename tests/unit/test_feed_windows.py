@@ -24,8 +24,9 @@ TIMES = st.integers(AS_OF_S - 3, AS_OF_S + 3)
 WINDOWS = st.dictionaries(
     st.sampled_from(POSTS), st.builds(Window, st.none() | TIMES, st.none() | TIMES), max_size=20
 )
-LISTS = st.lists(st.sampled_from(POSTS), unique=True)
-NUMBERS = st.frozensets(st.sampled_from(POSTS))
+LISTS = st.permutations(POSTS) | st.lists(st.sampled_from(POSTS), unique=True)
+NUMBERS = st.just(frozenset[int]()) | st.frozensets(st.sampled_from(POSTS))
+LIMITS = st.integers(1, 5) | st.integers(1, 22)
 
 
 def generation(windows: Windows, down: frozenset[int] = frozenset()) -> Generation:
@@ -63,12 +64,12 @@ def neighbours(windows: Windows, near: list[int], **changes: Any) -> Neighbours:
     windows=WINDOWS,
     own=LISTS,
     at_s=TIMES,
-    limit=st.integers(1, 22),
+    limit=LIMITS,
     start=st.integers(0, 22),
     hidden=NUMBERS,
     excluded=NUMBERS,
     down=NUMBERS,
-    pinned=st.dictionaries(st.sampled_from(POSTS), st.integers(1, 20), max_size=4),
+    pinned=st.just({}) | st.dictionaries(st.sampled_from(POSTS), st.integers(1, 20), max_size=4),
     wish=st.sampled_from([None, *FACETS]),
     paged=st.booleans(),
 )
@@ -106,7 +107,7 @@ def test_no_answer_holds_a_post_outside_its_window_and_each_is_full_if_it_can_be
     windows=WINDOWS,
     near=LISTS,
     at_s=TIMES,
-    limit=st.integers(1, 22),
+    limit=LIMITS,
     hidden=NUMBERS,
     down=NUMBERS,
 )
