@@ -66,9 +66,9 @@ class Answer:
     def is_final(self) -> bool:
         """Return whether this may be answered; if not, look up all that the user saw and choose again."""
         found = self.found
-        sees_pinned = found.sees_pins or not self.pinned
-        is_seen = found.sees_all or (self.rung in OWN_RUNGS and sees_pinned)
-        return is_seen and not found.is_past
+        if found.is_past or found.sees_all:
+            return not found.is_past
+        return self.rung in OWN_RUNGS and (not self.pinned or found.sees_pins)
 
     @property
     def cursor(self) -> Cursor | None:
@@ -139,16 +139,21 @@ def answer(
     Returns:
         An answer; only one that `is_final` may be given.
     """
-    posts, windows = found.generation.posts, found.generation.windows
-    allowed = None if wanted is None else wanted.posts
-    own = found.own if allowed is None else [post for post in found.own if post in allowed]
+    shared, own = found.generation, found.own
+    if wanted is not None:
+        own = [post for post in own if post in wanted.posts]
     pins = _place_pins(found, limit, excluded, wanted) if found.pins and pinned_before is None else {}
-    if not (paged or start or excluded or pins):  # most requests; the loop below would choose the same
-        head = own[:limit]
-        distinct = set(head)
-        is_shown = len(distinct) == limit and found.hidden.isdisjoint(distinct) and posts.keys() >= distinct
-        if is_shown and not (windows and any(is_closed(windows, post, found.at_s) for post in head)):
-            return Answer(found, limit, tuple(head), "own", wanted=wanted)
+    if not (start or excluded or pins or pinned_before):  # most requests; `_take` would choose the same
+        n = limit + 1 if paged else limit  # one more tells that a page follows
+        head = own[:n]
+        distinct, windows = set(head), shared.windows
+        if (
+            len(distinct) == n
+            and found.hidden.isdisjoint(distinct)
+            and shared.posts.keys() >= distinct
+            and not (windows and any(is_closed(windows, post, found.at_s) for post in head))
+        ):
+            return Answer(found, limit, tuple(head[:limit]), "own", (), limit if paged else None, wanted)
     before, pinned = pinned_before or (), tuple(pins.values())
     out = {*excluded, *before, *pinned} if before or pinned else excluded
     chosen, rung, next_start = _take(found, own, limit, limit - len(pins), out, start, wanted)

@@ -109,7 +109,7 @@ async def feed(
 
 def native_body(given: Answer) -> bytes:
     """Write a page as a JSON object, its posts from their own JSON."""
-    found, manifest = given.found, given.found.generation.manifest
+    found, manifest, cursor = given.found, given.found.generation.manifest, given.cursor
     said: dict[str, Any] = {
         "user_id": as_json(found.user_id, manifest.user_ids),
         "at": moment(found.at_s).isoformat(),
@@ -120,7 +120,7 @@ def native_body(given: Answer) -> bytes:
         "rung": given.rung,
         "degraded": found.degraded,
         "underfill": given.underfill,
-        "next": None if given.cursor is None else str(given.cursor),
+        "next": None if cursor is None else str(cursor),
     }
     if given.pinned:
         said["pinned"] = given.pinned_ids

@@ -88,17 +88,17 @@ class FeedLookup(PendingLookup):
         """Answer, if the own list does; who answers else finds out again, and says what is lacking."""
         if isinstance(found, Exception) or found.degraded:
             return self._hand_over(self)
-        wanted, wish = None, self.asked.wish
-        if wish is not None:
+        asked, wanted = self.asked, None
+        if asked.wish is not None:
             try:
-                wanted = found.generation.find_wanted(wish)
+                wanted = found.generation.find_wanted(asked.wish)
             except NotFiltered:
                 return self._hand_over(self)
-        is_native = self.asked.route == NATIVE_ROUTE
-        given = answer(found, self.asked.limit, paged=is_native, wanted=wanted)
+        is_native = asked.route == NATIVE_ROUTE
+        given = answer(found, asked.limit, paged=is_native, wanted=wanted)
         if given.is_final and given.rung in OWN_RUNGS:
             return self._reply(self, given, native_body(given) if is_native else given.body)
-        if wanted is None or found.is_past or len(wanted.ranked) < self.asked.limit:
+        if wanted is None or found.is_past or len(wanted.ranked) < asked.limit:
             return self._hand_over(self)
         self._fallback = asyncio.get_running_loop().create_task(self._fall_back(found, wanted))
         return None

@@ -69,9 +69,9 @@ class Snapshot:
 
     def pack(self, user_id: str, at_s: int, bucket_s: int) -> tuple[bytes, int]:
         """Pack what a look-up of a user's own list asks, and count replies."""
-        packed, n_replies = self.commands.pack_own(user_id, at_s, bucket_s)
         if self.pin_commands is None or not self._may_pin(at_s):
-            return packed, n_replies
+            return self.commands.pack_own(user_id, at_s, bucket_s)
+        packed, n_replies = self.commands.pack_own(user_id, at_s, bucket_s)
         return packed + self.pin_commands.pack(user_id), n_replies + self.pin_commands.n_replies
 
     def read(self, user_id: str, at_s: int, bucket_s: int, replies: Replies) -> Lookup:
@@ -82,17 +82,40 @@ class Snapshot:
         Raises:
             StoreUnavailable: What the user has seen cannot be read, or a command was not carried out.
         """
-        if self.pin_commands is None or not self._may_pin(at_s):
-            return self._read_own(user_id, at_s, bucket_s, replies)
-        n_own = len(replies) - self.pin_commands.n_replies
-        found = self._read_own(user_id, at_s, bucket_s, replies[:n_own])
-        if found.degraded:
-            return found
+        of_pins: Replies = []
+        if self.pin_commands is not None and self._may_pin(at_s):
+            n_own = len(replies) - self.pin_commands.n_replies
+            replies, of_pins = replies[:n_own], replies[n_own:]
+        degraded: Degraded = ""
         try:
-            found.segment, seen = self.pin_commands.read(replies[n_own:], at_s)
+            hidden = read_hidden(replies[1:], self.whole)
         except ValueError as exc:
             raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
-        found.hidden, found.sees_pins = found.hidden | seen, True
+        name: bytes | None = None
+        try:
+            own = check_reply(replies[0])
+            if self.commands.sees_all:
+                own, name = own
+            ranked = decode(own)
+        except ValueError:  # somebody else's value: all but the own list is still known
+            ranked, degraded = [], "value"
+        found = Lookup(
+            user_id=user_id,
+            at_s=at_s,
+            bucket_s=bucket_s,
+            pointer=self.pointer,
+            generation=self.generation,
+            own=ranked,
+            segment=name.decode() if name else None,
+            hidden=hidden,
+            sees_all=self.commands.sees_all,
+            degraded=degraded,
+            is_past=at_s < self.reach.end_s and self.reach.holds(at_s),
+            pins=self.numbered,
+        )
+        if of_pins and not degraded:
+            found.segment, seen = self._read_pins(of_pins, at_s)
+            found.hidden, found.sees_pins = hidden | seen, True
         return found
 
     def remember(self, user_id: str, at_s: int, why: Exception, profile: Fields) -> Lookup:
@@ -115,35 +138,13 @@ class Snapshot:
     def _may_pin(self, at_s: int) -> bool:
         return any(pin.holds_at(at_s) for _, pin in self.numbered)
 
-    def _read_own(self, user_id: str, at_s: int, bucket_s: int, replies: Replies) -> Lookup:
-        """Return the look-up of which these are the replies to `LookupCommands.pack_own`."""
-        degraded: Degraded = ""
+    def _read_pins(self, replies: Replies, at_s: int) -> tuple[str | None, frozenset[int]]:
+        """Return the user's segment, and which pinned posts they have seen by a time."""
+        assert self.pin_commands is not None, "it asked for them"
         try:
-            hidden = read_hidden(replies[1:], self.whole)
+            return self.pin_commands.read(replies, at_s)
         except ValueError as exc:
             raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
-        name: bytes | None = None
-        try:
-            own = check_reply(replies[0])
-            if self.commands.sees_all:
-                own, name = own
-            ranked = decode(own)
-        except ValueError:  # somebody else's value: all but the own list is still known
-            ranked, degraded = [], "value"
-        return Lookup(
-            user_id=user_id,
-            at_s=at_s,
-            bucket_s=bucket_s,
-            pointer=self.pointer,
-            generation=self.generation,
-            own=ranked,
-            segment=name.decode() if name else None,
-            hidden=hidden,
-            sees_all=self.commands.sees_all,
-            degraded=degraded,
-            is_past=at_s < self.reach.end_s and self.reach.holds(at_s),
-            pins=self.numbered,
-        )
 
 
 class CurrentGeneration:
