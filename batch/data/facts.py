@@ -9,6 +9,7 @@ import pandas as pd
 from batch.arrays import AnyInts, Bools, Floats32, Ints, Ints8, Ints32
 from batch.data.columns import LIKE, POST_ID, USER_ID, VIEW
 from batch.data.ids import IdNames
+from batch.data.mapped import MappedColumns
 from batch.data.retired import Retired
 from batch.data.versions import PostVersions
 
@@ -66,6 +67,7 @@ class Facts:
         retired: What users chose of posts that are not among `posts` any more; None where there is nothing.
         versions: The posts' contents at earlier times; None where the data tell the latest alone.
         zone: IANA name of the zone whose clocks say the hour of the day; empty: UTC, as `time` always is.
+        mapped: The file that the events' columns lie in; None where they lie in memory.
     """
 
     users: pd.DataFrame
@@ -85,6 +87,7 @@ class Facts:
     retired: Retired | None = None
     versions: PostVersions | None = None
     zone: str = ""
+    mapped: MappedColumns | None = field(default=None, repr=False)
 
     @property
     def user_ids(self) -> Ints:
@@ -118,6 +121,11 @@ class Facts:
     def all_chosen(self) -> bool:
         """Tell whether each view is itself the yes, since nothing says which of the choices are liked."""
         return self.shown == "choices" and not self.likes.any() and bool(self.target.all())
+
+    def release(self) -> None:
+        """Give back the memory of events that lie in a file; whoever needs them reads them again."""
+        if self.mapped is not None:
+            self.mapped.release()
 
     def until(self, as_of_s: int) -> "Facts":
         """Return the facts with no event later than `as_of_s`; columns are views, nothing is copied."""

@@ -2,14 +2,16 @@
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import redis
 
 from api.contract.keys import Keys
 from batch.data import movielens
 from batch.data.columns import FEED, TOPIC
-from batch.data.facts import Facts, Report
+from batch.data.facts import EVENT_COLUMNS, Facts, Report
 from batch.data.forgotten import (
     Forgotten,
     drop_forgotten,
@@ -20,12 +22,14 @@ from batch.data.forgotten import (
 from batch.data.live.events import drain, read_live
 from batch.data.live.unite import unite
 from batch.data.look.look import Looked, look
+from batch.data.mapped import MappedColumns, write_columns
 from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.sentences import embed_texts
 from batch.data.source import Source, open_tables
 from batch.data.validation.rejects import Limits, drop_rejects
 from batch.data.write import refuse_taken, tables_of, write
+from batch.memory import give_back
 from batch.progress import Advance, Progress
 from batch.settings import Settings
 from batch.store.connection import events_location
@@ -46,13 +50,30 @@ def load_mapping(settings: Settings, name: str = "") -> Mapping:
 def read_facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
     """Read the facts, the live events among them, as a run begins; of forgotten users none.
 
+    The events lie in a file of the state folder, so that they take memory only while they are read.
+
     Raises:
         SourceError: They cannot be read; TooManyRejected: too many of them are bad.
         OtherKey: The state folder is another store's.
     """
     forgotten = unite_forgotten(store, Keys(settings.prefix), settings.state_dir)
     with progress.step("read") as advance:
-        return _with_live(settings, store, read_facts(settings, location, advance), forgotten)
+        facts = _with_live(settings, store, read_facts(settings, location, advance), forgotten)
+        facts = _map_events(facts, settings.state_dir)
+        give_back()
+        return facts
+
+
+def _map_events(facts: Facts, folder: Path) -> Facts:
+    """Return the facts with their events in a file of `folder`, which ends with the last of them."""
+    columns = {name: getattr(facts, name) for name in EVENT_COLUMNS}
+    if facts.weight is not None:
+        columns["weight"] = facts.weight
+    with TemporaryDirectory(prefix="events-", dir=folder) as name:
+        path = Path(name, "events.arrow")
+        write_columns(path, columns)
+        mapped = MappedColumns(path)
+    return replace(facts, **mapped.columns, mapped=mapped)  # type: ignore[arg-type] # by their names
 
 
 def refuse_absent(settings: Settings, location: str) -> None:

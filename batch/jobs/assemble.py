@@ -18,6 +18,7 @@ from batch.features.tally import Tally
 from batch.learn.factors.cold_start import shared_factors
 from batch.learn.ranker import Ranker
 from batch.learn.similar.similar import find_similar
+from batch.memory import give_back
 from batch.publish.facets import find_facets
 from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
@@ -57,13 +58,16 @@ def assemble_publication(
         as_of_s: Epoch seconds; the horizon begins with its bucket.
     """
     counts = asof.start_tally(facts, statics).advance(as_of_s)
+    facts.release()
     names = tuple(feature.name for feature in model.features)
     caps = Caps.of(settings.max_per_topic, facts.posts[TOPIC])
     own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics, caps)
     own = add_similar(settings, facts, statics, own)
+    facts.release()
     sides = asof.make_sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
     bins, profiles = score_profiles(settings, facts, statics, counts, model, sides, own.depth, caps)
     own = replace(own, profile=bins, profiles=profiles, topic_depth=settings.topic_depth)
+    give_back()
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
     inputs = Inputs(model.text, sides, seen, model.factors.dense, caps)
     return Publication(own, score_lists(settings, inputs, own.depth), inputs, counts)

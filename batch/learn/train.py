@@ -56,7 +56,9 @@ def train(
     with progress.step("estimate"):
         estimates, rows = training_rows(facts, statics, as_of_s, recipe)
     with progress.step("train", recipe.n_trees) as advance:
-        return Training(estimates, rows, learn(facts, statics, estimates, rows, recipe, metrics, advance))
+        model = learn(facts, statics, estimates, rows, recipe, metrics, advance)
+        facts.release()
+    return Training(estimates, rows, model)
 
 
 def training_rows(facts: Facts, statics: Statics, as_of_s: int, recipe: Recipe) -> tuple[Estimates, Rows]:
@@ -69,6 +71,7 @@ def training_rows(facts: Facts, statics: Statics, as_of_s: int, recipe: Recipe) 
     begin_s = as_of_s + 1 - recipe.train_days * DAY_S
     rng = np.random.default_rng(recipe.seed)
     rows = trees.gather_rows(facts, statics, estimates, recipe.width_s, recipe.train_rows, rng, begin_s)
+    facts.release()
     n_likes = int(rows.y.sum())
     if n_likes in (0, len(rows.y)):
         raise ValueError(

@@ -107,6 +107,24 @@ def publishing(
 
 
 @bench.command()
+def night(
+    scale: Annotated[
+        float, typer.Option(min=0.0001, max=10, help="share of the original's 163,205 users")
+    ] = 1.0,
+    facts: Annotated[
+        Path | None, typer.Option(help="folder that keeps the made facts for the next time")
+    ] = None,
+    posts: Annotated[int, typer.Option(min=100)] = 7_023,
+    warm: Annotated[bool, typer.Option(help="also yesterday's night, and a warm one after it")] = True,
+    json: Json = False,
+) -> None:
+    """Run whole nights on facts in PostgreSQL, cold and warm; both must publish the same lists."""
+    from tests.bench.night import run as measure
+
+    Output(json=json).emit(measure(scale, facts, posts, warm=warm))
+
+
+@bench.command()
 def traffic(
     url: Annotated[
         str, typer.Option(help="a running API; else one of its own on a store of drawn lists")

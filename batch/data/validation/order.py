@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batch.arrays import Bools, Floats32, Ints, Ints8, Ints32, Words
+from batch.memory import give_back
 
 BLOCK = 1 << 20  # rows handled at once, so that temporaries stay small
 KEY_BITS = 64
@@ -65,6 +66,7 @@ def in_order(chunks: list[Chunk], user_row: Ints32, post_row: Ints32) -> tuple[E
     if bits.total > KEY_BITS or any(chunk.weight is not None for chunk in chunks):
         return _by_columns(chunks, user_row, post_row)
     keys = _pack(chunks, user_row, post_row, first, bits)
+    give_back()  # the chunks
     keys.sort()
     again = _repeats(keys)
     duplicates = keys[again]

