@@ -9,7 +9,7 @@ from typing import Literal
 
 from api.contract.buckets import Label
 from api.contract.facets import Wanted
-from api.contract.window import is_closed
+from api.contract.window import find_closed, is_closed
 from api.cursor import Cursor
 from api.found import Lookup
 
@@ -97,7 +97,7 @@ class Answer:
             "taken_down": sum(post not in shared.posts for post in whole),
             "excluded": sum(post in self.excluded for post in whole),
             "seen": sum(post in self.found.hidden for post in whole),
-            "closed": sum(is_closed(shared.windows, post, self.found.at_s) for post in whole),
+            "closed": len(find_closed(shared.windows, whole, self.found.at_s)),
         }
         return max(out, key=lambda reason: out[reason])
 
@@ -151,7 +151,7 @@ def answer(
             len(distinct) == n
             and found.hidden.isdisjoint(distinct)
             and shared.posts.keys() >= distinct
-            and not (windows and any(is_closed(windows, post, found.at_s) for post in head))
+            and not (windows and find_closed(windows, head, found.at_s))
         ):
             return Answer(found, limit, tuple(head[:limit]), "own", (), limit if paged else None, wanted)
     before, pinned = pinned_before or (), tuple(pins.values())

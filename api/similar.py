@@ -10,7 +10,7 @@ from typing import Literal
 import orjson
 
 from api.contract.facets import TOPIC, spell
-from api.contract.window import is_closed
+from api.contract.window import find_closed, is_closed
 from api.feed import Reason
 from api.found import Degraded, Generation, Pointer
 
@@ -70,7 +70,7 @@ class SimilarPosts:
         out: dict[Reason, int] = {
             "seen": sum(post in found.hidden for post in others),
             "taken_down": sum(post not in shared.posts for post in others),
-            "closed": sum(is_closed(shared.windows, post, found.at_s) for post in others),
+            "closed": len(find_closed(shared.windows, others, found.at_s)),
         }
         return max(out, key=lambda reason: out[reason])
 

@@ -4,7 +4,7 @@ What may live here: how a window is written and read, and which times it holds. 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 _WRITTEN = re.compile(rb"(-?[0-9]{1,19})?,(-?[0-9]{1,19})?")
@@ -36,6 +36,15 @@ def is_closed(windows: Windows, post: int, at_s: int) -> bool:
     """
     window = windows.get(post)
     return window is not None and not window.holds_at(at_s)
+
+
+def find_closed(windows: Windows, posts: Iterable[int], at_s: int) -> list[int]:
+    """Return those of some posts that may not be answered for a time.
+
+    >>> find_closed({7: Window(10, None)}, [7, 8], 9)
+    [7]
+    """
+    return [post for post in posts if post in windows and not windows[post].holds_at(at_s)]
 
 
 def encode_window(from_s: int | None, to_s: int | None) -> bytes:
