@@ -13,7 +13,7 @@ _NAMES = """
     n_trees pool_size port prefix profiles
     read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by
     similar state_dir text_model threads tokens topic_depth train_days train_rows variant zone
-    runs_kept
+    models_kept resume_h runs_kept
     api_password_file api_port batch_password_file postgres_port secrets store_port
     bench_answer chaos test_seed
 """

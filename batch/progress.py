@@ -22,6 +22,7 @@ Show = Callable[[str, int, int | None], None]  # what is going on, how far, of h
 WORDS = {  # what a person reads beside the bar of a step or phase
     "simulate": "make users and posts",
     "read": "read the tables",
+    "keep": "keep what was read",
     "read items": "read the table of items",
     "segments": "read users' segments",
     "sort": "sort and check lists",
@@ -102,6 +103,11 @@ class Progress:
         `pace` is how fast this machine is beside that one, until a step has ended; None: nobody knows.
         """
         self._expected_s, self._pace = dict(seconds), pace
+
+    def skip(self, *names: str) -> None:
+        """Expect these steps no more: what they would give is there."""
+        for name in names:
+            self._expected_s.pop(name, None)
 
     @contextmanager
     def watched_by(self, watcher: Watcher) -> Iterator[None]:

@@ -142,6 +142,13 @@ class Settings(EnvironmentSettings):
         "UTC", description="time zone of the schedules, such as Europe/Berlin; all else is in UTC"
     )
 
+    resume_h: float = Field(
+        12.0,
+        ge=0,
+        description="hours for which the facts that a run has read are kept, so that one after it goes on "
+        "from them where it died; 0: never",
+    )
+    models_kept: int = Field(7, ge=1, description="newest models that stay in the state folder")
     runs_kept: int = Field(
         100, ge=1, description="runs whose record and log stay in the state folder, see `almanac runs`"
     )

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -30,11 +30,18 @@ def run(
     model: Annotated[
         Path | None, typer.Option(help="rank by this LightGBM text, trained on what `almanac features` wrote")
     ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="read the facts, though a run that died has left some")
+    ] = False,
+    from_: Annotated[
+        str, typer.Option("--from", help="begin at a stage, such as train, by what a run has kept")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
     from batch.data.load import refuse_absent
     from batch.jobs.night import run_full, run_refresh
+    from batch.jobs.resume import From
     from batch.learn.split import Split
     from batch.store.connection import connect_store, facts_location
 
@@ -42,6 +49,11 @@ def run(
         raise ValueError(
             "--incremental refreshes by the model that is served: run --model whole, then refresh"
         )
+    begin = cast("From", "read" if fresh else from_)
+    if begin not in get_args(From):
+        raise ValueError(f"--from {begin} is no stage: give one of {', '.join(get_args(From)[1:])}")
+    if incremental and begin:
+        raise ValueError("--incremental reads the facts each time: leave out --fresh and --from")
     output, settings = Output(json=json), read_settings(mapping=mapping, variant=variant)
     span = read_span(test_from, test_to)
     split = Split(*span) if span else None
@@ -51,7 +63,7 @@ def run(
     if incremental:
         output.emit(run_refresh(*what, split=split, evaluated=evaluate))
     else:
-        output.emit(asdict(run_full(*what, split=split, evaluated=evaluate, given=model)))
+        output.emit(asdict(run_full(*what, split=split, evaluated=evaluate, given=model, begin=begin)))
 
 
 def features(

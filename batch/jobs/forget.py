@@ -14,6 +14,7 @@ from batch.data.ids import encode_ids
 from batch.data.live.delete import delete_live
 from batch.data.live.events import drain
 from batch.data.validation.rejects import drop_rejects
+from batch.jobs.resume import forget_kept
 from batch.learn.ranker import drop_users
 from batch.progress import Progress
 from batch.publish.backfilled import FOLDER
@@ -93,6 +94,7 @@ def forget(settings: Settings, client: redis.Redis, user_id: str, progress: Prog
         codes = encode_ids(forms)
         folders = [state_dir / "model", *sorted((state_dir / "models").glob("*"))]
         touched["models"] = sum(drop_users(folder, codes) for folder in folders)
+        forget_kept(state_dir)  # facts of everybody: a run reads them again
         touched["rejected rows"] = drop_rejects(state_dir / "rejects.jsonl", is_gone)
         touched["tracebacks"] = _drop_traceback(state_dir / "last-error.txt", user_id, forms)
         remains = [rewrite_log(client, show)]

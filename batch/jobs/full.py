@@ -1,6 +1,7 @@
 """One run, top to bottom: facts → features → model → lists → generation; each step takes the last value."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from batch.jobs.baselines import publish_baseline
 from batch.jobs.refresh.frozen import freeze
 from batch.learn.baselines.named import find_baseline, require_package
 from batch.learn.given import read_model
+from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
 from batch.learn.train import train
@@ -72,6 +74,8 @@ def run(
     evaluated: bool = True,
     facts: Facts | None = None,
     given: Path | None = None,
+    trained: Ranker | None = None,
+    keep: Callable[[Ranker], None] = lambda _model: None,
 ) -> Result:
     """Read, learn, score and publish; what is served changes only by the last step's single write.
 
@@ -86,6 +90,8 @@ def run(
         evaluated: False skips the evaluation and the two trainings it takes; a baseline's run has none.
         facts: What `read_facts_now` has read already; None reads them.
         given: Text of a model that somebody trained on our features; None trains ours.
+        trained: Our model, where an earlier run has trained it on these facts.
+        keep: Called with the model once it is saved.
 
     Raises:
         LookupError: The baseline needs a package that is not installed.
@@ -109,10 +115,13 @@ def run(
         return _finish(facts, manifest, progress)
     if given is not None:
         model = read_model(given, facts, statics, facts.as_of_s)
+    elif trained is not None:
+        model = trained
     else:
         metrics = _evaluate(settings, facts, statics, split, progress) if evaluated else {}
         model = train(facts, statics, facts.as_of_s, Recipe.of(settings), metrics, progress).model
-    model.save(settings.state_dir / "models" / model.fingerprint)
+        model.save(settings.state_dir / "models" / model.fingerprint)
+        keep(model)
     with progress.step("features"):
         tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)
     with progress.phases("publish") as show:

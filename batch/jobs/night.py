@@ -12,6 +12,7 @@ import redis
 from api.contract.buckets import epoch
 from batch.jobs.full import Result, run
 from batch.jobs.refresh.incremental import run_incremental
+from batch.jobs.resume import From, prune_models, start_night
 from batch.learn.split import Split
 from batch.progress import Progress
 from batch.runs.record import BY_HAND, Asked, Kind
@@ -32,8 +33,11 @@ def run_full(
     split: Split | None = None,
     evaluated: bool = True,
     given: Path | None = None,
+    begin: From = "",
 ) -> Result:
     """Run in full, as `batch.jobs.full.run` does, and keep the record of it.
+
+    After a run that did not end well, it goes on from what that one had read and learnt.
 
     Args:
         settings: Frozen settings of this run.
@@ -44,14 +48,31 @@ def run_full(
         split: As `run` takes it.
         evaluated: As `run` takes it.
         given: As `run` takes it.
+        begin: Stage to begin at, see `batch.jobs.resume.start_night`.
 
     Raises:
         RunStopped: Somebody wanted it to end.
         Exception: What `run` and the store raise.
     """
     with _recorded(settings, progress, "full", asked) as record, connect() as store:
-        result = run(settings, store, location, progress, split=split, evaluated=evaluated, given=given)
+        how = f"{split} {evaluated}"
+        night = start_night(settings, store, location, progress, record, how, begin)
+        if night.model is not None and given is None:
+            progress.skip("evaluate", "estimate", "train")
+        result = run(
+            settings,
+            store,
+            location,
+            progress,
+            split=split,
+            evaluated=evaluated,
+            facts=night.facts,
+            given=given,
+            trained=night.model,
+            keep=night.keep_model,
+        )
         _tell(record, asdict(result))
+        prune_models(settings.state_dir, settings.models_kept)
     return result
 
 

@@ -13,7 +13,7 @@ from batch.arrays import Ints
 from batch.features.sides import Feature
 from batch.learn.factors.factor_table import FACTORS, FactorTable, fingerprint
 
-ABOUT = "model.json"  # beside the model's text
+TEXT, ABOUT = "model.txt", "model.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,26 @@ class Ranker:
             "fingerprint": self.fingerprint,
         }
         (folder / FACTORS).unlink(missing_ok=True)  # never an older model's beside these trees
-        _write(folder / "model.txt", self.text.encode())
+        _write(folder / TEXT, self.text.encode())
         self.factors.save(folder / FACTORS)
         _write(folder / ABOUT, orjson.dumps(about, option=orjson.OPT_INDENT_2))
-        return folder / "model.txt"
+        return folder / TEXT
+
+    @classmethod
+    def load(cls, folder: Path) -> "Ranker | None":
+        """Read what `save` wrote; None where it is not there whole."""
+        if not all((folder / name).is_file() for name in (ABOUT, TEXT, FACTORS)):
+            return None
+        about = orjson.loads((folder / ABOUT).read_bytes())
+        found = cls(
+            text=(folder / TEXT).read_text("utf-8"),
+            features=tuple(Feature(**feature) for feature in about["features"]),
+            as_of_s=about["as_of_s"],
+            parameters=about["parameters"],
+            factors=FactorTable.load(folder / FACTORS),
+            metrics={name: float("nan") if x is None else x for name, x in about["metrics"].items()},
+        )
+        return found if found.fingerprint == about["fingerprint"] else None
 
 
 def drop_users(folder: Path, codes: Ints) -> bool:
@@ -73,7 +89,7 @@ def drop_users(folder: Path, codes: Ints) -> bool:
     table, about = FactorTable.load(path), orjson.loads(about_path.read_bytes())
     stay = ~np.isin(table.user_ids, codes)
     others = FactorTable(table.user_ids[stay], table.post_ids, table.x[stay], table.y, table.level[stay])
-    was, name = about["fingerprint"], fingerprint((folder / "model.txt").read_text(), [others.x], others.y)
+    was, name = about["fingerprint"], fingerprint((folder / TEXT).read_text(), [others.x], others.y)
     if not stay.all():
         others.save(path)
     _write(about_path, orjson.dumps({**about, "fingerprint": name}, option=orjson.OPT_INDENT_2))

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from batch.errors import describe, exit_code_of, is_of_inputs
 from batch.progress import Ended, Progress
-from batch.runs.record import BY_HAND, Asked, Kind, Outcome, Stage
+from batch.runs.record import BY_HAND, Asked, Kind, Outcome, Run, Stage
 from batch.runs.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -42,12 +42,12 @@ class Record:
     A record that cannot be written is said once, and never ends a run.
     """
 
-    def __init__(self, runs: Runs, number: int | None) -> None:
-        """Write into `runs`; without a number nothing is written.
+    def __init__(self, runs: Runs, number: int | None, before: Run | None = None) -> None:
+        """Write into `runs`; without a number nothing is written. `before` is the run before, of its kind.
 
         `fingerprint` is that of what the stages from now on are computed from; `result` what `run.done` says.
         """
-        self.runs, self.number = runs, number
+        self.runs, self.number, self.before = runs, number, before
         self.fingerprint, self.result = "", dict[str, object]()
         self._stop: tuple[Outcome, str] | None = None
         self._looked, self._kept, self._is_told = 0.0, set[str](), False
@@ -145,14 +145,15 @@ def recorded(
     Raises:
         RunStopped: Somebody wanted it to end.
     """
-    number, last = None, None
+    number, last, before = None, None, None
     try:
+        before = runs.latest(kind, variant)
         last = runs.latest(kind, variant, "done")
         number = runs.begin(kind, variant, asked)
         runs.prune(kept)
     except (OSError, sqlite3.Error) as exc:
         log_unrecorded(runs, exc)
-    record, began = Record(runs, number), time.monotonic()
+    record, began = Record(runs, number, before), time.monotonic()
     if last is not None:
         progress.expect(sum_seconds(last.stages), pace=1.0)
     about = {"run": number, "kind": kind, "variant": variant, "asked_by": asked.by}
