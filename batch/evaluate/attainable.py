@@ -15,7 +15,7 @@ import numpy as np
 from batch.arrays import Floats, Ints, Ints32
 from batch.data.facts import Facts
 from batch.learn.factors.impressions import Impressions, gather
-from batch.learn.factors.taste_factors import accumulate
+from batch.learn.factors.sums import accumulate
 from batch.simulate import effects
 from batch.simulate.posts import TOPIC_NAMES
 from batch.simulate.truth import Truth
@@ -131,11 +131,10 @@ def _add_products(start: Any, post: Any, x: Any, values: Any, eta: Any) -> None:
 def _update_users(
     shown: Impressions, x: Floats, values: Floats, slope: Floats, weight: Floats, population: _Population
 ) -> Floats:
-    out, k = x.copy(), values.shape[1]
+    out = x.copy()
     for low in range(0, shown.n_users, USERS_AT_ONCE):
         some = np.arange(low, min(low + USERS_AT_ONCE, shown.n_users))
-        precision, pull = np.zeros((len(some), k, k)), np.zeros((len(some), k))
-        accumulate(some, shown.start, shown.post, weight, slope, values, precision, pull)
+        precision, pull = accumulate(some, shown.start, shown.post, weight, slope, values)
         pull += np.einsum("uij,uj->ui", precision, x[some]) + population.precision * population.mean
         new = np.linalg.solve(precision + np.diag(population.precision), pull[:, :, None])[:, :, 0]
         out[some] += np.clip(new - x[some], -LONGEST_STEP, LONGEST_STEP)

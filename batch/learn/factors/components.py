@@ -4,6 +4,7 @@ What a feed showed and what users chose (`Facts.shown`) teach different things. 
 nothing, and what is liked by many and together says most.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,8 @@ from batch.learn.factors.biases import fit_biases, steepness
 from batch.learn.factors.collaborative import fit_implicit_factors
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.latent_classes import LatentClasses, fit_latent_classes, membership
-from batch.learn.factors.taste_factors import describe, fit_taste_factors, refit_users
+from batch.learn.factors.sums import count_by_post
+from batch.learn.factors.taste_factors import TasteFactors, describe, fit_taste_factors, refit_users
 
 Factors = tuple[Floats, Floats]  # of users and of posts
 
@@ -49,7 +51,7 @@ class Components:
         gain: float64 (users,). How much log-odds one unit of a component's score is.
         x: By the order of `NAMES`, float64 (users, columns); no columns where one is not fitted.
         y: The same, float64 (posts, columns), those of impressions of mean 0 over what was shown.
-        classes: The latent classes; None of choices.
+        classes: The latent classes; None of choices, and where none were wanted.
     """
 
     as_of_s: int
@@ -67,7 +69,12 @@ class Components:
 
 
 def fit_components(
-    facts: Facts, texts: Texts, as_of_s: int, seed: int, warm: Components | None
+    facts: Facts,
+    texts: Texts,
+    as_of_s: int,
+    seed: int,
+    warm: Components | None,
+    wanted: Collection[str] = NAMES,
 ) -> Components:
     """Fit all components on the facts up to and including `as_of_s`.
 
@@ -77,6 +84,7 @@ def fit_components(
         as_of_s: Epoch seconds.
         seed: Of the search for classes, or of the first factors.
         warm: An earlier time's components to go on from, which is faster; None starts anew.
+        wanted: Names of those that will weigh anything; of the others what takes long is left out.
     """
     past = facts.until(as_of_s)
     if past.shown == "choices":
@@ -89,27 +97,45 @@ def fit_components(
     base = float((shown.liked.sum() + 0.5) / (len(shown.liked) + 5.0))
     rate = (shown.likes + PRIOR_VIEWS * base) / (shown.sizes + PRIOR_VIEWS)
     gain = steepness(rate) / (rate * (1 - rate))
-    classes = fit_latent_classes(shown, texts.cluster, seed, warm.classes if warm is not None else None)
-    x, y = _in_order(_of_impressions(shown, texts, classes), past)
+    classes = warm.classes if warm is not None else None
+    if "types" in wanted:
+        classes = fit_latent_classes(shown, texts.cluster, seed, classes)
+    x, y = _in_order(_of_impressions(shown, texts, classes, wanted), past)
     return Components(as_of_s, base, rate, gain, x, y, classes)
 
 
-def _of_impressions(shown: Impressions, texts: Texts, classes: LatentClasses) -> dict[str, Factors]:
+def _of_impressions(
+    shown: Impressions, texts: Texts, classes: LatentClasses | None, wanted: Collection[str]
+) -> dict[str, Factors]:
+    """Return what is wanted, and always the posts' biases: the tastes with the place held are beside them."""
     about = describe(texts, int((shown.sizes > 0).sum()))
-    placed = fit_biases(shown, with_place=True)
-    free = fit_biases(shown, with_place=False, post=placed.post)
-    taste, taste_placed = fit_taste_factors(shown, free, about), fit_taste_factors(shown, placed, about)
-    placed = fit_biases(shown, with_place=True, tastes=(taste_placed.user, taste_placed.post))
-    free = fit_biases(shown, with_place=False, post=placed.post, tastes=(taste.user, taste.post))
-    taste, taste_placed = refit_users(shown, free, taste), refit_users(shown, placed, taste_placed)
-    exposure = np.bincount(shown.post, minlength=shown.n_posts) + 1e-9
-    found = {
-        "post": (np.ones((shown.n_users, 1)), placed.post[:, None]),
-        "taste": (taste.user, taste.post),
-        "taste_placed": (taste_placed.user, taste_placed.post),
-        "types": (membership(shown, classes), classes.first),
-    }
+    alone, tastes = _begin_tastes(shown, about, None)
+    beside, tastes = _end_tastes(shown, tastes, None)
+    found = {"post": (np.ones((shown.n_users, 1)), beside[:, None])}
+    found["taste_placed"] = tastes.user, tastes.post
+    if "taste" in wanted:
+        _, tastes = _begin_tastes(shown, about, alone)
+        _, tastes = _end_tastes(shown, tastes, beside)
+        found["taste"] = tastes.user, tastes.post
+    if classes is not None and "types" in wanted:
+        found["types"] = membership(shown, classes), classes.first
+    exposure = count_by_post(shown.post, shown.n_posts) + 1e-9
     return {name: (x, y - np.average(y, axis=0, weights=exposure)) for name, (x, y) in found.items()}
+
+
+def _begin_tastes(shown: Impressions, about: Floats, post: Floats | None) -> tuple[Floats, TasteFactors]:
+    """Return posts' biases, and the tastes that they leave; given biases stand, and no place is held then.
+
+    The columns of eight bytes an impression that lead to the tastes end here: never two pairs are there.
+    """
+    biases = fit_biases(shown, post is None, post)
+    return biases.post, fit_taste_factors(shown, biases, about)
+
+
+def _end_tastes(shown: Impressions, tastes: TasteFactors, post: Floats | None) -> tuple[Floats, TasteFactors]:
+    """Return posts' biases beside the tastes, and the tastes that these leave, as `_begin_tastes` does."""
+    biases = fit_biases(shown, post is None, post, (tastes.user, tastes.post))
+    return biases.post, refit_users(shown, biases, tastes)
 
 
 def _of_choices(past: Facts, seed: int, warm: Components | None) -> dict[str, Factors]:

@@ -104,17 +104,18 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
     ends = _period_ends(past, as_of_s)
     rng = np.random.default_rng(seed)
     fitted: list[Components] = []
-    for end in ends:
+    for end in ends[:-1]:
         fitted.append(fit_components(past, texts, end, seed, fitted[-1] if fitted else None))
     if past.shown == "choices":
         shown = negative_sampling.draw_slates(past, ends, rng)
-        weights = negative_sampling.fit_choice_weights(shown, fitted[:-1])
+        weights = negative_sampling.fit_choice_weights(shown, fitted)
     else:
-        periods = zip(fitted, ends[1:], strict=False)
+        periods = zip(fitted, ends[1:], strict=True)
         found = [collect_equations(past, components, end + 1, rng) for components, end in periods]
         shown, weights = past, fit_weights(sum(found[1:], found[0]))
-    estimates = [_stack(components, weights) for components in fitted]
     named = dict(zip(NAMES, weights.tolist(), strict=True))
+    fitted.append(fit_components(past, texts, as_of_s, seed, fitted[-1], _weighing(named)))
+    estimates = [_stack(components, weights) for components in fitted]
     return Estimates(estimates[-1], tuple(estimates[:-1]), named, shown)
 
 
@@ -140,8 +141,12 @@ def renew(
     past = facts.until(as_of_s)
     if not len(past.time):
         raise ValueError(f"there is no event up to {as_of_s}: nothing can be estimated")
-    components = fit_components(past, texts, as_of_s, seed, before)
+    components = fit_components(past, texts, as_of_s, seed, before, _weighing(weights))
     return _stack(components, np.array([weights[name] for name in NAMES])), components
+
+
+def _weighing(weights: dict[str, float]) -> list[str]:
+    return [name for name, weight in weights.items() if weight > 0]
 
 
 def _period_ends(facts: Facts, as_of_s: int) -> list[int]:

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.special import softmax
 
 from batch.arrays import Floats, Ints32
-from batch.learn.factors.impressions import BETWEEN, EARLY, Impressions
+from batch.learn.factors.blocks import ROWS_A_SUM, for_blocks, in_threads, split_users
+from batch.learn.factors.impressions import BETWEEN, EARLY, LATE, Impressions
 
 N_CLASSES = 6  # 3 to 8 do alike on the real rows; a class too many splits one
 N_EM_ITERATIONS_BY_CLUSTER, N_EM_ITERATIONS, N_EM_ITERATIONS_WARM = 15, 10, 4
@@ -82,17 +83,27 @@ def _likelihood(shown: Impressions, classes: LatentClasses) -> float:
 
 def _log_chances(shown: Impressions, classes: LatentClasses) -> Floats:
     """Return the log of the chance of each class and of what it showed the user, float64 (users, classes)."""
-    out = np.empty((shown.n_users, len(classes.share)))
-    logs = np.log(classes.first), np.log1p(-classes.first), np.log(classes.share)
-    _add_logs(shown.start, shown.post, shown.third, *logs, out)
+    out = np.tile(np.log(classes.share), (shown.n_users, 1))
+    logs = np.stack([np.log1p(-classes.first), np.log(classes.first)], axis=1)  # LATE is 0, EARLY 1
+
+    def add(low: int, high: int) -> None:
+        _add_logs(low, high, shown.start, shown.post, shown.third, logs, out)
+
+    for_blocks(add, shown.start)
     return out
 
 
 def _maximise(shown: Impressions, cluster: Ints32, member: Floats, by_post: bool) -> LatentClasses:
     """Return the mixture that the memberships imply: the second half of an iteration."""
     n_classes = member.shape[1]
-    first, last = np.zeros((shown.n_posts, n_classes)), np.zeros((shown.n_posts, n_classes))
-    _tally(shown.start, shown.post, shown.third, member, first, last)
+    counts = np.zeros((shown.n_posts, 2, n_classes))
+
+    def tally(block: tuple[int, int]) -> Floats:
+        return np.asarray(_tally(*block, shown.start, shown.post, shown.third, member, shown.n_posts))
+
+    for part in in_threads(tally, split_users(shown.start, ROWS_A_SUM)):
+        counts += part
+    first, last = counts[:, EARLY], counts[:, LATE]
     of_first, of_last = (
         np.column_stack([np.bincount(cluster, of_class) for of_class in counts.T]) for counts in (first, last)
     )
@@ -105,23 +116,22 @@ def _maximise(shown: Impressions, cluster: Ints32, member: Floats, by_post: bool
     return LatentClasses(share, np.clip(chance, LEAST, 1 - LEAST))
 
 
-@numba.njit(cache=True, parallel=True)
-def _add_logs(start: Any, post: Any, third: Any, first: Any, last: Any, share: Any, out: Any) -> None:
-    for u in numba.prange(len(start) - 1):
-        for k in range(len(share)):  # setting one array to another compiles for three seconds
-            out[u, k] = share[k]
+@numba.njit(cache=True, nogil=True)
+def _add_logs(low: Any, high: Any, start: Any, post: Any, third: Any, logs: Any, out: Any) -> None:
+    for u in range(low, high):
         for i in range(start[u], start[u + 1]):
             if third[i] != BETWEEN:
-                logs = first if third[i] == EARLY else last
-                for k in range(len(share)):
-                    out[u, k] += logs[post[i], k]
+                for k in range(out.shape[1]):
+                    out[u, k] += logs[post[i], third[i], k]
 
 
-@numba.njit(cache=True)
-def _tally(start: Any, post: Any, third: Any, member: Any, first: Any, last: Any) -> None:
-    for u in range(len(start) - 1):
+@numba.njit(cache=True, nogil=True)
+def _tally(low: Any, high: Any, start: Any, post: Any, third: Any, member: Any, n_posts: Any) -> Any:
+    """Return how often each post came LATE and EARLY for each class, (posts, 2, classes)."""
+    counts = np.zeros((n_posts, 2, member.shape[1]))
+    for u in range(low, high):
         for i in range(start[u], start[u + 1]):
             if third[i] != BETWEEN:
-                counts = first if third[i] == EARLY else last
                 for k in range(member.shape[1]):
-                    counts[post[i], k] += member[u, k]
+                    counts[post[i], third[i], k] += member[u, k]
+    return counts

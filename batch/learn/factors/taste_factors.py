@@ -1,18 +1,16 @@
 """Users' tastes for topics, text factors and text clusters, shrunk by a covariance learned from all users."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse
 from sklearn.isotonic import isotonic_regression
 
 from batch.arrays import Floats
 from batch.features.text import Texts
 from batch.learn.factors.biases import Biases
+from batch.learn.factors.blocks import in_threads
 from batch.learn.factors.impressions import Impressions
+from batch.learn.factors.sums import accumulate, sum_by_post, sum_values
 
 # 114 real users: later sessions were ranked worse with 64 factors than with 20; 20,000 made ones: better.
 LEAST_FACTORS, USERS_A_FACTOR = 20, 200
@@ -78,7 +76,7 @@ def fit_taste_factors(shown: Impressions, biases: Biases, about: Floats) -> Tast
 
     Source: Laird and Ware, Random-effects models for longitudinal data, Biometrics 38 (1982), 963-974.
     """
-    post = _whiten(about, np.bincount(shown.post, biases.hessian, shown.n_posts))
+    post = _whiten(about, sum_by_post(shown.start, shown.post, biases.hessian, shown.n_posts))
     noise = _noise(biases)
     covariance = _covariance(shown, biases, post, noise)
     variance, directions = np.linalg.eigh(covariance)
@@ -99,13 +97,15 @@ def refit_users(shown: Impressions, biases: Biases, tastes: TasteFactors) -> Tas
 
 def _posterior_means(shown: Impressions, biases: Biases, post: Floats, variance: Floats) -> Floats:
     user = np.zeros((shown.n_users, len(variance)))
-    active = np.flatnonzero(shown.sizes)
-    for low in range(0, len(active), USERS_AT_ONCE):
+    active, prior = np.flatnonzero(shown.sizes), np.diag(1 / variance)
+
+    def solve(low: int) -> None:
         some = active[low : low + USERS_AT_ONCE]
-        precision = np.zeros((len(some), len(variance), len(variance)))
-        gradient = np.zeros((len(some), len(variance)))
-        accumulate(some, shown.start, shown.post, biases.hessian, biases.gradient, post, precision, gradient)
-        user[some] = np.linalg.solve(precision + np.diag(1 / variance), gradient[:, :, None])[:, :, 0]
+        precision, gradient = accumulate(some, shown.start, shown.post, biases.hessian, biases.gradient, post)
+        user[some] = np.linalg.solve(precision + prior, gradient[:, :, None])[:, :, 0]
+
+    for _ in in_threads(solve, range(0, len(active), USERS_AT_ONCE)):
+        pass
     return user
 
 
@@ -114,7 +114,7 @@ def _noise(biases: Biases) -> float:
     return squared / max(float(biases.hessian.sum(dtype=np.float64)), 1e-12) or 1.0
 
 
-def _whiten(about: Floats, hessian: npt.NDArray[Any]) -> Floats:
+def _whiten(about: Floats, hessian: Floats) -> Floats:
     """Return the posts in coordinates of mean 0 and covariance 1 over the information there is.
 
     A coordinate is what its column tells beyond the columns before it. What a user thinks of posts in
@@ -142,16 +142,15 @@ def _covariance(shown: Impressions, biases: Biases, post: Floats, noise: float) 
     """Return the covariance of users' tastes by expectation-maximisation, float64 (k, k)."""
     size, k = shown.sizes, post.shape[1]
     busiest = np.sort(np.argsort(-size, kind="stable")[: min(ENOUGH_USERS, int((size > 0).sum()))])
-    shape = (shown.n_users, shown.n_posts)
     gradient, hessian = (
-        sparse.csr_matrix((column, shown.post, shown.start), shape)[busiest] @ values / noise
-        for column, values in ((biases.gradient, post), (biases.hessian, np.ones(shown.n_posts)))
+        sum_values(busiest, shown.start, shown.post, column, values) / noise
+        for column, values in ((biases.gradient, post), (biases.hessian, np.ones((shown.n_posts, 1))))
     )
     covariance = np.diag(_initial_variances(gradient, hessian))
     for _ in range(N_EM_ITERATIONS if len(busiest) else 0):
         variance, axes = np.linalg.eigh(covariance)
         variance = np.maximum(variance, LEAST_VARIANCE)
-        spread = 1 / (hessian[:, None] + 1 / variance)
+        spread = 1 / (hessian + 1 / variance)
         mean = (gradient @ axes) * spread
         n_effective = np.sqrt(PRIOR_STRENGTH * k + (1 - spread / variance).sum(axis=0))
         covariance = axes @ (mean.T @ mean / np.outer(n_effective, n_effective)) @ axes.T
@@ -171,33 +170,3 @@ def _initial_variances(gradient: Floats, hessian: Floats) -> Floats:
     signal = isotonic_regression(excess / max(float((hessian**2).sum()), 1e-12), increasing=False)
     mean = max(float(signal.mean()), 1e-6)
     return np.asarray(np.sqrt(np.maximum(signal, LEAST_SPREAD * mean) * mean), np.float64)
-
-
-@numba.njit(cache=True, parallel=True, fastmath=True)
-def accumulate(
-    users: Any, start: Any, post: Any, hessian: Any, gradient: Any, values: Any, square: Any, product: Any
-) -> None:
-    """Add up, over what each user was shown, hessian × values × values' and gradient × values.
-
-    Args:
-        users: int64 (n,). Rows of users.
-        start: int64 (users + 1,). Where each user's impressions lie, as in `Impressions`.
-        post: int32 (impressions,).
-        hessian: float (impressions,).
-        gradient: float (impressions,).
-        values: float64 (posts, k).
-        square: float64 (n, k, k), added to in place: the users' precisions.
-        product: float64 (n, k), added to in place.
-    """
-    k = values.shape[1]
-    for at in numba.prange(len(users)):
-        for i in range(start[users[at]], start[users[at] + 1]):
-            value = values[post[i]]
-            for a in range(k):
-                product[at, a] += gradient[i] * value[a]
-                scaled = hessian[i] * value[a]
-                for b in range(a + 1):
-                    square[at, a, b] += scaled * value[b]
-        for a in range(k):
-            for b in range(a):
-                square[at, b, a] = square[at, a, b]

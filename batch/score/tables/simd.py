@@ -106,3 +106,53 @@ def row_adder(element: Any, n_lanes: int, *, with_max: bool = False) -> Any:
         return result(table, whole, whole, ids, whole, whole, whole, out, whole), generate
 
     return intrinsic(add)
+
+
+N_LANES = 8  # of `add_products`
+
+
+def _add_products(
+    typing_context: Any, left: Any, right: Any, n: Any, stride: Any, a: Any, b: Any, out: Any, at: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Add a square of products, row after row, in registers.
+
+    `add_products(left, right, n, stride, a, b, out, at)` adds, for the first `n` rows of `stride` elements
+    and `j` and `l` below N_LANES, `left[row, a + j] * right[row, b + l]` to `out` at `at + j * stride + l`.
+    The arrays are float64 and contiguous. Places count elements, whatever the arrays' shapes, and are not
+    checked. Every sum goes from the first row to the last, so vectors change no bit.
+    """
+    vector = ir.VectorType(float64, N_LANES)
+    exact = ("contract",)  # product and sum are rounded once where the processor can, as in `fastmath`
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def lanes(array: Any, place: Any) -> Any:
+            return builder.bitcast(builder.gep(array, [place]), vector.as_pointer())
+
+        def spread(value: Any) -> Any:
+            nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(int32, 0)
+            everywhere = ir.Constant(ir.VectorType(int32, N_LANES), [0] * N_LANES)
+            return builder.shuffle_vector(builder.insert_element(nothing, value, first), nothing, everywhere)
+
+        _, _, n, stride, a, b, _, at = args
+        left, right, out = (_data(context, builder, signature, args, k) for k in (0, 1, 6))
+        steps = [ir.Constant(n.type, j) for j in range(N_LANES)]
+        targets = [lanes(out, builder.add(at, builder.mul(stride, step))) for step in steps]
+        totals = [cgutils.alloca_once(builder, vector) for _ in steps]  # type: ignore[no-untyped-call]
+        for total, target in zip(totals, targets, strict=True):
+            builder.store(builder.load(target, align=8), total)
+        with cgutils.for_range(builder, n) as loop:
+            row = builder.mul(loop.index, stride)
+            values = builder.load(lanes(right, builder.add(row, b)), align=8)
+            for total, step in zip(totals, steps, strict=True):
+                one = builder.load(builder.gep(left, [builder.add(builder.add(row, a), step)]))
+                product = builder.fmul(spread(one), values, flags=exact)
+                builder.store(builder.fadd(builder.load(total), product, flags=exact), total)
+        for total, target in zip(totals, targets, strict=True):
+            builder.store(builder.load(total), target, align=8)
+        return context.get_dummy_value()
+
+    whole = nb.int64
+    return nb.void(left, right, whole, whole, whole, whole, out, whole), generate
+
+
+add_products: Any = intrinsic(_add_products)
