@@ -220,9 +220,8 @@ def _place_pins(
             continue
         if post in found.hidden or post in out or post not in found.generation.posts:
             continue
-        if is_closed(found.generation.windows, post, found.at_s):
-            continue
-        if wanted is not None and post not in wanted.posts:
+        is_wanted = wanted is None or post in wanted.posts
+        if not is_wanted or is_closed(found.generation.windows, post, found.at_s):
             continue
         last = max(pin.place, last + 1)
         if last > limit:

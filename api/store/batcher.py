@@ -19,9 +19,10 @@ from api.contract.keys import Keys
 from api.found import Lookup
 from api.store.cache import GenerationCache
 from api.store.connection import Replies, RespConnection
-from api.store.current import CurrentGeneration, Snapshot
+from api.store.current import CurrentGeneration
 from api.store.errors import LOADING, StoreUnavailable
 from api.store.lifeline import Lifeline
+from api.store.snapshot import Snapshot
 from api.store.stats import LookupStats
 
 LARGEST_BATCH = 16  # look-ups a write: the store works on them while we read the next requests

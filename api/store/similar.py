@@ -6,9 +6,10 @@ from api.found import Degraded
 from api.similar import Neighbours
 from api.store.cache import translate_errors
 from api.store.commands import check_reply, read_hidden
-from api.store.current import CurrentGeneration, Snapshot
+from api.store.current import CurrentGeneration
 from api.store.errors import DEGRADABLE_ERRORS, StoreUnavailable
 from api.store.lifeline import Lifeline
+from api.store.snapshot import Snapshot
 
 MOST_TRIES = 5  # then what was read last answers: it was current while the request was under way
 

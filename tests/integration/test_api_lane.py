@@ -21,8 +21,8 @@ from api.store.batcher import LookupBatcher
 from api.store.cache import GenerationCache
 from api.store.commands import LookupCommands
 from api.store.connection import RespConnection
-from api.store.current import Snapshot
 from api.store.errors import StoreUnavailable
+from api.store.snapshot import Snapshot
 from api.store.store import Store
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
