@@ -63,11 +63,12 @@ def read_facts(folder: Path, digest: str) -> Facts:
     about = orjson.loads((folder / ABOUT).read_bytes())
     events, retired, versions = (_map(folder, name) for name in ("events", "retired", "versions"))
     embeddings = _map(folder, "embeddings").get("value")
+    columns: dict[str, Any] = {name: events[name] for name in EVENT_COLUMNS}
     return Facts(
         users=_read_frame(folder, "users"),
         posts=_read_frame(folder, "posts"),
         embeddings=None if embeddings is None else embeddings.reshape(-1, about["dimensions"]),
-        **{name: events[name] for name in EVENT_COLUMNS},
+        **columns,
         weight=events.get("weight"),
         report=Report(**about["report"]),
         shown=about["shown"],
