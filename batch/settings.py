@@ -152,6 +152,20 @@ class Settings(EnvironmentSettings):
     runs_kept: int = Field(
         100, ge=1, description="runs whose record and log stay in the state folder, see `almanac runs`"
     )
+    notices: SecretStr = Field(
+        SecretStr(""),
+        description="apprise URLs that are told how runs end, with blanks between; error=URL: of errors only",
+    )
+    notices_file: str = Field("", description="file of more such URLs, a line each; empty: none")
+    stale_h: int = Field(
+        36,
+        ge=0,
+        description="hours after which what is served, or its newest fact, is stale: a notice; 0: never",
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65_535, description="port where `almanac schedule` shows Prometheus its metrics; 0: none"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address of that port")
 
     @property
     def filter_columns(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from batch.cli.listen import notified, watched
 from batch.cli.options import Data, Json, Mapped, TestFrom, TestTo, read_settings, read_span
 from batch.cli.output import Output
 
@@ -58,12 +59,13 @@ def run(
     span = read_span(test_from, test_to)
     split = Split(*span) if span else None
     location = data or facts_location(settings)
-    refuse_absent(settings, location)
     what = (settings, partial(connect_store, settings, output.progress), location, output.progress)
-    if incremental:
-        output.emit(run_refresh(*what, split=split, evaluated=evaluate))
-    else:
-        output.emit(asdict(run_full(*what, split=split, evaluated=evaluate, given=model, begin=begin)))
+    with notified(settings):
+        refuse_absent(settings, location)
+        if incremental:
+            output.emit(run_refresh(*what, split=split, evaluated=evaluate))
+        else:
+            output.emit(asdict(run_full(*what, split=split, evaluated=evaluate, given=model, begin=begin)))
 
 
 def features(
@@ -103,7 +105,7 @@ def schedule(
     def run_whole(store: "redis.Redis") -> object:
         return run_once(settings, store, location, progress)
 
-    with store_url(settings, progress) as url:
+    with notified(settings), store_url(settings, progress) as url, watched(settings, url):
         with open_store(url, progress):
             pass  # a wrong URL is better said now than at night
         nightly = partial(with_store, url, progress, run_whole)

@@ -19,9 +19,12 @@ from typing import Any
 from batch.runs.logfile import RunLog, is_held
 from batch.runs.record import BY_HAND, Asked, Kind, Outcome, Run, Stage
 
+log = logging.getLogger(__name__)
+
 FILE, FOLDER = "runs.sqlite", "runs"  # in the state folder; the folder holds a log file a run
 SCHEMA = 1
 BUSY_S = 10.0  # a writer holds the file for milliseconds
+_LOST = "its process is gone: killed, out of memory, or the machine went down"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, variant TEXT NOT NULL, slot_s INTEGER,
@@ -209,23 +212,22 @@ class Runs:
             db.execute(f"UPDATE runs SET {names} WHERE number = ?", (*values.values(), number))  # noqa: S608
 
     def _find(self, where: str, *values: object) -> list[Run]:
-        """Return runs, after those whose process is gone were marked as lost."""
+        """Return runs, after those whose process is gone were marked as lost; the log says so once."""
         if not self.path.is_file():
             return []
+        lost = []
         with self._open() as db:
-            going = db.execute("SELECT number, seen_s FROM runs WHERE outcome IS NULL").fetchall()
-            for number, seen_s in going:
+            going = db.execute(
+                "SELECT number, seen_s, kind, variant FROM runs WHERE outcome IS NULL"
+            ).fetchall()
+            for number, seen_s, kind, variant in going:
                 if not is_held(self.log_of(number)):
-                    db.execute(
-                        "UPDATE runs SET outcome = 'lost', ended_s = ?, why = ?"
-                        " WHERE number = ? AND outcome IS NULL",
-                        (
-                            seen_s,
-                            "its process is gone: killed, out of memory, or the machine went down",
-                            number,
-                        ),
-                    )
+                    set_lost = "UPDATE runs SET outcome = 'lost', ended_s = ?, why = ? WHERE number = ?"
+                    marked = db.execute(f"{set_lost} AND outcome IS NULL", (seen_s, _LOST, number)).rowcount
+                    lost += [{"run": number, "kind": kind, "variant": variant}] * marked
             rows = db.execute(f"SELECT {', '.join(_OF_RUN)} FROM runs {where}", values).fetchall()  # noqa: S608
+        for about in lost:
+            log.error("run.lost", extra={**about, "outcome": "lost", "why": _LOST})
         return [replace(run, resumes=bool(run.resumes)) for run in (Run(*row) for row in rows)]
 
     @contextmanager

@@ -28,9 +28,20 @@ def configured() -> dict[str, str]:
     return {name: value.strip().strip('"') for name, value in pairs}
 
 
-def test_the_four_services_are_there_and_one_command() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "batch", "api", "tokens"}
-    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["tokens"]
+def test_the_four_services_are_there_one_command_and_what_watches_them() -> None:
+    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
+
+    assert {name for name, found in profiles.items() if found is None} == {
+        "postgres",
+        "redis",
+        "batch",
+        "api",
+    }
+    assert {name: found for name, found in profiles.items() if found} == {
+        "tokens": ["tokens"],
+        "prometheus": ["monitoring"],
+        "grafana": ["monitoring"],
+    }
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -46,13 +57,13 @@ def test_a_service_is_checked_limited_unprivileged_and_read_only(name: str) -> N
     assert service.get("user", "").split(":")[0] not in ("0", "root")
 
 
-@pytest.mark.parametrize("room", ["api", "batch"])
-def test_an_image_runs_as_nobody_special_with_its_own_extra_only(room: str) -> None:
+@pytest.mark.parametrize(("room", "extras"), [("api", "api"), ("batch", "batch,notices")])
+def test_an_image_runs_as_nobody_special_with_its_own_extras_only(room: str, extras: str) -> None:
     lines = (ROOT / room / "Dockerfile").read_text(encoding="utf-8").splitlines()
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
 
     assert [int(user) > 0 for user in users] == [True]
-    assert sum(f"'.[{room}]'" in line for line in lines) == 1
+    assert sum(f"'.[{extras}]'" in line for line in lines) == 1
     assert not any(re.match(r"#\s*syntax=|RUN\s+--mount", line) for line in lines)
     assert SERVICES[room]["build"] == {"context": ".", "dockerfile": f"{room}/Dockerfile"}
 
@@ -60,7 +71,7 @@ def test_an_image_runs_as_nobody_special_with_its_own_extra_only(room: str) -> N
 def test_ports_are_mapped_to_loopback_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
-    assert len(ports) == 3
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -71,6 +82,7 @@ def test_who_waits_for_whom() -> None:
         "batch": {"postgres", "redis"},
         "api": {"redis"},
         "tokens": {"api"},
+        "grafana": {"prometheus"},
     }
     assert all(
         how == {"condition": "service_healthy"} for others in waits.values() for how in others.values()
@@ -92,17 +104,23 @@ def test_passwords_are_files_outside_the_repository_and_nowhere_else() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             assert "PASSWORD" not in name or value.startswith("/run/secrets/")
+            assert "NOTICES" not in name or value.startswith("/run/secrets/")
 
 
 def test_each_service_gets_only_its_own_passwords() -> None:
     assert {name: set(service.get("secrets", [])) for name, service in SERVICES.items()} == {
         "postgres": {"postgres_password"},
         "redis": {"redis_api_password", "redis_batch_password"},
-        "batch": {"postgres_password", "redis_batch_password"},
+        "batch": {"postgres_password", "redis_batch_password", "notices"},
         "api": {"redis_api_password"},
         "tokens": set(),
+        "prometheus": {"metrics_token"},
+        "grafana": {"grafana_password"},
     }
-    assert set(SERVICES["api"]["networks"]).isdisjoint(SERVICES["postgres"]["networks"])
+    networks = {name: set(service.get("networks", [])) for name, service in SERVICES.items()}
+    assert networks["api"].isdisjoint(networks["postgres"])
+    for watcher in ("prometheus", "grafana"):
+        assert networks[watcher].isdisjoint(networks["postgres"] | networks["redis"])
 
 
 def test_every_variable_of_the_batch_is_a_setting() -> None:
@@ -111,6 +129,26 @@ def test_every_variable_of_the_batch_is_a_setting() -> None:
 
     assert set(SERVICES["batch"]["environment"]) | exported <= settings
     assert exported == {"ALMANAC_REDIS_URL", "ALMANAC_DATABASE_URL"}
+
+
+def test_prometheus_finds_the_port_where_the_batch_shows_its_metrics() -> None:
+    config = yaml.safe_load((ROOT / "docs/monitoring/prometheus.yml").read_text(encoding="utf-8"))
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
+    shown = SERVICES["batch"]["environment"]["ALMANAC_METRICS_PORT"]
+
+    assert targets == {"almanac-batch": [f"batch:{shown}"], "almanac-api": ["api:8000"]}
+    for name in ("batch", "api"):
+        assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"])
+
+
+def test_what_watches_mounts_files_that_are_there_read_only_and_of_a_version() -> None:
+    for name in ("prometheus", "grafana"):
+        mounts = [volume for volume in SERVICES[name]["volumes"] if volume.startswith("./")]
+
+        assert mounts
+        assert all((ROOT / mount.split(":")[0]).exists() for mount in mounts)
+        assert all(mount.endswith(":ro") for mount in mounts)
+        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
 
 
 def test_almanac_has_its_urls_however_it_is_called() -> None:

@@ -136,7 +136,9 @@ def test_sigterm_ends_a_run_at_its_next_checkpoint(runs: Runs) -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_a_run_whose_process_is_killed_is_lost(tmp_path: Path) -> None:
+def test_a_run_whose_process_is_killed_is_lost_and_said_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from batch.runs.runs import Runs;"
         "runs = Runs(Path(sys.argv[1])); number = runs.begin('full', 'default');"
@@ -151,6 +153,8 @@ def test_a_run_whose_process_is_killed_is_lost(tmp_path: Path) -> None:
     assert (run.outcome, run.stage, run.done, run.total) == ("lost", "read", 3, 9)
     assert run.ended_s == run.seen_s
     assert Runs(tmp_path).running() == []
+    (said,) = [record for record in caplog.records if record.getMessage() == "run.lost"]
+    assert (vars(said)["run"], vars(said)["kind"], vars(said)["why"]) == (run.number, run.kind, run.why)
 
 
 def test_runs_are_found_by_their_slot_and_by_how_they_ended(runs: Runs) -> None:

@@ -1,4 +1,4 @@
-"""The difference of two hit rates and how sure it is."""
+"""A hit rate, the difference of two, and how sure they are."""
 
 from math import hypot
 
@@ -20,12 +20,16 @@ def difference(a: float, n_a: float, b: float, n_b: float, confidence: float) ->
     >>> [round(end, 3) for end in difference(0.56, 100, 0.48, 100, 0.95)]
     [-0.058, 0.213]
     """
-    low_a, high_a = _wilson(a, n_a, confidence)
-    low_b, high_b = _wilson(b, n_b, confidence)
+    low_a, high_a = wilson(a, n_a, confidence)
+    low_b, high_b = wilson(b, n_b, confidence)
     return a - b - hypot(a - low_a, high_b - b), a - b + hypot(high_a - a, b - low_b)
 
 
-def _wilson(rate: float, n: float, confidence: float) -> tuple[float, float]:
+def wilson(rate: float, n: float, confidence: float) -> tuple[float, float]:
+    """Return the interval of a rate, 0..1, that was measured `n` times; 0 to 1 where it never was.
+
+    Source: Wilson, Journal of the American Statistical Association 22 (1927), 209-212.
+    """
     if n < 1:
         return 0.0, 1.0
     interval = binomtest(round(rate * n), round(n)).proportion_ci(confidence, method="wilson")

@@ -1,0 +1,129 @@
+"""The scheduler as it is deployed: Prometheus sees its night, and people hear of it."""
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from api.contract.keys import Keys
+from batch.__main__ import run_command
+from batch.jobs.watch import Watch, look
+from batch.settings import Settings
+from tests.clients import OwnStore
+from tests.world import PROMOTED_AT_S, World
+
+pytestmark = pytest.mark.integration
+
+SMALL = {"ALMANAC_N_TREES": "5", "ALMANAC_N_BUCKETS": "2", "ALMANAC_DEPTH": "10", "ALMANAC_TRAIN_DAYS": "5"}
+SECRET = "zqzq"
+
+Posted = dict[str, Any]
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, "queue.Queue[Posted]"]]:
+    """Give the apprise URL of a webhook on this machine, and what is posted there."""
+    if find_spec("apprise") is None:
+        pytest.skip("apprise is not installed: pip install 'almanac-feed[notices]'")
+    posted: queue.Queue[Posted] = queue.Queue()
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            posted.put(json.loads(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep still."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"json://127.0.0.1:{server.server_address[1]}/{SECRET}", posted
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_run_that_fails_tells_people_why_and_keeps_its_exit_code(
+    webhook: tuple[str, "queue.Queue[Posted]"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, posted = webhook
+    monkeypatch.setenv("ALMANAC_NOTICES", f"json://127.0.0.1:1/{SECRET} {url}")
+    monkeypatch.setenv("ALMANAC_REDIS_URL", "redis://ann:hush@127.0.0.1:1/0")
+    monkeypatch.setattr("batch.notices.sender.TRIES_AFTER_S", (0.0,))
+    (tmp_path / "facts").mkdir()
+    (tmp_path / "facts" / "feed_data.csv").write_text("timestamp,user_id,post_id,action,target\n")
+
+    code = run_command(["run", "--data", str(tmp_path / "facts")])
+
+    told = posted.get(timeout=10)
+    assert code == 4
+    assert (told["title"], told["type"]) == ("Almanac: full run failed", "failure")
+    assert "the store at redis://ann:***@127.0.0.1:1/0 does not work for us" in told["message"]
+    assert "(exit code 4)" in told["message"]
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_an_address_that_is_none_stops_the_start_by_its_place_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("apprise")
+    monkeypatch.setenv("ALMANAC_NOTICES", f"json://127.0.0.1 nonsense://{SECRET}")
+
+    assert run_command(["run", "--data", str(tmp_path)]) == 2
+
+    said = capsys.readouterr().err
+    assert "address 2 of ALMANAC_NOTICES is none that apprise knows" in said
+    assert SECRET not in said
+
+
+def test_a_look_tells_ages_the_life_of_lists_and_the_stores_memory(store: redis.Redis) -> None:
+    World().publish(store).promote(store)
+    keys, now_s = Keys("almanac"), PROMOTED_AT_S + 60
+    store.set(keys.users(1), "2")
+
+    endless = look(Settings(), store, now_s)
+    store.expire(keys.list("2", 1), 5_000)
+    living = look(Settings(), store, now_s)
+    store.delete(keys.list("2", 1))
+    gone = look(Settings(), store, now_s)
+
+    assert (living.generation, living.variant, living.publication_age_s) == (1, "default", 60)
+    assert living.fact_age_s == now_s - living.as_of_s == 960
+    assert living.store_used_mb is not None
+    assert living.list_left_s is not None
+    assert 4_900 < living.list_left_s <= 5_000
+    assert (endless.list_left_s, gone.list_left_s) == (None, 0)
+
+
+def test_a_watch_says_what_is_new_at_once_and_the_rest_hourly(
+    own_store: OwnStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="batch.jobs.watch")
+    now_s = [float(PROMOTED_AT_S + 60)]
+    own_store.start()
+    watch = Watch(Settings(), own_store.url, lambda: now_s[0])
+
+    def said_after(step_s: float) -> list[str]:
+        caplog.clear()
+        now_s[0] += step_s
+        watch.step()
+        return [record.getMessage() for record in caplog.records]
+
+    assert said_after(60) == []
+    with redis.Redis.from_url(own_store.url) as client:
+        World().publish(client).promote(client)
+    assert said_after(60) == ["generation.watched"]
+    assert said_after(60) == []
+    assert said_after(3600) == ["generation.watched"]
+    own_store.kill()
+    assert (said_after(60), said_after(60)) == (["store.lost"], [])
+    own_store.start()
+    assert said_after(60) == ["store.found"]
