@@ -44,10 +44,11 @@ class SeenTimes(SeenPosts):
     """Posts by user, with the earliest time of each pair (user, post).
 
     Attributes:
-        time: int64 (pairs,). Epoch seconds at which the user first saw, or liked, the post.
+        time: int32 (pairs,), or int64 where one lies after 2038. Epoch seconds at which the user first saw,
+            or liked, the post.
     """
 
-    time: Ints
+    time: Ints | Ints32
 
     @classmethod
     def none(cls, n_users: int) -> "SeenTimes":
@@ -60,7 +61,7 @@ def earliest(facts: Facts, what: What) -> SeenTimes:
 
     Seen is the union of impressions and interactions, since a like implies that the post was shown.
     Liked is the union of like rows and of views whose target is 1. Takes at most 20 bytes an event of memory
-    beside the facts, 12 of which the result keeps; facts in a file are released on the way.
+    beside the facts, 8 of which the result keeps; facts in a file are released on the way.
 
     Returns:
         One row of pairs a user of `facts.users`, in their order; users without events have none.
@@ -79,7 +80,9 @@ def earliest(facts: Facts, what: What) -> SeenTimes:
     facts.release()
     keys.sort()
     keys = _keep_first(keys, bits.time)
-    sizes, post, time = np.zeros(n_users, np.int64), np.empty(len(keys), np.int32), keys.view(np.int64)
+    sizes, post = np.zeros(n_users, np.int64), np.empty(len(keys), np.int32)
+    is_narrow = first_s >= -(2**31) and last_s < 2**31
+    time = np.empty(len(keys), np.int32) if is_narrow else keys.view(np.int64)
     for rows in blocks(len(keys)):
         pair = keys[rows] >> np.uint64(bits.time)
         sizes += np.bincount((pair >> np.uint64(bits.post)).astype(np.int64), minlength=n_users)

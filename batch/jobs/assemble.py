@@ -7,10 +7,12 @@ import numpy as np
 
 from api.contract.buckets import Horizon
 from api.contract.profile import Bins
+from batch.arrays import Floats
 from batch.data.columns import TOPIC
 from batch.data.facts import Facts
 from batch.data.seen import SeenPosts, earliest
 from batch.features import asof, popularity
+from batch.features.population import Population
 from batch.features.profile import segments
 from batch.features.sides import Sides
 from batch.features.signatures import find, typical
@@ -36,13 +38,15 @@ class Publication:
         content: What stands beside the lists.
         lists: All users' lists, block by block, scored from `inputs` as they are taken, once.
         inputs: All that scoring reads.
-        counts: The tally that the features came from.
+        population: What users' features take from all users.
+        post_scores: float64 (posts,). What orders the catalogue.
     """
 
     content: GenerationContent
     lists: Iterator[RankedBlock]
     inputs: Inputs
-    counts: Tally
+    population: Population
+    post_scores: Floats
 
 
 def assemble_publication(
@@ -70,7 +74,10 @@ def assemble_publication(
     give_back()
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
     inputs = Inputs(model.text, sides, seen, model.factors.dense, caps)
-    return Publication(own, score_lists(settings, inputs, own.depth), inputs, counts)
+    lists = score_lists(settings, inputs, own.depth)
+    return Publication(
+        own, lists, inputs, Population.of(counts, statics.texts), popularity.post_scores(counts)
+    )
 
 
 def score_lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBlock]:

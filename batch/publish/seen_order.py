@@ -56,7 +56,8 @@ class Order:
         (array([4, 5, 5]), array([11, 10,  9]))
         """
         bits = self._post_bits
-        word = pairs.user << (self.time_bits + bits) | (pairs.time - self.first_s) << bits
+        since_s = pairs.time.astype(np.int64) - self.first_s
+        word = pairs.user << (self.time_bits + bits) | since_s << bits
         word = np.sort(word | self.place[pairs.post])
         time = (word >> bits & (1 << self.time_bits) - 1) + self.first_s
         return time, self.number[word & (1 << bits) - 1]

@@ -119,7 +119,7 @@ def _later(times: SeenTimes, since_s: int | None) -> tuple[Ints, Ints, Ints]:
     if since_s is not None:
         times = times.where(times.time > since_s)
     latest = np.argsort(times.time)[::-1]
-    return times.user[latest], times.post[latest].astype(np.int64), times.time[latest]
+    return times.user[latest], times.post[latest].astype(np.int64), times.time[latest].astype(np.int64)
 
 
 def _zadd(key: bytes, n_pairs: int, pairs: memoryview) -> bytes:

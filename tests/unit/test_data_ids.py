@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batch.data import ids
 from batch.data.ids import IdCollision, IdNames, encode_ids
+from batch.data.validation import ids as validation
+from batch.data.validation.ids import Places
 
 UPPER, LOWER = "6F9619FF-8B86-D011-B42D-00C04FC964FF", "6f9619ff-8b86-d011-b42d-00c04fc964ff"
 
@@ -71,3 +75,20 @@ def test_names_unite_in_our_spelling_and_are_cut_to_what_is_asked() -> None:
     assert both.where(codes[[2, 1, 2]]).texts.to_pylist() == [
         text for _, text in sorted(zip(codes[1:].tolist(), ["a b", "c"], strict=True))
     ]
+
+
+@given(st.lists(st.lists(st.integers(-3, 9) | st.sampled_from([19, 20, 2**53]))))
+def test_ids_have_places_in_the_order_in_which_they_first_come(batches: list[list[int]]) -> None:
+    places, order = Places(), list[int]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "TABLE_LIMIT", 20)  # from there on they are found by Arrow
+        for batch in batches:
+            order += [mark for mark in dict.fromkeys(batch) if mark not in order]
+            assert places.of(np.array(batch, np.int64)).tolist() == [order.index(mark) for mark in batch]
+        known = Places(np.array(order, np.int64))
+
+    asked = [*range(-4, 11), 19, 20, 2**53]
+    expected = [order.index(mark) if mark in order else -1 for mark in asked]
+    assert places.marks.tolist() == known.marks.tolist() == order
+    assert known.of(np.array(asked, np.int64)).tolist() == expected
+    assert [known.of(np.array([mark], np.int64)).tolist() for mark in asked] == [[at] for at in expected]

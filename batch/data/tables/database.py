@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import adbc_driver_manager
 import pyarrow as pa
@@ -178,7 +179,7 @@ class Database:
                 cursor.execute(statement)
                 reader = cursor.fetch_record_batch()
             with reader:
-                yield from self._watched(reader)
+                yield from _ahead(self._watched(reader))
 
     def _by_sqlalchemy(self, statement: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         streamed = self._connection.execution_options(stream_results=True)
@@ -228,6 +229,16 @@ class Database:
         if self._adbc_connection is not None:
             self._adbc_connection.close()
             self._adbc_connection = None
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items; a thread gets the next one meanwhile, and ends with the iterator."""
+    over = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming: Future[T | object] = pool.submit(next, items, over)
+        while (item := coming.result()) is not over:
+            coming = pool.submit(next, items, over)
+            yield cast("T", item)
 
 
 def _plain(column: sa.ColumnElement[Any], kind: Any, *, is_postgresql: bool) -> sa.ColumnElement[Any]:

@@ -39,6 +39,8 @@ MOST_ROWS = 100_000  # written down; what follows is only counted
 
 def first_reason(wrong: dict[Reason, Bools]) -> Ints8:
     """Return int8 (rows,): place in REASONS of the first reason that holds of each row, or ACCEPTED."""
+    if not any(rows.any() for rows in wrong.values()):
+        return np.full(len(next(iter(wrong.values()))), ACCEPTED, np.int8)
     places = [REASONS.index(reason) for reason in wrong]
     return np.select(list(wrong.values()), places, ACCEPTED).astype(np.int8)
 

@@ -14,7 +14,6 @@ import orjson
 from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
 from batch.features.asof import Statics
-from batch.features.popularity import post_scores
 from batch.features.population import Population
 from batch.features.profile import Codes
 from batch.features.text import Map
@@ -132,15 +131,15 @@ class Frozen:
 
 def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[GenerationFolder], None]:
     """Return what writes into a full run's folder all that later refreshes hold fast to."""
-    counts, content, dense = full.counts, full.content, full.inputs.dense
+    content, dense = full.content, full.inputs.dense
     frozen = Frozen(
-        as_of_s=counts.at_s,
-        population=Population.of(counts, statics.texts),
+        as_of_s=content.as_of_s,
+        population=full.population,
         codes=statics.profiles.codes,
         texts=statics.texts.map,
         embedded=facts.embeddings is not None,
         post_ids=content.post_ids,
-        post_scores=post_scores(counts),
+        post_scores=full.post_scores,
         popular=_as_ids(content, content.popular),
         segments={name: _as_ids(content, rows) for name, rows in content.segments.items()},
         profiles={name: _as_ids(content, rows) for name, rows in content.profiles.items()},
