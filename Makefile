@@ -26,7 +26,7 @@ demo: $(VENV)/.run $(if $(filter ml-100k,$(DATA)),$(VENV)/.ml-100k) ## from noth
 	@$(BIN)/almanac demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: $(VENV)/.dev ## all tests, against a real Valkey and a real PostgreSQL that they start
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import boundaries, compose file
 	$(BIN)/ruff format --check .

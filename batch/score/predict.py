@@ -1,8 +1,8 @@
 """The reference scorer: LightGBM's own `predict` on every row. Slow, and right by definition."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +11,9 @@ from batch.features.sides import Sides
 from batch.score.caps import Caps
 from batch.score.ranked import RankedBlock
 
+if TYPE_CHECKING:  # who only reads what is kept needs no trees, whose library takes a second to load
+    import lightgbm as lgb
+
 Dense = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 Progress = Callable[[int], None]
 
@@ -18,7 +21,7 @@ ROWS_AT_ONCE = 200_000  # rows gathered for one call of predict: 200,000 × 30 f
 
 
 def raw_scores(
-    booster: lgb.Booster,
+    booster: "lgb.Booster",
     sides: Sides,
     users: npt.NDArray[np.integer],
     bucket: int,
@@ -88,7 +91,7 @@ def best(
 
 
 def score_by_predict(
-    booster: lgb.Booster,
+    booster: "lgb.Booster",
     sides: Sides,
     seen: SeenPosts,
     depth: int,

@@ -1,6 +1,5 @@
 """Clients that exist already, replayed call by call: what they send is answered in the shape they expect."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from api.contract.buckets import moment
 from api.contract.keys import Keys
 from api.main import create_app
 from api.settings import Settings
-from tests.clients import NOW_S, first_token, serving
+from tests.clients import NOW_S, first_token
 from tests.world import HOUR_S, TEXT, World
 
 pytestmark = pytest.mark.integration
@@ -28,13 +27,6 @@ def world(store: redis.Redis) -> World:
     world = World().publish(store).promote(store)
     store.hset(Keys().current("bold"), mapping={"generation": 1, "promoted_at": NOW_S})
     return world
-
-
-@pytest.fixture
-def client(valkey_url: str, tmp_path: Path) -> Iterator[TestClient]:
-    """Give a client without a token."""
-    with serving(valkey_url, tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

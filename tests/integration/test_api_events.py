@@ -1,7 +1,6 @@
 """Live events and takedowns against a real store: what is told now is left out of the next answer."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -21,7 +20,7 @@ from api.settings import Settings
 from api.store.errors import StoreUnavailable
 from api.store.events import LIVE_S, REMEMBERED_S, Journal
 from batch.data.live.events import Entry, drain
-from tests.clients import NOW_S, first_token, serving
+from tests.clients import NOW_S, first_token
 from tests.conftest import free_port
 from tests.world import AS_OF_S, HOUR_S, TEXT, Names, World
 
@@ -33,17 +32,10 @@ LATER_S = NOW_S + HOUR_S
 
 
 @pytest.fixture
-def world(store: redis.Redis, names: Names) -> World:
-    """Publish the world and make it current."""
-    return World(names=names).publish(store).promote(store)
-
-
-@pytest.fixture
-def client(valkey_url: str, tmp_path: Path) -> Iterator[TestClient]:
-    """Give a client that may write and administer."""
-    with serving(valkey_url, tmp_path) as opened:
-        opened.headers.update(first_token(tmp_path, "admin"))
-        yield opened
+def client(client: TestClient, tmp_path: Path) -> TestClient:
+    """Let the client write and administer."""
+    client.headers.update(first_token(tmp_path, "admin"))
+    return client
 
 
 def shown(

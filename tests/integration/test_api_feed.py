@@ -1,7 +1,7 @@
 """The feed over HTTP against a real store: who gets what, and what each answer says of itself."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from urllib.parse import quote
 
@@ -13,30 +13,16 @@ from api.contract.buckets import DAY_S, moment
 from api.contract.keys import Keys
 from api.main import create_app
 from api.settings import Settings
+from tests.clients import NOW_S
 from tests.oracle import expected
-from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, TEXT, Names, World, events_of
+from tests.world import AS_OF_S, HOUR_S, TEXT, Names, World, events_of
 
 pytestmark = pytest.mark.integration
 
-NOW_S = PROMOTED_AT_S + 600
 START_S = AS_OF_S - AS_OF_S % HOUR_S
 PATH = "/post/recommendations/"
 NOON = "2021-12-20 12:00:00"
 NOON_S = START_S + 2 * HOUR_S
-
-
-@pytest.fixture
-def world(store: redis.Redis, names: Names) -> World:
-    """Publish the world and make it current."""
-    return World(names=names).publish(store).promote(store)
-
-
-@pytest.fixture
-def client(valkey_url: str) -> Iterator[TestClient]:
-    """Give a client of an app that serves the test's store; its clock stands still."""
-    app = create_app(Settings(redis_url=valkey_url), clock=lambda: NOW_S + 0.9)
-    with TestClient(app) as opened:
-        yield opened
 
 
 def ask(client: TestClient, world: World, user: int, **query: object) -> list[int]:

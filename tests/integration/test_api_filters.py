@@ -1,7 +1,6 @@
 """Filters over HTTP: every shape of the feed answers what is wanted, in full, or says why not."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -14,8 +13,8 @@ from api.contract.facets import Filter
 from api.contract.keys import Keys
 from api.main import create_app
 from api.settings import Settings
-from tests.clients import first_token, serving
-from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, Names, World
+from tests.clients import first_token
+from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration
 
@@ -25,17 +24,10 @@ CHECKER = "/post/recommendations/"
 
 
 @pytest.fixture
-def world(store: redis.Redis, names: Names) -> World:
-    """Publish the world and make it current."""
-    return World(names=names).publish(store).promote(store)
-
-
-@pytest.fixture
-def client(valkey_url: str, tmp_path: Path) -> Iterator[TestClient]:
-    """Give a client, with a token, of an app that serves the test's store."""
-    with serving(valkey_url, tmp_path) as opened:
-        opened.headers.update(first_token(tmp_path, "write"))
-        yield opened
+def client(client: TestClient, tmp_path: Path) -> TestClient:
+    """Give the client a token."""
+    client.headers.update(first_token(tmp_path, "write"))
+    return client
 
 
 def feed_of(world: World, user: int) -> str:

@@ -1,7 +1,6 @@
 """Posts like a post over HTTP: what the oracle says, whatever is seen, taken down or current."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -14,26 +13,11 @@ from api.contract.buckets import DAY_S, moment
 from api.contract.keys import Keys
 from api.main import create_app
 from api.settings import Settings
+from tests.clients import NOW_S
 from tests.oracle import expected_similar
-from tests.world import AS_OF_S, PROMOTED_AT_S, TEXT, Names, World, draw_windows, events_of
+from tests.world import AS_OF_S, TEXT, Names, World, draw_windows, events_of
 
 pytestmark = pytest.mark.integration
-
-NOW_S = PROMOTED_AT_S + 600
-
-
-@pytest.fixture
-def world(store: redis.Redis, names: Names) -> World:
-    """Publish the world and make it current."""
-    return World(names=names).publish(store).promote(store)
-
-
-@pytest.fixture
-def client(valkey_url: str) -> Iterator[TestClient]:
-    """Give a client of an app that serves the test's store; its clock stands still."""
-    app = create_app(Settings(redis_url=valkey_url), clock=lambda: NOW_S + 0.9)
-    with TestClient(app) as opened:
-        yield opened
 
 
 def ask(client: TestClient, world: World, post: int, **query: Any) -> Any:

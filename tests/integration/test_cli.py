@@ -120,7 +120,7 @@ def test_killing_a_run_at_any_moment_leaves_what_is_served_and_the_next_cleans_u
 ) -> None:
     facts = tmp_path / "facts"
     almanac(env, "simulate", "--users", "60", "--posts", "200", "--to", str(facts))
-    command = [sys.executable, "-m", "batch", "run", "--data", str(facts), "--json"]
+    command = [sys.executable, "-m", "batch", "run", "--data", str(facts), "--no-evaluate", "--json"]
     whole_s = 0.0
     for _ in range(2):  # the first compiles; the second is as long as those that are killed
         began = time.monotonic()
@@ -128,7 +128,7 @@ def test_killing_a_run_at_any_moment_leaves_what_is_served_and_the_next_cleans_u
         whole_s = time.monotonic() - began
     before = served(store)
 
-    for share in (0.3, 0.6, 0.75, 0.9, 0.97):
+    for share in (0.6, 0.8, 0.9, 0.97):  # make chaos kills ten, at any moment
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
         time.sleep(whole_s * share)
         process.send_signal(signal.SIGKILL)
