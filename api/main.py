@@ -16,7 +16,7 @@ from api.http.server import CannotListen, Life, serve
 from api.lifespan import LazyLifespan, State, StoreMissing, connect_store, find_store, run_lifespan
 from api.log import configure
 from api.metrics import Metrics
-from api.routes import admin, compat, events, feed, health, similar
+from api.routes import admin, compat, events, feed, health, pipelines, similar
 from api.routes.head import HeadAsGet
 from api.routes.observed import Observed
 from api.routes.origins import CrossOrigin, Origins
@@ -67,6 +67,7 @@ def create_app(
         similar.router,
         events.router,
         admin.router,
+        pipelines.router,
         compat.router,
         compat.course,
         health.router,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from api.address import hide_passwords
 
-_OF_FACTS, _OF_GATE = 3, 6  # exit codes: facts were refused, the gate held a generation back
+_OF_FACTS, _OF_STORE, _OF_GATE = 3, 4, 6  # exit codes: facts refused, no store, the gate held it back
 FOLDER_ERRORS = {
     getattr(errno, name)
     for name in ("EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT", "EFBIG", "ENOTDIR", "EEXIST", "EISDIR")
@@ -38,6 +38,16 @@ def is_of_inputs(exc: BaseException) -> bool:
     """Say whether facts, settings or arguments are to blame: the same ones would fail again."""
     own = isinstance(exc, ValueError | LookupError) and not isinstance(exc, KeyError)
     return own or exit_code_of(exc) in (_OF_FACTS, _OF_GATE)
+
+
+def is_away(exc: BaseException) -> bool:
+    """Say whether database or store did not answer, or broke off: the very same may work a minute later."""
+    import redis
+
+    cause = exc.__cause__ if exit_code_of(exc) == _OF_STORE and exc.__cause__ is not None else exc
+    if isinstance(cause, redis.AuthenticationError | redis.exceptions.AuthorizationError):
+        return False
+    return isinstance(cause, redis.ConnectionError | redis.TimeoutError) or getattr(exc, "is_away", False)
 
 
 def _is_of_a_folder(exc: BaseException) -> bool:

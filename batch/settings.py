@@ -149,6 +149,14 @@ class Settings(EnvironmentSettings):
         "from them where it died; 0: never",
     )
     models_kept: int = Field(7, ge=1, description="newest models that stay in the state folder")
+    deadline_h: float = Field(
+        12.0, gt=0, description="hours after which `almanac schedule` stops a run, its attempts included"
+    )
+    drain_s: float = Field(
+        5.0,
+        ge=0,
+        description="seconds between drains of live events by `almanac schedule`; 0: runs alone drain",
+    )
     runs_kept: int = Field(
         100, ge=1, description="runs whose record and log stay in the state folder, see `almanac runs`"
     )

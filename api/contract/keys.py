@@ -165,6 +165,18 @@ class Keys:
         """STRING with TTL: that an event was accepted, and by which attempt."""
         return self._key("event", event_id)
 
+    def runs_now(self) -> str:
+        """STRING with TTL: the run that goes on, JSON."""
+        return self._key("runs", "now")
+
+    def runs_asked(self) -> str:
+        """STREAM with TTL of runs that are asked for over HTTP, and of ends of runs."""
+        return self._key("runs", "asked")
+
+    def runs_status(self, run_id: str) -> str:
+        """STRING with TTL: what is known of a run, JSON."""
+        return self._key("runs", "status", run_id)
+
     def forgotten(self) -> str:
         """SET of the tombstones of forgotten users, of whom nothing may be written any more."""
         return self._key("forgotten")

@@ -33,6 +33,17 @@ class GenerationGone(LookupError):
         self.generation = generation
 
 
+class RunUnknown(LookupError):
+    """Nothing is known of a run, or no longer."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"no run {run_id} waits or was told of today: `almanac runs list` knows older ones")
+
+
+class RunRefused(ValueError):
+    """A run is not asked for, or not ended, as things stand; the message says why."""
+
+
 LOADING = "a generation is still being loaded"
 
 

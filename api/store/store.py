@@ -20,6 +20,7 @@ from api.cursor import Cursor
 from api.feed import Answer, answer
 from api.found import Generation, Lookup, Pointer
 from api.similar import SimilarPosts, choose_similar
+from api.store.asked import Desk
 from api.store.batcher import LookupBatcher, PendingLookup
 from api.store.cache import GenerationCache, Shelf, translate_errors
 from api.store.commands import LookupCommands, check_reply, read_hidden, read_topics
@@ -46,6 +47,7 @@ class Store:
         self.variant = variant
         self.stats = LookupStats()
         self.journal = Journal(client, keys)
+        self.desk = Desk(client, keys)
         self._client = client
         self._keys = keys
         self._wait_s = wait_s

@@ -3,16 +3,13 @@
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
 from batch.cli.listen import notified, watched
 from batch.cli.options import Data, Json, Mapped, TestFrom, TestTo, read_settings, read_span
 from batch.cli.output import Output
-
-if TYPE_CHECKING:
-    import redis
 
 
 def run(
@@ -90,29 +87,12 @@ def schedule(
     at_start: Annotated[bool, typer.Option(help="run once before the first time of ALMANAC_SCHEDULE")] = True,
     json: Json = False,
 ) -> None:
-    """Run at the times of ALMANAC_SCHEDULE, refresh at those of ALMANAC_REFRESH_SCHEDULE, until SIGTERM."""
-    from batch.jobs.full import run as run_once
-    from batch.jobs.refresh.incremental import run_incremental
-    from batch.jobs.schedule import Job, run_forever, scheduler, with_store
-    from batch.store.connection import facts_location, open_store, store_url
+    """Run and refresh at the times of the schedules, and when the API is asked to, until SIGTERM."""
+    from batch.jobs.unattended import keep_up
+    from batch.store.connection import facts_location, store_url
 
     output, settings = Output(json=json), read_settings()
     location, progress = data or facts_location(settings), output.progress
-
-    def refresh(store: "redis.Redis") -> object:
-        return run_incremental(settings, store, location, progress, evaluated=False)
-
-    def run_whole(store: "redis.Redis") -> object:
-        return run_once(settings, store, location, progress)
-
     with notified(settings), store_url(settings, progress) as url, watched(settings, url):
-        with open_store(url, progress):
-            pass  # a wrong URL is better said now than at night
-        nightly = partial(with_store, url, progress, run_whole)
-        jobs = [Job("run", "ALMANAC_SCHEDULE", settings.schedule, nightly, settings.zone)]
-        if settings.refresh_schedule:
-            again = partial(with_store, url, progress, refresh)
-            when = ("ALMANAC_REFRESH_SCHEDULE", settings.refresh_schedule)
-            jobs.append(Job("refresh", *when, again, settings.zone))
-        run_forever(scheduler(jobs, at_start=at_start))
+        keep_up(settings, url, location, progress, at_start=at_start)
     output.emit({"stopped": True})

@@ -1,7 +1,7 @@
 """A full run or a refresh with its record: what commands and the schedule call."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from api.contract.buckets import epoch
+from api.contract.keys import Keys
 from batch.jobs.full import Result, run
 from batch.jobs.refresh.incremental import run_incremental
 from batch.jobs.resume import From, prune_models, start_night
@@ -19,6 +20,7 @@ from batch.runs.record import BY_HAND, Asked, Kind
 from batch.runs.recorded import Record, recorded
 from batch.runs.runs import Runs
 from batch.settings import Settings
+from batch.store.turn import hold_turn
 
 Connect = Callable[[], AbstractContextManager[redis.Redis]]
 
@@ -51,10 +53,10 @@ def run_full(
         begin: Stage to begin at, see `batch.jobs.resume.start_night`.
 
     Raises:
-        RunStopped: Somebody wanted it to end.
+        RunStopped: Somebody wanted it to end; RunGoesOn: another run goes on, here or on another host.
         Exception: What `run` and the store raise.
     """
-    with _recorded(settings, progress, "full", asked) as record, connect() as store:
+    with _begun(settings, connect, progress, "full", asked) as (record, store):
         how = f"{split} {evaluated}"
         night = start_night(settings, store, location, progress, record, how, begin)
         if night.model is not None and given is None:
@@ -89,14 +91,10 @@ def run_refresh(
     """Refresh what is served, as `run_incremental` does, and keep the record of it.
 
     Raises:
-        RunStopped: Somebody wanted it to end.
+        RunStopped: Somebody wanted it to end; RunGoesOn: another run goes on, here or on another host.
         Exception: What `run_incremental` and the store raise.
     """
-    runs, kept = Runs(settings.state_dir), settings.runs_kept
-    with (
-        recorded(runs, progress, "refresh", settings.variant, asked, kept=kept) as record,
-        connect() as store,
-    ):
+    with _begun(settings, connect, progress, "refresh", asked) as (record, store):
         result = run_incremental(settings, store, location, progress, split=split, evaluated=evaluated)
         _tell(record, result)
     return result
@@ -107,8 +105,15 @@ def _tell(record: Record, result: dict[str, Any]) -> None:
     record.tell(generation=result["generation"], as_of_s=epoch(datetime.fromisoformat(result["as_of"])))
 
 
-def _recorded(
-    settings: Settings, progress: Progress, kind: Kind, asked: Asked
-) -> AbstractContextManager[Record]:
-    runs = Runs(settings.state_dir)
-    return recorded(runs, progress, kind, settings.variant, asked, kept=settings.runs_kept)
+@contextmanager
+def _begun(
+    settings: Settings, connect: Connect, progress: Progress, kind: Kind, asked: Asked
+) -> Iterator[tuple[Record, redis.Redis]]:
+    """Give the record of a run and a client of the store, while no other run goes on."""
+    runs, key = Runs(settings.state_dir), Keys(settings.prefix).runs_now()
+    with (
+        recorded(runs, progress, kind, settings.variant, asked, kept=settings.runs_kept) as record,
+        connect() as store,
+        hold_turn(store, key, kind, record.number),
+    ):
+        yield record, store

@@ -180,6 +180,12 @@ class Runs:
         found = self._find(where, kind, variant, slot_s)
         return found[0] if found else None
 
+    def of_newest_slot(self, kind: str, variant: str) -> list[Run]:
+        """Return the runs of the newest time of the schedule that any run stands for, newest first."""
+        newest = "SELECT max(slot_s) FROM runs WHERE kind = ?1 AND variant = ?2"
+        where = f"WHERE kind = ?1 AND variant = ?2 AND slot_s = ({newest}) ORDER BY number DESC"
+        return self._find(where, kind, variant)
+
     def ask_stop(self, number: int, outcome: Outcome = "cancelled", why: str = "somebody asked") -> None:
         """Ask a run to end at its next checkpoint.
 

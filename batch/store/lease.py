@@ -35,6 +35,7 @@ class LeaseLost(RuntimeError):
     """This run stalled for longer than its lease, and another may be publishing by now."""
 
     exit_code = 5
+    is_away = True  # a store that was away for so long, most often
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,20 @@ class Lease:
         self._turn = threading.Lock()  # a renewal would spoil the WATCH of a commit
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    @contextmanager
+    def held(self, progress: Show) -> Iterator["Lease"]:
+        """Hold it; wait for a dead holder's to run out.
+
+        Raises:
+            LeaseTaken: Its holder lives.
+        """
+        self._take(progress)
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._release()
 
     def check(self) -> None:
         """Return if the lease still runs by this process's own clock; costs no round trip.
@@ -115,12 +130,23 @@ class Lease:
 
     def _transact(self, client: redis.Redis, watched: Iterable[str], decide: Decide) -> None:
         def decide_as_holder(pipe: Pipeline) -> Write:
-            if pipe.get(self._key) != self._value:
+            if not self._is_ours(pipe.get(self._key)):
                 self.lose()
             return decide(pipe)
 
         with self._turn:
             transact(client, [self._key, *watched], decide_as_holder)
+
+    def _is_ours(self, value: object) -> bool:
+        """Say whether what stands in the key lets us go on."""
+        return value == self._value
+
+    def _refused(self, value: bytes) -> LeaseTaken:
+        """Return the error beside a living holder."""
+        return LeaseTaken(
+            f"another run is publishing ({_who(value)}): wait until it has ended; "
+            f"if it is killed, its lease ends {self._ttl_s:g} s later"
+        )
 
     def _take(self, progress: Show) -> None:
         """Wait for a dead holder's lease to run out, then take it.
@@ -138,10 +164,7 @@ class Lease:
             if value is None:
                 continue
             if before is not None and (value != before[0] or left_ms > before[1]):
-                raise LeaseTaken(
-                    f"another run is publishing ({_who(value)}): wait until it has ended; "
-                    f"if it is killed, its lease ends {self._ttl_s:g} s later"
-                )
+                raise self._refused(value)
             before = value, left_ms
             total_s = round(self._ttl_s)
             progress(f"waiting for the lease of {_who(value)}", total_s - left_ms // 1000, total_s)
@@ -181,13 +204,8 @@ def hold(
         LeaseTaken: Another run is publishing.
     """
     holder = Holder(uuid.uuid4().hex, socket.gethostname(), os.getpid(), since_s)
-    lease = Lease(client, key, holder, ttl_s)
-    lease._take(progress)
-    lease._thread.start()
-    try:
+    with Lease(client, key, holder, ttl_s).held(progress) as lease:
         yield lease
-    finally:
-        lease._release()
 
 
 def _impatient(client: redis.Redis, reply_s: float) -> redis.Redis:

@@ -24,7 +24,7 @@ from batch.arrays import Bools, Ints, Ints8
 from batch.data.columns import ACTIONS
 from batch.data.ids import as_texts
 from batch.data.source import open_tables
-from batch.data.tables.location import SourceError, hide_password, parse_url, reason
+from batch.data.tables.location import SourceAway, SourceError, hide_password, parse_url, reason
 from batch.data.tables.stall import STALL_S, Watch, with_waits
 
 CHUNK = 2000  # entries read, and rows written, at a time
@@ -228,8 +228,8 @@ def open_events(url: str, stall_s: float) -> Iterator[tuple[sa.Engine, Watch]]:
         yield engine, watch
     except sa.exc.SQLAlchemyError as exc:
         why = reason(parsed, exc)
-        raise SourceError(
-            f"ALMANAC_EVENTS_URL={hide_password(url)} cannot be read or written: {why}"
-        ) from exc
+        away = parsed.get_backend_name() == "postgresql" and isinstance(exc, sa.exc.OperationalError)
+        kind = SourceAway if away else SourceError
+        raise kind(f"ALMANAC_EVENTS_URL={hide_password(url)} cannot be read or written: {why}") from exc
     finally:
         engine.dispose()

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
-from batch.data.tables.location import SourceError, reason, show, sqlite_file
+from batch.data.tables.location import SourceAway, SourceError, reason, show, sqlite_file
 from batch.data.tables.stall import with_waits
 
 NO_TIMEOUT = "SET LOCAL statement_timeout = 0"  # the server's own would end the read of a large table
@@ -54,9 +54,10 @@ def adbc_driver(backend: str) -> Any:
 def unreachable(url: URL, exc: BaseException) -> SourceError:
     """Return the error that says a database cannot be reached, and what to look at."""
     remedy = "is it running, and are host, port, user, password and database right?"
+    kind: type[SourceError] = SourceAway
     if url.get_backend_name() == "sqlite":
-        remedy = "is it an SQLite file that this user may open?"
-    return SourceError(f"cannot reach {show(url)}: {reason(url, exc)}; {remedy}")
+        kind, remedy = SourceError, "is it an SQLite file that this user may open?"
+    return kind(f"cannot reach {show(url)}: {reason(url, exc)}; {remedy}")
 
 
 def conninfo(url: URL) -> str:

@@ -19,7 +19,7 @@ from batch.data.tables.connections import (
     read_only_uri,
     unreachable,
 )
-from batch.data.tables.location import SourceError, parse_url, reason, show
+from batch.data.tables.location import SourceAway, SourceError, parse_url, reason, show
 from batch.data.tables.stall import STALL_S, DatabaseStalled, Watch
 
 BATCH_ROWS = 1 << 16
@@ -100,7 +100,7 @@ class Database:
                     delivered += batch.num_rows
             except _ADBC_ERRORS as exc:
                 if delivered and self._url.get_backend_name() != "sqlite":
-                    raise SourceError(
+                    raise SourceAway(
                         f"{self.location} broke off after {delivered} rows of {table}: "
                         f"{reason(self._url, exc)}"
                     ) from exc
@@ -139,7 +139,8 @@ class Database:
             raise self._error("the query", exc) from exc
 
     def _error(self, table: str, exc: BaseException) -> SourceError:
-        return SourceError(f"cannot read {table} in {self.location}: {reason(self._url, exc)}")
+        kind = SourceAway if getattr(exc, "connection_invalidated", False) else SourceError
+        return kind(f"cannot read {table} in {self.location}: {reason(self._url, exc)}")
 
     def _find(self, table: str) -> tuple[str, str | None, Sequence[Any]] | None:
         """Return a table's own name, its schema and its columns; None where there is no such table."""

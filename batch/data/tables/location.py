@@ -18,6 +18,12 @@ class SourceError(ValueError):
     exit_code = 3
 
 
+class SourceAway(SourceError):
+    """A database cannot be reached, or broke off: it may answer again later."""
+
+    is_away = True
+
+
 def is_url(location: str) -> bool:
     """Tell a URL from a folder; what has name and password before an @ is meant to be a URL.
 

@@ -18,7 +18,7 @@ from typing import Any
 from psycopg.pq import Conninfo
 from sqlalchemy.engine import URL
 
-from batch.data.tables.location import SourceError, show
+from batch.data.tables.location import SourceAway, show
 
 STALL_S = 120.0  # the setting's default; a server sends the first rows of a table within moments
 WAITS = {
@@ -34,7 +34,7 @@ _LOOK_S = 1.0
 _SENT_AND_RECEIVED = struct.Struct("=44xI4xI")  # Linux' tcp_info: milliseconds since data went and came
 
 
-class DatabaseStalled(SourceError):
+class DatabaseStalled(SourceAway):
     """The database holds its connections and sends nothing."""
 
 
