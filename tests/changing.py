@@ -1,6 +1,6 @@
 """A small feed that changes between two runs: events, profiles, users, posts come, go, are corrected."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from api.contract.ids import Kind
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
+from batch.data.windows import Windows
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication, score_lists
 from batch.jobs.refresh.digests import InputDigests, compare, digest_inputs
@@ -37,7 +38,10 @@ WORDS = tuple(f"word{k}" for k in range(40))  # so many that none stands in half
 
 @dataclass(slots=True)
 class Feed:
-    """Tables of a feed, by id. Events are rows of user, post, time, action, target."""
+    """Tables of a feed, by id. Events are rows of user, post, time, action, target.
+
+    `windows` are of posts that have one, by id.
+    """
 
     users: pd.DataFrame
     posts: pd.DataFrame
@@ -45,6 +49,7 @@ class Feed:
     rng: np.random.Generator
     kind: Kind = "numbers"
     zone: str = ""
+    windows: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
 
     @classmethod
     def drawn(cls, seed: int, kind: Kind = "numbers") -> "Feed":
@@ -86,9 +91,10 @@ class Feed:
         first = np.ones(len(rows), bool)
         first[1:] = (rows[1:, :4] != rows[:-1, :4]).any(axis=1)
         rows = rows[first]
+        windows = Windows.of_sides([self.windows.get(post, (None, None)) for post in post_ids.tolist()])
         facts = Facts(
             users=self.users.reset_index(drop=True),
-            posts=self.posts.reset_index(drop=True),
+            posts=self.posts.reset_index(drop=True).assign(**windows.frame()),
             embeddings=None,
             user=np.searchsorted(user_ids, rows[:, 1]).astype(np.int32),
             post=np.searchsorted(post_ids, rows[:, 2]).astype(np.int32),
@@ -158,6 +164,16 @@ class Feed:
         self.posts.loc[at, "text"] = [text(self.rng), text(self.rng)]
         self.posts.loc[at[0], "topic"] = self.rng.choice(TOPICS)
         self.posts.at[at[1], "tags"] = ("edited",)
+
+    def edited_windows(self) -> None:
+        """A few posts get another window, one has none any more; some are not offered by it, or are again."""
+        hour = 3600
+        for post in self.rng.choice(self.posts["post_id"].to_numpy(), 6, replace=False).tolist():
+            from_s = AS_OF_S + hour * int(self.rng.integers(-8, 6)) + int(self.rng.integers(0, 2))
+            to_s = from_s + hour * int(self.rng.integers(1, 9))
+            sides = [(from_s, to_s), (from_s, None), (None, to_s)]
+            self.windows[post] = sides[self.rng.integers(0, len(sides))]
+        self.windows.pop(int(self.rng.choice(list(self.windows))))
 
     def some(self, n: int) -> np.ndarray:
         """Draw users."""

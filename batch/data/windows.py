@@ -1,5 +1,6 @@
 """Windows of posts: from when and until when each may be shown. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +33,29 @@ class Windows:
             return None
         return cls(posts[FROM_S].to_numpy(np.int64), posts[TO_S].to_numpy(np.int64))
 
+    @classmethod
+    def of_table(cls, posts: pa.Table) -> "Windows | None":
+        """Return the same of a table of ours with such columns."""
+        if FROM_S not in posts.column_names:
+            return None
+        return cls(posts[FROM_S].to_numpy(), posts[TO_S].to_numpy())
+
+    @classmethod
+    def of_sides(cls, sides: Sequence[tuple[int | None, int | None]]) -> "Windows":
+        """Return the windows whose sides are given; None is open."""
+        begins = [SINCE_EVER if from_s is None else from_s for from_s, _ in sides]
+        ends = [FOR_EVER if to_s is None else to_s for _, to_s in sides]
+        return cls(np.array(begins, np.int64), np.array(ends, np.int64))
+
+    @classmethod
+    def none(cls, n_posts: int) -> "Windows":
+        """Return the windows of posts that have none."""
+        return cls(np.full(n_posts, SINCE_EVER), np.full(n_posts, FOR_EVER))
+
     @property
-    def has_any(self) -> bool:
-        """Say whether some post has a window."""
-        return bool((self.from_s > SINCE_EVER).any() or (self.to_s < FOR_EVER).any())
+    def given(self) -> Bools:
+        """Return bool (posts,): which have a window."""
+        return (self.from_s > SINCE_EVER) | (self.to_s < FOR_EVER)
 
     def at(self, times_s: AnyInts) -> Bools:
         """Return bool (times, posts): which posts may be shown when.
@@ -50,13 +70,24 @@ class Windows:
         """Return bool (posts,): which may be shown at some time of `[start_s, end_s)`."""
         return (self.from_s < end_s) & (self.to_s > start_s)
 
-    def of_posts(self, rows: AnyInts) -> "Windows":
-        """Return the windows of some posts, given by row."""
+    def sides(self, row: int) -> tuple[int | None, int | None]:
+        """Return both sides of one post's window; None is open."""
+        from_s, to_s = int(self.from_s[row]), int(self.to_s[row])
+        return None if from_s == SINCE_EVER else from_s, None if to_s == FOR_EVER else to_s
+
+    def of_posts(self, rows: AnyInts | Bools) -> "Windows":
+        """Return the windows of some posts, given by row, or as bool (posts,)."""
         return Windows(self.from_s[rows], self.to_s[rows])
+
+    def put(self, rows: AnyInts, windows: "Windows") -> "Windows":
+        """Return these with others in the place of some, given by row."""
+        from_s, to_s = self.from_s.copy(), self.to_s.copy()
+        from_s[rows], to_s[rows] = windows.from_s, windows.to_s
+        return Windows(from_s, to_s)
 
     def frame(self) -> dict[str, pd.Series]:
         """Return the columns of the facts' posts; none where no post has a window."""
-        return {FROM_S: pd.Series(self.from_s), TO_S: pd.Series(self.to_s)} if self.has_any else {}
+        return {FROM_S: pd.Series(self.from_s), TO_S: pd.Series(self.to_s)} if self.given.any() else {}
 
     def columns(self) -> dict[str, pa.Array]:
         """Return the columns of a table of posts: timestamps without zone, UTC; NULL where a side is open."""

@@ -110,7 +110,9 @@ def _measure(
 ) -> dict[str, results.MeasuredLists]:
     """Train everybody before a split; rank what it shows, and all posts that are new to its users."""
     what = Sessions.of(facts, split, recipe.seed)
-    asked = AskedUsers.of(facts, split, np.random.default_rng(recipe.seed))
+    at_s = split.test_from_s + FEED_S
+    bucket_s, rng = at_s - at_s % recipe.width_s, np.random.default_rng(recipe.seed)
+    asked = AskedUsers.of(facts, split, rng, at_s=bucket_s)
     found = dict[str, results.MeasuredLists]()
     if not len(what.event) and not len(asked.users):
         return found
@@ -124,12 +126,11 @@ def _measure(
         lines = {truth.ORACLE: line} if line else {}
         found["shown"] = sessions.measure_shown(own, baselines, split, what, lines)
     if len(asked.users):
-        at_s, drawn = split.test_from_s + FEED_S, ScoreRecommender(counts.random(before), n_posts)
-        ours = own.recommender(at_s)
-        everybody = {OURS: ours, **baselines, RANDOM: drawn}
+        ours, drawn = own.recommender(at_s), ScoreRecommender(counts.random(before), n_posts)
+        everybody: dict[str, Recommender] = {OURS: ours, **baselines, RANDOM: drawn}
         lists = {name: asked.rank(model, max(CUTS)) for name, model in everybody.items()}
         if caps is not None:
-            lists[CAPPED] = ours.capped(asked.users, asked.seen_posts, max(CUTS), caps)
+            lists[CAPPED] = ours.capped(asked.users, asked.seen_posts, max(CUTS), caps, asked.opened)
         found["all_posts"] = unseen.measure_unseen(asked, lists, statics.texts)
         if line:
             del lists[RANDOM]

@@ -6,7 +6,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from batch.arrays import Floats, Floats32, Ints
+from batch.arrays import Bools, Floats, Floats32, Ints
 from batch.data.facts import Facts
 from batch.data.seen import SeenPosts
 from batch.features import asof
@@ -35,17 +35,19 @@ class ModelRecommender:
     sides: Sides
     threads: int
 
-    def lists(self, users: Ints, n: int) -> Ints:
+    def lists(self, users: Ints, n: int, opened: Bools | None = None) -> Ints:
         """Return each user's `n` best posts by the engine that publishes."""
-        some, seen = self.sides.part(users), SeenPosts.none(len(users))
-        x, y = self.model.factors.dense
-        blocks = score(self.model.text, some, seen, n, dense=(x[users], y), threads=self.threads)
-        return np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64)
+        return self.capped(users, SeenPosts.none(len(users)), n, None, opened)
 
-    def capped(self, users: Ints, seen: SeenPosts, n: int, caps: Caps) -> Ints:
+    def capped(
+        self, users: Ints, seen: SeenPosts, n: int, caps: Caps | None, opened: Bools | None = None
+    ) -> Ints:
         """Return each user's `n` places under caps, of what they have not seen; -1 beyond the last."""
         some, (x, y) = self.sides.part(users), self.model.factors.dense
-        blocks = score(self.model.text, some, seen, n, dense=(x[users], y), caps=caps, threads=self.threads)
+        blocks = score(
+            self.model.text, some, seen, n, dense=(x[users], y), caps=caps, threads=self.threads,
+            opened=None if opened is None else opened[None],
+        )  # fmt: skip
         return np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64)
 
     def pairs(self, users: Ints, posts: Ints) -> Floats:

@@ -29,13 +29,13 @@ def measure_by_truth(asked: AskedUsers, lists: dict[str, Ints], truth: Line, at_
     """
     n_asked = len(asked.users)
     some = np.unique(np.linspace(0, n_asked - 1, min(MOST_ASKED, n_asked)).astype(np.int64))
-    depth, mean = max(CUTS), list[Floats]()
+    depth, mean, closed = max(CUTS), list[Floats](), False if asked.opened is None else ~asked.opened
     hits: dict[str, list[Floats]] = {name: [] for name in (*lists, ORACLE)}
     likes: dict[str, list[Floats]] = {name: [] for name in hits}
     for low in range(0, len(some), USERS_AT_ONCE):
         rows = some[low : low + USERS_AT_ONCE]
         chance = _chances(asked, rows, truth, at_s)
-        seen = asked.seen[rows].toarray()
+        seen = asked.seen[rows].toarray() | closed
         mean.append(np.where(seen, 0.0, chance).sum(axis=1) / (~seen).sum(axis=1))
         best = np.argsort(-np.where(seen, -1.0, chance), axis=1, kind="stable")[:, :depth]
         chance = np.pad(chance, ((0, 0), (0, 1)))  # what NO_POST, -1, takes: no chance

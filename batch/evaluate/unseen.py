@@ -1,4 +1,4 @@
-"""Protocol `all_posts`: every post a candidate but those seen before, what was liked afterwards relevant."""
+"""Protocol `all_posts`: every open post not seen before a candidate, what was liked afterwards relevant."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from scipy import sparse
 from batch.arrays import Bools, Ints
 from batch.data.facts import Facts
 from batch.data.seen import SeenPosts
+from batch.data.windows import Windows
 from batch.evaluate import results, variety
 from batch.evaluate.metrics import NO_POST, Hits
 from batch.evaluate.sessions import RANDOM
@@ -34,6 +35,7 @@ class AskedUsers:
         seen: Sparse bool (asked, posts). What they had seen before.
         row: int64 (n,). For each like, the row in `users`,
         post: int64 (n,) and the post.
+        opened: bool (posts,). Posts whose window holds the time of the lists; None: all.
     """
 
     facts: Facts
@@ -42,13 +44,28 @@ class AskedUsers:
     seen: sparse.csr_matrix
     row: Ints
     post: Ints
+    opened: Bools | None = None
 
     @classmethod
-    def of(cls, facts: Facts, split: Split, rng: np.random.Generator, most: int = MOST_ASKED) -> "AskedUsers":
-        """Find them; of more than `most` who liked anything, so many drawn at random are looked at."""
-        n_posts = len(facts.posts)
+    def of(
+        cls,
+        facts: Facts,
+        split: Split,
+        rng: np.random.Generator,
+        most: int = MOST_ASKED,
+        at_s: int | None = None,
+    ) -> "AskedUsers":
+        """Find them; of more than `most` who liked anything, so many drawn at random are looked at.
+
+        Their lists are for a time, by default the split's begin: what is closed then is no candidate, and
+        counts for nobody as liked.
+        """
+        n_posts, windows = len(facts.posts), Windows.of(facts.posts)
+        lists_s = np.array([split.test_from_s if at_s is None else at_s])
+        opened = None if windows is None else windows.at(lists_s)[0]
         low, high = np.searchsorted(facts.time, [split.test_from_s, split.test_to_s], side="left")
         liked = low + np.flatnonzero((facts.target[low:high] == 1) | facts.likes[low:high])
+        liked = liked if opened is None else liked[opened[facts.post[liked]]]
         asked = np.unique(facts.user[liked])
         if len(asked) > most:
             asked = rng.choice(asked, most, replace=False)
@@ -59,12 +76,19 @@ class AskedUsers:
         own, row = (np.searchsorted(users, cells // n_posts) for cells in (before, fresh))
         shape = (len(users), n_posts)
         seen = sparse.csr_matrix((np.ones(len(own), np.bool_), (own, before % n_posts)), shape)
-        return cls(facts, split, users, seen, row.astype(np.int64), fresh % n_posts)
+        return cls(facts, split, users, seen, row.astype(np.int64), fresh % n_posts, opened)
 
     @property
     def n_seen(self) -> Ints:
         """Return how many posts each had seen, int64 (asked,)."""
         return np.asarray(np.diff(self.seen.indptr), np.int64)
+
+    @property
+    def n_left(self) -> Ints:
+        """Return of how many posts each one's list can be made, int64 (asked,)."""
+        if self.opened is None:
+            return np.asarray(self.seen.shape[1] - self.n_seen, np.int64)
+        return np.asarray(self.opened.sum() - self.seen @ self.opened.astype(np.int64), np.int64)
 
     @property
     def seen_posts(self) -> SeenPosts:
@@ -93,8 +117,9 @@ class AskedUsers:
         order, at_once = np.argsort(n_seen, kind="stable"), max(1, CELLS // n_posts)
         for low in range(0, len(order), at_once):
             rows = order[low : low + at_once]
-            lists = recommender.lists(self.users[rows], min(n_posts, n + int(n_seen[rows].max())))
-            hidden = np.take_along_axis(self.seen[rows].toarray(), lists, axis=1)
+            deep = min(n_posts, n + int(n_seen[rows].max()))
+            lists = recommender.lists(self.users[rows], deep, self.opened)
+            hidden = np.take_along_axis(self.seen[rows].toarray(), lists, axis=1) | (lists < 0)
             places = np.argsort(hidden, axis=1, kind="stable")[:, :n]
             left = ~np.take_along_axis(hidden, places, axis=1)
             out[rows, : places.shape[1]] = np.where(left, np.take_along_axis(lists, places, axis=1), NO_POST)
@@ -113,13 +138,14 @@ def measure_unseen(asked: AskedUsers, lists: dict[str, Ints], texts: Texts) -> r
         lists: Model to int64 (asked, depth); `RANDOM` among them.
         texts: What the posts are about.
     """
-    made_of, n_posts = _variety_of(asked, texts), len(asked.facts.posts)
+    made_of = _variety_of(asked, texts)
+    n_open = len(asked.facts.posts) if asked.opened is None else int(asked.opened.sum())
     hits = {name: Hits.of_lists(rows, asked.row, asked.post) for name, rows in lists.items()}
     models = {name: {**results.order_columns(hits[name]), **made_of(rows)} for name, rows in lists.items()}
-    models[RANDOM] |= results.random_columns(n_posts - asked.n_seen, hits[RANDOM].n_relevant)
+    models[RANDOM] |= results.random_columns(asked.n_left, hits[RANDOM].n_relevant)
     every = {**lists, SHOWN: _first_shown(asked)}
     models[SHOWN] = made_of(every[SHOWN])
-    totals = {name: {("coverage", K): variety.coverage(rows[:, :K], n_posts)} for name, rows in every.items()}
+    totals = {name: {("coverage", K): variety.coverage(rows[:, :K], n_open)} for name, rows in every.items()}
     return results.MeasuredLists(models, asked.users, asked.past, totals)
 
 

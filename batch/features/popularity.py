@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from api.contract.buckets import DAY_S
-from batch.arrays import Floats, Ints, Ints32
+from batch.arrays import Bools, Floats, Ints, Ints32
 from batch.data.facts import Facts
 from batch.data.local_time import local_s
 from batch.features.tally import CHUNK, Tally, shrink_lift
@@ -23,7 +23,7 @@ class Popular:
     Attributes:
         buckets: int32 (buckets, depth). By like rate near the bucket's hour of the facts' zone.
         segments: int32 (segments, buckets, depth). The same among a segment's users.
-        catalogue: int32 (posts,). All posts by recent like rate.
+        catalogue: int32 (offered,). All offered posts by recent like rate.
     """
 
     buckets: Ints32
@@ -47,6 +47,7 @@ def rank(
     n_segments: int,
     depth: int,
     choose: Callable[[Floats, int], Ints32] | None = None,
+    offered: Bools | None = None,
 ) -> Popular:
     """Rank posts for everyone and for each segment, bucket by bucket, from the facts as of `counts.at_s`.
 
@@ -57,12 +58,17 @@ def rank(
         segment: int32 (users,). Segment numbers, -1 for none.
         n_segments: How many segments there are.
         depth: Posts a list; fewer where there are fewer posts.
-        choose: Returns the lists of scores (lists, posts), so many posts each; None: `top`.
+        choose: Returns the lists of scores (lists, offered posts), so many posts each; None: `top`.
+        offered: bool (posts,). Those that are ranked; None: all.
     """
-    choose = choose or top
+    rows = np.arange(len(facts.posts), dtype=np.int32) if offered is None else np.flatnonzero(offered)
     past = facts.until(counts.at_s)
     overall = post_scores(counts)
-    depth = min(depth, len(overall))
+    depth = min(depth, len(rows))
+
+    def best(scores: Floats) -> Ints32:
+        return rows[(choose or top)(scores[:, rows], depth)].astype(np.int32)
+
     views, likes = _by_hour(past, np.zeros(len(facts.users), np.int32), 1)
     hourly = _scores(views[0], likes[0], overall)
     hour = _hour(starts, facts.zone)
@@ -71,12 +77,12 @@ def rank(
     for low in range(0, n_segments, at_once):
         own = np.where((segment >= low) & (segment < low + at_once), segment - low, -1).astype(np.int32)
         counted = zip(*_by_hour(past, own, min(at_once, n_segments - low)), strict=True)
-        lists += [choose(_scores(views, likes, hourly), depth)[hour] for views, likes in counted]
+        lists += [best(_scores(views, likes, hourly))[hour] for views, likes in counted]
     empty = np.empty((0, len(starts), depth), np.int32)
     return Popular(
-        buckets=choose(hourly, depth)[hour],
+        buckets=best(hourly)[hour],
         segments=np.stack(lists) if lists else empty,
-        catalogue=top(overall[None, :], len(overall))[0],
+        catalogue=rows[top(overall[None, rows], len(rows))[0]].astype(np.int32),
     )
 
 

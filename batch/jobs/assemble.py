@@ -11,6 +11,7 @@ from batch.arrays import Floats
 from batch.data.columns import TOPIC
 from batch.data.facts import Facts
 from batch.data.seen import SeenPosts, earliest
+from batch.data.windows import Windows
 from batch.features import asof, popularity
 from batch.features.population import Population
 from batch.features.profile import segments
@@ -73,7 +74,7 @@ def assemble_publication(
     own = replace(own, profile=bins, profiles=profiles, topic_depth=settings.topic_depth)
     give_back()
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
-    inputs = Inputs(model.text, sides, seen, model.factors.dense, caps)
+    inputs = Inputs(model.text, sides, seen, model.factors.dense, caps, own.windows)
     lists = score_lists(settings, inputs, own.depth)
     return Publication(
         own, lists, inputs, Population.of(counts, statics.texts), popularity.post_scores(counts)
@@ -91,6 +92,7 @@ def score_lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[Rank
         memory_mb=settings.memory_mb,
         dense=inputs.dense,
         caps=inputs.caps,
+        opened=inputs.opened,
     )
 
 
@@ -124,7 +126,8 @@ def score_profiles(
     cold = asof.make_cold_sides(sides, statics, counts, typical(statics.profiles, signatures))
     x, y = model.factors.dense
     shared = shared_factors(x, y, signatures.of_user, n)
-    blocks = score_lists(settings, Inputs(model.text, cold, SeenPosts.none(n), (shared, y), caps), depth)
+    nobody = Inputs(model.text, cold, SeenPosts.none(n), (shared, y), caps, Windows.of(facts.posts))
+    blocks = score_lists(settings, nobody, depth)
     rows = [row for block in blocks for row in block.posts]
     return signatures.bins if n else {}, dict(zip(signatures.names, rows, strict=True))
 
@@ -136,7 +139,8 @@ def add_similar(
     if not settings.similar:
         return content
     past = facts.until(content.as_of_s)
-    found = find_similar(past, statics.texts.space, settings.similar, settings.seed)
+    space, offered = statics.texts.space, content.offered if content.windows else None
+    found = find_similar(past, space, settings.similar, settings.seed, offered)
     metrics = {**content.metrics, "similar_text_weight": found.text_weight}
     return replace(content, similar=found.posts, metrics=metrics)
 
@@ -166,8 +170,10 @@ def assemble_content(
     names, segment = segments(facts.users, by)
     depth = min(settings.depth, len(facts.posts))
     starts = np.array(horizon.starts, np.int64)
-    choose = None if caps is None else caps.top
-    popular = popularity.rank(facts, counts, starts, segment, len(names), depth, choose)
+    windows = Windows.of(facts.posts)
+    offered = None if windows is None else windows.touch(horizon.start_s, horizon.end_s)
+    choose = None if caps is None else caps.top if offered is None else caps.of_posts(offered).top
+    popular = popularity.rank(facts, counts, starts, segment, len(names), depth, choose, offered)
     return GenerationContent(
         variant=settings.variant,
         as_of_s=counts.at_s,
@@ -192,4 +198,5 @@ def assemble_content(
         filter_by=settings.filter_columns,
         facets=find_facets(facts.posts, settings.filter_columns, popular.catalogue),
         caps=caps,
+        windows=windows,
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import redis
 
 from api.contract.keys import Keys
@@ -44,10 +45,11 @@ def publish_baseline(
         own = assemble_content(settings, facts, counts, model_name(baseline, interactions))
         own = add_similar(settings, facts, statics, own)
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
+    opened = None if own.windows is None else own.windows.at(np.array(own.horizon.starts))
     with progress.phases("publish") as show:
         return publish(
             GenerationStore(store, Keys(settings.prefix)),
             own,
-            fitted.blocks(seen, own.depth, own.horizon.n_buckets),
+            fitted.blocks(seen, own.depth, own.horizon.n_buckets, opened),
             replace(PublishConfig.of(settings, show, progress.step), gate="off"),
         )

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from api.contract.manifest import Manifest
 from batch.arrays import Ints
 from batch.data.seen import SeenTimes
+from batch.data.windows import FROM_S, TO_S, Windows
 from batch.publish import shard
 from batch.publish.folder import GenerationFolder
 from batch.publish.generation import GenerationContent, Rows
@@ -71,11 +72,15 @@ def save_backfilled(
             files.add(block)
     segments = pa.array(content.segment_of, pa.string())
     _write(draft.users, {"user_id": content.user_ids, "segment": segments})
-    place = np.empty(len(content.post_ids), np.int64)
-    place[content.catalogue] = np.arange(len(place))
+    place = np.full(len(content.post_ids), -1)
+    place[content.catalogue] = np.arange(len(content.catalogue))
     shown = pa.array(content.posts, pa.binary())
     posts = {"post_id": content.post_ids, "shown": shown, "place": place}
-    _write(draft.posts, posts if content.similar is None else {**posts, "similar": _similar_ids(content)})
+    if content.similar is not None:
+        posts["similar"] = _similar_ids(content)
+    if content.windows is not None:
+        posts |= {FROM_S: content.windows.from_s, TO_S: content.windows.to_s}
+    _write(draft.posts, posts)
     _write(draft.shared, _shared_columns(content))
     if content.filter_by:
         having = [content.post_ids[rows] for rows in content.facets.values()]
@@ -104,6 +109,8 @@ def open_content(made: Backfilled) -> GenerationContent:
     lists = _lists_by_name(shared, post_ids, manifest.n_buckets)
     profiles = [name for name in lists if name.startswith(PROFILE)]
     similar = _rows(posts["similar"], post_ids, manifest.similar) if manifest.similar else None
+    place = posts["place"].to_numpy()
+    order = np.argsort(place)
     return GenerationContent(
         variant=manifest.variant,
         as_of_s=manifest.as_of_s,
@@ -121,7 +128,7 @@ def open_content(made: Backfilled) -> GenerationContent:
         profiles={name.removeprefix(PROFILE): lists.pop(name) for name in profiles},
         segments=lists,
         segment_of=users["segment"].to_pylist(),
-        catalogue=np.argsort(posts["place"].to_numpy()).astype(np.int32),
+        catalogue=order[place[order] >= 0].astype(np.int32),
         views=nothing,
         likes=nothing,
         user_names=user_names,
@@ -132,6 +139,7 @@ def open_content(made: Backfilled) -> GenerationContent:
         facets=_open_facets(folder, post_ids) if manifest.filter_by else {},
         caps=Caps.of(manifest.max_per_topic, (orjson.loads(post)["topic"] for post in shown)),
         similar=similar,
+        windows=Windows.of_table(posts),
     )
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from hashlib import blake2b
+from operator import itemgetter
 
 import numpy as np
 
 from api.contract.codec import encode as as_text
+from api.contract.window import encode_window
 from batch.arrays import Ints
 from batch.publish import shard
 from batch.publish.generation import GenerationContent, Rows
@@ -38,7 +40,7 @@ def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -
 
 
 def write_shared(build: Build, wire: PipelinedWriter) -> str:
-    """Write popular, segments, profiles, catalogue, posts, facets and similar posts; return their checksum.
+    """Write popular, segments, profiles, catalogue, posts, facets, similar, windows; return their checksum.
 
     These have no life of their own: they are what a dead batch leaves to serve.
     """
@@ -55,6 +57,7 @@ def write_shared(build: Build, wire: PipelinedWriter) -> str:
     digest.update(catalogue + b"\n")
     wire.send(pack(b"SET", keys.catalogue(number).encode(), catalogue), 1)
     order = np.argsort(content.post_numbers)
+    order = order[content.offered[order]]
     posts = [(int(content.post_numbers[row]), content.posts[row]) for row in order.tolist()]
     for low in range(0, len(posts), POSTS_A_COMMAND):
         build.lease.check()
@@ -70,6 +73,8 @@ def write_shared(build: Build, wire: PipelinedWriter) -> str:
         wire.send(pack(b"HSET", keys.facets(number).encode(), *pairs), 1)
     for post, near in _write_similar(build, wire, order):
         digest.update(post + b" " + near + b"\n")
+    for post, window in _write_windows(build, wire):
+        digest.update(post + b" " + window + b"\n")
     wire.flush()
     return digest.hexdigest()
 
@@ -87,6 +92,20 @@ def _write_similar(build: Build, wire: PipelinedWriter, order: Ints) -> Iterator
         found = [(number, text) for number, text in texts if text]
         if found:
             wire.send(pack(b"HSET", key, *(part for pair in found for part in pair)), 1)
+        yield from found
+
+
+def _write_windows(build: Build, wire: PipelinedWriter) -> Iterator[tuple[bytes, bytes]]:
+    """Write when posts with a window may be shown; yield number and window, ascending by number."""
+    numbers, key = build.content.post_numbers, build.store.keys.windows(build.number).encode()
+    windows = sorted(
+        ((int(numbers[row]), window) for row, window in build.content.windowed.items()), key=itemgetter(0)
+    )
+    for low in range(0, len(windows), POSTS_A_COMMAND):
+        build.lease.check()
+        some = windows[low : low + POSTS_A_COMMAND]
+        found = [(b"%d" % number, encode_window(*window)) for number, window in some]
+        wire.send(pack(b"HSET", key, *(part for pair in found for part in pair)), 1)
         yield from found
 
 

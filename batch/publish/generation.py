@@ -8,15 +8,16 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from api.contract.buckets import Horizon
+from api.contract.buckets import Horizon, moment
 from api.contract.facets import read_column
 from api.contract.ids import FEATURE
-from api.contract.manifest import CAP, FACETS, HOLDS_SEEN, SIMILAR, Manifest, SeenPolicy
+from api.contract.manifest import CAP, FACETS, HOLDS_SEEN, SIMILAR, WINDOWS, Manifest, SeenPolicy
 from api.contract.profile import Bins
-from batch.arrays import Ints, Ints32
+from batch.arrays import Bools, Ints, Ints32
 from batch.data.columns import POST_ID, TEXT, TOPIC
 from batch.data.ids import IdNames
 from batch.data.seen import SeenPosts, SeenTimes
+from batch.data.windows import Windows
 from batch.score.caps import Caps
 
 Rows = Ints32
@@ -42,7 +43,7 @@ class GenerationContent:
         popular: int32 (buckets, ≤ depth). Best posts for a user nobody knows, best first; -1 fills.
         segments: Name to int32 (buckets, ≤ depth), like `popular`, for the users of one segment.
         segment_of: Each user's segment, in the order of `user_ids`; None where the profile is missing.
-        catalogue: int32 (posts,). All posts, most popular first.
+        catalogue: int32 (offered,). All posts that are offered, most popular first.
         views: When each user saw what, rows as in `user_ids`.
         likes: When each user liked what.
         profile: How the profile of an unknown user becomes a signature.
@@ -58,6 +59,8 @@ class GenerationContent:
         topic_depth: Posts in users' lists of single topics, ranked from the inputs; 0: there are none.
         facets: Facet to int32 rows of the posts that have it, most popular first; see `facets.find_facets`.
         caps: How many posts of a topic stand close together in lists, popular and profiles' lists included.
+        windows: When posts may be shown; None: all at any time. What is at no time of the horizon is not
+            offered: no list, facet or similar post holds it, and no reader learns of it.
     """
 
     variant: str
@@ -90,12 +93,14 @@ class GenerationContent:
     topic_depth: int = 0
     facets: dict[str, Rows] = field(default_factory=dict)
     caps: Caps | None = None
+    windows: Windows | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.
 
         Raises:
-            ValueError: A part has another length than its users, posts or buckets, or names no segment.
+            ValueError: A part has another length than its users, posts or buckets, or names no segment; or
+                no post is offered.
         """
         n_users, n_posts, n_buckets = len(self.user_ids), len(self.post_ids), self.horizon.n_buckets
         lengths = {
@@ -103,7 +108,7 @@ class GenerationContent:
             "views": (self.views.n_users, n_users),
             "likes": (self.likes.n_users, n_users),
             "posts": (len(self.posts), n_posts),
-            "catalogue": (len(self.catalogue), n_posts),
+            "catalogue": (len(self.catalogue), int(self.offered.sum())),
             "popular": (len(self.popular), n_buckets),
         }
         lengths |= {} if self.similar is None else {"similar": (len(self.similar), n_posts)}
@@ -116,9 +121,29 @@ class GenerationContent:
         for name, ids in (("user_ids", self.user_ids), ("post_ids", self.post_ids)):
             if np.any(np.diff(ids) <= 0):
                 raise ValueError(f"{name} must be ascending and distinct")
+        if n_posts and not self.offered.any():
+            raise ValueError(
+                f"no post may be shown between {moment(self.horizon.start_s)} and "
+                f"{moment(self.horizon.end_s)}, the times of the lists: mend valid_from and valid_to of posts"
+            )
         unknown = set(self.segment_of) - set(self.segments) - {None}
         if unknown:
             raise ValueError(f"users belong to segments without lists: {sorted(map(str, unknown))[:5]}")
+
+    @property
+    def offered(self) -> Bools:
+        """Return bool (posts,): those that may be shown at some time of the horizon."""
+        if self.windows is None:
+            return np.ones(len(self.post_ids), np.bool_)
+        return self.windows.touch(self.horizon.start_s, self.horizon.end_s)
+
+    @property
+    def windowed(self) -> dict[int, tuple[int | None, int | None]]:
+        """Return the windows of those offered posts that have one, by row; None is an open side."""
+        if self.windows is None:
+            return {}
+        rows = np.flatnonzero(self.windows.given & self.offered).tolist()
+        return {row: self.windows.sides(row) for row in rows}
 
     @property
     def post_numbers(self) -> Ints:
@@ -150,7 +175,7 @@ class GenerationContent:
             segments=tuple(sorted(self.segments)),
             counts={
                 "users": len(self.user_ids),
-                "posts": len(self.post_ids),
+                "posts": int(self.offered.sum()),
                 "lists": len(self.user_ids) * self.horizon.n_buckets,
                 "seen": len(self.views.post),
                 "likes": len(self.likes.post),
@@ -166,7 +191,9 @@ class GenerationContent:
             profile=self.profile,
             metrics=self.metrics,
             gate=self.gate,
-            needs=(FEATURE,) * self.needs_dictionary + (HOLDS_SEEN,) * self.holds_seen,
+            needs=(FEATURE,) * self.needs_dictionary
+            + (HOLDS_SEEN,) * self.holds_seen
+            + (WINDOWS,) * bool(self.windowed),
             user_ids=self.user_names.kind,
             post_ids=self.post_names.kind,
             holds_seen=self.holds_seen,

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from api.contract.manifest import Manifest
 from batch.arrays import Ints
@@ -125,6 +126,13 @@ def _write_all(
 
 
 def _longest(content: GenerationContent) -> Ints:
-    """Return int64 (users,): the posts that each user's lists could hold."""
-    hidden = np.diff(choose_left_out(content.seen_policy, content.views, content.likes).start)
-    return np.asarray(np.minimum(content.depth, len(content.post_ids) - hidden), np.int64)
+    """Return int64 (users, buckets or 1): the posts that each user's lists could hold."""
+    hidden = choose_left_out(content.seen_policy, content.views, content.likes)
+    if content.windows is None:
+        left = len(content.post_ids) - hidden.sizes[:, None]
+    else:
+        opened = content.windows.at(np.array(content.horizon.starts)).astype(np.int64)
+        shape = (hidden.n_users, len(content.post_ids))
+        pairs = sparse.csr_matrix((np.ones(len(hidden.post), np.int64), hidden.post, hidden.start), shape)
+        left = opened.sum(axis=1) - pairs @ opened.T
+    return np.asarray(np.minimum(content.depth, left), np.int64)

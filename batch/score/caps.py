@@ -8,7 +8,7 @@ import numba as nb
 import numpy as np
 import pandas as pd
 
-from batch.arrays import AnyFloats, AnyInts, Ints, Ints32
+from batch.arrays import AnyFloats, AnyInts, Bools, Ints, Ints32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class Caps:
         most, window = text.split("/")
         return cls(int(most), int(window), pd.factorize(names, sort=True)[0].astype(np.int32))
 
-    def of_posts(self, rows: AnyInts) -> "Caps":
-        """Return the cap on some posts, given by row."""
+    def of_posts(self, rows: AnyInts | Bools) -> "Caps":
+        """Return the cap on some posts, given by row, or as bool (posts,)."""
         return Caps(self.most, self.window, self.topic[rows])
 
     def bound(self, depth: int) -> int:

@@ -22,10 +22,12 @@ from threadpoolctl import threadpool_limits
 from api.contract.buckets import moment
 from api.contract.codec import decode
 from api.contract.manifest import Manifest
+from api.contract.window import decode_window
 from api.main import create_app
 from api.settings import Settings as ApiSettings
 from batch.__main__ import run_command
 from batch.data.tables.location import SourceError
+from batch.data.windows import Windows
 from batch.jobs.export import export
 from batch.jobs.forget import forget
 from batch.jobs.inspect import inspect
@@ -203,6 +205,41 @@ def test_items_bring_texts_and_posts_that_nobody_knew(
     assert found.known_by == "items"
     assert decode(read.value(store, KEYS.catalogue(1))) == [9, 7, 8]
     assert read.fields(store, KEYS.facets(1)) == {b"topic=x": b"7", b"topic=y": b"9"}
+
+
+def test_items_bring_windows_and_what_is_current_keeps_its_own(
+    store: redis.Redis, settings: Settings, tmp_path: Path
+) -> None:
+    of, at_s = content(), int(AS_OF.timestamp())
+    sides = {0: (None, at_s + 60), 1: (AS_OF_S, None), 2: (None, AS_OF_S + 1)}
+    windows = Windows.of_sides([sides.get(row, (None, None)) for row in range(len(of.post_ids))])
+    of = replace(of, windows=windows)
+    publish(generations(store), of, blocks(of), config(tmp_path / "generations"))
+    held = of.post_ids[:3].tolist()
+    frame = pd.DataFrame({"user_id": [1] * 4, "item_id": [*held[::-1], 70_001], "rank": range(1, 5)})
+    items = pd.DataFrame(
+        {
+            "item_id": [70_001, 70_002, 70_003, 70_004],
+            "valid_from": [AS_OF.isoformat(), None, "soon", None],
+            "valid_to": ["2026-01-06", "2026-01-05T12:00:00Z", None, None],
+        }
+    )
+
+    some = settings.replace(max_absent_user_share=1.0)
+    found = publish_lists(frame, items=items, settings=some, as_of=AS_OF)
+
+    manifest = sealed(found)
+    told = read.fields(store, KEYS.windows(manifest.generation))
+    assert {int(post): decode_window(text) for post, text in told.items()} == {
+        held[0]: (None, at_s + 60),
+        held[1]: (AS_OF_S, None),
+        70_001: (at_s, int(datetime(2026, 1, 6, tzinfo=UTC).timestamp())),
+    }
+    assert manifest.needs == ("holds_seen", "windows")
+    assert found.items_left_out == {"unreadable_time": 1}
+    there = [held[1], held[0], 70_001, 70_004]
+    assert decode(read.value(store, KEYS.catalogue(manifest.generation))) == there
+    assert sorted(map(int, read.fields(store, KEYS.posts(manifest.generation)))) == sorted(there)
 
 
 def test_a_list_holds_until_its_users_next_one_begins(store: redis.Redis, settings: Settings) -> None:

@@ -35,7 +35,7 @@ from tests.integration.test_publish import generations_with_keys
 pytestmark = pytest.mark.integration
 
 OF_USERS = ("new_events", "late_events", "lost_events", "late_likes", "profiles", "new_users", "gone_users")
-OF_POSTS = ("new_posts", "edited_posts")
+OF_POSTS = ("new_posts", "edited_posts", "edited_windows")
 N_WORLDS = 60 if os.environ.get("ALMANAC_CHAOS") else 5
 
 
@@ -58,7 +58,9 @@ def content(store: redis.Redis, prefix: str, generation: int) -> dict[str, objec
             if name.split(":")[3] not in users:
                 continue
             found[name] = sorted(cast("list[tuple[bytes, float]]", store.zrange(key, 0, -1, withscores=True)))
-        elif what in ("list", "popular", "posts", "facets", "topics", "similar") and last == str(generation):
+        elif what in ("list", "popular", "posts", "facets", "topics", "similar", "windows") and last == str(
+            generation
+        ):
             found[name.removesuffix(last)] = store.hgetall(key), store.ttl(key) > 0
         elif what == "segment" and name.split(":")[3] == str(generation):
             found[f"segment {last}"] = store.hgetall(key)
@@ -114,6 +116,7 @@ def assert_same(
     seed=694838, first=["profiles", "late_events", "edited_posts"], second=["gone_users", "edited_posts"]
 )
 @example(seed=0, first=["late_events"], second=["lost_events"])
+@example(seed=5, first=["edited_windows"], second=["edited_windows", "new_events"])
 def test_a_refresh_is_byte_for_byte_a_whole_run_on_the_frozen_parts(
     store: redis.Redis,
     tmp_path_factory: pytest.TempPathFactory,
@@ -158,7 +161,7 @@ def test_a_refresh_of_text_ids_is_byte_for_byte_a_whole_run(
     facts = feed.facts()
     whole = whole_on_frozen(store, b, base, facts)
     assert_same(store, a, made.generation, b, whole, facts.user_ids)
-    assert (whole.user_ids, whole.post_ids, whole.needs) == ("text", "text", ("ids",))
+    assert (whole.user_ids, whole.post_ids, whole.needs) == ("text", "text", ("ids", "windows"))
     numbers = {int(number) for number in store.hgetall(Keys("a").numbers()).values()}
     assert numbers == set(range(len(facts.posts)))
     assert store.hgetall(Keys("a").ids()) == store.hgetall(Keys("b").ids())
@@ -229,7 +232,7 @@ def test_a_refresh_says_what_it_skipped_and_takes_the_place_of_its_base(
     assert outcome.users_scored + outcome.users_carried == len(feed.users)
     assert 0 < outcome.users_scored <= 8
     assert outcome.lists_carried == 4 * outcome.users_carried
-    assert set(outcome.seconds) == {"compare", "inputs", "publish"}
+    assert set(outcome.seconds) == {"compare", "inputs", "publish", "promote", "retire"}
     assert store.hmget(Keys().current("default"), "generation", "previous") == [b"2", b"1"]
     found = verify(
         GenerationStore(store, Keys()),

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from batch.arrays import Floats, Ints
+from batch.arrays import Bools, Floats, Ints
 from batch.cli.draw.results import draw_evaluation
 from batch.data.facts import Facts
+from batch.data.windows import Windows
 from batch.evaluate.cold import pairs_with, without
 from batch.evaluate.full import evaluate_in_full
 from batch.evaluate.metrics import NO_POST
@@ -20,7 +21,7 @@ from batch.evaluate.results import Figure, Report
 from batch.evaluate.sessions import Sessions
 from batch.evaluate.unseen import AskedUsers
 from batch.features import asof
-from batch.learn.baselines.recommender import Recommender
+from batch.learn.baselines.recommender import Recommender, ScoreRecommender
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
 from batch.score.caps import Caps
@@ -163,8 +164,9 @@ def test_what_comes_after_the_split_changes_nothing_that_ranks(facts: Facts) -> 
 class Ascending:
     """Ranks posts by their row."""
 
-    def lists(self, users: Ints, n: int) -> Ints:
-        return np.tile(np.arange(n), (len(users), 1))
+    def lists(self, users: Ints, n: int, opened: Bools | None = None) -> Ints:
+        posts = np.arange(n) if opened is None else np.flatnonzero(opened)[:n]
+        return np.tile(np.append(posts, np.full(n - len(posts), -1)), (len(users), 1))
 
     def pairs(self, users: Ints, posts: Ints) -> Floats:
         return -posts.astype(np.float64)
@@ -184,6 +186,57 @@ def test_a_list_holds_the_best_unseen_posts_and_ends_where_there_are_no_more(fac
             assert lists[row].tolist() == [*left, *[NO_POST] * (15 - len(left))]
             liked = some.post[(some.user == user) & (some.target == 1) & (some.time >= split.test_from_s)]
             assert set(asked.post[asked.row == row]) == set(np.setdiff1d(liked, seen))
+
+
+@pytest.fixture(scope="module")
+def windowed(facts: Facts) -> Facts:
+    """Close the second half of the posts before the split, but the last one, which opens within it."""
+    windows = Windows.none(200)
+    windows.to_s[100:199], windows.from_s[199] = SPLIT.test_from_s, SPLIT.test_from_s + DAY_S
+    return replace(facts, posts=facts.posts.assign(**windows.frame()))
+
+
+def test_lists_are_of_posts_open_at_their_time_and_no_other_counts_as_liked(windowed: Facts) -> None:
+    asked = AskedUsers.of(windowed, SPLIT, np.random.default_rng(1))
+    models: list[Recommender] = [
+        Ascending(),
+        ScoreRecommender(lambda users: np.tile(np.arange(200.0), (len(users), 1)), 200),
+        OwnModel.train(windowed, asof.describe(windowed, 1), SPLIT.test_from_s - 1, RECIPE).recommender(
+            SPLIT.test_from_s
+        ),
+    ]
+
+    for model in models:
+        lists = asked.rank(model, 120)
+
+        for row, own in enumerate(lists):
+            left = np.setdiff1d(np.arange(100), asked.seen_posts.of(row))
+            assert sorted(own[own != NO_POST].tolist()) == left.tolist()
+            assert asked.n_left[row] == len(left)
+    assert asked.post.max() < 100
+    later = AskedUsers.of(windowed, SPLIT, np.random.default_rng(1), at_s=SPLIT.test_from_s + DAY_S)
+    assert 199 in later.post
+    assert later.n_left.max() <= 101
+
+
+def test_an_evaluation_of_posts_with_windows_compares_lists_of_open_posts(
+    windowed: Facts, found: Report
+) -> None:
+    how = asof.describe(windowed, 1), SPLIT, RECIPE
+    caps = Caps(3, 5, (np.arange(200) % 2).astype(np.int32))
+
+    closed = evaluate_in_full(windowed, *how, line=same_parity, caps=caps)
+
+    for protocol in ("all_posts", "truth"):
+        few, every = rows(closed, protocol), rows(found, protocol)
+        assert set(every.index.get_level_values("model")) <= set(few.index.get_level_values("model"))
+        assert np.isfinite(few["value"]).all()
+    share = rows(closed, "all_posts").loc[("almanac", "coverage@10"), "value"]
+    assert 0.2 < share <= 1
+    assert (
+        rows(closed, "all_posts").loc[("random", "recall@10"), "value"]
+        > 1.5 * (rows(found, "all_posts").loc[("random", "recall@10"), "value"])
+    )
 
 
 def test_of_many_users_some_are_asked(facts: Facts) -> None:

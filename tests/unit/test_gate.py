@@ -203,9 +203,9 @@ def test_one_list_for_all_has_one_order_whatever_each_has_seen() -> None:
     own = np.array([[rng.permutation(40)[:20]] for _ in range(60)]).astype(np.int32)
 
     def seen(posts: np.ndarray) -> GenerationStats:
-        sample = Sample(60, np.full(60, 20))
+        sample = Sample(60, np.full((60, 1), 20))
         sample.add(RankedBlock(0, posts, np.zeros(posts.shape)))
-        return summarize(sample, ["t"] * 40, None)
+        return summarize(sample, ["t"] * 40, None, 40)
 
     assert seen(same).same_order == 1.0
     assert seen(own).same_order < 0.1

@@ -76,6 +76,21 @@ def test_users_and_posts_come_go_and_are_edited() -> None:
     assert not changes.new_posts.any()
 
 
+def test_a_changed_window_moves_its_post_alone() -> None:
+    feed = Feed.drawn(1)
+    one, other = feed.posts["post_id"][:2].tolist()
+    before = digest_inputs(feed.facts())
+    changed = []
+
+    for windows in ([(one, 5, None)], [(one, 5, 9)], [(one, 5, 9), (other, None, 9)], []):
+        feed.windows = {post: (from_s, to_s) for post, from_s, to_s in windows}
+        now = digest_inputs(feed.facts())
+        changed.append(np.flatnonzero(compare(before, now).posts).tolist())
+        before = now
+
+    assert changed == [[0], [0], [1], [0, 1]]
+
+
 def test_features_of_own_events_are_those_a_run_of_everyone_makes_bit_by_bit() -> None:
     facts = Feed.drawn(4).facts()
     known = asof.describe(facts, 1)

@@ -39,7 +39,7 @@ from batch.data.validation.values import (
     to_numpy,
 )
 from batch.data.validation.windows import WINDOW, Wrong, read_windows
-from batch.data.windows import FOR_EVER, SINCE_EVER, Windows
+from batch.data.windows import Windows
 
 LARGEST_IN_VECTORS = 1e15  # whose squares, added up, are finite in float32
 
@@ -216,17 +216,15 @@ def posts_frame(
         if any(len(topics) > 1 for topics in lists):
             columns[ALL_TOPICS] = posts.lists(TOPIC)
     laid: dict[str, Any] = {POST_ID: post_ids}
-    at = find_rows(post_ids, posts.ids) if posts else slice(0)
+    at = find_rows(post_ids, posts.ids) if posts else np.empty(0, np.int32)
     for name in dict.fromkeys((TOPIC, TEXT, MORE_TOPICS, *sorted(columns))):
         values = np.full(len(post_ids), None, object)
         values[at] = columns.get(name)
         if name != MORE_TOPICS or any(values):
             laid[name] = pd.Series(values, dtype=object)
     if posts and len(texts) < len(names):
-        sides = [np.full(len(post_ids), ever) for ever in (SINCE_EVER, FOR_EVER)]
         windows = read_windows(posts.batches, form or TimeForm()).of_posts(posts.order)
-        sides[0][at], sides[1][at] = windows.from_s, windows.to_s
-        laid |= Windows(*sides).frame()
+        laid |= Windows.none(len(post_ids)).put(at, windows).frame()
     return pd.DataFrame(laid)
 
 

@@ -2,7 +2,7 @@
 
 Pure but for `save` and `load`. A user's inputs are their events and their profile, as the facts have them, in
 whatever order, late ones and corrected ones included; a post's are its text, its topics, its embedding and
-what requests may filter it by.
+what requests may filter it by, and its window.
 """
 
 import os
@@ -22,6 +22,7 @@ from batch.arrays import Bools, Ints, Words
 from batch.data.columns import MORE_TOPICS, POST_ID, TEXT, TOPIC, USER_ID
 from batch.data.facts import Facts
 from batch.data.rows import find_rows
+from batch.data.windows import FROM_S, TO_S, Windows
 from batch.publish.generation import post_json
 from batch.publish.seen import mix
 
@@ -37,7 +38,7 @@ class InputDigests:
         users: uint64 (users, 3). Two sums of numbers drawn by each event (post, time, action, target), one
             number of the profile.
         post_ids: int64 (posts,), ascending.
-        posts: uint64 (posts,). A digest of topic, text, embedding and columns to filter by.
+        posts: uint64 (posts,). A digest of topic, text, embedding, columns to filter by and window.
     """
 
     user_ids: Ints
@@ -138,7 +139,11 @@ def _digest_posts(facts: Facts) -> Words:
     found = np.empty(len(facts.posts), np.uint64)
     more = facts.posts[MORE_TOPICS].fillna("") if MORE_TOPICS in facts.posts else [""] * len(facts.posts)
     posts = post_json(facts.posts, facts.post_names)
-    known = (POST_ID, TOPIC, TEXT, MORE_TOPICS)
+    known = (POST_ID, TOPIC, TEXT, MORE_TOPICS, FROM_S, TO_S)
+    windows = Windows.of(facts.posts)
+    told = (
+        {} if windows is None else {row: windows.sides(row) for row in np.flatnonzero(windows.given).tolist()}
+    )
     further = {name: facts.posts[name].tolist() for name in facts.posts.columns if name not in known}
     for row, (text, topics) in enumerate(zip(posts, more, strict=True)):
         digest = blake2b(text + topics.encode(), digest_size=8)
@@ -146,6 +151,8 @@ def _digest_posts(facts: Facts) -> Words:
             digest.update(facts.embeddings[row].tobytes())
         for name, cells in further.items():
             digest.update(f"\0{name}={cells[row]!r}".encode())
+        if row in told:
+            digest.update(f"\0{told[row]}".encode())
         found[row] = int.from_bytes(digest.digest(), "little")
     return found
 

@@ -11,6 +11,7 @@ from batch.data.columns import POST_ID, TOPIC
 from batch.data.facts import Facts
 from batch.data.rows import find_rows
 from batch.data.seen import SeenPosts, earliest
+from batch.data.windows import Windows
 from batch.features.asof import UNSHOWN, post_side
 from batch.features.population import cell_side, user_side
 from batch.features.profile import segments, values
@@ -70,14 +71,23 @@ def plan_refresh(
     seen = _left_out(before, facts, moved, new)
     dense = _dense(before, facts, frozen.everybody)
     caps = Caps.of(manifest.max_per_topic, facts.posts[TOPIC])
-    inputs = Inputs(before.model, sides, seen, dense, caps)
-    catalogue = _catalogue(frozen, facts)
+    windows = Windows.of(facts.posts)
+    inputs = Inputs(before.model, sides, seen, dense, caps, windows)
+    horizon, catalogue = manifest.horizon, _catalogue(frozen, facts)
+    offered = np.ones(len(facts.posts), np.bool_)
+    if windows is not None:
+        offered = windows.touch(horizon.start_s, horizon.end_s)
+
+    def rows(ids: Ints) -> Rows:
+        return _take(find_rows(facts.post_ids, ids), offered)
+
+    catalogue = catalogue[offered[catalogue]]
     same = not (changes.new_users.any() or changes.n_users_gone or changes.new_posts.any())
     return RefreshPlan(
         content=GenerationContent(
             variant=manifest.variant,
             as_of_s=facts.as_of_s,
-            horizon=manifest.horizon,
+            horizon=horizon,
             depth=manifest.depth,
             seen_policy=manifest.seen_policy,
             model=manifest.model if same else _fingerprint(inputs),
@@ -86,14 +96,14 @@ def plan_refresh(
             user_ids=facts.user_ids,
             post_ids=facts.post_ids,
             posts=post_json(facts.posts, facts.post_names),
-            popular=_as_rows(frozen.popular, facts),
-            segments={name: _as_rows(lists, facts) for name, lists in frozen.segments.items()},
+            popular=rows(frozen.popular),
+            segments={name: rows(lists) for name, lists in frozen.segments.items()},
             segment_of=_segments(manifest, frozen, facts, moved if not changes.posts.any() else None),
             catalogue=catalogue,
             views=views,
             likes=likes,
             profile=manifest.profile,
-            profiles={name: _as_rows(lists, facts) for name, lists in frozen.profiles.items()},
+            profiles={name: rows(lists) for name, lists in frozen.profiles.items()},
             user_names=facts.user_names,
             post_names=facts.post_names,
             metrics=manifest.metrics,
@@ -101,7 +111,8 @@ def plan_refresh(
             topic_depth=manifest.topic_depth,
             facets=find_facets(facts.posts, manifest.filter_by, catalogue),
             caps=caps,
-            similar=_similar(frozen, facts) if manifest.similar else None,
+            similar=_similar(frozen, facts, offered) if manifest.similar else None,
+            windows=windows,
         ),
         inputs=inputs,
         moved=moved,
@@ -186,15 +197,18 @@ def _fingerprint(inputs: Inputs) -> str:
     return fingerprint(inputs.model, [inputs.dense[0]], inputs.dense[1])
 
 
-def _as_rows(ids: Ints, facts: Facts) -> Rows:
-    return find_rows(facts.post_ids, ids)
+def _take(rows: Rows, offered: Bools) -> Rows:
+    """Return rows of posts, -1 in the place of those that are not offered; -1 stays."""
+    return np.where(offered[rows], rows, -1).astype(np.int32)
 
 
-def _similar(frozen: Frozen, facts: Facts) -> Rows:
+def _similar(frozen: Frozen, facts: Facts, offered: Bools) -> Rows:
     """Return each post's similar posts as they were; a post that came since has none until a full run."""
     now = np.append(find_rows(facts.post_ids, frozen.post_ids), -1)  # of -1 too
     before = np.vstack([frozen.similar, np.full((1, frozen.similar.shape[1]), -1, np.int32)])
-    return np.asarray(now[before[find_rows(frozen.post_ids, facts.post_ids)]], np.int32)
+    rows = _take(now[before[find_rows(frozen.post_ids, facts.post_ids)]], offered)
+    rows[~offered] = -1
+    return rows
 
 
 def _segments(manifest: Manifest, frozen: Frozen, facts: Facts, moved: Bools | None) -> list[str | None]:

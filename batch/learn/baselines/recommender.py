@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from batch.arrays import Floats, Ints
+from batch.arrays import Bools, Floats, Ints
 from batch.data.seen import SeenPosts
 from batch.learn.baselines.interactions import Interactions
 from batch.score.ranked import RankedBlock
@@ -22,8 +22,11 @@ PostScores = Callable[[Ints], Floats]
 class Recommender(Protocol):
     """What has learned, and knows no fact after those it was given."""
 
-    def lists(self, users: Ints, n: int) -> Ints:
-        """Return each user's `n` best posts of all, best first, int64 (users, n), rows of posts."""
+    def lists(self, users: Ints, n: int, opened: Bools | None = None) -> Ints:
+        """Return each user's `n` best posts, best first, int64 (users, n), rows of posts.
+
+        With `opened`, bool (posts,), of those alone; -1 fills where they are fewer.
+        """
         ...
 
     def pairs(self, users: Ints, posts: Ints) -> Floats:
@@ -38,11 +41,11 @@ class ScoreRecommender:
     scores: PostScores
     n_posts: int
 
-    def lists(self, users: Ints, n: int) -> Ints:
+    def lists(self, users: Ints, n: int, opened: Bools | None = None) -> Ints:
         """Return each user's `n` best posts."""
         at_once = users_at_once(self.n_posts)
         lows = range(0, len(users), at_once)
-        parts = [top(self.scores(users[low : low + at_once]), n) for low in lows]
+        parts = [_top_of(self.scores(users[low : low + at_once]), n, opened) for low in lows]
         return np.vstack([np.empty((0, n), np.int64), *parts])
 
     def pairs(self, users: Ints, posts: Ints) -> Floats:
@@ -55,27 +58,30 @@ class ScoreRecommender:
             out[rows] = scores[place[rows] - low, posts[rows]]
         return out
 
-    def blocks(self, left_out: SeenPosts, depth: int, n_buckets: int) -> Iterator[RankedBlock]:
-        """Yield all users' lists as they are published; every bucket has the same, as no score knows time.
+    def blocks(
+        self, left_out: SeenPosts, depth: int, n_buckets: int, opened: Bools | None = None
+    ) -> Iterator[RankedBlock]:
+        """Yield all users' lists as they are published; buckets differ by what is open: no score knows time.
 
         Args:
             left_out: Posts that each user's lists leave out.
             depth: Posts in a list, at most as many as there are posts. A list is shorter only where the user
                 has fewer posts left.
             n_buckets: Buckets in the horizon.
+            opened: bool (buckets, posts). Which posts are candidates; None: all, in every bucket.
         """
+        same = np.ones((1, self.n_posts), np.bool_)
+        kinds, kind = (same, np.zeros(n_buckets, np.int64)) if opened is None else _distinct(opened)
         n_users, at_once = left_out.n_users, users_at_once(self.n_posts)
         for first in range(0, n_users, at_once):
             users = np.arange(first, min(first + at_once, n_users))
             scores = np.array(self.scores(users), np.float64)  # a copy: the array may be the baseline's own
             for row, user in enumerate(users.tolist()):
                 scores[row, left_out.of(user)] = -np.inf
-            posts = top(scores, depth)
-            values = np.take_along_axis(scores, posts, axis=1)
-            left = values > -np.inf
-            rows = np.where(left, posts, -1).astype(np.int32)[:, None]
-            values = np.where(left, values, np.nan)[:, None]
-            yield RankedBlock(first, np.repeat(rows, n_buckets, axis=1), np.repeat(values, n_buckets, axis=1))
+            rows = np.stack([_top_of(scores, depth, one) for one in kinds], axis=1)
+            values = np.take_along_axis(scores[:, None], np.maximum(rows, 0), axis=2)
+            values = np.where(rows < 0, np.nan, values)
+            yield RankedBlock(first, rows[:, kind].astype(np.int32), values[:, kind])
 
 
 class Baseline(NamedTuple):
@@ -132,6 +138,20 @@ def top(scores: Floats, n: int) -> Ints:
         posts = np.flatnonzero(own >= enough)
         out[row] = posts[np.argsort(-own[posts], kind="stable")[:n]]
     return out
+
+
+def _top_of(scores: Floats, n: int, opened: Bools | None) -> Ints:
+    """Return each row's `n` best columns of those that are open and not -inf, int64 (rows, n); -1 fills."""
+    if opened is not None and not opened.all():
+        scores = np.where(opened, scores, -np.inf)
+    posts = top(scores, n)
+    return np.where(np.take_along_axis(scores, posts, axis=1) > -np.inf, posts, -1)
+
+
+def _distinct(opened: Bools) -> tuple[Bools, Ints]:
+    """Return the different rows, and which of them each row is."""
+    kinds, kind = np.unique(opened, axis=0, return_inverse=True)
+    return kinds, kind.reshape(-1)
 
 
 def break_ties(scores: Floats, popular: Floats) -> Floats:

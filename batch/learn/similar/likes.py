@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from batch.arrays import AnyInts, Ints
+from batch.arrays import AnyInts, Bools, Ints
 from batch.data.facts import Facts
 from batch.data.rows import find_rows
 from batch.learn.baselines.neighbours import MOST_LIKES
@@ -42,6 +42,11 @@ class Likes:
         _, first = np.unique(user * len(place) + post, return_index=True)
         first.sort()
         return cls(user[first], post[first], facts.time[rows][first])
+
+    def of_posts(self, kept: Bools) -> "Likes":
+        """Return those of some posts, bool (posts,), by number."""
+        own = kept[self.post]
+        return Likes(self.user[own], self.post[own], self.time[own])
 
     def before(self, time_s: int) -> "Likes":
         """Return those before a moment; columns are views."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batch.arrays import Floats, Floats32, Ints, Ints32
+from batch.arrays import Bools, Floats, Floats32, Ints, Ints32
 from batch.data.facts import Facts
 from batch.learn.similar.blend import USUAL, WEIGHTS, Candidates, Weights
 from batch.learn.similar.likes import Likes, find_liked_together
@@ -34,7 +34,7 @@ class Similar:
         return self.weights[1] / sum(self.weights)
 
 
-def find_similar(facts: Facts, space: Floats32, n: int, seed: int) -> Similar:
+def find_similar(facts: Facts, space: Floats32, n: int, seed: int, offered: Bools | None = None) -> Similar:
     """Find each post's `n` neighbours from the facts there are.
 
     Work goes on in the order in which posts came, so that the same facts under other ids give the same; ties
@@ -45,9 +45,12 @@ def find_similar(facts: Facts, space: Floats32, n: int, seed: int) -> Similar:
         space: float32 (posts, factors). What texts or embeddings are about, NaN rows where unknown.
         n: Neighbours of a post, 1 or more; fewer where fewer are like it at all.
         seed: Of what is drawn.
+        offered: bool (posts,). Those that have neighbours and are some; None: all.
     """
     order, place = arrange(facts)
     likes, vectors = Likes.of(facts, place), unit(space[order])
+    if offered is not None:
+        likes, vectors = likes.of_posts(offered[order]), np.where(offered[order, None], vectors, 0)
     alike = find_alike(vectors, n, seed)
     weights = choose_weights(likes, alike, vectors)
     candidates = Candidates(find_liked_together(likes, len(order)), alike, vectors)

@@ -23,17 +23,23 @@ def make_content(settings: Settings, checked: Checked, as_of_s: int) -> Generati
     """
     posts, arranged, n_buckets = checked.posts, checked.arranged, checked.horizon.n_buckets
 
+    horizon = checked.horizon
+    offered = np.ones(len(posts.codes), np.bool_)
+    if posts.windows is not None:
+        offered = posts.windows.touch(horizon.start_s, horizon.end_s)
+
     def best(gain: Floats) -> Rows:
-        return np.tile(rank_posts(gain, posts.turn, arranged.depth), (n_buckets, 1))
+        return np.tile(rank_posts(gain * offered, posts.turn, arranged.depth), (n_buckets, 1))
 
     nothing = SeenTimes.none(len(checked.users.codes))
     catalogue = np.lexsort((posts.turn, -arranged.gain)).astype(np.int32)
+    catalogue = catalogue[offered[catalogue]]
     by = tuple(name for name in settings.filter_columns if name == TOPIC)  # all that is known of such posts
     topics = pd.DataFrame({TOPIC: [orjson.loads(shown)["topic"] for shown in posts.shown]})
     return GenerationContent(
         variant=settings.variant,
         as_of_s=as_of_s,
-        horizon=checked.horizon,
+        horizon=horizon,
         depth=arranged.depth,
         seen_policy=settings.seen_policy,
         model=MODEL,
@@ -53,4 +59,5 @@ def make_content(settings: Settings, checked: Checked, as_of_s: int) -> Generati
         holds_seen=True,
         filter_by=by,
         facets=find_facets(topics, by, catalogue),
+        windows=posts.windows,
     )

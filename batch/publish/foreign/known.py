@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,14 +10,18 @@ import pyarrow as pa
 
 from api.contract.codec import decode
 from api.contract.keys import SEGMENT_FIELD
-from api.contract.manifest import Manifest
+from api.contract.manifest import WINDOWS, Manifest
+from api.contract.window import Window, decode_window
 from batch.arrays import Ints
-from batch.data.columns import POST_ID, POSTS, TEXT, TOPIC
+from batch.data.columns import POST_ID, POSTS, TEXT, TOPIC, VALID_FROM, VALID_TO
 from batch.data.ids import as_texts
+from batch.data.mapping import TimeForm
 from batch.data.tables.location import SourceError
 from batch.data.validation.entities import Key, gather, posts_frame
 from batch.data.validation.ids import Ids
 from batch.data.validation.rejects import Rejects
+from batch.data.validation.windows import find_wrong_windows, refuse_unlikely_windows
+from batch.data.windows import Windows
 from batch.progress import Advance
 from batch.publish.foreign.shapes import POST, find_column
 from batch.publish.foreign.source import Source
@@ -26,6 +31,7 @@ from batch.store import read
 
 DEFAULT = "default"  # the variant whose posts and segments count where ours has nothing yet
 TEXTS = ("text", "title", "name", "description")
+WINDOWS_CALLED = {VALID_FROM: ("validfrom",), VALID_TO: ("validto",)}
 TOPICS = ("topic", "category", "genre")
 CHUNK = 500  # posts a round trip, half a megabyte
 USERS = 5000  # segments a round trip
@@ -51,10 +57,12 @@ class BasePosts:
     Attributes:
         marks: int64 (posts,). Of their ids.
         shown: Each as the API answers it, JSON.
+        windows: When they may be shown.
     """
 
     marks: Ints
     shown: list[bytes]
+    windows: Windows
 
 
 def find_base(store: GenerationStore, variant: str) -> Base | None:
@@ -72,12 +80,15 @@ def read_base_posts(store: GenerationStore, base: Base, ids: Ids) -> BasePosts:
     number = base.manifest.generation
     numbers = decode(read.value(store.client, store.keys.catalogue(number)))
     posts, shown = read_post_ids(store, base.manifest), list[bytes]()
+    told = read.fields(store.client, store.keys.windows(number)) if WINDOWS in base.manifest.needs else {}
+    own = {int(post): decode_window(text) for post, text in told.items()}
     for low in range(0, len(numbers), CHUNK):
         some = list(map(str, numbers[low : low + CHUNK]))
         found = store.client.hmget(store.keys.posts(number), some)
         shown += [read.narrow(text or b"{}") for text in found]
     spelled = [posts.spelled.get(post, str(post)) for post in numbers]
-    return BasePosts(ids.parse(as_texts(spelled)).value, shown)
+    windows = Windows.of_sides([own.get(post, Window()) for post in numbers])
+    return BasePosts(ids.parse(as_texts(spelled)).value, shown, windows)
 
 
 def read_segments(
@@ -104,7 +115,7 @@ def read_segments(
 
 
 def read_items(source: Source, ids: Ids, folder: Path) -> tuple[Ints, pd.DataFrame, dict[str, int]]:
-    """Read the table of posts: an id, and a text and a topic where it has them.
+    """Read the table of posts: an id, and a text, a topic and a window where it has them.
 
     Args:
         source: The table.
@@ -112,14 +123,16 @@ def read_items(source: Source, ids: Ids, folder: Path) -> tuple[Ints, pd.DataFra
         folder: Takes the file of rows that are left out, while they are counted.
 
     Returns:
-        Marks of the posts int64 (posts,); post_id (the codes, ascending), topic and text; and how many rows
-        were left out, by reason.
+        Marks of the posts int64 (posts,); post_id (the codes, ascending), topic, text and windows, as facts
+        have them; and how many rows were left out, by reason.
 
     Raises:
         SourceError: It has no column of ids, or no row.
+        UnlikelyTimes: Numbers of its windows cannot be times.
     """
     named = {POST_ID: find_column(source.names, POST), TEXT: find_column(source.names, TEXTS)}
     named[TOPIC] = find_column(source.names, TOPICS)
+    named |= {name: find_column(source.names, words) for name, words in WINDOWS_CALLED.items()}
     if not named[POST_ID]:
         raise SourceError(
             f"{source.where} has no column of a post (it has {', '.join(source.names) or 'nothing'}): "
@@ -130,8 +143,10 @@ def read_items(source: Source, ids: Ids, folder: Path) -> tuple[Ints, pd.DataFra
         pa.record_batch(batch.columns, names=list(there)) for batch in source.batches(list(there.values()))
     )
     with Rejects(folder / "items.jsonl", most_rows=0) as rejects:
-        rows = gather(POSTS, Key(POST_ID, named[POST_ID]), batches, ids, rejects, typed=source.typed)
+        key, wrong = Key(POST_ID, named[POST_ID]), partial(find_wrong_windows, form=TimeForm())
+        rows = gather(POSTS, key, batches, ids, rejects, typed=source.typed, find_wrong=wrong)
     if not len(rows.ids):
         raise SourceError(f"{source.where} holds no post: there is nothing that lists could hold")
-    frame = posts_frame(rows.ids, rows, [name for name in (TOPIC, TEXT) if name in there])
+    refuse_unlikely_windows(rows.batches, TimeForm())
+    frame = posts_frame(rows.ids, rows, [name for name in there if name != POST_ID])
     return rows.marks, frame, rejects.by_reason()

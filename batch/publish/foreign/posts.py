@@ -12,6 +12,7 @@ from batch.data.columns import POST_ID, TEXT, TOPIC
 from batch.data.ids import IdNames
 from batch.data.rows import find_rows
 from batch.data.validation.ids import Ids, Places
+from batch.data.windows import Windows
 from batch.publish.foreign.known import BasePosts
 from batch.publish.generation import post_json
 
@@ -25,6 +26,7 @@ class Posts:
         names: What the codes stand for.
         shown: Each post as the API answers it, JSON.
         turn: int64 (posts,). In which order posts come that no list holds.
+        windows: When they may be shown; None: at any time.
         row: int32 (places,). The row of each post that was read in a list; `~place` where it is not known.
     """
 
@@ -33,6 +35,7 @@ class Posts:
     shown: list[bytes]
     turn: Ints
     row: Ints32
+    windows: Windows | None = None
 
 
 def unite_posts(
@@ -45,7 +48,7 @@ def unite_posts(
     """Return the posts: all items, else all of what is current, else all that lists hold.
 
     With a table of items those of what is current are known too, and are among the posts where a list holds
-    them. Texts are the table's, else what is current has them.
+    them. Texts and windows are the table's, else what is current has them.
 
     Args:
         ids: Those of posts; their kind is decided here if it is not yet.
@@ -76,9 +79,16 @@ def unite_posts(
             find_rows(codes, items[1][POST_ID].to_numpy()), post_json(items[1], names), strict=True
         ):
             shown[place] = text
+    windows = Windows.none(len(codes))
+    if base is not None:
+        windows = windows.put(at[at >= 0], base.windows.of_posts(at >= 0))
+    if items is not None:
+        own = Windows.of(items[1]) or Windows.none(len(items[1]))
+        windows = windows.put(find_rows(codes, items[1][POST_ID].to_numpy()), own)
     turn = len(earlier) + np.arange(len(codes))
     turn[at[at >= 0]] = np.flatnonzero(at >= 0)
-    return Posts(codes, names, shown, turn, np.where(row < 0, ~np.arange(len(row), dtype=np.int32), row))
+    row = np.where(row < 0, ~np.arange(len(row), dtype=np.int32), row)
+    return Posts(codes, names, shown, turn, row, windows if windows.given.any() else None)
 
 
 def _renamed(text: bytes, bare: bytes, *, same: bool) -> bytes:

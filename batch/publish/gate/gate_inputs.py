@@ -33,7 +33,8 @@ def gather_gate_inputs(build: Build, sample: Sample, inputs: Inputs | None) -> G
     """
     rng, limits = np.random.default_rng(build.number), build.config.limits
     sides = inputs.sides if inputs else None
-    stats = summarize(sample, _topics(build.content.posts), sides)
+    content = build.content
+    stats = summarize(sample, _topics(content.posts), sides, int(content.offered.sum()))
     build.folder.stats.write_bytes(orjson.dumps(asdict(stats), option=orjson.OPT_INDENT_2))
     live = _live(build, sample, rng)
     values = columns(sides, sample.rows) if sides else {}

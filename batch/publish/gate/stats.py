@@ -25,8 +25,8 @@ class Sample:
 
         Args:
             n_users: Users who will pass.
-            expected: int (users,). Posts that each of a user's lists could hold: the depth, or fewer where
-                the user has seen nearly all.
+            expected: int (users, buckets or 1). Posts that each of a user's lists could hold: the depth, or
+                fewer where the user has seen nearly all.
         """
         self.rows = np.unique(np.linspace(0, max(n_users - 1, 0), min(n_users, USERS)).astype(np.int64))
         self.n_users = self.n_empty = self.n_short = self.n_lists = 0
@@ -41,7 +41,7 @@ class Sample:
         self.n_users += len(block.posts)
         self.n_lists += length.size
         self.n_empty += int(np.count_nonzero(length.max(axis=1, initial=0) == 0))
-        self.n_short += int(np.count_nonzero(length < self._expected[block.first : last, None]))
+        self.n_short += int(np.count_nonzero(length < self._expected[block.first : last]))
         inside = self.rows[(self.rows >= block.first) & (self.rows < last)] - block.first
         self._posts.append(block.posts[inside])
         self._scores.append(block.scores[inside])
@@ -66,7 +66,7 @@ class GenerationStats:
         n_empty: Users without a post in any bucket.
         n_short: Lists shorter than they could be.
         n_lists: All lists.
-        coverage: Share of all posts that some sampled list holds.
+        coverage: Share of the posts that are offered that some sampled list holds.
         topics: Topic to its share of the first ten places.
         same_order: Share of pairs of users, in one bucket, whose common posts stand in one and the same
             order, of those with five or more in common; 0 where no pair has.
@@ -101,13 +101,14 @@ class GenerationStats:
             raise ValueError(f"these are no statistics of a generation: {exc!r}") from exc
 
 
-def summarize(sample: Sample, topics: Sequence[str], sides: Sides | None) -> GenerationStats:
+def summarize(sample: Sample, topics: Sequence[str], sides: Sides | None, n_offered: int) -> GenerationStats:
     """Describe what has passed.
 
     Args:
         sample: After the last block.
         topics: Each post's topic, in the order of the posts' rows.
         sides: What the lists were scored from; None where they are not kept.
+        n_offered: Posts that lists could hold.
     """
     posts, scores = sample.posts, sample.scores
     held = posts[posts >= 0]
@@ -121,7 +122,7 @@ def summarize(sample: Sample, topics: Sequence[str], sides: Sides | None) -> Gen
         n_empty=sample.n_empty,
         n_short=sample.n_short,
         n_lists=sample.n_lists,
-        coverage=len(np.unique(held)) / max(len(topics), 1),
+        coverage=len(np.unique(held)) / max(n_offered, 1),
         topics=dict(zip(names.tolist(), shares.tolist(), strict=True)),
         same_order=same_order,
         same_posts=same_posts,

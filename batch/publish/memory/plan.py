@@ -13,6 +13,7 @@ from batch.publish.generation import TOPICS_MOST, GenerationContent
 
 FIELD_BYTES = 64  # of a hash's field beside its texts
 KEY_BYTES, TOPIC_BYTES = 100, 4  # of a user's hash of topics and of each of its fields, Valkey 9.1
+WINDOW_BYTES = 32  # a post's number, two times and a comma
 SPARE = 0.02  # of what is planned: the plan's own error, and connections
 
 
@@ -33,6 +34,7 @@ class Sizes:
         entry_bytes: int (any,). Length of each post's id that stands in the dictionary.
         facet_bytes: int (facets,). Length of each facet with its list of posts.
         topic_bytes: Of a user's lists of topics, their key included.
+        n_windows: Posts with a window.
         n_similar: Similar posts of all posts together.
     """
 
@@ -49,6 +51,7 @@ class Sizes:
     facet_bytes: AnyInts
     topic_bytes: float = 0.0
     n_similar: int = 0
+    n_windows: int = 0
 
     @classmethod
     def of(cls, content: GenerationContent) -> "Sizes":
@@ -60,8 +63,8 @@ class Sizes:
             n_buckets=content.horizon.n_buckets,
             depth=content.depth,
             n_shared=len(content.segments) + len(content.profiles),
-            post_numbers=content.post_numbers,
-            post_bytes=np.array([len(post) for post in content.posts], np.int64),
+            post_numbers=content.post_numbers[content.offered],
+            post_bytes=np.array([len(post) for post in content.posts], np.int64)[content.offered],
             seen=np.diff(content.views.start),
             likes=np.diff(content.likes.start),
             user_bytes=_mean_length(map(quote, content.user_names.canonical(content.user_ids))),
@@ -69,6 +72,7 @@ class Sizes:
             facet_bytes=_measure_facets(content),
             topic_bytes=_measure_topics(content),
             n_similar=0 if content.similar is None else int((content.similar >= 0).sum()),
+            n_windows=len(content.windowed),
         )
 
     @classmethod
@@ -188,7 +192,8 @@ def plan(
     dictionary = round(len(sizes.entry_bytes) * costs.entry)
     posts = len(sizes.post_numbers) * costs.post
     facets = float((sizes.facet_bytes + FIELD_BYTES).sum()) + sizes.n_users * sizes.topic_bytes
-    shared = shared_lists + catalogue + users + posts + facets + similar
+    windows = sizes.n_windows * (FIELD_BYTES + WINDOW_BYTES)
+    shared = shared_lists + catalogue + users + posts + facets + similar + windows
     generation = round(sizes.n_users * costs.lists + shared)
     seen = round(sizes.n_users * (costs.seen + costs.likes))
     total = round(((kept + 1) * generation + seen + dictionary) * (1 + SPARE))

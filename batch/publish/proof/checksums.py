@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from api.contract.keys import SEGMENT_FIELD
-from api.contract.manifest import Manifest
+from api.contract.manifest import WINDOWS, Manifest
 from batch.progress import Show
 from batch.publish import shard
 from batch.publish.store import GenerationStore
@@ -98,6 +98,9 @@ def _digest_shared(store: GenerationStore, manifest: Manifest) -> str:
     similar = read.fields(client, keys.similar(number)) if manifest.similar else {}
     for post in sorted(similar, key=int):
         digest.update(post + b" " + similar[post] + b"\n")
+    windows = read.fields(client, keys.windows(number)) if WINDOWS in manifest.needs else {}
+    for post in sorted(windows, key=int):
+        digest.update(post + b" " + windows[post] + b"\n")
     return digest.hexdigest()
 
 

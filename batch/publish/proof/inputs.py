@@ -5,7 +5,7 @@ At 163,205 users × 421 posts left out the whole takes 0.1 GB and a second to wr
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.arrays import AnyInts
+from batch.arrays import AnyInts, Bools
 from batch.data.ragged import starts
 from batch.data.seen import SeenPosts
+from batch.data.windows import FROM_S, TO_S, Windows
 from batch.features.sides import Feature, Sides
 from batch.learn.factors.factor_table import fingerprint
 from batch.score.caps import Caps
@@ -41,13 +42,19 @@ class InputsBroken(InputsMissing):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that scoring reads: the model's text, the sides, what lists leave out, factors and caps if any."""
+    """All that scoring reads: the model's text, the sides, what lists leave out, and what else there is."""
 
     model: str
     sides: Sides
     left_out: SeenPosts
     dense: Dense | None = None
     caps: Caps | None = None
+    windows: Windows | None = None
+
+    @property
+    def opened(self) -> Bools | None:
+        """Return bool (buckets, posts): which are candidates; None: all, in every bucket."""
+        return None if self.windows is None else self.windows.at(self.sides.starts)
 
     def save(self, folder: Path) -> str:
         """Write the five files of `NAMES`; return their digest, as `digest` gives it."""
@@ -61,6 +68,8 @@ class Inputs:
             posts["dense"] = self.dense[1]
         if self.caps is not None:
             posts["topic"] = self.caps.topic
+        if self.windows is not None:
+            posts |= {FROM_S: self.windows.from_s, TO_S: self.windows.to_s}
         table = _table(posts)
         if self.caps is not None:
             table = table.replace_schema_metadata({CAP: self.caps.text})
@@ -78,17 +87,17 @@ class Inputs:
             self.left_out.of_users(users),
             None if self.dense is None else (self.dense[0][users], self.dense[1]),
             self.caps,
+            self.windows,
         )
 
     def of_posts(self, posts: AnyInts) -> "Inputs":
-        """Return the inputs of all users and some posts, given by row number, ascending."""
-        sides, seen = self.sides, self.left_out
-        kept = seen.where(np.isin(seen.post, posts))
+        """Return the inputs of all users and some posts, given by row number, ascending; without caps."""
         return Inputs(
             self.model,
-            replace(sides, post_ids=sides.post_ids[posts], post=sides.post[posts], group=sides.group[posts]),
-            SeenPosts(kept.start, np.searchsorted(posts, kept.post).astype(np.int32)),
+            self.sides.of_posts(posts),
+            self.left_out.of_posts(posts),
             None if self.dense is None else (self.dense[0], self.dense[1][posts]),
+            windows=None if self.windows is None else self.windows.of_posts(posts),
         )
 
     def _users(self) -> Iterator[pa.Table]:
@@ -153,7 +162,9 @@ def load(folder: Path, users: AnyInts | None, sealed: str) -> Inputs:
         if "dense" in posts.column_names
         else None
     )
-    return Inputs((folder / "model.txt").read_text(), sides, left_out, dense, _caps(posts))
+    return Inputs(
+        (folder / "model.txt").read_text(), sides, left_out, dense, _caps(posts), Windows.of_table(posts)
+    )
 
 
 def _caps(posts: pa.Table) -> Caps | None:

@@ -170,10 +170,12 @@ def rescore(inputs: Inputs, depth: int, threads: int = 0) -> Ints:
     booster, sides = lgb.Booster(model_str=inputs.model), inputs.sides
     rows = np.arange(len(sides.user_ids))
     out = np.full((len(rows), len(sides.starts), depth), -1, np.int64)
+    opened = inputs.opened
     for bucket in range(len(sides.starts)):
         scores = raw_scores(booster, sides, rows, bucket, inputs.dense, threads)
+        now = None if opened is None else opened[bucket]
         for user in rows.tolist():
-            posts, _ = best(scores[user], inputs.left_out.of(user), depth, inputs.caps)
+            posts, _ = best(scores[user], inputs.left_out.of(user), depth, inputs.caps, now)
             out[user, bucket] = np.where(posts >= 0, sides.post_ids[posts], -1)
     return out
 

@@ -13,7 +13,7 @@ from api.contract.ids import FEATURE, as_json, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import WINDOWS
 from api.contract.pin import Pins
-from api.contract.window import decode_window
+from api.contract.window import Window, decode_window
 from api.found import Generation, Lookup, Pointer, RankedLists
 from batch.arrays import Ints
 from batch.publish.backfilled import Backfilled, open_content, open_list
@@ -124,15 +124,17 @@ def from_disk(made: Backfilled) -> Kept:
     content, ranked = open_content(made), open_list(made)
     ids, starts = content.post_ids, content.horizon.starts
     catalogue = ids[content.catalogue].tolist()
+    offered = np.flatnonzero(content.offered).tolist()
     segment_of = dict(zip(content.user_ids.tolist(), content.segment_of, strict=True))
     shared = Generation(
         manifest=replace(made.manifest, needs=(FEATURE,)),
-        posts=dict(zip(ids.tolist(), content.posts, strict=True)),
+        posts={int(ids[row]): content.posts[row] for row in offered},
         catalogue=catalogue,
         numbers=dict(zip(content.post_names.canonical(ids), ids.tolist(), strict=True)),
         popular=_ids(content.popular, ids, starts),
         segments={name: _ids(rows, ids, starts) for name, rows in content.segments.items()},
         facets=Facets({facet: ids[rows].tolist() for facet, rows in content.facets.items()}, catalogue),
+        windows={int(ids[row]): Window(*sides) for row, sides in content.windowed.items()},
     )
 
     def read_own(user_id: str, bucket_s: int) -> OwnList:
