@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from batch.data.facts import EVENT_COLUMNS, Facts, Report
 from batch.data.ids import IdNames
+from batch.data.mapped import MappedColumns, write_columns
 from batch.data.retired import Retired
 from batch.data.versions import PostVersions
 
@@ -61,15 +62,15 @@ def read_facts(folder: Path, digest: str) -> Facts:
     if digest_of(folder) != digest:
         raise FactsSpoilt(f"the facts kept in {folder} are not those that were written")
     about = orjson.loads((folder / ABOUT).read_bytes())
-    events, retired, versions = (_map(folder, name) for name in ("events", "retired", "versions"))
+    events = MappedColumns(_path(folder, "events"))
+    retired, versions = _map(folder, "retired"), _map(folder, "versions")
     embeddings = _map(folder, "embeddings").get("value")
-    columns: dict[str, Any] = {name: events[name] for name in EVENT_COLUMNS}
+    columns: dict[str, Any] = events.columns  # by their names
     return Facts(
         users=_read_frame(folder, "users"),
         posts=_read_frame(folder, "posts"),
         embeddings=None if embeddings is None else embeddings.reshape(-1, about["dimensions"]),
         **columns,
-        weight=events.get("weight"),
         report=Report(**about["report"]),
         shown=about["shown"],
         user_names=_read_names(folder, "user_names", about["user_ids"]),
@@ -80,6 +81,7 @@ def read_facts(folder: Path, digest: str) -> Facts:
         if versions
         else None,
         zone=about["zone"],
+        mapped=events,
     )
 
 
@@ -94,21 +96,23 @@ def digest_of(folder: Path) -> str:
 
 def _write_all(facts: Facts, folder: Path) -> None:
     weight = {} if facts.weight is None else {"weight": facts.weight}
-    _write(folder, "events", {**{name: getattr(facts, name) for name in EVENT_COLUMNS}, **weight})
+    events = {name: getattr(facts, name) for name in EVENT_COLUMNS} | weight
+    write_columns(_path(folder, "events"), events)
     _write_frame(folder, "users", facts.users)
     _write_frame(folder, "posts", facts.posts)
     if facts.embeddings is not None:
-        _write(folder, "embeddings", {"value": np.ascontiguousarray(facts.embeddings).reshape(-1)})
+        flat = np.ascontiguousarray(facts.embeddings).reshape(-1)
+        write_columns(_path(folder, "embeddings"), {"value": flat})
     if facts.post_came is not None:
-        _write(folder, "post_came", {"value": facts.post_came})
+        write_columns(_path(folder, "post_came"), {"value": facts.post_came})
     for name, ids in (("user_names", facts.user_names), ("post_names", facts.post_names)):
         _write_table(folder, name, pa.record_batch({"code": ids.codes, "id": ids.texts}))
     if facts.retired is not None:
         columns = {name: getattr(facts.retired, name) for name in _RETIRED}
         own = {} if facts.retired.weight is None else {"weight": facts.retired.weight}
-        _write(folder, "retired", {**columns, **own})
+        write_columns(_path(folder, "retired"), {**columns, **own})
     if facts.versions is not None:
-        _write(folder, "versions", {"post": facts.versions.post, "time": facts.versions.time})
+        write_columns(_path(folder, "versions"), {"post": facts.versions.post, "time": facts.versions.time})
         _write_frame(folder, "versions_of_posts", facts.versions.columns)
     about = {
         "dimensions": 0 if facts.embeddings is None else facts.embeddings.shape[1],
@@ -122,35 +126,15 @@ def _write_all(facts: Facts, folder: Path) -> None:
     (folder / ABOUT).write_bytes(orjson.dumps(about))
 
 
-def _write(folder: Path, name: str, columns: Arrays) -> None:
-    """Write arrays of numbers as they lie in memory."""
-    _write_table(folder, name, pa.record_batch({key: pa.array(value) for key, value in columns.items()}))
-
-
 def _write_table(folder: Path, name: str, batch: pa.RecordBatch) -> None:
     with pa.OSFile(str(_path(folder, name)), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
 
 
 def _map(folder: Path, name: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a file of numbers, mapped; none where there is no such file.
-
-    They may be written to, as arrays in memory may; the file stays as it is.
-    """
+    """Return the arrays of a file of numbers, mapped; none where there is no such file."""
     path = _path(folder, name)
-    if not path.is_file():
-        return {}
-    base = np.memmap(path, np.uint8, "c")
-    batch = pa.ipc.open_file(pa.py_buffer(base)).get_batch(0)
-    found = {}
-    for key, column in zip(batch.schema.names, batch.columns, strict=True):
-        dtype = np.dtype(column.type.to_pandas_dtype())
-        if len(column) == 0:
-            found[key] = np.empty(0, dtype)
-            continue
-        begin = column.buffers()[1].address - base.ctypes.data + column.offset * dtype.itemsize
-        found[key] = np.asarray(base[begin : begin + len(column) * dtype.itemsize]).view(dtype)
-    return found
+    return MappedColumns(path).columns if path.is_file() else {}
 
 
 def _write_frame(folder: Path, name: str, frame: pd.DataFrame) -> None:

@@ -230,6 +230,7 @@ def _keep(folder: Path, facts: Facts, key: str, run: int) -> Kept | None:
     shutil.rmtree(folder, ignore_errors=True)
     try:
         digest = write_facts(facts, _folder_of(folder, run))
+        facts.release()
         kept = Kept(run, int(time.time()), key, digest)
         _save(folder, kept)
     except (OSError, ValueError, TypeError) as exc:
