@@ -37,6 +37,7 @@ from batch.publish.replay.replay import Replayed, Replayer
 from batch.publish.store import GenerationStore
 from batch.settings import Settings as BatchSettings
 from tests.clients import running
+from tests.feed_function import call_feed
 from tests.oracle import expected, generation_at
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, Names, World, draw_windows, events_of
 
@@ -49,29 +50,11 @@ def called(
     store: redis.Redis, world: World, user: int, at_s: int, limit: int, profile: dict[str, str] | None = None
 ) -> list[str]:
     """Return what the function replies: rung, bucket, label, ids of posts."""
-    keys, number, who = Keys(), world.generation, world.names.user_key(user)
-    seen = keys.likes(who) if world.seen_policy == "likes" else keys.seen(who)
-    names = [
-        keys.current("default"),
-        keys.manifest(number),
-        keys.list(who, number),
-        seen,
-        keys.takedowns(),
-        keys.popular(number),
-        keys.catalogue(number),
-        keys.posts(number),
-        keys.ids(),
-        keys.pins(),
-        keys.numbers(),
-        *([keys.windows(number)] if world.windows else []),
-        *(keys.segment(number, name) for name in world.manifest.segments),
-    ]
+    keys, number, told = Keys(), world.generation, list[str]()
     if profile:
-        told = signature(world.manifest.profile, profile)
-        names += [keys.profile(number, told), keys.segment(number, f"parity={profile.get('parity')}")]
-    reply = store.fcall_ro("feed", len(names), *names, str(at_s), str(limit))
-    assert isinstance(reply, list)
-    return [part.decode() for part in reply]
+        signed = signature(world.manifest.profile, profile)
+        told = [keys.profile(number, signed), keys.segment(number, f"parity={profile.get('parity')}")]
+    return call_feed(store, world.manifest, world.names.user_key(user), at_s, limit, told)
 
 
 def drawn(rng: random.Random) -> dict[str, str]:
