@@ -13,7 +13,7 @@ from tests.docs.terminal import Terminal
 Servers = Mapping[str, str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # what one file's pages leave there is no fact of another's
 def servers(valkey_url: str, postgres_server: str) -> Servers:
     """Give the URLs of an empty store and an empty database, by the patterns of those that a page names."""
     with redis.Redis.from_url(valkey_url) as client:

@@ -192,6 +192,7 @@ class Terminal:
         self._n_started += 1
         log, group = self._out.with_name(f"up-{self._n_started}"), self._out.with_name("group")
         group.unlink(missing_ok=True)
+        log.touch()  # the shell says the command's number before the command itself has opened it
         self._tell(
             f"{{ {command}\n}} </dev/null >{log} 2>&1 &\necho $! >{group}.new; mv {group}.new {group}\n"
         )

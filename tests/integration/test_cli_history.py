@@ -1,13 +1,13 @@
 """The commands that look back, as a person or a script meets them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 
-from tests.integration.test_cli import almanac, env
+from tests.integration.test_cli import almanac, env, here
 
-__all__ = ["env"]  # a fixture, used by name
+__all__ = ["env", "here"]  # fixtures, used by name
 pytestmark = pytest.mark.integration
 
 
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.integration
     ],
 )
 def test_a_wrong_look_back_is_one_sentence(
-    env: dict[str, str], store: redis.Redis, arguments: list[str], exit_code: int, says: str
+    here: Callable[..., tuple[int, dict[str, Any], str]], arguments: list[str], exit_code: int, says: str
 ) -> None:
-    code, said, _ = almanac(env, *arguments)
+    code, said, _ = here({}, *arguments)
 
     assert (code, said["exit_code"]) == (exit_code, exit_code)
     assert says in said["error"]

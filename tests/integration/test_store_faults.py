@@ -139,7 +139,8 @@ def test_a_killed_embedded_store_comes_back_where_it_was_and_the_api_finds_it(tm
 @pytest.mark.slow
 def test_a_second_and_a_third_demo_in_the_same_folder_end_well(tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
-    env = {**clean, "ALMANAC_STATE_DIR": str(tmp_path), "ALMANAC_N_TREES": "10", "ALMANAC_N_BUCKETS": "3"}
+    small = {"ALMANAC_N_TREES": "10", "ALMANAC_N_BUCKETS": "3", "ALMANAC_TRAIN_DAYS": "5"}
+    env = {**clean, **small, "ALMANAC_STATE_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "batch", "demo", "--once", "--users", "40", "--json"]
 
     for generation in (1, 2, 3):
