@@ -12,7 +12,7 @@ import orjson
 
 from api.contract.buckets import DAY_S
 
-Pipeline = Literal["full", "refresh"]
+Pipeline = Literal["full", "refresh", "preprocess", "train", "infer"]
 State = Literal["waiting", "running", "done", "failed", "cancelled", "stopped", "lost"]
 ENDED: frozenset[State] = frozenset({"done", "failed", "cancelled", "stopped", "lost"})
 PIPELINES: tuple[Pipeline, ...] = get_args(Pipeline)

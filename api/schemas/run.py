@@ -11,7 +11,11 @@ from api.contract.buckets import moment
 
 Name = Annotated[
     Pipeline,
-    Path(description="What to run: all anew, or what moved since the last run.", examples=["full"]),
+    Path(
+        description="What to run: `full`, `refresh`, or a full run in parts: `preprocess` reads the facts, "
+        "`train` trains on them, `infer` scores and publishes, each from what the one before it left.",
+        examples=["full"],
+    ),
 ]
 RunId = Annotated[
     str,

@@ -118,10 +118,7 @@ def run(
     elif trained is not None:
         model = trained
     else:
-        metrics = _evaluate(settings, facts, statics, split, progress) if evaluated else {}
-        model = train(facts, statics, facts.as_of_s, Recipe.of(settings), metrics, progress).model
-        model.save(settings.state_dir / "models" / model.fingerprint)
-        keep(model)
+        model = learn(settings, facts, statics, progress, split=split, evaluated=evaluated, keep=keep)
     with progress.step("features"):
         tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)
     with progress.phases("publish") as show:
@@ -135,6 +132,24 @@ def run(
         )
     model.save(settings.state_dir / "model")
     return _finish(facts, manifest, progress)
+
+
+def learn(
+    settings: Settings,
+    facts: Facts,
+    statics: asof.Statics,
+    progress: Progress,
+    *,
+    split: Split | None,
+    evaluated: bool,
+    keep: Callable[[Ranker], None],
+) -> Ranker:
+    """Test and train our model, and save it under its fingerprint; arguments are those of `run`."""
+    metrics = _evaluate(settings, facts, statics, split, progress) if evaluated else {}
+    model = train(facts, statics, facts.as_of_s, Recipe.of(settings), metrics, progress).model
+    model.save(settings.state_dir / "models" / model.fingerprint)
+    keep(model)
+    return model
 
 
 def _evaluate(

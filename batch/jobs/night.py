@@ -5,15 +5,17 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import redis
 
 from api.contract.buckets import epoch
 from api.contract.keys import Keys
-from batch.jobs.full import Result, run
+from batch.features import asof
+from batch.jobs.full import Result, learn, run
 from batch.jobs.refresh.incremental import run_incremental
-from batch.jobs.resume import From, prune_models, start_night
+from batch.jobs.resume import From, NothingKept, prune_models, start_night
+from batch.learn.baselines.named import find_baseline
 from batch.learn.split import Split
 from batch.progress import Progress
 from batch.runs.record import BY_HAND, Asked, Kind
@@ -22,6 +24,7 @@ from batch.runs.runs import Runs
 from batch.settings import Settings
 from batch.store.turn import hold_turn
 
+Part = Literal["preprocess", "train"]
 Connect = Callable[[], AbstractContextManager[redis.Redis]]
 
 
@@ -57,8 +60,7 @@ def run_full(
         Exception: What `run` and the store raise.
     """
     with _begun(settings, connect, progress, "full", asked) as (record, store):
-        how = f"{split} {evaluated}"
-        night = start_night(settings, store, location, progress, record, how, begin)
+        night = start_night(settings, store, location, progress, record, _how(split, evaluated), begin)
         if night.model is not None and given is None:
             progress.skip("evaluate", "estimate", "train")
         result = run(
@@ -76,6 +78,47 @@ def run_full(
         _tell(record, asdict(result))
         prune_models(settings.state_dir, settings.models_kept)
     return result
+
+
+def run_part(
+    settings: Settings,
+    connect: Connect,
+    location: str,
+    progress: Progress,
+    part: Part,
+    asked: Asked = BY_HAND,
+) -> None:
+    """Run a full run up to its facts, or from these up to its model, and keep that for what follows.
+
+    Args:
+        settings: Frozen settings of this run.
+        connect: Gives a client of the store.
+        location: Folder or URL of the facts.
+        progress: Where to show the steps.
+        part: `preprocess` reads and checks the facts; `train` tests and trains on those that are kept. What
+            is left is `run_full` from `features` on.
+        asked: Who began it, and for which time.
+
+    Raises:
+        NothingKept: Facts are not kept, before or after it.
+        Exception: What `run_full` raises.
+    """
+    if part == "train" and find_baseline(settings.variant) is not None:
+        raise ValueError(f"variant {settings.variant!r} is a peer's, which has no model to train apart")
+    with _begun(settings, connect, progress, part, asked) as (record, store):
+        begin: From = "read" if part == "preprocess" else "train"
+        night = start_night(settings, store, location, progress, record, _how(None, evaluated=True), begin)
+        if night.kept is None:
+            raise NothingKept(
+                f"{part} leaves nothing behind: facts cannot be kept, since ALMANAC_RESUME_H is 0 or for "
+                "the reason that the log gives as facts.unkept"
+            )
+        record.tell(as_of_s=night.facts.as_of_s)
+        if part == "train":
+            with progress.step("describe"):
+                statics = asof.describe(night.facts, settings.seed)
+            how: dict[str, Any] = {"split": None, "evaluated": True, "keep": night.keep_model}
+            learn(settings, night.facts, statics, progress, **how)
 
 
 def run_refresh(
@@ -98,6 +141,11 @@ def run_refresh(
         result = run_incremental(settings, store, location, progress, split=split, evaluated=evaluated)
         _tell(record, result)
     return result
+
+
+def _how(split: Split | None, evaluated: bool) -> str:
+    """Return what a model depends on beside facts, settings and code."""
+    return f"{split} {evaluated}"
 
 
 def _tell(record: Record, result: dict[str, Any]) -> None:

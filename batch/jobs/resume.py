@@ -176,9 +176,13 @@ def _choose(folder: Path, record: Record, key: str, begin: From) -> Kept | None:
             )
         return kept
     last = record.before
-    if kept is None or kept.key != key or last is None or last.outcome in (None, "done") or not last.resumes:
+    if kept is None or kept.key != key or last is None:
         return None
-    return kept if kept.run in (last.number, last.resumed_from) else None
+    since = record.runs.between(last.kind, last.variant, kept.run, last.number)
+    died = all(
+        run.outcome not in (None, "done") and run.resumes for run in since
+    )  # all that came after it, too
+    return kept if died and kept.run in [run.number for run in since] else None
 
 
 def _take(

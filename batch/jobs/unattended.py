@@ -7,7 +7,7 @@ from api.contract.keys import Keys
 from batch.jobs.asked import AskedRuns
 from batch.jobs.attempts import deadline
 from batch.jobs.drain import Drain
-from batch.jobs.night import run_full, run_refresh
+from batch.jobs.night import run_full, run_part, run_refresh
 from batch.jobs.schedule import Job, Schedule
 from batch.progress import Progress
 from batch.runs.record import Asked
@@ -43,7 +43,15 @@ def keep_up(settings: Settings, url: str, location: str, progress: Progress, *, 
 
     def run_asked(pipeline: Pipeline) -> None:
         with deadline(schedule.stop_run, settings.deadline_h):
-            (refresh if pipeline == "refresh" else full)(by_http)
+            match pipeline:
+                case "full":
+                    full(by_http)
+                case "refresh":
+                    refresh(by_http)
+                case "infer":
+                    run_full(settings, client, location, progress, by_http, begin="features")
+                case _:
+                    run_part(settings, client, location, progress, pipeline, by_http)
 
     jobs = [Job("full", "ALMANAC_SCHEDULE", settings.schedule, full, settings.zone)]
     if settings.refresh_schedule:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["full", "refresh", "drain", "retire", "backfill", "publish"]
+Kind = Literal["full", "refresh", "preprocess", "train", "drain", "retire", "backfill", "publish"]
 Asker = Literal["hand", "schedule", "http"]
 # `stopped`: by SIGTERM, Ctrl-C or its deadline; `cancelled`: somebody asked; `lost`: its process is gone.
 Outcome = Literal["done", "failed", "cancelled", "stopped", "lost"]

@@ -180,6 +180,11 @@ class Runs:
         found = self._find(where, kind, variant, slot_s)
         return found[0] if found else None
 
+    def between(self, kind: str, variant: str, first: int, last: int) -> list[Run]:
+        """Return the runs of a kind and variant from one number to another, both included, newest first."""
+        where = "WHERE kind = ? AND variant = ? AND number BETWEEN ? AND ? ORDER BY number DESC"
+        return self._find(where, kind, variant, first, last)
+
     def of_newest_slot(self, kind: str, variant: str) -> list[Run]:
         """Return the runs of the newest time of the schedule that any run stands for, newest first."""
         newest = "SELECT max(slot_s) FROM runs WHERE kind = ?1 AND variant = ?2"

@@ -294,13 +294,17 @@ def scheduler(valkey_url: str, store: redis.Redis, tmp_path: Path) -> Iterator["
             running.kill()
 
 
-def test_a_run_is_asked_for_over_http_and_made_by_the_scheduler(
+def test_runs_are_asked_for_over_http_and_made_by_the_scheduler_whole_and_in_parts(
     scheduler: "subprocess.Popen[str]", valkey_url: str, store: redis.Redis, tmp_path: Path
 ) -> None:
     with serving(valkey_url, tmp_path / "api", int(time.time())) as client:
         client.headers.update(first_token(tmp_path / "api", "admin"))
         asked = client.post("/pipelines/full/runs").json()
         done = await_state(client, asked["id"], "done")
+        parts = [
+            await_state(client, client.post(f"/pipelines/{part}/runs").json()["id"], "done")
+            for part in ("preprocess", "train", "infer")
+        ]
         feed = client.get("/ready")
         scheduler.send_signal(signal.SIGTERM)
         said, _ = scheduler.communicate(timeout=30)
@@ -308,16 +312,20 @@ def test_a_run_is_asked_for_over_http_and_made_by_the_scheduler(
     events = [json.loads(line).get("event") for line in said.splitlines() if line.startswith("{")]
     assert (done["run"], done["generation"]) == (1, 1)
     assert any('"run.done"' in line for line in done["log"])
-    assert feed.json()["generation"] == 1
+    assert [(part["run"], part["generation"]) for part in parts] == [(2, None), (3, None), (4, 2)]
+    assert feed.json()["generation"] == 2
+    roots = [json.loads(cast("bytes", store.get(KEYS.manifest(n))))["root"] for n in (1, 2)]
+    assert roots[0] == roots[1]
     assert scheduler.returncode == 0
     assert [event for event in events if event and event.startswith(("run.", "schedule."))] == [
         "schedule.started",
-        "run.begun",
-        "run.done",
+        *(["run.begun", "run.done"] * 2),
+        *["run.begun", "run.resumed", "run.done"] * 2,
         "schedule.stopped",
     ]
-    (run,) = Runs(tmp_path / "state").recent()
-    assert (run.outcome, run.asked_by) == ("done", "http")
+    recent = Runs(tmp_path / "state").recent()
+    assert [run.kind for run in recent] == ["full", "train", "preprocess", "full"]
+    assert {(run.outcome, run.asked_by) for run in recent} == {("done", "http")}
     assert store.get(KEYS.runs_now()) is None
 
 
