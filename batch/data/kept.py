@@ -5,6 +5,7 @@ neither way takes the memory of a second copy.
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -85,6 +86,12 @@ def read_facts(folder: Path, digest: str) -> Facts:
     )
 
 
+def columns_of(facts: Facts) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of the events, by their names."""
+    weight = {} if facts.weight is None else {"weight": facts.weight}
+    return {name: getattr(facts, name) for name in EVENT_COLUMNS} | weight
+
+
 def digest_of(folder: Path) -> str:
     """Return the SHA-256 of a folder's files, their names among them."""
     whole = hashlib.sha256()
@@ -95,9 +102,10 @@ def digest_of(folder: Path) -> str:
 
 
 def _write_all(facts: Facts, folder: Path) -> None:
-    weight = {} if facts.weight is None else {"weight": facts.weight}
-    events = {name: getattr(facts, name) for name in EVENT_COLUMNS} | weight
-    write_columns(_path(folder, "events"), events)
+    if facts.mapped is not None and facts.mapped.path.is_file():
+        os.link(facts.mapped.path, _path(folder, "events"))  # they lie in a file already
+    else:
+        write_columns(_path(folder, "events"), columns_of(facts))
     _write_frame(folder, "users", facts.users)
     _write_frame(folder, "posts", facts.posts)
     if facts.embeddings is not None:

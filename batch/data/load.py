@@ -1,7 +1,10 @@
 """Facts as commands load them: where settings say, with the live events that the API accepted."""
 
 import logging
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +14,7 @@ import redis
 from api.contract.keys import Keys
 from batch.data import movielens
 from batch.data.columns import FEED, TOPIC
-from batch.data.facts import EVENT_COLUMNS, Facts, Report
+from batch.data.facts import Facts, Report
 from batch.data.forgotten import (
     Forgotten,
     drop_forgotten,
@@ -19,6 +22,7 @@ from batch.data.forgotten import (
     load_forgotten,
     unite_forgotten,
 )
+from batch.data.kept import columns_of
 from batch.data.live.events import drain, read_live
 from batch.data.live.unite import unite
 from batch.data.look.look import Looked, look
@@ -36,6 +40,8 @@ from batch.store.connection import events_location
 
 log = logging.getLogger(__name__)
 
+WORK, HOUR_S = "events-", 3600  # folders of runs that read
+
 
 def load_mapping(settings: Settings, name: str = "") -> Mapping:
     """Load the settings' mapping, or another one, with the columns of posts that they filter by.
@@ -47,10 +53,13 @@ def load_mapping(settings: Settings, name: str = "") -> Mapping:
     return Mapping.load(name or settings.mapping, further)
 
 
-def read_facts_now(settings: Settings, store: redis.Redis, location: str, progress: Progress) -> Facts:
+def read_facts_now(
+    settings: Settings, store: redis.Redis, location: str, progress: Progress, work: Path | None = None
+) -> Facts:
     """Read the facts, the live events among them, as a run begins; of forgotten users none.
 
-    The events lie in a file of the state folder, so that they take memory only while they are read.
+    The events lie in a file, so that they take memory only while they are read: in the folder `work`, where
+    it stays, or in the state folder, where it ends with the last of them.
 
     Raises:
         SourceError: They cannot be read; TooManyRejected: too many of them are bad.
@@ -59,20 +68,30 @@ def read_facts_now(settings: Settings, store: redis.Redis, location: str, progre
     forgotten = unite_forgotten(store, Keys(settings.prefix), settings.state_dir)
     with progress.step("read") as advance:
         facts = _with_live(settings, store, read_facts(settings, location, advance), forgotten)
-        facts = _map_events(facts, settings.state_dir)
+        if work is not None:
+            facts = _map_events(facts, work)
+        else:
+            with work_folder(settings.state_dir) as own:
+                facts = _map_events(facts, own)
         give_back()
         return facts
 
 
+@contextmanager
+def work_folder(state_dir: Path) -> Iterator[Path]:
+    """Give a folder for the events' file, and remove it, and those that killed processes left."""
+    for left in state_dir.glob(f"{WORK}*"):
+        if left.stat().st_mtime < time.time() - HOUR_S:  # nobody writes for so long
+            shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=WORK, dir=state_dir) as name:
+        yield Path(name)
+
+
 def _map_events(facts: Facts, folder: Path) -> Facts:
-    """Return the facts with their events in a file of `folder`, which ends with the last of them."""
-    columns = {name: getattr(facts, name) for name in EVENT_COLUMNS}
-    if facts.weight is not None:
-        columns["weight"] = facts.weight
-    with TemporaryDirectory(prefix="events-", dir=folder) as name:
-        path = Path(name, "events.arrow")
-        write_columns(path, columns)
-        mapped = MappedColumns(path)
+    """Return the facts with their events in a file of a folder; the file may be removed then."""
+    path = folder / "events.arrow"
+    write_columns(path, columns_of(facts))
+    mapped = MappedColumns(path)
     return replace(facts, **mapped.columns, mapped=mapped)  # type: ignore[arg-type] # by their names
 
 

@@ -28,6 +28,7 @@ class MappedColumns:
 
     Attributes:
         columns: Name to array, (rows,) each. What is written into one stays in this process.
+        path: The file, which may be gone.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +38,7 @@ class MappedColumns:
             OSError: It cannot be read.
             pa.ArrowInvalid: It is none of ours, or not whole.
         """
+        self.path = path
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         found = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self._map))).get_batch(0)

@@ -23,7 +23,7 @@ from api.contract.keys import Keys
 from batch.data.facts import Facts
 from batch.data.forgotten import drop_forgotten, unite_forgotten
 from batch.data.kept import FactsSpoilt, read_facts, write_facts
-from batch.data.load import load_mapping, read_facts_now
+from batch.data.load import load_mapping, read_facts_now, work_folder
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.progress import Progress
@@ -120,14 +120,24 @@ def start_night(
     kept = _choose(folder, record, key, begin) if hours and begin != "read" else None
     facts = _take(settings, store, progress, record, kept)
     if facts is None:
-        kept, facts = None, read_facts_now(settings, store, location, progress)
-        if hours and record.number is not None:
-            with progress.step("keep"):
-                kept = _keep(folder, facts, key, record.number)
+        kept, facts = _read(settings, store, location, progress, record, key)
     model_key = _digest(kept.digest if kept else "", str(Recipe.of(settings)), how, digest_of_code())
     record.fingerprint = model_key[:16]
     model = _model(settings, kept, model_key, begin)
     return Night(facts, model, kept, model_key, folder)
+
+
+def _read(
+    settings: Settings, store: redis.Redis, location: str, progress: Progress, record: Record, key: str
+) -> tuple[Kept | None, Facts]:
+    """Read the facts, and keep them."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with work_folder(settings.state_dir) as work:
+        facts = read_facts_now(settings, store, location, progress, work)
+        if not settings.resume_h or record.number is None:
+            return None, facts
+        with progress.step("keep"):
+            return _keep(settings.state_dir / FOLDER, facts, key, record.number), facts
 
 
 def key_of(settings: Settings, location: str) -> str:

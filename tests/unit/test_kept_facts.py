@@ -9,7 +9,8 @@ import pytest
 
 from batch.data.facts import Facts, Report
 from batch.data.ids import IdNames
-from batch.data.kept import FactsSpoilt, read_facts, write_facts
+from batch.data.kept import FactsSpoilt, columns_of, read_facts, write_facts
+from batch.data.mapped import MappedColumns, write_columns
 from batch.data.retired import Retired
 from batch.data.versions import PostVersions
 from tests.facts import even_likes_even, with_texts
@@ -76,6 +77,18 @@ def test_rich_facts_leave_no_part_to_its_default() -> None:
     plain = {part.name: part.default for part in fields(Facts) if part.name not in told}
 
     assert not [name for name, default in plain.items() if getattr(rich(), name) is default]
+
+
+def test_events_that_lie_in_a_file_are_kept_by_a_link(tmp_path: Path) -> None:
+    facts = even_likes_even()
+    write_columns(tmp_path / "events.arrow", columns_of(facts))
+    mapped = MappedColumns(tmp_path / "events.arrow")
+
+    digest = write_facts(replace(facts, mapped=mapped), tmp_path / "kept")
+
+    assert (tmp_path / "events.arrow").stat().st_nlink == 2
+    assert digest == write_facts(facts, tmp_path / "again")
+    np.testing.assert_array_equal(read_facts(tmp_path / "kept", digest).time, facts.time)
 
 
 def test_facts_that_are_changed_on_disk_are_refused(tmp_path: Path) -> None:
