@@ -16,10 +16,10 @@ UNDER_RIGHTS = $(filter-out %/test_api_traffic.py,$(wildcard $(addprefix tests/i
   refresh.py replay.py runs_asked.py variants.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos rectools clean
+.PHONY: help demo test check bench chaos compose-test rectools clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  DATA=<folder or URL> computes the demo on real facts; ARGS="--once --json" goes to the command'
 
 demo: $(VENV)/.run $(if $(filter ml-100k,$(DATA)),$(VENV)/.ml-100k) ## from nothing to a served feed: embedded store, a made world, model, lists, API
@@ -47,6 +47,9 @@ chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty ni
 	  tests/cases/test_odd_tables.py; faults=$$?; \
 	wait $$traffic && exit $$faults
 	$(BIN)/pytest --least-rights -n 2 --dist loadfile $(UNDER_RIGHTS)
+
+compose-test: $(VENV)/.dev ## docker-compose.yml on a real engine: facts in, a night, the API, monitoring, a restart
+	COMPOSE_TEST=1 $(BIN)/pytest tests/engine $(ARGS)
 
 rectools: $(VENV)/.dev .rectools/.made ## our metrics beside RecTools', which needs numpy < 2 and so an environment of its own
 	$(BIN)/pytest tests/unit/test_rectools.py $(ARGS)

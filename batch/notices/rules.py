@@ -52,6 +52,7 @@ def _on_done(rules: Rules, fields: Fields) -> Iterator[Finding]:
     yield _good(f"{kind} {variant}", f"{kind} run finished", says, command, quiet=not is_whole)
     if kind == "full":  # it does what a refresh would
         yield _good(f"refresh {variant}", "full run finished", says, command)
+        yield _good(f"slots {variant}", "full run finished", says, command)
 
 
 def _on_failed(rules: Rules, fields: Fields) -> Iterator[Finding]:
@@ -62,6 +63,31 @@ def _on_failed(rules: Rules, fields: Fields) -> Iterator[Finding]:
     command = f"almanac runs show {fields['run']}" if fields.get("run") else "almanac generations list"
     severity: Severity = "error" if outcome in ("failed", "lost") else "warning"  # somebody stopped it
     yield _bad(f"{kind} {variant}", severity, f"{kind} run {outcome}", says, command, HOUR_S)
+
+
+def _on_missed(rules: Rules, fields: Fields) -> Iterator[Finding]:
+    if fields["job"] == "refresh":  # a full run takes its time away, each night
+        return
+    slots = fields["slots"]
+    more = "" if len(slots) == 1 else f" and {len(slots) - 1} more"
+    says = f"No {fields['job']} run stands for {slots[-1]}{more}: {fields['why']}."
+    subject = f"slots {rules.variant}"
+    yield _bad(subject, "warning", "scheduled times were missed", says, "almanac runs list", HOUR_S)
+
+
+def _on_job_failed(_rules: Rules, fields: Fields) -> Iterator[Finding]:
+    says = f"What the scheduler does beside runs, {fields['job']}, ended with an error: {fields['why']}."
+    title = f"the scheduler's {fields['job']} failed"
+    yield _bad(f"job {fields['job']}", "error", title, says, "almanac runs list", HOUR_S)
+
+
+def _on_drain_failed(_rules: Rules, fields: Fields) -> Iterator[Finding]:
+    says = f"Live events wait in the store, which grows by them: {fields['why']}."
+    yield _bad("drain", "warning", "live events are not drained", says, "almanac plan", HOUR_S)
+
+
+def _on_drain_resumed(_rules: Rules, _fields: Fields) -> Iterator[Finding]:
+    yield _good("drain", "live events are drained", "What had waited is kept.", "almanac plan")
 
 
 def _on_judged(_rules: Rules, fields: Fields) -> Iterator[Finding]:
@@ -134,6 +160,10 @@ _RULES: dict[str, Callable[[Rules, Fields], Iterator[Finding]]] = {
     "run.done": _on_done,
     "run.failed": _on_failed,
     "run.lost": _on_failed,
+    "slot.missed": _on_missed,
+    "job.failed": _on_job_failed,
+    "drain.failed": _on_drain_failed,
+    "drain.resumed": _on_drain_resumed,
     "generation.judged": _on_judged,
     "generation.watched": _on_watched,
     "stage.done": _on_stage,

@@ -102,6 +102,25 @@ def test_a_run_that_goes_well_after_failures_tells_of_the_recovery_as_gravely(
     assert notice.text.startswith("over after 24.0 h: full run failed. Generation 7 of default took 5 s")
 
 
+def test_times_that_no_run_stands_for_are_told_and_over_with_the_next_run(hear: Hear) -> None:
+    slots = ["2026-11-28T03:00:00+00:00", "2026-11-29T03:00:00+00:00"]
+    (notice,) = hear("slot.missed", job="full", slots=slots, why="a later time was due by then")
+
+    assert (notice.severity, notice.title) == ("warning", "scheduled times were missed")
+    assert "2026-11-29T03:00:00+00:00 and 1 more: a later time was due by then." in notice.text
+    assert hear("slot.missed", job="refresh", slots=slots, why="the full run was still going") == []
+    assert "recovered: full run finished" in [notice.title for notice in hear("run.done", **DONE)]
+
+
+def test_what_the_scheduler_does_beside_runs_is_told_too(hear: Hear) -> None:
+    (failed,) = hear("drain.failed", why="the database is away")
+    (resumed,) = hear("drain.resumed")
+    (bug,) = hear("job.failed", job="asked", why="KeyError")
+
+    assert (failed.severity, resumed.title) == ("warning", "recovered: live events are drained")
+    assert (bug.severity, bug.title) == ("error", "the scheduler's asked failed")
+
+
 def test_the_same_failure_within_an_hour_is_told_once_and_counted(hear: Hear, clock: Clock) -> None:
     told = []
     for _ in range(4):
@@ -245,7 +264,17 @@ def test_a_flood_is_cut_off_and_said(tmp_path: Path, clock: Clock) -> None:
 
 def test_every_command_that_a_notice_names_is_one() -> None:
     worst = {**SERVED, "fact_age_s": 9**9, "publication_age_s": 9**9, "list_left_s": 1, "store_used_mb": 999}
-    fields = {**DONE, **worst, "run": 3, "outcome": "wait", "mode": "on", "stage": "read", "peak_mb": 999}
+    missed = {"job": "full", "slots": ["2026-11-28"], "why": "so it is"}
+    fields = {
+        **DONE,
+        **worst,
+        **missed,
+        "run": 3,
+        "outcome": "wait",
+        "mode": "on",
+        "stage": "read",
+        "peak_mb": 999,
+    }
     commands = {finding.command for event in EVENTS for finding in RULES.read(event, fields)}
 
     assert len(commands) > 2
