@@ -11,7 +11,6 @@ from batch.settings import Settings
 Fields = Mapping[str, Any]
 
 DAY_S = 24 * HOUR_S
-WHOLE = ("full", "publish", "backfill")  # kinds of runs whose good end is news too
 NEAR = 0.9  # of a bound: the next night may pass it
 
 
@@ -48,7 +47,7 @@ def _on_done(rules: Rules, fields: Fields) -> Iterator[Finding]:
         says += f": {fields['lists_written']:,} lists of {read:,} rows, {rejected:,} of them rejected"
     says += f"{_quality(fields.get('metrics', {}))}."
     command = f"almanac generations show {generation}"
-    is_whole = kind in WHOLE or not fields.get("incremental", True)
+    is_whole = kind == "full" or not fields.get("incremental", True)
     yield _good(f"{kind} {variant}", f"{kind} run finished", says, command, quiet=not is_whole)
     if kind == "full":  # it does what a refresh would
         yield _good(f"refresh {variant}", "full run finished", says, command)
