@@ -2,7 +2,11 @@
 
 import json
 import queue
+import signal
+import subprocess
+import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -11,17 +15,18 @@ from typing import Any
 
 import pytest
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 
 from api.contract.keys import Keys
 from batch.__main__ import run_command
 from batch.jobs.watch import Watch, look
 from batch.settings import Settings
 from tests.clients import OwnStore
+from tests.conftest import free_port
 from tests.world import PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration
 
-SMALL = {"ALMANAC_N_TREES": "5", "ALMANAC_N_BUCKETS": "2", "ALMANAC_DEPTH": "10", "ALMANAC_TRAIN_DAYS": "5"}
 SECRET = "zqzq"
 
 Posted = dict[str, Any]
@@ -48,6 +53,55 @@ def webhook() -> Iterator[tuple[str, "queue.Queue[Posted]"]]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"json://127.0.0.1:{server.server_address[1]}/{SECRET}", posted
         server.shutdown()
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_the_schedulers_night_is_seen_by_prometheus_and_told_to_people(
+    webhook: tuple[str, "queue.Queue[Posted]"],
+    valkey_url: str,
+    store: redis.Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, posted = webhook
+    (tmp_path / "notices").write_text(f"# errors go elsewhere\nerror=json://127.0.0.1:1/{SECRET}\n{url}\n")
+    port = free_port()
+    monkeypatch.setenv("ALMANAC_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("ALMANAC_REDIS_URL", valkey_url)
+    monkeypatch.setenv("ALMANAC_VARIANT", "popular")  # a night of seconds: it trains nothing
+    monkeypatch.setenv("ALMANAC_N_BUCKETS", "2")
+    monkeypatch.setenv("ALMANAC_NOTICES_FILE", str(tmp_path / "notices"))
+    monkeypatch.setenv("ALMANAC_STALE_H", "0")
+    monkeypatch.setenv("ALMANAC_METRICS_PORT", str(port))
+    assert run_command(["simulate", "--users", "40", "--posts", "120"]) == 0
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "batch", "schedule"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+    try:
+        told = posted.get(timeout=120)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+            text = reply.read().decode()
+    finally:
+        scheduler.send_signal(signal.SIGTERM)
+        said, _ = scheduler.communicate(timeout=60)
+
+    assert told["title"] == "Almanac: full run finished"
+    assert "Generation 1 of popular took" in told["message"]
+    assert "Look further: almanac generations show 1" in told["message"]
+    found = {
+        (s.name.removeprefix("almanac_batch_"), *s.labels.values()): s.value
+        for f in text_string_to_metric_families(text)
+        for s in f.samples
+    }
+    assert found["runs_total", "full", "done"] == 1
+    assert found["stage_seconds", "read"] > 0
+    assert found["rows_read", "user_data"] == 40
+    assert found["lists",] == 80
+    assert found["generation", "popular"] == 1
+    assert found["log_events_total", "INFO"] > 5
+    assert SECRET not in said.decode()
+    assert "notice.sent" in said.decode()
 
 
 @pytest.mark.usefixtures("own_logging")
