@@ -134,7 +134,9 @@ def _update_users(
     out = x.copy()
     for low in range(0, shown.n_users, USERS_AT_ONCE):
         some = np.arange(low, min(low + USERS_AT_ONCE, shown.n_users))
-        precision, pull = accumulate(some, shown.start, shown.post, weight, slope, values)
+        start = shown.start[low : low + len(some) + 1]
+        rows = slice(start[0], start[-1])
+        precision, pull = accumulate(start - start[0], shown.post[rows], weight[rows], slope[rows], values)
         pull += np.einsum("uij,uj->ui", precision, x[some]) + population.precision * population.mean
         new = np.linalg.solve(precision + np.diag(population.precision), pull[:, :, None])[:, :, 0]
         out[some] += np.clip(new - x[some], -LONGEST_STEP, LONGEST_STEP)

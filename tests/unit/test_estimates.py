@@ -11,11 +11,12 @@ from batch.features import asof
 from batch.features.asof import Statics
 from batch.learn import trees
 from batch.learn.factors import estimate, stacking
-from batch.learn.factors.biases import fit_biases, steepness
+from batch.learn.factors.biases import derive, fit_biases
 from batch.learn.factors.components import NAMES, fit_components
 from batch.learn.factors.estimate import Estimates
 from batch.learn.factors.impressions import EARLY, LATE, Impressions, gather
 from batch.learn.factors.latent_classes import fit_latent_classes, membership
+from batch.learn.factors.link import steepness
 from batch.learn.factors.taste_factors import _whiten, describe, fit_taste_factors, refit_users
 from tests.facts import BEGIN_S, DAY_S, TOPICS, facts_of
 
@@ -152,7 +153,9 @@ def test_biases_beside_no_taste_are_biases() -> None:
     alone, beside = fit_biases(shown, with_place=True), fit_biases(shown, with_place=True, tastes=none)
 
     np.testing.assert_array_equal(alone.post, beside.post)
-    np.testing.assert_array_equal(alone.gradient, beside.gradient)
+    everybody = np.arange(shown.n_users)
+    left, same = (derive(shown, one, everybody) for one in (alone, beside))
+    np.testing.assert_array_equal(left.gradient, same.gradient)
 
 
 def test_what_a_column_tells_is_what_those_before_it_do_not() -> None:

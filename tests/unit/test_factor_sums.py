@@ -7,7 +7,7 @@ import pytest
 from batch.arrays import Floats, Ints32
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.learn.factors import biases, blocks, latent_classes, sums
+from batch.learn.factors import biases, blocks, latent_classes, sums, sweeps, taste_factors
 from batch.learn.factors.components import NAMES, fit_components
 from batch.learn.factors.impressions import gather
 from tests.facts import BEGIN_S, DAY_S, facts_of
@@ -36,41 +36,41 @@ def _impressions() -> tuple[np.random.Generator, Ints32, Floats, Floats]:
 @pytest.mark.parametrize("k", [0, 1, 8, 13, 16, 25])
 def test_precisions_are_those_of_plain_arithmetic_whatever_the_width(k: int) -> None:
     rng, post, hessian, gradient = _impressions()
-    values, users = rng.normal(size=(9, k)), np.array([1, 3])
+    values = rng.normal(size=(9, k))
 
-    square, product = sums.accumulate(users, START, post, hessian, gradient, values)
+    square, product = sums.accumulate(START, post, hessian, gradient, values)
 
-    for at, user in enumerate(users):
+    for user in range(len(START) - 1):
         rows = slice(START[user], START[user + 1])
         seen = values[post[rows]]
-        np.testing.assert_allclose(square[at], seen.T @ (hessian[rows, None] * seen), atol=1e-12)
-        np.testing.assert_allclose(product[at], gradient[rows] @ seen, atol=1e-12)
+        np.testing.assert_allclose(square[user], seen.T @ (hessian[rows, None] * seen), atol=1e-12)
+        np.testing.assert_allclose(product[user], gradient[rows] @ seen, atol=1e-12)
 
 
 def test_a_user_without_impressions_adds_up_to_nothing() -> None:
     rng, post, hessian, gradient = _impressions()
 
-    square, product = sums.accumulate(np.array([0]), START, post, hessian, gradient, rng.normal(size=(9, 3)))
+    square, product = sums.accumulate(START, post, hessian, gradient, rng.normal(size=(9, 3)))
 
-    assert not square.any()
-    assert not product.any()
+    assert not square[0].any()
+    assert not product[0].any()
 
 
 def test_blocks_hold_each_user_once_and_no_more_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     _, post, weight, _ = _impressions()
-    monkeypatch.setattr(sums, "ROWS_A_SUM", 50)
+    monkeypatch.setattr(sums, "ROWS_A_SUM", 50)  # of which `count_by_post` makes its parts
 
     assert blocks.split_users(START, 50) == [(0, 2), (2, 4)]
     assert blocks.split_users(START, 1_000) == [(0, 4)]
     expected = np.bincount(post, weight, 9).astype(np.float64)
-    np.testing.assert_allclose(sums.sum_by_post(START, post, weight, 9), expected)
+    np.testing.assert_allclose(sums.sum_by_post(post, weight, 9), expected)
     np.testing.assert_array_equal(sums.count_by_post(post, 9), np.bincount(post, minlength=9))
 
 
 def test_estimates_have_the_same_bits_however_many_threads_make_them(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = _world()
     statics = asof.describe(facts, 1)
-    for module in (biases, latent_classes, sums):
+    for module in (latent_classes, sweeps, taste_factors):
         monkeypatch.setattr(module, "ROWS_A_SUM", 1_000)
     monkeypatch.setattr(blocks, "ROWS_A_BLOCK", 300)
     most = numba.get_num_threads()

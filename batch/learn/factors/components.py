@@ -15,10 +15,11 @@ from batch.arrays import AnyInts, Floats
 from batch.data.facts import Facts
 from batch.data.seen import earliest
 from batch.features.text import Texts
-from batch.learn.factors.biases import fit_biases, steepness
+from batch.learn.factors.biases import fit_biases
 from batch.learn.factors.collaborative import fit_implicit_factors
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.latent_classes import LatentClasses, fit_latent_classes, membership
+from batch.learn.factors.link import steepness
 from batch.learn.factors.sums import count_by_post
 from batch.learn.factors.taste_factors import TasteFactors, describe, fit_taste_factors, refit_users
 

@@ -114,9 +114,10 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
         found = [collect_equations(past, components, end + 1, rng) for components, end in periods]
         shown, weights = past, fit_weights(sum(found[1:], found[0]))
     named = dict(zip(NAMES, weights.tolist(), strict=True))
-    fitted.append(fit_components(past, texts, as_of_s, seed, fitted[-1], _weighing(named)))
-    estimates = [_stack(components, weights) for components in fitted]
-    return Estimates(estimates[-1], tuple(estimates[:-1]), named, shown)
+    before = tuple(_stack(components, weights) for components in fitted)
+    del fitted[:-1]  # hundreds of megabytes where users are many
+    now = fit_components(past, texts, as_of_s, seed, fitted.pop(), _weighing(named))
+    return Estimates(_stack(now, weights), before, named, shown)
 
 
 def renew(

@@ -6,9 +6,10 @@ import numpy as np
 from sklearn.isotonic import isotonic_regression
 
 from batch.arrays import Floats
+from batch.data.ragged import starts
 from batch.features.text import Texts
-from batch.learn.factors.biases import Biases
-from batch.learn.factors.blocks import in_threads
+from batch.learn.factors.biases import Biases, derive
+from batch.learn.factors.blocks import ROWS_A_SUM, Block, for_blocks, in_threads, split_users
 from batch.learn.factors.impressions import Impressions
 from batch.learn.factors.sums import accumulate, sum_by_post, sum_values
 
@@ -76,8 +77,8 @@ def fit_taste_factors(shown: Impressions, biases: Biases, about: Floats) -> Tast
 
     Source: Laird and Ware, Random-effects models for longitudinal data, Biometrics 38 (1982), 963-974.
     """
-    post = _whiten(about, sum_by_post(shown.start, shown.post, biases.hessian, shown.n_posts))
-    noise = _noise(biases)
+    information, noise = _measure(shown, biases)
+    post = _whiten(about, information)
     covariance = _covariance(shown, biases, post, noise)
     variance, directions = np.linalg.eigh(covariance)
     order = np.argsort(-variance, kind="stable")[:N_DIRECTIONS]
@@ -101,7 +102,8 @@ def _posterior_means(shown: Impressions, biases: Biases, post: Floats, variance:
 
     def solve(low: int) -> None:
         some = active[low : low + USERS_AT_ONCE]
-        precision, gradient = accumulate(some, shown.start, shown.post, biases.hessian, biases.gradient, post)
+        left = derive(shown, biases, some)
+        precision, gradient = accumulate(left.start, left.post, left.hessian, left.gradient, post)
         user[some] = np.linalg.solve(precision + prior, gradient[:, :, None])[:, :, 0]
 
     for _ in in_threads(solve, range(0, len(active), USERS_AT_ONCE)):
@@ -109,9 +111,21 @@ def _posterior_means(shown: Impressions, biases: Biases, post: Floats, variance:
     return user
 
 
-def _noise(biases: Biases) -> float:
-    squared = float(np.einsum("i,i", biases.gradient, biases.gradient, dtype=np.float64))
-    return squared / max(float(biases.hessian.sum(dtype=np.float64)), 1e-12) or 1.0
+def _measure(shown: Impressions, biases: Biases) -> tuple[Floats, float]:
+    """Return the information about each post, float64 (posts,), and the noise, as `TasteFactors` has it."""
+
+    def work(block: Block) -> tuple[Floats, float, float]:
+        left = derive(shown, biases, np.arange(*block))
+        squared = float(np.einsum("i,i", left.gradient, left.gradient, dtype=np.float64))
+        information = sum_by_post(left.post, left.hessian, shown.n_posts)
+        return information, squared, float(left.hessian.sum(dtype=np.float64))
+
+    information, squared, whole = np.zeros(shown.n_posts), 0.0, 0.0
+    for of_posts, of_gradients, of_hessians in in_threads(work, split_users(shown.start, ROWS_A_SUM)):
+        information += of_posts
+        squared += of_gradients
+        whole += of_hessians
+    return information, squared / max(whole, 1e-12) or 1.0
 
 
 def _whiten(about: Floats, hessian: Floats) -> Floats:
@@ -142,10 +156,15 @@ def _covariance(shown: Impressions, biases: Biases, post: Floats, noise: float) 
     """Return the covariance of users' tastes by expectation-maximisation, float64 (k, k)."""
     size, k = shown.sizes, post.shape[1]
     busiest = np.sort(np.argsort(-size, kind="stable")[: min(ENOUGH_USERS, int((size > 0).sum()))])
-    gradient, hessian = (
-        sum_values(busiest, shown.start, shown.post, column, values) / noise
-        for column, values in ((biases.gradient, post), (biases.hessian, np.ones((shown.n_posts, 1))))
-    )
+    gradient, hessian = np.empty((len(busiest), k)), np.empty((len(busiest), 1))
+
+    def work(low: int, high: int) -> None:
+        left = derive(shown, biases, busiest[low:high])
+        gradient[low:high] = sum_values(left.start, left.post, left.gradient, post) / noise
+        hessian[low:high] = sum_values(left.start, left.post, left.hessian, everywhere) / noise
+
+    everywhere = np.ones((shown.n_posts, 1))
+    for_blocks(work, starts(size[busiest]))
     covariance = np.diag(_initial_variances(gradient, hessian))
     for _ in range(N_EM_ITERATIONS if len(busiest) else 0):
         variance, axes = np.linalg.eigh(covariance)
