@@ -9,6 +9,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.contract.buckets import moment
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.contract.manifest import WINDOWS
@@ -28,7 +29,9 @@ from batch.settings import Settings
 from batch.store import read
 from batch.store.lease import hold
 from tests.changing import AS_OF_S, BEGIN_S, N_USERS, Feed, full_run, settings_of
+from tests.clients import serving
 from tests.integration.test_backfill import NOBODY
+from tests.oracle import Events, expected
 
 pytestmark = pytest.mark.integration
 
@@ -117,6 +120,34 @@ def test_a_published_list_is_what_predict_ranks_of_the_posts_valid_as_its_bucket
     )  # fmt: skip
     assert found.ok
     assert found.n_lists == N_USERS * horizon.n_buckets
+
+
+def test_nothing_is_answered_outside_its_window_and_every_answer_is_the_oracles(
+    store: redis.Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    facts = feed_of(11).facts()
+    windows = Windows.of(facts.posts)
+    assert windows is not None
+    row = {post: k for k, post in enumerate(facts.post_ids.tolist())}
+    made = full_run(store, settings_of(tmp_path, "almanac"), facts)
+    events = Events(facts.user_ids[facts.user], facts.post_ids[facts.post], facts.time)
+    turns = np.unique(np.concatenate([windows.from_s, windows.to_s]))
+    about = turns[(turns > made.start_s - 7200) & (turns < made.horizon.end_s + 7200)]
+    times = np.unique([*about, *about - 1, made.horizon.end_s + 86_400, *made.horizon.starts]).tolist()
+    users, answers = facts.user_ids[::30].tolist(), set()
+
+    with serving(valkey_url, tmp_path, AS_OF_S + 60) as client:
+        for at_s in times:
+            valid = windows.at(np.array([at_s]))[0]
+            for user in (*users, 999_999):
+                query = {"id": user, "time": moment(at_s).isoformat(), "limit": 25}
+                posts = [post["id"] for post in client.get("/post/recommendations/", params=query).json()]
+                assert posts == expected(store, events, user, at_s, 25)
+                assert valid[[row[post] for post in posts]].all()
+                answers.add(tuple(posts))
+
+    assert len(about) > 4
+    assert len(answers) > len(times)
 
 
 def test_a_changed_window_in_the_store_is_found_and_all_keys_go_with_their_generation(
