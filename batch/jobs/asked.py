@@ -7,8 +7,10 @@ a run is comes from its record, whoever began it: the schedule's runs are told, 
 import logging
 import os
 import socket
+import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
@@ -37,25 +39,36 @@ class AskedRuns:
     `begin` is called when something waits and none of it is begun: it lets `work` be called, in its turn.
     """
 
-    def __init__(self, store: redis.Redis, keys: Keys, runs: Runs, run: Callable[[Pipeline], object]) -> None:
-        """Open nothing; `run` runs a pipeline to its end."""
+    def __init__(
+        self,
+        store: redis.Redis,
+        keys: Keys,
+        runs: Runs,
+        run: Callable[[Pipeline], object],
+        stopped: threading.Event,
+    ) -> None:
+        """Open nothing; `run` runs a pipeline to its end. Once it is stopped, nothing more is begun."""
         self._store, self._keys, self._runs, self._run = store, keys, runs, run
+        self._stopped, self._late = stopped, deque[Told]()
         self.begin: Callable[[], object] = self.work
         self._is_due = threading.Event()
         self._own: Told | None = None  # the asked run that goes on
         self._told: dict[int, Told] = {}  # runs that were told to go on, by number
         self._is_away = False
 
-    def watch(self, stopped: threading.Event) -> None:
-        """Look, tell and begin, until it is stopped; a store that is away is asked again."""
-        while not stopped.wait(LOOK_S):
+    def watch(self, ended: threading.Event) -> None:
+        """Look, tell and begin until the last run has ended; a store that is away is asked again."""
+        while True:
+            is_over = ended.wait(LOOK_S)
             try:
                 self.look()
                 self._is_away = False
-            except redis.RedisError as exc:
+            except (redis.RedisError, OSError, sqlite3.Error) as exc:
                 if not self._is_away:
                     log.warning("queue.lost", extra={"why": str(exc)})
                 self._is_away = True
+            if is_over:
+                return
 
     def look(self) -> None:
         """Do what is asked for, and tell how far the run is that goes on.
@@ -63,6 +76,7 @@ class AskedRuns:
         Raises:
             redis.RedisError: The store does not answer.
         """
+        self._tell_late()
         self._tell_running()
         waiting = self._read()
         for entry, ask in waiting:
@@ -74,14 +88,11 @@ class AskedRuns:
             self.begin()
 
     def work(self) -> None:
-        """Run what waits, one after another, oldest first; an error is that run's alone.
-
-        Raises:
-            redis.RedisError: The store does not answer.
-        """
+        """Run what waits, one after another, oldest first; an error is that run's alone."""
         try:
-            while (taken := self._take()) is not None:
-                self._run_one(*taken)
+            with suppress(redis.RedisError):  # the next look begins with what still waits
+                while not self._stopped.is_set() and (taken := self._take()) is not None:
+                    self._run_one(*taken)
         finally:
             self._is_due.clear()
 
@@ -94,10 +105,11 @@ class AskedRuns:
         own, self._own = self._own, None
         recorded = [run for run in self._runs.recent(1) if run.asked_by == "http" and run.begun_s >= begun_s]
         if recorded:
-            self._tell(self._describe(recorded[0], entry, pipeline))
+            self._late.append(self._describe(recorded[0], entry, pipeline))
         elif own is not None:
             state: State = "failed" if why else "done"
-            self._tell(Told(entry, pipeline, state, time.time(), why=why, ended_s=time.time()))
+            self._late.append(Told(entry, pipeline, state, time.time(), why=why, ended_s=time.time()))
+        self._tell_late()
 
     def _take(self) -> tuple[str, Pipeline] | None:
         """Take the oldest entry that asks for a run out of the queue, and tell that it begins."""
@@ -151,6 +163,16 @@ class AskedRuns:
             told = self._describe(run, self._id_of(run), own.pipeline if own else run.kind)
             self._told[run.number] = told
             self._tell(told)
+
+    def _tell_late(self) -> None:
+        """Tell how asked runs ended; what a store that is away was not told, it is told later."""
+        while self._late:
+            told = self._late.popleft()
+            try:
+                self._tell(told)
+            except redis.RedisError:
+                self._late.appendleft(told)
+                raise
 
     def _find_running(self) -> Run | None:
         own = (socket.gethostname(), os.getpid())

@@ -28,7 +28,7 @@ class Drain:
             if self._store.xlen(keys.events()):
                 self._settings.state_dir.mkdir(parents=True, exist_ok=True)
                 drain(self._store, keys, events_location(self._settings), self._settings.database_stall_s)
-        except (redis.RedisError, SourceError) as exc:
+        except (redis.RedisError, SourceError, OSError) as exc:
             if not self._is_failing:
                 log.warning("drain.failed", extra={"why": str(exc)})
             self._is_failing = True

@@ -99,25 +99,30 @@ class Schedule:
         """Return what lets work be done once, in its turn."""
         # Two instances: one may be asked for at the very end of the one before.
         self._add(name, NEVER, work, max_instances=2, next_run_time=None)
-        return partial(self._begin, name)
+        return lambda: None if self.stopped.is_set() else self._begin(name)
 
     def every(self, seconds: float, name: str, work: Callable[[], object]) -> None:
         """Do work every so many seconds, beside what runs."""
         self._add(name, IntervalTrigger(seconds=seconds, timezone=UTC), work, executor=BESIDE)
 
     def run_forever(self, beside: Callable[[threading.Event], object] | None = None) -> None:
-        """Run until SIGTERM or Ctrl-C, which end a run at its next checkpoint; killing it is safe."""
+        """Run until SIGTERM or Ctrl-C, which end a run at its next checkpoint; killing it is safe.
+
+        `beside` goes on in a thread of its own until the event that it is given: the last run has ended.
+        """
         stop = stop_signal()
         self.planned.add_listener(lambda _event: stop.put(None), EVENT_SCHEDULER_SHUTDOWN)
         self.planned.start()
         log.info("schedule.started", extra={"jobs": [str(job) for job in self.planned.get_jobs()]})
-        watching = threading.Thread(target=beside or _nothing, args=(self.stopped,), daemon=True)
+        ended = threading.Event()
+        watching = threading.Thread(target=beside or _nothing, args=(ended,), daemon=True)
         watching.start()
         stop.get()
         self.stopped.set()
         self.stop_run("the scheduler was told to stop")
         if self.planned.running:
             self.planned.shutdown(wait=True)
+        ended.set()
         watching.join()
         log.info("schedule.stopped")
 
@@ -146,7 +151,7 @@ class Schedule:
 
     def _run_slot(self, job: Job) -> None:
         slot_s = self._slots[job.kind].take(time.time())
-        if slot_s is not None or self._at_start:
+        if slot_s is not None or (self._at_start and job is self._jobs[0]):
             self._at_start = False
             self._run(job, slot_s)
 
@@ -176,5 +181,5 @@ def _log_bug(event: JobExecutionEvent) -> None:
     )
 
 
-def _nothing(_stopped: threading.Event) -> None:
+def _nothing(_ended: threading.Event) -> None:
     """Do nothing beside."""

@@ -125,6 +125,24 @@ def night(
 
 
 @bench.command()
+def nights(
+    minutes: Annotated[float, typer.Option(min=1.0, help="how long, from the first generation on")] = 60.0,
+    kills: Annotated[int, typer.Option(min=0, help="of database, store and batch, at random")] = 12,
+    users: Annotated[int, typer.Option(min=40, help="users of the made world")] = 200,
+    seed: Annotated[int, typer.Option(help="of the moments of kills")] = 1,
+    json: Json = False,
+) -> None:
+    """Let `almanac schedule` run short nights while what it stands on is killed, and feeds are asked for."""
+    from tests.bench.nights.run import run as measure
+
+    output = Output(json=json)
+    found = measure(minutes, kills, users, seed)
+    output.emit(found)
+    if found["n_wrong"]:
+        raise typer.Exit(7)
+
+
+@bench.command()
 def traffic(
     url: Annotated[
         str, typer.Option(help="a running API; else one of its own on a store of drawn lists")

@@ -50,7 +50,8 @@ class Desk:
         self.body: Callable[[Progress], object] = lambda _progress: None
         self.begun: list[str] = []
         self.store, self.runs = store, runs
-        self.queue = AskedRuns(store, KEYS, runs, self._run)
+        self.stopped = threading.Event()
+        self.queue = AskedRuns(store, KEYS, runs, self._run, self.stopped)
         self.queue.begin = lambda: None
 
     def ask(self, ask: Ask) -> str:
@@ -180,13 +181,42 @@ def test_while_a_run_is_begun_no_other_is(desk: Desk) -> None:
     assert len(begun) == 2
 
 
+def test_once_it_is_stopped_nothing_more_begins_and_what_waits_stays(desk: Desk) -> None:
+    desk.body = lambda _progress: desk.stopped.set()
+    first, second = desk.ask(Ask(pipeline="full")), desk.ask(Ask(pipeline="full"))
+
+    desk.queue.work()
+
+    assert desk.begun == ["full"]
+    assert desk.told(first).state == "done"
+    assert [entry.decode() for entry, _ in cast("Any", desk.store.xrange(KEYS.runs_asked()))] == [second]
+
+
+def test_how_a_run_ended_while_the_store_was_away_is_told_later(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = desk.ask(Ask(pipeline="full"))
+
+    def away(*_: object, **__: object) -> None:
+        raise redis.ConnectionError("it is away")
+
+    with monkeypatch.context() as patch:
+        desk.body = lambda _progress: patch.setattr(desk.queue._store, "set", away)
+        desk.queue.work()
+    assert desk.told(run_id).state == "running"
+
+    desk.queue.look()
+
+    assert desk.told(run_id).state == "done"
+
+
 def test_a_store_that_is_away_is_said_once_and_looked_into_again(
     runs: Runs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batch.jobs.asked.LOOK_S", 0.01)
     stopped = threading.Event()
     with redis.Redis.from_url("redis://127.0.0.1:1/0") as away:
-        queue = AskedRuns(away, KEYS, runs, lambda _pipeline: None)
+        queue = AskedRuns(away, KEYS, runs, lambda _pipeline: None, stopped)
         watching = threading.Thread(target=queue.watch, args=(stopped,))
         watching.start()
         time.sleep(0.2)

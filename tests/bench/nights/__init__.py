@@ -1,0 +1,1 @@
+"""Nights under fire: the schedule goes on while database, store and batch are killed, and no feed fails."""
