@@ -34,9 +34,9 @@ Lists = dict[int, dict[bytes, bytes]]
 class Publishers:
     """A process that forks one publisher after the other, so that each starts at once."""
 
-    def __init__(self, url: str, folder: Path, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         """Start the process that forks; `quiet` drops the tracebacks of publishers whose store died."""
-        self._url, self._folder = url, folder
+        self._url, self._folder = "", Path()
         self._parent = subprocess.Popen(
             [sys.executable, "-m", "tests.content"],
             stdin=subprocess.PIPE,
@@ -45,6 +45,11 @@ class Publishers:
             text=True,
             cwd=Path(__file__).parents[2],
         )
+
+    def to(self, url: str, folder: Path) -> "Publishers":
+        """Let publishers from now on write to a store and to a folder."""
+        self._url, self._folder = url, folder
+        return self
 
     def start(self, seed: int, die_at: str = "") -> int:
         """Start a publisher and return its process id."""
@@ -66,12 +71,18 @@ class Publishers:
         return int(self._parent.stdout.readline())
 
 
-@pytest.fixture
-def publishers(store: redis.Redis, valkey_url: str, tmp_path: Path) -> Iterator[Publishers]:
-    """Give publishers that write to the store and to `tmp_path`."""
-    started = Publishers(valkey_url, tmp_path)
+@pytest.fixture(scope="module")
+def started(valkey_url: str) -> Iterator[Publishers]:
+    """Start the process that forks, once: it takes longer than what its publishers do."""
+    started = Publishers()
     yield started
     started.close()
+
+
+@pytest.fixture
+def publishers(started: Publishers, store: redis.Redis, valkey_url: str, tmp_path: Path) -> Publishers:
+    """Give publishers that write to the store and to `tmp_path`."""
+    return started.to(valkey_url, tmp_path)
 
 
 def current(store: redis.Redis) -> int:
@@ -160,7 +171,7 @@ def test_killing_the_store_while_lists_are_written_never_changes_what_is_served(
     draw, n_broken = random.Random(SEED), 0
     folder = tmp_path / "generations"
     store = own_store.start(*STORE_SETTINGS)
-    publishers = Publishers(own_store.url, folder, quiet=True)
+    publishers = Publishers(quiet=True).to(own_store.url, folder)
     for seed in (0, 1):
         finish(store, publishers, seed)
     before = weigh(store)
