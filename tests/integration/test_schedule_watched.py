@@ -106,7 +106,10 @@ def test_the_schedulers_night_is_seen_by_prometheus_and_told_to_people(
 
 @pytest.mark.usefixtures("own_logging")
 def test_a_run_that_fails_tells_people_why_and_keeps_its_exit_code(
-    webhook: tuple[str, "queue.Queue[Posted]"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    webhook: tuple[str, "queue.Queue[Posted]"],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     url, posted = webhook
     monkeypatch.setenv("ALMANAC_NOTICES", f"json://127.0.0.1:1/{SECRET} {url}")
@@ -122,6 +125,9 @@ def test_a_run_that_fails_tells_people_why_and_keeps_its_exit_code(
     assert (told["title"], told["type"]) == ("Almanac: full run failed", "failure")
     assert "the store at redis://ann:***@127.0.0.1:1/0 does not work for us" in told["message"]
     assert "(exit code 4)" in told["message"]
+    said = "".join(capsys.readouterr())
+    assert ('"event":"notice.failed"' in said, '"event":"notice.sent"' in said) == (True, True)
+    assert SECRET not in said
 
 
 @pytest.mark.usefixtures("own_logging")
