@@ -60,7 +60,13 @@ class Commands:
         self._parent.communicate("")
 
     def start(
-        self, *arguments: str, at: str = "", send: int = signal.SIGKILL, clock_s: int = 0, **env: str
+        self,
+        *arguments: str,
+        at: str = "",
+        send: int = signal.SIGKILL,
+        clock_s: int = 0,
+        until: str = "",
+        **env: str,
     ) -> int:
         """Begin a command and return its process id.
 
@@ -70,9 +76,10 @@ class Commands:
                 sends itself a signal, once.
             send: That signal.
             clock_s: From then on its clock differs by so much from ours.
+            until: It waits there, alive, until this file is there.
             env: Further variables.
         """
-        about = {"arguments": arguments, "at": at, "send": int(send), "clock_s": clock_s}
+        about = {"arguments": arguments, "at": at, "send": int(send), "clock_s": clock_s, "until": until}
         self._say({**about, "env": {**self.env, **env}, "out": str(self.out)})
         return self._read()
 
@@ -82,7 +89,7 @@ class Commands:
 
     def run(self, *arguments: str, at: str = "", **env: str) -> tuple[int, dict[str, Any], str]:
         """Run a command with --json; return its exit code, its last line on stdout, and what stderr said."""
-        self.start(*arguments, "--json", at=at, **env)  # type: ignore[arg-type] # none is called clock_s
+        self.start(*arguments, "--json", at=at, **env)  # type: ignore[arg-type] # none is named so
         code = self.end()
         return self.said(code)
 
@@ -110,8 +117,8 @@ def await_stopped(pid: int, deadline_s: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def send_at(at: str, number: int, clock_s: int) -> None:
-    """Let this process send itself a signal when its run is at a stage."""
+def send_at(at: str, number: int, clock_s: int, until: str) -> None:
+    """Let this process send itself a signal when its run is at a stage; 0 is none."""
     from batch.runs.recorded import Record
 
     place, _, turn = at.partition("#")
@@ -128,6 +135,8 @@ def send_at(at: str, number: int, clock_s: int) -> None:
             if clock_s:
                 time.time = lambda: real() + clock_s
             os.kill(os.getpid(), number)
+            while until and not Path(until).exists():
+                time.sleep(0.05)
         original(record, what, *rest)
 
     setattr(Record, MOMENTS[moment], told)
@@ -141,7 +150,7 @@ def run_one(about: dict[str, Any]) -> int:
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.environ.update(about["env"])
     if about["at"]:
-        send_at(about["at"], about["send"], about["clock_s"])
+        send_at(about["at"], about["send"], about["clock_s"], about["until"])
     code = run_command(about["arguments"])
     sys.stdout.flush()
     return code
@@ -159,9 +168,14 @@ def main() -> None:
                 code = run_one(json.loads(line))
             finally:
                 os._exit(code)
-        for number in (pid, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])):
-            sys.stdout.write(f"{number}\n")
-            sys.stdout.flush()
+        say(pid)
+        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def say(number: int) -> None:
+    """Write a line that the process of the tests waits for."""
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,16 @@ LOADING_S = 600.0  # some 0.1 GB a second: of a store far beyond one machine's l
 _RETRIES = 6  # with the waits between them 3 s: a supervisor has restarted a small store by then
 
 
+LOST = (
+    "is it running, and is ALMANAC_REDIS_URL right? (where that is empty, it is the embedded store of "
+    "ALMANAC_STATE_DIR)"
+)
+REMEDIES = {
+    redis.OutOfMemoryError: "it is full: raise its maxmemory, or keep fewer lists (ALMANAC_GENERATIONS_KEPT)",
+    redis.ReadOnlyError: "it takes no writes: ALMANAC_REDIS_URL should name the primary, not a replica",
+}
+
+
 class StoreFailed(RuntimeError):
     """The store does not answer, or refuses; the message names it and what to look at."""
 
@@ -29,9 +39,9 @@ class StoreFailed(RuntimeError):
 
     def __init__(self, url: str, why: object) -> None:
         """Name the store without its password."""
+        remedies = (remedy for kind, remedy in REMEDIES.items() if isinstance(why, kind))
         super().__init__(
-            f"the store at {hide_password(url)} does not work for us: {why}; is it running, and is "
-            "ALMANAC_REDIS_URL right? (where that is empty, it is the embedded store of ALMANAC_STATE_DIR)"
+            f"the store at {hide_password(url)} does not work for us: {why}; {next(remedies, LOST)}"
         )
 
 

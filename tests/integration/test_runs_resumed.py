@@ -55,7 +55,7 @@ def test_kills_at_each_stage_resume_to_the_same_lists_and_what_is_served_stays(
     wanted, lists = root_of(store, 1), hashes(store, 1)
     for kill in KILLS if FULL else FEW:
         assert commands.run("run", "--no-evaluate", at=kill)[0] == -signal.SIGKILL, kill
-        store.delete(KEYS.lease())  # it would run out in ten seconds
+        store.delete(KEYS.lease(), KEYS.runs_now())  # they would run out in ten seconds
 
         assert runs.recent(1)[0].outcome == "lost"
         assert root_of(store, current(store)) == wanted
