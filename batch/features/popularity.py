@@ -78,6 +78,7 @@ def rank(
         own = np.where((segment >= low) & (segment < low + at_once), segment - low, -1).astype(np.int32)
         counted = zip(*_by_hour(past, own, min(at_once, n_segments - low)), strict=True)
         lists += [best(_scores(views, likes, hourly))[hour] for views, likes in counted]
+    facts.release()
     empty = np.empty((0, len(starts), depth), np.int32)
     return Popular(
         buckets=best(hourly)[hour],

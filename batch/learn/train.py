@@ -13,6 +13,7 @@ from batch.learn.factors.estimate import Estimates
 from batch.learn.factors.factor_table import FactorTable
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
+from batch.memory import give_back
 from batch.progress import Advance, Progress, Silent
 
 
@@ -58,6 +59,7 @@ def train(
     with progress.step("train", recipe.n_trees) as advance:
         model = learn(facts, statics, estimates, rows, recipe, metrics, advance)
         facts.release()
+        give_back()
     return Training(estimates, rows, model)
 
 
