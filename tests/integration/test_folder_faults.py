@@ -11,6 +11,7 @@ import pytest
 
 from batch.cli.output import keep_traceback
 from batch.errors import exit_code_of
+from batch.runs.runs import Runs
 from batch.store.connection import StoreFailed, open_store
 from batch.store.embedded.attach import attach
 from batch.store.embedded.files import Files
@@ -138,11 +139,13 @@ def test_a_run_whose_disk_fills_up_ends_with_its_sentence(tmp_path: Path, valkey
         env={**os.environ, "ALMANAC_STATE_DIR": str(tmp_path)},
         check=True,
     )
-    with small_disk(tmp_path / "disk", "size=64k") as disk:
+    with small_disk(tmp_path / "disk", "size=300k") as disk:  # room for its record, and none for its facts
         code, said = refusal(disk, "run", "--data", facts, "--no-evaluate", **refused)
+        (run,) = Runs(disk).recent()
 
     assert code == 2
     assert "No space left on device" in said
+    assert (run.outcome, f"error: {run.why}") == ("failed", said)
 
 
 def test_a_bugs_traceback_finds_a_place_where_the_state_folder_cannot_be_written(read_only: Path) -> None:
