@@ -56,7 +56,7 @@ class Asker:
         try:
             with urllib.request.urlopen(url, timeout=30) as reply:
                 self.statuses[str(reply.status)] += 1
-                self.degraded[reply.headers["X-Almanac-Degraded"]] += 1
+                self.degraded[reply.headers["X-Almanac-Degraded"] or "no"] += 1
         except (OSError, urllib.error.HTTPError) as exc:
             self.statuses[type(exc).__name__] += 1
             self.failures.append(f"{time.time():.1f} {url}: {exc}")
