@@ -93,14 +93,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def valkey_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def _restored() -> Iterator[None]:
+    """Let worlds of tests, which are small, be written as large ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batch.publish.writer.FEWEST_RESTORED", 0)
+        yield
+
+
+@pytest.fixture(scope="session")
+def valkey_url(request: pytest.FixtureRequest, _restored: None) -> Iterator[str]:
     """Run one Valkey for the session and give its URL."""
     from tests import least_rights  # it needs this file first
 
     folder, port = tempfile.mkdtemp(prefix="almanac-valkey-"), free_port()
     command = [get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("batch.publish.writer.FEWEST_RESTORED", 0)  # worlds of tests are small
         if request.config.getoption("--least-rights"):
             server = least_rights.start(Path(folder), port, tests=True)
             url = least_rights.url_of("api", port)
@@ -135,7 +142,7 @@ def names(request: pytest.FixtureRequest) -> "Names":
 
 
 @pytest.fixture
-def own_store(tmp_path: Path) -> Iterator["OwnStore"]:
+def own_store(tmp_path: Path, _restored: None) -> Iterator["OwnStore"]:
     """Give a store with a log that may be killed; it does not run yet."""
     from tests.clients import OwnStore  # it needs this file first
 
