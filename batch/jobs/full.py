@@ -115,6 +115,7 @@ def run(
         return _finish(facts, manifest, progress)
     if given is not None:
         model = read_model(given, facts, statics, facts.as_of_s)
+        model.save(settings.state_dir / "models" / model.fingerprint)
     elif trained is not None:
         model = trained
     else:
