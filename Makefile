@@ -25,8 +25,9 @@ help: ## list the targets
 demo: $(VENV)/.run $(if $(filter ml-100k,$(DATA)),$(VENV)/.ml-100k) ## from nothing to a served feed: embedded store, a made world, model, lists, API
 	@$(BIN)/almanac demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+# Three at a time on two cores: tests wait a fifth of their time for servers that start and stop.
 test: $(VENV)/.dev ## all tests, against a real Valkey and a real PostgreSQL that they start
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import boundaries, compose file
 	$(BIN)/ruff format --check .

@@ -201,6 +201,7 @@ READ = [
     NATIVE,
     "/reco/default/2",
     "/posts/2/similar",
+    "/pipelines/runs/2",
     "/nothing",
 ]
 
