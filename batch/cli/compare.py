@@ -26,7 +26,7 @@ def compare(
     users: Annotated[int, typer.Option(min=50, help="of a made world")] = 20_000,
     posts: Annotated[int, typer.Option(min=100, help="of a made world")] = 7_023,
     seeds: Annotated[int, typer.Option(min=1, help="made worlds of each regime")] = 5,
-    regime: Annotated[str, typer.Option(help="gaussian or typed; both where empty")] = "",
+    regime: Annotated[str, typer.Option(help="gaussian, typed or moving; the first two where empty")] = "",
     workers: Annotated[int, typer.Option(min=0, help="made worlds at a time; 0: a core each")] = 0,
     plot: Annotated[Path | None, typer.Option(help="also draw it, as .svg or .png; needs matplotlib")] = None,
     json: Json = False,

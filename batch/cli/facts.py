@@ -14,7 +14,7 @@ def simulate(
     posts: Annotated[int, typer.Option(min=100)] = 7_023,
     seed: Annotated[int, typer.Option(min=0)] = 42,
     taste: Annotated[float, typer.Option(min=0.0, help="strength of tastes; 1: as in the real rows")] = 1.0,
-    regime: Annotated[str, typer.Option(help="gaussian or typed")] = "gaussian",
+    regime: Annotated[str, typer.Option(help="gaussian, typed or moving")] = "gaussian",
     to: To = "",
     replace: Replace = False,
     json: Json = False,

@@ -54,9 +54,9 @@ def score_attainable(facts: Facts, truth: Truth, users: Ints) -> Floats:
     early = effects.early_chance(shown.place.astype(np.int64))
     population = _describe_population(truth)
     member, by_type = np.zeros((shown.n_users, 1)), np.zeros((1, shown.n_posts))
-    if truth.config.regime == "typed":
+    if truth.config.regime != "gaussian":
         member = _infer_types(shown, truth, user, early)
-        share = effects.PREFERENCE_SHARE["typed"] * truth.config.taste
+        share = effects.PREFERENCE_SHARE[truth.config.regime] * truth.config.taste
         by_type = np.asarray(effects.EARLY_LIFT * share * truth.preferred, np.float64)
         moment += np.einsum("ij,ji->i", member[user], by_type[:, shown.post])
         early = _refine_early(truth, member, user, shown.post, early)

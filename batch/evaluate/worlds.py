@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import repeat
+from typing import get_args
 
 import numba
 import numpy as np
@@ -29,7 +30,7 @@ K = 5
 HOUR_S = 14 * 3600  # of the day after as_of, for which all rank
 RANDOM, ORACLE, ATTAINABLE, POPULAR = "random", "oracle", "attainable", "popular"
 OF_HALVED_TASTE = (RANDOM, POPULAR)  # baselines that worlds of halved taste ask
-REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
+REGIMES: tuple[Regime, ...] = ("gaussian", "typed")  # that are played where none is named
 N_ASKED = 2_000  # users whose lists are measured, evenly over all; every post is a candidate, seen or not
 HIT: results.Metric = ("expected_hitrate", K)  # the chance that five hold a like
 NORMALIZED: results.Metric = ("normalized", K)  # (x − random) / (oracle − random)
@@ -45,14 +46,15 @@ class World:
 
 
 def world_configs(n_users: int, n_posts: int, n_seeds: int, regime: str = "") -> list[WorldConfig]:
-    """Return worlds of both regimes or of one, one of each a seed; the first seed's last, with halved taste.
+    """Return worlds of both `REGIMES` or of any one: one of each a seed; the first seed's last, taste halved.
 
     Raises:
         ValueError: There is no such regime.
     """
-    regimes = tuple(one for one in REGIMES if regime in ("", one))
-    if not regimes:
-        raise ValueError(f"regime={regime!r} must be {' or '.join(REGIMES)}")
+    possible = get_args(Regime)
+    if regime and regime not in possible:
+        raise ValueError(f"regime={regime!r} must be {' or '.join(possible)}")
+    regimes = tuple(one for one in possible if (one == regime if regime else one in REGIMES))
     full = [(seed, 1.0) for seed in range(1, n_seeds + 1)]
     return [
         WorldConfig(n_users, n_posts, seed, one, taste)

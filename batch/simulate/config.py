@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-Regime = Literal["gaussian", "typed"]
+Regime = Literal["gaussian", "typed", "moving"]
 
 _MIN_POSTS = 100  # a session shows up to 38 different posts, half of them from a type's preferred ones
 
@@ -22,7 +22,8 @@ class WorldConfig:
         seed: Seed of everything drawn, 0 or more.
         regime: How tastes and the old feed's order came about, since the rows cannot tell: "gaussian" is
             Gaussian tastes on topics and text factors, shown in random order; "typed" is a handful of
-            latent types, whose preferred posts the old feed shows first.
+            latent types, whose preferred posts the old feed shows first; "moving" is a typed one in which the
+            hour moves what is liked of a topic, posts come every day, and some are famous for a week.
         taste: Factor on the strength of all tastes, 0 or more; 1 is as strong as in the real rows.
         start: First day, UTC.
         end: Day after the last, UTC. Users view 421 posts in the default 90 days, in proportion in fewer.
@@ -49,7 +50,7 @@ class WorldConfig:
         if self.seed < 0:
             raise ValueError(f"seed={self.seed} must be 0 or more")
         if self.regime not in get_args(Regime):
-            raise ValueError(f"regime={self.regime!r} must be gaussian or typed")
+            raise ValueError(f"regime={self.regime!r} must be {' or '.join(get_args(Regime))}")
         if not 0 <= self.taste < float("inf"):
             raise ValueError(f"taste={self.taste} must be a finite number, 0 or more")
         if self.end <= self.start:

@@ -35,8 +35,10 @@ EARLY_LIFT = 0.135  # rows: .182 in the first nine places, .055 after the ninete
 
 # Which cause the lift has the rows cannot tell. Gaussian: place in the session alone. Typed: mostly that the
 # preferred posts come first; the rest is place, so that a typed world is not a pure one either.
-PREFERENCE_SHARE: dict[Regime, float] = {"gaussian": 0.0, "typed": 0.8}
-MISPLACED = 0.003  # typed: posts shown in the wrong half; rows: 7 of 1,337 repeats changed halves
+PREFERENCE_SHARE: dict[Regime, float] = {"gaussian": 0.0, "typed": 0.8, "moving": 0.8}
+MISPLACED = (
+    0.003  # where there are types: posts shown in the wrong half; rows: 7 of 1,337 repeats changed halves
+)
 
 # Differences between users, in like rate. Published, by segment in the last week: .10, .14, .14, .10, .12 by
 # exp_group, .111 and .125 by gender, .115 in Russia, .15-.16 elsewhere. Clipping takes some of what is here.
@@ -48,7 +50,11 @@ USER_SD = 0.052  # what the profile does not explain; fitted: AUC of the past li
 
 # Differences between posts, in like rate.
 TOPIC_EFFECT = {"tech": -0.022}  # published: .102 against .122 of sport; the rest do not differ
-QUALITY_SD: dict[Regime, float] = {"gaussian": 0.024, "typed": 0.0175}  # fitted: AUC of the post's rate
+QUALITY_SD: dict[Regime, float] = {
+    "gaussian": 0.024,
+    "typed": 0.0175,
+    "moving": 0.0175,
+}  # fitted: AUC of the post's rate
 
 # Tastes, in like rate, at taste = 1; fitted: AUC of past likes' embedding, spread of user × topic likes.
 TOPIC_TASTE_SD = 0.037
@@ -62,6 +68,17 @@ _HOUR_EFFECT[13:19] = -0.019
 _HOUR_EFFECT[19:23] = 0.026
 _HOUR_EFFECT[23] = 0.028
 _TREND = ((0.0, 0.5, 1.0), (-0.043, 0.008, 0.026))
+
+# A moving world has this beside its types; nothing of it is fitted, since the real rows are too few to tell.
+TOPIC_HOUR_SD = (
+    0.027  # of a topic at an hour: half of what types' preferences spread, .8 × .135 × √(.47 × .53)
+)
+HOURS_ALIKE = 1.0  # how smooth a topic's day is: hours 1, 3 and 6 apart correlate by .94, .52 and -.18
+DAY_S = 86_400
+BORN_SHARE = 0.5  # of the posts come while the world runs, the others were there before
+NEW_SHARE, NEW_S = 0.1, DAY_S  # of all views, and how long a post is new: they show what came within a day
+FAMOUS_SHARE, FAME_S = 0.1, 7 * DAY_S  # of the posts have their week of fame at some time
+FAME_LIFT = 0.05  # while it lasts: as much as a topic gains at one of its best hours
 
 
 def of_moment(config: WorldConfig, at_s: Ints) -> Floats:

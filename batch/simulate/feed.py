@@ -22,12 +22,16 @@ from batch.data.columns import (
     TIMESTAMP,
     USER_ID,
     USERS,
+    VALID_FROM,
+    VALID_TO,
     VIEW,
     feed_table,
 )
 from batch.data.facts import Facts, Report
 from batch.simulate import effects
 from batch.simulate.config import WorldConfig
+from batch.simulate.moves import Moves
+from batch.simulate.posts import catalogue
 from batch.simulate.profiles import user_table
 from batch.simulate.texts import post_table
 from batch.simulate.truth import Truth
@@ -51,6 +55,49 @@ class _Views:
     early: Bools
 
 
+@dataclass(frozen=True, slots=True)
+class _Shelves:
+    """What the old feed takes posts from: a shelf of each type for each half of a session, first half first.
+
+    Attributes:
+        post: int64 (posts,). In the order of their births, so that those there at a time are the first ones.
+        born_s: int64 (posts,). Their births, ascending.
+        shares: float64 (shelves, posts + 1). Rising shares of what is taken while all are there, 0 first.
+    """
+
+    post: Ints
+    born_s: Ints
+    shares: Floats
+
+    @classmethod
+    def of(cls, truth: Truth) -> "_Shelves":
+        early, late = truth.preferred, ~truth.preferred
+        if truth.config.regime == "gaussian":
+            early = late
+        born_s = truth.moves.born_s
+        post = np.argsort(born_s, kind="stable")
+        weights = np.stack([early, late], axis=1).reshape(-1, early.shape[1]) * truth.posts.exposure
+        shares = np.cumsum(weights[:, post], axis=1)
+        shares /= shares[:, -1:]
+        return cls(post, born_s[post], np.pad(shares, ((0, 0), (1, 0))))
+
+    def take(self, rng: np.random.Generator, shelf: Ints, at_s: Ints) -> Ints:
+        """Draw a post of each view's shelf, rows of posts; new ones, where there are, have their share."""
+        drawn, place = rng.random(len(shelf)), np.empty(len(shelf), np.int64)
+        n_old = np.searchsorted(self.born_s, at_s - effects.NEW_S, side="right")
+        n_there = np.searchsorted(self.born_s, at_s, side="right")
+        for number, shares in enumerate(self.shares):
+            mine = np.flatnonzero(shelf == number)
+            old, there, lot = shares[n_old[mine]], shares[n_there[mine]], drawn[mine]
+            some = there > old
+            new = some & (lot < effects.NEW_SHARE)
+            lot[some] = (lot[some] - effects.NEW_SHARE) / (1 - effects.NEW_SHARE)
+            lot = np.where(new, old + drawn[mine] / effects.NEW_SHARE * (there - old), lot * old)
+            found = np.searchsorted(shares, lot, side="right") - 1
+            place[mine] = np.minimum(found, n_there[mine] - 1)
+        return self.post[place]
+
+
 def tables(config: WorldConfig, chunk_rows: int = 1_000_000) -> Iterator[tuple[str, pa.Table]]:
     """Yield the world's tables as (name, Arrow table): users once, posts once, then the feed in chunks.
 
@@ -58,14 +105,16 @@ def tables(config: WorldConfig, chunk_rows: int = 1_000_000) -> Iterator[tuple[s
     ordered by user and then time. A liked view has target 1 and its like row follows 8-177 s later; like
     rows have target 0.
 
+    In a moving world posts have `valid_from` and `valid_to`, too, whose first one is the time of their birth.
+
     Args:
         config: The world.
         chunk_rows: Least rows of a chunk of the feed but the last; a chunk holds whole blocks of users.
     """
     truth = Truth.from_config(config)
     yield USERS, user_table(config)
-    yield POSTS, post_table(config, truth.posts)
-    shelves = _shelves(truth)
+    yield POSTS, _add_windows(post_table(config, truth.posts), truth)
+    shelves = _Shelves.of(truth)
     held: list[pa.Table] = []
     n_blocks = -(-config.n_users // _BLOCK)
     for block in range(n_blocks):
@@ -87,12 +136,21 @@ def facts(config: WorldConfig) -> Facts:
         time=feed[TIMESTAMP].astype("datetime64[s]").astype(np.int64),
         action=feed[ACTION].map(ACTIONS).astype(np.int8),
     ).sort_values(["time", "user", "post", "action"])
+    windows = Moves.draw(config, catalogue(config)).windows
+    posts = posts.drop(columns=[VALID_FROM, VALID_TO], errors="ignore").assign(**windows.frame())
     events = {name: feed[name].to_numpy() for name in ("user", "post", "time", "action", "target")}
     read = {name: sum(map(len, part)) for name, part in parts.items()}
     return Facts(users, posts, None, **events, report=Report(read=read, users_with_profile=len(users)))
 
 
-def _events(truth: Truth, shelves: Floats, block: int) -> pa.Table:
+def _add_windows(posts: pa.Table, truth: Truth) -> pa.Table:
+    windows = truth.moves.windows
+    for name, column in windows.columns().items() if windows.given.any() else ():
+        posts = posts.append_column(name, column)
+    return posts
+
+
+def _events(truth: Truth, shelves: _Shelves, block: int) -> pa.Table:
     """Return the feed rows of one block of users."""
     rng = truth.config.rng("feed", block)
     views = _views(rng, truth, shelves, block)
@@ -100,7 +158,7 @@ def _events(truth: Truth, shelves: Floats, block: int) -> pa.Table:
     return _rows(truth, views, liked)
 
 
-def _views(rng: np.random.Generator, truth: Truth, shelves: Floats, block: int) -> _Views:
+def _views(rng: np.random.Generator, truth: Truth, shelves: _Shelves, block: int) -> _Views:
     config = truth.config
     users = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, config.n_users))
     daily = rng.uniform(*effects.SESSION_CHANCE, len(users))
@@ -115,49 +173,35 @@ def _views(rng: np.random.Generator, truth: Truth, shelves: Floats, block: int) 
     gap = rng.integers(effects.VIEW_GAP_S[0], effects.VIEW_GAP_S[1] + 1, len(session))
     since = np.cumsum(gap) - gap
     in_day = begin[session] + since - since[first][session]
-    post, fresh = _draw_posts(rng, truth, shelves, user, session, early)
     at_s = config.start_s + day[session] * 86_400 + in_day
+    post, fresh = _draw_posts(rng, truth, shelves, user, session, early, at_s)
     like_s = at_s + gap - effects.LIKE_TO_NEXT_VIEW_S
     kept = fresh & (in_day < 86_400 - effects.VIEW_GAP_S[1])  # nobody is awake after midnight
     return _Views(user[kept], post[kept], at_s[kept], like_s[kept], early[kept])
 
 
-def _shelves(truth: Truth) -> Floats:
-    """Return rising shares of the posts to draw from, float64 (types × halves, posts), first half first."""
-    early, late = truth.preferred, ~truth.preferred
-    if truth.config.regime == "gaussian":
-        early = late
-    shares = np.cumsum(
-        np.stack([early, late], axis=1).reshape(-1, early.shape[1]) * truth.posts.exposure, axis=1
-    )
-    return np.asarray(shares / shares[:, -1:], np.float64)
-
-
 def _draw_posts(
-    rng: np.random.Generator, truth: Truth, shelves: Floats, user: Ints, session: Ints, early: Bools
+    rng: np.random.Generator,
+    truth: Truth,
+    shelves: _Shelves,
+    user: Ints,
+    session: Ints,
+    early: Bools,
+    at_s: Ints,
 ) -> tuple[Ints, Bools]:
     """Return the post of each view, and whether it is the session's first view of that post."""
     misplaced = rng.random(len(user)) < effects.MISPLACED
     shelf = 2 * truth.user_type[user] + (early == misplaced)
-    post = _take(rng, shelves, shelf)
+    post = shelves.take(rng, shelf, at_s)
     again = _find_repeats(session, post)
     for _ in range(_REDRAWS):
         if not len(again):
             break
-        post[again] = _take(rng, shelves, shelf[again])
+        post[again] = shelves.take(rng, shelf[again], at_s[again])
         again = _find_repeats(session, post)
     fresh = np.ones(len(post), np.bool_)
     fresh[again] = False
     return post, fresh
-
-
-def _take(rng: np.random.Generator, shelves: Floats, shelf: Ints) -> Ints:
-    drawn = rng.random(len(shelf))
-    post = np.empty(len(shelf), np.int64)
-    for number, shares in enumerate(shelves):
-        mine = shelf == number
-        post[mine] = np.searchsorted(shares, drawn[mine], side="right")
-    return post
 
 
 def _find_repeats(session: Ints, post: Ints) -> Ints:
@@ -169,6 +213,7 @@ def _find_repeats(session: Ints, post: Ints) -> Ints:
 def _chance(truth: Truth, views: _Views) -> Floats:
     chance = truth.user_base[views.user] + truth.post_base[views.post]
     chance += effects.of_moment(truth.config, views.at_s)
+    chance += truth.moves.of(truth.posts, views.post, views.at_s)
     chance += np.einsum("ij,ij->i", truth.user_taste[views.user], truth.post_taste[views.post])
     return truth.average(chance, views.early.astype(np.float64))
 

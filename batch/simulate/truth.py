@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from batch.simulate import effects
 from batch.simulate.config import WorldConfig
+from batch.simulate.moves import Moves
 from batch.simulate.posts import CLUSTER_TOPIC, N_CLUSTERS, N_FACTORS, TOPIC_NAMES, Catalogue, catalogue
 from batch.simulate.profiles import user_table
 
@@ -39,8 +40,9 @@ class Truth:
         post_base: float64 (posts,). The post's part, the same for everyone.
         user_taste: float64 (users, tastes) and
         post_taste: float64 (posts, tastes). Their product is the taste of a user for a post.
-        user_type: int64 (users,). The latent type, in a typed world; else 0.
+        user_type: int64 (users,). The latent type; 0 in a Gaussian world, which has none.
         preferred: bool (types, posts). What the old feed shows a type first; none in a Gaussian world.
+        moves: What depends on the moment beside everybody's level; nothing but in a moving world.
     """
 
     config: WorldConfig
@@ -52,6 +54,7 @@ class Truth:
     post_taste: Floats
     user_type: Ints
     preferred: npt.NDArray[np.bool_]
+    moves: Moves
 
     @classmethod
     def from_config(cls, config: WorldConfig) -> "Truth":
@@ -87,7 +90,8 @@ class Truth:
         user = _rows(self.user_ids, user_ids, "user")
         post = _rows(self.post_ids, post_ids, "post")
         taste = np.einsum("...k,...k", self.user_taste[user], self.post_taste[post])
-        moment = effects.of_moment(self.config, np.asarray(at_s, np.int64))
+        at_s = np.asarray(at_s, np.int64)
+        moment = effects.of_moment(self.config, at_s) + self.moves.of(self.posts, post, at_s)
         early = effects.EARLY_SHARE if position is None else effects.early_chance(position)
         chance = self.user_base[user] + self.post_base[post] + taste + moment
         return self.average(np.array(np.broadcast_arrays(chance, early)[0]), early)
@@ -102,6 +106,7 @@ class Truth:
         level = self.user_base[user] + effects.of_moment(self.config, np.array(at_s))
         chance = self.user_taste[user] @ self.post_taste.T
         chance += level[:, None] + self.post_base
+        chance += self.moves.of(self.posts, np.arange(len(self.post_ids)), np.array(at_s))
         return self.average(chance, effects.EARLY_SHARE)
 
     def average(self, chance: Floats, early: "Floats | float") -> Floats:
@@ -132,15 +137,15 @@ def _draw(config: WorldConfig) -> Truth:
     quality = by_topic[posts.topic] + effects.QUALITY_SD[config.regime] * posts.quality
     user_type = np.zeros(config.n_users, np.int64)
     preferred = np.zeros((1, len(posts.post_ids)), np.bool_)
-    if config.regime == "typed":
+    if config.regime != "gaussian":
         user_type = rng.integers(0, N_TYPES, config.n_users)
         preferred = _swap_fans(rng, _preferences(rng, posts)[:, posts.cluster])
         lift = effects.EARLY_LIFT * effects.PREFERENCE_SHARE[config.regime] * config.taste
         user_taste, post_taste = np.eye(N_TYPES)[user_type], np.asarray(lift * preferred.T, np.float64)
     else:
         user_taste, post_taste = _gaussian(rng, config, posts)
-    ids = users["user_id"].to_numpy()
-    return Truth(config, posts, ids, base, quality, user_taste, post_taste, user_type, preferred)
+    ids, moves = users["user_id"].to_numpy(), Moves.draw(config, posts)
+    return Truth(config, posts, ids, base, quality, user_taste, post_taste, user_type, preferred, moves)
 
 
 def _profile_effect(users: pa.Table) -> Floats:
@@ -192,12 +197,13 @@ def _set_level(truth: Truth, n: int = 100_000) -> Truth:
     seconds = rng.uniform(effects.FIRST_START_S, effects.LAST_START_S, n) + rng.uniform(0, _SESSION_S, n)
     at_s = config.start_s + rng.integers(0, config.n_days, n) * 86_400 + seconds.astype(np.int64)
     early, weight = rng.random(n) < effects.EARLY_SHARE, np.ones(n)
-    if config.regime == "typed":  # the half follows from the post, and each type's shelf from its share
+    if config.regime != "gaussian":  # the half follows from the post, and each type's shelf from its share
         early = truth.preferred[truth.user_type[user], post]
         share = (truth.preferred @ truth.posts.exposure)[truth.user_type[user]]
         weight = np.where(early, effects.EARLY_SHARE / share, (1 - effects.EARLY_SHARE) / (1 - share))
     chance = truth.user_base[user] + truth.post_base[post] + effects.of_moment(config, at_s)
     chance += np.einsum("ij,ij->i", truth.user_taste[user], truth.post_taste[post])
+    chance += truth.moves.of(truth.posts, post, at_s)
     low, high = -1.0, 1.0
     for _ in range(40):
         level = (low + high) / 2

@@ -103,8 +103,14 @@ def test_each_seed_has_a_world_of_each_regime() -> None:
     assert found == [*full, (1, "gaussian", 0.5), (1, "typed", 0.5)]
 
 
+def test_a_moving_world_is_played_where_it_is_named() -> None:
+    found = [(config.seed, config.regime, config.taste) for config in world_configs(50, 100, 1, "moving")]
+
+    assert found == [(1, "moving", 1.0), (1, "moving", 0.5)]
+
+
 def test_a_regime_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="regime='flat' must be gaussian or typed"):
+    with pytest.raises(ValueError, match="regime='flat' must be gaussian or typed or moving"):
         world_configs(50, 100, 1, "flat")
 
 

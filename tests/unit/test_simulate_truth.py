@@ -13,7 +13,7 @@ from batch.simulate.feed import facts
 from batch.simulate.truth import Truth
 from tests.behaviour import SESSION_GAP_S
 
-REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
+REGIMES: tuple[Regime, ...] = ("gaussian", "typed", "moving")
 AT_S = WorldConfig().start_s + 40 * 86_400 + 19 * 3600
 
 

@@ -14,7 +14,7 @@ from batch.simulate.feed import facts, tables
 from batch.simulate.posts import N_CLUSTERS, N_FACTORS, TOPICS
 from batch.simulate.texts import read_language
 
-REGIMES: tuple[Regime, ...] = ("gaussian", "typed")
+REGIMES: tuple[Regime, ...] = ("gaussian", "typed", "moving")
 WEEK = {"n_posts": 400, "start": date(2021, 11, 1), "end": date(2021, 11, 8)}
 
 
@@ -40,7 +40,9 @@ def columns(feed: pa.Table) -> tuple[npt.NDArray[Any], ...]:
     return (at_s, *(feed[name].to_numpy(zero_copy_only=False) for name in names))
 
 
-def test_the_tables_have_the_schema_of_startml_and_nothing_more(world: dict[str, pa.Table]) -> None:
+def test_the_tables_have_the_schema_of_startml_and_in_a_moving_world_births(
+    world: dict[str, pa.Table],
+) -> None:
     text, whole = pa.string(), pa.int64()
 
     profile = [
@@ -63,9 +65,15 @@ def test_the_tables_have_the_schema_of_startml_and_nothing_more(world: dict[str,
 
     assert list(world) == ["user_data", "post_text_df", "feed_data"]
     assert world["user_data"].schema == pa.schema(profile)
-    assert world["post_text_df"].schema == pa.schema([("post_id", whole), ("text", text), ("topic", text)])
+    post, window = [("post_id", whole), ("text", text), ("topic", text)], pa.timestamp("us")
+    moving = [*post, ("valid_from", window), ("valid_to", window)]
+    assert world["post_text_df"].schema in (pa.schema(post), pa.schema(moving))
     assert world["feed_data"].schema == pa.schema(event)
-    assert all(column.null_count == 0 for table in world.values() for column in table.columns)
+    names = ("valid_from", "valid_to")
+    columns = {
+        name: of for table in world.values() for name, of in zip(table.column_names, table, strict=True)
+    }
+    assert all(of.null_count == 0 for name, of in columns.items() if name not in names)
 
 
 def test_a_view_has_target_one_exactly_when_a_like_of_the_same_post_follows(
