@@ -37,7 +37,7 @@ def describe(exc: BaseException, folder: Path) -> str:
 def is_of_inputs(exc: BaseException) -> bool:
     """Say whether facts, settings or arguments are to blame: the same ones would fail again."""
     own = isinstance(exc, ValueError | LookupError) and not isinstance(exc, KeyError)
-    return own or exit_code_of(exc) in (_OF_FACTS, _OF_GATE)
+    return (own or exit_code_of(exc) in (_OF_FACTS, _OF_GATE)) and not is_away(exc)
 
 
 def is_away(exc: BaseException) -> bool:

@@ -1,15 +1,23 @@
 """Commands that publish: once, or at set times."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from batch.cli.listen import notified, watched
 from batch.cli.options import Data, Json, Mapped, TestFrom, TestTo, read_settings, read_span
 from batch.cli.output import Output
+
+if TYPE_CHECKING:
+    import redis
+
+    from batch.progress import Progress
+    from batch.settings import Settings
 
 
 def run(
@@ -37,11 +45,10 @@ def run(
     json: Json = False,
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
-    from batch.data.load import refuse_absent
     from batch.jobs.night import run_full, run_refresh
     from batch.jobs.resume import From
     from batch.learn.split import Split
-    from batch.store.connection import connect_store, facts_location
+    from batch.store.connection import facts_location
 
     if incremental and model is not None:
         raise ValueError(
@@ -56,13 +63,23 @@ def run(
     span = read_span(test_from, test_to)
     split = Split(*span) if span else None
     location = data or facts_location(settings)
-    what = (settings, partial(connect_store, settings, output.progress), location, output.progress)
+    what = (settings, partial(_connect, settings, location, output.progress), location, output.progress)
     with notified(settings):
-        refuse_absent(settings, location)
         if incremental:
             output.emit(run_refresh(*what, split=split, evaluated=evaluate))
         else:
             output.emit(asdict(run_full(*what, split=split, evaluated=evaluate, given=model, begin=begin)))
+
+
+@contextmanager
+def _connect(settings: "Settings", location: str, progress: "Progress") -> Iterator["redis.Redis"]:
+    """Give a client of the store; without facts to run on no store is started."""
+    from batch.data.load import refuse_absent
+    from batch.store.connection import connect_store
+
+    refuse_absent(settings, location)
+    with connect_store(settings, progress) as client:
+        yield client
 
 
 def features(

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from batch.data.tables.location import SourceAway
 from batch.progress import Progress
 from batch.runs.record import Asked
 from batch.runs.recorded import RunStopped, recorded
@@ -84,9 +85,12 @@ def test_a_failed_run_says_why_and_with_which_exit_code(runs: Runs, caplog: pyte
     assert vars(caplog.records[-1])["why"] == "there are no likes"
 
 
-def test_what_is_no_fault_of_the_facts_may_be_gone_on_from(runs: Runs) -> None:
-    with pytest.raises(OSError, match="connection"), recorded(runs, Progress(), "full", "default"):
-        raise ConnectionError("connection lost")
+@pytest.mark.parametrize(
+    "fault", [ConnectionError("connection lost"), SourceAway("the connection broke off")]
+)
+def test_what_is_no_fault_of_the_facts_may_be_gone_on_from(runs: Runs, fault: Exception) -> None:
+    with pytest.raises(type(fault), match="connection"), recorded(runs, Progress(), "full", "default"):
+        raise fault
 
     assert runs.show(1).resumes
 
