@@ -37,7 +37,8 @@ class Memory:
     """The troubles by subject, and when the notices of the last hour were made.
 
     It lies in one small file of the state folder, so that a run at night knows that the last one failed.
-    Processes at the same time each write it whole: at worst something is said twice.
+    Processes at the same time each write it whole: at worst something is said twice. What it holds of later
+    than now is of a clock that was ahead and is right again: it keeps no news back.
     """
 
     path: Path
@@ -61,7 +62,7 @@ class Memory:
         now_s = int(self.now())
         notice = self._worsen(finding, now_s) if finding.severity != "info" else self._mend(finding, now_s)
         if notice is not None:
-            self.made_s = [at for at in self.made_s if at > now_s - HOUR_S]
+            self.made_s = [at for at in self.made_s if now_s - HOUR_S < at <= now_s]
             if len(self.made_s) >= MOST_AN_HOUR:
                 self.n_dropped += 1
                 notice = None
@@ -73,7 +74,7 @@ class Memory:
 
     def _worsen(self, finding: Finding, now_s: int) -> Notice | None:
         known = self.troubles.get(finding.subject)
-        if known and now_s - known.told_s < finding.again_s and known.severity == finding.severity:
+        if known and 0 <= now_s - known.told_s < finding.again_s and known.severity == finding.severity:
             known.kept += 1
             return None
         again = f" ({known.kept} more since {_clock(known.told_s)})" if known and known.kept else ""
@@ -87,7 +88,7 @@ class Memory:
         if over is None:
             text = _text(finding.reason, finding.command)
             return None if finding.quiet else Notice("info", finding.title, text, is_good=True)
-        lasted_h = (now_s - over.since_s) / HOUR_S
+        lasted_h = max(now_s - over.since_s, 0) / HOUR_S
         reason = f"over after {lasted_h:.1f} h: {over.title}. {finding.reason}"
         title, text = f"recovered: {finding.title}", _text(reason, finding.command)
         return Notice(over.severity, title, text, is_good=True)

@@ -239,6 +239,19 @@ def test_the_next_process_knows_what_was_told(tmp_path: Path, clock: Clock) -> N
     assert recovered.title == "recovered: full run finished"
 
 
+def test_a_clock_that_was_ahead_swallows_no_news_once_it_is_right(tmp_path: Path, clock: Clock) -> None:
+    memory = Memory.read(tmp_path / "notices.json", clock)
+    clock.now_s += 100 * 24 * HOUR
+    for at in range(MOST_AN_HOUR):
+        memory.take(Finding(str(at), "error", "bad", "why", "x"))
+    clock.now_s -= 100 * 24 * HOUR
+
+    assert memory.take(Finding("0", "error", "bad", "why", "x"))
+    recovered = memory.take(Finding("1", "info", "well", "fine", "x"))
+    assert recovered is not None
+    assert recovered.text.startswith("over after 0.0 h: bad.")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"troubles": {"a": {"b": 1}}, "made_s": []}'])
 def test_a_broken_memory_remembers_nothing_and_is_made_anew(tmp_path: Path, clock: Clock, text: str) -> None:
     path = tmp_path / "notices.json"
