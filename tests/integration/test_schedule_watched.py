@@ -1,17 +1,11 @@
 """The scheduler as it is deployed: Prometheus sees its night, and people hear of it."""
 
-import json
-import queue
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -21,50 +15,36 @@ from api.contract.keys import Keys
 from batch.__main__ import run_command
 from batch.jobs.watch import Watch, look
 from batch.settings import Settings
+from batch.store.wait import wait_until
 from tests.clients import OwnStore
 from tests.conftest import free_port
+from tests.webhook import Webhook, webhook
 from tests.world import PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration
 
 SECRET = "zqzq"
 
-Posted = dict[str, Any]
-
 
 @pytest.fixture
-def webhook() -> Iterator[tuple[str, "queue.Queue[Posted]"]]:
-    """Give the apprise URL of a webhook on this machine, and what is posted there."""
-    if find_spec("apprise") is None:
-        pytest.skip("apprise is not installed: pip install 'almanac-feed[notices]'")
-    posted: queue.Queue[Posted] = queue.Queue()
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            posted.put(json.loads(body))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Keep still."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"json://127.0.0.1:{server.server_address[1]}/{SECRET}", posted
-        server.shutdown()
+def hook() -> Iterator[Webhook]:
+    """Give a webhook on this machine whose address is a secret."""
+    with webhook() as hook:
+        hook.url += SECRET
+        yield hook
 
 
 @pytest.mark.usefixtures("own_logging")
 def test_the_schedulers_night_is_seen_by_prometheus_and_told_to_people(
-    webhook: tuple[str, "queue.Queue[Posted]"],
+    hook: Webhook,
     valkey_url: str,
     store: redis.Redis,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    url, posted = webhook
-    (tmp_path / "notices").write_text(f"# errors go elsewhere\nerror=json://127.0.0.1:1/{SECRET}\n{url}\n")
+    (tmp_path / "notices").write_text(
+        f"# errors go elsewhere\nerror=json://127.0.0.1:1/{SECRET}\n{hook.url}\n"
+    )
     port = free_port()
     monkeypatch.setenv("ALMANAC_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("ALMANAC_REDIS_URL", valkey_url)
@@ -79,13 +59,14 @@ def test_the_schedulers_night_is_seen_by_prometheus_and_told_to_people(
     )
 
     try:
-        told = posted.get(timeout=120)
+        assert wait_until(lambda: bool(hook.of_runs()), 120)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
             text = reply.read().decode()
     finally:
         scheduler.send_signal(signal.SIGTERM)
         said, _ = scheduler.communicate(timeout=60)
 
+    (told,) = hook.of_runs()
     assert told["title"] == "Almanac: full run finished"
     assert "Generation 1 of popular took" in told["message"]
     assert "Look further: almanac generations show 1" in told["message"]
@@ -106,13 +87,12 @@ def test_the_schedulers_night_is_seen_by_prometheus_and_told_to_people(
 
 @pytest.mark.usefixtures("own_logging")
 def test_a_run_that_fails_tells_people_why_and_keeps_its_exit_code(
-    webhook: tuple[str, "queue.Queue[Posted]"],
+    hook: Webhook,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    url, posted = webhook
-    monkeypatch.setenv("ALMANAC_NOTICES", f"json://127.0.0.1:1/{SECRET} {url}")
+    monkeypatch.setenv("ALMANAC_NOTICES", f"json://127.0.0.1:1/{SECRET} {hook.url}")
     monkeypatch.setenv("ALMANAC_REDIS_URL", "redis://ann:hush@127.0.0.1:1/0")
     monkeypatch.setattr("batch.notices.sender.TRIES_AFTER_S", (0.0,))
     (tmp_path / "facts").mkdir()
@@ -120,7 +100,7 @@ def test_a_run_that_fails_tells_people_why_and_keeps_its_exit_code(
 
     code = run_command(["run", "--data", str(tmp_path / "facts")])
 
-    told = posted.get(timeout=10)
+    (told,) = hook.heard
     assert code == 4
     assert (told["title"], told["type"]) == ("Almanac: full run failed", "failure")
     assert "the store at redis://ann:***@127.0.0.1:1/0 does not work for us" in told["message"]

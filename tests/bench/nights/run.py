@@ -22,10 +22,11 @@ from batch.data.write import write
 from batch.runs.runs import Runs
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
-from tests.bench.nights.house import Batch, FitStore, OwnPostgres, environment, webhook
+from tests.bench.nights.house import Batch, FitStore, environment
 from tests.bench.nights.judge import BAD, find_overlaps, find_unaccounted, find_untold
 from tests.clients import running
-from tests.postgres import in_database, run_postgres
+from tests.postgres import OwnPostgres, in_database, run_postgres
+from tests.webhook import webhook
 
 FULL, REFRESH = "*/5 * * * *", "1-59/2 * * * *"
 AWAY_S = (0.5, 15.0)  # how long what was killed stays away
@@ -71,7 +72,6 @@ def run(minutes: float, kills: int, users: int, seed: int) -> dict[str, Any]:
         users: Of the made world.
         seed: Of moments, and of how long what was killed stays away.
     """
-    heard: list[dict[str, Any]] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="almanac-nights-")))
         for name in ("postgres", "store", "api", "state"):
@@ -81,8 +81,8 @@ def run(minutes: float, kills: int, users: int, seed: int) -> dict[str, Any]:
         store = FitStore(folder / "store")
         client = store.start()
         stack.callback(store.kill)
-        notices = stack.enter_context(webhook(heard)) if find_spec("apprise") else ""
-        batch = Batch(_settings(folder, database, store.url, notices))
+        hook = stack.enter_context(webhook()) if find_spec("apprise") else None
+        batch = Batch(_settings(folder, database, store.url, hook.url if hook else ""))
         stack.callback(batch.kill)
         address = stack.enter_context(running(store.url, folder / "api", ALMANAC_READ_TIMEOUT_S="5"))
         batch.start()
@@ -102,7 +102,7 @@ def run(minutes: float, kills: int, users: int, seed: int) -> dict[str, Any]:
             thread.join()
         code = batch.stop()
         runs = Runs(folder / "state").recent(10_000)
-    return _judge(asker, batch, runs, heard if notices else None, killed) | {"exit_code": code}
+    return _judge(asker, batch, runs, hook.heard if hook else None, killed) | {"exit_code": code}
 
 
 def _settings(folder: Path, database: str, store: str, notices: str) -> dict[str, str]:
