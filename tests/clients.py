@@ -108,7 +108,7 @@ class OwnStore:
         ]
         log = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
         self._server = subprocess.Popen([*command, *log, *settings], stdout=subprocess.DEVNULL)
-        await_store(self.url)
+        await_store(self.url, 60.0)  # a log of many runs takes a while on a busy machine
         return redis.Redis.from_url(self.url)
 
     def signal(self, number: int) -> None:

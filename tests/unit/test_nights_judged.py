@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from batch.runs.record import Outcome, Run
-from tests.bench.nights.judge import find_overlaps, find_unaccounted, find_untold
+from tests.bench.nights.judge import find_longest_s, find_overlaps, find_unaccounted, find_untold
 
 BEGIN_S = 1_795_316_400  # 03:00
 RUN = Run(
@@ -63,6 +63,14 @@ def test_a_time_is_run_or_said_to_be_missed_or_found() -> None:
     found = find_unaccounted("full", "*/5 * * * *", BEGIN_S - 1, BEGIN_S + 900, [RUN], [missed, elsewhere])
 
     assert [datetime.fromisoformat(at).timestamp() - BEGIN_S for at in found] == [600, 900]
+
+
+def test_a_run_takes_as_long_as_all_its_attempts_together() -> None:
+    again = replace(later(2, 200, "done"), slot_s=RUN.slot_s)
+
+    assert find_longest_s([]) == 0
+    assert find_longest_s([RUN, later(2, 200)]) == 50  # one by hand is no attempt of a slot's
+    assert find_longest_s([again, RUN]) == 250
 
 
 @pytest.mark.parametrize(("seconds", "overlap"), [(49.0, [(1, 2)]), (50.0, []), (60.0, [])])

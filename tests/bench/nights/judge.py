@@ -29,6 +29,23 @@ def find_unaccounted(
     return [datetime.fromtimestamp(slot).astimezone().isoformat() for slot in due if slot not in run | told]
 
 
+def find_longest_s(runs: Sequence[Run]) -> float:
+    """Return the longest time from the begin of a slot's first run to the end of its last, seconds.
+
+    A run that is tried again keeps others waiting until its last attempt, and so does one that was lost.
+    """
+    of_slots: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        of_slots.setdefault((run.kind, run.slot_s or -run.number), []).append(run)
+    return max(
+        (
+            max(run.ended_s or run.seen_s for run in tries) - min(run.begun_s for run in tries)
+            for tries in of_slots.values()
+        ),
+        default=0.0,
+    )
+
+
 def find_overlaps(runs: Sequence[Run]) -> list[tuple[int, int]]:
     """Return the numbers of runs of which one began before the other had ended."""
     ordered = sorted(runs, key=lambda run: run.begun_s)

@@ -23,7 +23,7 @@ from batch.runs.runs import Runs
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
 from tests.bench.nights.house import Batch, FitStore, environment
-from tests.bench.nights.judge import BAD, find_overlaps, find_unaccounted, find_untold
+from tests.bench.nights.judge import BAD, find_longest_s, find_overlaps, find_unaccounted, find_untold
 from tests.clients import running
 from tests.postgres import OwnPostgres, in_database, run_postgres
 from tests.webhook import webhook
@@ -88,6 +88,7 @@ def run(minutes: float, kills: int, users: int, seed: int) -> dict[str, Any]:
         batch.start()
         _await_first(client, batch)
         asker = Asker(address, range(200, 200 + users))
+        stack.callback(asker.over.set)  # whatever goes wrong, nobody asks on
         askers = [threading.Thread(target=asker.ask_on, args=(seed + one,)) for one in range(CLIENTS)]
         for thread in askers:
             thread.start()
@@ -100,9 +101,10 @@ def run(minutes: float, kills: int, users: int, seed: int) -> dict[str, Any]:
         asker.over.set()
         for thread in askers:
             thread.join()
+        stopped_s = time.time()
         code = batch.stop()
         runs = Runs(folder / "state").recent(10_000)
-    return _judge(asker, batch, runs, hook.heard if hook else None, killed) | {"exit_code": code}
+    return _judge(asker, batch, runs, hook.heard if hook else None, killed, stopped_s) | {"exit_code": code}
 
 
 def _settings(folder: Path, database: str, store: str, notices: str) -> dict[str, str]:
@@ -155,10 +157,14 @@ def _judge(
     runs: list[Any],
     heard: list[dict[str, Any]] | None,
     killed: list[str],
+    stopped_s: float,
 ) -> dict[str, Any]:
-    """Count what was, and list what does not hold; the last run's times are open: nobody came after it."""
+    """Count what was, and list what does not hold of what was due until the schedule was told to stop.
+
+    The last times are open, for as long as a run took at most: what was due beside it had yet to come.
+    """
     from_s = datetime.fromisoformat(batch.said("schedule.started")[0]["at"]).timestamp()
-    until_s = max(run.begun_s for run in runs)
+    until_s = stopped_s - find_longest_s(runs)
     unaccounted = {
         kind: find_unaccounted(kind, cron, from_s, until_s, runs, batch.lines)
         for kind, cron in (("full", FULL), ("refresh", REFRESH))
