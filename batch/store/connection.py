@@ -26,7 +26,11 @@ LOST = (
     "is it running, and is ALMANAC_REDIS_URL right? (where that is empty, it is the embedded store of "
     "ALMANAC_STATE_DIR)"
 )
+_OTHER_USER = "put the name and the password of one of its users into ALMANAC_REDIS_URL"
 REMEDIES = {
+    redis.AuthenticationError: _OTHER_USER,
+    redis.exceptions.AuthorizationError: _OTHER_USER,
+    redis.exceptions.NoPermissionError: "give that user the rights that redis/users.acl gives to `batch`",
     redis.OutOfMemoryError: "it is full: raise its maxmemory, or keep fewer lists (ALMANAC_GENERATIONS_KEPT)",
     redis.ReadOnlyError: "it takes no writes: ALMANAC_REDIS_URL should name the primary, not a replica",
 }

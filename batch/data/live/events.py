@@ -24,7 +24,7 @@ from batch.arrays import Bools, Ints, Ints8
 from batch.data.columns import ACTIONS
 from batch.data.ids import as_texts
 from batch.data.source import open_tables
-from batch.data.tables.location import SourceAway, SourceError, hide_password, parse_url, reason
+from batch.data.tables.location import SourceAway, SourceError, explain, hide_password, parse_url, remedy_of
 from batch.data.tables.stall import STALL_S, Watch, with_waits
 
 CHUNK = 2000  # entries read, and rows written, at a time
@@ -227,9 +227,9 @@ def open_events(url: str, stall_s: float) -> Iterator[tuple[sa.Engine, Watch]]:
             _take_texts(engine)
         yield engine, watch
     except sa.exc.SQLAlchemyError as exc:
-        why = reason(parsed, exc)
-        away = parsed.get_backend_name() == "postgresql" and isinstance(exc, sa.exc.OperationalError)
-        kind = SourceAway if away else SourceError
-        raise kind(f"ALMANAC_EVENTS_URL={hide_password(url)} cannot be read or written: {why}") from exc
+        may_be_away = parsed.get_backend_name() == "postgresql" and isinstance(exc, sa.exc.OperationalError)
+        kind = SourceAway if may_be_away and not remedy_of(exc) else SourceError
+        said = explain(parsed, exc)
+        raise kind(f"ALMANAC_EVENTS_URL={hide_password(url)} cannot be read or written: {said}") from exc
     finally:
         engine.dispose()

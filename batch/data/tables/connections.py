@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
-from batch.data.tables.location import SourceAway, SourceError, reason, show, sqlite_file
+from batch.data.tables.location import SourceAway, SourceError, explain, reason, remedy_of, show, sqlite_file
 from batch.data.tables.stall import with_waits
 
 NO_TIMEOUT = "SET LOCAL statement_timeout = 0"  # the server's own would end the read of a large table
@@ -53,6 +53,8 @@ def adbc_driver(backend: str) -> Any:
 
 def unreachable(url: URL, exc: BaseException) -> SourceError:
     """Return the error that says a database cannot be reached, and what to look at."""
+    if remedy_of(exc):
+        return SourceError(f"{show(url)} does not let us in: {explain(url, exc)}")
     remedy = "is it running, and are host, port, user, password and database right?"
     kind: type[SourceError] = SourceAway
     if url.get_backend_name() == "sqlite":

@@ -19,7 +19,7 @@ from batch.data.tables.connections import (
     read_only_uri,
     unreachable,
 )
-from batch.data.tables.location import SourceAway, SourceError, parse_url, reason, show
+from batch.data.tables.location import SourceAway, SourceError, explain, parse_url, reason, show
 from batch.data.tables.stall import STALL_S, DatabaseStalled, Watch
 
 BATCH_ROWS = 1 << 16
@@ -140,7 +140,7 @@ class Database:
 
     def _error(self, table: str, exc: BaseException) -> SourceError:
         kind = SourceAway if getattr(exc, "connection_invalidated", False) else SourceError
-        return kind(f"cannot read {table} in {self.location}: {reason(self._url, exc)}")
+        return kind(f"cannot read {table} in {self.location}: {explain(self._url, exc)}")
 
     def _find(self, table: str) -> tuple[str, str | None, Sequence[Any]] | None:
         """Return a table's own name, its schema and its columns; None where there is no such table."""

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from batch.data.tables.connections import adbc_driver, conninfo, unreachable
-from batch.data.tables.location import SourceError, parse_url, reason, show, sqlite_file
+from batch.data.tables.location import SourceError, explain, parse_url, show, sqlite_file
 from batch.data.tables.stall import STALL_S, Watch
 
 STAGING = "almanac_partial_"
@@ -94,8 +94,7 @@ class DatabaseWriter:
         except _ERRORS as exc:
             with suppress(*_ERRORS):
                 self._connection.rollback()
-            place, why = show(self._url), reason(self._url, exc)
-            raise SourceError(f"cannot write to {place}: {why}") from exc
+            raise SourceError(f"cannot write to {show(self._url)}: {explain(self._url, exc)}") from exc
 
 
 def _quote(name: str) -> str:

@@ -9,6 +9,13 @@ from sqlalchemy.engine import URL
 
 from api.address import hide_passwords
 
+_RIGHTLESS = re.compile("permission denied for")
+# What libpq tells of a log-in that failed is words alone. A server that speaks another language, and a way to
+# fail that is not here, count as a database that is away: it is asked again for a while, and says the same.
+_NOT_LET_IN = re.compile(
+    r"authentication failed|no password supplied|pg_hba\.conf|not permitted to log in|Access denied for user"
+    r"|(role|database|user) .* does not exist|no such (user|database)"
+)
 _OF_ASYNCPG = ("async_fallback", "prepared_statement_cache_size")  # how fast it is, not where
 
 
@@ -90,6 +97,27 @@ def show(url: URL) -> str:
     """Return a URL as it may be printed and logged: of its parameters, where the database is."""
     where = {name: value for name, value in url.query.items() if name in ("host", "port", "dbname")}
     return url.set(query=where).render_as_string(hide_password=True)
+
+
+def remedy_of(exc: BaseException) -> str:
+    """Return what to mend where a server is there and refuses us, which no waiting helps; else nothing.
+
+    >>> remedy_of(OSError('FATAL:  password authentication failed for user "ann"'))
+    'put a user, a password and a database that it knows into its URL'
+    >>> remedy_of(OSError("FATAL:  the database system is starting up"))
+    ''
+    """
+    said = str(getattr(exc, "orig", None) or exc)
+    if _RIGHTLESS.search(said):
+        return "grant that right to the user of its URL"
+    return (
+        "put a user, a password and a database that it knows into its URL" if _NOT_LET_IN.search(said) else ""
+    )
+
+
+def explain(url: URL, exc: BaseException) -> str:
+    """Return the first line of a driver's error, without the password, and what to mend, if that is known."""
+    return "; ".join(filter(None, (reason(url, exc), remedy_of(exc))))
 
 
 def reason(url: URL, exc: BaseException) -> str:
