@@ -21,6 +21,8 @@ from batch.publish.backfilled import FOLDER
 from batch.publish.forget.generations import find_kinds, forget_everywhere
 from batch.publish.forget.store import forget_notes, forget_sets, renew_stream
 from batch.publish.store import GenerationStore
+from batch.runs.forget import forget_told
+from batch.runs.runs import Runs
 from batch.settings import Settings
 from batch.store.connection import events_location
 from batch.store.lease import hold
@@ -97,6 +99,7 @@ def forget(settings: Settings, client: redis.Redis, user_id: str, progress: Prog
         forget_kept(state_dir)  # facts of everybody: a run reads them again
         touched["rejected rows"] = drop_rejects(state_dir / "rejects.jsonl", is_gone)
         touched["tracebacks"] = _drop_traceback(state_dir / "last-error.txt", user_id, forms)
+        touched["runs' lines"] = forget_told(Runs(state_dir), [user_id, *forms])
         remains = [rewrite_log(client, show)]
     remains += [POSTGRES if events and not url.startswith("sqlite") else ""]
     remains += [ELSEWHERE.format(", ".join(map(str, found.elsewhere))) if found.elsewhere else ""]

@@ -1,5 +1,6 @@
 """The store that the settings name: a server by URL, or the embedded one, kept alive while it is used."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ LOST = (
     "is it running, and is ALMANAC_REDIS_URL right? (where that is empty, it is the embedded store of "
     "ALMANAC_STATE_DIR)"
 )
+# Of a pipeline redis-py tells the command, whose key names a user: nobody's id belongs into logs and notices.
+_COMMAND = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 _OTHER_USER = "put the name and the password of one of its users into ALMANAC_REDIS_URL"
 REMEDIES = {
     redis.AuthenticationError: _OTHER_USER,
@@ -44,8 +47,9 @@ class StoreFailed(RuntimeError):
     def __init__(self, url: str, why: object) -> None:
         """Name the store without its password."""
         remedies = (remedy for kind, remedy in REMEDIES.items() if isinstance(why, kind))
+        said = _COMMAND.sub("", str(why))
         super().__init__(
-            f"the store at {hide_password(url)} does not work for us: {why}; {next(remedies, LOST)}"
+            f"the store at {hide_password(url)} does not work for us: {said}; {next(remedies, LOST)}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote as percent
@@ -31,6 +32,8 @@ from batch.publish.proof.diff import diff
 from batch.publish.proof.verify import verify
 from batch.publish.publish import publish
 from batch.publish.replay.replay import open_replayer
+from batch.runs.recorded import recorded
+from batch.runs.runs import Runs
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
@@ -185,6 +188,7 @@ def test_nothing_is_left_of_a_forgotten_user_and_others_keep_everything(
         at = "2022-01-14T23:30:00"
         before, was = answers(client, others, at), answers(client, [user], at)
         (settings.state_dir / "last-error.txt").write_text(f"KeyError: {user}")
+        fail_at(user, settings)
         assert len(traces.in_store(store)) > 8
         assert len(traces.in_files(settings.state_dir)) > 15
         assert traces.in_files(own_store.folder)
@@ -211,6 +215,12 @@ def test_nothing_is_left_of_a_forgotten_user_and_others_keep_everything(
     assert [loaded[1]] == list(generations(store).read_backfilled("default"))
     assert not forget(settings, store, user, SILENT).known  # a second time there is nothing
     later(settings, store, facts, user, traces, own_store)
+
+
+def fail_at(user: str, settings: Settings) -> None:
+    """Let a run end with a bug whose sentence and traceback name a user."""
+    with suppress(RuntimeError), recorded(Runs(settings.state_dir), Progress(), "full", "default"):
+        raise RuntimeError(f"no row of {user}\n{user}: of 80")
 
 
 def replace_variant(settings: Settings, variant: str) -> Settings:

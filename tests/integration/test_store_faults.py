@@ -93,6 +93,26 @@ def test_a_silent_store_ends_a_command_with_a_sentence_and_exit_code_4(
     assert "Timeout" in str(failed.value)
 
 
+def test_a_store_that_refuses_a_batch_of_commands_is_told_without_the_users_in_their_keys(
+    own_store: OwnStore,
+) -> None:
+    own_store.start("--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "yes").close()
+
+    def write() -> None:
+        with open_store(own_store.url) as client, client.pipeline() as pipe:
+            pipe.unlink("almanac:1:list:{ann) smith}:1")
+            pipe.execute()
+
+    with pytest.raises(StoreFailed) as failed:
+        write()
+
+    assert "ann" not in str(failed.value)
+    assert str(failed.value).endswith(
+        "does not work for us: You can't write against a read only replica.; it takes no writes: "
+        "ALMANAC_REDIS_URL should name the primary, not a replica"
+    )
+
+
 def test_a_store_that_was_slow_for_a_while_is_waited_for(own_store: OwnStore) -> None:
     own_store.start().close()
 
