@@ -25,6 +25,7 @@ from batch.score.caps import Caps
 FEED_S = 14 * 3600  # of a split's first day, for which lists of all posts are made
 BASELINES = (
     (POPULAR, counts.popular),
+    ("popular_recent", counts.popular_recent),
     ("popular_by_segment", counts.popular_by_segment),
     ("item_knn_cosine", neighbours.item_knn(neighbours.cosine)),
 )
@@ -49,7 +50,7 @@ def evaluate_in_full(
     caps: Caps | None = None,
     advance: Advance = lambda _n: None,
 ) -> results.Report:
-    """Measure ours beside random, popular and kNN on what lies after each split.
+    """Measure ours beside random, popular, popular of late and kNN on what lies after each split.
 
     Nobody sees a fact of a split, not even of its earlier days; ours is trained as it would be published.
 

@@ -12,6 +12,7 @@ from batch.evaluate.own import OwnModel, raw_scores
 from batch.evaluate.sessions import Sessions
 from batch.features import asof
 from batch.features.popularity import post_scores
+from batch.learn.baselines.counts import popular_recent
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.neighbours import cosine, item_knn
 from batch.learn.baselines.recommender import ScoreRecommender
@@ -49,6 +50,7 @@ def measure_run(facts: Facts, statics: asof.Statics, split: Split, recipe: Recip
     scores = {
         **_own_scores(own, what.event),
         "_popular": post_scores(own.counts)[what.post],
+        "_recent": popular_recent(before)(what.user[:1])[0][what.post],
         "_knn": ScoreRecommender(item_knn(cosine)(before), len(facts.posts)).pairs(what.user, what.post),
         "_first5": -what.position.astype(np.float64),
     }

@@ -85,13 +85,14 @@ class LaterChoices:
         return self._ndcg(np.where(own < n, own - before[self.row, own], K))
 
     def gains_of_each(self, scores: Floats) -> Floats:
-        """Return the same of scores of each list's own, float64 (lists, posts)."""
+        """Return the same of scores of each list's own, float64 (lists, posts); ties go to the lower post."""
         scores = scores.copy() if self.opened is None else np.where(self.opened, scores, -np.inf)
         scores[self.seen_row, self.seen_post] = -np.inf
         own = scores[self.row, self.post]
         rank = np.empty(len(own), np.int64)
         for at in range(len(own)):
-            rank[at] = np.count_nonzero(scores[self.row[at]] > own[at])
+            every, post = scores[self.row[at]], self.post[at]
+            rank[at] = np.count_nonzero(every > own[at]) + np.count_nonzero(every[:post] == own[at])
         return self._ndcg(rank)
 
     def _ndcg(self, rank: Ints) -> Floats:

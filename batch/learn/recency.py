@@ -25,6 +25,7 @@ MOST_EVENTS = 1_000_000  # that are read to learn; of more, those of so many use
 MOST_LISTS = 4_000  # of later users or sessions that judge
 MOST_PERIODS, PERIOD_S = 26, 7 * DAY_S  # as long as those that weigh our own components
 PERIOD_SHARE = 0.1  # of all events lies in a period at most
+FEW = 0.3  # of what counts as liked, beside a post's own, before the logarithm is taken
 SMALLEST = -1_000.0  # of a power of two that is no zero and no slow number near it
 
 
@@ -43,6 +44,15 @@ def score_recent(facts: Facts, as_of_s: int, half_life_s: float) -> Floats:
     faded = _Faded(facts, np.array([half_life_s, NEVER]))
     faded.advance(as_of_s)
     return np.asarray(faded.scores()[0], np.float64)
+
+
+def log_recent(facts: Facts, as_of_s: int, half_life_s: float) -> Floats:
+    """Return the logarithm of `score_recent` over its mean, float64 (posts,); arguments as there.
+
+    `FEW` stands beside what each post has, so that one like more or less of a post without any says little.
+    """
+    scores = score_recent(facts, as_of_s, half_life_s) + FEW
+    return np.asarray(np.log(scores / scores.mean()), np.float64)
 
 
 def learn_half_life(facts: Facts, as_of_s: int) -> float:

@@ -16,16 +16,17 @@ from batch.evaluate.results import Report
 from batch.features import asof
 from batch.learn.baselines import neighbours
 from batch.learn.baselines.interactions import Interactions
-from batch.learn.baselines.named import BASELINES
+from batch.learn.baselines.named import BASELINES, find_baseline
 from batch.learn.baselines.recommender import Baseline, ScoreRecommender, break_ties
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
-from tests.facts import BEGIN_S, DAY_S, even_likes_even
+from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
 N_POSTS = 40
 COLD = 7  # a user row without any event
 RECIPE = Recipe(30, 10**6, 3600, n_trees=20, n_leaves=7, seed=1, threads=1)
-TASTELESS = ("random", "popular", "popular_by_segment", "user_topic")
+TASTELESS = ("random", "popular", "popular_recent", "popular_by_segment", "user_topic")
+OF_LATE = ("popular_recent", "ease_recent")
 pytest.importorskip("implicit", reason="the extra `zoo` brings it")
 
 
@@ -74,11 +75,32 @@ def test_a_peer_that_learns_tastes_gives_even_users_even_posts(
 def test_a_user_without_history_gets_the_popular_list(interactions: Interactions, baseline: Baseline) -> None:
     if baseline.name == "popular_by_segment":
         pytest.skip("the user has a segment")
-    popular = next(one for one in BASELINES if one.name == "popular")
+    popular = find_baseline("popular_recent" if baseline.name in OF_LATE else "popular")
+    assert popular
 
     own = baseline.fit(interactions).lists(np.array([COLD]), 10)
 
     np.testing.assert_array_equal(own, popular.fit(interactions).lists(np.array([COLD]), 10))
+
+
+def test_of_posts_that_as_many_chose_those_of_late_are_ahead_and_with_ease_ones_own(
+    interactions: Interactions,
+) -> None:
+    n_users, n_posts, days = 40, 60, 30
+    events = [  # two posts a day, one for even users and one for odd ones
+        (user, 2 * day + user % 2, BEGIN_S + DAY_S * day + 60 * user, 0, 1)
+        for user in range(n_users)
+        for day in range(days)
+    ]
+    facts = replace(facts_of(events, n_users, n_posts), shown="choices")
+    chosen = replace(interactions, facts=facts, statics=asof.describe(facts, 1))
+
+    of_late, with_ease = (
+        baseline.fit(chosen).lists(np.array([2, 3]), 4) for baseline in BASELINES if baseline.name in OF_LATE
+    )
+
+    assert sorted(of_late[0].tolist()) == sorted(of_late[1].tolist()) == [56, 57, 58, 59]
+    assert with_ease.tolist() == [[58, 59, 56, 54], [59, 58, 57, 55]]
 
 
 def test_a_post_alike_to_many_liked_ones_beats_one_alike_to_few() -> None:

@@ -137,7 +137,7 @@ def test_later_choices_are_judged_without_what_was_taken_before() -> None:
 
 def test_one_score_a_post_is_worth_what_the_same_scores_of_each_user_are() -> None:
     facts = fading_fame(DAY_S, 30, 2_000, seed=4)
-    scores = np.random.default_rng(5).random(N_POSTS)
+    scores = np.random.default_rng(5).integers(0, 50, N_POSTS).astype(float)  # many are alike
     middle = int(facts.time[1_000])
 
     later = LaterChoices.of(facts, middle, facts.as_of_s, 40, np.random.default_rng(1))

@@ -1,4 +1,4 @@
-"""Baselines that count: random, popular, popular by segment, user × topic."""
+"""Baselines that count: random, popular, popular of late, popular by segment, user × topic."""
 
 import numpy as np
 
@@ -7,6 +7,7 @@ from batch.features.profile import segments
 from batch.features.tally import shrink_lift
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import PostScores
+from batch.learn.recency import learn_half_life, score_recent
 
 SEGMENT_BY = ("gender", "exp_group")
 
@@ -23,6 +24,13 @@ def popular(interactions: Interactions) -> PostScores:
     """Rank by like rate, the same for everybody."""
     rates = interactions.rates()
     return lambda users: np.tile(rates, (len(users), 1))
+
+
+def popular_recent(interactions: Interactions) -> PostScores:
+    """Rank by how much posts were liked lately, the same for everybody; the half-life is learnt."""
+    facts = interactions.facts
+    scores = score_recent(facts, facts.as_of_s, learn_half_life(facts, facts.as_of_s))
+    return lambda users: np.tile(scores, (len(users), 1))
 
 
 def popular_by_segment(interactions: Interactions) -> PostScores:

@@ -13,6 +13,7 @@ from batch.learn.baselines.recommender import Baseline
 BASELINES: tuple[Baseline, ...] = (
     Baseline("random", counts.random),
     Baseline("popular", counts.popular),
+    Baseline("popular_recent", counts.popular_recent),
     Baseline("popular_by_segment", counts.popular_by_segment),
     Baseline("user_topic", counts.user_topic),
     Baseline("item_knn_cosine", neighbours.item_knn(neighbours.cosine)),
@@ -22,6 +23,7 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("als", models.als, "implicit"),
     Baseline("bpr", models.bpr, "implicit"),
     Baseline("ease", models.ease, most_posts=models.EASE_MOST_POSTS),
+    Baseline("ease_recent", models.ease_recent, most_posts=models.EASE_MOST_POSTS),
     Baseline("embedding_affinity", models.affinity),
     Baseline("two_stage", twostage.two_stage, "implicit"),
 )

@@ -10,7 +10,7 @@ from batch.publish.gate.stats import GenerationStats
 from batch.publish.gate.thresholds import Thresholds
 
 METRIC, AUC, SESSIONS = "hitrate_at_5", "auc_in_session", "test_sessions"
-RIVALS = {"popular": "popularity", "knn": "item kNN"}
+RIVALS = {"popular": "popularity", "recent": "popularity of late", "knn": "item kNN"}
 
 
 @dataclass(frozen=True, slots=True)
