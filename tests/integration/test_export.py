@@ -264,14 +264,17 @@ def test_the_command_writes_a_file_and_interrupted_leaves_none(
     assert len((tmp_path / said["file"]).read_text().splitlines()) == 81
 
     (tmp_path / said["file"]).unlink()
-    os.mkfifo(tmp_path / "users")  # nobody writes: the command waits for its users
+    os.mkfifo(tmp_path / "users")  # nobody writes into it: the command waits for its users
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     try:
-        with subprocess.Popen(
-            [*command, "--users", "users"], env=env, cwd=tmp_path, stdout=subprocess.DEVNULL
-        ) as waits:
-            time.sleep(2)
+        with (
+            subprocess.Popen(
+                [*command, "--users", "users"], env=env, cwd=tmp_path, stdout=subprocess.DEVNULL
+            ) as waits,
+            (tmp_path / "users").open("wb"),  # which waits until the command reads
+        ):
             waits.send_signal(signal.SIGINT)
+            waits.wait(60)
     finally:
         signal.signal(signal.SIGINT, before)
     assert waits.returncode != 0
