@@ -7,7 +7,6 @@ die, with tabs between.
 import os
 import random
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from batch.publish.generation import GenerationContent, post_json
 from batch.publish.publish import publish
 from batch.publish.store import GenerationStore
 from batch.score.ranked import RankedBlock
+from tests.forks import fork_each_line
 
 AS_OF_S = 1_640_357_999
 DEPTH, N_BUCKETS, N_POSTS = 5, 3, 30
@@ -178,8 +178,9 @@ def many(seed: int) -> GenerationContent:
     return content(seed % 2, n_users=600)
 
 
-def publish_once(url: str, folder: str, seed: str, die_at: str) -> None:
-    """Publish 600 users' lists; with `die_at`, die at the first progress of that name."""
+def publish_once(line: str) -> int:
+    """Publish 600 users' lists; with a place to die at, die at the first progress of that name."""
+    url, folder, seed, die_at = line.split("\t")
     of = many(int(seed))
     calls: list[None] = []
 
@@ -201,29 +202,14 @@ def publish_once(url: str, folder: str, seed: str, die_at: str) -> None:
 
     with redis.Redis.from_url(url) as client:
         publish(generations(client), of, slowly(), config(Path(folder), now=now, progress=progress))
+    return 0
 
 
 def main() -> None:
-    """Fork a publisher for every line on stdin; say its process id, then its exit code."""
+    """Fork a publisher for every line on stdin."""
     of = content()
     shard.encode(next(blocks(of)).posts.reshape(-1, DEPTH), of.post_ids)  # compiles before the first fork
-    for line in sys.stdin:
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                publish_once(*line.rstrip("\n").split("\t"))
-                code = 0
-            finally:
-                os._exit(code)
-        say(pid)
-        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-
-
-def say(number: int) -> None:
-    """Write a line that the parent process waits for."""
-    sys.stdout.write(f"{number}\n")
-    sys.stdout.flush()
+    fork_each_line(publish_once)
 
 
 if __name__ == "__main__":

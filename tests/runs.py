@@ -8,14 +8,12 @@ import importlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from tests.clients import ROOT
+from tests.forks import Forks, fork_each_line
 
 SMALL = {"ALMANAC_N_TREES": "10", "ALMANAC_N_BUCKETS": "3", "ALMANAC_DEPTH": "10", "ALMANAC_TRAIN_DAYS": "5"}
 # Imported before the fork. Ours are not: their kernels start threads, which no fork survives.
@@ -33,31 +31,14 @@ LIBRARIES = (
 MOMENTS = {"begin": "began", "middle": "moved", "end": "ended"}
 
 
-class Commands:
+class Commands(Forks):
     """Forks a command at a time; `env` is theirs, beside what each is given."""
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         """Start the process that forks."""
         self.out, self.env = folder / "out.txt", {**SMALL, **env}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
-        self._parent = subprocess.Popen(
-            [sys.executable, "-m", "tests.runs"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=clean,
-        )
-
-    def __enter__(self) -> Self:
-        """Give it."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the process that forks."""
-        self._parent.communicate("")
+        super().__init__("tests.runs", env=clean)
 
     def start(
         self,
@@ -80,12 +61,7 @@ class Commands:
             env: Further variables.
         """
         about = {"arguments": arguments, "at": at, "send": int(send), "clock_s": clock_s, "until": until}
-        self._say({**about, "env": {**self.env, **env}, "out": str(self.out)})
-        return self._read()
-
-    def end(self) -> int:
-        """Wait for the command that was started, and return its exit code."""
-        return self._read()
+        return self.begin(json.dumps({**about, "env": {**self.env, **env}, "out": str(self.out)}))
 
     def run(self, *arguments: str, at: str = "", **env: str) -> tuple[int, dict[str, Any], str]:
         """Run a command with --json; return its exit code, its last line on stdout, and what stderr said."""
@@ -98,15 +74,6 @@ class Commands:
         lines = self.out.read_text().strip().splitlines()
         last = json.loads(lines[-1]) if lines and code >= 0 else {}
         return code, last, self.out.with_suffix(".err").read_text()
-
-    def _say(self, what: dict[str, Any]) -> None:
-        assert self._parent.stdin is not None
-        self._parent.stdin.write(json.dumps(what) + "\n")
-        self._parent.stdin.flush()
-
-    def _read(self) -> int:
-        assert self._parent.stdout is not None
-        return int(self._parent.stdout.readline())
 
 
 def await_stopped(pid: int, deadline_s: float = 60.0) -> None:
@@ -142,10 +109,11 @@ def send_at(at: str, number: int, clock_s: int, until: str) -> None:
     setattr(Record, MOMENTS[moment], told)
 
 
-def run_one(about: dict[str, Any]) -> int:
+def run_one(line: str) -> int:
     """Run a command in this process; its output goes to files."""
     from batch.__main__ import run_command
 
+    about = json.loads(line)
     for number, name in ((1, about["out"]), (2, str(Path(about["out"]).with_suffix(".err")))):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.environ.update(about["env"])
@@ -157,25 +125,10 @@ def run_one(about: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Fork a command for every line on stdin; say its process id, then its exit code."""
+    """Import what commands need, and fork one for every line on stdin."""
     for name in LIBRARIES:
         importlib.import_module(name)
-    for line in sys.stdin:
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                code = run_one(json.loads(line))
-            finally:
-                os._exit(code)
-        say(pid)
-        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-
-
-def say(number: int) -> None:
-    """Write a line that the process of the tests waits for."""
-    sys.stdout.write(f"{number}\n")
-    sys.stdout.flush()
+    fork_each_line(run_one)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +18,7 @@ from batch.publish.memory.probe import weigh
 from tests.clients import OwnStore
 from tests.conftest import STORE_SETTINGS
 from tests.content import KEYS, content, expected, many, published
+from tests.forks import Forks
 from tests.integration.test_publish import generations_with_keys, hashes
 
 pytestmark = pytest.mark.integration
@@ -31,58 +30,43 @@ MIB = 2**20
 Lists = dict[int, dict[bytes, bytes]]
 
 
-class Publishers:
-    """A process that forks one publisher after the other, so that each starts at once."""
+class Publishers(Forks):
+    """Forks publishers of `tests.content`, one after the other."""
+
+    url, folder = "", Path()
 
     def __init__(self, *, quiet: bool = False) -> None:
         """Start the process that forks; `quiet` drops the tracebacks of publishers whose store died."""
-        self._url, self._folder = "", Path()
-        self._parent = subprocess.Popen(
-            [sys.executable, "-m", "tests.content"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if quiet else None,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
+        super().__init__("tests.content", quiet=quiet)
 
     def to(self, url: str, folder: Path) -> "Publishers":
         """Let publishers from now on write to a store and to a folder."""
-        self._url, self._folder = url, folder
+        self.url, self.folder = url, folder
         return self
 
     def start(self, seed: int, die_at: str = "") -> int:
         """Start a publisher and return its process id."""
-        assert self._parent.stdin is not None
-        self._parent.stdin.write(f"{self._url}\t{self._folder}\t{seed}\t{die_at}\n")
-        self._parent.stdin.flush()
-        return self._said()
-
-    def end(self) -> int:
-        """Return a publisher's exit code."""
-        return self._said()
-
-    def close(self) -> None:
-        """End the process that forks."""
-        self._parent.communicate("")
-
-    def _said(self) -> int:
-        assert self._parent.stdout is not None
-        return int(self._parent.stdout.readline())
+        return self.begin(f"{self.url}\t{self.folder}\t{seed}\t{die_at}")
 
 
 @pytest.fixture(scope="module")
 def started(valkey_url: str) -> Iterator[Publishers]:
     """Start the process that forks, once: it takes longer than what its publishers do."""
-    started = Publishers()
-    yield started
-    started.close()
+    with Publishers() as started:
+        yield started
 
 
 @pytest.fixture
 def publishers(started: Publishers, store: redis.Redis, valkey_url: str, tmp_path: Path) -> Publishers:
     """Give publishers that write to the store and to `tmp_path`."""
     return started.to(valkey_url, tmp_path)
+
+
+@pytest.fixture
+def quiet_publishers(own_store: OwnStore, tmp_path: Path) -> Iterator[Publishers]:
+    """Give publishers that write to a store of their own, which may be killed under them."""
+    with Publishers(quiet=True) as started:
+        yield started.to(own_store.url, tmp_path / "generations")
 
 
 def current(store: redis.Redis) -> int:
@@ -166,12 +150,11 @@ def test_kills_at_random_points_never_change_what_is_served(
 
 
 def test_killing_the_store_while_lists_are_written_never_changes_what_is_served(
-    own_store: OwnStore, tmp_path: Path
+    own_store: OwnStore, quiet_publishers: Publishers
 ) -> None:
     draw, n_broken = random.Random(SEED), 0
-    folder = tmp_path / "generations"
+    publishers = quiet_publishers
     store = own_store.start(*STORE_SETTINGS)
-    publishers = Publishers(quiet=True).to(own_store.url, folder)
     for seed in (0, 1):
         finish(store, publishers, seed)
     before = weigh(store)
@@ -190,9 +173,8 @@ def test_killing_the_store_while_lists_are_written_never_changes_what_is_served(
     assert n_broken >= N_STORE_KILLS // 2
     for seed in (0, 1):
         finish(store, publishers, seed)
-    assert only_kept(store, folder)
+    assert only_kept(store, publishers.folder)
     assert is_back(weigh(store), before)
-    publishers.close()
     store.close()
 
 
