@@ -108,7 +108,7 @@ def _fit_all(kept: Facts, statics: asof.Statics, split: Split, recipe: Recipe) -
     before = Interactions(kept.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
     n_posts = len(kept.posts)
     return {
-        OURS: fit_own(before, recipe, split.test_from_s),
+        OURS: fit_own(before, recipe, split.test_from_s - 1, split.test_from_s),
         POPULAR: ScoreRecommender(counts.popular(before), n_posts),
         "popular_by_segment": ScoreRecommender(counts.popular_by_segment(before), n_posts),
         RANDOM: ScoreRecommender(counts.random(before), n_posts),
@@ -128,8 +128,7 @@ def _measure_users(
     assert isinstance(own, ModelRecommender)
     models[OURS] = introduce(own, facts.users, held)
     columns = {
-        name: what.measure_random() if name == RANDOM else what.measure(model.pairs(what.user, what.post))
-        for name, model in models.items()
+        name: what.measure_random() if name == RANDOM else what.rank(model) for name, model in models.items()
     }
     yield results.MeasuredLists(columns, what.owner, np.zeros(len(what.owner), np.int64))
 
@@ -159,7 +158,7 @@ def _measure_pairs(
     if not len(what.event):
         return
     columns: dict[str, results.Columns] = {
-        name: {AUC: pairs_with(what, model.pairs(what.user, what.post), held[what.post])}
+        name: {AUC: pairs_with(what, what.score(model), held[what.post])}
         for name, model in models.items()
         if name != RANDOM
     }

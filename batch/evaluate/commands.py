@@ -94,7 +94,7 @@ def compare(
     """
     check_names(names)
     facts = _read(settings, location, progress)
-    split = _split(facts, location, span)
+    split = _split(facts, location, span, weeks)
     facts, statics = _describe(facts, settings, split, progress)
     with progress.step("compare"):
         return compare_shown(facts, statics, split, Recipe.of(settings), names, weeks, likes_only=likes_only)

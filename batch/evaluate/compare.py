@@ -32,8 +32,9 @@ def compare_shown(
 ) -> results.Report:
     """Let all learn from what lies before the split, and rank the sessions inside it.
 
-    Nobody sees a fact of the split, not even of its earlier days. Random five (`random_exact`, its chance
-    computed, not drawn) and the old feed's order (`first5`) stand beside them.
+    Nobody sees a fact of the split, not even of its earlier days. The sessions are those of `evaluate`, and
+    ranked alike: who takes part in both has the same figures. A random order (`random`, exact; the peer of
+    that name has nothing but its costs) and the old feed's (`as_shown`) stand beside them.
 
     Args:
         facts: All events.
@@ -53,7 +54,7 @@ def compare_shown(
         what = Sessions.of(facts, one, recipe.seed)
         if len(what.event):
             before = Interactions(facts.until(one.test_from_s - 1), statics, recipe.seed, recipe.threads)
-            fit = partial(fit_own, before, recipe, one.test_from_s)
+            fit = partial(fit_own, before, recipe, one.test_from_s - 1, one.test_from_s)
             tests.append(
                 _measure(before, partial(fit_likes_only, before, recipe) if likes_only else fit, names, what)
             )
@@ -77,8 +78,7 @@ def _measure(
         own,
         names,
         lambda recommender: recommender.lists(users, depth),
-        lambda recommender, _: what.measure(recommender.pairs(what.user, what.post)),
+        lambda recommender, _: what.rank(recommender),
     )
-    models["first5"] = what.measure(-what.position.astype(np.float64))
-    models["random_exact"] = what.measure_random()
+    models |= what.rank_by_nobody()
     return results.MeasuredLists(models, what.owner, totals=costs).only(MEASURED)

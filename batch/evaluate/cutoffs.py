@@ -61,7 +61,7 @@ def compare_unseen(
     for split in splits:
         asked = _select_warm(AskedUsers.of(facts, split, rng))
         before = Interactions(facts.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
-        fit = partial(fit_own, before, recipe, split.test_from_s)
+        fit = partial(fit_own, before, recipe, split.test_from_s - 1, split.test_from_s)
         measure = partial(_measure, asked)
         models, costs = compete(before, fit, names, partial(asked.rank, n=K), measure)
         tests.append(results.MeasuredLists(models, asked.users, totals=costs))

@@ -123,11 +123,12 @@ def _measure(
     baselines: dict[str, Recommender] = {
         name: ScoreRecommender(fit(before), n_posts) for name, fit in BASELINES
     }
+    ours = own.recommender(at_s)
     if len(what.event):
         lines = {truth.ORACLE: line} if line else {}
-        found["shown"] = sessions.measure_shown(own, baselines, split, what, lines)
+        found["shown"] = sessions.measure_shown(own, {OURS: ours, **baselines}, split, what, lines)
     if len(asked.users):
-        ours, drawn = own.recommender(at_s), ScoreRecommender(counts.random(before), n_posts)
+        drawn = ScoreRecommender(counts.random(before), n_posts)
         everybody: dict[str, Recommender] = {OURS: ours, **baselines, RANDOM: drawn}
         lists = {name: asked.rank(model, max(CUTS)) for name, model in everybody.items()}
         if caps is not None:

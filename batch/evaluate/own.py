@@ -1,6 +1,6 @@
 """Our model as it would be published at a moment: its scores of later impressions, and as a recommender."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm as lgb
@@ -29,11 +29,19 @@ POSITION = Feature("position", "time")  # only compared: at scoring nobody knows
 
 @dataclass(frozen=True, slots=True)
 class ModelRecommender:
-    """A recommender by the model that a run would publish, for one hour."""
+    """A recommender by the model that a run would publish.
+
+    Attributes:
+        model: Trained up to a moment.
+        sides: Features as of then, for the bucket of the lists.
+        recipe: How it was trained.
+        zone: Of the hours among the features; empty is UTC.
+    """
 
     model: Ranker
     sides: Sides
-    threads: int
+    recipe: Recipe
+    zone: str
 
     def lists(self, users: Ints, n: int, opened: Bools | None = None) -> Ints:
         """Return each user's `n` best posts by the engine that publishes."""
@@ -45,15 +53,17 @@ class ModelRecommender:
         """Return each user's `n` places under caps, of what they have not seen; -1 beyond the last."""
         some, (x, y) = self.sides.part(users), self.model.factors.dense
         blocks = score(
-            self.model.text, some, seen, n, dense=(x[users], y), caps=caps, threads=self.threads,
+            self.model.text, some, seen, n, dense=(x[users], y), caps=caps, threads=self.recipe.threads,
             opened=None if opened is None else opened[None],
         )  # fmt: skip
         return np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64)
 
-    def pairs(self, users: Ints, posts: Ints) -> Floats:
-        """Return the scores of pairs by LightGBM's own predict and the factors."""
+    def pairs(self, users: Ints, posts: Ints, at_s: Ints) -> Floats:
+        """Return the scores of pairs in their moments' buckets, by LightGBM's own predict and the factors."""
         x, y = self.model.factors.dense
-        rows = self.sides.rows(users, posts, np.zeros(len(users), np.int64))
+        starts, bucket = np.unique(at_s - at_s % self.recipe.width_s, return_inverse=True)
+        sides = replace(self.sides, starts=starts, time=asof.time_side(starts, self.zone))
+        rows = sides.rows(users, posts, bucket)
         factors = np.einsum("ij,ij->i", x[users], y[posts])
         return np.asarray(raw_scores(self.model.booster(), rows) + factors, np.float64)
 
@@ -114,7 +124,7 @@ class OwnModel:
         """Return the recommender whose lists are for the bucket that holds `at_s`."""
         starts = np.array([at_s - at_s % self.recipe.width_s], np.int64)
         sides = asof.make_sides(self.facts, self.statics, self.counts, starts)
-        return ModelRecommender(self.training.model, sides, self.recipe.threads)
+        return ModelRecommender(self.training.model, sides, self.recipe, self.facts.zone)
 
     @property
     def _parameters(self) -> dict[str, Any]:
@@ -122,14 +132,13 @@ class OwnModel:
         return trees.parameters_for(n_rows, recipe.n_leaves, recipe.seed, recipe.threads)
 
 
-def fit_own(interactions: Interactions, recipe: Recipe, at_s: int) -> ModelRecommender:
-    """Train our model on all of the interactions; its lists are for the bucket that holds `at_s`.
+def fit_own(interactions: Interactions, recipe: Recipe, as_of_s: int, at_s: int) -> ModelRecommender:
+    """Train our model on the interactions up to `as_of_s`; its lists are for the bucket that holds `at_s`.
 
     Raises:
         ValueError: They cannot train a model.
     """
-    facts = interactions.facts
-    return OwnModel.train(facts, interactions.statics, facts.as_of_s, recipe).recommender(at_s)
+    return OwnModel.train(interactions.facts, interactions.statics, as_of_s, recipe).recommender(at_s)
 
 
 def fit_likes_only(interactions: Interactions, recipe: Recipe) -> ScoreRecommender:

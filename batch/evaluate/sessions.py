@@ -19,7 +19,7 @@ from batch.learn.split import MIN_SHOWN, Split
 Line = Callable[[Ints, Ints, Ints], Floats]
 
 AUC: results.Metric = ("auc_in_session", 0)
-RANDOM = "random"
+AS_SHOWN, RANDOM = "as_shown", "random"
 MOST_USERS = 20_000  # whose sessions count: it bounds memory, intervals are narrow by then
 FEW: tuple[results.Metric, ...] = (AUC, ("hitrate", 5), ("ndcg", 10))  # by segment and by warmth
 
@@ -34,6 +34,7 @@ class Sessions:
         event: int64 (n,). Row in the facts.
         session: int64 (n,). Number, 0 on.
         position: int64 (n,). Place in the session, 0 first.
+        at_s: int64 (n,). Epoch seconds.
         user: int64 (n,). Row.
         post: int64 (n,). Row.
         liked: bool (n,).
@@ -43,6 +44,7 @@ class Sessions:
     event: Ints
     session: Ints
     position: Ints
+    at_s: Ints
     user: Ints
     post: Ints
     liked: Bools
@@ -78,7 +80,8 @@ class Sessions:
         owner = np.empty(int(number.max(initial=-1)) + 1, np.int64)
         owner[number] = user
         liked = np.equal(facts.target[event], 1)
-        return cls(event, number.astype(np.int64), position, user, post, liked, owner)
+        at_s = facts.time[event].astype(np.int64)
+        return cls(event, number.astype(np.int64), position, at_s, user, post, liked, owner)
 
     @property
     def sizes(self) -> tuple[Ints, Ints]:
@@ -91,6 +94,19 @@ class Sessions:
         won, pairs = pairs_won(self.session, scores, self.liked)
         hits = Hits.of_sessions(self.session, scores, self.liked, max(CUTS))
         return {AUC: results.Column(won, pairs), **results.order_columns(hits)}
+
+    def score(self, model: Recommender) -> Floats:
+        """Return a model's scores of the impressions, each at its own moment, float64 (n,)."""
+        return model.pairs(self.user, self.post, self.at_s)
+
+    def rank(self, model: Recommender) -> results.Columns:
+        """Return every metric of each session in a model's order; all commands rank sessions by this."""
+        return self.measure(self.score(model))
+
+    def rank_by_nobody(self) -> dict[str, results.Columns]:
+        """Return the same of the old feed's order, and as expected of a random one, exact."""
+        shown = self.measure(-self.position.astype(np.float64))
+        return {AS_SHOWN: shown, RANDOM: self.measure_random()}
 
     def measure_random(self) -> results.Columns:
         """Return the same as expected of a random order, exact."""
@@ -108,38 +124,36 @@ def weekly_splits(first: Split, n: int) -> list[Split]:
 
 
 def measure_shown(
-    own: OwnModel, baselines: dict[str, Recommender], split: Split, what: Sessions, lines: dict[str, Line]
+    own: OwnModel, models: dict[str, Recommender], split: Split, what: Sessions, lines: dict[str, Line]
 ) -> results.MeasuredLists:
     """Rank what the split's sessions showed.
 
-    `almanac` is the published model, which knows no place. Trained with the place in the session among its
-    features it stands there twice: given the places, which nobody knows beforehand (`almanac_with_position`),
-    and as if all came first (`almanac_position_fixed`), which is how such a model would have to be served.
-    `random` is exact, `as_shown` the old feed's order.
+    Beside the models stand `as_shown`, the old feed's order, and `random`, exact; and ours trained with the
+    place in the session among its features: given the places, which nobody knows beforehand
+    (`almanac_with_position`), and as if all came first (`almanac_position_fixed`), which is how such a model
+    would have to be served.
 
     Args:
         own: Ours, trained before the split.
-        baselines: Others, trained on the same.
+        models: Who ranks, ours among them, learned from the same.
         split: Whose sessions count.
         what: Those sessions.
         lines: Further scores, by name.
     """
     facts = own.facts
-    scores = {**_own_scores(own, what), "as_shown": -what.position.astype(np.float64)}
-    scores |= {name: baseline.pairs(what.user, what.post) for name, baseline in baselines.items()}
-    ids = facts.user_ids[what.user], facts.post_ids[what.post], facts.time[what.event]
-    scores |= {name: line(*ids) for name, line in lines.items()}
-    models = {name: what.measure(values) for name, values in scores.items()}
+    ids = facts.user_ids[what.user], facts.post_ids[what.post], what.at_s
+    scores = {**_score_with_position(own, what), **{name: line(*ids) for name, line in lines.items()}}
+    found = {name: what.rank(model) for name, model in models.items()}
+    found |= {name: what.measure(values) for name, values in scores.items()}
     past = results.past_impressions(facts, split.test_from_s)[what.owner]
-    return results.MeasuredLists({**models, RANDOM: what.measure_random()}, what.owner, past)
+    return results.MeasuredLists(found | what.rank_by_nobody(), what.owner, past)
 
 
-def _own_scores(own: OwnModel, what: Sessions) -> dict[str, Floats]:
-    x, additive, with_position = own.snapshot(what.event), own.additive(what.event), own.fit_with_position()
+def _score_with_position(own: OwnModel, what: Sessions) -> dict[str, Floats]:
+    x, additive, trees = own.snapshot(what.event), own.additive(what.event), own.fit_with_position()
     placed = np.column_stack([x, what.position.astype(np.float32)])
     first = np.column_stack([x, np.zeros(len(x), np.float32)])
     return {
-        OURS: additive + raw_scores(own.booster(), x),
-        f"{OURS}_with_position": additive + raw_scores(with_position, placed),
-        f"{OURS}_position_fixed": additive + raw_scores(with_position, first),
+        f"{OURS}_with_position": additive + raw_scores(trees, placed),
+        f"{OURS}_position_fixed": additive + raw_scores(trees, first),
     }

@@ -99,7 +99,7 @@ def play(config: WorldConfig, recipe: Recipe, names: tuple[str, ...] = ()) -> Wo
         hit[ATTAINABLE] = _hits(chance, _best(attainable.score_attainable(facts, truth, asked)))
     columns, costs = compete(
         interactions,
-        lambda: fit_own(interactions, recipe, at_s),
+        lambda: fit_own(interactions, recipe, facts.as_of_s, at_s),
         names if config.taste == 1 else OF_HALVED_TASTE,
         lambda recommender: recommender.lists(asked, K),
         lambda _, lists: {HIT: results.mean_column(_hits(chance, lists))},

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
+from threadpoolctl import threadpool_limits
 
 from batch.arrays import AnyInts, Bools, Floats, Floats32, Ints, Ints32
 from batch.data.columns import MORE_TOPICS, POST_ID, TEXT, TOPIC
@@ -73,11 +74,17 @@ def describe(posts: pd.DataFrame, embeddings: Floats32 | None, seed: int, came: 
     """Describe each post by its topic and its embedding, or TF-IDF of its text where none is brought.
 
     What is drawn at random is drawn in the order of `came`, int64 (posts,), or of the rows where it is None.
+    One thread adds up, so that how many there are, and which is first, is in no bit.
     """
+    with threadpool_limits(1):
+        return _describe(posts, embeddings, seed, came)
+
+
+def _describe(posts: pd.DataFrame, embeddings: Floats32 | None, seed: int, came: Ints | None) -> Texts:
     if came is not None:
         order = np.argsort(came)
         there = posts.iloc[order].reset_index(drop=True), None if embeddings is None else embeddings[order]
-        return _take(describe(*there, seed), np.argsort(order))
+        return _take(_describe(*there, seed, None), np.argsort(order))
     topic, names = pd.factorize(posts[TOPIC], sort=True, use_na_sentinel=True)
     topic = np.where(topic < 0, topic.max(initial=-1) + 1, topic).astype(np.int32)
     space, about = (
@@ -112,7 +119,8 @@ def place(posts: pd.DataFrame, embeddings: Floats32 | None, about: Map) -> Texts
     topic = np.array(
         [number.get(str(name), -1) if not pd.isna(name) else len(number) for name in posts[TOPIC]]
     )
-    space = _project(_words(posts), embeddings, about)
+    with threadpool_limits(1):
+        space = _project(_words(posts), embeddings, about)
     silent, cluster = np.isnan(space).any(axis=1) | (space.shape[1] == 0), np.empty(len(posts), np.int32)
     silent_clusters = np.isnan(about.centres).any(axis=1) | (space.shape[1] == 0)
     for row, (name, own) in enumerate(zip(posts[TOPIC], topic.tolist(), strict=True)):

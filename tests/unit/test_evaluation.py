@@ -168,7 +168,7 @@ class Ascending:
         posts = np.arange(n) if opened is None else np.flatnonzero(opened)[:n]
         return np.tile(np.append(posts, np.full(n - len(posts), -1)), (len(users), 1))
 
-    def pairs(self, users: Ints, posts: Ints) -> Floats:
+    def pairs(self, users: Ints, posts: Ints, at_s: Ints) -> Floats:
         return -posts.astype(np.float64)
 
 

@@ -129,7 +129,7 @@ def test_a_folder_of_facts_is_compared_and_drawn(tmp_path: Path) -> None:
     with (tmp_path / "out.txt").open("w") as file:
         console = Console(record=True, width=140, file=file)
         results.draw_shown(console, found)
-    assert set(found.results["model"]) == {"almanac", "popular", "first5", "random_exact"}
+    assert set(found.results["model"]) == {"almanac", "popular", "as_shown", "random"}
     text = console.export_text()
     assert "sessions" in text
     assert "popular" in text

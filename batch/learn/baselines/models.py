@@ -28,11 +28,11 @@ def als(interactions: Interactions) -> PostScores:
     from implicit.als import AlternatingLeastSquares
 
     settings = {"factors": N_FACTORS, "regularization": ALS_L2, "alpha": 1.0, "iterations": ALS_ROUNDS}
-    return _factors(interactions, AlternatingLeastSquares, settings)
+    return _factors(interactions, AlternatingLeastSquares, settings, interactions.threads)
 
 
 def bpr(interactions: Interactions) -> PostScores:
-    """Factorise so that a liked post beats another one.
+    """Factorise so that a liked post beats another one; on one thread, since several write over each other.
 
     Source: Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009.
     """
@@ -40,13 +40,14 @@ def bpr(interactions: Interactions) -> PostScores:
 
     n_likes = max(int((interactions.facts.target == 1).sum()), 1)
     rounds = int(np.clip(BPR_STEPS // n_likes, *BPR_ROUNDS))
-    return _factors(interactions, BayesianPersonalizedRanking, {"factors": N_FACTORS, "iterations": rounds})
+    settings = {"factors": N_FACTORS, "iterations": rounds}
+    return _factors(interactions, BayesianPersonalizedRanking, settings, threads=1)
 
 
-def _factors(interactions: Interactions, model: Any, settings: dict[str, Any]) -> PostScores:
+def _factors(interactions: Interactions, model: Any, settings: dict[str, Any], threads: int) -> PostScores:
     likes, popular = interactions.likes(), interactions.rates()
     with threadpool_limits(1, "blas"):  # implicit's own threads and BLAS's get in each other's way
-        fitted = model(**settings, random_state=interactions.seed, num_threads=interactions.threads)
+        fitted = model(**settings, random_state=interactions.seed, num_threads=threads)
         fitted.fit(likes, show_progress=False)
     x, y = (np.asarray(f, np.float64) for f in (fitted.user_factors, fitted.item_factors))
     known = np.diff(likes.indptr) > 0
@@ -84,8 +85,9 @@ def _fit_ease(interactions: Interactions) -> PostScores:
     likes = interactions.likes()
     gram = np.asarray((likes.T @ likes).toarray(order="F"), np.float32)
     gram[np.diag_indices_from(gram)] += EASE_L2
-    factor, info = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1)
-    inverse, again = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    with threadpool_limits(1, "blas"):  # its threads cut the matrix into other blocks, which round otherwise
+        factor, info = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1)
+        inverse, again = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     if info or again:
         raise ValueError(f"EASE's matrix of {len(gram)} posts cannot be inverted: L2={EASE_L2} is too small")
     inverse = np.tril(inverse) + np.tril(inverse, -1).T

@@ -29,8 +29,8 @@ class Recommender(Protocol):
         """
         ...
 
-    def pairs(self, users: Ints, posts: Ints) -> Floats:
-        """Return the scores of (user, post) pairs, float64 (pairs,)."""
+    def pairs(self, users: Ints, posts: Ints, at_s: Ints) -> Floats:
+        """Return the scores of (user, post) pairs at moments, epoch seconds, float64 (pairs,)."""
         ...
 
 
@@ -48,7 +48,7 @@ class ScoreRecommender:
         parts = [_top_of(self.scores(users[low : low + at_once]), n, opened) for low in lows]
         return np.vstack([np.empty((0, n), np.int64), *parts])
 
-    def pairs(self, users: Ints, posts: Ints) -> Floats:
+    def pairs(self, users: Ints, posts: Ints, at_s: Ints | None = None) -> Floats:  # noqa: ARG002 # no score knows time
         """Return the scores of pairs, each user's posts scored once."""
         out, (distinct, place) = np.empty(len(users)), np.unique(users, return_inverse=True)
         at_once = users_at_once(self.n_posts)
