@@ -47,6 +47,21 @@ def test_precisions_are_those_of_plain_arithmetic_whatever_the_width(k: int) -> 
         np.testing.assert_allclose(product[user], gradient[rows] @ seen, atol=1e-12)
 
 
+@pytest.mark.parametrize("k", [0, 1, 8, 13])
+def test_weighted_sums_are_those_of_plain_arithmetic_to_the_bit(k: int) -> None:
+    rng, post, _, weight = _impressions()
+    values = rng.normal(size=(9, k))
+
+    found = sums.sum_values(START, post, weight, sums.lay_panels(values))
+
+    wanted = np.zeros((len(START) - 1, k))
+    for user in range(len(wanted)):
+        for row in range(START[user], START[user + 1]):
+            wanted[user] += weight[row] * values[post[row]]
+    assert np.array_equal(found[:, :k], wanted)
+    assert not found[:, k:].any()
+
+
 def test_a_user_without_impressions_adds_up_to_nothing() -> None:
     rng, post, hessian, gradient = _impressions()
 

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -161,6 +162,23 @@ def test_the_help_loads_nothing_that_computes() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ran.stdout.strip() == "[]"
+
+
+def test_what_computes_is_told_of_threads_before_it_is_loaded() -> None:
+    code = """
+import sys, batch.__main__
+sys.argv = ["almanac", "--help"]
+try:
+    batch.__main__.main()
+except SystemExit:
+    import numpy, threadpoolctl
+    print([pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"])
+"""
+    bare = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+
+    ran = subprocess.run([sys.executable, "-c", code], env=bare, capture_output=True, text=True, check=True)
+
+    assert set(json.loads(ran.stdout.splitlines()[-1])) <= {1}
 
 
 @pytest.mark.usefixtures("own_logging")

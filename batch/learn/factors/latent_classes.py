@@ -14,8 +14,10 @@ from scipy.special import softmax
 from batch.arrays import Floats, Ints32
 from batch.learn.factors.blocks import ROWS_A_SUM, for_blocks, in_threads, split_users
 from batch.learn.factors.impressions import BETWEEN, EARLY, LATE, Impressions
+from batch.learn.factors.sums import add_row, pad_lanes
+from batch.score.tables.simd import N_LANES
 
-N_CLASSES = 6  # 3 to 8 do alike on the real rows; a class too many splits one
+N_CLASSES = 6  # 3 to 8, which is N_LANES, do alike on the real rows; a class too many splits one
 N_EM_ITERATIONS_BY_CLUSTER, N_EM_ITERATIONS, N_EM_ITERATIONS_WARM = 15, 10, 4
 N_STARTS = 4  # random beginnings, of which the likeliest is kept
 ENOUGH_USERS = 2_000  # to find the classes; all users then tell the posts
@@ -83,27 +85,27 @@ def _likelihood(shown: Impressions, classes: LatentClasses) -> float:
 
 def _log_chances(shown: Impressions, classes: LatentClasses) -> Floats:
     """Return the log of the chance of each class and of what it showed the user, float64 (users, classes)."""
-    out = np.tile(np.log(classes.share), (shown.n_users, 1))
-    logs = np.stack([np.log1p(-classes.first), np.log(classes.first)], axis=1)  # LATE is 0, EARLY 1
+    out = np.tile(pad_lanes(np.log(classes.share)), (shown.n_users, 1))
+    logs = pad_lanes(np.stack([np.log1p(-classes.first), np.log(classes.first)]))  # LATE is 0, EARLY 1
 
     def add(low: int, high: int) -> None:
         _add_logs(low, high, shown.start, shown.post, shown.third, logs, out)
 
     for_blocks(add, shown.start)
-    return out
+    return np.ascontiguousarray(out[:, : len(classes.share)])
 
 
 def _maximise(shown: Impressions, cluster: Ints32, member: Floats, by_post: bool) -> LatentClasses:
     """Return the mixture that the memberships imply: the second half of an iteration."""
     n_classes = member.shape[1]
-    counts = np.zeros((shown.n_posts, 2, n_classes))
+    counts, padded = np.zeros((shown.n_posts, 2, N_LANES)), pad_lanes(member)
 
     def tally(block: tuple[int, int]) -> Floats:
-        return np.asarray(_tally(*block, shown.start, shown.post, shown.third, member, shown.n_posts))
+        return np.asarray(_tally(*block, shown.start, shown.post, shown.third, padded, shown.n_posts))
 
     for part in in_threads(tally, split_users(shown.start, ROWS_A_SUM)):
         counts += part
-    first, last = counts[:, EARLY], counts[:, LATE]
+    first, last = counts[:, EARLY, :n_classes], counts[:, LATE, :n_classes]
     of_first, of_last = (
         np.column_stack([np.bincount(cluster, of_class) for of_class in counts.T]) for counts in (first, last)
     )
@@ -118,20 +120,28 @@ def _maximise(shown: Impressions, cluster: Ints32, member: Floats, by_post: bool
 
 @numba.njit(cache=True, nogil=True)
 def _add_logs(low: Any, high: Any, start: Any, post: Any, third: Any, logs: Any, out: Any) -> None:
+    """Add to (users, N_LANES) what (2, posts, N_LANES) say of each impression in a first or last third."""
     for u in range(low, high):
+        row = out[u]
+        total = (row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7])
         for i in range(start[u], start[u + 1]):
             if third[i] != BETWEEN:
-                for k in range(out.shape[1]):
-                    out[u, k] += logs[post[i], third[i], k]
+                total = add_row(total, 1.0, logs[np.uint8(third[i]), np.uint32(post[i])])
+        for k in range(N_LANES):
+            row[k] = total[k]
 
 
 @numba.njit(cache=True, nogil=True)
 def _tally(low: Any, high: Any, start: Any, post: Any, third: Any, member: Any, n_posts: Any) -> Any:
-    """Return how often each post came LATE and EARLY for each class, (posts, 2, classes)."""
-    counts = np.zeros((n_posts, 2, member.shape[1]))
+    """Return how often each post came LATE and EARLY for each class, (posts, 2, N_LANES)."""
+    counts = np.zeros((n_posts, 2, N_LANES))
     for u in range(low, high):
+        row = member[u]
+        of_user = (row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7])
         for i in range(start[u], start[u + 1]):
             if third[i] != BETWEEN:
-                for k in range(member.shape[1]):
-                    counts[post[i], third[i], k] += member[u, k]
+                count = counts[np.uint32(post[i]), np.uint8(third[i])]
+                summed = add_row(of_user, 1.0, count)
+                for k in range(N_LANES):
+                    count[k] = summed[k]
     return counts

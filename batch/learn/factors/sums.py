@@ -28,19 +28,33 @@ def accumulate(
         float64 (users, k, k), the users' precisions, and float64 (users, k).
     """
     k, n_users = values.shape[1], len(start) - 1
-    width = -(-k // N_LANES) * N_LANES
-    if width > k:
-        values = np.pad(values, ((0, 0), (0, width - k)))
+    values = pad_lanes(values)
+    width = values.shape[1]
     square, product = np.zeros((n_users, width, width)), np.zeros((n_users, width))
     _accumulate(start, post, hessian, gradient, np.ascontiguousarray(values), square, product)
     return square[:, :k, :k], product[:, :k]
 
 
-def sum_values(start: Ints, post: Ints32, weight: AnyFloats, values: Floats) -> Floats:
-    """Return, over what each user was shown, the sum of weight × values, float64 (users, k)."""
-    out = np.zeros((len(start) - 1, values.shape[1]))
-    _sum_values(start, post, weight, values, out)
+def sum_values(start: Ints, post: Ints32, weight: AnyFloats, panels: Floats) -> Floats:
+    """Return, over what each user was shown, the sum of weight × values, float64 (users, panels × N_LANES).
+
+    The values are laid out by `lay_panels`, whose zeros come back as zeros.
+    """
+    out = np.empty((len(start) - 1, len(panels) * N_LANES))
+    _sum_values(start, post, weight, panels, out)
     return out
+
+
+def lay_panels(values: Floats) -> Floats:
+    """Lay out columns eight by eight, float64 (panels, posts, N_LANES): a panel stays in a cache."""
+    padded = pad_lanes(values)
+    return np.ascontiguousarray(padded.reshape(len(values), -1, N_LANES).swapaxes(0, 1))
+
+
+def pad_lanes(values: Floats) -> Floats:
+    """Return values with zeros after their last axis, so that it is a multiple of N_LANES long."""
+    missing = -values.shape[-1] % N_LANES
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
 
 
 def sum_by_post(post: Ints32, weight: AnyFloats, n_posts: int) -> Floats:
@@ -80,11 +94,25 @@ def _accumulate(
 
 
 @numba.njit(cache=True, nogil=True)
-def _sum_values(start: Any, post: Any, weight: Any, values: Any, out: Any) -> None:
-    for at in range(len(start) - 1):
-        for i in range(start[at], start[at + 1]):
-            for k in range(values.shape[1]):
-                out[at, k] += weight[i] * values[post[i], k]
+def _sum_values(start: Any, post: Any, weight: Any, panels: Any, out: Any) -> None:
+    for panel in range(len(panels)):
+        values, first = panels[panel], panel * N_LANES
+        for at in range(len(start) - 1):
+            total = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            for i in range(start[at], start[at + 1]):
+                total = add_row(total, np.float64(weight[i]), values[np.uint32(post[i])])
+            for k in range(N_LANES):
+                out[at, first + k] = total[k]
+
+
+@numba.njit(cache=True, inline="always")
+def add_row(total: Any, weight: Any, row: Any) -> Any:
+    """Add weight × row to N_LANES sums that stay in registers."""
+    return (
+        total[0] + weight * row[0], total[1] + weight * row[1], total[2] + weight * row[2],
+        total[3] + weight * row[3], total[4] + weight * row[4], total[5] + weight * row[5],
+        total[6] + weight * row[6], total[7] + weight * row[7],
+    )  # fmt: skip
 
 
 @numba.njit(cache=True, nogil=True)

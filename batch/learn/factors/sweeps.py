@@ -83,13 +83,17 @@ def add_tastes(shown: Impressions, tastes: tuple[Floats, Floats], eta: Floats32)
     for_blocks(lambda low, high: _add_tastes(low, high, shown.start, shown.post, *tastes, eta), shown.start)
 
 
+# Below, indices are unsigned, since numba asks of others whether they count from the end; and what is summed
+# over a user's rows is in registers. Both change no bit.
+
+
 @numba.njit(cache=True, nogil=True)
 def sum_by_key(key: Any, eta: Any, liked: Any, n: Any, table: Any) -> Any:
     gradient, hessian = np.zeros(n), np.zeros(n)
     for i in range(len(eta)):
-        at = step_of(eta[i])
-        gradient[key[i]] += table[at, liked[i]]
-        hessian[key[i]] += table[at, HESSIAN]
+        at, k = np.uint32(step_of(eta[i])), np.uint8(key[i])
+        gradient[k] += table[at, np.uint8(liked[i])]
+        hessian[k] += table[at, HESSIAN]
     return gradient, hessian
 
 
@@ -99,17 +103,22 @@ def _sweep_users(
     of_users: Any, of_posts: Any, of_places: Any, of_hours: Any, of_weeks: Any,
     table: Any, gradient: Any, hessian: Any,
 ) -> None:  # fmt: skip
+    with_posts, with_places = of_posts.any(), of_places.any()  # what changes nothing need not be looked up
     for u in range(low, high):
+        of_user, g, h = of_users[u], gradient[u], hessian[u]
         for i in range(start[u], start[u + 1]):
-            x = np.float32(eta[i] + of_users[u])
-            x = np.float32(x + of_posts[post[i]])
-            x = np.float32(x + of_places[place[i]])
-            x = np.float32(x + of_hours[hour[i]])
-            x = np.float32(x + of_weeks[week[i]])
+            x = np.float32(eta[i] + of_user)
+            if with_posts:
+                x = np.float32(x + of_posts[np.uint32(post[i])])
+            if with_places:
+                x = np.float32(x + of_places[np.uint8(place[i])])
+            x = np.float32(x + of_hours[np.uint8(hour[i])])
+            x = np.float32(x + of_weeks[np.uint8(week[i])])
             eta[i] = x
-            at = step_of(x)
-            gradient[u] += table[at, liked[i]]
-            hessian[u] += table[at, HESSIAN]
+            at = np.uint32(step_of(x))
+            g += table[at, np.uint8(liked[i])]
+            h += table[at, HESSIAN]
+        gradient[u], hessian[u] = g, h
 
 
 @numba.njit(cache=True, nogil=True)
@@ -119,12 +128,13 @@ def _sweep_posts(
     """Return gradients and hessians by post, (posts, 2)."""
     sums = np.zeros((n_posts, 2))
     for u in range(low, high):
+        of_user = of_users[u]
         for i in range(start[u], start[u + 1]):
-            x = np.float32(eta[i] + of_users[u])
+            x = np.float32(eta[i] + of_user)
             eta[i] = x
-            at = step_of(x)
-            sums[post[i], 0] += table[at, liked[i]]
-            sums[post[i], 1] += table[at, HESSIAN]
+            at, p = np.uint32(step_of(x)), np.uint32(post[i])
+            sums[p, 0] += table[at, np.uint8(liked[i])]
+            sums[p, 1] += table[at, HESSIAN]
     return sums
 
 

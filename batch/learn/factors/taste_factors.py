@@ -1,7 +1,9 @@
 """Users' tastes for topics, text factors and text clusters, shrunk by a covariance learned from all users."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 from sklearn.isotonic import isotonic_regression
 
@@ -11,7 +13,7 @@ from batch.features.text import Texts
 from batch.learn.factors.biases import Biases, derive
 from batch.learn.factors.blocks import ROWS_A_SUM, Block, for_blocks, in_threads, split_users
 from batch.learn.factors.impressions import Impressions
-from batch.learn.factors.sums import accumulate, sum_by_post, sum_values
+from batch.learn.factors.sums import accumulate, lay_panels, sum_by_post, sum_values
 
 # 114 real users: later sessions were ranked worse with 64 factors than with 20; 20,000 made ones: better.
 LEAST_FACTORS, USERS_A_FACTOR = 20, 200
@@ -160,20 +162,31 @@ def _covariance(shown: Impressions, biases: Biases, post: Floats, noise: float) 
 
     def work(low: int, high: int) -> None:
         left = derive(shown, biases, busiest[low:high])
-        gradient[low:high] = sum_values(left.start, left.post, left.gradient, post) / noise
-        hessian[low:high] = sum_values(left.start, left.post, left.hessian, everywhere) / noise
+        gradient[low:high] = sum_values(left.start, left.post, left.gradient, of_posts)[:, :k] / noise
+        hessian[low:high] = sum_values(left.start, left.post, left.hessian, everywhere)[:, :1] / noise
 
-    everywhere = np.ones((shown.n_posts, 1))
+    of_posts, everywhere = lay_panels(post), lay_panels(np.ones((shown.n_posts, 1)))
     for_blocks(work, starts(size[busiest]))
-    covariance = np.diag(_initial_variances(gradient, hessian))
+    covariance, mean = np.diag(_initial_variances(gradient, hessian)), np.empty_like(gradient)
     for _ in range(N_EM_ITERATIONS if len(busiest) else 0):
         variance, axes = np.linalg.eigh(covariance)
         variance = np.maximum(variance, LEAST_VARIANCE)
-        spread = 1 / (hessian + 1 / variance)
-        mean = (gradient @ axes) * spread
-        n_effective = np.sqrt(PRIOR_STRENGTH * k + (1 - spread / variance).sum(axis=0))
+        np.matmul(gradient, axes, out=mean)
+        n_effective = np.sqrt(PRIOR_STRENGTH * k + _shrink(mean, hessian[:, 0], variance))
         covariance = axes @ (mean.T @ mean / np.outer(n_effective, n_effective)) @ axes.T
     return np.asarray(covariance, np.float64) + LEAST_VARIANCE * np.eye(k)
+
+
+@numba.njit(cache=True, nogil=True)
+def _shrink(mean: Any, hessian: Any, variance: Any) -> Any:
+    """Shrink each user's mean along each axis, in place; return how many users' worth each axis holds."""
+    inverse, n_effective = 1 / variance, np.zeros(len(variance))
+    for u in range(len(mean)):
+        for axis in range(len(variance)):
+            spread = 1 / (hessian[u] + inverse[axis])
+            mean[u, axis] *= spread
+            n_effective[axis] += 1 - spread / variance[axis]
+    return n_effective
 
 
 def _initial_variances(gradient: Floats, hessian: Floats) -> Floats:
