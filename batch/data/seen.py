@@ -12,6 +12,7 @@ from batch.data.ragged import Ragged, starts
 from batch.data.validation.order import KEY_BITS, Bits, blocks
 
 What = Literal["views", "likes"]
+BLOCKS_AT_ONCE = 8  # of events in a file that are in memory while keys are made of them: 160 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,15 @@ def earliest(facts: Facts, what: What) -> SeenTimes:
 def _pack(facts: Facts, what: What, first_s: int, bits: Bits) -> Words:
     """Return user, post and time of each event that counts, as one number each, in that order."""
     keys, end = np.empty(len(facts.time), np.uint64), 0
-    for rows in blocks(len(facts.time)):
+    for number, rows in enumerate(blocks(len(facts.time))):
         counts = _counts(facts, what, rows)
         key = facts.user[rows][counts].astype(np.uint64) << np.uint64(bits.post)
         key = (key | facts.post[rows][counts].astype(np.uint64)) << np.uint64(bits.time)
         key |= (facts.time[rows][counts] - first_s).astype(np.uint64)
         keys[end : end + len(key)] = key
         end += len(key)
+        if number % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1:
+            facts.release()  # never all columns beside all keys
     return keys[:end].copy() if end < len(keys) else keys
 
 

@@ -1,14 +1,21 @@
 """Seen posts and likes from facts: unions, earliest times, users in order."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.data import seen
 from batch.data.columns import LIKE, VIEW
 from batch.data.facts import Facts
+from batch.data.kept import columns_of
+from batch.data.mapped import MappedColumns, write_columns
 from batch.data.seen import SeenTimes, earliest
+from batch.data.validation import order
 
 N_USERS, N_POSTS = 4, 5
 Event = tuple[int, int, int, int, int]  # time, user, post, action, target
@@ -55,9 +62,9 @@ def by_hand(events: list[Event], liked_only: bool) -> dict[tuple[int, int], int]
 
 
 def test_a_like_without_an_impression_counts_as_seen() -> None:
-    seen = earliest(facts([(7, 1, 2, LIKE, 0)]), "views")
+    found = earliest(facts([(7, 1, 2, LIKE, 0)]), "views")
 
-    assert pairs(seen) == {(1, 2): 7}
+    assert pairs(found) == {(1, 2): 7}
 
 
 def test_a_view_that_a_like_followed_counts_as_liked_at_its_own_time() -> None:
@@ -75,15 +82,15 @@ def test_every_pair_has_its_earliest_time(events: list[Event]) -> None:
 
 @given(EVENTS)
 def test_rows_are_compressed_in_order_of_users_and_posts(events: list[Event]) -> None:
-    seen = earliest(facts(events), "views")
+    found = earliest(facts(events), "views")
 
     width = 64 if any(time >= 2**31 for time, *_ in events) else 32
-    kinds = [str(column.dtype) for column in (seen.start, seen.post, seen.time)]
+    kinds = [str(column.dtype) for column in (found.start, found.post, found.time)]
     assert kinds == ["int64", "int32", f"int{width}"]
-    assert seen.n_users == N_USERS
-    assert seen.start[-1] == len(seen.post) == len(seen.time)
+    assert found.n_users == N_USERS
+    assert found.start[-1] == len(found.post) == len(found.time)
     for user in range(N_USERS):
-        assert np.all(np.diff(seen.post[seen.start[user] : seen.start[user + 1]]) > 0)
+        assert np.all(np.diff(found.post[found.start[user] : found.start[user + 1]]) > 0)
 
 
 def test_times_too_far_apart_for_one_number_with_user_and_post_are_sorted_all_the_same() -> None:
@@ -92,6 +99,33 @@ def test_times_too_far_apart_for_one_number_with_user_and_post_are_sorted_all_th
     assert pairs(earliest(facts(events), "views")) == by_hand(events, liked_only=False)
     assert pairs(earliest(facts(events), "likes")) == by_hand(events, liked_only=True)
     assert earliest(facts(events), "views").post.tolist() == [4, 1, 4]
+
+
+class Counting(MappedColumns):
+    """Events in a file, whose releases are counted."""
+
+    n_released = 0
+
+    def release(self) -> None:
+        """Count, and release."""
+        Counting.n_released += 1
+        super().release()
+
+
+def test_events_in_a_file_are_released_while_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order, "BLOCK", 2)
+    monkeypatch.setattr(seen, "BLOCKS_AT_ONCE", 3)
+    events: list[Event] = [(time, time % N_USERS, time % N_POSTS, VIEW, time % 2) for time in range(24)]
+    in_memory = facts(events)
+    write_columns(tmp_path / "events", columns_of(in_memory))
+    mapped = Counting(tmp_path / "events")
+
+    found = earliest(replace(in_memory, **mapped.columns, mapped=mapped), "views")
+
+    assert Counting.n_released >= 4
+    assert pairs(found) == by_hand(events, liked_only=False)
 
 
 def test_no_events_are_no_pairs() -> None:
