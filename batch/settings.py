@@ -128,6 +128,12 @@ class Settings(EnvironmentSettings):
     n_trees: int = Field(200, ge=1, description="boosted trees")
     n_leaves: int = Field(31, ge=2, le=255, description="leaves a tree")
     seed: int = Field(42, description="seed of everything random")
+    estimates_nights: int = Field(
+        7,
+        ge=0,
+        description="nights that may go by the weights and trees of an earlier one, while tastes are learnt "
+        "anew each night; 0: every night fits its own",
+    )
     memory_mb: int = Field(2048, description="memory that scoring may plan with, MiB")
     threads: int = Field(0, description="threads for training and scoring; 0: all cores")
     schedule: str = Field(

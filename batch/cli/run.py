@@ -37,7 +37,7 @@ def run(
         Path | None, typer.Option(help="rank by this LightGBM text, trained on what `almanac features` wrote")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="read the facts, though a run that died has left some")
+        bool, typer.Option("--fresh", help="read the facts and fit anew, though earlier runs have left both")
     ] = False,
     from_: Annotated[
         str, typer.Option("--from", help="begin at a stage, such as train, by what a run has kept")

@@ -34,8 +34,12 @@ class Statics:
 
 def describe(facts: Facts, seed: int) -> Statics:
     """Describe users and posts once, by what does not change with time."""
-    profiles = profile.encode(facts.users)
     texts = text.describe(facts.posts, facts.embeddings, seed, facts.post_came)
+    return join_statics(profile.encode(facts.users), texts)
+
+
+def join_statics(profiles: profile.Profiles, texts: text.Texts) -> Statics:
+    """Return the features, in the model's order, of users and posts that are described."""
     ours = (
         *(Feature(name, "user", grows=name in GROWING) for name in BEHAVIOUR),
         Feature("topic", "post", categorical=True),

@@ -40,7 +40,11 @@ def encode(users: pd.DataFrame) -> Profiles:
 
     A column of lists becomes an indicator for each of its most frequent values, and one for all others.
     """
-    codes: Codes = {name: _codes(users[name]) for name in users.columns if name != USER_ID}
+    return encode_by(users, {name: _codes(users[name]) for name in users.columns if name != USER_ID})
+
+
+def encode_by(users: pd.DataFrame, codes: Codes) -> Profiles:
+    """Encode profile columns by codes that stand; each must fit its column, see `fits`."""
     features = tuple(feature for name, of in codes.items() for feature in _features(name, of))
     return Profiles(features, values(users, codes), codes)
 
@@ -121,7 +125,8 @@ def _codes(column: "pd.Series[object]") -> Code:
         return [str(value) for value in by_frequency(column.explode())["value"][:MAX_INDICATORS]]
     if not is_categorical(column):
         return None
-    return {value: min(rank, MAX_CODES - 1) for rank, value in enumerate(by_frequency(column)["value"])}
+    frequent = by_frequency(column)["value"][: MAX_CODES - 1]  # who alone has a value need not be remembered
+    return {value: rank for rank, value in enumerate(frequent)}
 
 
 def _features(name: str, of: Code) -> list[Feature]:

@@ -18,6 +18,7 @@ N_FACTORS_KEPT = 8  # as features; more gave the trees nothing on the real rows
 N_CLUSTERS = 24  # over all topics; each topic has at least one, at most MAX_PER_TOPIC
 MAX_PER_TOPIC = 8
 MAX_WORDS = 20_000
+OF_POSTS = ("topic", "cluster", "factors", "length", "space")  # of Texts, (posts, …) each
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,27 @@ def _describe(posts: pd.DataFrame, embeddings: Floats32 | None, seed: int, came:
 
 def _take(texts: Texts, rows: AnyInts) -> Texts:
     """Return some of the posts, in the order given."""
-    columns = ("topic", "cluster", "factors", "length", "space")
-    return replace(texts, **{name: getattr(texts, name)[rows] for name in columns})
+    return replace(texts, **{name: getattr(texts, name)[rows] for name in OF_POSTS})
+
+
+def describe_among(posts: pd.DataFrame, embeddings: Floats32 | None, known: Texts, rows: AnyInts) -> Texts:
+    """Describe posts as they were described before; those that are new or were edited are placed among them.
+
+    Args:
+        posts: One row a post.
+        embeddings: As `describe` takes them.
+        known: What `describe` returned of posts before.
+        rows: int (posts,). Each post's row in `known`; -1: it is new, or was edited.
+
+    Raises:
+        Unplaceable: What `place` raises.
+    """
+    texts, new = _take(known, rows), np.flatnonzero(rows < 0)
+    if len(new):
+        placed = place(posts.iloc[new], None if embeddings is None else embeddings[new], known.map)
+        for name in OF_POSTS:
+            getattr(texts, name)[new] = getattr(placed, name)
+    return texts
 
 
 def place(posts: pd.DataFrame, embeddings: Floats32 | None, about: Map) -> Texts:

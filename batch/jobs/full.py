@@ -17,12 +17,13 @@ from batch.features import asof
 from batch.jobs.assemble import assemble_publication
 from batch.jobs.baselines import publish_baseline
 from batch.jobs.refresh.frozen import freeze
+from batch.jobs.warm import Start, choose_start, keep_fit
 from batch.learn.baselines.named import find_baseline, require_package
-from batch.learn.given import read_model
+from batch.learn.given import digest, read_model
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
-from batch.learn.train import train
+from batch.learn.train import renew, train
 from batch.progress import Progress
 from batch.publish.config import PublishConfig
 from batch.publish.kinds import refuse_other_kinds
@@ -75,6 +76,7 @@ def run(
     facts: Facts | None = None,
     given: Path | None = None,
     trained: Ranker | None = None,
+    anew: bool = False,
     keep: Callable[[Ranker], None] = lambda _model: None,
 ) -> Result:
     """Read, learn, score and publish; what is served changes only by the last step's single write.
@@ -90,7 +92,9 @@ def run(
         evaluated: False skips the evaluation and the two trainings it takes; a baseline's run has none.
         facts: What `read_facts_now` has read already; None reads them.
         given: Text of a model that somebody trained on our features; None trains ours.
-        trained: Our model, where an earlier run has trained it on these facts.
+        trained: Our model, where an earlier run has made it of these facts; it is taken as long as features
+            still mean what its trees know.
+        anew: Our model is fitted anew, though weights and trees of some nights ago are kept.
         keep: Called with the model once it is saved.
 
     Raises:
@@ -109,17 +113,20 @@ def run(
     generations = GenerationStore(store, Keys(settings.prefix))  # asked before the work
     refuse_other_kinds(generations, settings.variant, facts.user_names, facts.post_names, settings.ids)
     with progress.step("describe"):
-        statics = asof.describe(facts, settings.seed)
+        ours = baseline is None and given is None
+        start = choose_start(settings, facts, location, anew=anew) if ours else None
+        statics = start.statics if start else asof.describe(facts, settings.seed)
     if baseline is not None:
         manifest = publish_baseline(settings, store, facts, statics, baseline, progress)
         return _finish(facts, manifest, progress)
     if given is not None:
         model = read_model(given, facts, statics, facts.as_of_s)
         model.save(settings.state_dir / "models" / model.fingerprint)
-    elif trained is not None:
+    elif trained is not None and trained.made_of == digest(facts, statics):
         model = trained
     else:
-        model = learn(settings, facts, statics, progress, split=split, evaluated=evaluated, keep=keep)
+        start = start or Start(statics, None)
+        model = learn(settings, facts, location, start, progress, split=split, evaluated=evaluated, keep=keep)
     with progress.step("features"):
         tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)
     with progress.phases("publish") as show:
@@ -138,16 +145,24 @@ def run(
 def learn(
     settings: Settings,
     facts: Facts,
-    statics: asof.Statics,
+    location: str,
+    start: Start,
     progress: Progress,
     *,
     split: Split | None,
     evaluated: bool,
     keep: Callable[[Ranker], None],
 ) -> Ranker:
-    """Test and train our model, and save it under its fingerprint; arguments are those of `run`."""
+    """Test our model, train or renew it, and save it under its fingerprint; arguments are those of `run`."""
+    recipe, statics = Recipe.of(settings), start.statics
     metrics = _evaluate(settings, facts, statics, split, progress) if evaluated else {}
-    model = train(facts, statics, facts.as_of_s, Recipe.of(settings), metrics, progress).model
+    if start.kept is not None:
+        progress.skip("train")
+        model = renew(start.kept, facts, statics, recipe, metrics, progress)
+    else:
+        training = train(facts, statics, facts.as_of_s, recipe, metrics, progress)
+        model = training.model
+        keep_fit(settings, facts, location, statics, training)
     model.save(settings.state_dir / "models" / model.fingerprint)
     keep(model)
     return model

@@ -14,7 +14,8 @@ from api.contract.keys import Keys
 from batch.features import asof
 from batch.jobs.full import Result, learn, run
 from batch.jobs.refresh.incremental import run_incremental
-from batch.jobs.resume import From, NothingKept, prune_models, start_night
+from batch.jobs.resume import ANEW, From, NothingKept, prune_models, start_night
+from batch.jobs.warm import Start
 from batch.learn.baselines.named import find_baseline
 from batch.learn.split import Split
 from batch.progress import Progress
@@ -73,6 +74,7 @@ def run_full(
             facts=night.facts,
             given=given,
             trained=night.model,
+            anew=begin in ANEW,
             keep=night.keep_model,
         )
         _tell(record, asdict(result))
@@ -118,7 +120,7 @@ def run_part(
             with progress.step("describe"):
                 statics = asof.describe(night.facts, settings.seed)
             how: dict[str, Any] = {"split": None, "evaluated": True, "keep": night.keep_model}
-            learn(settings, night.facts, statics, progress, **how)
+            learn(settings, night.facts, location, Start(statics, None), progress, **how)
 
 
 def run_refresh(

@@ -37,6 +37,7 @@ FOLDER, MODELS = "facts-read", "models"  # in the state folder
 HOUR_S = 3600
 From = Literal["", "read", "describe", "evaluate", "estimate", "train", "features", "publish"]
 LEARNT = ("features", "publish")  # stages that come after the model
+ANEW = ("read", "evaluate", "estimate", "train")  # who begins there wants a fit of the night's own
 _READS = (  # settings that say which rows are facts
     "ids",
     "filter_by",
@@ -142,9 +143,14 @@ def _read(
 
 def key_of(settings: Settings, location: str) -> str:
     """Return 64 hex digits of where facts come from, and of the settings that say which rows are facts."""
+    events = hide_password(events_location(settings))
+    return _digest(events, digest_of_source(settings, location), digest_of_code())
+
+
+def digest_of_source(settings: Settings, location: str) -> str:
+    """Return 64 hex digits of where tables come from, and of the settings that say which rows are facts."""
     chosen = str([getattr(settings, name) for name in _READS])
-    places = (hide_password(location), hide_password(events_location(settings)))
-    return _digest(*places, repr(load_mapping(settings)), chosen, digest_of_code())
+    return _digest(hide_password(location), repr(load_mapping(settings)), chosen)
 
 
 def digest_of_code() -> str:

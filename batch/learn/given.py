@@ -127,6 +127,7 @@ def read_model(path: Path, facts: Facts, statics: Statics, as_of_s: int) -> Rank
         as_of_s=as_of_s,
         parameters={},
         factors=FactorTable(facts.user_ids, facts.post_ids, *nothing, np.zeros(len(facts.users))),
+        made_of=about["made_of"],
     )
 
 

@@ -27,6 +27,7 @@ class Ranker:
         parameters: What LightGBM was given.
         factors: What is added to the trees' score.
         metrics: What the evaluation before this training measured.
+        made_of: What its features mean, `batch.learn.given.digest`; empty where nothing says.
     """
 
     text: str
@@ -35,6 +36,7 @@ class Ranker:
     parameters: dict[str, Any]
     factors: FactorTable
     metrics: dict[str, float] = field(default_factory=dict)
+    made_of: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -54,6 +56,7 @@ class Ranker:
             "parameters": self.parameters,
             "metrics": self.metrics,
             "fingerprint": self.fingerprint,
+            "made_of": self.made_of,
         }
         (folder / FACTORS).unlink(missing_ok=True)  # never an older model's beside these trees
         _write(folder / TEXT, self.text.encode())
@@ -74,6 +77,7 @@ class Ranker:
             parameters=about["parameters"],
             factors=FactorTable.load(folder / FACTORS),
             metrics={name: float("nan") if x is None else x for name, x in about["metrics"].items()},
+            made_of=about.get("made_of", ""),
         )
         return found if found.fingerprint == about["fingerprint"] else None
 

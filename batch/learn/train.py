@@ -1,6 +1,11 @@
-"""Facts to the published model, in one sequence: fit the estimates, gather rows of what they leave, boost."""
+"""Facts to the published model, in one sequence: fit the estimates, gather rows of what they leave, boost.
+
+A night after such a training may `renew` its model instead: the estimate as of now, weights and trees as
+found.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,12 +14,16 @@ from batch.data.facts import Facts
 from batch.features.asof import Rows, Statics
 from batch.learn import trees
 from batch.learn.factors import estimate
-from batch.learn.factors.estimate import Estimates
+from batch.learn.factors.estimate import Estimate, Estimates
 from batch.learn.factors.factor_table import FactorTable
+from batch.learn.given import digest
+from batch.learn.kept_fit import KeptFit
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.memory import give_back
 from batch.progress import Advance, Progress, Silent
+
+AGE = "estimates_age_days"  # the metric that tells how long before as_of weights and trees were fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +120,60 @@ def learn(
     parameters = trees.parameters_for(len(rows.y), recipe.n_leaves, recipe.seed, recipe.threads)
     fitted = trees.fit_trees(rows, estimates, statics.features, parameters, recipe.n_trees, advance)
     weights = {**estimates.weights, "trees": fitted.share}
-    now = estimates.now
+    parameters = {**parameters, "num_iterations": fitted.booster.num_trees()}
+    text = fitted.booster.model_to_string()
+    return _join(facts, statics, estimates.now, text, parameters, weights, 0.0, metrics)
+
+
+def renew(
+    kept: KeptFit,
+    facts: Facts,
+    statics: Statics,
+    recipe: Recipe,
+    metrics: dict[str, float] | None = None,
+    progress: Progress | None = None,
+) -> Ranker:
+    """Return the model of all facts by the weights and trees of a training some nights before.
+
+    On that training's own facts it is that training's model, byte for byte.
+
+    Args:
+        kept: That training.
+        facts: Events up to now.
+        statics: What `kept.describe` returned of them.
+        recipe: That training's.
+        metrics: What an evaluation measured, kept with the model.
+        progress: Where to show the step; None shows nothing.
+    """
+    progress = progress or Silent()
+    with progress.step("estimate"):
+        as_of_s, begun = facts.as_of_s, kept.begun_of(facts)
+        now, _ = estimate.renew(facts, statics.texts, as_of_s, kept.weights, recipe.seed, begun)
+        facts.release()
+        give_back()
+    weights = {**kept.weights, "trees": kept.share}
+    age_days = kept.age_days(as_of_s)
+    return _join(facts, statics, now, kept.trees, kept.parameters, weights, age_days, metrics)
+
+
+def _join(
+    facts: Facts,
+    statics: Statics,
+    now: Estimate,
+    trees_text: str,
+    parameters: dict[str, Any],
+    weights: dict[str, float],
+    age_days: float,
+    metrics: dict[str, float] | None,
+) -> Ranker:
+    """Return an estimate and trees as one model, with what was measured, and how old the weights are."""
+    told = {f"weight_{name}": weight for name, weight in weights.items()}
     return Ranker(
-        text=fitted.booster.model_to_string(),
+        text=trees_text,
         features=statics.features,
         as_of_s=now.as_of_s,
-        parameters={**parameters, "num_iterations": fitted.booster.num_trees()},
-        metrics={**(metrics or {}), **{f"weight_{name}": weight for name, weight in weights.items()}},
+        parameters=parameters,
+        metrics={**(metrics or {}), **told, AGE: age_days},
         factors=FactorTable(facts.user_ids, facts.post_ids, now.x, now.y, now.level - now.base),
+        made_of=digest(facts, statics),
     )

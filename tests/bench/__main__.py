@@ -6,6 +6,7 @@ Each runs the real code at full size and asserts that its results are right befo
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace as replace_fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import typer
@@ -122,6 +123,18 @@ def night(
     from tests.bench.night import run as measure
 
     Output(json=json).emit(measure(scale, facts, posts, warm=warm))
+
+
+@bench.command()
+def renewed(
+    data: Annotated[str, typer.Option(help="folder or URL of facts")],
+    json: Json = False,
+) -> None:
+    """Measure what the last week's lists lose by weights and trees of some days before it."""
+    from tests.bench.renewed import run as measure
+
+    with TemporaryDirectory(prefix="almanac-renewed-") as folder:
+        Output(json=json).emit(measure(data, Path(folder)))
 
 
 @bench.command()

@@ -80,7 +80,7 @@ def test_factors_are_those_of_the_normal_equations() -> None:
 
 def test_factors_go_on_from_those_of_a_time_before(facts: Facts) -> None:
     statics = asof.describe(facts, 1)
-    before = fit_components(facts, statics.texts, AS_OF_S - DAY_S, 1, None)
+    before = fit_components(facts, statics.texts, AS_OF_S - DAY_S, 1, None).beginning
 
     warm, cold = (fit_components(facts, statics.texts, AS_OF_S, 1, one) for one in (before, None))
 

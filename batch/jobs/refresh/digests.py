@@ -79,7 +79,7 @@ def digest_inputs(facts: Facts) -> InputDigests:
     with ThreadPoolExecutor(n) as pool:
         list(pool.map(add, range(n)))
     sums = np.column_stack([parts.sum(axis=0, dtype=np.uint64), _digest_profiles(facts.users)])
-    return InputDigests(facts.user_ids, sums, facts.post_ids, _digest_posts(facts))
+    return InputDigests(facts.user_ids, sums, facts.post_ids, digest_posts(facts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,8 @@ def _digest_profiles(users: pd.DataFrame) -> Words:
     return found
 
 
-def _digest_posts(facts: Facts) -> Words:
+def digest_posts(facts: Facts) -> Words:
+    """Return uint64 (posts,), a digest of all that is told of each post."""
     found = np.empty(len(facts.posts), np.uint64)
     more = facts.posts[MORE_TOPICS].fillna("") if MORE_TOPICS in facts.posts else [""] * len(facts.posts)
     posts = post_json(facts.posts, facts.post_names)

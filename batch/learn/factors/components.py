@@ -39,6 +39,27 @@ FEW = 0.3  # likes that a post has beside its own before their logarithm is take
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """What an earlier fit has found that a later one goes on from; nothing in it is of a single user.
+
+    Attributes:
+        classes: The latent classes; None of choices, and where none were wanted.
+        liked_together: float64 (posts, N_IMPLICIT). Posts' factors; None of impressions.
+    """
+
+    classes: LatentClasses | None
+    liked_together: Floats | None
+
+    def of_posts(self, rows: AnyInts) -> "Beginning":
+        """Return it for other posts, given by row, int (posts,); -1 is a new one, which tells nothing yet."""
+        new = np.asarray(rows < 0)[:, None]
+        classes, liked = self.classes, self.liked_together
+        if classes is not None:
+            classes = LatentClasses(classes.share, np.where(new, 0.5, classes.first[rows]))
+        return Beginning(classes, None if liked is None else np.where(new, 0.0, liked[rows]))
+
+
+@dataclass(frozen=True, slots=True)
 class Components:
     """Every component as factors; that of number k gives user u and post p the score `x[k][u] · y[k][p]`.
 
@@ -63,6 +84,12 @@ class Components:
     y: tuple[Floats, ...]
     classes: LatentClasses | None
 
+    @property
+    def beginning(self) -> Beginning:
+        """Return what a fit of a time shortly after goes on from."""
+        liked = self.y[NAMES.index("liked_together")]
+        return Beginning(self.classes, liked if liked.shape[1] else None)
+
     def scores(self, users: AnyInts, posts: AnyInts) -> Floats:
         """Return every component's score of (user, post) pairs, float64 (pairs, components)."""
         pairs = zip(self.x, self.y, strict=True)
@@ -74,7 +101,7 @@ def fit_components(
     texts: Texts,
     as_of_s: int,
     seed: int,
-    warm: Components | None,
+    warm: Beginning | None,
     wanted: Collection[str] = NAMES,
 ) -> Components:
     """Fit all components on the facts up to and including `as_of_s`.
@@ -84,7 +111,7 @@ def fit_components(
         texts: What the posts are about.
         as_of_s: Epoch seconds.
         seed: Of the search for classes, or of the first factors.
-        warm: An earlier time's components to go on from, which is faster; None starts anew.
+        warm: What a fit of an earlier time found, to go on from, which is faster; None starts anew.
         wanted: Names of those that will weigh anything; of the others what takes long is left out.
     """
     past = facts.until(as_of_s)
@@ -139,7 +166,7 @@ def _end_tastes(shown: Impressions, tastes: TasteFactors, post: Floats | None) -
     return biases.post, refit_users(shown, biases, tastes)
 
 
-def _of_choices(past: Facts, seed: int, warm: Components | None) -> dict[str, Factors]:
+def _of_choices(past: Facts, seed: int, warm: Beginning | None) -> dict[str, Factors]:
     """Return what is liked together, posts that are retired by now among it, and by many.
 
     Whether a post that was taken was liked, too, told no more of the films that a user takes next.
@@ -152,7 +179,8 @@ def _of_choices(past: Facts, seed: int, warm: Components | None) -> dict[str, Fa
     else:
         liked = sparse.csr_matrix((past.weight.astype(np.float64), (past.user, place[past.post])), shape)
         liked.eliminate_zeros()
-    before = warm.y[NAMES.index("liked_together")][np.argsort(place)] if warm is not None else None
+    before = warm.liked_together if warm is not None else None
+    before = before[np.argsort(place)] if before is not None else None
     if past.retired is not None:
         liked = sparse.hstack([liked, past.retired.taken(len(past.users))]).tocsr()
         if before is not None:

@@ -9,7 +9,7 @@ from batch.arrays import AnyInts, Floats, Ints
 from batch.data.facts import Facts
 from batch.features.text import Texts
 from batch.learn.factors import negative_sampling
-from batch.learn.factors.components import NAMES, Components, fit_components
+from batch.learn.factors.components import NAMES, Beginning, Components, fit_components
 from batch.learn.factors.stacking import collect_equations, fit_weights
 
 N_PERIODS = 3  # periods of the past whose likes weigh the components and train the trees
@@ -49,12 +49,14 @@ class Estimates:
         past: As of the beginning of each period, oldest first; the last period ends with `now`.
         weights: Component name to stacking weight, the same at all times.
         shown: What was put before the users, as events: the facts as they are, or slates drawn from choices.
+        begun: What the fit of `now` went on from.
     """
 
     now: Estimate
     past: tuple[Estimate, ...]
     weights: dict[str, float]
     shown: Facts
+    begun: Beginning
 
     @property
     def begin_s(self) -> int:
@@ -105,7 +107,7 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
     rng = np.random.default_rng(seed)
     fitted: list[Components] = []
     for end in ends[:-1]:
-        fitted.append(fit_components(past, texts, end, seed, fitted[-1] if fitted else None))
+        fitted.append(fit_components(past, texts, end, seed, fitted[-1].beginning if fitted else None))
     if past.shown == "choices":
         shown = negative_sampling.draw_slates(past, ends, rng)
         weights = negative_sampling.fit_choice_weights(shown, fitted)
@@ -115,14 +117,15 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
         shown, weights = past, fit_weights(sum(found[1:], found[0]))
     named = dict(zip(NAMES, weights.tolist(), strict=True))
     before = tuple(_stack(components, weights) for components in fitted)
-    del fitted[:-1]  # hundreds of megabytes where users are many
-    now = fit_components(past, texts, as_of_s, seed, fitted.pop(), _weighing(named))
-    return Estimates(_stack(now, weights), before, named, shown)
+    begun = fitted[-1].beginning
+    fitted.clear()  # hundreds of megabytes where users are many
+    now = fit_components(past, texts, as_of_s, seed, begun, _weighing(named))
+    return Estimates(_stack(now, weights), before, named, shown, begun)
 
 
 def renew(
-    facts: Facts, texts: Texts, as_of_s: int, weights: dict[str, float], seed: int, before: Components | None
-) -> tuple[Estimate, Components]:
+    facts: Facts, texts: Texts, as_of_s: int, weights: dict[str, float], seed: int, before: Beginning | None
+) -> tuple[Estimate, Beginning]:
     """Estimate as of another time with weights that stand: a seventh of what `fit` takes.
 
     Args:
@@ -131,10 +134,10 @@ def renew(
         as_of_s: Epoch seconds.
         weights: Component name to weight, as `fit` found them.
         seed: Of everything random.
-        before: Components of a time shortly before, to begin from; None begins anew.
+        before: What a fit of a time shortly before found, to begin from; None begins anew.
 
     Returns:
-        The estimate, and its components for the next call.
+        The estimate, as `fit` makes it of the same weights and beginning, and what the next call begins from.
 
     Raises:
         ValueError: There is no event up to `as_of_s`.
@@ -143,7 +146,7 @@ def renew(
     if not len(past.time):
         raise ValueError(f"there is no event up to {as_of_s}: nothing can be estimated")
     components = fit_components(past, texts, as_of_s, seed, before, _weighing(weights))
-    return _stack(components, np.array([weights[name] for name in NAMES])), components
+    return _stack(components, np.array([weights[name] for name in NAMES])), components.beginning
 
 
 def _weighing(weights: dict[str, float]) -> list[str]:
