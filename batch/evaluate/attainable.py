@@ -1,9 +1,9 @@
 """What a learner could reach in a made world: posterior means under its true population, from facts alone.
 
-The truth's population is given: effects of moment and place, spreads of users, posts and tastes, what each
-post is about, what each type prefers. What is drawn for a single user or post is not: its posterior mean is
-found from the facts, by Newton steps on users and posts in turn. So the line lies below the oracle, which
-knows every draw, and no learner without the population's parameters should pass it but by luck.
+The population is given: effects of moment and place, spreads of users, posts and tastes, what each post is
+about, what each type prefers. What is drawn for single users, posts, topics or hours is not (`UNKNOWN`): its
+posterior mean is found from the facts, by Newton steps on all in turn. So the line lies below the oracle,
+which knows every draw, and no learner without the population's parameters should pass it but by luck.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,23 @@ import numpy as np
 
 from batch.arrays import Floats, Ints, Ints32
 from batch.data.facts import Facts
+from batch.evaluate.attainable_moves import MovingRows
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.sums import accumulate
 from batch.simulate import effects
+from batch.simulate.config import Regime
 from batch.simulate.posts import TOPIC_NAMES
 from batch.simulate.truth import Truth
 
 SWEEPS = 6
 SOFTNESS = 0.01  # of the clip at no chance, in like rate: what is still uncertain of a user softens it
 USERS_AT_ONCE = 1_000
+# What the line has to find from the facts, by regime.
+UNKNOWN: dict[Regime, tuple[str, ...]] = {
+    "gaussian": ("users' levels", "users' tastes", "posts' qualities"),
+    "typed": ("users' levels", "users' types", "posts' qualities"),
+    "moving": ("users' levels", "users' types", "posts' qualities", "topics' hours", "weeks of fame"),
+}
 LONGEST_STEP = 0.1  # of a post's or user's effect in one sweep
 
 
@@ -38,13 +46,29 @@ class _Population:
     lift: float  # of a session's first half
 
 
-def score_attainable(facts: Facts, truth: Truth, users: Ints) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Posterior:
+    """The means: users' effects and tastes (users, k), posts' effects (posts,), and what moves.
+
+    Attributes:
+        by_hour: float64 (topics, 24). Zeros where nothing moves.
+        famous: float64 (posts, steps). Each post's chance to be famous.
+    """
+
+    user: Floats
+    post: Floats
+    by_hour: Floats
+    famous: Floats
+
+
+def score_attainable(facts: Facts, truth: Truth, users: Ints, at_s: int) -> Floats:
     """Return the near-ideal learner's scores of every post, float64 (users, posts).
 
     Args:
         facts: All that the learner may read, of the truth's world; rows of posts as in the truth.
         truth: The world's; of its draws for single users and posts nothing is used.
         users: int64 (n,). Rows of the users to score.
+        at_s: For when, epoch seconds.
     """
     shown = gather(facts)
     user = shown.user
@@ -60,8 +84,15 @@ def score_attainable(facts: Facts, truth: Truth, users: Ints) -> Floats:
         by_type = np.asarray(effects.EARLY_LIFT * share * truth.preferred, np.float64)
         moment += np.einsum("ij,ji->i", member[user], by_type[:, shown.post])
         early = _refine_early(truth, member, user, shown.post, early)
-    taste, post = _fit_posterior(shown, population, moment, early)
-    return np.asarray(taste[users] @ population.values.T + post + member[users] @ by_type, np.float64)
+    moving = MovingRows.of(truth, shown.post, time) if truth.config.regime == "moving" else None
+    found = _fit_posterior(shown, population, moment, early, moving)
+    of_posts = found.post
+    if moving is not None:
+        of_posts = of_posts + found.by_hour[truth.posts.topic, at_s // 3600 % 24]
+        of_posts += effects.FAME_LIFT * found.famous[:, moving.step_of(at_s)]
+    return np.asarray(
+        found.user[users] @ population.values.T + of_posts + member[users] @ by_type, np.float64
+    )
 
 
 def _describe_population(truth: Truth) -> _Population:
@@ -86,38 +117,59 @@ def _describe_population(truth: Truth) -> _Population:
 
 
 def _fit_posterior(
-    shown: Impressions, population: _Population, moment: Floats, early: Floats
-) -> tuple[Floats, Floats]:
-    """Return users' effects and tastes (users, k) and posts' effects (posts,), given the other effects."""
-    values = population.values
+    shown: Impressions, population: _Population, moment: Floats, early: Floats, moving: MovingRows | None
+) -> _Posterior:
+    """Return the posterior of users, of posts and of what moves, given the other effects."""
+    values, lift, known = population.values, population.lift, moment
+    by_hour, famous = np.zeros((len(TOPIC_NAMES), 24)), np.zeros((0, 0))
     x = np.tile(population.mean, (shown.n_users, 1))
     post = population.post_mean.copy()
     for _ in range(SWEEPS):
-        slope, weight = _compute_slopes(shown, x, values, post, moment, early, population.lift)
+        slope, weight = _compute_slopes(shown, x, values, post, moment, early, lift)
         x = _update_users(shown, x, values, slope, weight, population)
-        slope, weight = _compute_slopes(shown, x, values, post, moment, early, population.lift)
+        slope, weight = _compute_slopes(shown, x, values, post, moment, early, lift)
         information = np.bincount(shown.post, weight, shown.n_posts)
         pull = np.asarray(np.bincount(shown.post, slope, shown.n_posts), np.float64)
         pull += information * post + population.post_precision * population.post_mean
         new = pull / (information + population.post_precision)
         post = post + np.clip(new - post, -LONGEST_STEP, LONGEST_STEP)
-    return x, post
+        if moving is not None:
+            slope, weight = _compute_slopes(shown, x, values, post, moment, early, lift)
+            by_hour = moving.update_hours(by_hour, slope, weight)
+            moment = known + by_hour.reshape(-1)[moving.cell]
+            eta = _add_up(shown, x, values, post, moment)
+            plain, raised = (_respond(eta + more, early, lift)[0] for more in (0.0, effects.FAME_LIFT))
+            liked = shown.liked > 0
+            famous = moving.infer_fame(
+                np.log(np.where(liked, raised, 1 - raised) / np.where(liked, plain, 1 - plain))
+            )
+            moment += effects.FAME_LIFT * famous.reshape(-1)[moving.place]
+    return _Posterior(x, post, by_hour, famous)
 
 
 def _compute_slopes(
     shown: Impressions, x: Floats, values: Floats, post: Floats, moment: Floats, early: Floats, lift: float
 ) -> tuple[Floats, Floats]:
     """Return slope and information of every impression in its sum of effects."""
+    chance, steep = _respond(_add_up(shown, x, values, post, moment), early, lift)
+    gain = steep / (chance * (1 - chance))
+    return gain * (shown.liked - chance), gain * steep
+
+
+def _add_up(shown: Impressions, x: Floats, values: Floats, post: Floats, moment: Floats) -> Floats:
     eta = moment + post[shown.post]
     _add_products(shown.start, shown.post, x, values, eta)
+    return eta
+
+
+def _respond(eta: Floats, early: Floats, lift: float) -> tuple[Floats, Floats]:
+    """Return the chance of a like and its derivative by the sum of effects, over both halves of a session."""
     chance, steep = np.zeros(len(eta)), np.zeros(len(eta))
     for share, of_half in ((early, eta + lift), (1 - early, eta)):
         half = SOFTNESS * np.logaddexp(0.0, of_half / SOFTNESS)
         chance += share * half
         steep += share * -np.expm1(-half / SOFTNESS)
-    chance = np.clip(chance, 1e-4, 0.95)
-    gain = steep / (chance * (1 - chance))
-    return gain * (shown.liked - chance), gain * steep
+    return np.clip(chance, 1e-4, 0.95), steep
 
 
 @numba.njit(cache=True, parallel=True)

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from api.contract.buckets import DAY_S
 from batch.arrays import Floats, Ints
 from batch.evaluate import attainable, results
+from batch.evaluate.attainable import UNKNOWN
 from batch.evaluate.contest import Totals, compete, find_absent
 from batch.evaluate.own import OURS, fit_own
 from batch.features import asof
@@ -96,7 +97,7 @@ def play(config: WorldConfig, recipe: Recipe, names: tuple[str, ...] = ()) -> Wo
     chance = truth.matrix(facts.user_ids[asked], at_s)
     hit = {ORACLE: _hits(chance, _best(chance))}
     if config.taste == 1:
-        hit[ATTAINABLE] = _hits(chance, _best(attainable.score_attainable(facts, truth, asked)))
+        hit[ATTAINABLE] = _hits(chance, _best(attainable.score_attainable(facts, truth, asked, at_s)))
     columns, costs = compete(
         interactions,
         lambda: fit_own(interactions, recipe, facts.as_of_s, at_s),
@@ -148,6 +149,7 @@ def summarize_worlds(played: list[World], seed: int, names: tuple[str, ...] = ()
         "attainable_normalized": float(figure.loc[(ATTAINABLE, "normalized"), "value"]),
         "attainable_ratio": float(ratio["value"]),
         "attainable_ratio_interval": (float(ratio["low"]), float(ratio["high"])),
+        "attainable_unknown": sorted({what for world in played for what in UNKNOWN[world.config.regime]}),
         "best_peer": best,
         "best_peer_normalized": float(figure.loc[(best, "normalized"), "value"]) if best else float("nan"),
         "absent": find_absent(max(world.config.n_posts for world in played), names),

@@ -146,6 +146,10 @@ def draw_worlds(console: Console, report: Report) -> None:
     low, high = report.about["attainable_ratio_interval"]
     ratio = report.about["attainable_ratio"]
     console.print(f"{ratio:.3f} [{low:.3f}, {high:.3f}] of what is attainable", highlight=False)
+    unknown = ", ".join(report.about["attainable_unknown"])
+    console.print(
+        f"Attainable knows how the world is made, and has to find as all do: {unknown}", highlight=False
+    )
     for segment, frame in report.results.groupby("segment", sort=False):
         if segment != ALL and not segment[-1].isdigit():  # a seed's
             look = Look(segment, (("normalized", 5),), (("expected_hitrate", 5), *COSTS))
