@@ -13,10 +13,12 @@ from batch.arrays import AnyInts, Bools, Ints
 from batch.data.facts import Facts
 from batch.data.rows import find_rows
 from batch.learn.baselines.neighbours import MOST_LIKES
+from batch.learn.factors.blocks import in_threads
 from batch.learn.similar.nearest import SCALE, no_keys, put
 
 N_LIKED = 100  # posts liked with a post that count as candidates
 UNIT = 64  # what a like of somebody with no other like says; of `n` likes each says 1/√n of it
+POSTS_A_BLOCK = 256  # that a thread does at a time
 SHRINK = 10 * UNIT  # as if so many more had liked each post and nothing else: few likes say little
 
 
@@ -86,9 +88,17 @@ def find_liked_together(likes: Likes, n_posts: int) -> Together:
     posts = np.unique(post)
     keys = no_keys(len(posts), N_LIKED)
     by_post, by_user = np.argsort(post, kind="stable"), np.argsort(user, kind="stable")
-    ends = np.searchsorted(post[by_post], posts, side="right")
+    begins, ends = (np.searchsorted(post[by_post], posts, side=side) for side in ("left", "right"))
     of_user = np.searchsorted(user[by_user], np.arange(n_users + 1))
-    _sum(keys, posts, ends, user[by_post], of_user, post[by_user], weight, size)
+    columns = (user[by_post], of_user, post[by_user], weight, size)
+
+    def work(rows: slice) -> None:
+        _sum(keys[rows], posts[rows], begins[rows], ends[rows], *columns)
+
+    for _ in in_threads(
+        work, [slice(low, low + POSTS_A_BLOCK) for low in range(0, len(posts), POSTS_A_BLOCK)]
+    ):
+        pass
     return Together(posts, keys)
 
 
@@ -103,23 +113,24 @@ def _last(likes: Likes) -> tuple[Ints, Ints]:
 
 @numba.njit(cache=True, nogil=True)
 def _sum(
-    keys: Any, posts: Any, ends: Any, user: Any, of_user: Any, post: Any, weight: Any, size: Any
-) -> None:
+    keys: Any, posts: Any, begins: Any, ends: Any,
+    user: Any, of_user: Any, post: Any, weight: Any, size: Any,
+) -> None:  # fmt: skip
     """Sum the weights of common users, post by post, and keep the nearest.
 
-    `user` has the users of each of `posts`, up to its end; `post` the posts of each user, from `of_user` on.
+    `user` has the users of each of `posts`, from its begin up to its end; `post` the posts of each user, from
+    `of_user` on.
     """
-    sums, met = np.zeros(len(size), np.int64), np.empty(len(size), np.int64)
-    begin = 0
+    sums, met = np.zeros(len(size), np.int64), np.empty(len(size) + 1, np.int64)
     for i in range(len(posts)):
         n_met = 0
-        for u in user[begin : ends[i]]:
+        for u in user[begins[i] : ends[i]]:
+            more = weight[u]
             for q in post[of_user[u] : of_user[u + 1]]:
-                if sums[q] == 0:
-                    met[n_met] = q
-                    n_met += 1
-                sums[q] += weight[u]
-        begin = ends[i]
+                before = sums[np.uint64(q)]
+                met[n_met] = q  # stays where it is the first time
+                n_met += before == 0
+                sums[np.uint64(q)] = before + more
         for q in met[:n_met]:
             alike = np.int64(np.rint(SCALE * sums[q] / (size[posts[i]] * size[q])))
             sums[q] = 0
