@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 
 from api.contract.buckets import DAY_S
 from batch.arrays import Bools, Floats, Ints, Ints32
+from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.data.local_time import local_s
 from batch.features.tally import CHUNK, Tally, shrink_lift
@@ -78,7 +81,6 @@ def rank(
         own = np.where((segment >= low) & (segment < low + at_once), segment - low, -1).astype(np.int32)
         counted = zip(*_by_hour(past, own, min(at_once, n_segments - low)), strict=True)
         lists += [best(_scores(views, likes, hourly))[hour] for views, likes in counted]
-    facts.release()
     empty = np.empty((0, len(starts), depth), np.int32)
     return Popular(
         buckets=best(hourly)[hour],
@@ -94,20 +96,34 @@ def top(scores: Floats, depth: int) -> Ints32:
 
 def _by_hour(facts: Facts, segment: Ints32, n_segments: int) -> tuple[Floats, Floats]:
     """Return views and likes, float64 (segments, hours, posts), summed over neighbouring hours."""
-    shape = (n_segments, HOURS, len(facts.posts))
-    size = n_segments * HOURS * len(facts.posts)
-    views, likes = np.zeros(size), np.zeros(size)
+    views = np.zeros((n_segments, HOURS, len(facts.posts)))
+    likes = np.zeros_like(views)
     for low in range(0, len(facts.time), CHUNK):
         part = slice(low, low + CHUNK)
-        of = segment[facts.user[part]]
-        keep = facts.views[part] & (of >= 0)
-        hour = _hour(facts.time[part][keep], facts.zone)
-        cell = (of[keep].astype(np.int64) * HOURS + hour) * len(facts.posts) + facts.post[part][keep]
-        views += np.bincount(cell, minlength=size)
-        likes += np.bincount(cell, facts.target[part][keep].astype(np.float64), minlength=size)
-    near = range(-NEAR, NEAR + 1)
-    views, likes = views.reshape(shape), likes.reshape(shape)
-    return sum(np.roll(views, k, 1) for k in near), sum(np.roll(likes, k, 1) for k in near)  # type: ignore[return-value]
+        hour = _hour(facts.time[part], facts.zone)
+        events = (facts.user[part], facts.post[part], facts.action[part], facts.target[part])
+        _count(*events, hour, segment, views, likes)
+        facts.release()
+    return _near(views), _near(likes)
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(
+    user: Any, post: Any, action: Any, target: Any, hour: Any, segment: Any, views: Any, likes: Any
+) -> None:
+    for i in range(len(user)):
+        of = segment[user[i]]
+        if of >= 0 and action[i] == VIEW:
+            views[of, hour[i], post[i]] += 1
+            likes[of, hour[i], post[i]] += target[i]
+
+
+def _near(counts: Floats) -> Floats:
+    """Return the counts of each hour and its neighbours: whole numbers, so exact in any order."""
+    out = counts.copy()
+    for k in (*range(-NEAR, 0), *range(1, NEAR + 1)):
+        out += np.roll(counts, k, 1)
+    return out
 
 
 def _hour(time: Ints, zone: str) -> Ints:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,7 +123,9 @@ def test_events_in_a_file_are_released_while_they_are_read(
     write_columns(tmp_path / "events", columns_of(in_memory))
     mapped = Counting(tmp_path / "events")
 
-    found = earliest(replace(in_memory, **mapped.columns, mapped=mapped), "views")
+    columns: dict[str, Any] = mapped.columns  # by their names
+
+    found = earliest(replace(in_memory, **columns, mapped=mapped), "views")
 
     assert Counting.n_released >= 4
     assert pairs(found) == by_hand(events, liked_only=False)

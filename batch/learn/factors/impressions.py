@@ -1,5 +1,6 @@
 """Impressions user by user: what the estimates are counted from, in compact columns."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,12 @@ from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.data.local_time import local_s
 from batch.data.ragged import Ragged
+from batch.learn.factors.blocks import Block, in_threads, split_users
 from batch.learn.sessions import PAUSE_S
 
 N_PLACES = 40  # places in a session told apart; later ones count as the last
 EARLY, LATE, BETWEEN = 1, 0, -1
+EVENTS_AT_ONCE = 1 << 22  # that are read before they are released
 LEAST_TO_HALVE = 6  # impressions of a session whose first and last third say what was shown first
 
 
@@ -49,19 +52,43 @@ class Impressions(Ragged):
         return out
 
 
+# One impression on its way to its user's rows: written at once, since each write there is a cache miss.
+_ROW = np.dtype([("post", np.int32), *((name, np.int8) for name in ("liked", "hour", "week", "place"))])
+
+
 def gather(facts: Facts) -> Impressions:
-    """Group the facts' views by user; a session ends with a pause of more than half an hour."""
-    n_users = len(facts.users)
-    start = np.zeros(n_users + 1, np.int64)
-    _count(facts.user, facts.action, start)
-    start = np.cumsum(start)
-    n = int(start[-1])
-    post, columns = np.empty(n, np.int32), [np.empty(n, np.int8) for _ in range(5)]
+    """Group the facts' views by user; a session ends with a pause of more than half an hour.
+
+    Events in a file are released on the way.
+    """
+    sizes = np.zeros(len(facts.users) + 1, np.int64)
+    for rows in _parts(facts):
+        _count(facts.user[rows], facts.action[rows], sizes)
+    start = np.cumsum(sizes)
     newest_s = int(facts.time[-1]) if len(facts.time) else 0
-    clock = local_s(facts.time, facts.zone)
-    events = (facts.user, facts.post, facts.time, clock, facts.action, facts.target)
-    _scatter(*events, start, newest_s, post, *columns)
-    return Impressions(start, len(facts.posts), post, *columns)
+    packed, state = np.empty(int(start[-1]), _ROW), np.column_stack([start[:-1], start[:-1], 0 * start[:-1]])
+    users = split_users(start, max(1, -(-len(packed) // numba.get_num_threads())))
+    for rows in _parts(facts):
+        clock = local_s(facts.time[rows], facts.zone)
+        columns = (facts.user[rows], facts.post[rows], facts.time[rows], clock)
+        events: tuple[Any, ...] = (*columns, facts.action[rows], facts.target[rows], newest_s, state, packed)
+
+        def scatter(block: Block, events: tuple[Any, ...] = events) -> None:
+            _scatter(*block, *events)
+
+        for _ in in_threads(scatter, users):
+            pass
+    found = {name: packed[name].copy() for name in _ROW.names or ()}
+    third = np.empty(len(packed), np.int8)
+    _find_thirds(start, found["place"], third)
+    return Impressions(start, len(facts.posts), **found, third=third)
+
+
+def _parts(facts: Facts) -> Iterator[slice]:
+    """Yield runs of the events, and release each once it is done with."""
+    for low in range(0, len(facts.time), EVENTS_AT_ONCE):
+        yield slice(low, low + EVENTS_AT_ONCE)
+        facts.release()
 
 
 @numba.njit(cache=True)
@@ -71,31 +98,43 @@ def _count(user: Any, action: Any, size: Any) -> None:
             size[user[i] + 1] += 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _scatter(
-    user: Any, post: Any, time: Any, clock: Any, action: Any, target: Any, start: Any, newest_s: Any,
-    post_out: Any, liked: Any, hour: Any, week: Any, place: Any, third: Any,
+    low: Any, high: Any, user: Any, post: Any, time: Any, clock: Any, action: Any, target: Any, newest_s: Any,
+    state: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Write each view to its user's rows; events come in order of time."""
-    n_users = len(start) - 1
-    cursor, last_s, first = start[:-1].copy(), np.zeros(n_users, np.int64), start[:-1].copy()
+    """Write the views of users from `low` up to `high` to their rows; events come in order of time.
+
+    `state` has each user's next row, their session's first row, and the time of the row before.
+    """
     for i in range(len(user)):
-        if action[i] != VIEW:
-            continue
         u = user[i]
-        at = cursor[u]
-        if at > first[u] and time[i] - last_s[u] > PAUSE_S:
-            _thirds(third, first[u], at)
-            first[u] = at
-        post_out[at] = post[i]
-        liked[at] = target[i]
-        hour[at] = clock[i] // 3600 % 24
-        week[at] = min((newest_s - time[i]) // (7 * DAY_S), 127)
-        place[at] = min(at - first[u], N_PLACES - 1)
-        cursor[u] = at + 1
-        last_s[u] = time[i]
-    for u in range(n_users):
-        _thirds(third, first[u], cursor[u])
+        if u < low or u >= high or action[i] != VIEW:
+            continue
+        of_user = state[np.uint32(u)]
+        at = of_user[0]
+        if at > of_user[1] and time[i] - of_user[2] > PAUSE_S:
+            of_user[1] = at
+        row = out[at]
+        row.post = post[i]
+        row.liked = target[i]
+        row.hour = clock[i] // 3600 % 24
+        row.week = min((newest_s - time[i]) // (7 * DAY_S), 127)
+        row.place = min(at - of_user[1], N_PLACES - 1)
+        of_user[0] = at + 1
+        of_user[2] = time[i]
+
+
+@numba.njit(cache=True)
+def _find_thirds(start: Any, place: Any, third: Any) -> None:
+    """Write each row's third; a session begins where the place is 0."""
+    for u in range(len(start) - 1):
+        first = start[u]
+        for at in range(start[u] + 1, start[u + 1]):
+            if place[at] == 0:
+                _thirds(third, first, at)
+                first = at
+        _thirds(third, first, start[u + 1])
 
 
 @numba.njit(cache=True)
