@@ -54,7 +54,7 @@ def await_store(url: str, deadline_s: float = 10.0) -> None:
         while True:
             try:
                 client.ping()
-            except redis.ConnectionError:
+            except (redis.ConnectionError, redis.TimeoutError):  # it loads its log, or its machine is busy
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.02)
