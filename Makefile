@@ -46,7 +46,7 @@ chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty ni
 	  tests/integration/test_generations_gate.py tests/integration/test_replay.py tests/integration/test_runs_resumed.py \
 	  tests/integration/test_bench_serve.py tests/integration/test_bench_night.py \
 	  tests/integration/test_store_faults.py tests/integration/test_refresh.py tests/unit/test_score_engine.py \
-	  tests/cases/test_odd_tables.py; faults=$$?; \
+	  tests/unit/test_planted.py tests/cases/test_odd_tables.py; faults=$$?; \
 	wait $$traffic && exit $$faults
 	$(BIN)/pytest --least-rights -n 2 --dist loadfile $(UNDER_RIGHTS)
 

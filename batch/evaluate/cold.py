@@ -9,7 +9,6 @@ import pandas as pd
 from batch.arrays import AnyInts, Bools, Floats
 from batch.data.facts import Facts
 from batch.evaluate import results
-from batch.evaluate.metrics import pairs_won
 from batch.evaluate.own import OURS, ModelRecommender, fit_own
 from batch.evaluate.sessions import AUC, RANDOM, Sessions
 from batch.evaluate.unseen import AskedUsers, K
@@ -22,6 +21,7 @@ from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import Recommender, ScoreRecommender
 from batch.learn.factors.cold_start import shared_factors
 from batch.learn.recipe import Recipe
+from batch.learn.sessions import pairs_won
 from batch.learn.split import Split
 from batch.progress import Advance
 

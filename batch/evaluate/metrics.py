@@ -12,6 +12,7 @@ import numpy as np
 
 from batch.arrays import Bools, Floats, Ints
 from batch.data.rows import find_rows
+from batch.learn.sessions import pairs_won
 
 CUTS = (1, 3, 5, 10, 15)
 NO_POST = -1  # stands in a list where it has ended
@@ -156,34 +157,6 @@ def auc_in_session(session: Ints, scores: Floats, liked: Bools) -> float:
     """
     won, pairs = pairs_won(session, scores, liked)
     return float(won.sum() / pairs.sum()) if pairs.sum() else float("nan")
-
-
-def pairs_won(session: Ints, scores: Floats, liked: Bools) -> tuple[Floats, Floats]:
-    """Count each session's pairs of a liked and an unliked row: those in order, and all of them.
-
-    Args:
-        session: int64 (n,). Numbers 0..sessions-1 in any order; each occurs.
-        scores: float64 (n,). Higher is better; a tie is half a pair in order.
-        liked: bool (n,).
-
-    Returns:
-        float64 (sessions,) each.
-
-    >>> pairs_won(np.array([0, 0, 0]), np.array([3.0, 1.0, 2.0]), np.array([True, False, True]))
-    (array([2.]), array([2.]))
-    """
-    ranks = np.empty(len(scores))
-    order = np.lexsort((scores, session))
-    new = np.ones(len(scores), np.bool_)
-    new[1:] = (np.diff(session[order]) != 0) | (np.diff(scores[order]) != 0)
-    tie = np.cumsum(new) - 1
-    place = np.arange(len(scores), dtype=np.float64)
-    ranks[order] = (np.bincount(tie, place) / np.bincount(tie))[tie]
-    sizes = np.bincount(session)
-    ranks -= (np.cumsum(sizes) - sizes)[session]
-    likes = np.bincount(session, liked, len(sizes))
-    won = np.bincount(session, ranks * liked, len(sizes)) - likes * (likes - 1) / 2
-    return won, likes * (sizes - likes)
 
 
 def divide(part: Floats | Ints, whole: Floats | Ints, otherwise: float = np.nan) -> Floats:

@@ -9,10 +9,10 @@ from api.contract.buckets import DAY_S
 from batch.arrays import Bools, Floats, Ints
 from batch.data.facts import Facts
 from batch.evaluate import results
-from batch.evaluate.metrics import CUTS, Hits, pairs_won
+from batch.evaluate.metrics import CUTS, Hits
 from batch.evaluate.own import OURS, OwnModel, raw_scores
 from batch.learn.baselines.recommender import Recommender
-from batch.learn.sessions import positions
+from batch.learn.sessions import pairs_won, positions
 from batch.learn.split import MIN_SHOWN, Split
 
 # Scores from user ids, post ids and epoch seconds: a line that somebody else draws, such as an oracle's.

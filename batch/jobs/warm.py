@@ -11,7 +11,7 @@ from batch.jobs.refresh.digests import digest_posts
 from batch.jobs.resume import digest_of_code, digest_of_source
 from batch.learn.kept_fit import CannotRenew, KeptFit
 from batch.learn.recipe import Recipe
-from batch.learn.train import Training
+from batch.learn.train import COMPARED, Training
 from batch.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def keep_fit(
         weights=estimates.weights,
         trees=model.text,
         share=model.metrics["weight_trees"],
+        compared={name: value for name, value in model.metrics.items() if name.startswith(COMPARED)},
         parameters=model.parameters,
         begun=estimates.begun,
         post_ids=facts.post_ids,

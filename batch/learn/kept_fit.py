@@ -45,6 +45,7 @@ class KeptFit:
         weights: Component name to stacking weight.
         trees: LightGBM's text, leaves scaled.
         share: How much of what the trees said is in the leaves.
+        compared: Metrics of the model that tell among what its parts were chosen.
         parameters: What LightGBM was given.
         begun: What the estimate of that time began from.
         post_ids: int64 (posts,), ascending.
@@ -62,6 +63,7 @@ class KeptFit:
     weights: dict[str, float]
     trees: str
     share: float
+    compared: dict[str, float]
     parameters: dict[str, Any]
     begun: Beginning
     post_ids: Ints
@@ -186,5 +188,5 @@ class KeptFit:
 
 _ABOUT = (
     *("fitted_s", "made_by", "n_events", "shown", "zone", "weights"),
-    *("trees", "share", "parameters", "embedded", "codes"),
+    *("trees", "share", "compared", "parameters", "embedded", "codes"),
 )

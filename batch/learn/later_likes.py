@@ -66,6 +66,17 @@ class LaterChoices:
         of_seen = np.searchsorted(held, seen // n_posts)
         return cls(asked[held], of_seen, seen % n_posts, row.astype(np.int64), new % n_posts, opened)
 
+    def part(self, low: int, high: int) -> "LaterChoices":
+        """Return the lists `low` to `high`, that not included."""
+        seen = slice(*np.searchsorted(self.seen_row, [low, high]))
+        new = slice(*np.searchsorted(self.row, [low, high]))
+        return LaterChoices(
+            self.users[low:high],
+            self.seen_row[seen] - low, self.seen_post[seen],
+            self.row[new] - low, self.post[new],
+            self.opened,
+        )  # fmt: skip
+
     def gains(self, scores: Floats) -> Floats:
         """Return NDCG@10 of each list, float64 (lists,), where all are ranked by one score a post.
 
@@ -94,6 +105,11 @@ class LaterChoices:
             every, post = scores[self.row[at]], self.post[at]
             rank[at] = np.count_nonzero(every > own[at]) + np.count_nonzero(every[:post] == own[at])
         return self._ndcg(rank)
+
+    def gains_of_lists(self, lists: Ints) -> Floats:
+        """Return the same of ranked posts, int64 (lists, at most K), best first, -1 past a list's end."""
+        held = lists[self.row] == self.post[:, None]
+        return self._ndcg(np.where(held.any(axis=1), held.argmax(axis=1), K))
 
     def _ndcg(self, rank: Ints) -> Floats:
         gain = np.where(rank < K, DISCOUNT[np.minimum(rank, K - 1)], 0.0)

@@ -1,8 +1,8 @@
-"""Sessions: a user's impressions without a pause, and each one's place in its session."""
+"""Sessions: a user's impressions without a pause, each one's place in its session, and pairs inside one."""
 
 import numpy as np
 
-from batch.arrays import Ints, Ints32
+from batch.arrays import Bools, Floats, Ints, Ints32
 
 PAUSE_S = 30 * 60  # StartML's users pause 10-180 s inside a session and days between them
 
@@ -29,3 +29,31 @@ def positions(user: Ints32, time: Ints) -> tuple[Ints, Ints]:
     session[order] = number
     position[order] = np.arange(len(user)) - begin[number] if len(user) else 0
     return session, position
+
+
+def pairs_won(session: Ints, scores: Floats, liked: Bools) -> tuple[Floats, Floats]:
+    """Count each session's pairs of a liked and an unliked row: those in order, and all of them.
+
+    Args:
+        session: int64 (n,). Numbers 0..sessions-1 in any order; each occurs.
+        scores: float64 (n,). Higher is better; a tie is half a pair in order.
+        liked: bool (n,).
+
+    Returns:
+        float64 (sessions,) each.
+
+    >>> pairs_won(np.array([0, 0, 0]), np.array([3.0, 1.0, 2.0]), np.array([True, False, True]))
+    (array([2.]), array([2.]))
+    """
+    ranks = np.empty(len(scores))
+    order = np.lexsort((scores, session))
+    new = np.ones(len(scores), np.bool_)
+    new[1:] = (np.diff(session[order]) != 0) | (np.diff(scores[order]) != 0)
+    tie = np.cumsum(new) - 1
+    place = np.arange(len(scores), dtype=np.float64)
+    ranks[order] = (np.bincount(tie, place) / np.bincount(tie))[tie]
+    sizes = np.bincount(session)
+    ranks -= (np.cumsum(sizes) - sizes)[session]
+    likes = np.bincount(session, liked, len(sizes))
+    won = np.bincount(session, ranks * liked, len(sizes)) - likes * (likes - 1) / 2
+    return won, likes * (sizes - likes)

@@ -13,6 +13,7 @@ from api.contract.buckets import DAY_S
 from batch.data.facts import Facts
 from batch.features.asof import Rows, Statics
 from batch.learn import trees
+from batch.learn.choose_trees import choose_trees
 from batch.learn.factors import estimate
 from batch.learn.factors.estimate import Estimate, Estimates
 from batch.learn.factors.factor_table import FactorTable
@@ -23,6 +24,7 @@ from batch.learn.recipe import Recipe
 from batch.memory import give_back
 from batch.progress import Advance, Progress, Silent
 
+COMPARED = "compared_"  # begins the metrics that tell among what was chosen; name and period follow
 AGE = "estimates_age_days"  # the metric that tells how long before as_of weights and trees were fitted
 
 
@@ -115,13 +117,19 @@ def learn(
 ) -> Ranker:
     """Boost the trees, and return estimates and trees as one model.
 
-    The weight of each part is put beside `metrics`; `advance` is called with 1 after each tree.
+    The weight of each part is put beside `metrics`, and as `compared_*` what later likes said of it in each
+    period; `advance` is called with 1 after each tree.
     """
     parameters = trees.parameters_for(len(rows.y), recipe.n_leaves, recipe.seed, recipe.threads)
-    fitted = trees.fit_trees(rows, estimates, statics.features, parameters, recipe.n_trees, advance)
-    weights = {**estimates.weights, "trees": fitted.share}
-    parameters = {**parameters, "num_iterations": fitted.booster.num_trees()}
-    text = fitted.booster.model_to_string()
+    chosen = choose_trees(facts, statics, estimates, rows, parameters, recipe.n_trees, recipe.width_s)
+    n_trees, share = chosen.n_trees, chosen.share
+    booster = trees.fit_trees(rows, estimates, statics.features, parameters, n_trees, share, advance)
+    if advance is not None:
+        advance(recipe.n_trees - n_trees if share else recipe.n_trees)
+    weights = {**estimates.weights, "trees": share}
+    metrics = {**(metrics or {}), **_tell({**estimates.compared, **chosen.compared})}
+    parameters = {**parameters, "num_iterations": booster.num_trees()}
+    text = booster.model_to_string()
     return _join(facts, statics, estimates.now, text, parameters, weights, 0.0, metrics)
 
 
@@ -151,7 +159,7 @@ def renew(
         now, _ = estimate.renew(facts, statics.texts, as_of_s, kept.weights, recipe.seed, begun)
         facts.release()
         give_back()
-    weights = {**kept.weights, "trees": kept.share}
+    weights, metrics = {**kept.weights, "trees": kept.share}, {**(metrics or {}), **kept.compared}
     age_days = kept.age_days(as_of_s)
     return _join(facts, statics, now, kept.trees, kept.parameters, weights, age_days, metrics)
 
@@ -177,3 +185,13 @@ def _join(
         factors=FactorTable(facts.user_ids, facts.post_ids, now.x, now.y, now.level - now.base),
         made_of=digest(facts, statics),
     )
+
+
+def _tell(compared: dict[str, list[float]]) -> dict[str, float]:
+    """Return what was compared by period, the last one last, as the model keeps it."""
+    return {
+        f"{COMPARED}{name}_{period}": value
+        for name, by_period in compared.items()
+        for period, value in enumerate(by_period, estimate.N_PERIODS - len(by_period) + 1)
+        if np.isfinite(value)
+    }

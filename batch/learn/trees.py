@@ -1,22 +1,20 @@
-"""Trees on top of the estimates: they learn what x_u·y_p leaves, and count as far as that paid later."""
+"""Trees on top of the estimates: they learn what x_u·y_p leaves."""
 
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 
-from batch.arrays import Bools, Floats, Floats32, Ints, Ints8
+from batch.arrays import Floats, Floats32, Ints, Ints8
 from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Rows, Statics
 from batch.features.sides import Feature
 from batch.features.tally import Tally
 from batch.learn.factors.estimate import Estimates
-from batch.learn.factors.stacking import Worth, measure_worth
 
 # Small steps, large leaves, smoothed categories: effects here are weak (a post's rate has AUC .55), and
 # freer fits lost to their own inputs on the real rows (docs/decisions/0002-learning.md).
@@ -34,22 +32,7 @@ PARAMETERS: dict[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-HALVINGS = 5  # of the trees asked for, down to six of two hundred
 _HOLDABLE = re.compile(r"(?!Column_\d+$)\w[\w.=-]*")  # names that LightGBM's text gives back as they are
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """Trees whose leaves are already scaled: their raw scores are added to the estimate's as they are.
-
-    Attributes:
-        booster: LightGBM's model; a single tree of one leaf where trees do not pay. Its scores are
-            around the log-odds of everybody's like rate, so that they are probabilities on their own too.
-        share: How much of what the trees said is in the leaves, 0..1.
-    """
-
-    booster: lgb.Booster
-    share: float
 
 
 def gather_rows(
@@ -162,13 +145,10 @@ def fit_trees(
     features: tuple[Feature, ...],
     parameters: dict[str, Any],
     n_trees: int,
+    share: float,
     progress: Callable[[int], None] | None = None,
-) -> Trees:
-    """Boost trees from the estimates on; the last period says how many and how much of them to keep.
-
-    Of half the trees, a quarter and so on down to six the fewest are kept whose gain is within a standard
-    error of the best: what further trees add to the order of logged sessions has chance in it, and the first
-    places among all posts go to what chance has raised most. Then all periods train that many.
+) -> lgb.Booster:
+    """Boost trees from the estimates on, whose raw scores are added to the estimate's as they are.
 
     Args:
         shown: What `gather_rows` returned.
@@ -176,42 +156,19 @@ def fit_trees(
         features: Columns of the rows.
         parameters: LightGBM's.
         n_trees: Trees to boost.
-        progress: Called with 1 after each tree of the last training, with all at once where there is none.
+        share: How much of what they say is in the leaves, 0..1.
+        progress: Called with 1 after each tree, where they say anything.
+
+    Returns:
+        LightGBM's model. Its scores are around the log-odds of everybody's like rate, so that they are
+        probabilities on their own too.
 
     Raises:
         ValueError: A row is older than the first estimate.
     """
     base = estimates.before(shown.event)
-    held = estimates.shown.time[shown.event] > estimates.past[-1].as_of_s
-    kept, share = 1, 0.0
-    if held.any() and 0 < shown.y[~held].sum() < (~held).sum():
-        tried = fit(shown.x[~held], shown.y[~held], features, parameters, n_trees, init=base[~held])
-        kept, share = _choose_size(tried, shown, held, base, estimates.shown)
-    booster = fit(shown.x, shown.y, features, parameters, kept, progress if share else None, init=base)
-    if progress is not None:
-        progress(n_trees - kept if share else n_trees)
-    return Trees(_scale(booster, share, estimates.now.base), share)
-
-
-def _choose_size(
-    tried: lgb.Booster, shown: Rows, held: Bools, base: Floats, facts: Facts
-) -> tuple[int, float]:
-    """Return how many trees to keep and which share of what they say; a single one of share 0 where none pay.
-
-    Source: the rule of one standard error, Breiman, Friedman, Olshen and Stone, Classification and
-    Regression Trees, 1984, 78-80.
-    """
-    x, events, first = shown.x[held], shown.event[held], base[held]
-    scores, done = np.zeros(len(x)), 0
-    found: list[tuple[int, Worth]] = []
-    for n in sorted({max(tried.num_trees() >> halved, 1) for halved in range(HALVINGS + 1)}):
-        scores += tried.predict(x, raw_score=True, start_iteration=done, num_iteration=n - done)
-        done = n
-        found.append((n, measure_worth(facts, events, first, scores)))
-    best = max((one for _, one in found), key=lambda one: one.gain)
-    if not best.share:
-        return 1, 0.0
-    return next((n, one.share) for n, one in found if one.share and one.gain >= best.gain - best.error)
+    booster = fit(shown.x, shown.y, features, parameters, n_trees, progress if share else None, init=base)
+    return _scale(booster, share, estimates.now.base)
 
 
 def _scale(booster: lgb.Booster, share: float, base: float) -> lgb.Booster:

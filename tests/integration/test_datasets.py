@@ -95,7 +95,7 @@ def test_deskdrop_opens_become_choices_and_lists_of_unopened_articles(tmp_path: 
     model, tonight, posts, scores = made(facts, settings(tmp_path, "deskdrop"))
 
     assert_exact(facts, model, tonight, posts, scores)
-    assert model.metrics["weight_liked_together"] > 0
+    assert model.metrics["weight_liked_together"] + model.metrics["weight_liked_beside"] > 0
     articles = np.argsort([int(article) for article in facts.post_names.spelled(facts.post_ids)])
     odd = np.argsort(articles) % 2  # of each row's article among the articles
     people = np.arange(len(facts.users))

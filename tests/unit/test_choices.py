@@ -109,7 +109,7 @@ def test_what_is_liked_together_is_worth_something_and_lists_hold_it(facts: Fact
 
     found = estimate.fit(facts, statics.texts, AS_OF_S, 1)
 
-    assert found.weights["liked_together"] > 0
+    assert found.weights["liked_together"] + found.weights["liked_beside"] > 0
     assert set(found.weights) >= set(OF_CHOICES)
     assert found.now.x.shape[1] <= 64
     scores = found.now.x @ found.now.y.T

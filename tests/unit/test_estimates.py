@@ -10,6 +10,7 @@ from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Statics
 from batch.learn import trees
+from batch.learn.choose_trees import choose_trees
 from batch.learn.factors import estimate, stacking
 from batch.learn.factors.biases import derive, fit_biases
 from batch.learn.factors.components import NAMES, fit_components
@@ -244,9 +245,10 @@ def test_trees_start_from_the_estimates_and_keep_only_what_paid() -> None:
     shown = trees.gather_rows(facts, statics, estimates, 3600, 100_000, np.random.default_rng(1))
     parameters = trees.parameters_for(len(shown.y), 7, 1, 1)
 
-    found = trees.fit_trees(shown, estimates, statics.features, parameters, 10)
+    found = choose_trees(facts, statics, estimates, shown, parameters, 10, 3600)
+    booster = trees.fit_trees(shown, estimates, statics.features, parameters, found.n_trees, found.share)
 
-    said = np.asarray(found.booster.predict(shown.x, raw_score=True)) - estimates.now.base
+    said = np.asarray(booster.predict(shown.x, raw_score=True)) - estimates.now.base
     base = estimates.before(shown.event)
     assert 0 <= found.share <= 1
     assert np.abs(said).mean() < 0.5 * np.abs(base - base.mean()).mean()
@@ -264,12 +266,12 @@ def test_trees_are_kept_for_what_only_they_see_and_none_for_chance() -> None:
     parameters = trees.parameters_for(len(shown.y), 7, 1, 1)
 
     seeing, chance = (
-        trees.fit_trees(some, estimates, statics.features, parameters, 64) for some in (shown, blind)
+        choose_trees(facts, statics, estimates, some, parameters, 64, 3600) for some in (shown, blind)
     )
 
     assert seeing.share > 0.5
-    assert seeing.booster.num_trees() in (8, 16, 32, 64)
-    assert (chance.share, chance.booster.num_trees()) == (0.0, 1)
+    assert seeing.n_trees in (8, 16, 32, 64)
+    assert (chance.share, chance.n_trees) == (0.0, 1)
 
 
 def test_rows_that_train_trees_see_nothing_of_their_period() -> None:

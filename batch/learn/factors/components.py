@@ -16,26 +16,26 @@ from batch.data.facts import Facts
 from batch.data.seen import earliest
 from batch.features.text import Texts
 from batch.learn.factors.biases import fit_biases
-from batch.learn.factors.collaborative import fit_implicit_factors
+from batch.learn.factors.collaborative import fit_implicit_factors, fit_regression_factors
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.latent_classes import LatentClasses, fit_latent_classes, membership
 from batch.learn.factors.link import steepness
 from batch.learn.factors.sums import count_by_post
 from batch.learn.factors.taste_factors import TasteFactors, describe, fit_taste_factors, refit_users
+from batch.learn.recency import learn_half_life, log_recent
 
 Factors = tuple[Floats, Floats]  # of users and of posts
 
 NAMES = (
     *("post", "taste", "taste_placed", "types"),
-    *("liked_together", "liked_by_many", "liked_by_many_lately"),
+    *("liked_together", "liked_beside", "liked_by_many", "liked_by_many_lately"),
 )
 OF_IMPRESSIONS = NAMES[:4]
 OF_CHOICES = NAMES[4:]
 PRIOR_VIEWS = 20.0  # a user's own like rate is shrunk to everyone's as if by so many views
 N_IMPLICIT = 24  # factors of what is liked together; 16 and 32 ranked films worse
-LONG_S, LATELY_S = 30 * DAY_S, 3 * DAY_S  # half-lives of what many liked: months of films, days of articles
+LONG_S = 30 * DAY_S  # half-life of what many liked, beside the one that is learnt
 N_UNTAKEN = 20  # posts beside a liked one in the slates that stand for choices; 40 did no better
-FEW = 0.3  # likes that a post has beside its own before their logarithm is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,23 +186,19 @@ def _of_choices(past: Facts, seed: int, warm: Beginning | None) -> dict[str, Fac
         if before is not None:
             before = np.vstack([before, np.zeros((past.retired.n_posts, N_IMPLICIT))])
     x, y = fit_implicit_factors(liked, N_IMPLICIT, seed, before)
+    beside = fit_regression_factors(liked, N_IMPLICIT, seed)
     everyone = np.ones((len(past.users), 1))
     return {
         "liked_together": (x, y[place]),
+        "liked_beside": (beside[0], beside[1][place]),
         "liked_by_many": (everyone, _by_many(past, LONG_S)),
-        "liked_by_many_lately": (everyone, _by_many(past, LATELY_S)),
+        "liked_by_many_lately": (everyone, _by_many(past, learn_half_life(past, past.as_of_s))),
     }
 
 
-def _by_many(past: Facts, half_life_s: int) -> Floats:
-    """Return the log of how many liked each post, the longer ago the less, over the mean, (posts, 1).
-
-    Where events have weights, these are counted instead of likes.
-    """
-    counted, weight = (past.views, past.target) if past.weight is None else (past.weight > 0, past.weight)
-    faded = 0.5 ** ((past.as_of_s - past.time[counted]) / half_life_s) * weight[counted]
-    likes = np.bincount(past.post[counted], faded, len(past.posts)) + FEW
-    return np.asarray(np.log(likes / likes.mean())[:, None], np.float64)
+def _by_many(past: Facts, half_life_s: float) -> Floats:
+    """Return the log of how many liked each post, the longer ago the less, over the mean, (posts, 1)."""
+    return log_recent(past, past.as_of_s, half_life_s)[:, None]
 
 
 def _in_order(found: dict[str, Factors], past: Facts) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:

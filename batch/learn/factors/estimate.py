@@ -1,6 +1,7 @@
 """Estimates as of now and of earlier times, so that trees train on what was estimated before their rows."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -8,9 +9,11 @@ from api.contract.buckets import DAY_S
 from batch.arrays import AnyInts, Floats, Ints
 from batch.data.facts import Facts
 from batch.features.text import Texts
+from batch.learn.choose import Choice, choose_weights
 from batch.learn.factors import negative_sampling
 from batch.learn.factors.components import NAMES, Beginning, Components, fit_components
 from batch.learn.factors.stacking import collect_equations, fit_weights
+from batch.learn.judges import ChoiceJudge, SessionJudge, find_judge
 
 N_PERIODS = 3  # periods of the past whose likes weigh the components and train the trees
 PERIOD_S = 7 * DAY_S  # a week holds two sessions of a median user; shorter where the history is
@@ -50,6 +53,8 @@ class Estimates:
         weights: Component name to stacking weight, the same at all times.
         shown: What was put before the users, as events: the facts as they are, or slates drawn from choices.
         begun: What the fit of `now` went on from.
+        judges: What later likes say of each period, as many as `past`.
+        compared: What the weights were chosen among, to the mean of each period, `choose.Choice`.
     """
 
     now: Estimate
@@ -57,6 +62,8 @@ class Estimates:
     weights: dict[str, float]
     shown: Facts
     begun: Beginning
+    judges: tuple[ChoiceJudge | SessionJudge, ...]
+    compared: dict[str, list[float]]
 
     @property
     def begin_s(self) -> int:
@@ -115,12 +122,15 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
         periods = zip(fitted, ends[1:], strict=True)
         found = [collect_equations(past, components, end + 1, rng) for components, end in periods]
         shown, weights = past, fit_weights(sum(found[1:], found[0]))
+    judges = _find_judges(past, ends, seed)
+    choice = _choose(weights, judges, fitted)
+    weights = choice.weights
     named = dict(zip(NAMES, weights.tolist(), strict=True))
     before = tuple(_stack(components, weights) for components in fitted)
     begun = fitted[-1].beginning
     fitted.clear()  # hundreds of megabytes where users are many
     now = fit_components(past, texts, as_of_s, seed, begun, _weighing(named))
-    return Estimates(_stack(now, weights), before, named, shown, begun)
+    return Estimates(_stack(now, weights), before, named, shown, begun, judges, choice.compared)
 
 
 def renew(
@@ -163,6 +173,20 @@ def _period_ends(facts: Facts, as_of_s: int) -> list[int]:
     history_s = as_of_s - int(facts.time[0])
     period_s = max(1, min(PERIOD_S, history_s // (N_PERIODS + 1)))
     return [as_of_s - k * period_s for k in range(N_PERIODS, -1, -1)]
+
+
+def _find_judges(facts: Facts, ends: list[int], seed: int) -> tuple[ChoiceJudge | SessionJudge, ...]:
+    rng = np.random.default_rng([seed, 1])  # apart from the draws that train
+    return tuple(find_judge(facts, begin, end, rng) for begin, end in pairwise(ends))
+
+
+def _choose(
+    weights: Floats, judges: tuple[ChoiceJudge | SessionJudge, ...], fitted: list[Components]
+) -> Choice:
+    """Choose among the components, given as of each period's begin, and their stack."""
+    there = [k for k, y in enumerate(fitted[0].y) if y.shape[1]]
+    judged = [judge.of_parts(one.x, one.y) for judge, one in zip(judges, fitted, strict=True)]
+    return choose_weights(weights, there, NAMES, lambda some: [gains(some) for gains in judged])
 
 
 def _stack(components: Components, weights: Floats) -> Estimate:

@@ -1,0 +1,113 @@
+"""Planted in made worlds: what does not pay later is refused, what does is kept.
+
+Two worlds of each kind; twenty, of which one may go wrong, with `ALMANAC_CHAOS=1`.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from batch.arrays import Bools, Floats
+from batch.data.facts import Facts
+from batch.features import asof
+from batch.learn import trees
+from batch.learn.choose_trees import TreeChoice, choose_trees
+from batch.learn.factors import estimate
+from batch.learn.factors.estimate import Estimates
+from tests.facts import BEGIN_S, DAY_S, facts_of
+
+CHAOS = bool(os.environ.get("ALMANAC_CHAOS"))
+SEEDS, MAY_FAIL = (range(20), 1) if CHAOS else (range(2), 0)
+N_USERS, N_POSTS, DAYS, A_SESSION = 80, 60, 28, 12
+
+
+def make_feed(seed: int, odds: Floats) -> Facts:
+    """Show every user a session of random posts a day; `odds` float64 (users, posts) of a like."""
+    rng = np.random.default_rng(seed)
+    events = []
+    for day in range(DAYS):
+        for user in range(N_USERS):
+            for place, post in enumerate(rng.choice(N_POSTS, A_SESSION, replace=False).tolist()):
+                at_s = BEGIN_S + day * DAY_S + 9 * 3600 + place * 60
+                events.append((user, post, at_s, 0, int(rng.random() < odds[user, post])))
+    return facts_of(events, N_USERS, N_POSTS)
+
+
+def no_taste(seed: int) -> Floats:
+    """Return odds that are the posts' own, the same for everybody."""
+    return np.tile(np.random.default_rng([seed, 1]).uniform(0.05, 0.35, N_POSTS), (N_USERS, 1))
+
+
+def choose(facts: Facts, estimates: Estimates, column: Floats) -> TreeChoice:
+    """Choose among trees on rows whose first feature is another column, float64 (events,)."""
+    statics = asof.describe(facts, 1)
+    shown = trees.gather_rows(facts, statics, estimates, 3600, 10**6, np.random.default_rng(1))
+    shown.x[:, 0] = column[shown.event]
+    parameters = trees.parameters_for(len(shown.y), 7, 1, 1)
+    return choose_trees(facts, statics, estimates, shown, parameters, 48, 3600)
+
+
+def fit(facts: Facts) -> Estimates:
+    return estimate.fit(facts, asof.describe(facts, 1).texts, facts.as_of_s, 1)
+
+
+@pytest.fixture(scope="module")
+def worlds() -> list[tuple[Facts, Estimates]]:
+    made = [make_feed(seed, no_taste(seed)) for seed in SEEDS]
+    return [(facts, fit(facts)) for facts in made]
+
+
+def held(facts: Facts, estimates: Estimates) -> Bools:
+    return facts.time > estimates.past[-1].as_of_s
+
+
+def chance(facts: Facts, _: Estimates) -> Floats:
+    return np.random.default_rng(len(facts.time)).normal(size=len(facts.time))
+
+
+def turning(facts: Facts, estimates: Estimates) -> Floats:
+    """Tell what is liked, and from the last period on what is not."""
+    sign = np.where(held(facts, estimates), -1, 1)
+    return np.asarray(
+        sign * (facts.target - 0.2) + np.random.default_rng(1).normal(size=len(sign)), np.float64
+    )
+
+
+def leaking(facts: Facts, estimates: Estimates) -> Floats:
+    """Tell the likes of all periods but the last, as a feature made of the label would in training alone."""
+    told = np.where(held(facts, estimates), 0, facts.target)
+    return told + np.random.default_rng(1).normal(0, 0.3, len(told))
+
+
+@pytest.mark.parametrize("fault", [chance, turning, leaking])
+def test_trees_that_would_not_rank_later_likes_better_are_refused(
+    worlds: list[tuple[Facts, Estimates]], fault: Callable[[Facts, Estimates], Floats]
+) -> None:
+    kept = [choose(facts, found, fault(facts, found)).share > 0 for facts, found in worlds]
+
+    assert sum(kept) <= MAY_FAIL, kept
+
+
+def test_trees_are_kept_where_only_they_see_what_goes_together() -> None:
+    kept = []
+    for seed in SEEDS:
+        facts = make_feed(seed, np.full((N_USERS, N_POSTS), 0.2))
+        match = (facts.user + facts.post) % 2
+        likes = np.random.default_rng([seed, 2]).random(len(match)) < np.where(match, 0.27, 0.13)
+        facts = replace(facts, target=likes.astype(np.int8))
+        kept.append(choose(facts, fit(facts), match.astype(np.float64)).share > 0)
+
+    assert sum(kept) >= len(kept) - MAY_FAIL, kept
+
+
+def test_tastes_of_types_are_kept() -> None:
+    kept = []
+    for seed in SEEDS:
+        same = np.arange(N_USERS)[:, None] % 3 == np.arange(N_POSTS) % 3
+        found = fit(make_feed(seed, np.where(same, 0.4, 0.15)))
+        kept.append(sum(found.weights[name] for name in ("taste", "taste_placed", "types")) > 0.3)
+
+    assert sum(kept) >= len(kept) - MAY_FAIL, kept
