@@ -9,7 +9,7 @@ from batch.data.facts import Facts
 from batch.features import asof
 from batch.jobs.refresh.digests import digest_posts
 from batch.jobs.resume import digest_of_code, digest_of_source
-from batch.learn.kept_fit import CannotRenew, KeptFit
+from batch.learn.kept_fit import CannotRenew, KeptFit, count_likes
 from batch.learn.recipe import Recipe
 from batch.learn.train import COMPARED, Training
 from batch.settings import Settings
@@ -60,6 +60,7 @@ def keep_fit(
         fitted_s=model.as_of_s,
         made_by=_made_by(settings, location),
         n_events=len(facts.time),
+        n_likes=count_likes(facts),
         shown=facts.shown,
         zone=facts.zone,
         weights=estimates.weights,

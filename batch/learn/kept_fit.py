@@ -28,6 +28,11 @@ MOST_GROWN = 1.25  # events, or posts, beside those of the fit: young data teach
 _OF_MAP = ("topic_of_cluster", "centres", "weights", "mean", "axes")  # its arrays
 
 
+def count_likes(facts: Facts) -> int:
+    """Return how many views were liked: facts that have lost their likes must not go by what these taught."""
+    return int(facts.target.sum())
+
+
 class CannotRenew(Exception):
     """What is kept cannot stand for a training tonight; the message says why."""
 
@@ -40,6 +45,7 @@ class KeptFit:
         fitted_s: Its as_of, epoch seconds.
         made_by: What else it depends on, name to digest, such as settings and code.
         n_events: Of its facts.
+        n_likes: Among them.
         shown: What a view of them says.
         zone: Whose clocks said the hour of the day.
         weights: Component name to stacking weight.
@@ -58,6 +64,7 @@ class KeptFit:
     fitted_s: int
     made_by: dict[str, str]
     n_events: int
+    n_likes: int
     shown: Shown
     zone: str
     weights: dict[str, float]
@@ -88,8 +95,12 @@ class KeptFit:
         age = round(self.age_days(facts.as_of_s))
         if facts.as_of_s < self.fitted_s or age > nights:
             raise CannotRenew(f"the last fit is {age} days old, and {nights} nights may go by it")
-        if not self.n_events / MOST_GROWN <= len(facts.time) <= self.n_events * MOST_GROWN:
-            raise CannotRenew(f"there are {len(facts.time)} events, at the last fit {self.n_events}")
+        for what, was, now in (
+            ("events", self.n_events, len(facts.time)),
+            ("likes", self.n_likes, count_likes(facts)),
+        ):
+            if not was / MOST_GROWN <= now <= was * MOST_GROWN:
+                raise CannotRenew(f"there are {now} {what}, at the last fit {was}")
         if (facts.shown, facts.zone) != (self.shown, self.zone):
             raise CannotRenew(f"views are {facts.shown} in zone {facts.zone or 'UTC'}, as at no fit before")
         columns = [name for name in facts.users.columns if name != USER_ID]
@@ -187,6 +198,6 @@ class KeptFit:
 
 
 _ABOUT = (
-    *("fitted_s", "made_by", "n_events", "shown", "zone", "weights"),
+    *("fitted_s", "made_by", "n_events", "n_likes", "shown", "zone", "weights"),
     *("trees", "share", "compared", "parameters", "embedded", "codes"),
 )

@@ -159,6 +159,11 @@ CANNOT: dict[str, tuple[Callable[[Facts], Facts], dict[str, int], str]] = {
     ),
     "early": (lambda facts: replace(facts, time=facts.time - 60), {}, "the last fit is 0 days old"),
     "few": (lambda facts: facts.select(facts.user < 15), {}, "events, at the last fit"),
+    "unliked": (
+        lambda facts: replace(facts, target=np.zeros_like(facts.target)),
+        {},
+        "there are 0 likes, at the last fit",
+    ),
     "choices": (lambda facts: replace(facts, shown="choices"), {}, "views are choices in zone UTC"),
     "zone": (lambda facts: replace(facts, zone="Europe/Berlin"), {}, "impressions in zone Europe/Berlin"),
     "column": (
