@@ -69,10 +69,14 @@ def _own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def own_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_logging() -> Iterator[None]:
     """Let a command that runs in this process set up logging, and put it back afterwards."""
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    root.handlers = []
+    yield
+    root.handlers = handlers
+    root.setLevel(level)  # which loggers are told of; of the attribute alone they would not be
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -86,7 +86,7 @@ def test_good_nights_in_a_row_all_pass(store: redis.Redis, tmp_path: Path) -> No
         assert manifest.gate["outcome"] == "proceed"
         assert generations(store).read_served("default")[0] == manifest.generation
         asked = [check for check in manifest.gate["checks"] if check["value"] is not None]
-        assert len(asked) == (10 if day == GOOD_FROM else 17)
+        assert len(asked) == (11 if day == GOOD_FROM else 18)
     assert generations_with_keys(store) == {manifest.generation - 1, manifest.generation}
 
 
@@ -187,7 +187,8 @@ def test_what_a_person_may_decide_waits_until_it_is_forced(
     report = stopped(live, tmp_path, Night(worse, night(NEXT).inputs))
 
     assert report.outcome == "wait"
-    assert reasons(report) == {f"metric against {rival}" for rival in ("popularity", "item kNN", "live 1")}
+    rivals = "popularity", "popularity of late", "item kNN", "live 1"
+    assert reasons(report) == {f"metric against {rival}" for rival in rivals}
     assert live.hget(KEYS.states(), "2") == b"sealed"
     promote(generations(live), 2, 0, force=True)
     assert generations(live).read_served("default") == (2, 1)
