@@ -1,5 +1,6 @@
 """Facts: users, posts and events, checked once, held in compact columns that every later step reads."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,6 +20,7 @@ Shown = Literal["impressions", "choices"]
 
 
 EVENT_COLUMNS = ("user", "post", "time", "action", "target")  # of Facts, (events,) each
+EVENTS_AT_ONCE = 8_000_000  # of a file that are in memory while all are read in parts: 144 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,12 @@ class Facts:
         """Give back the memory of events that lie in a file; whoever needs them reads them again."""
         if self.mapped is not None:
             self.mapped.release()
+
+    def parts(self) -> Iterator["Facts"]:
+        """Yield the facts with some events at a time, in order; those in a file are released behind."""
+        for low in range(0, len(self.time), EVENTS_AT_ONCE):
+            yield self.select(slice(low, low + EVENTS_AT_ONCE))
+            self.release()
 
     def until(self, as_of_s: int) -> "Facts":
         """Return the facts with no event later than `as_of_s`; columns are views, nothing is copied."""

@@ -17,6 +17,8 @@ from batch.data.kept import columns_of
 from batch.data.mapped import MappedColumns, write_columns
 from batch.data.seen import SeenTimes, earliest
 from batch.data.validation import order
+from batch.jobs.refresh.digests import digest_inputs
+from batch.learn.similar.likes import Likes
 
 N_USERS, N_POSTS = 4, 5
 Event = tuple[int, int, int, int, int]  # time, user, post, action, target
@@ -129,6 +131,28 @@ def test_events_in_a_file_are_released_while_they_are_read(
 
     assert Counting.n_released >= 4
     assert pairs(found) == by_hand(events, liked_only=False)
+
+
+def test_likes_and_digests_of_events_in_a_file_are_those_of_events_in_memory_and_release_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_memory = facts([(time, time % N_USERS, time % N_POSTS, VIEW, time % 2) for time in range(24)])
+    place = np.arange(N_POSTS)[::-1]
+    likes, digests = Likes.of(in_memory, place), digest_inputs(in_memory)
+    write_columns(tmp_path / "events", columns_of(in_memory))
+    mapped = Counting(tmp_path / "events")
+    columns: dict[str, Any] = mapped.columns
+    in_file = replace(in_memory, **columns, mapped=mapped)
+    monkeypatch.setattr("batch.data.facts.EVENTS_AT_ONCE", 5)
+
+    before = Counting.n_released
+    found = Likes.of(in_file, place)
+    assert Counting.n_released - before == 5
+    assert len(found.user)
+    for name in ("user", "post", "time"):
+        assert np.array_equal(getattr(found, name), getattr(likes, name))
+    assert np.array_equal(digest_inputs(in_file).users, digests.users)
+    assert Counting.n_released - before == 10
 
 
 def test_no_events_are_no_pairs() -> None:

@@ -68,17 +68,17 @@ class InputDigests:
 def digest_inputs(facts: Facts) -> InputDigests:
     """Digest the facts of each user and each post, on all cores."""
     n = os.cpu_count() or 1
-    bounds = np.linspace(0, len(facts.time), n + 1).astype(np.int64)
-    parts = np.zeros((n, len(facts.users), 2), np.uint64)
+    own = np.zeros((n, len(facts.users), 2), np.uint64)  # a thread's sums; their order is nothing to them
 
-    def add(k: int) -> None:
-        rows = slice(bounds[k], bounds[k + 1])
-        user, post, time = facts.user[rows], facts.post[rows], facts.time[rows]
-        _add(user, post, time, facts.action[rows], facts.target[rows], facts.post_ids, parts[k])
+    def add(part: Facts, k: int) -> None:
+        rows = slice(len(part.time) * k // n, len(part.time) * (k + 1) // n)
+        user, post, time = part.user[rows], part.post[rows], part.time[rows]
+        _add(user, post, time, part.action[rows], part.target[rows], facts.post_ids, own[k])
 
     with ThreadPoolExecutor(n) as pool:
-        list(pool.map(add, range(n)))
-    sums = np.column_stack([parts.sum(axis=0, dtype=np.uint64), _digest_profiles(facts.users)])
+        for part in facts.parts():
+            list(pool.map(add, [part] * n, range(n)))
+    sums = np.column_stack([own.sum(axis=0, dtype=np.uint64), _digest_profiles(facts.users)])
     return InputDigests(facts.user_ids, sums, facts.post_ids, digest_posts(facts))
 
 

@@ -150,7 +150,6 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
         zone=facts.zone,
     )
     digests = digest_inputs(facts)
-    facts.release()
 
     def keep(folder: GenerationFolder) -> None:
         frozen.save(folder.frozen)

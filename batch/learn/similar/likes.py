@@ -39,11 +39,15 @@ class Likes:
     @classmethod
     def of(cls, facts: Facts, place: AnyInts) -> "Likes":
         """Take them from facts; `place` is int (posts,), the number of each post from 0 on."""
-        rows = facts.views & (facts.target == 1)
-        user, post = facts.user[rows].astype(np.int64), place[facts.post[rows]].astype(np.int64)
+        found = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))]
+        for part in facts.parts():
+            rows = part.views & (part.target == 1)
+            found.append((part.user[rows], part.post[rows], part.time[rows]))
+        user, post, time = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        user, post = user.astype(np.int64), place[post].astype(np.int64)
         _, first = np.unique(user * len(place) + post, return_index=True)
         first.sort()
-        return cls(user[first], post[first], facts.time[rows][first])
+        return cls(user[first], post[first], time[first])
 
     def of_posts(self, kept: Bools) -> "Likes":
         """Return those of some posts, bool (posts,), by number."""

@@ -49,7 +49,6 @@ def find_similar(facts: Facts, space: Floats32, n: int, seed: int, offered: Bool
     """
     order, place = arrange(facts)
     likes, vectors = Likes.of(facts, place), unit(space[order])
-    facts.release()
     if offered is not None:
         likes, vectors = likes.of_posts(offered[order]), np.where(offered[order, None], vectors, 0)
     alike = find_alike(vectors, n, seed)
