@@ -14,12 +14,13 @@ from batch.features.sides import Feature
 from batch.learn.choose import Gains, earned, means
 from batch.learn.factors.estimate import Estimates
 from batch.learn.factors.stacking import Worth, measure_worth
-from batch.learn.judges import MOST_SHOWN, ChoiceJudge, SessionJudge
+from batch.learn.judges import ChoiceJudge, SessionJudge
 from batch.learn.trees import fit
 
 HALVINGS = 5  # of the trees asked for, down to six of two hundred
 SHARES = (0.5, 0.25, 0.125, 0.0625)  # of what trees say, tried in lists; all of it was never as good as half
 IN_LISTS = 0.0, -1.0  # standard errors of a gain over the periods and in the last one from which trees stay
+MOST_ROWS = 600_000  # of a period that judge trees: among a tenth of them chance hides .001 of AUC
 IN_SESSIONS = 2.0, 2.0  # sessions are many, and trees on chance or on a leak gain a little in some
 
 
@@ -168,7 +169,7 @@ def _find_size(tried: lgb.Booster, boost: _Boost, held: slice) -> tuple[int, flo
 
 
 def _of_few(boost: _Boost, rows: slice) -> Ints:
-    """Return a period's rows, or of more than `MOST_SHOWN` those of every so manieth user."""
+    """Return a period's rows, or of more than `MOST_ROWS` those of every so manieth user."""
     user = boost.estimates.shown.user[boost.shown.event[rows]]
-    step = 1 + (len(user) - 1) // MOST_SHOWN
+    step = 1 + (len(user) - 1) // MOST_ROWS
     return np.asarray(rows.start + np.flatnonzero(user % step == 0), np.int64)
