@@ -47,14 +47,17 @@ class Desk:
             StoreUnavailable: The store did not answer in time.
         """
         with translate_errors():
+            # The queue first: an entry leaves it in the step in which its run is told of.
+            found: list[tuple[bytes, Entry]] = []
+            if "-" in run_id:
+                reply = await self._client.xrange(self._keys.runs_asked(), run_id, run_id)
+                found = cast("list[tuple[bytes, Entry]]", reply)
             told = await self._client.get(self._keys.runs_status(run_id))
             if told is not None:
                 going = await self._read_going()
                 return Told.from_json(cast("bytes", told)).judged(now_s, going.run if going else None)
-            if "-" in run_id:
-                found = await self._client.xrange(self._keys.runs_asked(), run_id, run_id)
-                for _, fields in cast("list[tuple[bytes, Entry]]", found):
-                    return Told(run_id, Ask.from_fields(fields).pipeline or "cancel", "waiting", now_s)
+            for _, fields in found:
+                return Told(run_id, Ask.from_fields(fields).pipeline or "cancel", "waiting", now_s)
         raise RunUnknown(run_id)
 
     async def cancel(self, run_id: str, now_s: float) -> Told:

@@ -1,7 +1,8 @@
 """Runs over HTTP as the API has them: what it asks for waits in a queue that holds only so much."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -9,9 +10,11 @@ from typing import Any, cast
 import pytest
 import redis
 from fastapi.testclient import TestClient
+from redis.asyncio import Redis
 
 from api.contract.asked import MOST_WAITING, PIPELINES, SILENT_S, TOLD_S, WAITS_S, Ask, Told
 from api.contract.keys import Keys
+from api.store.asked import Desk
 from tests.clients import NOW_S, first_token, serving
 
 pytestmark = pytest.mark.integration
@@ -128,6 +131,41 @@ def test_the_end_of_a_run_that_goes_on_is_asked_for_and_not_of_one_that_has_ende
     assert waiting(store) == [Ask(cancel="17-0")]
     assert said.status_code == 409
     assert said.json()["detail"] == "run 43 has ended already (done): nothing is left to cancel"
+
+
+class Handing(Redis):
+    """A client after whose first command the batch takes what waits and tells that it runs."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take the options of a client, and what the batch does."""
+        self.hand_over: Callable[[], None] | None = None
+        super().__init__(**options)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command, and let the batch act."""
+        reply = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        then, self.hand_over = self.hand_over, None
+        if then is not None:
+            then()
+        return reply
+
+
+def test_a_run_that_begins_while_it_is_looked_at_is_known(store: redis.Redis, valkey_url: str) -> None:
+    entry = cast("bytes", store.xadd(KEYS.runs_asked(), cast("Any", Ask(pipeline="full").to_fields())))
+    run_id = entry.decode()
+
+    def take() -> None:
+        with store.pipeline() as pipe:
+            pipe.set(KEYS.runs_status(run_id), Told(run_id, "full", "running", NOW_S).to_json(), ex=TOLD_S)
+            pipe.xdel(KEYS.runs_asked(), run_id)
+            pipe.execute()
+
+    async def look() -> Told:
+        async with cast("Handing", Handing.from_url(valkey_url)) as client:
+            client.hand_over = take
+            return await Desk(client, KEYS).look(run_id, NOW_S)
+
+    assert asyncio.run(look()).state in ("waiting", "running")
 
 
 @pytest.mark.parametrize("method", ["get", "delete"])
