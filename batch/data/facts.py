@@ -20,7 +20,7 @@ Shown = Literal["impressions", "choices"]
 
 
 EVENT_COLUMNS = ("user", "post", "time", "action", "target")  # of Facts, (events,) each
-EVENTS_AT_ONCE = 8_000_000  # of a file that are in memory while all are read in parts: 144 MB
+EVENTS_AT_ONCE = 4_000_000  # that are read before those in a file are released: 72 MB
 
 
 @dataclass(frozen=True, slots=True)

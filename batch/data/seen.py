@@ -12,7 +12,6 @@ from batch.data.ragged import Ragged, starts
 from batch.data.validation.order import KEY_BITS, Bits, blocks
 
 What = Literal["views", "likes"]
-BLOCKS_AT_ONCE = 8  # of events in a file that are in memory while keys are made of them: 160 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,6 @@ def earliest(facts: Facts, what: What) -> SeenTimes:
     if bits.total - 2 > KEY_BITS:
         return _by_columns(facts, what)
     keys = _pack(facts, what, first_s, bits)
-    facts.release()
     keys.sort()
     keys = _keep_first(keys, bits.time)
     sizes, post = np.zeros(n_users, np.int64), np.empty(len(keys), np.int32)
@@ -95,23 +93,21 @@ def earliest(facts: Facts, what: What) -> SeenTimes:
 def _pack(facts: Facts, what: What, first_s: int, bits: Bits) -> Words:
     """Return user, post and time of each event that counts, as one number each, in that order."""
     keys, end = np.empty(len(facts.time), np.uint64), 0
-    for number, rows in enumerate(blocks(len(facts.time))):
-        counts = _counts(facts, what, rows)
-        key = facts.user[rows][counts].astype(np.uint64) << np.uint64(bits.post)
-        key = (key | facts.post[rows][counts].astype(np.uint64)) << np.uint64(bits.time)
-        key |= (facts.time[rows][counts] - first_s).astype(np.uint64)
+    for part in facts.parts():  # never all columns beside all keys
+        counts = _counts(part, what)
+        key = part.user[counts].astype(np.uint64) << np.uint64(bits.post)
+        key = (key | part.post[counts].astype(np.uint64)) << np.uint64(bits.time)
+        key |= (part.time[counts] - first_s).astype(np.uint64)
         keys[end : end + len(key)] = key
         end += len(key)
-        if number % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1:
-            facts.release()  # never all columns beside all keys
     return keys[:end].copy() if end < len(keys) else keys
 
 
-def _counts(facts: Facts, what: What, rows: slice) -> Bools | slice:
-    """Return which of some events say that a post was seen, or liked."""
+def _counts(facts: Facts, what: What) -> Bools | slice:
+    """Return which events say that a post was seen, or liked."""
     if what == "views":
         return slice(None)
-    return np.asarray((facts.action[rows] == LIKE) | (facts.target[rows] == 1), np.bool_)
+    return np.asarray((facts.action == LIKE) | (facts.target == 1), np.bool_)
 
 
 def _keep_first(keys: Words, time_bits: int) -> Words:
@@ -129,7 +125,7 @@ def _keep_first(keys: Words, time_bits: int) -> Words:
 
 def _by_columns(facts: Facts, what: What) -> SeenTimes:
     """Do the same where a number of 64 bits is too narrow; takes some 40 bytes an event."""
-    counts = _counts(facts, what, slice(None))
+    counts = _counts(facts, what)
     user, post, time = facts.user[counts], facts.post[counts], facts.time[counts]
     order = np.lexsort((time, post, user))
     user, post = user[order], post[order]

@@ -12,7 +12,7 @@ from batch.arrays import Bools, Floats, Ints, Ints32
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.data.local_time import local_s
-from batch.features.tally import CHUNK, Tally, shrink_lift
+from batch.features.tally import Tally, shrink_lift
 
 HOURS = 24
 CELLS = 20_000_000  # of segments by hours by posts counted at a time: 160 MB a table
@@ -98,12 +98,9 @@ def _by_hour(facts: Facts, segment: Ints32, n_segments: int) -> tuple[Floats, Fl
     """Return views and likes, float64 (segments, hours, posts), summed over neighbouring hours."""
     views = np.zeros((n_segments, HOURS, len(facts.posts)))
     likes = np.zeros_like(views)
-    for low in range(0, len(facts.time), CHUNK):
-        part = slice(low, low + CHUNK)
-        hour = _hour(facts.time[part], facts.zone)
-        events = (facts.user[part], facts.post[part], facts.action[part], facts.target[part])
-        _count(*events, hour, segment, views, likes)
-        facts.release()
+    for part in facts.parts():
+        hour = _hour(part.time, part.zone)
+        _count(part.user, part.post, part.action, part.target, hour, segment, views, likes)
     return _near(views), _near(likes)
 
 

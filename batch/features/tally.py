@@ -4,19 +4,15 @@ A tally only moves forward, and reads a fact only once its time has come, so no 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy as np
 
 from api.contract.buckets import DAY_S
 from batch.arrays import AnyInts, Floats, Ints, Ints32
-from batch.data.columns import VIEW
 from batch.data.facts import Facts
 
 Counts = Floats
 HALF_LIFE_S = 7 * DAY_S  # of "recent" counts: a week holds two sessions of a median user
-CHUNK = 4_000_000  # events added at a time; bounds the temporary index arrays
 LEAST_SPREAD = 1e-4  # of rows that are ranked by their lift
 
 
@@ -42,14 +38,10 @@ class Count:
     def add(self, rows: AnyInts, liked: Counts, weight: Counts) -> None:
         """Count views of `rows`, `liked` 1 or 0 each, with a recency `weight` 0..1."""
         n = len(self.views)
-        ways = (None, liked, weight, weight * liked)
-        self.join(np.column_stack([np.bincount(rows, of, minlength=n) for of in ways]))
-
-    def join(self, counted: Counts) -> None:
-        """Add what was counted elsewhere: float64 (rows, 4), in the order of the fields."""
-        totals = (self.views, self.likes, self.recent_views, self.recent_likes)
-        for total, more in zip(totals, counted.T, strict=True):
-            total += more
+        self.views += np.bincount(rows, minlength=n)
+        self.likes += np.bincount(rows, liked, minlength=n)
+        self.recent_views += np.bincount(rows, weight, minlength=n)
+        self.recent_likes += np.bincount(rows, weight * liked, minlength=n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,44 +117,23 @@ class Tally:
         for count in (self.users, self.posts, self.cells):
             count.fade(fade)
         end = int(np.searchsorted(self._facts.time, to_s, side="right"))
-        for low in range(self._next, end, CHUNK):
-            self._add(slice(low, min(low + CHUNK, end)), to_s)
-            self._facts.release()
+        for part in self._facts.select(slice(self._next, end)).parts():
+            self._add(part, to_s)
         self._next, self.at_s = max(end, self._next), to_s
         return self
 
-    def _add(self, rows: slice, to_s: int) -> None:
-        facts, counts = self._facts, (self.users, self.posts, self.cells)
-        weight = 0.5 ** ((to_s - facts.time[rows]) / HALF_LIFE_S)
-        counted = [np.zeros((len(count.views), 4)) for count in counts]
-        columns = (facts.user, facts.post, facts.time, facts.action, facts.target)
-        of_group, times = (self._group, self.n_groups), (self.last_seen_s, self.first_shown_s)
-        arguments: tuple[Any, ...] = (*(of[rows] for of in columns), weight, *of_group, *counted, *times)
-        _count(*arguments)
-        for count, more in zip(counts, counted, strict=True):
-            count.join(more)
-
-
-@numba.njit(cache=True, nogil=True)
-def _count(
-    user: Any, post: Any, time: Any, action: Any, target: Any, weight: Any, group: Any, n_groups: Any,
-    users: Any, posts: Any, cells: Any, last_seen_s: Any, first_shown_s: Any,
-) -> None:  # fmt: skip
-    """Count views, likes, and both by weight; time ascends, so a user's last is the newest view."""
-    for i in range(len(user)):
-        if action[i] != VIEW:
-            continue
-        u, p = np.uint64(user[i]), np.uint64(post[i])
-        cell = u * np.uint64(n_groups) + np.uint64(group[p])
-        for of, row in ((users, u), (posts, p), (cells, cell)):
-            of[row, 0] += 1
-            of[row, 2] += weight[i]
-            if target[i]:
-                of[row, 1] += 1
-                of[row, 3] += weight[i]
-        last_seen_s[u] = time[i]
-        if np.isnan(first_shown_s[p]):
-            first_shown_s[p] = time[i]
+    def _add(self, part: Facts, to_s: int) -> None:
+        shown = part.views
+        user, post, time = part.user[shown], part.post[shown], part.time[shown]
+        liked = part.target[shown].astype(np.float64)
+        weight = 0.5 ** ((to_s - time) / HALF_LIFE_S)
+        self.users.add(user, liked, weight)
+        self.posts.add(post, liked, weight)
+        self.cells.add(user.astype(np.int64) * self.n_groups + self._group[post], liked, weight)
+        # Time ascends, so the last write per user is the newest view, and reversed the oldest per post.
+        self.last_seen_s[user] = time
+        fresh = np.isnan(self.first_shown_s[post])
+        self.first_shown_s[post[fresh][::-1]] = time[fresh][::-1]
 
 
 def shrink_lift(likes: Counts, expected: Counts) -> Counts:

@@ -12,7 +12,7 @@ import numpy as np
 from api.contract.buckets import DAY_S
 from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
-from batch.features.tally import CHUNK, shrink_lift
+from batch.features.tally import shrink_lift
 from batch.learn.later_likes import find_later
 
 NEVER = float("inf")  # the half-life of likes that do not fade
@@ -116,8 +116,8 @@ class _Faded:
         if not self._of_choices:
             self._views *= fade
         end = int(np.searchsorted(self._facts.time, to_s, side="right"))
-        for low in range(self._next, end, CHUNK):
-            self._add(slice(low, min(low + CHUNK, end)), to_s)
+        for part in self._facts.select(slice(self._next, end)).parts():
+            self._add(part, to_s)
         self._next, self._at_s = max(end, self._next), to_s
 
     def scores(self) -> Floats:
@@ -132,8 +132,7 @@ class _Faded:
         ]
         return np.stack([*lately, lift])
 
-    def _add(self, rows: slice, to_s: int) -> None:
-        facts = self._facts.select(rows)
+    def _add(self, facts: Facts, to_s: int) -> None:
         counted, weight = facts.views, facts.target.astype(np.float64)
         if self._of_choices and facts.weight is not None:
             counted, weight = facts.weight > 0, facts.weight.astype(np.float64)

@@ -10,13 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.data import seen
 from batch.data.columns import LIKE, VIEW
 from batch.data.facts import Facts
 from batch.data.kept import columns_of
 from batch.data.mapped import MappedColumns, write_columns
 from batch.data.seen import SeenTimes, earliest
-from batch.data.validation import order
 from batch.jobs.refresh.digests import digest_inputs
 from batch.learn.similar.likes import Likes
 
@@ -118,8 +116,7 @@ class Counting(MappedColumns):
 def test_events_in_a_file_are_released_while_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(order, "BLOCK", 2)
-    monkeypatch.setattr(seen, "BLOCKS_AT_ONCE", 3)
+    monkeypatch.setattr("batch.data.facts.EVENTS_AT_ONCE", 5)
     events: list[Event] = [(time, time % N_USERS, time % N_POSTS, VIEW, time % 2) for time in range(24)]
     in_memory = facts(events)
     write_columns(tmp_path / "events", columns_of(in_memory))

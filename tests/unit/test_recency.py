@@ -114,7 +114,7 @@ def test_counts_are_the_same_in_parts_and_of_many_facts_some_users_judge(
 ) -> None:
     facts = fading_fame(DAY_S, 60, 4_000, seed=3)
     whole = score_recent(facts, facts.as_of_s, DAY_S)
-    monkeypatch.setattr(recency, "CHUNK", 700)
+    monkeypatch.setattr("batch.data.facts.EVENTS_AT_ONCE", 700)
     monkeypatch.setattr(recency, "MOST_EVENTS", 2_500)
 
     np.testing.assert_allclose(score_recent(facts, facts.as_of_s, DAY_S), whole)

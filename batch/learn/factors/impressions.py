@@ -1,6 +1,5 @@
 """Impressions user by user: what the estimates are counted from, in compact columns."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,6 @@ from batch.learn.sessions import PAUSE_S
 
 N_PLACES = 40  # places in a session told apart; later ones count as the last
 EARLY, LATE, BETWEEN = 1, 0, -1
-EVENTS_AT_ONCE = 1 << 22  # that are read before they are released
 LEAST_TO_HALVE = 6  # impressions of a session whose first and last third say what was shown first
 
 
@@ -62,16 +60,16 @@ def gather(facts: Facts) -> Impressions:
     Events in a file are released on the way.
     """
     sizes = np.zeros(len(facts.users) + 1, np.int64)
-    for rows in _parts(facts):
-        _count(facts.user[rows], facts.action[rows], sizes)
+    for part in facts.parts():
+        _count(part.user, part.action, sizes)
     start = np.cumsum(sizes)
     newest_s = int(facts.time[-1]) if len(facts.time) else 0
     packed, state = np.empty(int(start[-1]), _ROW), np.column_stack([start[:-1], start[:-1], 0 * start[:-1]])
     users = split_users(start, max(1, -(-len(packed) // numba.get_num_threads())))
-    for rows in _parts(facts):
-        clock = local_s(facts.time[rows], facts.zone)
-        columns = (facts.user[rows], facts.post[rows], facts.time[rows], clock)
-        events: tuple[Any, ...] = (*columns, facts.action[rows], facts.target[rows], newest_s, state, packed)
+    for part in facts.parts():
+        clock = local_s(part.time, part.zone)
+        columns = (part.user, part.post, part.time, clock, part.action, part.target)
+        events: tuple[Any, ...] = (*columns, newest_s, state, packed)
 
         def scatter(block: Block, events: tuple[Any, ...] = events) -> None:
             _scatter(*block, *events)
@@ -82,13 +80,6 @@ def gather(facts: Facts) -> Impressions:
     third = np.empty(len(packed), np.int8)
     _find_thirds(start, found["place"], third)
     return Impressions(start, len(facts.posts), **found, third=third)
-
-
-def _parts(facts: Facts) -> Iterator[slice]:
-    """Yield runs of the events, and release each once it is done with."""
-    for low in range(0, len(facts.time), EVENTS_AT_ONCE):
-        yield slice(low, low + EVENTS_AT_ONCE)
-        facts.release()
 
 
 @numba.njit(cache=True)
