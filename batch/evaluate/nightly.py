@@ -50,7 +50,7 @@ def measure_run(facts: Facts, statics: asof.Statics, split: Split, recipe: Recip
     scores = {
         **_own_scores(own, what.event),
         "_popular": post_scores(own.counts)[what.post],
-        "_recent": popular_recent(before)(what.user[:1])[0][what.post],
+        "_recent": ScoreRecommender(popular_recent(before), len(facts.posts)).pairs(what.user, what.post),
         "_knn": ScoreRecommender(item_knn(cosine)(before), len(facts.posts)).pairs(what.user, what.post),
         "_first5": -what.position.astype(np.float64),
     }

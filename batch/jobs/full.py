@@ -113,9 +113,11 @@ def run(
     generations = GenerationStore(store, Keys(settings.prefix))  # asked before the work
     refuse_other_kinds(generations, settings.variant, facts.user_names, facts.post_names, settings.ids)
     with progress.step("describe"):
-        ours = baseline is None and given is None
-        start = choose_start(settings, facts, location, anew=anew) if ours else None
-        statics = start.statics if start else asof.describe(facts, settings.seed)
+        if baseline is None and given is None:
+            start = choose_start(settings, facts, location, anew=anew)
+        else:
+            start = Start(asof.describe(facts, settings.seed), None)
+        statics = start.statics
     if baseline is not None:
         manifest = publish_baseline(settings, store, facts, statics, baseline, progress)
         return _finish(facts, manifest, progress)
@@ -125,7 +127,6 @@ def run(
     elif trained is not None and trained.made_of == digest(facts, statics):
         model = trained
     else:
-        start = start or Start(statics, None)
         model = learn(settings, facts, location, start, progress, split=split, evaluated=evaluated, keep=keep)
     with progress.step("features"):
         tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)

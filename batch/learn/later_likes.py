@@ -12,6 +12,7 @@ import numpy as np
 from batch.arrays import Bools, Floats, Ints
 from batch.data.facts import Facts
 from batch.data.windows import Windows
+from batch.learn.baselines.recommender import top
 from batch.learn.sessions import positions
 
 K = 10  # places of a list that count
@@ -88,7 +89,7 @@ class LaterChoices:
         scores = scores if self.opened is None else np.where(self.opened, scores, -np.inf)
         n = min(len(scores), K + int(np.bincount(self.seen_row, minlength=1).max()))
         place = np.full(len(scores), n)
-        place[_best(scores, n)] = np.arange(n)
+        place[top(scores[None], n)[0]] = np.arange(n)
         hidden = np.zeros((len(self.users), n + 1), np.int64)
         hidden[self.seen_row, place[self.seen_post]] = 1
         before = hidden.cumsum(axis=1)
@@ -172,10 +173,3 @@ def find_later(
     """Return what judges by the likes of `(begin_s, end_s]`, as what a view of these facts says demands."""
     kind = LaterChoices if facts.shown == "choices" else LaterSessions
     return kind.of(facts, begin_s, end_s, most, rng)
-
-
-def _best(scores: Floats, n: int) -> Ints:
-    """Return the `n` best posts, best first, ties to the lower one, int64 (n,)."""
-    least = np.partition(scores, -n)[-n]
-    posts = np.flatnonzero(scores >= least)
-    return posts[np.argsort(-scores[posts], kind="stable")[:n]]

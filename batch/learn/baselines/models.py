@@ -3,19 +3,18 @@
 from typing import Any
 
 import numpy as np
-from scipy import linalg
 from threadpoolctl import threadpool_limits
 
 from batch.arrays import Floats, Ints
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import PostScores, break_ties
+from batch.learn.factors.collaborative import regress
 from batch.learn.recency import learn_half_life, log_recent
 
 N_FACTORS, ALS_ROUNDS = 64, 15
 BPR_STEPS, BPR_ROUNDS = 40_000_000, (40, 400)  # passes over the likes: fewest, most
 ALS_L2 = 10.0
 EASE_MOST_POSTS = 20_000  # whose pairs take 1.6 GB, and inverting them some minutes
-EASE_L2 = 500.0  # the order of magnitude that Steck found best where users have tens of likes
 EASE_SPREAD_OF = 250  # users tell the spread of its scores
 FEW_LIKES = 5.0  # a mean over likes is pulled to nothing as if by so many
 
@@ -83,16 +82,7 @@ def ease_recent(interactions: Interactions) -> PostScores:
 
 def _fit_ease(interactions: Interactions) -> PostScores:
     likes = interactions.likes()
-    gram = np.asarray((likes.T @ likes).toarray(order="F"), np.float32)
-    gram[np.diag_indices_from(gram)] += EASE_L2
-    with threadpool_limits(1, "blas"):  # its threads cut the matrix into other blocks, which round otherwise
-        factor, info = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1)
-        inverse, again = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
-    if info or again:
-        raise ValueError(f"EASE's matrix of {len(gram)} posts cannot be inverted: L2={EASE_L2} is too small")
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    weights = inverse / -np.diag(inverse)
-    weights[np.diag_indices_from(weights)] = 0
+    weights = regress(likes)
     return lambda users: np.asarray(likes[users] @ weights, np.float64)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numba
 import numpy as np
 from scipy import linalg, sparse
+from threadpoolctl import threadpool_limits
 
-from batch.arrays import Floats
+from batch.arrays import Floats, Floats32
 
 UNTAKEN = 0.3  # weight of a pair that was not taken, beside one that was
 SHRINKAGE = 0.01  # for each unit of weight in a row
@@ -19,10 +20,7 @@ N_ALS_ITERATIONS, N_ALS_ITERATIONS_WARM = 8, 3  # from nothing; from the factors
 ENOUGH_USERS = 20_000  # settle the posts' factors; all others are fitted to these
 REGRESSED = 5_000  # posts taken by most that are regressed on one another: 100 MB, and some seconds
 RIDGE = 500.0  # of the regression: the order of magnitude that Steck found best for tens of likes a user
-SKETCHED, N_POWER_ITERATIONS = (
-    80,
-    2,
-)  # dimensions in which the largest are searched, and times they are raised
+SKETCHED, N_POWER_ITERATIONS = 80, 2  # dimensions among which the largest are searched; times they are raised
 
 
 def fit_implicit_factors(
@@ -58,6 +56,27 @@ def fit_implicit_factors(
     return _fit_rows(rows, y), y
 
 
+def regress(taken: sparse.csr_matrix) -> Floats32:
+    """Return what taking each post says of each other one, float32 (posts, posts), zeros on the diagonal.
+
+    Args:
+        taken: float (users, posts), 1 where a pair was taken.
+
+    Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
+    """
+    gram = np.asarray((taken.T @ taken).toarray(order="F"), np.float32)
+    gram[np.diag_indices_from(gram)] += RIDGE
+    with threadpool_limits(1, "blas"):  # its threads cut the matrix into other blocks, which round otherwise
+        factor, info = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1)
+        inverse, again = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    if info or again:
+        raise ValueError(f"a ridge of {RIDGE} is too small for {len(gram)} posts")
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    weights = inverse / -np.diag(inverse)
+    weights[np.diag_indices_from(weights)] = 0
+    return np.asarray(weights, np.float32)
+
+
 def fit_regression_factors(taken: sparse.csr_matrix, k: int, seed: int) -> tuple[Floats, Floats]:
     """Regress who took each post on what else they took, and factorise the scores.
 
@@ -78,14 +97,10 @@ def fit_regression_factors(taken: sparse.csr_matrix, k: int, seed: int) -> tuple
     rows = (taken > 0).astype(np.float32).tocsc()
     some = np.sort(np.argsort(-np.diff(rows.indptr), kind="stable")[:REGRESSED])
     rows = rows[:, some].tocsr()
-    gram = np.asarray((rows.T @ rows).toarray(), np.float64)
-    ones = np.eye(len(some))
-    inverse = linalg.cho_solve(linalg.cho_factor(gram + RIDGE * ones), ones)
-    weights = inverse / -np.diag(inverse)
-    weights[np.diag_indices_from(weights)] = 0.0
+    weights = regress(rows).astype(np.float64)
     found = np.random.default_rng(seed).normal(size=(len(some), min(SKETCHED, len(some))))
     for _ in range(N_POWER_ITERATIONS):
-        found, _ = np.linalg.qr(weights.T @ (gram @ (weights @ found)))
+        found, _ = np.linalg.qr(weights.T @ (rows.T @ (rows @ (weights @ found))))
     scores = rows @ (weights @ found)
     _, turn = np.linalg.eigh(scores.T @ scores)
     turn = turn[:, ::-1][:, :k]
