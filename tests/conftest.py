@@ -68,13 +68,17 @@ def _own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALMANAC_STATE_DIR", str(tmp_path / ".almanac"))
 
 
-@pytest.fixture
-def own_logging() -> Iterator[None]:
-    """Let a command that runs in this process set up logging, and put it back afterwards."""
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Begin with Python's own logging, let a command of this process set it up, and put it back afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     root.handlers = []
+    root.setLevel(logging.WARNING)  # a fixture of a whole module may have set it up before
     yield
+    for handler in root.handlers:
+        if isinstance(handler, logging.FileHandler):  # of a run that the test left open
+            handler.close()
     root.handlers = handlers
     root.setLevel(level)  # which loggers are told of; of the attribute alone they would not be
 

@@ -220,7 +220,6 @@ def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[
     return code, json.loads(said.out.splitlines()[-1]), said.err
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_the_commands_set_list_and_remove_pins(
     store: redis.Redis,
     valkey_url: str,
@@ -259,7 +258,6 @@ def test_the_commands_set_list_and_remove_pins(
     assert [member.split(b" ", 1)[1] for member in log] == [b'16 {"place":1}', b"17 removed"]
 
 
-@pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -47,7 +47,6 @@ def here(
     env: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    own_logging: None,
 ) -> Callable[..., tuple[int, dict[str, Any], str]]:
     """Give what does the same in this process, with settings of its own: most of a refusal is its start."""
 

@@ -165,7 +165,6 @@ def test_a_read_that_takes_longer_than_the_silence_allowed_goes_on_while_rows_co
     assert rows == 1200
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_command_whose_database_falls_silent_ends_with_exit_code_3(
     big: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

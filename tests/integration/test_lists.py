@@ -320,7 +320,6 @@ BAD: Mapping[Fault, Callable[[pd.DataFrame], pd.DataFrame]] = {
 }
 
 
-@pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize("fault", [*BAD, "unreadable_row"])
 def test_a_file_with_too_many_faults_is_refused_whole_in_a_sentence(
     fault: Fault,

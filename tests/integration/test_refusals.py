@@ -138,7 +138,6 @@ def test_a_right_that_is_missing_in_a_database_is_not_waited_for(guarded: sa.URL
     assert said[2].startswith("ALMANAC_EVENTS_URL=")
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_run_that_a_database_does_not_let_in_tells_people_what_to_mend(
     guarded: sa.URL,
     tmp_path: Path,

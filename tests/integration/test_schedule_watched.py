@@ -34,7 +34,6 @@ def hook() -> Iterator[Webhook]:
         yield hook
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_the_schedulers_night_is_seen_by_prometheus_and_told_to_people(
     hook: Webhook,
     valkey_url: str,
@@ -85,7 +84,6 @@ def test_the_schedulers_night_is_seen_by_prometheus_and_told_to_people(
     assert "notice.sent" in said.decode()
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_run_that_fails_tells_people_why_and_keeps_its_exit_code(
     hook: Webhook,
     tmp_path: Path,
@@ -110,7 +108,6 @@ def test_a_run_that_fails_tells_people_why_and_keeps_its_exit_code(
     assert SECRET not in said
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_an_address_that_is_none_stops_the_start_by_its_place_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -33,9 +33,7 @@ Say = Callable[..., str]
 
 
 @pytest.fixture
-def say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], own_logging: None
-) -> Say:
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Say:
     """Give what runs a command in this process and returns all that it says, raises and keeps."""
     for name in [name for name in os.environ if name.startswith("ALMANAC_")]:
         monkeypatch.delenv(name)

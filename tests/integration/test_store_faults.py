@@ -41,7 +41,6 @@ def lengthen_log(state_dir: Path) -> None:
             out.write(b"".join(b"*3\r\n$3\r\nSET\r\n$8\r\n%08d\r\n$1\r\n1\r\n" % key for key in keys))
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_store_that_is_down_is_named_with_its_variable_and_without_its_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -181,7 +181,6 @@ except SystemExit:
     assert set(json.loads(ran.stdout.splitlines()[-1])) <= {1}
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_the_list_of_tokens_is_a_table_without_their_hashes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["tokens", "list"]) == 0
     assert capsys.readouterr().out.split() == ["tokens", "none"]
