@@ -70,7 +70,7 @@ def _own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """Begin with Python's own logging, let a command of this process set it up, and put it back afterwards."""
+    """Begin with Python's own logging, let a command set it up, and put it back afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     root.handlers = []
