@@ -19,11 +19,12 @@ from batch.jobs.baselines import publish_baseline
 from batch.jobs.refresh.frozen import freeze
 from batch.jobs.warm import Start, choose_start, keep_fit
 from batch.learn.baselines.named import find_baseline, require_package
+from batch.learn.chosen import compared_of, describe_choice, weights_of
 from batch.learn.given import digest, read_model
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
-from batch.learn.train import renew, train
+from batch.learn.train import AGE, renew, train
 from batch.progress import Progress
 from batch.publish.config import PublishConfig
 from batch.publish.kinds import refuse_other_kinds
@@ -61,6 +62,7 @@ class Result:
     infinite: dict[str, int]
     lists_written: int
     model: str
+    chosen: str
     metrics: dict[str, float]
     seconds: dict[str, float]
 
@@ -164,9 +166,22 @@ def learn(
         training = train(facts, statics, facts.as_of_s, recipe, metrics, progress)
         model = training.model
         keep_fit(settings, facts, location, statics, training)
+    _tell_choice(model)
     model.save(settings.state_dir / "models" / model.fingerprint)
     keep(model)
     return model
+
+
+def _tell_choice(model: Ranker) -> None:
+    """Log what was chosen to be published, and what it was compared with."""
+    told = {
+        "model": model.fingerprint,
+        "says": describe_choice(model.metrics),
+        "weights": weights_of(model.metrics),
+        "compared": compared_of(model.metrics),
+        "age_days": model.metrics[AGE],
+    }
+    log.info("model.chosen", extra=told)
 
 
 def _evaluate(
@@ -213,6 +228,7 @@ def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
         infinite=report.infinite,
         lists_written=manifest.counts["lists"],
         model=manifest.model,
+        chosen=describe_choice(manifest.metrics),
         metrics=manifest.metrics,
         seconds=progress.seconds,
     )

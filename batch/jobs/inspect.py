@@ -14,6 +14,7 @@ from api.contract.ids import as_json, canonical
 from api.contract.keys import Id, Keys
 from api.feed import answer
 from api.found import Lookup
+from batch.learn.chosen import describe_choice
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.replay.history import History, read_history
 from batch.publish.replay.kept import GenerationLost, Kept, from_store
@@ -78,9 +79,9 @@ def inspect(
     """Return what an answer is made of, and the answer, as the API gives it at any time, now or past.
 
     Returns:
-        Times as ISO 8601; `list` (post ids, best first; empty: the user has none), `list_ttl_s` (None: no
-        list), `seen` up to the time asked for, `taken_down`, and `answer` with `rung`, `post_ids` and those
-        of them that are `pinned`.
+        Times as ISO 8601; `chosen` (what the model is made of, in words; empty for a peer), `list` (post ids,
+        best first; empty: the user has none), `list_ttl_s` (None: no list), `seen` up to the time asked for,
+        `taken_down`, and `answer` with `rung`, `post_ids` and those of them that are `pinned`.
 
     Raises:
         NothingServed: No generation is current.
@@ -95,6 +96,7 @@ def inspect(
         "at": moment(at_s).isoformat(),
         "generation": manifest.generation,
         "as_of": moment(manifest.as_of_s).isoformat(),
+        "chosen": describe_choice(manifest.metrics),
         "bucket": moment(found.bucket_s).isoformat(),
         "label": given.label,
         "segment": found.segment,

@@ -17,6 +17,7 @@ from batch.jobs.refresh.incremental import run_incremental
 from batch.jobs.resume import ANEW, From, NothingKept, prune_models, start_night
 from batch.jobs.warm import Start
 from batch.learn.baselines.named import find_baseline
+from batch.learn.chosen import describe_choice
 from batch.learn.split import Split
 from batch.progress import Progress
 from batch.runs.record import BY_HAND, Asked, Kind
@@ -120,7 +121,8 @@ def run_part(
             with progress.step("describe"):
                 statics = asof.describe(night.facts, settings.seed)
             how: dict[str, Any] = {"split": None, "evaluated": True, "keep": night.keep_model}
-            learn(settings, night.facts, location, Start(statics, None), progress, **how)
+            model = learn(settings, night.facts, location, Start(statics, None), progress, **how)
+            record.tell(chosen=describe_choice(model.metrics))
 
 
 def run_refresh(
@@ -152,7 +154,8 @@ def _how(split: Split | None, evaluated: bool) -> str:
 
 def _tell(record: Record, result: dict[str, Any]) -> None:
     record.result = result
-    record.tell(generation=result["generation"], as_of_s=epoch(datetime.fromisoformat(result["as_of"])))
+    as_of_s, chosen = epoch(datetime.fromisoformat(result["as_of"])), result.get("chosen", "")
+    record.tell(generation=result["generation"], as_of_s=as_of_s, chosen=chosen)
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from batch.data.facts import Facts
 from batch.features import asof
 from batch.jobs.refresh.digests import digest_posts
 from batch.jobs.resume import digest_of_code, digest_of_source
+from batch.learn.chosen import COMPARED, TREES, WEIGHT
 from batch.learn.kept_fit import CannotRenew, KeptFit, count_likes
 from batch.learn.recipe import Recipe
-from batch.learn.train import COMPARED, Training
+from batch.learn.train import Training
 from batch.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def keep_fit(
         zone=facts.zone,
         weights=estimates.weights,
         trees=model.text,
-        share=model.metrics["weight_trees"],
+        share=model.metrics[f"{WEIGHT}{TREES}"],
         compared={name: value for name, value in model.metrics.items() if name.startswith(COMPARED)},
         parameters=model.parameters,
         begun=estimates.begun,

@@ -14,6 +14,7 @@ from batch.data.facts import Facts
 from batch.features.asof import Rows, Statics
 from batch.learn import trees
 from batch.learn.choose_trees import choose_trees
+from batch.learn.chosen import COMPARED, TREES, WEIGHT
 from batch.learn.factors import estimate
 from batch.learn.factors.estimate import Estimate, Estimates
 from batch.learn.factors.factor_table import FactorTable
@@ -24,7 +25,6 @@ from batch.learn.recipe import Recipe
 from batch.memory import give_back
 from batch.progress import Advance, Progress, Silent
 
-COMPARED = "compared_"  # begins the metrics that tell among what was chosen; name and period follow
 AGE = "estimates_age_days"  # the metric that tells how long before as_of weights and trees were fitted
 
 
@@ -126,7 +126,7 @@ def learn(
     booster = trees.fit_trees(rows, estimates, statics.features, parameters, n_trees, share, advance)
     if advance is not None:
         advance(recipe.n_trees - n_trees if share else recipe.n_trees)
-    weights = {**estimates.weights, "trees": share}
+    weights = {**estimates.weights, TREES: share}
     metrics = {**(metrics or {}), **_tell({**estimates.compared, **chosen.compared})}
     parameters = {**parameters, "num_iterations": booster.num_trees()}
     text = booster.model_to_string()
@@ -159,7 +159,7 @@ def renew(
         now, _ = estimate.renew(facts, statics.texts, as_of_s, kept.weights, recipe.seed, begun)
         facts.release()
         give_back()
-    weights, metrics = {**kept.weights, "trees": kept.share}, {**(metrics or {}), **kept.compared}
+    weights, metrics = {**kept.weights, TREES: kept.share}, {**(metrics or {}), **kept.compared}
     age_days = kept.age_days(as_of_s)
     return _join(facts, statics, now, kept.trees, kept.parameters, weights, age_days, metrics)
 
@@ -175,7 +175,7 @@ def _join(
     metrics: dict[str, float] | None,
 ) -> Ranker:
     """Return an estimate and trees as one model, with what was measured, and how old the weights are."""
-    told = {f"weight_{name}": weight for name, weight in weights.items()}
+    told = {f"{WEIGHT}{name}": weight for name, weight in weights.items()}
     return Ranker(
         text=trees_text,
         features=statics.features,

@@ -64,6 +64,7 @@ class Run:
         exit_code: Of its error; None where there is none.
         generation: What it published.
         as_of_s: Its newest fact, epoch seconds.
+        chosen: Of a full run of our own model what is published of it, and why: one sentence.
         resumes: Another run may go on from what it had read, since the facts were not to blame.
         resumed_from: Number of the run whose facts it took.
         log: File of its log lines.
@@ -89,6 +90,7 @@ class Run:
     exit_code: int | None
     generation: int | None
     as_of_s: int | None
+    chosen: str
     resumes: bool
     resumed_from: int | None
     log: str

@@ -56,8 +56,8 @@ class Record:
         """End the run at its next checkpoint; safe in a signal's handler."""
         self._stop = self._stop or (outcome, why)
 
-    def tell(self, **values: int | None) -> None:
-        """Note `generation`, `as_of_s` or `resumed_from`."""
+    def tell(self, **values: int | str | None) -> None:
+        """Note `generation`, `as_of_s`, `chosen` or `resumed_from`."""
         self._write(lambda number: self.runs.tell(number, **values))
 
     def keep(self, stage: str) -> None:

@@ -22,7 +22,7 @@ from batch.runs.record import BY_HAND, Asked, Kind, Outcome, Run, Stage
 log = logging.getLogger(__name__)
 
 FILE, FOLDER = "runs.sqlite", "runs"  # in the state folder; the folder holds a log file a run
-SCHEMA = 1
+SCHEMA = 2
 BUSY_S = 10.0  # a writer holds the file for milliseconds
 _LOST = "its process is gone: killed, out of memory, or the machine went down"
 _TABLES = """
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS runs (
     outcome TEXT, why TEXT NOT NULL DEFAULT '', exit_code INTEGER, generation INTEGER, as_of_s INTEGER,
     resumes INTEGER NOT NULL DEFAULT 1, resumed_from INTEGER, log TEXT NOT NULL DEFAULT '',
     stage TEXT NOT NULL DEFAULT '', done INTEGER NOT NULL DEFAULT 0, total INTEGER, seen_s REAL NOT NULL,
-    stop TEXT, stop_why TEXT NOT NULL DEFAULT ''
+    stop TEXT, stop_why TEXT NOT NULL DEFAULT '', chosen TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS of_slots ON runs (kind, variant, slot_s);
 CREATE TABLE IF NOT EXISTS stages (
@@ -111,8 +111,8 @@ class Runs:
                 (number, *values, number),
             )
 
-    def tell(self, number: int, **values: int | None) -> None:
-        """Note more of a run: `generation`, `as_of_s` or `resumed_from`."""
+    def tell(self, number: int, **values: int | str | None) -> None:
+        """Note more of a run: `generation`, `as_of_s`, `chosen` or `resumed_from`."""
         self._set(number, values)
 
     def end(
@@ -251,6 +251,15 @@ class Runs:
                     "run the newer version, or set another ALMANAC_STATE_DIR"
                 )
             if version < SCHEMA:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(f"{_TABLES} PRAGMA user_version = {SCHEMA};")
+                _raise_schema(db)
             yield db
+
+
+def _raise_schema(db: sqlite3.Connection) -> None:
+    """Make the tables, or give those of an earlier version what they lack; others may do so at once."""
+    db.execute("PRAGMA journal_mode = WAL")
+    db.executescript(_TABLES)
+    db.execute("BEGIN IMMEDIATE")
+    if "chosen" not in {column[1] for column in db.execute("PRAGMA table_info(runs)")}:  # since 2
+        db.execute("ALTER TABLE runs ADD COLUMN chosen TEXT NOT NULL DEFAULT ''")
+    db.execute(f"PRAGMA user_version = {SCHEMA}")

@@ -68,6 +68,9 @@ def test_simulate_run_and_inspect_work_one_after_another(env: dict[str, str], st
     assert (code, ran["generation"], ran["lists_written"]) == (0, 1, 120)
     assert ran["rows_read"]["feed_data"] == made["rows"]["feed_data"]
     assert ran["rows_rejected"] == {}
+    assert ran["chosen"]
+    _, recorded, _ = almanac(env, "runs", "show", "1")
+    assert recorded["chosen"] == ran["chosen"]
     assert Path(env["ALMANAC_STATE_DIR"], "model", "model.txt").is_file()
 
     users = store.get("almanac:1:users:1")
@@ -76,6 +79,7 @@ def test_simulate_run_and_inspect_work_one_after_another(env: dict[str, str], st
     code, seen, _ = almanac(env, "inspect", str(user), "--at", "2021-12-30T09:00:00")
     assert code == 0
     assert len(seen["answer"]["post_ids"]) == 10
+    assert seen["chosen"] == ran["chosen"]
     assert not set(seen["answer"]["post_ids"]) & set(map(int, seen["seen"]))
 
     code, wrong, stderr = almanac(env, "simulate", "--users", "40")

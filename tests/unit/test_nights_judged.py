@@ -23,6 +23,7 @@ RUN = Run(
     why="",
     exit_code=None,
     generation=None,
+    chosen="",
     as_of_s=None,
     resumes=True,
     resumed_from=None,

@@ -217,6 +217,18 @@ def test_a_record_of_a_newer_version_is_refused_by_name(runs: Runs) -> None:
         runs.recent()
 
 
+def test_a_record_of_the_version_before_is_read_and_says_from_now_on_what_was_chosen(runs: Runs) -> None:
+    runs.end(runs.begin("full", "default"), "done")
+    with sqlite3.connect(runs.path) as db:
+        db.execute("ALTER TABLE runs DROP COLUMN chosen")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+
+    runs.tell(runs.begin("full", "default"), chosen="nothing beats recency alone")
+
+    assert [run.chosen for run in runs.recent()] == ["nothing beats recency alone", ""]
+
+
 def test_the_last_runs_seconds_tell_what_is_to_come(runs: Runs) -> None:
     progress = Progress()
     with recorded(runs, progress, "full", "default"):

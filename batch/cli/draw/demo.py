@@ -68,7 +68,8 @@ def draw_inspection(console: Console, found: Mapping[str, object]) -> None:
     assert isinstance(down, list)
     assert isinstance(answer, Mapping)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name in ("user_id", "at", "generation", "as_of", "bucket", "label", "segment", "list_ttl_s"):
+    names = ("user_id", "at", "generation", "as_of", "chosen", "bucket", "label", "segment", "list_ttl_s")
+    for name in names:
         table.add_row(name, escape(str(found[name])))
     table.add_row(f"list of {len(ranked)}", escape(" ".join(map(str, ranked))))
     table.add_row(f"{len(seen)} seen, newest", escape(" ".join(list(seen)[-10:])))

@@ -38,7 +38,7 @@ def draw_show(console: Console, run: "Run") -> None:
     said = row(run)
     about = _table("", "")
     names = ("number", "kind", "variant", "outcome", "why", "exit_code", "asked_by", "slot", "host", "pid")
-    for name in (*names, "begun", "ended", "as_of", "generation", "resumed_from", "log"):
+    for name in (*names, "begun", "ended", "as_of", "generation", "chosen", "resumed_from", "log"):
         if said[name] not in (None, ""):
             about.add_row(name, escape(str(said[name])))
     if run.outcome is None:
