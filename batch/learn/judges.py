@@ -6,7 +6,7 @@ posts there, since one that was not shown could not be liked.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,15 +14,18 @@ from batch.arrays import Bools, Floats, Ints
 from batch.data.facts import Facts
 from batch.data.ragged import starts
 from batch.data.seen import SeenPosts
+from batch.data.windows import Windows
 from batch.features.sides import Sides
-from batch.learn.later_likes import K, LaterChoices
+from batch.learn.baselines.recommender import top
 from batch.learn.sessions import pairs_won, positions
 from batch.score.engine import score
 
 Factors = Sequence[Floats]  # of each part
-MOST_LISTS, MOST_CELLS = 2_000, 20_000_000  # of a period; of lists by posts, so fewer lists of many posts
+K = 10  # places of a list that count
+DISCOUNT = 1 / np.log2(np.arange(K) + 2)
+MOST_JUDGED, MOST_CELLS = 2_000, 20_000_000  # lists of a period; of lists by posts, so fewer of many posts
 LISTS_AT_ONCE = 2_000_000  # of their cells
-MOST_SHOWN = 60_000  # impressions of a period; of more, those of so many users
+A_SESSION = 30  # impressions, where so many sessions are to judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,41 +33,94 @@ class ChoiceJudge:
     """Lists of users with a history who liked something new in the period.
 
     Attributes:
-        later: Those users, what they had taken before, and what they liked then.
+        users: int64 (lists,), ascending. Rows of users.
+        seen_row: int64 (n,). The list of each post that its user had taken before the period,
+        seen_post: int64 (n,) and the post.
+        row: int64 (m,). The list of each new like,
+        post: int64 (m,) and the post.
+        opened: bool (posts,). Candidates at the period's begin; None: all.
     """
 
-    later: LaterChoices
+    users: Ints
+    seen_row: Ints
+    seen_post: Ints
+    row: Ints
+    post: Ints
+    opened: Bools | None
 
     @classmethod
-    def of(cls, facts: Facts, begin_s: int, end_s: int, rng: np.random.Generator) -> "ChoiceJudge":
-        """Return the judge of `(begin_s, end_s]`; of many users some drawn evenly."""
-        most = min(MOST_LISTS, max(1, MOST_CELLS // max(len(facts.posts), 1)))
-        return cls(LaterChoices.of(facts, begin_s, end_s, most, rng))
+    def of(
+        cls, facts: Facts, begin_s: int, end_s: int, rng: np.random.Generator, most: int = MOST_JUDGED
+    ) -> "ChoiceJudge":
+        """Return the judge of `(begin_s, end_s]`, of at most `most` users, drawn evenly."""
+        n_posts, windows = len(facts.posts), Windows.of(facts.posts)
+        most = min(most, max(1, MOST_CELLS // max(n_posts, 1)))
+        opened = None if windows is None else windows.at(np.array([begin_s]))[0]
+        low, high = np.searchsorted(facts.time, [begin_s, end_s], side="right")
+        liked = low + np.flatnonzero(facts.target[low:high] == 1)
+        liked = liked if opened is None else liked[opened[facts.post[liked]]]
+        warm = np.bincount(facts.user[:low], minlength=len(facts.users)) > 0
+        asked = np.unique(facts.user[liked])
+        asked = asked[warm[asked]].astype(np.int64)
+        if len(asked) > most:
+            asked = np.sort(rng.choice(asked, most, replace=False))
+        number = np.full(len(facts.users), -1)
+        number[asked] = np.arange(len(asked))
+        seen, new = (
+            np.unique(number[facts.user[rows]] * n_posts + facts.post[rows])
+            for rows in (np.flatnonzero(number[facts.user[:low]] >= 0), liked[number[facts.user[liked]] >= 0])
+        )
+        new = np.setdiff1d(new, seen, assume_unique=True)
+        held, row = np.unique(new // n_posts, return_inverse=True)
+        seen = seen[np.isin(seen // n_posts, held)]
+        of_seen = np.searchsorted(held, seen // n_posts)
+        return cls(asked[held], of_seen, seen % n_posts, row.astype(np.int64), new % n_posts, opened)
+
+    def gains(self, scores: Floats) -> Floats:
+        """Return NDCG@10 of each list, float64 (lists,), where all are ranked by one score a post.
+
+        Args:
+            scores: float64 (posts,), higher is better; ties go to the lower post.
+        """
+        if not len(self.users):
+            return np.empty(0)
+        scores = scores if self.opened is None else np.where(self.opened, scores, -np.inf)
+        n = min(len(scores), K + int(np.bincount(self.seen_row, minlength=1).max()))
+        place = np.full(len(scores), n)
+        place[top(scores[None], n)[0]] = np.arange(n)
+        hidden = np.zeros((len(self.users), n + 1), np.int64)
+        hidden[self.seen_row, place[self.seen_post]] = 1
+        before = hidden.cumsum(axis=1)
+        own = place[self.post]
+        return self._ndcg(np.where(own < n, own - before[self.row, own], K))
+
+    def gains_of_each(self, scores: Floats) -> Floats:
+        """Return the same of scores of each list's own, float64 (lists, posts); ties go to the lower post."""
+        scores = scores.copy() if self.opened is None else np.where(self.opened, scores, -np.inf)
+        scores[self.seen_row, self.seen_post] = -np.inf
+        own = scores[self.row, self.post]
+        rank = np.empty(len(own), np.int64)
+        for at in range(len(own)):
+            every, post = scores[self.row[at]], self.post[at]
+            rank[at] = np.count_nonzero(every > own[at]) + np.count_nonzero(every[:post] == own[at])
+        return self._ndcg(rank)
 
     def of_parts(self, x: Factors, y: Factors) -> Callable[[Floats], Floats]:
-        """Return a function of parts' weights that gives the NDCG@10 of each list, float64 (lists,).
+        """Return a function of parts' weights that gives the same, float64 (lists,).
 
         Args:
             x: Of each part float64 (users, its columns), of all users.
             y: The same of posts.
         """
-        own = [one[self.later.users] for one in x]
+        own = [one[self.users] for one in x]
 
         def gains(weights: Floats) -> Floats:
             on = np.flatnonzero(weights).tolist()
             if not len(on):
-                return self._gains(np.zeros((len(self.later.users), 1)), np.zeros((len(y[0]), 1)))
+                return self.gains(np.zeros(len(y[0])))
             return self._gains(np.hstack([weights[k] * own[k] for k in on]), np.hstack([y[k] for k in on]))
 
         return gains
-
-    def _gains(self, own: Floats, y: Floats) -> Floats:
-        at_once, n = max(1, LISTS_AT_ONCE // max(len(y), 1)), len(own)
-        found = [np.empty(0)]
-        for low in range(0, n, at_once):
-            part = self.later.part(low, min(low + at_once, n))
-            found.append(part.gains_of_each(own[low : low + at_once] @ y.T))
-        return np.concatenate(found)
 
     def gains_with_trees(
         self, x: Floats, y: Floats, text: str, sides: Sides, share: float, threads: int
@@ -79,17 +135,43 @@ class ChoiceJudge:
             share: More than 0.
             threads: Threads of scoring; 0: all cores.
         """
-        later = self.later
-        if not len(later.users):
+        if not len(self.users):
             return np.empty(0)
-        n_seen = np.bincount(later.seen_row, minlength=len(later.users))
-        seen = SeenPosts(starts(n_seen), later.seen_post.astype(np.int32))
+        n_seen = np.bincount(self.seen_row, minlength=len(self.users))
+        seen = SeenPosts(starts(n_seen), self.seen_post.astype(np.int32))
         blocks = score(
-            text, sides.part(later.users), seen, min(K, len(y)),
-            dense=(x[later.users] / share, y), threads=threads,
-            opened=None if later.opened is None else later.opened[None],
+            text, sides.part(self.users), seen, min(K, len(y)),
+            dense=(x[self.users] / share, y), threads=threads,
+            opened=None if self.opened is None else self.opened[None],
         )  # fmt: skip
-        return later.gains_of_lists(np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64))
+        lists = np.vstack([block.posts[:, 0] for block in blocks]).astype(np.int64)
+        held = lists[self.row] == self.post[:, None]
+        return self._ndcg(np.where(held.any(axis=1), held.argmax(axis=1), K))
+
+    def _gains(self, own: Floats, y: Floats) -> Floats:
+        at_once, n = max(1, LISTS_AT_ONCE // max(len(y), 1)), len(own)
+        found = [np.empty(0)]
+        for low in range(0, n, at_once):
+            part = self._part(low, min(low + at_once, n))
+            found.append(part.gains_of_each(own[low : low + at_once] @ y.T))
+        return np.concatenate(found)
+
+    def _part(self, low: int, high: int) -> "ChoiceJudge":
+        """Return the lists `low` to `high`, that not included."""
+        seen = slice(*np.searchsorted(self.seen_row, [low, high]))
+        new = slice(*np.searchsorted(self.row, [low, high]))
+        return replace(
+            self,
+            users=self.users[low:high],
+            seen_row=self.seen_row[seen] - low, seen_post=self.seen_post[seen],
+            row=self.row[new] - low, post=self.post[new],
+        )  # fmt: skip
+
+    def _ndcg(self, rank: Ints) -> Floats:
+        gain = np.where(rank < K, DISCOUNT[np.minimum(rank, K - 1)], 0.0)
+        n_likes = np.bincount(self.row, minlength=len(self.users))
+        ideal = DISCOUNT.cumsum()[np.minimum(n_likes, K) - 1]
+        return np.asarray(np.bincount(self.row, gain, len(self.users)) / ideal, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +191,14 @@ class SessionJudge:
     liked: Bools
 
     @classmethod
-    def of(cls, facts: Facts, begin_s: int, end_s: int, rng: np.random.Generator) -> "SessionJudge":
-        """Return the judge of `(begin_s, end_s]`; of many users some drawn evenly."""
+    def of(
+        cls, facts: Facts, begin_s: int, end_s: int, rng: np.random.Generator, most: int = MOST_JUDGED
+    ) -> "SessionJudge":
+        """Return the judge of `(begin_s, end_s]`; of more than about `most` sessions those of some users."""
         low, high = np.searchsorted(facts.time, [begin_s, end_s], side="right")
         event = low + np.flatnonzero(facts.views[low:high])
-        if len(event) > MOST_SHOWN:
-            kept = rng.random(len(facts.users)) < MOST_SHOWN / len(event)
+        if len(event) > most * A_SESSION:
+            kept = rng.random(len(facts.users)) < most * A_SESSION / len(event)
             event = event[kept[facts.user[event]]]
         return cls.of_events(facts, event)
 
@@ -125,8 +209,12 @@ class SessionJudge:
         user, post = facts.user[event].astype(np.int64), facts.post[event].astype(np.int64)
         return cls(user, post, session, np.equal(facts.target[event], 1))
 
+    def gains(self, scores: Floats) -> Floats:
+        """Return the AUC of each session, float64 (sessions,), by one score a post, float64 (posts,)."""
+        return self.gains_of(scores[self.post])
+
     def of_parts(self, x: Factors, y: Factors) -> Callable[[Floats], Floats]:
-        """Return a function of parts' weights that gives the AUC of each session, float64 (sessions,)."""
+        """Return a function of parts' weights that gives the same, float64 (sessions,)."""
         pairs = zip(x, y, strict=True)
         columns = [np.einsum("ij,ij->i", one[self.user], other[self.post]) for one, other in pairs]
         scores = np.column_stack(columns)
@@ -145,8 +233,8 @@ class SessionJudge:
 
 
 def find_judge(
-    facts: Facts, begin_s: int, end_s: int, rng: np.random.Generator
+    facts: Facts, begin_s: int, end_s: int, rng: np.random.Generator, most: int = MOST_JUDGED
 ) -> ChoiceJudge | SessionJudge:
     """Return the judge of `(begin_s, end_s]` that what a view of these facts says demands."""
     kind = ChoiceJudge if facts.shown == "choices" else SessionJudge
-    return kind.of(facts, begin_s, end_s, rng)
+    return kind.of(facts, begin_s, end_s, rng, most)

@@ -13,7 +13,7 @@ from api.contract.buckets import DAY_S
 from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
 from batch.features.tally import shrink_lift
-from batch.learn.later_likes import find_later
+from batch.learn.judges import find_judge
 
 NEVER = float("inf")  # the half-life of likes that do not fade
 USUAL_S = 7.0 * DAY_S  # where the facts do not tell
@@ -59,7 +59,7 @@ def learn_half_life(facts: Facts, as_of_s: int) -> float:
     """Return the half-life in seconds that told best what was liked next, out of `HALF_LIVES_S`.
 
     It is judged on periods of a week or less over the second half of the events: each is told from what lay
-    before it (`later_likes`), by NDCG@10 of lists of choices or by the order inside sessions. Of all
+    before it (`judges`), by NDCG@10 of lists of choices or by the order inside sessions. Of all
     half-lives that are not behind the best one by `LEAST_Z` standard errors, the one nearest to `USUAL_S` is
     taken; so that stands where facts are few or tell nothing.
 
@@ -71,9 +71,9 @@ def learn_half_life(facts: Facts, as_of_s: int) -> float:
     ends = _period_ends(past.time, as_of_s)
     faded, gains = _Faded(past, HALF_LIVES_S), [np.empty((len(HALF_LIVES_S), 0))]
     for begin_s, end_s in pairwise(ends):
-        later = find_later(past, begin_s, end_s, MOST_LISTS // (len(ends) - 1), rng)
+        judge = find_judge(past, begin_s, end_s, rng, MOST_LISTS // (len(ends) - 1))
         faded.advance(begin_s)
-        gains.append(np.stack([later.gains(scores) for scores in faded.scores()]))
+        gains.append(np.stack([judge.gains(scores) for scores in faded.scores()]))
     return float(HALF_LIVES_S[nearest_to_best(np.hstack(gains), USUAL)])
 
 

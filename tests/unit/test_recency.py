@@ -7,7 +7,7 @@ import pytest
 
 from batch.data.facts import Facts
 from batch.learn import recency
-from batch.learn.later_likes import LaterChoices, LaterSessions
+from batch.learn.judges import ChoiceJudge, SessionJudge
 from batch.learn.recency import NEVER, USUAL_S, learn_half_life, score_recent
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 
@@ -126,13 +126,13 @@ def test_later_choices_are_judged_without_what_was_taken_before() -> None:
     before = [(0, 3, BEGIN_S, 0, 1), (0, 2, BEGIN_S, 0, 0), (1, 0, BEGIN_S, 0, 1)]
     after = [(0, 3, BEGIN_S + 60, 0, 1), (0, 1, BEGIN_S + 60, 0, 1), (2, 0, BEGIN_S + 60, 0, 1)]
     facts = replace(facts_of(before + after, 3, 4), shown="choices")
-    later = LaterChoices.of(facts, BEGIN_S, BEGIN_S + 60, 10, np.random.default_rng(1))
+    judge = ChoiceJudge.of(facts, BEGIN_S, BEGIN_S + 60, np.random.default_rng(1))
 
-    assert later.users.tolist() == [0]  # what user 0 takes again is not new, user 2 has no history
+    assert judge.users.tolist() == [0]  # what user 0 takes again is not new, user 2 has no history
     scores = np.array([0.1, 0.2, 0.3, 0.4])
-    assert later.gains(scores).tolist() == later.gains_of_each(scores[None]).tolist() == [1.0]
-    assert later.gains(-scores) == pytest.approx(1 / np.log2(3))
-    assert later.gains_of_each(-scores[None]) == pytest.approx(1 / np.log2(3))
+    assert judge.gains(scores).tolist() == judge.gains_of_each(scores[None]).tolist() == [1.0]
+    assert judge.gains(-scores) == pytest.approx(1 / np.log2(3))
+    assert judge.gains_of_each(-scores[None]) == pytest.approx(1 / np.log2(3))
 
 
 def test_one_score_a_post_is_worth_what_the_same_scores_of_each_user_are() -> None:
@@ -140,11 +140,11 @@ def test_one_score_a_post_is_worth_what_the_same_scores_of_each_user_are() -> No
     scores = np.random.default_rng(5).integers(0, 50, N_POSTS).astype(float)  # many are alike
     middle = int(facts.time[1_000])
 
-    later = LaterChoices.of(facts, middle, facts.as_of_s, 40, np.random.default_rng(1))
+    judge = ChoiceJudge.of(facts, middle, facts.as_of_s, np.random.default_rng(1), 40)
 
-    assert len(later.users) == 40
-    each = later.gains_of_each(np.tile(scores, (40, 1)))
-    np.testing.assert_allclose(later.gains(scores), each)
+    assert len(judge.users) == 40
+    each = judge.gains_of_each(np.tile(scores, (40, 1)))
+    np.testing.assert_allclose(judge.gains(scores), each)
     assert each.max() > 0
 
 
@@ -153,9 +153,9 @@ def test_later_sessions_are_judged_by_what_they_showed() -> None:
     middle = BEGIN_S + 3 * DAY_S
     even = (np.arange(30) % 2 == 0).astype(float)
 
-    later = LaterSessions.of(facts, middle, facts.as_of_s, 100, np.random.default_rng(1))
+    judge = SessionJudge.of(facts, middle, facts.as_of_s, np.random.default_rng(1))
 
-    gains = later.gains(even)
+    gains = judge.gains(even)
     assert len(gains) == 4 * 3
     assert set(np.unique(gains)) == {0.0, 1.0}  # all that even users like, and nothing that odd ones do
-    assert (later.gains(np.zeros(30)) == 0.5).all()
+    assert (judge.gains(np.zeros(30)) == 0.5).all()
