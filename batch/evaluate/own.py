@@ -16,6 +16,7 @@ from batch.learn import trees
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import ScoreRecommender
 from batch.learn.factors.components import NAMES, fit_components
+from batch.learn.hour_trees import add_hours
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.sessions import positions
@@ -114,11 +115,12 @@ class OwnModel:
         return trees.fit(rows.x, rows.y, features, self._parameters, self.recipe.n_trees)
 
     def fit_with_position(self) -> lgb.Booster:
-        """Return trees on top of the estimates whose last feature is the place in the session."""
+        """Return trees from the estimates on, then hours' effects; the last feature is the place."""
         rows, estimates = self.training.rows, self.training.estimates
         x = np.column_stack([rows.x, _places(estimates.shown, rows.event)])
         features, base = (*self.statics.features, POSITION), estimates.before(rows.event)
-        return trees.fit(x, rows.y, features, self._parameters, self.recipe.n_trees, init=base)
+        booster = trees.fit(x, rows.y, features, self._parameters, self.recipe.n_trees, init=base)
+        return lgb.Booster(model_str=add_hours(booster.model_to_string(), features, estimates.now.hours))
 
     def recommender(self, at_s: int) -> ModelRecommender:
         """Return the recommender whose lists are for the bucket that holds `at_s`."""

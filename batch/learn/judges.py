@@ -181,13 +181,17 @@ class SessionJudge:
     Attributes:
         user: int64 (n,). Whose impression,
         post: int64 (n,) of which post,
-        session: int64 (n,) and in which session, 0..
+        session: int64 (n,) and in which session, 0..,
+        time: int64 (n,). When, epoch seconds,
+        zone: on whose clocks hours are told.
         liked: bool (n,).
     """
 
     user: Ints
     post: Ints
     session: Ints
+    time: Ints
+    zone: str
     liked: Bools
 
     @classmethod
@@ -207,7 +211,7 @@ class SessionJudge:
         """Return the judge by these rows of the facts."""
         session, _ = positions(facts.user[event], facts.time[event])
         user, post = facts.user[event].astype(np.int64), facts.post[event].astype(np.int64)
-        return cls(user, post, session, np.equal(facts.target[event], 1))
+        return cls(user, post, session, facts.time[event], facts.zone, np.equal(facts.target[event], 1))
 
     def gains(self, scores: Floats) -> Floats:
         """Return the AUC of each session, float64 (sessions,), by one score a post, float64 (posts,)."""

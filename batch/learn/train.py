@@ -19,6 +19,7 @@ from batch.learn.factors import estimate
 from batch.learn.factors.estimate import Estimate, Estimates
 from batch.learn.factors.factor_table import FactorTable
 from batch.learn.given import digest
+from batch.learn.hour_trees import add_hours
 from batch.learn.kept_fit import KeptFit
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
@@ -80,7 +81,7 @@ def training_rows(facts: Facts, statics: Statics, as_of_s: int, recipe: Recipe) 
     Raises:
         ValueError: There are none, or all of them have the same label.
     """
-    estimates = estimate.fit(facts, statics.texts, as_of_s, recipe.seed)
+    estimates = estimate.fit(facts, statics.texts, as_of_s, recipe.seed, recipe.width_s)
     begin_s = as_of_s + 1 - recipe.train_days * DAY_S
     rng = np.random.default_rng(recipe.seed)
     rows = trees.gather_rows(facts, statics, estimates, recipe.width_s, recipe.train_rows, rng, begin_s)
@@ -129,7 +130,7 @@ def learn(
     weights = {**estimates.weights, TREES: share}
     metrics = {**(metrics or {}), **_tell({**estimates.compared, **chosen.compared})}
     parameters = {**parameters, "num_iterations": booster.num_trees()}
-    text = booster.model_to_string()
+    text = add_hours(booster.model_to_string(), statics.features, estimates.now.hours)
     return _join(facts, statics, estimates.now, text, parameters, weights, 0.0, metrics)
 
 

@@ -16,8 +16,9 @@ from batch.features import asof
 from batch.learn import trees
 from batch.learn.choose_trees import TreeChoice, choose_trees
 from batch.learn.factors import estimate
+from batch.learn.factors.components import HOURS
 from batch.learn.factors.estimate import Estimates
-from tests.facts import BEGIN_S, DAY_S, facts_of
+from tests.facts import BEGIN_S, DAY_S, TOPICS, facts_of
 
 CHAOS = bool(os.environ.get("ALMANAC_CHAOS"))
 SEEDS, MAY_FAIL = (range(20), 1) if CHAOS else (range(2), 0)
@@ -111,3 +112,21 @@ def test_tastes_of_types_are_kept() -> None:
         kept.append(sum(found.weights[name] for name in ("taste", "taste_placed", "types")) > 0.3)
 
     assert sum(kept) >= len(kept) - MAY_FAIL, kept
+
+
+def make_hours(seed: int, strength: float) -> Facts:
+    """Show every user a session a day at any hour; what is liked of a topic goes up and down with it."""
+    facts, rng = make_feed(seed, no_taste(seed)), np.random.default_rng([seed, 3])
+    at = rng.integers(24, size=(N_USERS, DAYS))[facts.user, (facts.time - BEGIN_S) // DAY_S]
+    time = facts.time + (at - 9) * 3600
+    wave = np.cos(2 * np.pi * (at - 8 * (facts.post % len(TOPICS))) / 24)
+    likes = rng.random(len(time)) < no_taste(seed)[facts.user, facts.post] + strength * (1 + wave)
+    order = np.lexsort((facts.user, time))
+    return replace(facts, time=time, target=likes.astype(np.int8)).select(order)
+
+
+@pytest.mark.parametrize("strength", [0.06, 0.0])
+def test_hours_of_topics_are_kept_where_they_tell_and_none_are_made(strength: float) -> None:
+    kept = [fit(make_hours(seed, strength)).weights[HOURS] > 0 for seed in SEEDS]
+
+    assert abs(sum(kept) - len(kept) * (strength > 0)) <= MAY_FAIL, kept

@@ -17,6 +17,7 @@ from batch.data.seen import earliest
 from batch.features.text import Texts
 from batch.learn.factors.biases import fit_biases
 from batch.learn.factors.collaborative import fit_implicit_factors, fit_regression_factors
+from batch.learn.factors.hour_effects import HourEffects, fit_hour_effects
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.latent_classes import LatentClasses, fit_latent_classes, membership
 from batch.learn.factors.link import steepness
@@ -30,6 +31,7 @@ NAMES = (
     *("post", "taste", "taste_placed", "types"),
     *("liked_together", "liked_beside", "liked_by_many", "liked_by_many_lately"),
 )
+HOURS = "hours"  # of topics or text clusters: no factors, since they move with the moment
 OF_IMPRESSIONS = NAMES[:4]
 OF_CHOICES = NAMES[4:]
 PRIOR_VIEWS = 20.0  # a user's own like rate is shrunk to everyone's as if by so many views
@@ -74,6 +76,7 @@ class Components:
         x: By the order of `NAMES`, float64 (users, columns); no columns where one is not fitted.
         y: The same, float64 (posts, columns), those of impressions of mean 0 over what was shown.
         classes: The latent classes; None of choices, and where none were wanted.
+        hours: In like rate; None of choices, and where none were found or wanted.
     """
 
     as_of_s: int
@@ -83,6 +86,7 @@ class Components:
     x: tuple[Floats, ...]
     y: tuple[Floats, ...]
     classes: LatentClasses | None
+    hours: HourEffects | None
 
     @property
     def beginning(self) -> Beginning:
@@ -102,7 +106,7 @@ def fit_components(
     as_of_s: int,
     seed: int,
     warm: Beginning | None,
-    wanted: Collection[str] = NAMES,
+    wanted: Collection[str] = (*NAMES, HOURS),
 ) -> Components:
     """Fit all components on the facts up to and including `as_of_s`.
 
@@ -119,7 +123,7 @@ def fit_components(
         base = 1 / (1 + N_UNTAKEN)
         rate = np.full(len(past.users), base)
         x, y = _in_order(_of_choices(past, seed, warm), past)
-        return Components(as_of_s, base, rate, np.ones(len(rate)), x, y, None)
+        return Components(as_of_s, base, rate, np.ones(len(rate)), x, y, None, None)
     shown = gather(past)
     past.release()
     base = float((shown.liked.sum() + 0.5) / (len(shown.liked) + 5.0))
@@ -128,27 +132,29 @@ def fit_components(
     classes = warm.classes if warm is not None else None
     if "types" in wanted:
         classes = fit_latent_classes(shown, texts.cluster, seed, classes)
-    x, y = _in_order(_of_impressions(shown, texts, classes, wanted), past)
-    return Components(as_of_s, base, rate, gain, x, y, classes)
+    found, hours = _of_impressions(shown, texts, classes, wanted)
+    x, y = _in_order(found, past)
+    return Components(as_of_s, base, rate, gain, x, y, classes, hours)
 
 
 def _of_impressions(
     shown: Impressions, texts: Texts, classes: LatentClasses | None, wanted: Collection[str]
-) -> dict[str, Factors]:
+) -> tuple[dict[str, Factors], HourEffects | None]:
     """Return what is wanted, and always the posts' biases: the tastes with the place held are beside them."""
     about = describe(texts, int((shown.sizes > 0).sum()))
     alone, tastes = _begin_tastes(shown, about, None)
-    beside, tastes = _end_tastes(shown, tastes, None)
+    beside, tastes, hours = _end_tastes(shown, tastes, None, texts if HOURS in wanted else None)
     found = {"post": (np.ones((shown.n_users, 1)), beside[:, None])}
     found["taste_placed"] = tastes.user, tastes.post
     if "taste" in wanted:
         _, tastes = _begin_tastes(shown, about, alone)
-        _, tastes = _end_tastes(shown, tastes, beside)
+        _, tastes, _ = _end_tastes(shown, tastes, beside)
         found["taste"] = tastes.user, tastes.post
     if classes is not None and "types" in wanted:
         found["types"] = membership(shown, classes), classes.first
     exposure = count_by_post(shown.post, shown.n_posts) + 1e-9
-    return {name: (x, y - np.average(y, axis=0, weights=exposure)) for name, (x, y) in found.items()}
+    centred = {name: (x, y - np.average(y, axis=0, weights=exposure)) for name, (x, y) in found.items()}
+    return centred, hours
 
 
 def _begin_tastes(shown: Impressions, about: Floats, post: Floats | None) -> tuple[Floats, TasteFactors]:
@@ -160,10 +166,16 @@ def _begin_tastes(shown: Impressions, about: Floats, post: Floats | None) -> tup
     return biases.post, fit_taste_factors(shown, biases, about)
 
 
-def _end_tastes(shown: Impressions, tastes: TasteFactors, post: Floats | None) -> tuple[Floats, TasteFactors]:
-    """Return posts' biases beside the tastes, and the tastes that these leave, as `_begin_tastes` does."""
+def _end_tastes(
+    shown: Impressions, tastes: TasteFactors, post: Floats | None, texts: Texts | None = None
+) -> tuple[Floats, TasteFactors, HourEffects | None]:
+    """Return posts' biases beside the tastes, and the tastes that these leave, as `_begin_tastes` does.
+
+    Given texts, also the effects of hours that both leave.
+    """
     biases = fit_biases(shown, post is None, post, (tastes.user, tastes.post))
-    return biases.post, refit_users(shown, biases, tastes)
+    hours = None if texts is None else fit_hour_effects(shown, biases.sums, texts)
+    return biases.post, refit_users(shown, biases, tastes), hours
 
 
 def _of_choices(past: Facts, seed: int, warm: Beginning | None) -> dict[str, Factors]:

@@ -1,6 +1,6 @@
 """Estimates as of now and of earlier times, so that trees train on what was estimated before their rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,14 +9,16 @@ from api.contract.buckets import DAY_S
 from batch.arrays import AnyInts, Floats, Ints
 from batch.data.facts import Facts
 from batch.features.text import Texts
-from batch.learn.choose import Choice, choose_weights
+from batch.learn.choose import Choice, Gains, choose_weights, earned, means
 from batch.learn.factors import negative_sampling
-from batch.learn.factors.components import NAMES, Beginning, Components, fit_components
+from batch.learn.factors.components import HOURS, NAMES, Beginning, Components, fit_components
+from batch.learn.factors.hour_effects import HOUR_S, HourEffects
 from batch.learn.factors.stacking import collect_equations, fit_weights
 from batch.learn.judges import ChoiceJudge, SessionJudge, find_judge
 
 N_PERIODS = 3  # periods of the past whose likes weigh the components and train the trees
 PERIOD_S = 7 * DAY_S  # a week holds two sessions of a median user; shorter where the history is
+IN_SESSIONS = 2.0, 0.0  # standard errors of what hours gain over the periods and in the last one
 CHOSEN_SHARE = 0.1  # of all choices, which make a period where few users come back within a week
 
 
@@ -30,6 +32,7 @@ class Estimate:
         y: float64 (posts, k).
         level: float64 (users,). Log-odds of the user's own like rate.
         base: Log-odds of everybody's like rate; the level of a user without an impression.
+        hours: What is added by the hour of the bucket, in log-odds; None where nothing is.
     """
 
     as_of_s: int
@@ -37,6 +40,7 @@ class Estimate:
     y: Floats
     level: Floats
     base: float
+    hours: HourEffects | None = None
 
     def scores(self, users: AnyInts, posts: AnyInts) -> Floats:
         """Return x_u·y_p of (user, post) pairs, float64 (pairs,)."""
@@ -50,7 +54,7 @@ class Estimates:
     Attributes:
         now: As of the newest fact allowed.
         past: As of the beginning of each period, oldest first; the last period ends with `now`.
-        weights: Component name to stacking weight, the same at all times.
+        weights: Component name to stacking weight, the same at all times; that of `HOURS` is 0 or 1.
         shown: What was put before the users, as events: the facts as they are, or slates drawn from choices.
         begun: What the fit of `now` went on from.
         judges: What later likes say of each period, as many as `past`.
@@ -77,7 +81,7 @@ class Estimates:
             events: int64 (n,). Rows of `shown`, ascending, from `begin_s` on.
 
         Returns:
-            float64 (n,): the user's level and x_u·y_p; LightGBM's `init_score`.
+            float64 (n,): the user's level, x_u·y_p and the hour's effect; LightGBM's `init_score`.
 
         Raises:
             ValueError: An event is older than `begin_s`.
@@ -91,10 +95,12 @@ class Estimates:
         for one, low, high in zip(self.past, (0, *bounds), (*bounds[:-1], len(time)), strict=False):
             user, post = facts.user[events[low:high]], facts.post[events[low:high]]
             out[low:high] = one.level[user] + one.scores(user, post)
+            if one.hours is not None:
+                out[low:high] += one.hours.scores(post, time[low:high], facts.zone)
         return out
 
 
-def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
+def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int, width_s: int = HOUR_S) -> Estimates:
     """Fit the estimates on the facts up to and including `as_of_s`, and weigh them on the last periods.
 
     Each period of the past is estimated from what lay before it, and its likes say how much each component
@@ -105,6 +111,7 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
         texts: What the posts are about.
         as_of_s: Epoch seconds.
         seed: Of everything random.
+        width_s: Width of a time bucket, seconds: all hours of one have the same score.
 
     Raises:
         ValueError: There is no event up to `as_of_s`.
@@ -126,11 +133,16 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int) -> Estimates:
     choice = _choose(weights, judges, fitted)
     weights = choice.weights
     named = dict(zip(NAMES, weights.tolist(), strict=True))
-    before = tuple(_stack(components, weights) for components in fitted)
+    before = tuple(_add_hours(_stack(components, weights), components, width_s) for components in fitted)
+    stays, of_hours = _judge_hours(before, judges)
+    named[HOURS] = float(stays)
+    if not stays:
+        before = tuple(replace(one, hours=None) for one in before)
     begun = fitted[-1].beginning
     fitted.clear()  # hundreds of megabytes where users are many
-    now = fit_components(past, texts, as_of_s, seed, begun, _weighing(named))
-    return Estimates(_stack(now, weights), before, named, shown, begun, judges, choice.compared)
+    components = fit_components(past, texts, as_of_s, seed, begun, _weighing(named))
+    now = _add_hours(_stack(components, weights), components, width_s)
+    return Estimates(now, before, named, shown, begun, judges, {**choice.compared, **of_hours})
 
 
 def renew(
@@ -155,7 +167,8 @@ def renew(
     past = facts.until(as_of_s)
     if not len(past.time):
         raise ValueError(f"there is no event up to {as_of_s}: nothing can be estimated")
-    components = fit_components(past, texts, as_of_s, seed, before, _weighing(weights))
+    wanted = [name for name in _weighing(weights) if name != HOURS]  # they are among the trees
+    components = fit_components(past, texts, as_of_s, seed, before, wanted)
     return _stack(components, np.array([weights[name] for name in NAMES])), components.beginning
 
 
@@ -187,6 +200,31 @@ def _choose(
     there = [k for k, y in enumerate(fitted[0].y) if y.shape[1]]
     judged = [judge.of_parts(one.x, one.y) for judge, one in zip(judges, fitted, strict=True)]
     return choose_weights(weights, there, NAMES, lambda some: [gains(some) for gains in judged])
+
+
+def _add_hours(one: Estimate, components: Components, width_s: int) -> Estimate:
+    """Return the estimate with the effects of hours, at the steepness of the mean user."""
+    hours = components.hours.of_buckets(width_s) if components.hours is not None else None
+    return one if hours is None else replace(one, hours=hours.scaled(float(components.gain.mean())))
+
+
+def _judge_hours(
+    before: tuple[Estimate, ...], judges: tuple[ChoiceJudge | SessionJudge, ...]
+) -> tuple[bool, dict[str, list[float]]]:
+    """Return whether hours' effects stay, and what was compared; nothing was where there are no effects."""
+    with_hours, without = Gains(), Gains()
+    for one, judge in zip(before, judges, strict=True):
+        if not isinstance(judge, SessionJudge):
+            return False, {}
+        scores = one.scores(judge.user, judge.post)
+        of_hours = 0.0 if one.hours is None else one.hours.scores(judge.post, judge.time, judge.zone)
+        without.append(judge.gains_of(scores))
+        with_hours.append(judge.gains_of(scores + of_hours))
+    if all(one.hours is None for one in before):
+        return False, {}
+    if earned(with_hours, without, *IN_SESSIONS):
+        return True, {"estimate": means(with_hours), "without_hours": means(without)}
+    return False, {"with_hours": means(with_hours)}
 
 
 def _stack(components: Components, weights: Floats) -> Estimate:
