@@ -20,6 +20,7 @@ from batch.jobs.refresh.frozen import freeze
 from batch.jobs.warm import Start, choose_start, keep_fit
 from batch.learn.baselines.named import find_baseline, require_package
 from batch.learn.chosen import compared_of, describe_choice, weights_of
+from batch.learn.factors.collaborative import REGRESSED
 from batch.learn.given import digest, read_model
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
@@ -166,13 +167,13 @@ def learn(
         training = train(facts, statics, facts.as_of_s, recipe, metrics, progress)
         model = training.model
         keep_fit(settings, facts, location, statics, training)
-    _tell_choice(model)
+    _tell_choice(model, facts)
     model.save(settings.state_dir / "models" / model.fingerprint)
     keep(model)
     return model
 
 
-def _tell_choice(model: Ranker) -> None:
+def _tell_choice(model: Ranker, facts: Facts) -> None:
     """Log what was chosen to be published, and what it was compared with."""
     told = {
         "model": model.fingerprint,
@@ -180,6 +181,7 @@ def _tell_choice(model: Ranker) -> None:
         "weights": weights_of(model.metrics),
         "compared": compared_of(model.metrics),
         "age_days": model.metrics[AGE],
+        "left_out": max(len(facts.posts) - REGRESSED, 0) if facts.shown == "choices" else 0,
     }
     log.info("model.chosen", extra=told)
 

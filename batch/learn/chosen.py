@@ -11,7 +11,13 @@ COMPARED, WEIGHT = (
     "weight_",
 )  # begin the metrics that tell; a name follows, and a period's number
 TREES = "trees"  # their share stands among the weights
-PLAIN = {"liked_by_many_lately": "recency", "liked_by_many": "popularity", "post": "popularity"}
+PLAIN = {
+    "liked_by_many_lately": "recency",
+    "liked_by_many": "popularity",
+    "post": "popularity",
+    "post_lately": "recency",
+    "liked_near": "item-kNN",
+}
 
 
 def weights_of(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from batch.evaluate.nightly import measure_run
 from batch.evaluate.own import OwnModel
 from batch.features import asof
 from batch.learn.factors import estimate, negative_sampling
-from batch.learn.factors.collaborative import fit_implicit_factors
+from batch.learn.factors.collaborative import find_near, fit_implicit_factors, fit_relation_factors
 from batch.learn.factors.components import N_UNTAKEN, OF_CHOICES, fit_components
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
@@ -89,6 +89,21 @@ def test_factors_go_on_from_those_of_a_time_before(facts: Facts) -> None:
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
 
 
+def test_posts_are_as_near_as_their_takers_are_the_same_and_factors_score_by_all_that_was_taken() -> None:
+    rng = np.random.default_rng(3)
+    taken = sparse.csr_matrix((rng.random((50, 12)) < 0.3).astype(np.float32))
+
+    near = find_near(taken)
+    x, y = fit_relation_factors(taken, find_near, 12, seed=1)
+
+    both = (taken.T @ taken).toarray()
+    cosine = both / np.sqrt(np.outer(np.diag(both), np.diag(both)))
+    np.testing.assert_allclose(near, cosine - np.eye(12), atol=1e-6)
+    scores = taken.toarray() @ near
+    np.testing.assert_allclose(x @ y.T, scores / scores.std() * (x @ y.T).std(), rtol=1e-4, atol=1e-4)
+    assert np.sqrt(((x @ y.T) ** 2).mean()) == pytest.approx(1)
+
+
 def test_a_slate_holds_one_new_like_and_posts_that_its_user_never_took(facts: Facts) -> None:
     begin_s = AS_OF_S - 6 * DAY_S
 
@@ -111,6 +126,7 @@ def test_what_is_liked_together_is_worth_something_and_lists_hold_it(facts: Fact
 
     assert found.weights["liked_together"] + found.weights["liked_beside"] > 0
     assert set(found.weights) >= set(OF_CHOICES)
+    assert set(found.compared) == {*OF_CHOICES, "liked_near", "stack", "estimate"}
     assert found.now.x.shape[1] <= 64
     scores = found.now.x @ found.now.y.T
     past = facts.until(AS_OF_S)

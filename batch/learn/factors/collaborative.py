@@ -1,10 +1,12 @@
 """What is taken together: factors of users and posts from who took what.
 
-In two ways that err differently: alternating least squares on a matrix of ones and zeros, where a zero weighs
+In ways that err differently: alternating least squares on a matrix of ones and zeros, where a zero weighs
 `UNTAKEN` of a one and factors are shrunk in proportion to what their user or post holds; and the regression
-of each post on all others (EASE), whose scores are then brought to few dimensions.
+of each post on all others (EASE), or how near they are to it, whose scores are then brought to few
+dimensions.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -18,7 +20,7 @@ UNTAKEN = 0.3  # weight of a pair that was not taken, beside one that was
 SHRINKAGE = 0.01  # for each unit of weight in a row
 N_ALS_ITERATIONS, N_ALS_ITERATIONS_WARM = 8, 3  # from nothing; from the factors of a time shortly before
 ENOUGH_USERS = 20_000  # settle the posts' factors; all others are fitted to these
-REGRESSED = 5_000  # posts taken by most that are regressed on one another: 100 MB, and some seconds
+REGRESSED = 5_000  # posts taken by most that are held against one another: 100 MB, and some seconds
 RIDGE = 500.0  # of the regression: the order of magnitude that Steck found best for tens of likes a user
 SKETCHED, N_POWER_ITERATIONS = 80, 2  # dimensions among which the largest are searched; times they are raised
 
@@ -77,27 +79,43 @@ def regress(taken: sparse.csr_matrix) -> Floats32:
     return np.asarray(weights, np.float32)
 
 
-def fit_regression_factors(taken: sparse.csr_matrix, k: int, seed: int) -> tuple[Floats, Floats]:
-    """Regress who took each post on what else they took, and factorise the scores.
+def find_near(taken: sparse.csr_matrix) -> Floats32:
+    """Return the cosine of each post's takers with each other one's, float32 (posts, posts), 0 with itself.
+
+    Args:
+        taken: float (users, posts), 1 where a pair was taken.
+    """
+    both = np.asarray((taken.T @ taken).toarray(), np.float32)
+    length = np.sqrt(np.maximum(np.diag(both), 1.0))
+    both /= length
+    both /= length[:, None]
+    both[np.diag_indices_from(both)] = 0
+    return both
+
+
+def fit_relation_factors(
+    taken: sparse.csr_matrix, relate: Callable[[sparse.csr_matrix], Floats32], k: int, seed: int
+) -> tuple[Floats, Floats]:
+    """Score each post by all that a user took, by how posts go together, and factorise the scores.
 
     Args:
         taken: (users, posts), positive where a pair was taken. Of more than `REGRESSED` posts those that most
-            took are regressed.
+            took are scored.
+        relate: `regress` or `find_near`.
         k: Factors, fewer where there are fewer posts.
         seed: Of the search for the largest dimensions.
 
     Returns:
-        float64 (users, k) and (posts, k), whose product is the regression's scores but for what does not fit
-        in k dimensions, with a root mean square of 1; zeros where a user or post has none.
+        float64 (users, k) and (posts, k), whose product is the scores but for what does not fit in k
+        dimensions, with a root mean square of 1; zeros where a user or post has none.
 
-    Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019; Halko, Martinsson and Tropp,
-        Finding structure with randomness, SIAM Review 53 (2011), 217-288.
+    Source: Halko, Martinsson and Tropp, Finding structure with randomness, SIAM Review 53 (2011), 217-288.
     """
     n_posts = taken.shape[1]
     rows = (taken > 0).astype(np.float32).tocsc()
     some = np.sort(np.argsort(-np.diff(rows.indptr), kind="stable")[:REGRESSED])
     rows = rows[:, some].tocsr()
-    weights = regress(rows).astype(np.float64)
+    weights = relate(rows).astype(np.float64)
     found = np.random.default_rng(seed).normal(size=(len(some), min(SKETCHED, len(some))))
     for _ in range(N_POWER_ITERATIONS):
         found, _ = np.linalg.qr(weights.T @ (rows.T @ (rows @ (weights @ found))))

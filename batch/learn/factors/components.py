@@ -16,7 +16,7 @@ from batch.data.facts import Facts
 from batch.data.seen import earliest
 from batch.features.text import Texts
 from batch.learn.factors.biases import fit_biases
-from batch.learn.factors.collaborative import fit_implicit_factors, fit_regression_factors
+from batch.learn.factors.collaborative import find_near, fit_implicit_factors, fit_relation_factors, regress
 from batch.learn.factors.hour_effects import HourEffects, fit_hour_effects
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.latent_classes import LatentClasses, fit_latent_classes, membership
@@ -30,10 +30,11 @@ Factors = tuple[Floats, Floats]  # of users and of posts
 NAMES = (
     *("post", "taste", "taste_placed", "types"),
     *("liked_together", "liked_beside", "liked_by_many", "liked_by_many_lately"),
+    *("liked_near", "post_lately"),  # floors: published alone where they clearly lead, never stacked
 )
 HOURS = "hours"  # of topics or text clusters: no factors, since they move with the moment
 OF_IMPRESSIONS = NAMES[:4]
-OF_CHOICES = NAMES[4:]
+OF_CHOICES = NAMES[4:8]
 PRIOR_VIEWS = 20.0  # a user's own like rate is shrunk to everyone's as if by so many views
 N_IMPLICIT = 24  # factors of what is liked together; 16 and 32 ranked films worse
 LONG_S = 30 * DAY_S  # half-life of what many liked, beside the one that is learnt
@@ -122,8 +123,11 @@ def fit_components(
     if past.shown == "choices":
         base = 1 / (1 + N_UNTAKEN)
         rate = np.full(len(past.users), base)
-        x, y = _in_order(_of_choices(past, seed, warm), past)
+        x, y = _in_order(_of_choices(past, seed, warm, wanted), past)
         return Components(as_of_s, base, rate, np.ones(len(rate)), x, y, None, None)
+    lately = (
+        _by_many_lately(past) if "post_lately" in wanted else None
+    )  # before the columns of what was shown
     shown = gather(past)
     past.release()
     base = float((shown.liked.sum() + 0.5) / (len(shown.liked) + 5.0))
@@ -133,6 +137,10 @@ def fit_components(
     if "types" in wanted:
         classes = fit_latent_classes(shown, texts.cluster, seed, classes)
     found, hours = _of_impressions(shown, texts, classes, wanted)
+    if lately is not None:
+        found["post_lately"] = np.ones((shown.n_users, 1)), base * lately
+    exposure = count_by_post(shown.post, shown.n_posts) + 1e-9
+    found = {name: (x, y - np.average(y, axis=0, weights=exposure)) for name, (x, y) in found.items()}
     x, y = _in_order(found, past)
     return Components(as_of_s, base, rate, gain, x, y, classes, hours)
 
@@ -152,9 +160,7 @@ def _of_impressions(
         found["taste"] = tastes.user, tastes.post
     if classes is not None and "types" in wanted:
         found["types"] = membership(shown, classes), classes.first
-    exposure = count_by_post(shown.post, shown.n_posts) + 1e-9
-    centred = {name: (x, y - np.average(y, axis=0, weights=exposure)) for name, (x, y) in found.items()}
-    return centred, hours
+    return found, hours
 
 
 def _begin_tastes(shown: Impressions, about: Floats, post: Floats | None) -> tuple[Floats, TasteFactors]:
@@ -178,7 +184,9 @@ def _end_tastes(
     return biases.post, refit_users(shown, biases, tastes), hours
 
 
-def _of_choices(past: Facts, seed: int, warm: Beginning | None) -> dict[str, Factors]:
+def _of_choices(
+    past: Facts, seed: int, warm: Beginning | None, wanted: Collection[str]
+) -> dict[str, Factors]:
     """Return what is liked together, posts that are retired by now among it, and by many.
 
     Whether a post that was taken was liked, too, told no more of the films that a user takes next.
@@ -198,19 +206,28 @@ def _of_choices(past: Facts, seed: int, warm: Beginning | None) -> dict[str, Fac
         if before is not None:
             before = np.vstack([before, np.zeros((past.retired.n_posts, N_IMPLICIT))])
     x, y = fit_implicit_factors(liked, N_IMPLICIT, seed, before)
-    beside = fit_regression_factors(liked, N_IMPLICIT, seed)
+    beside = fit_relation_factors(liked, regress, N_IMPLICIT, seed)
     everyone = np.ones((len(past.users), 1))
-    return {
+    found = {
         "liked_together": (x, y[place]),
         "liked_beside": (beside[0], beside[1][place]),
         "liked_by_many": (everyone, _by_many(past, LONG_S)),
-        "liked_by_many_lately": (everyone, _by_many(past, learn_half_life(past, past.as_of_s))),
+        "liked_by_many_lately": (everyone, _by_many_lately(past)),
     }
+    if "liked_near" in wanted:
+        x, y = fit_relation_factors(liked, find_near, N_IMPLICIT, seed)
+        found["liked_near"] = x, y[place]
+    return found
 
 
 def _by_many(past: Facts, half_life_s: float) -> Floats:
     """Return the log of how many liked each post, the longer ago the less, over the mean, (posts, 1)."""
     return log_recent(past, past.as_of_s, half_life_s)[:, None]
+
+
+def _by_many_lately(past: Facts) -> Floats:
+    """Return the same with the half-life that told best what was liked next."""
+    return _by_many(past, learn_half_life(past, past.as_of_s))
 
 
 def _in_order(found: dict[str, Factors], past: Facts) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
