@@ -125,7 +125,7 @@ class Settings(EnvironmentSettings):
         description="most days before as_of whose impressions train the trees; estimates read every fact",
     )
     train_rows: int = Field(2_000_000, description="most impressions to train on; more are sampled evenly")
-    n_trees: int = Field(200, ge=1, description="boosted trees")
+    n_trees: int = Field(100, ge=1, description="boosted trees")
     n_leaves: int = Field(31, ge=2, le=255, description="leaves a tree")
     seed: int = Field(42, description="seed of everything random")
     estimates_nights: int = Field(
