@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import orjson
+import pyarrow.parquet as pq
 import pytest
 import redis
 from hypothesis import HealthCheck, example, given, settings
@@ -19,6 +20,7 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.jobs.refresh import start
 from batch.jobs.refresh.digests import InputDigests
+from batch.jobs.refresh.frozen import Frozen
 from batch.jobs.refresh.refresh import Outcome, refresh
 from batch.jobs.refresh.start import FullRunNeeded
 from batch.jobs.refresh.stored import read_stored
@@ -258,6 +260,23 @@ def test_a_new_post_comes_into_the_lists_of_those_who_did_not_move(
     assert (outcome.users_scored, outcome.posts_new) == (1, 3)
     assert outcome.users_merged + outcome.users_carried == len(feed.users) - 1
     assert outcome.users_merged > 0
+
+
+def test_a_new_post_has_the_factors_of_its_text_cluster(store: redis.Redis, tmp_path: Path) -> None:
+    feed, of = Feed.drawn(4), settings_of(tmp_path, "almanac")
+    full_run(store, of, feed.facts())
+    before = feed.facts().post_ids
+    feed.new_posts()
+
+    made = refreshed(store, of, feed).generation
+
+    folder = GenerationFolder.of(of.state_dir / "generations", made)
+    posts, by_cluster = pq.read_table(folder.inputs / "posts.parquet"), Frozen.load(folder.frozen).by_cluster
+    new = ~np.isin(posts["post_id"].to_numpy(), before)
+    own = np.array(posts["dense"].to_pylist())[new]
+    assert len(own) == 3
+    np.testing.assert_array_equal(own, by_cluster[posts["group"].to_numpy()[new]])
+    assert np.abs(own).sum(axis=1).all()
 
 
 def test_refreshes_outlive_the_full_run_they_began_with(store: redis.Redis, of: Settings) -> None:

@@ -19,12 +19,13 @@ from batch.features.profile import Codes
 from batch.features.text import Map
 from batch.jobs.assemble import Publication
 from batch.jobs.refresh.digests import InputDigests, digest_inputs
+from batch.learn.factors.cold_start import shared_factors
 from batch.publish.folder import GenerationFolder, link
 from batch.publish.generation import GenerationContent, Rows
 
 _JSON, _ARRAYS = "frozen.json", "frozen.npz"
 # Which parts are arrays.
-_OWN = ("post_ids", "post_scores", "popular", "similar", "everybody")
+_OWN = ("post_ids", "post_scores", "popular", "similar", "everybody", "by_cluster")
 _OF_TEXTS = ("topic_of_cluster", "centres", "weights", "mean", "axes")
 _OF_POPULATION = ("topics", "clusters")
 
@@ -50,6 +51,7 @@ class Frozen:
         profiles: Signature to int64 (buckets, depth), posts for unknown users of a profile.
         similar: int32 (posts, any). Rows of the posts most like each, -1 fills.
         everybody: float64 (factors,). The factors of a user who comes later: everybody's mean.
+        by_cluster: float64 (text clusters, factors). The factors of a post that comes later.
         zone: The facts' zone, by which hours of the day went.
     """
 
@@ -65,6 +67,7 @@ class Frozen:
     profiles: dict[str, Ints]
     similar: Rows
     everybody: Floats
+    by_cluster: Floats
     zone: str = ""
 
     def save(self, folder: Path) -> None:
@@ -147,6 +150,7 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
         if content.similar is None
         else content.similar,
         everybody=dense[0].mean(axis=0) if dense is not None else np.empty(0),
+        by_cluster=_place_by_cluster(facts, full),
         zone=facts.zone,
     )
     digests = digest_inputs(facts)
@@ -162,6 +166,19 @@ def keep_frozen(base: GenerationFolder, folder: GenerationFolder, digests: Input
     """Put the base's frozen parts and the digests of newer facts into a refresh's folder."""
     link([base.frozen / name for name in (_JSON, _ARRAYS)], folder.frozen)
     digests.save(folder.frozen)
+
+
+def _place_by_cluster(facts: Facts, full: Publication) -> Floats:
+    """Return what a later post of each text cluster begins with; nothing where users choose what they see.
+
+    There a post's factors say above all how many took it, and of a new one that is not what others had.
+    """
+    sides, dense = full.inputs.sides, full.inputs.dense
+    n_groups = sides.user_group.shape[2]
+    if dense is None or facts.shown == "choices":
+        return np.zeros((n_groups, 0 if dense is None else dense[1].shape[1]))
+    x, y = dense
+    return shared_factors(y, x, sides.group, n_groups).astype(np.float32).astype(np.float64)
 
 
 def _as_ids(content: GenerationContent, rows: Rows) -> Ints:

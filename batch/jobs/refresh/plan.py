@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from api.contract.manifest import Manifest
-from batch.arrays import Bools, Floats, Floats32, Ints, Ints32
+from batch.arrays import Bools, Floats32, Ints, Ints32
 from batch.data.columns import POST_ID, TOPIC
 from batch.data.facts import Facts
 from batch.data.rows import find_rows
@@ -69,7 +69,7 @@ def plan_refresh(
     views, likes = earliest(events, "views"), earliest(events, "likes")
     new = choose_left_out(manifest.seen_policy, views, likes)
     seen = _left_out(before, facts, moved, new)
-    dense = _dense(before, facts, frozen.everybody)
+    dense = _dense(before, frozen, sides)
     caps = Caps.of(manifest.max_per_topic, facts.posts[TOPIC])
     windows = Windows.of(facts.posts)
     inputs = Inputs(before.model, sides, seen, dense, caps, windows)
@@ -181,13 +181,14 @@ def _left_out(before: Inputs, facts: Facts, moved: Bools, new: SeenPosts) -> See
     return both.of_users(np.where(moved, np.arange(new.n_users), new.n_users + row))
 
 
-def _dense(before: Inputs, facts: Facts, everybody: Floats) -> Dense | None:
-    """Return the factors as they were; a new user has everybody's, a new post is average."""
+def _dense(before: Inputs, frozen: Frozen, now: Sides) -> Dense | None:
+    """Return the factors as they were; a new user has everybody's, a new post those of its text cluster."""
     if before.dense is None:
         return None
     sides, (x, y) = before.sides, before.dense
-    user, post = find_rows(sides.user_ids, facts.user_ids), find_rows(sides.post_ids, facts.post_ids)
-    return np.where(user[:, None] < 0, everybody, x[user]), np.where(post[:, None] < 0, 0.0, y[post])
+    user, post = find_rows(sides.user_ids, now.user_ids), find_rows(sides.post_ids, now.post_ids)
+    own = np.where(post[:, None] < 0, frozen.by_cluster[now.group], y[post])
+    return np.where(user[:, None] < 0, frozen.everybody, x[user]), own
 
 
 def _fingerprint(inputs: Inputs) -> str:
