@@ -140,16 +140,16 @@ def _choose_size(boost: _Boost, n_trees: int) -> TreeChoice:
     if not share:
         return NONE
     without, with_trees = Gains(), Gains()
-    for period in (last - 1, last):
+    for period in (last, last - 1):
         booster = tried if period == last else boost.before(period, n)
         rows = _of_few(boost, boost.rows(period))
         if booster is not None:
             judge = SessionJudge.of_events(boost.estimates.shown, boost.shown.event[rows])
             said = booster.predict(boost.shown.x[rows], raw_score=True, num_iteration=n)
-            without.append(judge.gains_of(boost.base[rows]))
-            with_trees.append(judge.gains_of(boost.base[rows] + share * np.asarray(said, np.float64)))
-    if not earned(with_trees, without, *IN_SESSIONS):
-        return TreeChoice(1, 0.0, {"almanac": means(without), "with_trees": means(with_trees)})
+            without.insert(0, judge.gains_of(boost.base[rows]))
+            with_trees.insert(0, judge.gains_of(boost.base[rows] + share * np.asarray(said, np.float64)))
+        if not earned(with_trees, without, *IN_SESSIONS):  # so none are grown where the last says no
+            return TreeChoice(1, 0.0, {"almanac": means(without), "with_trees": means(with_trees)})
     return TreeChoice(n, share, {"almanac": means(with_trees), "without_trees": means(without)})
 
 
