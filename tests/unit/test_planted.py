@@ -6,6 +6,7 @@ Two worlds of each kind; twenty, of which one may go wrong, with `ALMANAC_CHAOS=
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +14,18 @@ import pytest
 from batch.arrays import Bools, Floats
 from batch.data.facts import Facts
 from batch.features import asof
+from batch.features.text import Texts
 from batch.learn import trees
 from batch.learn.choose_trees import TreeChoice, choose_trees
-from batch.learn.factors import estimate
-from batch.learn.factors.components import HOURS
+from batch.learn.factors import components, estimate
+from batch.learn.factors.components import HOURS, NAMES, Components
 from batch.learn.factors.estimate import Estimates
 from tests.facts import BEGIN_S, DAY_S, TOPICS, facts_of
 
 CHAOS = bool(os.environ.get("ALMANAC_CHAOS"))
 SEEDS, MAY_FAIL = (range(20), 1) if CHAOS else (range(2), 0)
 N_USERS, N_POSTS, DAYS, A_SESSION = 80, 60, 28, 12
+REFUSABLE = ("taste", "taste_placed", "types", "post_lately")  # where posts differ in quality alone
 
 
 def make_feed(seed: int, odds: Floats) -> Facts:
@@ -35,6 +38,17 @@ def make_feed(seed: int, odds: Floats) -> Facts:
                 at_s = BEGIN_S + day * DAY_S + 9 * 3600 + place * 60
                 events.append((user, post, at_s, 0, int(rng.random() < odds[user, post])))
     return facts_of(events, N_USERS, N_POSTS)
+
+
+def make_choices(seed: int, odds: Floats) -> Facts:
+    """Let every user take a third of the posts, all liked, at any time, those of greater odds more likely."""
+    rng = np.random.default_rng(seed)
+    events = [
+        (user, post, BEGIN_S + int(rng.integers(DAYS * DAY_S)), 0, 1)
+        for user in range(N_USERS)
+        for post in rng.choice(N_POSTS, 20, replace=False, p=odds[user] / odds[user].sum()).tolist()
+    ]
+    return replace(facts_of(sorted(events, key=lambda event: event[2]), N_USERS, N_POSTS), shown="choices")
 
 
 def no_taste(seed: int) -> Floats:
@@ -83,6 +97,27 @@ def leaking(facts: Facts, estimates: Estimates) -> Floats:
     return told + np.random.default_rng(1).normal(0, 0.3, len(told))
 
 
+def test_parts_without_information_are_refused(worlds: list[tuple[Facts, Estimates]]) -> None:
+    kept = [[name for name in REFUSABLE if found.weights[name] > 0] for _, found in worlds]
+
+    assert sum(map(bool, kept)) <= MAY_FAIL, kept
+
+
+def test_a_part_of_noise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, k = components.fit_components, NAMES.index("types")
+
+    def fit_with_noise(past: Facts, texts: Texts, end_s: int, *others: Any) -> Components:
+        found, rng = real(past, texts, end_s, *others), np.random.default_rng([len(past.time), end_s, 4])
+        x, y = list(found.x), list(found.y)
+        x[k], y[k] = (rng.normal(0, 0.3, (len(rows), 4)) for rows in (past.users, past.posts))
+        return replace(found, x=tuple(x), y=tuple(y))
+
+    monkeypatch.setattr(estimate, "fit_components", fit_with_noise)
+    kept = [fit(make_feed(seed, no_taste(seed))).weights["types"] > 0 for seed in SEEDS]
+
+    assert sum(kept) <= MAY_FAIL, kept
+
+
 @pytest.mark.parametrize("fault", [chance, turning, leaking])
 def test_trees_that_would_not_rank_later_likes_better_are_refused(
     worlds: list[tuple[Facts, Estimates]], fault: Callable[[Facts, Estimates], Floats]
@@ -102,6 +137,31 @@ def test_trees_are_kept_where_only_they_see_what_goes_together() -> None:
         kept.append(choose(facts, fit(facts), match.astype(np.float64)).share > 0)
 
     assert sum(kept) >= len(kept) - MAY_FAIL, kept
+
+
+def test_what_is_liked_of_late_alone_is_published_as_recency() -> None:
+    kept = []
+    for seed in SEEDS:
+        facts, rng = make_feed(seed, np.full((N_USERS, N_POSTS), 0.2)), np.random.default_rng([seed, 5])
+        famous = rng.random((DAYS // 4, N_POSTS)) < 0.25  # for four days each
+        now = famous[(facts.time - BEGIN_S) // DAY_S // 4, facts.post]
+        likes = rng.random(len(now)) < np.where(now, 0.5, 0.1)
+        kept.append(fit(replace(facts, target=likes.astype(np.int8))).weights["post_lately"] > 0)
+
+    assert sum(kept) >= len(kept) - MAY_FAIL, kept
+
+
+def test_what_is_published_is_not_far_behind_neighbours_alone() -> None:
+    kept, published = [], 0
+    for seed in SEEDS:
+        same = np.arange(N_USERS)[:, None] % 5 == np.arange(N_POSTS) % 5
+        found = fit(make_choices(seed, np.where(same, 8.0, 1.0)))
+        lead = np.mean(found.compared["liked_near"]) - np.mean(found.compared["estimate"])
+        kept.append(lead < 0.05)  # three standard errors are about .04
+        published += found.weights["liked_near"] > 0
+
+    assert sum(kept) >= len(kept) - MAY_FAIL, kept
+    assert published >= 0.8 * len(kept)
 
 
 def test_tastes_of_types_are_kept() -> None:

@@ -16,6 +16,8 @@ from batch.learn.sessions import positions
 EXPECTED = np.array([1.0, 1.0, 1.0, *[0.0] * (len(NAMES) - 3)])
 PRIOR_SD = 0.5  # of a weight around what is expected
 LEAST_Z = 1.0  # standard errors above 0 from which a component pays
+# Of impressions the posts' own effects always do, and chance lets one in six useless parts tell by one error.
+LEAST_Z_SHOWN = np.array([0.0, *[2.5] * (len(NAMES) - 1)])
 MOST_ROWS = 3_000_000  # sessions are thinned to about so many impressions a period
 
 
@@ -63,32 +65,38 @@ def fit_weights(found: NormalEquations) -> Floats:
     """Return the components' weights, float64 (components,), at least 0; of the two kinds of taste one is 0.
 
     The taste factors fitted with the place in the session and those without it are tried in turn, each beside
-    all other components; the likelier stays.
+    all other components; the likelier stays. The posts' own effects stay, popularity where nothing else is.
     """
     kinds = [[NAMES.index(k) for k in OF_IMPRESSIONS if k != other] for other in ("taste_placed", "taste")]
-    tried = [solve_weights(found, EXPECTED, kind) for kind in kinds]
+    tried = [solve_weights(found, EXPECTED, kind, LEAST_Z_SHOWN) for kind in kinds]
     return max(tried, key=lambda weights: _log_likelihood(found, weights))
 
 
-def solve_weights(found: NormalEquations, expected: Floats, on: Sequence[int] | None = None) -> Floats:
+def solve_weights(
+    found: NormalEquations, expected: Floats, on: Sequence[int] | None = None, least_z: Floats | None = None
+) -> Floats:
     """Return the weights of least squares, float64 (components,), at least 0, and 0 for what does not pay.
 
     Args:
         found: What was measured.
         expected: float64 (components,). Weights where nothing was.
         on: Numbers of the components that may have a weight; None for all.
+        least_z: float64 (components,). Standard errors above 0 by which likes alone, without what is
+            expected, must tell of each; None: `LEAST_Z`.
     """
+    least_z = np.full(len(found.product), LEAST_Z) if least_z is None else least_z
     weights, left = np.zeros(len(found.product)), list(range(len(found.product)) if on is None else on)
     while left:
         square = found.square[np.ix_(left, left)] + np.eye(len(left)) / PRIOR_SD**2
         product = found.product[left] + expected[left] / PRIOR_SD**2
         root = np.linalg.cholesky(square)
         solved, _ = nnls(root.T, np.linalg.solve(root, product))
-        z = solved / np.sqrt(np.diag(np.linalg.inv(square)))
-        if z.min() >= LEAST_Z:
+        told, _ = nnls(root.T, np.linalg.solve(root, found.product[left]))
+        above = told / np.sqrt(np.diag(np.linalg.inv(square))) - least_z[left]
+        if above.min() >= 0:
             weights[left] = solved
             break
-        del left[int(z.argmin())]
+        del left[int(above.argmin())]
     return weights
 
 
