@@ -13,7 +13,6 @@ COMPARED, WEIGHT = (
 TREES = "trees"  # their share stands among the weights
 PLAIN = {
     "liked_by_many_lately": "recency",
-    "liked_by_many": "popularity",
     "post": "popularity",
     "post_lately": "recency",
     "liked_near": "item-kNN",

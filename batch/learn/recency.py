@@ -73,7 +73,8 @@ def learn_half_life(facts: Facts, as_of_s: int) -> float:
     for begin_s, end_s in pairwise(ends):
         judge = find_judge(past, begin_s, end_s, rng, MOST_LISTS // (len(ends) - 1))
         faded.advance(begin_s)
-        gains.append(np.stack([judge.gains(scores) for scores in faded.scores()]))
+        told = _untie(faded.scores(), past) if past.shown == "choices" else faded.scores()
+        gains.append(np.stack([judge.gains(scores) for scores in told]))
     return float(HALF_LIVES_S[nearest_to_best(np.hstack(gains), USUAL)])
 
 
@@ -144,6 +145,15 @@ class _Faded:
             self._likes[at] += np.bincount(post, faded * weight[counted], n)
             if not self._of_choices:
                 self._views[at] += np.bincount(post, faded, n)
+
+
+def _untie(scores: Floats, facts: Facts) -> Floats:
+    """Return float64 (half-lives, posts) in the same order; of equal ones the post of lower place is first.
+
+    Likes that never fade are whole numbers: the lower row would be another post where ids are other texts.
+    """
+    order = np.lexsort((np.broadcast_to(facts.post_place, scores.shape), -scores), axis=1)
+    return -np.argsort(order, axis=1).astype(np.float64)
 
 
 def _period_ends(time: Ints, as_of_s: int) -> list[int]:

@@ -142,6 +142,6 @@ def test_movielens_ratings_become_choices_and_lists_of_unrated_films(tmp_path: P
     assert facts.shown == "choices"
     assert posts.shape == (943, 2, DEPTH)
     assert_exact(facts, model, tonight, posts, scores)
-    assert model.metrics["weight_liked_by_many"] + model.metrics["weight_liked_by_many_lately"] > 0
+    assert model.metrics["weight_liked_by_many_lately"] > 0
     popular = np.bincount(facts.post[facts.target == 1], minlength=len(facts.posts))
     assert popular[posts[:, 0, :10]].mean() > 5 * popular.mean()

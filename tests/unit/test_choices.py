@@ -7,13 +7,19 @@ import pytest
 from scipy import sparse
 
 from batch.data.facts import Facts
+from batch.data.seen import earliest
 from batch.evaluate.cutoffs import compare_unseen, cut_offs
 from batch.evaluate.nightly import measure_run
 from batch.evaluate.own import OwnModel
 from batch.features import asof
 from batch.learn.factors import estimate, negative_sampling
-from batch.learn.factors.collaborative import find_near, fit_implicit_factors, fit_relation_factors
-from batch.learn.factors.components import N_UNTAKEN, OF_CHOICES, fit_components
+from batch.learn.factors.collaborative import (
+    find_near,
+    fit_implicit_factors,
+    fit_next_factors,
+    fit_relation_factors,
+)
+from batch.learn.factors.components import N_UNTAKEN, NAMES, OF_CHOICES, Components, fit_components
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
@@ -104,6 +110,67 @@ def test_posts_are_as_near_as_their_takers_are_the_same_and_factors_score_by_all
     assert np.sqrt(((x @ y.T) ** 2).mean()) == pytest.approx(1)
 
 
+def test_what_a_user_took_last_tells_what_is_taken_next() -> None:
+    first = np.random.default_rng(6).integers(0, 30, 300).tolist()
+    events = [
+        (user, (first[user] + step) % 30, BEGIN_S + 60 * step, 0, 0)
+        for user in range(300)
+        for step in range(4)
+    ]
+    facts = facts_of(events, 300, 30)
+
+    x, y = fit_next_factors(earliest(facts, "views"), 30, 24, seed=1)
+
+    scores = x @ y.T
+    scores[facts.user, facts.post] = -np.inf
+    assert (scores.argmax(axis=1) == (np.array(first) + 4) % 30).mean() > 0.95
+
+
+def test_posts_that_nobody_took_are_next_for_nobody() -> None:
+    facts = facts_of([(0, 2, BEGIN_S, 0, 0), (0, 4, BEGIN_S + 1, 0, 0)], 2, 6)
+
+    x, y = fit_next_factors(earliest(facts, "views"), 6, 3, seed=1)
+
+    assert (x.shape, y.shape) == ((2, 3), (6, 3))
+    assert not x[1].any()
+    np.testing.assert_allclose((x @ y.T)[:, [0, 1, 3, 5]], 0, atol=1e-9)
+
+
+def test_what_is_taken_by_many_lately_is_told_where_likes_are_few() -> None:
+    events = [(user, user % 3, BEGIN_S + DAY_S * (user % 3) + user, 0, int(user == 0)) for user in range(60)]
+    facts = replace(facts_of(events, 60, 4), shown="choices")
+
+    found = fit_components(facts, asof.describe(facts, 1).texts, facts.as_of_s, 1, None)
+
+    taken = found.y[NAMES.index("taken_by_many_lately")][:, 0]
+    assert np.argsort(-taken).tolist() == [2, 1, 0, 3]
+    assert found.y[NAMES.index("liked_by_many_lately")][:, 0].argmax() == 0
+
+
+def test_parts_that_pay_are_added_in_equal_spread_and_others_are_not() -> None:
+    rng, n = np.random.default_rng(7), 400
+    y = {name: np.zeros((n, 0)) for name in NAMES}
+    y["taken_next"], y["liked_by_many_lately"] = rng.normal(size=(n, 1)), 50 * rng.normal(size=(n, 1))
+    y["liked_beside"] = rng.normal(size=(n, 1))
+    worth = y["taken_next"][:, 0] + 2 * y["liked_by_many_lately"][:, 0] / 50
+    slates = rng.integers(0, n, (600, N_UNTAKEN))
+    best = np.argmax(worth[slates] + rng.gumbel(size=slates.shape), axis=1)
+    events = [
+        (user, int(post), BEGIN_S + user, 0, int(place == best[user]))
+        for user, slate in enumerate(slates)
+        for place, post in enumerate(slate)
+    ]
+    x = tuple(np.ones((600, y[name].shape[1])) for name in NAMES)
+    parts = Components(BEGIN_S - 1, 0.05, np.full(600, 0.05), np.ones(600), x, tuple(y.values()), None, None)
+
+    weights = negative_sampling.fit_choice_weights(facts_of(events, 600, n), [parts])
+
+    found = dict(zip(NAMES, weights, strict=True))
+    assert found["liked_beside"] == found["liked_together"] == 0
+    assert found["taken_next"] == pytest.approx(50 * found["liked_by_many_lately"], rel=0.1)
+    assert found["taken_next"] == pytest.approx(1.3, abs=0.3)
+
+
 def test_a_slate_holds_one_new_like_and_posts_that_its_user_never_took(facts: Facts) -> None:
     begin_s = AS_OF_S - 6 * DAY_S
 
@@ -127,7 +194,9 @@ def test_what_is_liked_together_is_worth_something_and_lists_hold_it(facts: Fact
     assert found.weights["liked_together"] + found.weights["liked_beside"] > 0
     assert set(found.weights) >= set(OF_CHOICES)
     assert set(found.compared) == {*OF_CHOICES, "liked_near", "stack", "estimate"}
-    assert found.now.x.shape[1] <= 64
+    assert found.now.x.shape[1] <= 74
+
+    assert found.now.x.shape[1] <= 74
     scores = found.now.x @ found.now.y.T
     past = facts.until(AS_OF_S)
     scores[past.user, past.post] = -np.inf

@@ -1,9 +1,9 @@
 """What is taken together: factors of users and posts from who took what.
 
 In ways that err differently: alternating least squares on a matrix of ones and zeros, where a zero weighs
-`UNTAKEN` of a one and factors are shrunk in proportion to what their user or post holds; and the regression
-of each post on all others (EASE), or how near they are to it, whose scores are then brought to few
-dimensions.
+`UNTAKEN` of a one and factors are shrunk in proportion to what their user or post holds; the regression of
+each post on all others (EASE), or how near they are to it; and how often each post is taken soon after each
+other one, told by what the user took last. The scores of all but the first are brought to few dimensions.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ import numpy as np
 from scipy import linalg, sparse
 from threadpoolctl import threadpool_limits
 
-from batch.arrays import Floats, Floats32
+from batch.arrays import Floats, Floats32, Ints
+from batch.data.seen import SeenTimes
 
 UNTAKEN = 0.3  # weight of a pair that was not taken, beside one that was
 SHRINKAGE = 0.01  # for each unit of weight in a row
@@ -22,6 +23,10 @@ N_ALS_ITERATIONS, N_ALS_ITERATIONS_WARM = 8, 3  # from nothing; from the factors
 ENOUGH_USERS = 20_000  # settle the posts' factors; all others are fitted to these
 REGRESSED = 5_000  # posts taken by most that are held against one another: 100 MB, and some seconds
 RIDGE = 500.0  # of the regression: the order of magnitude that Steck found best for tens of likes a user
+SOON, LAST = 10, 3  # takes after which one counts half for what comes next; and one of whom lists are for
+FURTHEST = 3 * SOON  # takes between two that count at all
+GRAIN = 1_024.0  # whole numbers add up to the same whatever the order of users
+FEW_TAKES = 10.0  # a share of what was taken next is shrunk as if there were so many more takes
 SKETCHED, N_POWER_ITERATIONS = 80, 2  # dimensions among which the largest are searched; times they are raised
 
 
@@ -111,11 +116,58 @@ def fit_relation_factors(
 
     Source: Halko, Martinsson and Tropp, Finding structure with randomness, SIAM Review 53 (2011), 217-288.
     """
-    n_posts = taken.shape[1]
-    rows = (taken > 0).astype(np.float32).tocsc()
-    some = np.sort(np.argsort(-np.diff(rows.indptr), kind="stable")[:REGRESSED])
+    rows = (taken > 0).astype(np.float32)
+    some = _most_taken(rows)
+    return _factorise(rows, some, relate(rows[:, some]).astype(np.float64), k, seed)
+
+
+def fit_next_factors(takes: SeenTimes, n_posts: int, k: int, seed: int) -> tuple[Floats, Floats]:
+    """Count what is taken soon after each post, and factorise what users' last takes so tell.
+
+    Of each post it is the share of its takers who took the other one afterwards, where a take counts half for
+    each `SOON` further ones between; a user's takes count half for each `LAST` later ones. Of more than
+    `REGRESSED` posts those that most took are counted.
+
+    Args:
+        takes: What each user took, and when first; of equal times the lower post came first.
+        n_posts: Posts.
+        k: Factors, fewer where there are fewer posts.
+        seed: Of the search for the largest dimensions, and of the users counted where there are more than
+            enough.
+
+    Returns:
+        As `fit_relation_factors` does.
+    """
+    n_users = len(takes.start) - 1
+    user = np.repeat(np.arange(n_users), np.diff(takes.start))
+    order = np.lexsort((takes.post, takes.time, user))
+    post = takes.post[order].astype(np.int64)
+    ones = sparse.csr_matrix((np.ones(len(post), np.float32), post, takes.start), (n_users, n_posts))
+    some = _most_taken(ones)
+    number = np.full(n_posts, -1)
+    number[some] = np.arange(len(some))
+    counted = np.random.default_rng(seed).permutation(n_users)[:ENOUGH_USERS]
+    after = np.zeros((len(some), len(some)))
+    _count_next(takes.start, number[post], np.sort(counted), after)
+    n_takes = np.bincount(post[np.isin(user, counted)], minlength=n_posts)[some]
+    after /= GRAIN * (n_takes + FEW_TAKES)[:, None]
+    later = takes.start[1:][user] - 1 - np.arange(len(post))
+    rows = sparse.csr_matrix((np.exp2(-later / LAST), post, takes.start), (n_users, n_posts))
+    return _factorise(rows, some, after, k, seed)
+
+
+def _most_taken(rows: sparse.csr_matrix) -> Ints:
+    """Return the `REGRESSED` posts that most took, ascending; of as many takers the lower ones."""
+    n_takers = np.bincount(rows.indices, minlength=rows.shape[1])
+    return np.sort(np.argsort(-n_takers, kind="stable")[:REGRESSED])
+
+
+def _factorise(
+    rows: sparse.csr_matrix, some: Ints, weights: Floats, k: int, seed: int
+) -> tuple[Floats, Floats]:
+    """Bring `rows[:, some] @ weights` to k dimensions; results as of `fit_relation_factors`."""
+    n_posts = rows.shape[1]
     rows = rows[:, some].tocsr()
-    weights = relate(rows).astype(np.float64)
     found = np.random.default_rng(seed).normal(size=(len(some), min(SKETCHED, len(some))))
     for _ in range(N_POWER_ITERATIONS):
         found, _ = np.linalg.qr(weights.T @ (rows.T @ (rows @ (weights @ found))))
@@ -153,3 +205,13 @@ def _solve_rows(start: Any, column: Any, weight: Any, gram: Any, others: Any, ou
         for i in range(k):
             square[i, i] += shrinkage
         out[row] = np.linalg.solve(square, product)
+
+
+@numba.njit(cache=True)
+def _count_next(start: Any, post: Any, users: Any, out: Any) -> None:
+    """Add to `out` how often each post came after each other one; posts of -1 are passed over."""
+    for user in users:
+        for at in range(start[user], start[user + 1]):
+            for further in range(at + 1, min(at + FURTHEST + 1, start[user + 1])):
+                if post[at] >= 0 and post[further] >= 0:
+                    out[post[at], post[further]] += np.round(GRAIN * 0.5 ** ((further - at) / SOON))

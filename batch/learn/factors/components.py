@@ -5,18 +5,23 @@ nothing, and what is liked by many and together says most.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
-from api.contract.buckets import DAY_S
 from batch.arrays import AnyInts, Floats
 from batch.data.facts import Facts
-from batch.data.seen import earliest
+from batch.data.seen import SeenTimes, earliest
 from batch.features.text import Texts
 from batch.learn.factors.biases import fit_biases
-from batch.learn.factors.collaborative import find_near, fit_implicit_factors, fit_relation_factors, regress
+from batch.learn.factors.collaborative import (
+    find_near,
+    fit_implicit_factors,
+    fit_next_factors,
+    fit_relation_factors,
+    regress,
+)
 from batch.learn.factors.hour_effects import HourEffects, fit_hour_effects
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.latent_classes import LatentClasses, fit_latent_classes, membership
@@ -29,15 +34,14 @@ Factors = tuple[Floats, Floats]  # of users and of posts
 
 NAMES = (
     *("post", "taste", "taste_placed", "types"),
-    *("liked_together", "liked_beside", "liked_by_many", "liked_by_many_lately"),
+    *("liked_together", "liked_beside", "taken_next", "liked_by_many_lately", "taken_by_many_lately"),
     *("liked_near", "post_lately"),  # floors: published alone where they clearly lead, never stacked
 )
 HOURS = "hours"  # of topics or text clusters: no factors, since they move with the moment
 OF_IMPRESSIONS = NAMES[:4]
-OF_CHOICES = NAMES[4:8]
+OF_CHOICES = NAMES[4:9]
 PRIOR_VIEWS = 20.0  # a user's own like rate is shrunk to everyone's as if by so many views
 N_IMPLICIT = 24  # factors of what is liked together; 16 and 32 ranked films worse
-LONG_S = 30 * DAY_S  # half-life of what many liked, beside the one that is learnt
 N_UNTAKEN = 20  # posts beside a liked one in the slates that stand for choices; 40 did no better
 
 
@@ -187,9 +191,9 @@ def _end_tastes(
 def _of_choices(
     past: Facts, seed: int, warm: Beginning | None, wanted: Collection[str]
 ) -> dict[str, Factors]:
-    """Return what is liked together, posts that are retired by now among it, and by many.
+    """Return what is liked together, posts that are retired by now among it, taken next, and by many.
 
-    Whether a post that was taken was liked, too, told no more of the films that a user takes next.
+    Likes are few, so what is taken is told beside what is liked.
     """
     shape, place = (len(past.users), len(past.posts)), past.post_place
     if past.weight is None:
@@ -207,12 +211,14 @@ def _of_choices(
             before = np.vstack([before, np.zeros((past.retired.n_posts, N_IMPLICIT))])
     x, y = fit_implicit_factors(liked, N_IMPLICIT, seed, before)
     beside = fit_relation_factors(liked, regress, N_IMPLICIT, seed)
+    following = fit_next_factors(_takes(past), len(past.posts), N_IMPLICIT, seed)
     everyone = np.ones((len(past.users), 1))
     found = {
         "liked_together": (x, y[place]),
         "liked_beside": (beside[0], beside[1][place]),
-        "liked_by_many": (everyone, _by_many(past, LONG_S)),
+        "taken_next": (following[0], following[1][place]),
         "liked_by_many_lately": (everyone, _by_many_lately(past)),
+        "taken_by_many_lately": (everyone, _by_many_lately(_all_liked(past))),
     }
     if "liked_near" in wanted:
         x, y = fit_relation_factors(liked, find_near, N_IMPLICIT, seed)
@@ -220,14 +226,23 @@ def _of_choices(
     return found
 
 
-def _by_many(past: Facts, half_life_s: float) -> Floats:
-    """Return the log of how many liked each post, the longer ago the less, over the mean, (posts, 1)."""
-    return log_recent(past, past.as_of_s, half_life_s)[:, None]
+def _takes(past: Facts) -> SeenTimes:
+    """Return what each user took of any kind, and when first, posts numbered by their place."""
+    pairs = earliest(past, "views")
+    user = np.repeat(np.arange(len(past.users)), np.diff(pairs.start))
+    post = past.post_place[pairs.post]
+    order = np.lexsort((post, user))
+    return SeenTimes(pairs.start, post[order].astype(np.int32), pairs.time[order])
+
+
+def _all_liked(past: Facts) -> Facts:
+    """Return the facts as if whatever was taken was liked, and alike."""
+    return replace(past, target=past.views.astype(np.int8), weight=None)
 
 
 def _by_many_lately(past: Facts) -> Floats:
-    """Return the same with the half-life that told best what was liked next."""
-    return _by_many(past, learn_half_life(past, past.as_of_s))
+    """Return the log of how many liked each post, the longer ago the less, over the mean, (posts, 1)."""
+    return log_recent(past, past.as_of_s, learn_half_life(past, past.as_of_s))[:, None]
 
 
 def _in_order(found: dict[str, Factors], past: Facts) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:

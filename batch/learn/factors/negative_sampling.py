@@ -13,7 +13,7 @@ from batch.arrays import Bools, Floats, Floats32, Ints
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.learn.factors.components import N_UNTAKEN, NAMES, OF_CHOICES, Components
-from batch.learn.factors.stacking import NormalEquations, centre, solve_weights
+from batch.learn.factors.stacking import LEAST_Z, NormalEquations, centre, solve_weights
 from batch.learn.sessions import positions
 
 MOST_LIKED = 20_000  # slates of a period; more are thinned evenly at random
@@ -51,11 +51,13 @@ def draw_slates(facts: Facts, ends: Sequence[int], rng: np.random.Generator) -> 
 
 
 def fit_choice_weights(drawn: Facts, fitted: Sequence[Components]) -> Floats:
-    """Return the components' weights, float64 (components,), that make the likes of later slates likeliest.
+    """Return the components' weights, float64 (components,): in equal spread, as much as later likes ask.
 
-    The chance that a session's like fell on this of its posts is the softmax of their scores. A session
-    counts as the root of its likes: one long evening tells less than as many short ones. Weights are at
-    least 0, and 0 for a component that does not pay by a standard error.
+    A component that does not pay alone, by a standard error, has 0. The others are added in equal spread,
+    since slates tell hot posts from cold ones and little of which hot one is whose: weights of each one's
+    own went to recency, and lists of all posts were worse. How much the sum weighs makes those likes
+    likeliest. The chance that a session's like fell on this of its posts is the softmax of their scores. A
+    session counts as the root of its likes: one long evening tells less than as many short ones.
 
     Args:
         drawn: What `draw_slates` returned.
@@ -71,9 +73,12 @@ def fit_choice_weights(drawn: Facts, fitted: Sequence[Components]) -> Floats:
         number, _ = positions(drawn.user[low:high], drawn.time[low:high])
         session.append(number + n_sessions)
         n_sessions += int(number.max(initial=-1)) + 1
-    columns, spread = _scale(np.concatenate(scores), np.concatenate(session))
+    liked, every = drawn.target == 1, np.concatenate(session)
+    columns, spread = _scale(np.concatenate(scores), every, liked)
+    pays = _pay_alone(columns, liked, every)
+    together = columns @ pays.astype(np.float64)
     weights = np.zeros(len(NAMES))
-    weights[on] = _maximise_likelihood(columns, drawn.target == 1, np.concatenate(session)) / spread
+    weights[on] = _maximise_likelihood(together[:, None], liked, every)[0] * pays / spread
     return weights
 
 
@@ -117,13 +122,28 @@ def _heaviest(pair: Ints, weight: Floats32, wanted: Ints) -> Floats:
     return found if found.any() else np.ones(len(found))
 
 
-def _scale(columns: Floats, session: Ints) -> tuple[Floats, Floats]:
-    """Return the columns over their spread inside sessions, and that spread; one without any is zeros."""
-    centred = centre(columns, session)
-    spread = np.sqrt((centred**2).mean(axis=0)) if len(centred) else np.zeros(columns.shape[1])
+def _scale(columns: Floats, session: Ints, liked: Bools) -> tuple[Floats, Floats]:
+    """Return the columns over their spread inside sessions, and that spread; one without any is zeros.
+
+    It is that of the posts that were not liked: few scores of liked ones, far above all, would hide the rest.
+    """
+    others = centre(columns[~liked], session[~liked])
+    spread = np.sqrt((others**2).mean(axis=0)) if len(others) else np.zeros(columns.shape[1])
     silent = spread < LEAST_SPREAD
     spread[silent] = 1.0
-    return np.where(silent, 0.0, centred / spread), spread
+    return np.where(silent, 0.0, centre(columns, session) / spread), spread
+
+
+def _pay_alone(columns: Floats, liked: Bools, session: Ints) -> Bools:
+    """Mark the columns that the first grain of a weight makes likelier, by `LEAST_Z` standard errors.
+
+    Source: Rao's score test; whole weights of one heavy-tailed column alone need not settle.
+    """
+    n_likes, size = np.bincount(session, liked), np.maximum(np.bincount(session), 1)
+    centred, root = centre(columns, session), np.sqrt(np.maximum(n_likes, 1))
+    slope = (liked / root[session]) @ centred
+    information = (np.sqrt(n_likes) / size)[session] @ centred**2
+    return np.asarray((slope > 0) & (slope >= LEAST_Z * np.sqrt(information)), np.bool_)
 
 
 def _maximise_likelihood(columns: Floats, liked: Bools, session: Ints) -> Floats:
