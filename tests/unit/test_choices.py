@@ -161,7 +161,7 @@ def test_parts_that_pay_are_added_in_equal_spread_and_others_are_not() -> None:
         for place, post in enumerate(slate)
     ]
     x = tuple(np.ones((600, y[name].shape[1])) for name in NAMES)
-    parts = Components(BEGIN_S - 1, 0.05, np.full(600, 0.05), np.ones(600), x, tuple(y.values()), None, None)
+    parts = Components(BEGIN_S - 1, 0.05, np.full(600, 0.05), np.ones(600), x, tuple(y.values()), None)
 
     weights = negative_sampling.fit_choice_weights(facts_of(events, 600, n), [parts])
 

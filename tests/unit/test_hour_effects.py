@@ -10,10 +10,7 @@ from batch.evaluate.own import OwnModel
 from batch.features import asof
 from batch.learn import hour_trees
 from batch.learn.factors import estimate
-from batch.learn.factors.biases import fit_biases
-from batch.learn.factors.components import HOURS
-from batch.learn.factors.hour_effects import N_HOURS, HourEffects, fit_hour_effects
-from batch.learn.factors.impressions import gather
+from batch.learn.factors.hour_effects import HOURS, N_HOURS, HourEffects, fit_hour_effects
 from batch.learn.hour_trees import add_hours
 from batch.learn.recipe import Recipe
 from batch.score.engine import score
@@ -42,9 +39,11 @@ def by_hour(effect: Floats, n_users: int = 60, days: int = 24, turns: int = 24) 
     return facts_of(events, n_users, N_POSTS)
 
 
-def fit_effects(facts: Facts) -> HourEffects | None:
-    shown = gather(facts)
-    return fit_hour_effects(shown, fit_biases(shown, with_place=True).sums, asof.describe(facts, 1).texts)
+def fit_effects(facts: Facts, width_s: int = 3600) -> HourEffects | None:
+    """Fit beside an estimate that says of everybody and everything that a quarter is liked."""
+    x, y = np.ones((len(facts.users), 1)), np.zeros((len(facts.posts), 1))
+    level = np.full(len(facts.users), np.log(0.25 / 0.75))
+    return fit_hour_effects(facts, x, y, level, asof.describe(facts, 1).texts, width_s)
 
 
 def test_what_hours_do_to_topics_is_found_and_a_days_mean_is_zero() -> None:
@@ -56,7 +55,9 @@ def test_what_hours_do_to_topics_is_found_and_a_days_mean_is_zero() -> None:
     assert found.value.shape == (3 if found.feature == "topic" else found.group.max() + 1, N_HOURS)
     of_post = found.value[found.group]
     np.testing.assert_allclose(of_post.sum(axis=1), 0, atol=1e-9)
-    true = 0.15 * WAVE[np.arange(N_POSTS) % len(TOPICS)]
+    chance = 0.25 + 0.15 * WAVE[np.arange(N_POSTS) % len(TOPICS)]
+    true = np.log(chance / (1 - chance))
+    true -= true.mean(axis=1, keepdims=True)
     assert np.corrcoef(of_post.ravel(), true.ravel())[0, 1] > 0.9
     assert 0.6 < of_post.std() / true.std() < 1.1
 
@@ -67,24 +68,23 @@ def test_an_hour_that_nobody_came_at_is_told_by_those_around_it() -> None:
     found = fit_effects(facts.select(facts.time // 3600 % N_HOURS != 8))
 
     assert found is not None
-    assert found.value[found.group[1], 8] > 0.07
+    assert found.value[found.group[1], 8] > 0.4
 
 
 def test_where_hours_do_nothing_there_are_no_effects() -> None:
     assert fit_effects(by_hour(0 * WAVE)) is None
 
 
-def test_buckets_of_hours_have_their_mean_and_those_of_a_day_nothing() -> None:
-    hours = HourEffects("topic", np.array([0, 1], np.int32), np.arange(48.0).reshape(2, 24))
+def test_buckets_of_hours_have_their_own_effects_and_those_of_a_day_none() -> None:
+    facts = by_hour(0.15 * WAVE)
 
-    four = hours.of_buckets(4 * 3600)
+    four = fit_effects(facts, 4 * 3600)
 
     assert four is not None
-    assert four.value[0, :2].tolist() == [1.5, 2.5]
-    assert four.value[0, 22] == (22 + 23 + 0 + 1) / 4
-    at_s = np.array([BEGIN_S + 3 * 3600, BEGIN_S + 5 * 3600])
-    assert four.scores(np.array([0, 1]), at_s, "").tolist() == [four.value[0, 0], four.value[1, 4]]
-    assert hours.of_buckets(DAY_S) is None
+    at_s = np.array([BEGIN_S + 8 * 3600, BEGIN_S + 11 * 3600 + 59 * 60])
+    early, late = four.scores(np.array([1, 1]), at_s, "").tolist()  # of the topic that has its best hour at 8
+    assert early == late > 0.4
+    assert fit_effects(facts, DAY_S) is None
 
 
 def test_the_model_says_what_the_estimate_says_and_the_engine_ranks_by_it() -> None:

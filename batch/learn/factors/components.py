@@ -22,7 +22,6 @@ from batch.learn.factors.collaborative import (
     fit_relation_factors,
     regress,
 )
-from batch.learn.factors.hour_effects import HourEffects, fit_hour_effects
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.latent_classes import LatentClasses, fit_latent_classes, membership
 from batch.learn.factors.link import steepness
@@ -37,7 +36,6 @@ NAMES = (
     *("liked_together", "liked_beside", "taken_next", "liked_by_many_lately", "taken_by_many_lately"),
     *("liked_near", "post_lately"),  # floors: published alone where they clearly lead, never stacked
 )
-HOURS = "hours"  # of topics or text clusters: no factors, since they move with the moment
 OF_IMPRESSIONS = NAMES[:4]
 OF_CHOICES = NAMES[4:9]
 PRIOR_VIEWS = 20.0  # a user's own like rate is shrunk to everyone's as if by so many views
@@ -81,7 +79,6 @@ class Components:
         x: By the order of `NAMES`, float64 (users, columns); no columns where one is not fitted.
         y: The same, float64 (posts, columns), those of impressions of mean 0 over what was shown.
         classes: The latent classes; None of choices, and where none were wanted.
-        hours: In like rate; None of choices, and where none were found or wanted.
     """
 
     as_of_s: int
@@ -91,7 +88,6 @@ class Components:
     x: tuple[Floats, ...]
     y: tuple[Floats, ...]
     classes: LatentClasses | None
-    hours: HourEffects | None
 
     @property
     def beginning(self) -> Beginning:
@@ -111,7 +107,7 @@ def fit_components(
     as_of_s: int,
     seed: int,
     warm: Beginning | None,
-    wanted: Collection[str] = (*NAMES, HOURS),
+    wanted: Collection[str] = NAMES,
 ) -> Components:
     """Fit all components on the facts up to and including `as_of_s`.
 
@@ -128,7 +124,7 @@ def fit_components(
         base = 1 / (1 + N_UNTAKEN)
         rate = np.full(len(past.users), base)
         x, y = _in_order(_of_choices(past, seed, warm, wanted), past)
-        return Components(as_of_s, base, rate, np.ones(len(rate)), x, y, None, None)
+        return Components(as_of_s, base, rate, np.ones(len(rate)), x, y, None)
     lately = (
         _by_many_lately(past) if "post_lately" in wanted else None
     )  # before the columns of what was shown
@@ -140,31 +136,31 @@ def fit_components(
     classes = warm.classes if warm is not None else None
     if "types" in wanted:
         classes = fit_latent_classes(shown, texts.cluster, seed, classes)
-    found, hours = _of_impressions(shown, texts, classes, wanted)
+    found = _of_impressions(shown, texts, classes, wanted)
     if lately is not None:
         found["post_lately"] = np.ones((shown.n_users, 1)), base * lately
     exposure = count_by_post(shown.post, shown.n_posts) + 1e-9
     found = {name: (x, y - np.average(y, axis=0, weights=exposure)) for name, (x, y) in found.items()}
     x, y = _in_order(found, past)
-    return Components(as_of_s, base, rate, gain, x, y, classes, hours)
+    return Components(as_of_s, base, rate, gain, x, y, classes)
 
 
 def _of_impressions(
     shown: Impressions, texts: Texts, classes: LatentClasses | None, wanted: Collection[str]
-) -> tuple[dict[str, Factors], HourEffects | None]:
+) -> dict[str, Factors]:
     """Return what is wanted, and always the posts' biases: the tastes with the place held are beside them."""
     about = describe(texts, int((shown.sizes > 0).sum()))
     alone, tastes = _begin_tastes(shown, about, None)
-    beside, tastes, hours = _end_tastes(shown, tastes, None, texts if HOURS in wanted else None)
+    beside, tastes = _end_tastes(shown, tastes, None)
     found = {"post": (np.ones((shown.n_users, 1)), beside[:, None])}
     found["taste_placed"] = tastes.user, tastes.post
     if "taste" in wanted:
         _, tastes = _begin_tastes(shown, about, alone)
-        _, tastes, _ = _end_tastes(shown, tastes, beside)
+        _, tastes = _end_tastes(shown, tastes, beside)
         found["taste"] = tastes.user, tastes.post
     if classes is not None and "types" in wanted:
         found["types"] = membership(shown, classes), classes.first
-    return found, hours
+    return found
 
 
 def _begin_tastes(shown: Impressions, about: Floats, post: Floats | None) -> tuple[Floats, TasteFactors]:
@@ -176,16 +172,10 @@ def _begin_tastes(shown: Impressions, about: Floats, post: Floats | None) -> tup
     return biases.post, fit_taste_factors(shown, biases, about)
 
 
-def _end_tastes(
-    shown: Impressions, tastes: TasteFactors, post: Floats | None, texts: Texts | None = None
-) -> tuple[Floats, TasteFactors, HourEffects | None]:
-    """Return posts' biases beside the tastes, and the tastes that these leave, as `_begin_tastes` does.
-
-    Given texts, also the effects of hours that both leave.
-    """
+def _end_tastes(shown: Impressions, tastes: TasteFactors, post: Floats | None) -> tuple[Floats, TasteFactors]:
+    """Return posts' biases beside the tastes, and the tastes that these leave, as `_begin_tastes` does."""
     biases = fit_biases(shown, post is None, post, (tastes.user, tastes.post))
-    hours = None if texts is None else fit_hour_effects(shown, biases.sums, texts)
-    return biases.post, refit_users(shown, biases, tastes), hours
+    return biases.post, refit_users(shown, biases, tastes)
 
 
 def _of_choices(

@@ -11,8 +11,8 @@ from batch.data.facts import Facts
 from batch.features.text import Texts
 from batch.learn.choose import Choice, Gains, choose_weights, earned, means
 from batch.learn.factors import negative_sampling
-from batch.learn.factors.components import HOURS, NAMES, Beginning, Components, fit_components
-from batch.learn.factors.hour_effects import HOUR_S, HourEffects
+from batch.learn.factors.components import NAMES, Beginning, Components, fit_components
+from batch.learn.factors.hour_effects import HOUR_S, HOURS, HourEffects, fit_hour_effects
 from batch.learn.factors.stacking import collect_equations, fit_weights
 from batch.learn.judges import ChoiceJudge, SessionJudge, find_judge
 
@@ -133,7 +133,7 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int, width_s: int = HOUR
     choice = _choose(weights, judges, fitted)
     weights = choice.weights
     named = dict(zip(NAMES, weights.tolist(), strict=True))
-    before = tuple(_add_hours(_stack(components, weights), components, width_s) for components in fitted)
+    before = tuple(_add_hours(_stack(one, weights), past, texts, width_s) for one in fitted)
     stays, of_hours = _judge_hours(before, judges)
     named[HOURS] = float(stays)
     if not stays:
@@ -141,7 +141,8 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int, width_s: int = HOUR
     begun = fitted[-1].beginning
     fitted.clear()  # hundreds of megabytes where users are many
     components = fit_components(past, texts, as_of_s, seed, begun, _weighing(named))
-    now = _add_hours(_stack(components, weights), components, width_s)
+    now = _stack(components, weights)
+    now = _add_hours(now, past, texts, width_s) if stays else now
     return Estimates(now, before, named, shown, begun, judges, {**choice.compared, **of_hours})
 
 
@@ -202,10 +203,12 @@ def _choose(
     return choose_weights(weights, there, NAMES, lambda some: [gains(some) for gains in judged])
 
 
-def _add_hours(one: Estimate, components: Components, width_s: int) -> Estimate:
-    """Return the estimate with the effects of hours, at the steepness of the mean user."""
-    hours = components.hours.of_buckets(width_s) if components.hours is not None else None
-    return one if hours is None else replace(one, hours=hours.scaled(float(components.gain.mean())))
+def _add_hours(one: Estimate, facts: Facts, texts: Texts, width_s: int) -> Estimate:
+    """Return the estimate with the effects of hours on what was shown up to its time, if any."""
+    if facts.shown == "choices":
+        return one
+    past = facts.until(one.as_of_s)
+    return replace(one, hours=fit_hour_effects(past, one.x, one.y, one.level, texts, width_s))
 
 
 def _judge_hours(

@@ -1,30 +1,30 @@
 """What everybody's liking of a topic or a text cluster gains at an hour of the day.
 
 Effects of near hours are alike, and all are shrunk by their own spread, which is the likeliest one. Where
-chance explains what is seen, there are none.
+chance explains what is seen, there are none. They are in log-odds, beside all that the estimate says: what
+users would hardly like at any hour tells little of them.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import numba
 import numpy as np
 
 from api.contract.buckets import DAY_S
-from batch.arrays import AnyInts, Floats, Floats32, Ints, Ints32
+from batch.arrays import AnyInts, Floats, Floats32, Ints, Ints8, Ints32
+from batch.data.facts import Facts
 from batch.data.local_time import local_s
 from batch.features.text import Texts
-from batch.learn.factors.blocks import ROWS_A_SUM, Block, in_threads, split_users
-from batch.learn.factors.impressions import Impressions
-from batch.learn.factors.link import HESSIAN, TABLE, step_of
 
 HOUR_S = 3_600
 N_HOURS = DAY_S // HOUR_S
-SPREADS = tuple(0.001 * 2 ** (k / 2) for k in range(15))  # of an effect, in like rate; up to .128
+SPREADS = tuple(0.01 * 2 ** (k / 2) for k in range(14))  # of an effect, in log-odds; up to .9
 ALIKE = 0.5, 1.0, 2.0  # of hours: those 3 apart correlate by 0, .5 and .7
 LEAST_EVIDENCE = 3.0  # in log likelihood, above no effects: spread and likeness are sought, so chance makes 1
-N_STEPS = 3  # of Newton, since the link is no straight line
-LONGEST_STEP = 0.1  # of an effect in one of them, in like rate
+N_STEPS, N_SWEEPS = 3, 5  # of Newton; of hours' and clusters' own levels in turn
+MOST_ROWS = 6_000_000  # impressions; of more, those of every so manieth user
+AT_ONCE = 1 << 18  # of them, whose factors are held
+HOURS = "hours"  # their name among the parts of a model
 Group = Literal["topic", "cluster"]
 
 
@@ -35,8 +35,8 @@ class HourEffects:
     Attributes:
         feature: Which feature of posts says the group.
         group: int32 (posts,). Each post's, 0..groups-1.
-        value: float64 (groups, 24). By the hour in which a time bucket begins, on the zone's clock; in like
-            rate, or in log-odds once they are `scaled`.
+        value: float64 (groups, 24). In log-odds, by the hour in which a time bucket begins, on the zone's
+            clock.
         width_s: Width of a bucket, seconds.
     """
 
@@ -45,52 +45,103 @@ class HourEffects:
     value: Floats
     width_s: int = HOUR_S
 
-    def scaled(self, by: float) -> "HourEffects":
-        """Return them in another unit."""
-        return replace(self, value=by * self.value)
-
-    def of_buckets(self, width_s: int) -> "HourEffects | None":
-        """Return the mean effects over buckets of hours, by the hour of each one's begin; None over a day."""
-        n = max(1, round(width_s / HOUR_S))
-        if n >= N_HOURS:
-            return None
-        value = np.mean([np.roll(self.value, -k, axis=1) for k in range(n)], axis=0)
-        return replace(self, value=value, width_s=width_s)
-
     def scores(self, posts: AnyInts, time: Ints, zone: str) -> Floats:
         """Return the effects on posts, given by row, at times, epoch seconds, float64 (n,)."""
-        hour = local_s(time - time % self.width_s, zone) // HOUR_S % N_HOURS
-        return np.asarray(self.value[self.group[posts], hour], np.float64)
+        return np.asarray(self.value[self.group[posts], _hour(time, self.width_s, zone)], np.float64)
 
 
-def fit_hour_effects(shown: Impressions, sums: Floats32, texts: Texts) -> HourEffects | None:
+def fit_hour_effects(
+    facts: Facts, x: Floats, y: Floats, level: Floats, texts: Texts, width_s: int
+) -> HourEffects | None:
     """Fit effects of topics or of text clusters, whichever are likelier; None where neither beats chance.
 
     Args:
-        shown: The impressions.
-        sums: float32 (impressions,). Each one's sum of biases and tastes, as `Biases.sums`.
+        facts: What was shown.
+        x: float64 (users, k). The estimate's factors,
+        y: float64 (posts, k) and those of posts,
+        level: float64 (users,) and users' log-odds.
         texts: What the posts are about.
+        width_s: Width of a time bucket, seconds; a day has no hours.
 
     Source: evidence for spreads, Rasmussen and Williams, Gaussian processes for machine learning, 2006, 5.4.
     """
+    if width_s >= DAY_S:
+        return None
+    rows = _Rows.of(facts, x, y, level, texts, width_s)
     topic = texts.topic_of_cluster
-    member: dict[Group, Ints32] = {"topic": topic, "cluster": np.arange(len(topic), dtype=np.int32)}
-    pull, information = _sum_by_cell(shown, sums, texts.cluster, np.zeros((len(topic), N_HOURS)))
-    found = {name: _likeliest(_add(pull, of), _add(information, of)) for name, of in member.items()}
-    best: Group = max(member, key=lambda name: found[name][0])
-    evidence, root = found[best]
+    own = np.arange(len(topic), dtype=np.int32)
+    found = {name: _fit(rows, of) for name, of in (("topic", topic), ("cluster", own))}
+    best: Group = "topic" if found["topic"][0] >= found["cluster"][0] else "cluster"
+    evidence, value = found[best]
     if evidence < LEAST_EVIDENCE:
         return None
-    of, value = member[best], np.zeros((int(member[best].max()) + 1, N_HOURS))
-    for step in range(N_STEPS):
-        if step:
-            pull, information = _sum_by_cell(shown, sums, texts.cluster, value[of])
-            _, root = _likeliest(_add(pull, of) + _add(information, of) * value, _add(information, of))
-        own, known = _add(pull, of), _add(information, of)
-        weights, spread = _project(own + known * value, known, root)
-        new = np.linalg.solve(spread, weights[:, :, None])[:, :, 0] @ root.T
-        value = value + np.clip(new - value, -LONGEST_STEP, LONGEST_STEP)
-    return HourEffects(best, topic[texts.cluster] if best == "topic" else texts.cluster, value)
+    return HourEffects(best, topic[texts.cluster] if best == "topic" else texts.cluster, value, width_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Impressions: log-odds of a like by the estimate, cluster × hour, and whether they were liked."""
+
+    log_odds: Floats32
+    cell: Ints32
+    liked: Ints8
+    n_clusters: int
+
+    @classmethod
+    def of(cls, facts: Facts, x: Floats, y: Floats, level: Floats, texts: Texts, width_s: int) -> "_Rows":
+        step, parts = 1 + (len(facts.time) - 1) // MOST_ROWS, []
+        for part in facts.parts():
+            event = np.flatnonzero(part.views & (part.user % step == 0))
+            for low in range(0, len(event), AT_ONCE):
+                some = event[low : low + AT_ONCE]
+                user, post = part.user[some], part.post[some]
+                score = level[user] + np.einsum("ij,ij->i", x[user], y[post])
+                cell = texts.cluster[post] * N_HOURS + _hour(part.time[some], width_s, part.zone)
+                parts.append((score.astype(np.float32), cell.astype(np.int32), part.target[some]))
+        empty = (np.empty(0, np.float32), np.empty(0, np.int32), np.empty(0, np.int8))
+        columns = [np.concatenate(of) for of in zip(empty, *parts, strict=True)]
+        return cls(columns[0], columns[1], columns[2], len(texts.topic_of_cluster))
+
+    def sums(self, value: Floats) -> tuple[Floats, Floats]:
+        """Return gradient and information by cluster and hour, float64 (clusters, 24), at effects `value`."""
+        chance = 1 / (1 + np.exp(-(self.log_odds + value.reshape(-1).astype(np.float32)[self.cell])))
+        shape, n = value.shape, value.size
+        gradient, known = (
+            np.bincount(self.cell, one, n).reshape(shape).astype(np.float64)
+            for one in (self.liked - chance, chance * (1 - chance))
+        )
+        return gradient, known
+
+
+def _fit(rows: _Rows, of: Ints32) -> tuple[float, Floats]:
+    """Return evidence and effects, float64 (groups, 24), where `of` int32 (clusters,) says the group."""
+    shape = rows.n_clusters, N_HOURS
+    evidence, value, levels = 0.0, np.zeros((int(of.max()) + 1, N_HOURS)), np.zeros(shape)
+    for _ in range(N_STEPS):
+        gradient, known = rows.sums(levels + value[of])
+        pull = gradient + known * (levels + value[of])
+        levels = _fit_levels(pull - known * value[of], known)
+        left, information = _add(pull - known * levels, of), _add(known, of)
+        evidence, root = _likeliest(left, information)
+        if not evidence:
+            break
+        weights, spread = _project(left, information, root)
+        value = np.linalg.solve(spread, weights[:, :, None])[:, :, 0] @ root.T
+    return evidence, value
+
+
+def _fit_levels(pull: Floats, known: Floats) -> Floats:
+    """Return what hours and clusters differ by for themselves, float64 (clusters, 24)."""
+    hour, cluster = np.zeros(pull.shape[1]), np.zeros((len(pull), 1))
+    for _ in range(N_SWEEPS):
+        hour = (pull - known * cluster).sum(axis=0) / (known.sum(axis=0) + 1)
+        left = (pull - known * hour).sum(axis=1) / (known.sum(axis=1) + 1)
+        cluster = left[:, None]
+    return np.asarray(hour + cluster, np.float64)
+
+
+def _hour(time: Ints, width_s: int, zone: str) -> Ints:
+    return np.asarray(local_s(time - time % width_s, zone) // HOUR_S % N_HOURS, np.int64)
 
 
 def _likeliest(pull: Floats, information: Floats) -> tuple[float, Floats]:
@@ -135,31 +186,4 @@ def _add(cells: Floats, of: Ints32) -> Floats:
     """Return sums of clusters' cells by the group that each is in, float64 (groups, 24)."""
     out = np.zeros((int(of.max()) + 1, N_HOURS))
     np.add.at(out, of, cells)
-    return out
-
-
-def _sum_by_cell(shown: Impressions, sums: Floats32, cluster: Ints32, value: Floats) -> tuple[Floats, Floats]:
-    """Return gradient and information by cluster and hour, float64 (clusters, 24), at effects `value`."""
-    out = np.zeros((value.size, 2))
-
-    def work(block: Block) -> Floats:
-        columns = (shown.start, shown.post, shown.hour, shown.liked)
-        return np.asarray(_sweep(*block, *columns, sums, cluster, value.reshape(-1), TABLE), np.float64)
-
-    for part in in_threads(work, split_users(shown.start, ROWS_A_SUM)):
-        out += part
-    return out[:, 0].reshape(value.shape), out[:, 1].reshape(value.shape)
-
-
-@numba.njit(cache=True, nogil=True)
-def _sweep(
-    low: Any, high: Any, start: Any, post: Any, hour: Any, liked: Any, sums: Any, cluster: Any, value: Any,
-    table: Any,
-) -> Any:  # fmt: skip
-    out = np.zeros((len(value), 2))
-    for i in range(start[low], start[high]):
-        k = np.uint32(cluster[np.uint32(post[i])] * 24 + hour[i])
-        at = np.uint32(step_of(sums[i] + value[k]))
-        out[k, 0] += table[at, np.uint8(liked[i])]
-        out[k, 1] += table[at, HESSIAN]
     return out
