@@ -12,6 +12,7 @@ from api.address import hide_passwords
 request_id: ContextVar[str] = ContextVar("request_id", default="")  # of the request that is being answered
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 class JsonLines(logging.Formatter):
@@ -29,7 +30,7 @@ class JsonLines(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return hide_passwords(orjson.dumps(line, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+        return hide_passwords(orjson.dumps(line, default=str, option=_OPTIONS).decode())
 
 
 def configure(level: str = "INFO") -> None:

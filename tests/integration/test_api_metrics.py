@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 import redis
@@ -112,6 +113,12 @@ def test_a_log_line_names_the_request_that_it_belongs_to() -> None:
 
     assert inside["request_id"] == "a-1"
     assert "request_id" not in orjson.loads(JsonLines().format(record))
+
+
+def test_a_log_line_is_not_lost_where_keys_of_a_field_are_numbers() -> None:
+    record = logging.makeLogRecord({"msg": "model.chosen", "compared": {"stack": {1: np.float64(0.5)}}})
+
+    assert orjson.loads(JsonLines().format(record))["compared"] == {"stack": {"1": 0.5}}
 
 
 def test_a_request_logs_nothing_but_at_debug(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
