@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from batch.store.embedded import binary
+from batch.store.embedded import binary, options
 from batch.store.embedded.attach import attach
 from batch.store.embedded.binary import ServerMissing
 from batch.store.embedded.files import Address, Files, Lock
@@ -152,6 +152,21 @@ def test_the_store_is_set_up_like_a_real_one(tmp_path: Path) -> None:
     assert (config["appendonly"], config["maxmemory-policy"]) == ("yes", "noeviction")
     assert config["bind"] == "127.0.0.1"
     assert wait_until(lambda: gone(tmp_path), 30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("own", ["", "glibc.malloc.arena_max=1"])
+def test_the_server_keeps_freed_memory_at_hand_unless_somebody_has_tuned_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if own:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+
+    with attach(tmp_path) as store:
+        environment = Path(f"/proc/{store.pid}/environ").read_bytes().split(b"\0")
+
+    assert f"GLIBC_TUNABLES={own or options.TUNABLES}".encode() in environment
 
 
 def test_without_any_server_one_sentence_says_what_to_install(

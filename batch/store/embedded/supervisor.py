@@ -100,6 +100,7 @@ def _start(path: Path, files: Files, servers: Lock) -> tuple["subprocess.Popen[b
     for port in filter(None, (files.read_port(), *(_free_port() for _ in range(3)))):
         server = subprocess.Popen(  # noqa: S603 - the server program that `binary.find` chose
             options.command(path, port, files.data.resolve()),
+            env=options.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
