@@ -19,7 +19,7 @@ from batch.learn.trees import fit
 
 HALVINGS = 4  # of the trees asked for, down to six of a hundred
 SHARES = (0.5, 0.25, 0.125, 0.0625)  # of what trees say, tried in lists; all of it was never as good as half
-IN_LISTS = 0.0, 0.0  # standard errors of a gain over the periods and in the last one from which trees stay
+IN_LISTS = 3.0, 0.0  # standard errors of a gain over the periods and in the last one from which trees stay
 MOST_ROWS = 600_000  # of a period that judge trees: among a tenth of them chance hides .001 of AUC
 IN_SESSIONS = 2.0, 2.0  # sessions are many, and trees on chance or on a leak gain a little in some
 
@@ -55,8 +55,9 @@ def choose_trees(
     """Boost trees on the periods before each one from the second on, and keep what ranked its likes better.
 
     Where users chose, all trees are kept and the share is the one whose lists of all posts gained most over
-    the estimate's, unless it lost in the last period. Trees on slates of a liked post
-    and a few others look better than they are: first places among all posts go to what chance raised most.
+    the estimate's, where that is clear over the periods and it did not lose in the last one. Trees on slates
+    of a liked post and a few others look better than they are: first places among all posts go to what chance
+    raised most, and lists that judge are few.
 
     Where a feed showed the posts, the last period says how many and how much: of half the trees, a quarter
     and so on down to six the fewest whose gain is within a standard error of the best. They stay where the
