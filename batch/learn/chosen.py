@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from batch.learn.factors.components import NAMES, OF_CHOICES
+from batch.learn.factors.hour_effects import HOURS
 
 COMPARED, WEIGHT = (
     "compared_",
@@ -17,6 +18,13 @@ PLAIN = {
     "post_lately": "recency",
     "liked_near": "item-kNN",
 }
+EVERYBODYS = {
+    "post",
+    "post_lately",
+    "liked_by_many_lately",
+    "taken_by_many_lately",
+    HOURS,
+}  # one order for all
 
 
 def weights_of(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -26,6 +34,16 @@ def weights_of(metrics: Mapping[str, float]) -> dict[str, float]:
         for name, value in metrics.items()
         if name.startswith(WEIGHT) and value > 0
     }
+
+
+def is_personal(metrics: Mapping[str, float]) -> bool:
+    """Return whether users may get posts in orders of their own; so does a model whose metrics do not tell.
+
+    >>> is_personal({"weight_post": 1.0, "weight_trees": 0.0}), is_personal({"weight_trees": 0.5})
+    (False, True)
+    """
+    told = any(name.startswith(WEIGHT) for name in metrics)
+    return not told or bool(weights_of(metrics).keys() - EVERYBODYS)
 
 
 def compared_of(metrics: Mapping[str, float]) -> dict[str, dict[int, float]]:

@@ -68,6 +68,16 @@ def test_of_lists_that_are_not_ours_it_asks_for_overlap_and_coverage_alone(
     assert [check.name for check in report.checks] == ["checksum", "churn", "coverage"]
 
 
+@pytest.mark.parametrize(("trees", "stopped"), [(0.0, []), (0.5, ["same order"])])
+def test_one_order_for_everybody_is_right_where_nothing_personal_is_published(
+    trees: float, stopped: list[str]
+) -> None:
+    weights = {"weight_post": 0.9, "weight_taste": 0.0, "weight_trees": trees}
+    alike = replace(GOOD, stats=replace(STATS, same_order=1.0), metrics=METRICS | weights)
+
+    assert [check.name for check in judge(alike, Thresholds()).stopped_by] == stopped
+
+
 @pytest.mark.parametrize(
     ("spoilt", "name", "outcome"),
     [

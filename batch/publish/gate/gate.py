@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from batch.learn.chosen import is_personal
 from batch.publish.gate.interval import difference
 from batch.publish.gate.report import Check, Outcome, Report, check_checksums, check_model
 from batch.publish.gate.stats import GenerationStats
@@ -111,6 +112,10 @@ def _check_model(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
 
 
 def _check_personal(inputs: GateInputs, limits: Thresholds) -> Iterator[Check]:
+    if not is_personal(inputs.metrics):
+        says = "nothing personal ranked later likes better: everybody gets the same order"
+        yield from (_skip(name, says) for name in ("same order", "same posts"))
+        return
     new = inputs.stats
     says = f"{new.same_order:.0%} of pairs of users have the posts they share in one order"
     yield _most("same order", new.same_order, limits.same_order, "quarantine", says, "same_order")
