@@ -10,7 +10,7 @@ from batch.learn.factors.hour_effects import HOURS
 COMPARED, WEIGHT = (
     "compared_",
     "weight_",
-)  # begin the metrics that tell; a name follows, and a period's number
+)  # begin the metrics that tell; a name follows, of the first a period
 TREES = "trees"  # their share stands among the weights
 PLAIN = {
     "liked_by_many_lately": "recency",

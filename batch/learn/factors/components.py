@@ -125,9 +125,8 @@ def fit_components(
         rate = np.full(len(past.users), base)
         x, y = _in_order(_of_choices(past, seed, warm, wanted), past)
         return Components(as_of_s, base, rate, np.ones(len(rate)), x, y, None)
-    lately = (
-        _by_many_lately(past) if "post_lately" in wanted else None
-    )  # before the columns of what was shown
+    # Before the columns of what was shown are there.
+    lately = _by_many_lately(past) if "post_lately" in wanted else None
     shown = gather(past)
     past.release()
     base = float((shown.liked.sum() + 0.5) / (len(shown.liked) + 5.0))

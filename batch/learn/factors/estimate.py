@@ -18,7 +18,7 @@ from batch.learn.judges import ChoiceJudge, SessionJudge, find_judge
 
 N_PERIODS = 3  # periods of the past whose likes weigh the components and train the trees
 PERIOD_S = 7 * DAY_S  # a week holds two sessions of a median user; shorter where the history is
-IN_SESSIONS = 2.0, 0.0  # standard errors of what hours gain over the periods and in the last one
+HOURS_PAY = 2.0, 0.0  # standard errors of what hours gain over the periods and in the last one
 CHOSEN_SHARE = 0.1  # of all choices, which make a period where few users come back within a week
 
 
@@ -225,7 +225,7 @@ def _judge_hours(
         with_hours.append(judge.gains_of(scores + of_hours))
     if all(one.hours is None for one in before):
         return False, {}
-    if earned(with_hours, without, *IN_SESSIONS):
+    if earned(with_hours, without, *HOURS_PAY):
         return True, {"estimate": means(with_hours), "without_hours": means(without)}
     return False, {"with_hours": means(with_hours)}
 
