@@ -157,6 +157,18 @@ class Keys:
         """ZSET of pins and their ends: `<milliseconds> <post, quoted> <JSON or removed>` by its second."""
         return self._key("pins", "log")
 
+    def experiments(self) -> str:
+        """HASH an experiment's name to the experiment, JSON: see `experiment.py`."""
+        return self._key("experiments")
+
+    def experiment_log(self) -> str:
+        """ZSET of what was done to experiments: `<milliseconds> <who> <what> <name>` by its second."""
+        return self._key("experiments", "log")
+
+    def exposures(self) -> str:
+        """STREAM of records of experiments' answers that the batch has not drained yet: see `exposure.py`."""
+        return self._key("exposures")
+
     def events(self) -> str:
         """STREAM of live events that the batch has not drained yet."""
         return self._key("events")
