@@ -16,10 +16,16 @@ _PARENT, _USED, _RESIDENT = 1, slice(11, 15), 21  # fields of /proc/PID/stat aft
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at a tree: epoch seconds, MB resident, CPU seconds so far, ended children's among them."""
+    """One look at a tree: epoch seconds, memory, CPU seconds so far, ended children's among them.
+
+    Attributes:
+        rss_mb: MB resident, summed: pages that a forked child shares with its parent count twice.
+        held_mb: The same with each shared page counted once: what the machine lacks by it.
+    """
 
     at_s: float
     rss_mb: float
+    held_mb: float
     cpu_s: float
 
 
@@ -36,8 +42,13 @@ class Watched:
 
     @property
     def peak_mb(self) -> float:
-        """Return the most that all processes of the tree held together."""
+        """Return the most that was resident in all processes of the tree."""
         return max((sample.rss_mb for sample in self.samples), default=0.0)
+
+    @property
+    def peak_held_mb(self) -> float:
+        """Return the most that all processes of the tree held together."""
+        return max((sample.held_mb for sample in self.samples), default=0.0)
 
     def between(self, begin_s: float, end_s: float) -> "Watched":
         """Return the samples of a time, and the one before it."""
@@ -78,7 +89,18 @@ def _sample(table: dict[int, tuple[int, float, float]], root: int) -> Sample:
         pid = waiting.pop()
         tree.append(pid)
         waiting += [child for child, (parent, _, _) in table.items() if parent == pid]
-    return Sample(time.time(), sum(table[pid][1] for pid in tree), sum(table[pid][2] for pid in tree))
+    rss_mb, cpu_s = (sum(table[pid][column] for pid in tree) for column in (1, 2))
+    held_mb = rss_mb if len(tree) == 1 else sum(_read_share_mb(pid, table[pid][1]) for pid in tree)
+    return Sample(time.time(), rss_mb, held_mb, cpu_s)
+
+
+def _read_share_mb(pid: int, rss_mb: float) -> float:
+    """Return a process's proportional share of the pages it holds, MB; `rss_mb` where we may not look."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return rss_mb
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), rss_mb)
 
 
 def _read_all() -> dict[int, tuple[int, float, float]]:
