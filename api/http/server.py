@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from email.utils import formatdate
 from heapq import nsmallest
 from types import FrameType
@@ -18,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.http.protocol import FeedHttpProtocol
-from api.http.system import give_back_memory, make_room_for_files
+from api.http.system import give_back_memory, let_nobody_connect, make_room_for_files
 from api.settings import Settings
 
 BACKLOG = 2048
@@ -163,13 +162,11 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let in who has connected already, whom a closed door would reset; let all come to an end."""
-        waiting = [connection for door in sockets or () for connection in _waiting(door)]
+        for door in sockets or ():
+            let_nobody_connect(door)
+        await asyncio.sleep(LINGER_S)
         for listening in self.servers:
             listening.close()
-        for connection in waiting:
-            loop = asyncio.get_running_loop()
-            await loop.connect_accepted_socket(lambda: FeedHttpProtocol(self), connection)
-        await asyncio.sleep(LINGER_S)
         cut_off_at = time.monotonic() + STOP_S
         while (self.connections or self.exchanges) and not self.force_exit and time.monotonic() < cut_off_at:
             for idle in [connection for connection in self.connections if connection.is_idle]:
@@ -206,14 +203,3 @@ def serve(app: ASGIApp, life: Life, settings: Settings) -> None:
 def _rank(connection: FeedHttpProtocol) -> float:
     """Return since when a connection has been without a whole request; one never answered counts as older."""
     return connection.since + KNOWN_S * connection.is_answered
-
-
-def _waiting(door: socket.socket) -> Iterator[socket.socket]:
-    """Yield the connections that the system has made and nobody has taken."""
-    door.settimeout(0)
-    while True:
-        try:
-            connection, _ = door.accept()
-        except OSError:
-            return
-        yield connection

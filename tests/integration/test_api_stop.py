@@ -15,6 +15,7 @@ import redis
 
 from api.http import server
 from api.http.server import Life, Server
+from api.http.system import let_nobody_connect
 from api.main import create_app
 from api.settings import Settings
 from batch.store.wait import wait_until
@@ -171,3 +172,19 @@ def test_a_demo_at_a_host_of_another_machine_says_so_before_the_work(env: dict[s
     assert ran.returncode == 2
     assert "192.0.2.1:" in json.loads(ran.stdout)["error"]
     assert not (Path(env["ALMANAC_STATE_DIR"]) / "demo").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux keeps newcomers out")
+def test_who_has_connected_is_let_in_and_who_comes_later_is_refused_when_the_door_closes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        address = door.getsockname()
+        early = socket.create_connection(address, timeout=5)
+        let_nobody_connect(door)
+        with pytest.raises(TimeoutError):
+            socket.create_connection(address, timeout=0.1)
+        taken, _ = door.accept()
+        with early, taken:
+            early.sendall(b"asked")
+            assert taken.recv(5) == b"asked"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=5)
