@@ -16,6 +16,7 @@ import typer
 from api.address import hide_passwords
 from api.variables import find_unknown
 from batch.cli.compare import compare
+from batch.cli.experiments import app as experiments
 from batch.cli.export import export
 from batch.cli.facts import import_, simulate
 from batch.cli.forget import forget
@@ -29,6 +30,7 @@ from batch.cli.run import features, run, schedule
 from batch.cli.runs import app as runs
 from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
+from batch.cli.verdicts import ope
 from batch.errors import describe, exit_code_of
 
 COMMANDS = (
@@ -48,6 +50,7 @@ COMMANDS = (
     replay,
     backfill,
     compare,
+    ope,
 )
 
 app = typer.Typer(
@@ -65,6 +68,7 @@ app.add_typer(tokens, name="tokens")
 app.add_typer(generations, name="generations")
 app.add_typer(pins, name="pins")
 app.add_typer(runs, name="runs")
+app.add_typer(experiments, name="experiments")
 
 
 def main() -> None:

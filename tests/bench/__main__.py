@@ -156,6 +156,23 @@ def nights(
 
 
 @bench.command()
+def experiments(
+    scale: Annotated[
+        float, typer.Option(min=0.001, max=10, help="share of 4,000 experiments and 2,000 logs")
+    ] = 1.0,
+    json: Json = False,
+) -> None:
+    """Judge made experiments and logs whose truth is known; one process, a quarter of an hour."""
+    require_extra("tea_tasting", "experiments")
+    from tests.bench.statistics.run import run as measure
+
+    found = measure(scale)
+    Output(json=json).emit(found)
+    if found["outside"]:
+        raise typer.Exit(7)
+
+
+@bench.command()
 def traffic(
     url: Annotated[
         str, typer.Option(help="a running API; else one of its own on a store of drawn lists")

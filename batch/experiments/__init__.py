@@ -1,0 +1,1 @@
+"""Experiments on precomputed lists: what they are, whether an arm is better, how many users that takes."""
