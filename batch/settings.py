@@ -161,7 +161,13 @@ class Settings(EnvironmentSettings):
     drain_s: float = Field(
         5.0,
         ge=0,
-        description="seconds between drains of live events by `almanac schedule`; 0: runs alone drain",
+        description="seconds between drains of live events and exposures by `almanac schedule`; "
+        "0: runs alone drain",
+    )
+    exposures_days: int = Field(
+        90,
+        ge=0,
+        description="days for which the answers of experiments stay in ALMANAC_EVENTS_URL; 0: for ever",
     )
     runs_kept: int = Field(
         100, ge=1, description="runs whose record and log stay in the state folder, see `almanac runs`"

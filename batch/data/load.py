@@ -23,7 +23,8 @@ from batch.data.forgotten import (
     unite_forgotten,
 )
 from batch.data.kept import columns_of
-from batch.data.live.events import drain, read_live
+from batch.data.live.accepted import drain_accepted
+from batch.data.live.events import read_live
 from batch.data.live.unite import unite
 from batch.data.look.look import Looked, look
 from batch.data.mapped import MappedColumns, write_columns
@@ -180,17 +181,27 @@ def look_at(settings: Settings, location: str, mapping_file: str, advance: Advan
     return looked
 
 
+def find_source(settings: Settings, location: str) -> tuple[str, Mapping]:
+    """Return where the tables of a location lie, and their mapping; `ml-100k` becomes tables first.
+
+    Raises:
+        SourceError: They are `ml-100k` and recbole is not there.
+        ValueError: The mapping is none.
+    """
+    if location != movielens.NAME:
+        return location, load_mapping(settings)
+    folder = settings.state_dir / "data" / movielens.NAME
+    movielens.write_tables(movielens.find_files(), folder)
+    return str(folder), load_mapping(settings, settings.mapping or movielens.NAME)
+
+
 def _read(settings: Settings, location: str, advance: Advance) -> Facts:
-    name = settings.mapping or (movielens.NAME if location == movielens.NAME else "")
-    if location == movielens.NAME:
-        folder = settings.state_dir / "data" / movielens.NAME
-        movielens.write_tables(movielens.find_files(), folder)
-        location = str(folder)
+    location, mapping = find_source(settings, location)
     rejects, forgotten = settings.state_dir / "rejects.jsonl", load_forgotten(settings.state_dir)
     try:
         facts = read(
             location,
-            mapping=load_mapping(settings, name),
+            mapping=mapping,
             rejects=rejects,
             limits=Limits.of(settings),
             now_s=int(time.time()),
@@ -210,10 +221,9 @@ def _drop_rejects(path: Path, forgotten: Forgotten) -> None:
 
 def _with_live(settings: Settings, store: redis.Redis, facts: Facts, forgotten: Forgotten) -> Facts:
     """Drain what the API accepted into its own table, and unite that with the facts."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    url, stall_s = events_location(settings), settings.database_stall_s
-    drained = drain(store, Keys(settings.prefix), url, stall_s)
-    live = drop_forgotten_live(read_live(url, stall_s), forgotten, facts.user_names.kind)
+    drained = drain_accepted(settings, store)
+    live = read_live(events_location(settings), settings.database_stall_s)
+    live = drop_forgotten_live(live, forgotten, facts.user_names.kind)
     united = unite(facts, live, load_mapping(settings).like_within_s)
     counts = {**drained._asdict(), "n_in_facts": united.n_new, "n_unknown": united.n_unknown}
     log.info("events.united", extra=counts)

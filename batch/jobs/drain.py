@@ -1,14 +1,14 @@
-"""Live events out of the store every few seconds, so that a store that is lost loses little."""
+"""Live events and exposures out of the store every few seconds, so that a store that is lost loses little."""
 
 import logging
+from datetime import UTC, date, datetime
 
 import redis
 
 from api.contract.keys import Keys
-from batch.data.live.events import drain
+from batch.data.live.accepted import drain_accepted
 from batch.data.tables.location import SourceError
 from batch.settings import Settings
-from batch.store.connection import events_location
 
 log = logging.getLogger(__name__)
 
@@ -20,14 +20,15 @@ class Drain:
         """Open nothing."""
         self._settings, self._store = settings, store
         self._is_failing = False
+        self._day = date.min  # of the last time that old exposures were dropped
 
     def __call__(self) -> None:
-        """Drain once; where nothing waits, the database is left alone."""
-        keys = Keys(self._settings.prefix)
+        """Drain once; where nothing waits, the database is left alone but for once a day."""
+        keys, today = Keys(self._settings.prefix), datetime.now(UTC).date()
         try:
-            if self._store.xlen(keys.events()):
-                self._settings.state_dir.mkdir(parents=True, exist_ok=True)
-                drain(self._store, keys, events_location(self._settings), self._settings.database_stall_s)
+            if self._day != today or any(map(self._store.xlen, (keys.events(), keys.exposures()))):
+                drain_accepted(self._settings, self._store)
+                self._day = today
         except (redis.RedisError, SourceError, OSError) as exc:
             if not self._is_failing:
                 log.warning("drain.failed", extra={"why": str(exc)})

@@ -11,15 +11,15 @@ from api.contract.ids import Kind, canonical, check_id
 from api.contract.keys import Keys
 from batch.data.forgotten import unite_forgotten
 from batch.data.ids import encode_ids
+from batch.data.live.accepted import drain_accepted
 from batch.data.live.delete import delete_live
-from batch.data.live.events import drain
 from batch.data.validation.rejects import drop_rejects
 from batch.jobs.resume import forget_kept
 from batch.learn.ranker import drop_users
 from batch.progress import Progress
 from batch.publish.backfilled import FOLDER
 from batch.publish.forget.generations import find_kinds, forget_everywhere
-from batch.publish.forget.store import forget_notes, forget_sets, renew_stream
+from batch.publish.forget.store import forget_notes, forget_sets, renew_streams
 from batch.publish.store import GenerationStore
 from batch.runs.forget import forget_told
 from batch.runs.runs import Runs
@@ -86,11 +86,12 @@ def forget(settings: Settings, client: redis.Redis, user_id: str, progress: Prog
         hold(client, store.keys.lease(), int(time.time()), show) as lease,
     ):
         unite_forgotten(client, store.keys, state_dir, forms)  # from here on the API records nothing of them
-        drain(client, store.keys, url, settings.database_stall_s)
-        renew_stream(store)
-        events = delete_live(url, is_gone, settings.database_stall_s)
-        touched = {"seen sets": forget_sets(store, forms), "events": len(events)}
-        touched["events' notes"] = forget_notes(store, events)
+        drain_accepted(settings, client)
+        renew_streams(store)
+        deleted = delete_live(url, is_gone, settings.database_stall_s)
+        touched = {"seen sets": forget_sets(store, forms), "events": len(deleted.event_ids)}
+        touched["events' notes"] = forget_notes(store, deleted.event_ids)
+        touched["exposures"] = deleted.n_exposures
         found = forget_everywhere(store, lease, root, backfilled, forms, show)
         touched |= {"lists": sum(found.lists.values()), "generations' files": found.files}
         codes = encode_ids(forms)
@@ -101,7 +102,7 @@ def forget(settings: Settings, client: redis.Redis, user_id: str, progress: Prog
         touched["tracebacks"] = _drop_traceback(state_dir / "last-error.txt", user_id, forms)
         touched["runs' lines"] = forget_told(Runs(state_dir), [user_id, *forms])
         remains = [rewrite_log(client, show)]
-    remains += [POSTGRES if events and not url.startswith("sqlite") else ""]
+    remains += [POSTGRES if any(deleted) and not url.startswith("sqlite") else ""]
     remains += [ELSEWHERE.format(", ".join(map(str, found.elsewhere))) if found.elsewhere else ""]
     outcome = Outcome(
         known=any(touched.values()),

@@ -19,7 +19,8 @@ from api.lifespan import connect_store
 from api.settings import Settings
 from api.store.errors import StoreUnavailable
 from api.store.events import LIVE_S, REMEMBERED_S, Journal
-from batch.data.live.events import Entry, drain
+from batch.data.live.drain import Entry
+from batch.data.live.events import drain
 from tests.clients import NOW_S, first_token
 from tests.conftest import free_port
 from tests.world import AS_OF_S, HOUR_S, TEXT, Names, World

@@ -22,6 +22,7 @@ from api.store.events import Journal
 from batch.data.columns import LIKE, VIEW
 from batch.data.live import events as live
 from batch.data.live.delete import delete_live
+from batch.data.live.drain import remove
 from batch.data.live.events import drain, read_live
 from batch.data.tables.location import SourceError
 from tests.clients import NOW_S, OwnStore
@@ -156,7 +157,7 @@ def test_events_that_come_meanwhile_wait_for_the_next_drain(store: redis.Redis, 
     entries = store.xrange(KEYS.events())
     record(store, event(3))
 
-    live._remove(store, KEYS.events(), entries)  # type: ignore[arg-type]
+    remove(store, KEYS.events(), entries)  # type: ignore[arg-type]
 
     assert store.xlen(KEYS.events()) == 1
 
@@ -244,7 +245,7 @@ def test_a_users_events_are_deleted_and_nobody_elses(store: redis.Redis, url: st
 
     gone = delete_live(url, lambda text: text.lower() == "ann-4711")
 
-    assert sorted(gone) == ["e1", "e9"]
+    assert (sorted(gone.event_ids), gone.n_exposures) == (["e1", "e9"], 0)
     assert kept(url) == ["e2"]
     engine = sa.create_engine(url)
     with engine.connect() as connection:
@@ -252,4 +253,4 @@ def test_a_users_events_are_deleted_and_nobody_elses(store: redis.Redis, url: st
     engine.dispose()
     if url.startswith("sqlite"):
         assert b"nn-4711" not in (tmp_path / "events.db").read_bytes()
-    assert delete_live(url, lambda text: text.lower() == "ann-4711") == []
+    assert delete_live(url, lambda text: text.lower() == "ann-4711") == ([], 0)

@@ -1,5 +1,6 @@
 """`almanac forget`: nothing is left of a user anywhere, everybody else has what they had, and it stays so."""
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,10 +16,12 @@ import pytest
 import redis
 from fastapi.testclient import TestClient
 
+from api.contract.exposure import FIELD, Exposure, pack
 from api.contract.ids import Kind
 from batch.data.columns import FEED, USER_ID
 from batch.data.forgotten import OtherKey, load_forgotten
 from batch.data.ids import encode_ids
+from batch.data.live.accepted import drain_accepted
 from batch.data.write import write
 from batch.jobs import backfill
 from batch.jobs.forget import Outcome, forget
@@ -187,6 +190,9 @@ def test_nothing_is_left_of_a_forgotten_user_and_others_keep_everything(
             send(client, settings, one, posts[1], as_of_s + 700)
         at = "2022-01-14T23:30:00"
         before, was = answers(client, others, at), answers(client, [user], at)
+        expose(store, user, others[0])
+        drain_accepted(settings, store)
+        expose(store, user, others[0])
         (settings.state_dir / "last-error.txt").write_text(f"KeyError: {user}")
         fail_at(user, settings)
         assert len(traces.in_store(store)) > 8
@@ -200,6 +206,7 @@ def test_nothing_is_left_of_a_forgotten_user_and_others_keep_everything(
         assert traces.in_files(own_store.folder) == []
         assert done.known
         assert all(n > 0 for n in done.touched.values()), done.touched
+        assert done.touched["exposures"] == 1  # the other one had not been drained
         assert done.remains == ()
         assert "facts' own tables" in done.untouched
         assert user.lower() not in repr(done).lower()
@@ -215,6 +222,13 @@ def test_nothing_is_left_of_a_forgotten_user_and_others_keep_everything(
     assert [loaded[1]] == list(generations(store).read_backfilled("default"))
     assert not forget(settings, store, user, SILENT).known  # a second time there is nothing
     later(settings, store, facts, user, traces, own_store)
+
+
+def expose(store: redis.Redis, *users: str) -> None:
+    """Record that an experiment answered users, in one entry."""
+    now_ms = int(time.time() * 1000)
+    records = [Exposure("ab", user, "a", 0, now_ms, 1, 0, "own", "r", [1]).encode() for user in users]
+    store.xadd(KEYS.exposures(), {FIELD: pack(records)})
 
 
 def fail_at(user: str, settings: Settings) -> None:

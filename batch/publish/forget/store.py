@@ -25,6 +25,8 @@ def forget_notes(ledger: Ledger, event_ids: Iterable[str]) -> int:
     return n_gone
 
 
-def renew_stream(ledger: Ledger) -> None:
+def renew_streams(ledger: Ledger) -> None:
     """Let nothing remain of entries that were drained: the server keeps them in a node beside newer ones."""
-    ledger.client.register_script(_RENEW)([ledger.keys.events()])
+    renew = ledger.client.register_script(_RENEW)
+    for stream in (ledger.keys.events(), ledger.keys.exposures()):
+        renew([stream])
