@@ -1,0 +1,167 @@
+"""What an experiment's users were shown and did, out of the events' database and the facts' feed."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batch.arrays import Bools, Ints, Ints8, Ints32
+from batch.data.columns import ACTION, CLOCK, FEED, LIKE, POST_ID, TARGET, TIMESTAMP, USER_ID
+from batch.data.live.events import read_kinds
+from batch.data.live.exposures import read_exposures
+from batch.data.mapping import Mapping
+from batch.data.source import Source, open_tables
+from batch.data.validation.cells import take_apart
+from batch.data.validation.times import join_clock, parse_times
+from batch.data.validation.values import normal_names, targets
+from batch.experiments.acts import FIRST, KINDS, Acts, Exposures
+from batch.experiments.people import NO_POST, People
+from batch.progress import Advance
+
+# What shops and our own API call them; any other name is a view or a like, as the mapping says.
+SHOP_KINDS = {"addtocart": "cart", "cart": "cart", "transaction": "purchase", "purchase": "purchase"}
+_VIEW, _LIKE, _NONE = KINDS.index("view"), KINDS.index("like"), -1
+
+
+class _Chunk(NamedTuple):
+    """Some rows of acts; those whose kind is _NONE are none."""
+
+    user: pa.Array
+    post: pa.Array
+    time: Ints
+    kind: Ints8
+
+
+def read_exposed(url: str, experiment: str, people: People, stall_s: float) -> Exposures:
+    """Read the answers that an experiment gave; from then on `people` know its users and learn no others.
+
+    Raises:
+        SourceError: The events' database cannot be opened or read.
+    """
+    ids, arms = list[str](), dict[str, int]()
+    parts: list[tuple[Ints32, Ints8, Ints, Ints]] = []
+    for batch in read_exposures(url, experiment, stall_s):
+        user = people.rows(batch.column("user_id"))
+        rows, first = np.unique(user, return_index=True)
+        ids += batch.column("user_id").take(pa.array(first[rows >= len(ids)])).to_pylist()
+        encoded = batch.column("arm").dictionary_encode()
+        places = [arms.setdefault(name, len(arms)) for name in encoded.dictionary.to_pylist()]
+        arm = np.array(places, np.int8)[np.asarray(encoded.indices)]
+        time = np.asarray(batch.column("accepted_at_ms"), np.int64) // 1000
+        known = user >= 0
+        posts = _first_posts(batch.column("post_ids"), people)
+        parts.append((user[known], arm[known], time[known], posts[known]))
+    people.close()
+    if not parts:
+        parts = [
+            (
+                np.empty(0, np.int32),
+                np.empty(0, np.int8),
+                np.empty(0, np.int64),
+                np.empty((0, FIRST), np.int64),
+            )
+        ]
+    user, arm, time, posts = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Exposures(ids, list(arms), user, arm, time, posts)
+
+
+def read_acts(
+    location: str, url: str, mapping: Mapping, people: People, since_s: int, stall_s: float, advance: Advance
+) -> tuple[Acts, list[str]]:
+    """Read what people did from a time on, in the facts' feed and live, each act once.
+
+    Args:
+        location: Of the facts.
+        url: Of the events' database.
+        mapping: Of the facts.
+        people: Whose acts count.
+        since_s: Epoch seconds.
+        stall_s: Longest silence of a PostgreSQL, seconds.
+        advance: Called with the number of rows read since its last call.
+
+    Returns:
+        The acts, and those of KINDS that the mapping names or that were done.
+
+    Raises:
+        SourceError: A database or the facts cannot be read.
+    """
+    frames = [pd.DataFrame({name: np.empty(0, np.int64) for name in Acts.__dataclass_fields__})]
+    for chunks in (_of_feed(location, mapping, stall_s, advance), _of_live(url, stall_s)):
+        for chunk in chunks:
+            user = people.rows(chunk.user)
+            kept = (user >= 0) & (chunk.time >= since_s) & (chunk.kind != _NONE)
+            post = people.marks(chunk.post.filter(pa.array(kept)))
+            columns = {"user": user[kept], "post": post, "time": chunk.time[kept], "kind": chunk.kind[kept]}
+            frames.append(pd.DataFrame(columns))
+    every = pd.concat(frames).drop_duplicates()
+    user, kind = every["user"].to_numpy(np.int32), every["kind"].to_numpy(np.int8)
+    acts = Acts(user, every["post"].to_numpy(np.int64), every["time"].to_numpy(np.int64), kind)
+    kinds = {*np.unique(kind).tolist(), *_kinds_of(mapping).tolist()} - {_NONE}
+    return acts, [KINDS[place] for place in sorted(kinds)]
+
+
+def _first_posts(column: pa.Array, people: People) -> Ints:
+    """Return the marks of the first posts of each list, int64 (rows, FIRST)."""
+    row, marks = np.asarray(pc.list_parent_indices(column)), people.marks(pc.list_flatten(column))
+    begin = np.searchsorted(row, row)  # of the list that each stands in
+    place, posts = np.arange(len(row)) - begin, np.full((len(column), FIRST), NO_POST)
+    early = place < FIRST
+    posts[row[early], place[early]] = marks[early]
+    return posts
+
+
+def _of_live(url: str, stall_s: float) -> Iterator[_Chunk]:
+    for batch in read_kinds(url, stall_s):
+        encoded = batch.column("kind").dictionary_encode()
+        kinds = [SHOP_KINDS.get(name, name) for name in encoded.dictionary.to_pylist()]
+        kind = np.array([KINDS.index(name) for name in kinds], np.int8)[np.asarray(encoded.indices)]
+        time = np.asarray(batch.column("occurred_at_s"), np.int64)
+        yield _Chunk(batch.column("user_id"), batch.column("post_id"), time, kind)
+
+
+def _of_feed(location: str, mapping: Mapping, stall_s: float, advance: Advance) -> Iterator[_Chunk]:
+    with open_tables(location, stall_s, mapping) as tables:
+        source = Source(tables, mapping, advance)
+        source.has(FEED)
+        for batch in source.batches(FEED, source.columns(FEED)):
+            for rows in take_apart(batch, mapping.events):
+                time = rows.column(TIMESTAMP)
+                if CLOCK in rows.schema.names:
+                    time = join_clock(time, rows.column(CLOCK))
+                parsed, kind = parse_times(time, mapping.time), _find_kinds(rows, mapping)
+                kind[parsed.missing | parsed.unreadable] = _NONE
+                user, post = rows.column(USER_ID), rows.column(POST_ID)
+                yield _Chunk(user, post, parsed.value, kind)
+                liked = _is_liked(rows, mapping) & (kind == _VIEW)
+                if liked.any():
+                    chosen = pa.array(liked)
+                    likes = np.full(int(liked.sum()), _LIKE, np.int8)
+                    yield _Chunk(user.filter(chosen), post.filter(chosen), parsed.value[liked], likes)
+
+
+def _kinds_of(mapping: Mapping) -> Ints8:
+    """Return the kind of each event that the mapping names, in its order."""
+    named = mapping.events.names.items()
+    kinds = [SHOP_KINDS.get(name, "like") if action == LIKE else "view" for name, action in named]
+    return np.array([KINDS.index(kind) for kind in kinds], np.int8)
+
+
+def _find_kinds(rows: pa.RecordBatch, mapping: Mapping) -> Ints8:
+    """Return the kind of each row; a view where nothing says it."""
+    if ACTION not in rows.schema.names or not mapping.events.names:
+        return np.full(rows.num_rows, _VIEW, np.int8)
+    names = pa.array(mapping.events.names, pa.string())
+    place = pc.fill_null(pc.index_in(normal_names(rows.column(ACTION)), value_set=names), len(names))
+    kinds: Ints8 = np.append(_kinds_of(mapping), np.int8(_NONE))[np.asarray(place)]
+    return kinds
+
+
+def _is_liked(rows: pa.RecordBatch, mapping: Mapping) -> Bools:
+    """Return which rows are likes by their target, where no row is one by its name."""
+    by_name = ACTION in rows.schema.names and LIKE in mapping.events.names.values()
+    if by_name or TARGET not in rows.schema.names:
+        return np.zeros(rows.num_rows, np.bool_)
+    return np.asarray(targets(rows.column(TARGET), mapping.events.target)[0] == 1, np.bool_)
