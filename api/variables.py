@@ -13,7 +13,7 @@ _NAMES = """
     max_future_share max_rejected_share max_short_share max_unknown_post_share memory_mb metrics_host
     metrics_port n_buckets n_leaves n_trees notices notices_file pool_size port prefix profiles
     read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by
-    similar state_dir text_model threads tokens topic_depth train_days train_rows variant zone
+    similar state_dir text_model threads token tokens topic_depth train_days train_rows variant zone
     models_kept resume_h runs_kept stale_h
     api_password_file api_port batch_password_file grafana_port postgres_port prometheus_port secrets
     store_port bench_answer chaos test_seed

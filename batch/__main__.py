@@ -18,7 +18,8 @@ from api.variables import find_unknown
 from batch.cli.compare import compare
 from batch.cli.experiments import app as experiments
 from batch.cli.export import export
-from batch.cli.facts import import_, simulate
+from batch.cli.facts import app as simulate
+from batch.cli.facts import import_
 from batch.cli.forget import forget
 from batch.cli.generations import app as generations
 from batch.cli.history import backfill, evaluate, replay
@@ -34,7 +35,6 @@ from batch.cli.verdicts import ope
 from batch.errors import describe, exit_code_of
 
 COMMANDS = (
-    simulate,
     run,
     features,
     publish,
@@ -64,6 +64,7 @@ for command in COMMANDS:
     app.command()(command)
 app.command(name="import")(import_)
 app.command(name="redis", context_settings={"allow_interspersed_args": False})(redis_)
+app.add_typer(simulate, name="simulate")
 app.add_typer(tokens, name="tokens")
 app.add_typer(generations, name="generations")
 app.add_typer(pins, name="pins")

@@ -41,6 +41,9 @@ WORDS = {  # what a person reads beside the bar of a step or phase
     "export": "write what is served",
     "forget": "forget a user",
     "store log": "write the store's log anew",
+    "exposures": "read who was shown what",
+    "acts": "read what they did",
+    "traffic": "let users come",
 }
 
 

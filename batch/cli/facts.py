@@ -8,8 +8,12 @@ import typer
 from batch.cli.options import Json, Mapped, Replace, To, read_settings
 from batch.cli.output import Output
 
+app = typer.Typer(invoke_without_command=True)
 
+
+@app.callback()
 def simulate(
+    context: typer.Context,
     users: Annotated[int, typer.Option(min=1)] = 2_000,
     posts: Annotated[int, typer.Option(min=100)] = 7_023,
     seed: Annotated[int, typer.Option(min=0)] = 42,
@@ -20,6 +24,8 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Make a world of users, posts and a feed, calibrated to the StartML rows."""
+    if context.invoked_subcommand is not None:
+        return
     from batch.data.write import write
     from batch.simulate.config import WorldConfig
     from batch.simulate.feed import tables
@@ -38,6 +44,33 @@ def simulate(
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     (settings.state_dir / "world.json").write_text(config.to_json())
     output.emit({"rows": rows, "seconds": output.progress.seconds})
+
+
+@app.command()
+def traffic(
+    experiment: Annotated[str, typer.Option(help="whose answers are wanted: it must run")],
+    url: Annotated[str, typer.Option(help="of the API")] = "http://127.0.0.1:8000",
+    token: Annotated[
+        str, typer.Option(envvar="ALMANAC_TOKEN", help="of scope write; else that of the API's first start")
+    ] = "",
+    users: Annotated[int, typer.Option(min=1, help="of the world's users, how many come")] = 1_000,
+    minutes: Annotated[float, typer.Option(min=0.01, help="how long")] = 5.0,
+    per_s: Annotated[float, typer.Option(min=0.1, max=200.0, help="visits a second, of two requests")] = 20.0,
+    visits: Annotated[int, typer.Option(min=0, help="how many at most; 0: as many as fit")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of who comes and what they like")] = 42,
+    json: Json = False,
+) -> None:
+    """Let users of the world made last ask an API during an experiment, and tell it what they like."""
+    from batch.jobs.traffic import Load, find_token, load_truth, play
+    from batch.simulate.guests import Guests
+
+    output, settings = Output(json=json), read_settings()
+    with output.progress.step("simulate"):
+        guests = Guests.draw(load_truth(settings.state_dir), users, seed)
+    told = token or find_token(settings.state_dir)
+    load = Load(url, told, experiment, per_s, 60 * minutes, visits or None)
+    played = play(guests, load, output.progress)
+    output.emit({**played.values(), "seconds": output.progress.seconds})
 
 
 def import_(

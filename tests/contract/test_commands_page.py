@@ -20,7 +20,7 @@ def walk(command: Any, name: str) -> Iterator[tuple[str, set[str]]]:
     """Give (command, its options and arguments) for a command of Typer's and all below it."""
     for below, inner in getattr(command, "commands", {}).items():
         yield from walk(inner, f"{name} {below}")
-    if not hasattr(command, "commands"):
+    if not hasattr(command, "commands") or command.invoke_without_command:
         options = [p for p in command.params if p.param_type_name == "option"]
         arguments = {p.name.upper() for p in command.params if p.param_type_name == "argument"}
         yield name, arguments.union(*(option.opts + option.secondary_opts for option in options))
