@@ -121,6 +121,7 @@ class World:
     holds_seen: bool = False
     topic_depth: int = 0
     windows: tuple[tuple[int, Window], ...] = ()
+    variant: str = "default"
 
     @property
     def manifest(self) -> Manifest:
@@ -128,7 +129,7 @@ class World:
         text, others = self.names.kind == "text", self.holds_seen
         return Manifest(
             generation=self.generation,
-            variant="default",
+            variant=self.variant,
             as_of_s=self.as_of_s,
             created_at_s=self.as_of_s + PROMOTED_AT_S - AS_OF_S - 60,
             start_s=self.as_of_s if others else self.as_of_s - self.as_of_s % HOUR_S,
@@ -274,7 +275,7 @@ class World:
 
     def promote(self, store: redis.Redis, at_s: int = PROMOTED_AT_S) -> "World":
         """Make the generation current."""
-        key = Keys(self.prefix).current("default")
+        key = Keys(self.prefix).current(self.variant)
         store.hset(key, mapping={"generation": self.generation, "previous": "", "promoted_at": at_s})
         return self
 
