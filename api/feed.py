@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from api.contract.buckets import Label
+from api.contract.experiment import Placement
 from api.contract.facets import Wanted
 from api.contract.window import find_closed, is_closed
 from api.cursor import Cursor
@@ -34,6 +35,7 @@ class Answer:
         wanted: The posts that the filter left; None where all were wanted.
         pinned: Those of the posts that stand at a place because they are pinned there, by place.
         pinned_before: Those that the first page had, where this is a later one.
+        placed: Where the user is in the experiment that holds on the route; None where none does.
     """
 
     found: Lookup
@@ -45,6 +47,7 @@ class Answer:
     wanted: Wanted | None = None
     pinned: tuple[int, ...] = ()
     pinned_before: tuple[int, ...] = ()
+    placed: Placement | None = None
 
     @property
     def post_ids(self) -> tuple[int | str, ...]:

@@ -144,7 +144,16 @@ async def connect_store(settings: Settings, url: str, shelf: Shelf) -> AsyncIter
     address = Address(url, settings.connect_timeout_s, settings.read_timeout_s)
     async with Redis.from_pool(pool) as client:
         keys, wait_s = Keys(settings.prefix), settings.read_timeout_s
-        store = Store(client, address, keys, settings.variant, shelf, wait_s)
+        store = Store(
+            client,
+            address,
+            keys,
+            settings.variant,
+            shelf,
+            wait_s,
+            experiments=settings.experiments == "on",
+            exposures_mb=settings.exposures_waiting_mb,
+        )
         try:
             yield store
         finally:

@@ -51,15 +51,26 @@ class Metrics:
         if reason:
             self.underfilled[reason] += 1
 
-    def text(self, stats: LookupStats, served: Iterable[tuple[Pointer, Generation]], *, up: bool) -> bytes:
+    def text(
+        self,
+        stats: LookupStats,
+        exposures: Counter[str],
+        unanswered: Counter[tuple[str, str]],
+        served: Iterable[tuple[Pointer, Generation]],
+        *,
+        up: bool,
+    ) -> bytes:
         """Write all counts, and of what is served how old it is.
 
         Args:
             stats: What look-ups cost.
+            exposures: What became of records of experiments' answers.
+            unanswered: (experiment, variant) to answers that an arm's variant could not give.
             served: What is current under each variant that is asked for.
             up: Whether the store answers.
         """
         requests = "Requests by route, HTTP status and lowest rung."
+        own_answered = "Answers that the API's own variant gave, since an arm's could not."
         scrape = _Scrape(
             _count("almanac_requests", requests, self.answered, "route", "status", "rung"),
             _count("almanac_degraded", "Answers without what could not be read.", self.degraded, "lacking"),
@@ -67,6 +78,8 @@ class Metrics:
                 "almanac_underfilled", "Answers with fewer posts than asked for.", self.underfilled, "reason"
             ),
             _count("almanac_events", "Live events by what became of them.", self.events, "status"),
+            _count("almanac_exposures", "Records of experiments' answers.", exposures, "status"),
+            _count("almanac_unanswered", own_answered, unanswered, "experiment", "variant"),
             _distribute("almanac_lookup_seconds", "Round trip of a look-up, seconds.", stats.took_s),
             _distribute("almanac_lookup_batch", "Look-ups that shared a round trip.", stats.batch),
             GaugeMetricFamily("almanac_store_up", "Whether the store answers.", value=float(up)),

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -34,6 +34,16 @@ class Settings(EnvironmentSettings):
     )
     prefix: str = Field("almanac", description="first part of every key in the store")
     variant: str = Field("default", description="name whose current generation is served")
+    experiments: Literal["on", "off"] = Field(
+        "on", description="whether experiments that run decide whose lists answer: on or off"
+    )
+    exposures_waiting_mb: int = Field(
+        256,
+        ge=1,
+        le=65_536,
+        description="most memory in the store for records of experiments' answers that the batch has not "
+        "drained, MB; beyond it they are dropped",
+    )
     state_dir: Path = Field(Path(".almanac"), description="folder of the embedded store")
     host: str = Field("127.0.0.1", description="address to listen on")
     root_path: str = Field(

@@ -7,7 +7,7 @@ PREFIX = "ALMANAC_"
 # Whatever reads a variable of ours: batch, API, docker-compose.yml, tests. A test holds this to them.
 _NAMES = """
     bucket_width_s connect_timeout_s cors_origins database_stall_s database_url deadline_h depth drain_s
-    estimates_nights events_url exposures_days filter_by
+    estimates_nights events_url experiments exposures_days exposures_waiting_mb filter_by
     gate generations_kept host idle_timeout_s ids list_ttl_s mapping max_absent_user_share max_per_topic
     max_connections max_duplicate_share
     max_future_share max_rejected_share max_short_share max_unknown_post_share memory_mb metrics_host
@@ -15,8 +15,8 @@ _NAMES = """
     read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by
     similar state_dir text_model threads token tokens topic_depth train_days train_rows variant zone
     models_kept resume_h runs_kept stale_h
-    api_password_file api_port batch_password_file grafana_port postgres_port prometheus_port secrets
-    store_port bench_answer chaos test_seed
+    ab_port api_password_file api_port batch_password_file classic_port grafana_port postgres_port
+    prometheus_port secrets store_port text_port bench_answer chaos test_seed
 """
 NAMES = frozenset(_NAMES.upper().split())
 

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
 
@@ -91,9 +91,9 @@ class Experiment:
         >>> [ab.assign(user).name for user in (200, "200", "0200", 201, 202)]
         ['a', 'a', 'a', 'b', 'a']
         """
-        return self.place(user_id)[0]
+        return self.place(user_id).arm
 
-    def place(self, user_id: int | str) -> tuple[Arm, bool]:
+    def place(self, user_id: int | str) -> "Placement":
         """Return a user's arm, and whether their answers are recorded; both from one hash."""
         text = str(user_id)
         if not (text.isdigit() and text.isascii() and text[0] != "0"):  # most are as ids are compared
@@ -103,11 +103,12 @@ class Experiment:
         rest, place = divmod(int.from_bytes(digest, "big"), 100)
         is_recorded = rest % 100 < self.sample_percent
         if self.forced and text in self.forced:
-            return next(arm for arm in self.arms if arm.name == self.forced[text]), is_recorded
+            forced = next(arm for arm in self.arms if arm.name == self.forced[text])
+            return Placement(self, forced, is_recorded)
         for arm in self.arms:
             place -= arm.share
             if place < 0:
-                return arm, is_recorded
+                return Placement(self, arm, is_recorded)
         raise AssertionError("shares sum to 100")
 
     def group_of(self, arm: Arm) -> str:
@@ -148,13 +149,31 @@ class Experiment:
             raise ValueError(f"{text[:80]!r} is no experiment: {exc}") from exc
 
 
+class Placement(NamedTuple):
+    """Where a user is in an experiment.
+
+    Attributes:
+        experiment: Which one.
+        arm: Whose arm the user is in.
+        is_recorded: Whether what they are answered is recorded.
+        by_arm: Whether the arm's variant answered; else the API's own had to.
+    """
+
+    experiment: Experiment
+    arm: Arm
+    is_recorded: bool
+    by_arm: bool = True
+
+
 def find_holding(experiments: Iterable[Experiment], route: Route, now_s: int) -> Experiment | None:
     """Return the experiment that holds on a route now, if one does.
 
-    A start refuses what would overlap; should there be two all the same, the first by name holds.
+    A start refuses what would overlap; should there be two all the same, the first one given holds.
     """
-    holding = [one for one in experiments if route in one.routes and one.holds_at(now_s)]
-    return min(holding, key=lambda one: one.name, default=None)
+    for one in experiments:
+        if route in one.routes and one.holds_at(now_s):
+            return one
+    return None
 
 
 def read_experiments(stored: Iterable[tuple[bytes, bytes]]) -> tuple[Experiment, ...]:

@@ -26,7 +26,7 @@ class Exposure(NamedTuple):  # made in a quarter of a dataclass's time, for each
         user_id: Who asked, as the client said it; see `ids.py`.
         arm: Its name.
         asked_s: The time asked for, epoch seconds.
-        accepted_ms: When the request came, epoch milliseconds.
+        accepted_ms: When it was answered, epoch milliseconds.
         generation: Which one answered.
         bucket_s: The bucket that answered, epoch seconds.
         rung: The lowest rung of the fallback ladder that was needed.

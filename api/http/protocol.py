@@ -185,8 +185,11 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
         if self.transport.is_closing():
             return
         closing = server.life.ending or not self._keep_alive
-        server.state["metrics"].count(lookup.asked.route, "200", given.rung)
+        state = server.state
+        state["metrics"].count(lookup.asked.route, "200", given.rung)
         request_id = id_of(self._ids)
+        if given.placed is not None:
+            state["store"].exposures.note(given, request_id.decode("ascii"), int(state["clock"]() * 1000))
         date = server.date + self._of_origin if self._of_origin else server.date
         said = head(given, lookup.now_s, len(content), date, request_id, closing=closing)
         self.transport.write(said + content)

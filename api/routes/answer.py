@@ -60,6 +60,15 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
         "place, separated by commas, each percent-encoded.",
         "schema": {"type": "string"},
     },
+    "X-Almanac-Experiment": {
+        "description": "Only while an experiment runs on the route and no variant is asked for: its name.",
+        "schema": {"type": "string"},
+    },
+    "X-Almanac-Arm": {
+        "description": "Beside the experiment: the user's arm. Absent where the arm's variant could not "
+        "answer, so that the API's own did.",
+        "schema": {"type": "string"},
+    },
     "X-Almanac-Underfill": {
         "description": "Only where fewer than `limit` posts came: what left too few.",
         "schema": {"type": "string", "enum": get_args(Reason)},
@@ -80,6 +89,8 @@ def headers(given: Answer, now_s: int) -> Headers:
         said.append((b"x-almanac-degraded", found.degraded.encode()))
     if given.pinned:
         said.append((b"x-almanac-pinned", name_pinned(given)))
+    if given.placed is not None:
+        said.extend(_name_arm(given.placed.experiment.name, given.placed.arm.name, given.placed.by_arm)[0])
     if len(given.posts) < given.limit:
         said.append((b"x-almanac-underfill", str(given.underfill).encode()))
     return said
@@ -95,6 +106,8 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
     more = b"connection: close\r\n" if closing else b""
     if given.pinned:
         more += b"x-almanac-pinned: %b\r\n" % name_pinned(given)
+    if given.placed is not None:
+        more += _name_arm(given.placed.experiment.name, given.placed.arm.name, given.placed.by_arm)[1]
     return _HEAD % (
         date,
         shared,
@@ -114,10 +127,22 @@ def name_pinned(given: Answer) -> bytes:
 @lru_cache(maxsize=4096)
 def _share(generation: int, bucket_s: int, rung: Rung, said: Label) -> tuple[Headers, bytes]:
     """Return the headers that many answers share, and the same as text; nobody may change the list."""
-    shared = [
-        (b"x-almanac-generation", b"%d" % generation),
-        (b"x-almanac-bucket", moment(bucket_s).isoformat().encode()),
-        (b"x-almanac-rung", rung.encode()),
-        (b"x-almanac-time", said.encode()),
-    ]
-    return shared, b"".join(b"%b: %b\r\n" % header for header in shared)
+    return _write(
+        [
+            (b"x-almanac-generation", b"%d" % generation),
+            (b"x-almanac-bucket", moment(bucket_s).isoformat().encode()),
+            (b"x-almanac-rung", rung.encode()),
+            (b"x-almanac-time", said.encode()),
+        ]
+    )
+
+
+@lru_cache(maxsize=256)
+def _name_arm(experiment: str, arm: str, by_arm: bool) -> tuple[Headers, bytes]:
+    """Return the headers of an experiment's answers, likewise."""
+    told = [(b"x-almanac-arm", arm.encode())] if by_arm else []
+    return _write([(b"x-almanac-experiment", experiment.encode()), *told])
+
+
+def _write(headers: Headers) -> tuple[Headers, bytes]:
+    return headers, b"".join(b"%b: %b\r\n" % header for header in headers)

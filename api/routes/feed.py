@@ -5,6 +5,7 @@ These routes document both and answer whatever `hot.py` leaves to them: all that
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,11 +19,12 @@ from api.contract.profile import BadProfile
 from api.cursor import Cursor
 from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE, UNPUBLISHED, Responses
 from api.feed import Answer
+from api.log import request_id
 from api.routes.answer import DESCRIBED, headers
 from api.routes.repeated import refuse_repeated
 from api.routes.text import TEXT
 from api.routes.wish import Wish, describe_fault, refuse_unfiltered
-from api.schemas.answer import Feed, Post
+from api.schemas.answer import Feed, Grouped, Post
 from api.schemas.parameter import (
     At,
     CursorText,
@@ -56,7 +58,7 @@ NATIVE_RESPONSES: Responses = {
 }
 
 
-@router.get("/post/recommendations/", response_model=list[Post], responses=RESPONSES)
+@router.get("/post/recommendations/", response_model=list[Post] | Grouped, responses=RESPONSES)
 @router.get("/post/recommendations", include_in_schema=False)
 async def recommendations(
     request: Request,
@@ -67,12 +69,21 @@ async def recommendations(
     profile: Profile = None,
     wish: Wish = None,
 ) -> Response:
-    """Answer a user's feed at a time: ranked ahead of time, without what they have seen by then."""
+    """Answer a user's feed at a time: ranked ahead of time, without what they have seen by then.
+
+    While an experiment with the response `ab` runs, the posts stand beside the user's group.
+    """
     store, now_s = find_store(request)
     at, fields = now_s if at_s is None else at_s, read_profile(profile or ())
     with translate_errors(store, variant):
-        given = await store.answer(user_id, at, limit, variant=variant, profile=fields, wish=wish)
-    return respond(given.body, headers(given, now_s))
+        given = await store.experiments.answer(
+            "checker",
+            user_id,
+            now_s,
+            variant,
+            lambda name: store.answer(user_id, at, limit, variant=name, profile=fields, wish=wish),
+        )
+    return _give(request, given, checker_body(given), now_s)
 
 
 @router.get(f"/users/{{user_id:{TEXT}}}/feed", response_model=Feed, responses=NATIVE_RESPONSES)
@@ -93,18 +104,30 @@ async def feed(
     if begin is not None:
         _refuse_foreign(begin, user_id, wish)
     with translate_errors(store, variant):
-        given = await store.answer(
+        ask = partial(
+            store.answer,
             user_id,
             now_s if at_s is None else at_s,
             limit,
-            variant=variant,
             profile=read_profile(profile or ()),
             excluded=read_exclude(exclude),
             wish=wish,
             cursor=begin,
             paged=True,
         )
-    return respond(native_body(given), headers(given, now_s))
+        given = await store.experiments.answer(
+            "feed", user_id, now_s, variant, lambda name: ask(variant=name)
+        )
+    return _give(request, given, native_body(given), now_s)
+
+
+def checker_body(given: Answer) -> bytes:
+    """Write the posts as a JSON array; beside the user's group while an experiment answers in that form."""
+    placed = given.placed
+    if placed is None or placed.experiment.response != "ab":
+        return given.body
+    group = placed.experiment.group_of(placed.arm).encode()
+    return b'{"exp_group":"%b","recommendations":%b}' % (group, given.body)
 
 
 def native_body(given: Answer) -> bytes:
@@ -151,6 +174,13 @@ def respond(content: bytes, said: list[tuple[bytes, bytes]]) -> Response:
     response = Response(content, media_type="application/json")
     response.raw_headers.extend(said)
     return response
+
+
+def _give(request: Request, given: Answer, content: bytes, now_s: int) -> Response:
+    """Answer, and leave a record of it where it is an experiment's."""
+    if given.placed is not None:
+        request.state.store.exposures.note(given, request_id.get(), int(request.state.clock() * 1000))
+    return respond(content, headers(given, now_s))
 
 
 def _refuse_foreign(cursor: Cursor, user_id: str, wish: Filter | None) -> None:

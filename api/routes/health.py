@@ -52,4 +52,7 @@ async def metrics(request: Request) -> Response:
         await store.read_current()
     except DEGRADABLE_ERRORS as exc:
         up = not isinstance(exc, StoreUnavailable)
-    return Response(counts.text(store.stats, store.list_current(), up=up), media_type=TEXT)
+    said = counts.text(
+        store.stats, store.exposures.counts, store.experiments.unanswered, store.list_current(), up=up
+    )
+    return Response(said, media_type=TEXT)

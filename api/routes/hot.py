@@ -6,20 +6,22 @@ that cannot be read) is left to the routes of `feed.py`, which answer plain ones
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
+from api.contract.experiment import Route
 from api.contract.facets import Filter, NotFiltered, Wanted
 from api.feed import OWN_RUNGS, Answer, answer
 from api.found import Lookup
-from api.routes.feed import native_body
+from api.routes.feed import checker_body, native_body
 from api.schemas.value import DEFAULT_LIMIT, read_limit, read_time, read_topics, read_user_id
 from api.store.batcher import PendingLookup
 
 CHECKER = frozenset({"/post/recommendations/", "/post/recommendations"})
 CHECKER_ROUTE, NATIVE_ROUTE = "/post/recommendations/", "/users/{user_id}/feed"  # as they are counted
+ROUTES: Mapping[str, Route] = {CHECKER_ROUTE: "checker", NATIVE_ROUTE: "feed"}  # as experiments name them
 NATIVE_HEAD, NATIVE_TAIL = "/users/", "/feed"
 
 log = logging.getLogger(__name__)
@@ -67,7 +69,7 @@ def read_plain(target: bytes) -> PlainFeed | None:
 class FeedLookup(PendingLookup):
     """The look-up of a plain feed request: its answer goes to one call, the lack of one to another."""
 
-    __slots__ = ("_fallback", "_hand_over", "_reply", "_see_all", "asked", "now_s")
+    __slots__ = ("_fallback", "_hand_over", "_reply", "_see_all", "asked")
 
     def __init__(
         self, asked: PlainFeed, now_s: int, see_all: SeeAll, reply: Reply, hand_over: HandOver
@@ -76,9 +78,9 @@ class FeedLookup(PendingLookup):
 
         Where a filter leaves too little of the list, `see_all` reads what the ladder needs beside it.
         """
-        super().__init__(asked.user_id, now_s if asked.at_s is None else asked.at_s)
+        at_s = now_s if asked.at_s is None else asked.at_s
+        super().__init__(asked.user_id, at_s, ROUTES[asked.route], now_s)
         self.asked = asked
-        self.now_s = now_s
         self._see_all = see_all
         self._reply = reply
         self._hand_over = hand_over
@@ -97,7 +99,7 @@ class FeedLookup(PendingLookup):
         is_native = asked.route == NATIVE_ROUTE
         given = answer(found, asked.limit, paged=is_native, wanted=wanted)
         if given.is_final and given.rung in OWN_RUNGS:
-            return self._reply(self, given, native_body(given) if is_native else given.body)
+            return self._give(given)
         if wanted is None or found.is_past or len(wanted.ranked) < asked.limit:
             return self._hand_over(self)
         self._fallback = asyncio.get_running_loop().create_task(self._fall_back(found, wanted))
@@ -110,10 +112,15 @@ class FeedLookup(PendingLookup):
             whole = await self._see_all(found, self.asked.wish)
             given = answer(whole, self.asked.limit, paged=is_native, wanted=wanted)
             if given.is_final and not given.underfill:
-                return self._reply(self, given, native_body(given) if is_native else given.body)
+                return self._give(given)
         except Exception as exc:  # who answers else meets it again, and says what is wrong
             log.debug("feed.handed_over", extra={"why": str(exc)})
         return self._hand_over(self)
+
+    def _give(self, given: Answer) -> None:
+        given.placed = self.placed
+        write = native_body if self.asked.route == NATIVE_ROUTE else checker_body
+        self._reply(self, given, write(given))
 
 
 def _read(

@@ -18,6 +18,13 @@ class Post(BaseModel):
     topic: str
 
 
+class Grouped(BaseModel):
+    """A user's posts, best first, beside their group in an experiment."""
+
+    exp_group: str = Field(description="Of two arms `control` and `test`, of more the arm's name.")
+    recommendations: list[Post]
+
+
 class Feed(BaseModel):
     """A page of a user's feed, and where it comes from."""
 

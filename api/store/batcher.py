@@ -5,6 +5,9 @@ are in memory (`current.py`), and the server tells of a change before it sends a
 replies to a look-up have come and no change came before them, memory was right while the server worked on it.
 Otherwise the look-up is sent once more.
 
+While an experiment runs, the batcher of the API's own variant hands look-ups on to those of their users'
+arms. One that needs another try comes back to it: of experiments the server tells as of pointers.
+
 Waits are bounded. While a generation is being loaded the one before it answers, after PATIENCE_S at the
 latest; where there is none, a look-up fails after `wait_s`. An error, a bug of ours included, fails the
 look-ups that it meets: they would wait for ever otherwise.
@@ -15,12 +18,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import perf_counter  # the loop's own clock, uvloop's, counts whole milliseconds
 
+from api.contract.experiment import Placement, Route
 from api.contract.keys import Keys
 from api.found import Lookup
 from api.store.cache import GenerationCache
 from api.store.connection import Replies, RespConnection
 from api.store.current import CurrentGeneration
 from api.store.errors import LOADING, StoreUnavailable
+from api.store.experiments import Experiments
 from api.store.lifeline import Lifeline
 from api.store.snapshot import Snapshot
 from api.store.stats import LookupStats
@@ -33,16 +38,29 @@ PATIENCE_S = 0.1  # 7,000 posts are loaded in 0.02 s, so most requests after a f
 class PendingLookup(ABC):
     """A look-up that waits; subclasses say what becomes of it."""
 
-    __slots__ = ("at_s", "bucket_s", "n_replies", "n_tries", "user_id", "was_lost")
+    __slots__ = (
+        "at_s",
+        "bucket_s",
+        "n_replies",
+        "n_tries",
+        "now_s",
+        "placed",
+        "route",
+        "user_id",
+        "was_lost",
+    )
 
-    def __init__(self, user_id: str, at_s: int) -> None:
-        """Wait for a user's own list at a time."""
+    def __init__(self, user_id: str, at_s: int, route: Route | None = None, now_s: int = 0) -> None:
+        """Wait for a user's own list at a time; an experiment on the route, if one holds now, says whose."""
         self.user_id = user_id
         self.at_s = at_s
         self.bucket_s = 0
         self.n_replies = 0
         self.n_tries = 0  # how often it was sent, or what is current was read for it
         self.was_lost = False  # with a connection, once
+        self.route = route
+        self.now_s = now_s
+        self.placed: Placement | None = None  # by the experiment, when it was last sent
 
     @abstractmethod
     def resolve(self, found: Lookup | Exception) -> None:
@@ -80,10 +98,20 @@ class LookupBatcher:
         cache: GenerationCache,
         wait_s: float,
         stats: LookupStats,
+        experiments: Experiments,
+        find_batcher: Callable[[str], "LookupBatcher"],
+        home: "LookupBatcher | None" = None,
     ) -> None:
-        """Read nothing yet. `wait_s` bounds the wait for a generation that is being loaded."""
+        """Read nothing yet.
+
+        `wait_s` bounds the wait for a generation that is being loaded. `home` is the batcher of the API's own
+        variant, None where it is this one; `find_batcher` gives that of any.
+        """
         self.variant = variant
-        self.current = CurrentGeneration(variant, keys, lifeline, cache)
+        self.current = CurrentGeneration(variant, keys, lifeline, cache, experiments)
+        self._experiments = experiments
+        self._find_batcher = find_batcher
+        self._home = home or self
         self._lifeline = lifeline
         self._wait_s = wait_s
         self._stats = stats
@@ -144,6 +172,8 @@ class LookupBatcher:
     def _send(self, connection: RespConnection, snapshot: Snapshot) -> None:
         """Send all look-ups that wait; one that cannot be written keeps no other from being sent."""
         waiting, self._waiting = self._waiting, []
+        if self._experiments.running and self._home is self:
+            waiting = self._keep_own(waiting, connection)
         bucket_for, n_replies = snapshot.generation.manifest.horizon.bucket_for, 0
         lookups: list[PendingLookup] = []
         parts: list[bytes] = []
@@ -165,6 +195,23 @@ class LookupBatcher:
         except Exception as exc:
             for lookup in lookups:
                 lookup.resolve(exc)
+
+    def _keep_own(self, waiting: list[PendingLookup], connection: RespConnection) -> list[PendingLookup]:
+        """Return the look-ups of this variant; those of users of other arms wait with their own."""
+        own: list[PendingLookup] = []
+        for lookup in waiting:
+            try:
+                placed = self._experiments.place(lookup.route, lookup.user_id, lookup.now_s)
+                lookup.placed = placed
+                if placed is None or placed.arm.variant == self.variant:
+                    own.append(lookup)
+                    continue
+                if lookup.n_tries == 1 and not connection.tracks:
+                    lookup.n_tries = 0  # what was read for it is not the other variant's
+                self._find_batcher(placed.arm.variant).add(lookup)
+            except Exception as exc:  # as in `_flush`
+                lookup.resolve(exc)
+        return own
 
     def _reader_of(
         self, lookups: list[PendingLookup], snapshot: Snapshot
@@ -199,7 +246,8 @@ class LookupBatcher:
                 lookup.resolve(StoreUnavailable("the connection was lost twice"))
             else:
                 lookup.was_lost |= is_lost
-                self.add(lookup)
+                lookup.placed = None
+                (self if lookup.route is None else self._home).add(lookup)
 
     def _read_first(self) -> None:
         """Read what is current, then flush."""

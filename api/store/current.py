@@ -1,8 +1,9 @@
 """The generation that is current under one variant, as it was last read: pointer, takedowns, pins, the rest.
 
-Pointer, takedowns and pins are read when they change, not per request: the server is asked to track their
-keys and tells of a change on the same connection, before any reply that it gives later (RESP3, client
-tracking). A server that does not track, or does not let us ask for it, is read before every write instead.
+Pointer, takedowns, pins and experiments are read when they change, not per request: the server is asked to
+track their keys and tells of a change on the same connection, before any reply that it gives later (RESP3,
+client tracking). A server that does not track, or does not let us ask for it, is read before every write
+instead.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from api.found import Generation, Pointer
 from api.store.cache import GenerationCache, drop_posts, read_hash_of_pins, read_members, translate_errors
 from api.store.commands import LookupCommands, check_reply
 from api.store.errors import LOADING, GenerationTooNew, NothingPublished, StoreUnavailable
+from api.store.experiments import Experiments
 from api.store.lifeline import Lifeline
 from api.store.snapshot import Snapshot, prepare_pins
 
@@ -48,7 +50,9 @@ class CurrentGeneration:
             what is taken down by now, and with what is pinned.
     """
 
-    def __init__(self, variant: str, keys: Keys, lifeline: Lifeline, cache: GenerationCache) -> None:
+    def __init__(
+        self, variant: str, keys: Keys, lifeline: Lifeline, cache: GenerationCache, experiments: Experiments
+    ) -> None:
         """Read nothing yet."""
         self.snapshot: Snapshot | None = None
         self.n_changes = 0
@@ -57,6 +61,7 @@ class CurrentGeneration:
         self._keys = keys
         self._lifeline = lifeline
         self._cache = cache
+        self._experiments = experiments
         self._refused: Pointer | None = None
         self._n_reads = 0
         self._snapshot_read = 0  # the reading that the snapshot is of
@@ -127,9 +132,12 @@ class CurrentGeneration:
         n_changes = self.n_changes
         # Where the server does not track, it refuses TRACK, and nothing else.
         taken, pinned = ("SMEMBERS", self._keys.takedowns()), ("HGETALL", self._keys.pins())
-        replies = await self._lifeline.call(TRACK, names, TRACK, taken, TRACK, pinned)
+        run = ("HGETALL", self._keys.experiments())  # of the whole store, so whoever reads tells everyone
+        replies = await self._lifeline.call(TRACK, names, TRACK, taken, TRACK, pinned, TRACK, run)
+        *of_variant, running = replies[1::2]
+        self._experiments.take(running)
         with translate_errors():
-            (generation, *fields), taken_down, pins = map(check_reply, replies[1::2])
+            (generation, *fields), taken_down, pins = map(check_reply, of_variant)
             if generation is None:
                 raise NothingPublished(self._variant)
             promoted_at_s, first_s, past_s, previous = (int(field) if field else None for field in fields)

@@ -27,6 +27,8 @@ from api.store.commands import LookupCommands, check_reply, read_hidden, read_to
 from api.store.connection import Address
 from api.store.errors import DEGRADABLE_ERRORS
 from api.store.events import Journal
+from api.store.experiments import Experiments
+from api.store.exposures import Exposures
 from api.store.history import HistoryReader
 from api.store.lifeline import Lifeline
 from api.store.similar import SimilarReader
@@ -41,9 +43,22 @@ class Store:
     """Reads for one event loop. `shelf` may outlive it: it holds plain values only."""
 
     def __init__(
-        self, client: Redis, address: Address, keys: Keys, variant: str, shelf: Shelf, wait_s: float = 1.0
+        self,
+        client: Redis,
+        address: Address,
+        keys: Keys,
+        variant: str,
+        shelf: Shelf,
+        wait_s: float = 1.0,
+        *,
+        experiments: bool = True,
+        exposures_mb: int = 256,
     ) -> None:
-        """Open nothing. `wait_s` bounds how long a request waits for a generation that is being loaded."""
+        """Open nothing.
+
+        `wait_s` bounds how long a request waits for a generation that is being loaded; `experiments` says
+        whether they decide anything, `exposures_mb` bounds what their records may take in the store.
+        """
         self.variant = variant
         self.stats = LookupStats()
         self.journal = Journal(client, keys)
@@ -51,12 +66,14 @@ class Store:
         self._client = client
         self._keys = keys
         self._wait_s = wait_s
+        self.experiments = Experiments(is_on=experiments)
         self._lifeline = Lifeline(address, self._mark_stale)
+        self.exposures = Exposures(self._lifeline, keys, exposures_mb)
         self._cache = GenerationCache(client, keys, shelf)
         self._history = HistoryReader(self._lifeline, keys, self._cache, wait_s)
         self._similar = SimilarReader(self._lifeline, keys, wait_s)
         self._batchers: dict[str, LookupBatcher] = {}
-        self._own = self._batchers[variant] = self._find_batcher(variant)
+        self._own = self._batchers[variant] = self._make_batcher(variant)
 
     async def read_current(self, *, patient: bool = False) -> Generation:
         """Read the pointer of our own variant and return the generation that it names, loaded.
@@ -175,7 +192,7 @@ class Store:
         return found
 
     def add(self, lookup: PendingLookup) -> None:
-        """Look up in the API's own variant, for a caller who does not await."""
+        """Look up in the API's own variant, or in an arm's, for a caller who does not await."""
         self._own.add(lookup)
 
     def list_current(self) -> list[tuple[Pointer, Generation]]:
@@ -184,7 +201,8 @@ class Store:
         return [(one.pointer, one.generation) for one in snapshots if one is not None]
 
     async def aclose(self) -> None:
-        """End what is still under way."""
+        """End what is still under way; write what has been recorded."""
+        await self.exposures.aclose()
         for batcher in self._batchers.values():
             await batcher.aclose()
         await self._cache.aclose()
@@ -235,8 +253,23 @@ class Store:
     def _find_batcher(self, variant: str | None) -> LookupBatcher:
         """Return a variant's batcher; a new one is held only once something is found in it."""
         name = variant or self.variant
-        return self._batchers.get(name) or LookupBatcher(
-            name, self._keys, self._lifeline, self._cache, self._wait_s, self.stats
+        return self._batchers.get(name) or self._make_batcher(name, self._own)
+
+    def _find_arm(self, variant: str) -> LookupBatcher:
+        """Return the batcher of an arm's variant, and hold it: experiments name few."""
+        return self._batchers.setdefault(variant, self._find_batcher(variant))
+
+    def _make_batcher(self, variant: str, home: LookupBatcher | None = None) -> LookupBatcher:
+        return LookupBatcher(
+            variant,
+            self._keys,
+            self._lifeline,
+            self._cache,
+            self._wait_s,
+            self.stats,
+            self.experiments,
+            self._find_arm,
+            home,
         )
 
     def _mark_stale(self) -> None:

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.contract.codec import decode, encode
+from api.contract.experiment import Arm, Experiment
+from api.contract.exposure import Exposure, pack
 from api.contract.keys import SCHEMA, Keys
 from api.contract.manifest import HOLDS_SEEN, WINDOWS, Manifest
 from api.contract.window import Window, decode_window, encode_window
@@ -168,3 +170,56 @@ def test_a_window_is_two_times_with_a_comma_between(window: Window, written: byt
 def test_what_is_no_window_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match="is no window"):
         decode_window(raw)
+
+
+def test_an_experiment_is_these_bytes() -> None:
+    one = Experiment(
+        name="shelf",
+        salt="tea",
+        arms=(Arm("old", "default", 50), Arm("new", "text", 50)),
+        start_s=1640390400,
+        forced={"200": "new"},
+        response="ab",
+        state="running",
+    )
+
+    assert one.to_json() == (
+        b'{"name":"shelf","salt":"tea","arms":[{"name":"old","variant":"default","share":50},'
+        b'{"name":"new","variant":"text","share":50}],"start_s":1640390400,"end_s":null,'
+        b'"forced":{"200":"new"},"response":"ab","routes":["checker","feed"],"sample_percent":100,'
+        b'"state":"running"}'
+    )
+
+
+def test_records_of_answers_are_these_bytes() -> None:
+    one = Exposure(
+        experiment="shelf",
+        user_id="200",
+        arm="old",
+        asked_s=1_640_359_000,
+        accepted_ms=1_640_361_721_500,
+        generation=300,
+        bucket_s=1_640_358_000,
+        rung="own",
+        request_id="a-1",
+        posts=(17, 2_097_151),
+        propensities=(0.5,),
+    )
+
+    assert (
+        pack([one.encode()] * 2).hex()
+        == 2
+        * (
+            "3f"  # its length
+            "01" + b"\x05shelf".hex() + b"\x03old".hex() + b"\x03own".hex() + "ac02" + "70e0c56100000000"
+            "58e4c56100000000"
+            + "9c7e2ded7d010000"
+            + b"\x03200".hex()
+            + b"\x03a-1".hex()
+            + "02"
+            + "11"
+            + "ffff7f"
+            + "01"
+            + "000000000000e03f"
+        )
+    )

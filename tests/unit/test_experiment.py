@@ -95,10 +95,10 @@ def test_a_forced_user_is_in_their_arm_and_nobody_else_moves() -> None:
 
 def test_whether_a_user_is_recorded_has_nothing_to_do_with_their_arm() -> None:
     placed = [replace(AB, sample_percent=30).place(user) for user in range(20_000)]
-    recorded = Counter(arm.name for arm, is_recorded in placed if is_recorded)
+    recorded = Counter(one.arm.name for one in placed if one.is_recorded)
 
     assert [round(recorded[name] / 10_000, 1) for name in "ab"] == [0.3, 0.3]
-    assert all(is_recorded for _, is_recorded in map(AB.place, range(100)))
+    assert all(AB.place(user).is_recorded for user in range(100))
 
 
 def test_two_arms_are_control_and_test_and_more_are_called_by_their_names() -> None:
