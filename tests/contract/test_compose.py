@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from api.settings import Settings as ApiSettings
 from batch.settings import Settings
 from batch.store.embedded.options import SHARED
 from tests.conftest import STORE_SETTINGS
@@ -39,6 +40,9 @@ def test_the_four_services_are_there_one_command_and_what_watches_them() -> None
     }
     assert {name: found for name, found in profiles.items() if found} == {
         "tokens": ["tokens"],
+        "api-classic": ["course"],
+        "api-text": ["course"],
+        "api-ab": ["course"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
     }
@@ -71,7 +75,7 @@ def test_an_image_runs_as_nobody_special_with_its_own_extras_only(room: str, ext
 def test_ports_are_mapped_to_loopback_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
-    assert len(ports) == 5
+    assert len(ports) == len({*ports}) == 8
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -81,6 +85,9 @@ def test_who_waits_for_whom() -> None:
     assert {name: set(others) for name, others in waits.items() if others} == {
         "batch": {"postgres", "redis"},
         "api": {"redis"},
+        "api-classic": {"redis", "api"},
+        "api-text": {"redis", "api"},
+        "api-ab": {"redis", "api"},
         "tokens": {"api"},
         "grafana": {"prometheus"},
     }
@@ -112,7 +119,7 @@ def test_each_service_gets_only_its_own_passwords() -> None:
         "postgres": {"postgres_password"},
         "redis": {"redis_api_password", "redis_batch_password"},
         "batch": {"postgres_password", "redis_batch_password", "notices"},
-        "api": {"redis_api_password"},
+        **{name: {"redis_api_password"} for name in ("api", "api-classic", "api-text", "api-ab")},
         "tokens": set(),
         "prometheus": {"metrics_token"},
         "grafana": {"grafana_password"},
@@ -121,6 +128,14 @@ def test_each_service_gets_only_its_own_passwords() -> None:
     assert networks["api"].isdisjoint(networks["postgres"])
     for watcher in ("prometheus", "grafana"):
         assert networks[watcher].isdisjoint(networks["postgres"] | networks["redis"])
+
+
+def test_every_variable_of_an_api_is_a_setting() -> None:
+    settings = {f"ALMANAC_{name.upper()}" for name in ApiSettings.model_fields}
+
+    for name in ("api", "api-classic", "api-text", "api-ab"):
+        assert {*SERVICES[name]["environment"]} <= settings
+        assert SERVICES[name]["entrypoint"] == SERVICES["api"]["entrypoint"]
 
 
 def test_every_variable_of_the_batch_is_a_setting() -> None:
