@@ -66,9 +66,13 @@ def serve(
         yield App(asked, pid)
 
 
-def ours(folder: Path, url: str, asked: Asked) -> AbstractContextManager[App]:
-    """Run the API as it is deployed."""
-    return serve("ours", ("-m", "api.main"), {STORE: url}, folder, asked, "/ready")
+def ours(folder: Path, url: str, asked: Asked, *, experiments: bool = False) -> AbstractContextManager[App]:
+    """Run the API as it is deployed; `experiments`: whether it follows those that run."""
+    name, env = (
+        "experiment" if experiments else "ours",
+        {"ALMANAC_EXPERIMENTS": "on" if experiments else "off"},
+    )
+    return serve(name, ("-m", "api.main"), {STORE: url, **env}, folder, asked, "/ready")
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.tokens import FILE, add_token
 from batch.progress import Show, silent
-from tests.bench import apps, load, rivals, stock, ways
+from tests.bench import apps, load, placed, rivals, stock, ways
 from tests.bench.apps import App
 from tests.bench.load import Asked, Figures
 from tests.bench.stock import AS_OF_S, DAY_S, GENERATION, HOUR_S, TOPICS, Stock
@@ -78,10 +78,14 @@ def run(
         by_topic = replace(ours.asked, targets=_filter(targets))
         for asked in (ours.asked, by_topic):
             _check(client, asked, sizes, limit)
+        placed.begin(client)
+        experiment = stack.enter_context(apps.ours(folder, url, ours.asked, experiments=True))
+        _check(client, experiment.asked, sizes, limit)
         answer = _remember(folder, ours.asked)
         running = {
             "ours": ours,
             "filter": App(by_topic, ours.pid),
+            "experiment": experiment,
             **_start_others(stack, folder, url, answer, ours.asked, with_ways),
         }
         turns = []
@@ -91,11 +95,16 @@ def run(
         paced = {
             name: [load.pace(app.asked, connections, seconds, RATE_PER_S) for _ in range(rounds)]
             for name, app in running.items()
-            if name in ways.ITS_SERVER
+            if name in ways.ITS_SERVER or name == "experiment"
         }
         return {
             **_speeds(turns, paced),
-            "ways": {name: _way(name, turns, paced[name]) for name in paced if with_ways},
+            "ways": {name: _way(name, turns, paced[name]) for name in ways.ITS_SERVER if with_ways},
+            "experiment": {
+                **_latencies(paced["experiment"], "at_1000_rps"),
+                **_latencies([turn["experiment"].figures for turn in turns], "at_saturation"),
+                **placed.count_records(experiment.asked),
+            },
             "generator": load.GENERATOR,
             "connections": connections,
             "rounds": rounds,
@@ -129,6 +138,9 @@ def _speeds(
         **_ratios(turns),
         "time_ratio_of_filter": _median(
             turn["ours"].figures.per_s / turn["filter"].figures.per_s for turn in turns
+        ),
+        "time_ratio_of_experiment": _median(
+            turn["ours"].figures.per_s / turn["experiment"].figures.per_s for turn in turns
         ),
         "cpu_ratio_to_empty_fastapi": _median(turn["empty"].api_us / turn["ours"].api_us for turn in turns),
         **_latencies(paced["ours"], "at_1000_rps"),

@@ -26,7 +26,7 @@ def test_the_bench_measures_all_apps(with_ways: bool, ids: Literal["numbers", "u
     per_s = figures["requests_per_s"]
     assert isinstance(per_s, dict)
     others = {*ways.TRIED, *ways.EMPTY} if with_ways else set()
-    assert set(per_s) == {"ours", "filter", *RIVALS, *others}
+    assert set(per_s) == {"ours", "filter", "experiment", *RIVALS, *others}
     found = figures["ways"]
     assert isinstance(found, dict)
     assert set(found) == ({"ours", *ways.TRIED} if with_ways else set())
@@ -34,6 +34,10 @@ def test_the_bench_measures_all_apps(with_ways: bool, ids: Literal["numbers", "u
     for name in ("ratio_to_empty_fastapi", "ratio_to_raw_asgi", "ratio_to_naive", "p99_ms_at_1000_rps"):
         assert isinstance(figures[name], float)
     assert all(isinstance(figures[f"store_bytes_of_{what}"], int) for what in ("lists", "seen"))
+    experiment = figures["experiment"]
+    assert isinstance(experiment, dict)
+    assert experiment["records_accepted"] > 0
+    assert "records_dropped" not in experiment
     assert figures["sizes"] == {name: getattr(tiny, name) for name in Stock.__slots__}
 
 
