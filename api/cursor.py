@@ -15,7 +15,7 @@ class Cursor:
 
     `created_at_s` tells the generation from another one of that number, in a store that began anew; `wish`
     is the digest of the filter whose order it is a place in, empty without one. `pinned` are the numbers of
-    the posts that the first page had as pinned: later pages leave them out.
+    the posts that the first page had as pinned or drawn: later pages leave them out.
     """
 
     generation: int

@@ -9,9 +9,11 @@ from typing import Literal
 
 from api.contract.buckets import Label
 from api.contract.experiment import Placement
+from api.contract.explore import Drawn
 from api.contract.facets import Wanted
 from api.contract.window import find_closed, is_closed
 from api.cursor import Cursor
+from api.exploration import draw_places
 from api.found import Lookup
 
 Rung = Literal["own", "rest", "topic", "profile", "segment", "popular", "catalogue"]
@@ -34,7 +36,8 @@ class Answer:
             or pages were not asked for.
         wanted: The posts that the filter left; None where all were wanted.
         pinned: Those of the posts that stand at a place because they are pinned there, by place.
-        pinned_before: Those that the first page had, where this is a later one.
+        pinned_before: Those that the first page had, pinned or drawn, where this is a later one.
+        drawn: What stands at exploration places, by place, each with the chance that it had.
         placed: Where the user is in the experiment that holds on the route; None where none does.
     """
 
@@ -47,6 +50,7 @@ class Answer:
     wanted: Wanted | None = None
     pinned: tuple[int, ...] = ()
     pinned_before: tuple[int, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
     placed: Placement | None = None
 
     @property
@@ -60,6 +64,20 @@ class Answer:
         return tuple(map(self.found.generation.id_of, self.pinned))
 
     @property
+    def drawn_ids(self) -> tuple[int | str, ...]:
+        """Return the drawn posts' ids, as JSON has them."""
+        return tuple([self.found.generation.id_of(post) for _, post, _ in self.drawn])
+
+    @property
+    def propensities(self) -> tuple[float, ...]:
+        """Return of each place the chance that its post had given those before; empty where none is drawn.
+
+        It is 1 but for the drawn ones: all else follows from the lists.
+        """
+        chances = {post: propensity for _, post, propensity in self.drawn}
+        return tuple([chances.get(post, 1.0) for post in self.posts]) if chances else ()
+
+    @property
     def label(self) -> Label:
         """Return how the time asked for was answered."""
         manifest = self.found.generation.manifest
@@ -71,6 +89,8 @@ class Answer:
         found = self.found
         if found.is_past or found.sees_all:
             return not found.is_past
+        if found.generation.exploration is not None:
+            return False
         return self.rung in OWN_RUNGS and (not self.pinned or found.sees_pins)
 
     @property
@@ -81,7 +101,9 @@ class Answer:
         found, manifest = self.found, self.found.generation.manifest
         wish = "" if self.wanted is None else self.wanted.digest
         place = (manifest.generation, manifest.created_at_s, found.user_id, found.at_s, self.next_start)
-        return Cursor(*place, wish, self.pinned or self.pinned_before)
+        return Cursor(
+            *place, wish, (*self.pinned, *(post for _, post, _ in self.drawn)) or self.pinned_before
+        )
 
     @property
     def underfill(self) -> Reason | None:
@@ -128,7 +150,7 @@ def answer(
     once, hidden ones included. It depends on nothing but the generation, the user, the bucket and the filter,
     so that pages of it neither repeat a post nor leave one out, whatever is seen, taken down or excluded
     between them. Pinned posts that may be taken are put at their places of the first page, and taken nowhere
-    else.
+    else; and so are those that are drawn for its exploration places.
 
     Args:
         found: What the store knows of the user at the time.
@@ -137,7 +159,8 @@ def answer(
         start: Where the page begins; any but 0 wants a look-up that sees all.
         paged: Whether to find out where the next page begins.
         wanted: The posts that a filter leaves; None where there is none.
-        pinned_before: The numbers of the posts that the first page had as pinned; None: this is the first.
+        pinned_before: The numbers of the posts that the first page had as pinned or drawn; None: this is
+            the first.
 
     Returns:
         An answer; only one that `is_final` may be given.
@@ -146,7 +169,13 @@ def answer(
     if wanted is not None:
         own = [post for post in own if post in wanted.posts]
     pins = _place_pins(found, limit, excluded, wanted) if found.pins and pinned_before is None else {}
-    if not (start or excluded or pins or pinned_before):  # most requests; `_take` would choose the same
+    drawn: tuple[Drawn, ...] = ()
+    if shared.exploration is not None and pinned_before is None:
+        out = {*excluded, *pins.values()}
+        drawn = draw_places(found, shared.exploration, limit, out, wanted, pins.keys())
+    if not (
+        start or excluded or pins or drawn or pinned_before
+    ):  # most requests; `_take` would choose the same
         n = limit + 1 if paged else limit  # one more tells that a page follows
         head = own[:n]
         distinct, windows = set(head), shared.windows
@@ -158,13 +187,14 @@ def answer(
         ):
             return Answer(found, limit, tuple(head[:limit]), "own", (), limit if paged else None, wanted)
     before, pinned = pinned_before or (), tuple(pins.values())
-    out = {*excluded, *before, *pinned} if before or pinned else excluded
-    chosen, rung, next_start = _take(found, own, limit, limit - len(pins), out, start, wanted)
-    for place, post in pins.items():
+    placed = sorted([*pins.items(), *((place, post) for place, post, _ in drawn)])
+    left_out = {*excluded, *before, *(post for _, post in placed)} if before or placed else excluded
+    chosen, rung, next_start = _take(found, own, limit, limit - len(placed), left_out, start, wanted)
+    for place, post in placed:
         chosen.insert(place - 1, post)
     if not paged:
         next_start = None
-    return Answer(found, limit, tuple(chosen), rung, excluded, next_start, wanted, pinned, before)
+    return Answer(found, limit, tuple(chosen), rung, excluded, next_start, wanted, pinned, before, drawn)
 
 
 def _take(

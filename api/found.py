@@ -10,6 +10,7 @@ from typing import Literal
 
 import orjson
 
+from api.contract.explore import Exploration
 from api.contract.facets import NO_FACETS, Facets, Filter, NotFiltered, Wanted
 from api.contract.ids import FEATURE, canonical
 from api.contract.manifest import Manifest
@@ -38,6 +39,7 @@ class Generation:
             Empty where the manifest does not need `ids`: there the number is the id.
         facets: Which posts have which value of the columns that the manifest filters by.
         windows: When posts may be answered, of those that have a window.
+        exploration: Which places are for new posts, and what is drawn there; None: no place is.
     """
 
     manifest: Manifest
@@ -48,6 +50,7 @@ class Generation:
     numbers: Mapping[str, int] = field(default_factory=dict)
     facets: Facets = NO_FACETS
     windows: Windows = field(default_factory=dict)
+    exploration: Exploration | None = None
 
     @property
     def has_dictionary(self) -> bool:

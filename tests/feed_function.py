@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import redis
 
 from api.contract.keys import Keys
-from api.contract.manifest import WINDOWS, Manifest
+from api.contract.manifest import EXPLORE, WINDOWS, Manifest
 
 
 def call_feed(
@@ -35,6 +35,7 @@ def call_feed(
         keys.pins(),
         keys.numbers(),
         *([keys.windows(number)] if WINDOWS in manifest.needs else []),
+        *([keys.explore(number)] if EXPLORE in manifest.needs else []),
         *(keys.segment(number, name) for name in manifest.segments),
         *told,
     ]

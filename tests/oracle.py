@@ -5,7 +5,10 @@ nothing of `api` or `batch`, so that it can share no error with them. Slow and p
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from hashlib import sha1
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,7 +104,42 @@ def expected(
     as_json = int if manifest.get("post_ids", "numbers") == "numbers" else str
     topics = set() if wish is None else {facet[6:] for facet in wish.any_of if facet.startswith("topic=")}
     pins = pins_of(client, base, at_s, segment, topics)
-    return [as_json(post) for post in with_pins(wanted, pins, limit)]
+    drawn: dict[int, str] = {}
+    if "explore" in manifest.get("needs", ()):
+        field = segment or ("*" if client.hget(own, bucket) else "?")
+        text = client.hget(f"{base}:explore:{generation}", field)
+        pairs = _text(text or client.hget(f"{base}:explore:{generation}", "*")).split()
+        weights = {
+            ids.get(number, number): float(weight) for number, _, weight in (p.partition(":") for p in pairs)
+        }
+        there = {plain(post) for post in posts}
+        may = {
+            post: weight
+            for post, weight in weights.items()
+            if plain(post) in there and plain(post) not in hidden and (wish is None or wish.is_for(post))
+        }
+        salt = f"{manifest['variant']} {bucket} {escaped(plain(user_id))}"
+        drawn = drawn_at(
+            may, manifest["counts"]["explore_places"], salt, pinned_at(wanted, pins, limit), limit
+        )
+    return [as_json(post) for post in with_pins(wanted, pins, limit, drawn)]
+
+
+def drawn_at(
+    weights: dict[str, float], n_places: int, salt: str, pinned: Mapping[int, str], limit: int
+) -> dict[int, str]:
+    """Return which posts are drawn for which places: one in each block of places, none that is pinned."""
+    left = {post: weight for post, weight in weights.items() if post not in pinned.values()}
+    drawn: dict[int, str] = {}
+    for block in range(limit // n_places + 1):
+        digits = sha1(f"{block} {salt}".encode()).hexdigest()
+        place = block * n_places + int(digits[:8], 16) % n_places + 1
+        if place <= limit and place not in pinned and left:
+            rising = list(accumulate(left.values()))
+            lot = int(digits[8:21], 16) / 2**52 * rising[-1]
+            drawn[place] = list(left)[bisect_right(rising, lot)]
+            del left[drawn[place]]
+    return drawn
 
 
 def pins_of(
@@ -118,8 +156,8 @@ def pins_of(
     return sorted(found, key=lambda pin: (pin[0], len(pin[1].encode()), pin[1].encode()))
 
 
-def with_pins(posts: list[str], pins: list[tuple[int, str]], limit: int) -> list[str]:
-    """Return the first posts, with those that are pinned at their places, or at the next one that is free."""
+def pinned_at(posts: list[str], pins: list[tuple[int, str]], limit: int) -> dict[int, str]:
+    """Return which of the posts are pinned to which places, or to the next one that is free."""
     names = {plain(post): post for post in posts}
     places: dict[int, str] = {}
     for place, post in pins:
@@ -127,6 +165,14 @@ def with_pins(posts: list[str], pins: list[tuple[int, str]], limit: int) -> list
             place += 1
         if post in names and place <= limit:
             places[place] = names[post]
+    return places
+
+
+def with_pins(
+    posts: list[str], pins: list[tuple[int, str]], limit: int, drawn: Mapping[int, str]
+) -> list[str]:
+    """Return the first posts, with those that are pinned or drawn at their places."""
+    places = {**pinned_at(posts, pins, limit), **drawn}
     others = [post for post in posts if post not in places.values()]
     page: list[str] = []
     while len(page) < limit and (others or places):

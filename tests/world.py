@@ -15,10 +15,20 @@ import redis
 
 from api.contract.buckets import DAY_S, epoch
 from api.contract.codec import encode
+from api.contract.explore import EVERYBODY, UNKNOWN, encode_weights
 from api.contract.facets import spell
 from api.contract.ids import FEATURE, Kind, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import FACETS, HOLDS_SEEN, SIMILAR, WINDOWS, Manifest, SeenPolicy
+from api.contract.manifest import (
+    EXPLORE,
+    EXPLORE_PLACES,
+    FACETS,
+    HOLDS_SEEN,
+    SIMILAR,
+    WINDOWS,
+    Manifest,
+    SeenPolicy,
+)
 from api.contract.window import Window, encode_window
 from tests.oracle import Events, Wish, plain
 
@@ -105,7 +115,8 @@ class World:
     posts before the first as_of; `known` are the further pairs of user and post that a later as_of knows of.
     Users and posts are given by their places; `names` says what they are called. One that `holds_seen` is
     somebody else's: its lists leave out nothing, and it has three buckets of seven hours from as_of on.
-    `windows` are of posts that have one: an own list holds none that is closed as its bucket begins.
+    `windows` are of posts that have one: an own list holds none that is closed as its bucket begins. One of
+    each `explore` places is for exploration: of every third post, where `explore` is not 0.
     """
 
     generation: int = 1
@@ -122,6 +133,7 @@ class World:
     topic_depth: int = 0
     windows: tuple[tuple[int, Window], ...] = ()
     variant: str = "default"
+    explore: int = 0
 
     @property
     def manifest(self) -> Manifest:
@@ -149,8 +161,12 @@ class World:
                 **{FACETS + name: 3 for name in ("topic", "third")},
                 **({"topic_depth": self.topic_depth} if self.topic_depth else {}),
                 SIMILAR: 6,
+                **({EXPLORE_PLACES: self.explore} if self.explore else {}),
             },
-            needs=(FEATURE,) * text + (HOLDS_SEEN,) * others + (WINDOWS,) * bool(self.windows),
+            needs=(FEATURE,) * text
+            + (HOLDS_SEEN,) * others
+            + (WINDOWS,) * bool(self.windows)
+            + (EXPLORE,) * bool(self.explore),
             holds_seen=others,
             user_ids=self.names.kind,
             post_ids=self.names.kind,
@@ -187,6 +203,11 @@ class World:
     def popular(self, bucket_s: int) -> list[int]:
         """Return everyone's ranked list."""
         return self._turned(list(self.posts[:10]), bucket_s)
+
+    def weights(self, name: str) -> dict[int, float]:
+        """Return what is drawn from for a segment, `*` or `?`: odd users' weights fall, others' rise."""
+        new = self.posts[::3] if name != UNKNOWN else self.posts[1::3]
+        return {post: 1 / post if name == "parity=odd" else post / 100 for post in new}
 
     def topics(self, user: int) -> dict[str, list[int]]:
         """Return the user's own lists of topics, which begin elsewhere for each user; some have none."""
@@ -249,6 +270,10 @@ class World:
         for facet in sorted({facet for post in self.posts for facet in self.facets(post)}):
             having = [post for post in self.posts if facet in self.facets(post)]
             pipe.hset(keys.facets(self.generation), facet, encoded(having))
+        for name in ("parity=odd", EVERYBODY, UNKNOWN) if self.explore else ():
+            weights = self.weights(name)
+            written = encode_weights(map(names.number, weights), weights.values())
+            pipe.hset(keys.explore(self.generation), name, written)
         for post, window in self.windows:
             pipe.hset(keys.windows(self.generation), str(names.number(post)), encode_window(*window))
         for bucket_s in self.manifest.horizon.starts:

@@ -32,8 +32,8 @@ class Exposure(NamedTuple):  # made in a quarter of a dataclass's time, for each
         rung: The lowest rung of the fallback ladder that was needed.
         request_id: As the answer's `X-Request-Id`.
         posts: The numbers of the posts answered, best first.
-        propensities: Of each drawn place, in order, the chance that its post had given those before; empty
-            while nothing is drawn.
+        propensities: Of each post, the chance that it had of its place given those before: 1 but for what was
+            drawn; empty where nothing was.
     """
 
     experiment: str

@@ -109,6 +109,10 @@ class Keys:
         """HASH a post's number to when it may be answered, `<from>,<to>`; of posts with a window only."""
         return self._key("windows", generation)
 
+    def explore(self, generation: int) -> str:
+        """HASH a segment, `*` or `?` to posts' numbers with weights: what exploration places draw from."""
+        return self._key("explore", generation)
+
     def similar(self, generation: int) -> str:
         """HASH a post's number to the numbers of the posts most like it, nearest first."""
         return self._key("similar", generation)

@@ -19,12 +19,19 @@ State = Literal["building", "sealed", "retired", "quarantined"]
 
 HOLDS_SEEN = "holds_seen"  # in `needs`: lists hold posts that were seen by as_of
 WINDOWS = "windows"  # in `needs`: some posts may be answered for some times only
+EXPLORE = "explore"  # in `needs`: some places are for new posts
 
 CAP = "cap_most", "cap_window"  # in `counts`: most posts of a topic in so many consecutive places
 SIMILAR = "similar"  # in `counts`: how many similar posts a post has at most
+EXPLORE_PLACES, EXPLORE_NEW = (
+    "explore_places",
+    "explore_new",
+)  # in `counts`: one of how many places; new posts
 FACETS = "facets "  # in `counts`, before a column: how many values requests may filter by
 
-FEATURES = frozenset({FEATURE, HOLDS_SEEN, WINDOWS})  # what this version knows of what a generation may need
+FEATURES = frozenset(
+    {FEATURE, HOLDS_SEEN, WINDOWS, EXPLORE}
+)  # what this version knows of what a generation may need
 NEW_FIELDS = ("holds_seen", "redacted")  # left out at their default: older versions refuse what is new
 
 TUPLES = ("features", "segment_by", "segments", "needs")  # JSON has lists only
@@ -87,6 +94,11 @@ class Manifest:
             return ""
         most, window = (self.counts[name] for name in CAP)
         return f"{most}/{window}"
+
+    @property
+    def explore(self) -> str:
+        """Return the share of places that are for new posts, such as 1/10; empty where none is."""
+        return f"1/{self.counts[EXPLORE_PLACES]}" if EXPLORE in self.needs else ""
 
     @property
     def topic_depth(self) -> int:

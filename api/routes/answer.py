@@ -69,6 +69,12 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
         "answer, so that the API's own did.",
         "schema": {"type": "string"},
     },
+    "X-Almanac-Explored": {
+        "description": "Only where posts were drawn for exploration places: `id:propensity` of each, by "
+        "place, separated by commas, each id percent-encoded; the chance that the post had, given those "
+        "before.",
+        "schema": {"type": "string"},
+    },
     "X-Almanac-Underfill": {
         "description": "Only where fewer than `limit` posts came: what left too few.",
         "schema": {"type": "string", "enum": get_args(Reason)},
@@ -91,6 +97,8 @@ def headers(given: Answer, now_s: int) -> Headers:
         said.append((b"x-almanac-pinned", name_pinned(given)))
     if given.placed is not None:
         said.extend(_name_arm(given.placed.experiment.name, given.placed.arm.name, given.placed.by_arm)[0])
+    if given.drawn:
+        said.append((b"x-almanac-explored", name_drawn(given)))
     if len(given.posts) < given.limit:
         said.append((b"x-almanac-underfill", str(given.underfill).encode()))
     return said
@@ -108,6 +116,8 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
         more += b"x-almanac-pinned: %b\r\n" % name_pinned(given)
     if given.placed is not None:
         more += _name_arm(given.placed.experiment.name, given.placed.arm.name, given.placed.by_arm)[1]
+    if given.drawn:
+        more += b"x-almanac-explored: %b\r\n" % name_drawn(given)
     return _HEAD % (
         date,
         shared,
@@ -122,6 +132,13 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
 def name_pinned(given: Answer) -> bytes:
     """Write the ids of the pinned posts as a header has them."""
     return ",".join(quote(str(post_id), safe="") for post_id in given.pinned_ids).encode()
+
+
+def name_drawn(given: Answer) -> bytes:
+    """Write the ids of the drawn posts as a header has them, each with its propensity."""
+    id_of = given.found.generation.id_of
+    said = (f"{quote(str(id_of(post)), safe='')}:{propensity:.6g}" for _, post, propensity in given.drawn)
+    return ",".join(said).encode()
 
 
 @lru_cache(maxsize=4096)

@@ -147,6 +147,8 @@ def native_body(given: Answer) -> bytes:
     }
     if given.pinned:
         said["pinned"] = given.pinned_ids
+    if given.drawn:
+        said["explored"] = given.drawn_ids
     return b'%b,"posts":%b}' % (orjson.dumps(said)[:-1], given.body)
 
 

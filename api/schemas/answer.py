@@ -40,6 +40,9 @@ class Feed(BaseModel):
     posts: list[Post]
     next: str | None
     pinned: list[int | str] = Field([], description="Posts that are pinned to their places, by place.")
+    explored: list[int | str] = Field(
+        [], description="Posts that were drawn for exploration places, by place."
+    )
 
 
 class Similar(BaseModel):

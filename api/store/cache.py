@@ -14,10 +14,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.contract.codec import decode
+from api.contract.explore import Exploration, decode_weights, read_places
 from api.contract.facets import Facets
 from api.contract.ids import FEATURE, canonical
 from api.contract.keys import Keys
-from api.contract.manifest import WINDOWS, Manifest, NeedsMore
+from api.contract.manifest import EXPLORE, WINDOWS, Manifest, NeedsMore
 from api.contract.pin import Pins, read_pins
 from api.contract.window import Windows, decode_window
 from api.found import Generation, Pointer, RankedLists
@@ -28,6 +29,7 @@ GENERATIONS_HELD = 32
 POSTS_A_READ = 500  # at 1-2 KB a post about 1 MB: what the event loop parses without keeping others waiting
 IDS_A_READ = 2000  # likewise: up to 500 KB
 WINDOWS_A_READ = 2000  # likewise: each takes 2 µs
+SEGMENTS_A_READ = 4  # likewise: a thousand posts with weights each take 1 ms
 FACETS_A_READ = 500  # likewise, where values have hundreds of posts each
 AGAIN_S = 0.25  # what could not be loaded is not tried again sooner, however many ask
 
@@ -157,6 +159,7 @@ class GenerationCache:
             numbers=numbers,
             facets=await self._read_facets(manifest, ranked),
             windows=windows,
+            exploration=await self._read_exploration(manifest) if EXPLORE in manifest.needs else None,
         )
         n_missing = len(set(loaded.catalogue) - loaded.posts.keys())
         if n_missing:
@@ -187,6 +190,19 @@ class GenerationCache:
         if not windows:
             raise GenerationUnreadable(number, "the windows of its posts are missing")
         return windows
+
+    async def _read_exploration(self, manifest: Manifest) -> Exploration:
+        """Return what exploration places draw from: a field a segment, some thousand posts each.
+
+        Raises:
+            GenerationUnreadable: There is nothing.
+        """
+        number = manifest.generation
+        read = self._client.hscan_iter(self._keys.explore(number), count=SEGMENTS_A_READ)
+        weights = {name.decode(): decode_weights(text) async for name, text in read}
+        if not weights:
+            raise GenerationUnreadable(number, "the weights of its new posts are missing")
+        return Exploration(read_places(manifest.explore), weights)
 
     async def _read_numbers(self, manifest: Manifest, posts: Sequence[int]) -> Mapping[str, int]:
         """Return which id each number stands for, the other way round; one without an entry is the id."""

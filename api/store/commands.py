@@ -2,8 +2,8 @@
 
 The hot path sends three commands. Our list holds no post that was seen by as_of, so what was seen since is
 all that can be in it, plus what was accepted late: after the batch read its facts, but with an earlier time.
-Of a generation that holds seen posts, somebody else's, all that was seen by the time is read, and the segment
-with the list: such a look-up sees all.
+Of a generation that holds seen posts, somebody else's, or that has exploration places, all that was seen by
+the time is read, and the segment with the list: such a look-up sees all.
 Where posts' numbers stand in a dictionary an event may have come before its post had one: it stands in the
 live set alone, by its id, and so all of that set counts.
 """
@@ -15,7 +15,7 @@ from api.contract.codec import decode
 from api.contract.facets import Filter, take_turns
 from api.contract.ids import FEATURE, LONGEST, canonical, quote
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import Manifest
+from api.contract.manifest import EXPLORE, Manifest
 from api.found import Generation
 from api.store.connection import Command, Refusal, Replies, pack
 from api.store.errors import StoreUnavailable
@@ -30,7 +30,7 @@ class LookupCommands:
     def __init__(self, keys: Keys, manifest: Manifest) -> None:
         """Choose the seen set by the manifest's policy."""
         self._keys = keys
-        self.sees_all = manifest.holds_seen
+        self.sees_all = manifest.holds_seen or EXPLORE in manifest.needs
         self._number = manifest.generation
         match manifest.seen_policy:
             case "views":

@@ -63,6 +63,7 @@ class Exposures:
             given.rung,
             request_id,
             given.posts,
+            given.propensities,
         )
         self._held.append(record.encode())
         if self._writing is None and (self._timer is None or len(self._held) == MOST_RECORDS):

@@ -81,7 +81,7 @@ def inspect(
     Returns:
         Times as ISO 8601; `chosen` (what the model is made of, in words; empty for a peer), `list` (post ids,
         best first; empty: the user has none), `list_ttl_s` (None: no list), `seen` up to the time asked for,
-        `taken_down`, and `answer` with `rung`, `post_ids` and those of them that are `pinned`.
+        `taken_down`, and `answer` with `rung`, `post_ids` and those of them that are `pinned` or `explored`.
 
     Raises:
         NothingServed: No generation is current.
@@ -108,6 +108,7 @@ def inspect(
             "rung": given.rung,
             "post_ids": list(given.post_ids),
             "pinned": list(given.pinned_ids),
+            "explored": list(given.drawn_ids),
         },
     }
 

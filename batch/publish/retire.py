@@ -85,7 +85,7 @@ def retire(store: GenerationStore, lease: Lease, root: Path, generation: int, pr
         if manifest and manifest.topic_depth:
             _unlink(client, (keys.topics(user_id, generation) for user_id in some))
         progress(f"clearing generation {generation}", min(low + CHUNK, len(users)), len(users))
-    of_all = (keys.popular, keys.catalogue, keys.posts, keys.facets, keys.similar, keys.windows)
+    of_all = (keys.popular, keys.catalogue, keys.posts, keys.facets, keys.similar, keys.windows, keys.explore)
     shared = [named(generation) for named in of_all]
     shared += [keys.segment(generation, name) for name in (manifest.segments if manifest else ())]
     shared += [keys.profile(generation, name) for name in read.words(client, keys.profiles(generation))]

@@ -7,14 +7,16 @@
 --       5 takedowns   6 popular:<generation>   7 catalogue:<generation>   8 posts:<generation>   9 ids
 --       10 pins   11 numbers
 --       12 windows:<generation>, where the manifest `needs` `windows`; else the next ones come one place sooner
---       13… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
+--       13 explore:<generation>, where the manifest `needs` `explore`; likewise
+--       14… segment:<generation>:<name>, one for each of the manifest's `segments`, in their order
 --       then, for a user without a list, as their profile names them: profile:<generation>:<signature>,
 --       segment:<generation>:<name>
 -- ARGV  1 the time, epoch seconds   2 how many posts, 1..100   3… ids of posts that are not wanted
--- Reply the rung, the bucket's start, the label of the time, then ids of posts, best first, pinned ones at their places
+-- Reply the rung, the bucket's start, the label of the time, then ids of posts, best first, pinned and drawn ones at
+--       their places
 -- Error the generation is no longer current, is not there, or an argument or a key is wrong
 -- Cost  O(d log s) for the d places passed and the s posts seen (O(d s) while these are a listpack, up to
---       1,024); on the last rung d is the catalogue
+--       1,024); on the last rung d is the catalogue; with exploration places all new posts are passed besides
 --
 --   g=$(redis-cli HGET almanac:1:current:default generation)
 --   redis-cli FCALL_RO feed 11 almanac:1:current:default almanac:1:manifest:$g "almanac:1:list:{200}:$g" \
@@ -130,6 +132,33 @@ local function pins_at(key, at, segment)
     return pins
 end
 
+-- Draw a post for each exploration place, by weight, none twice: api/contract/explore.py, draw. `posts` and
+-- `weights` are what may be drawn, and lose what is; places that are `taken` stay so.
+local function draw(posts, weights, places, salt, last, taken)
+    local drawn = {}
+    for block = 0, math.ceil(last / places) - 1 do
+        local digits = redis.sha1hex(string.format('%d %s', block, salt))
+        local place = block * places + tonumber(string.sub(digits, 1, 8), 16) % places + 1
+        if place <= last and not taken[place] and #posts > 0 then
+            local total, sum, at = 0, 0, nil
+            for _, weight in ipairs(weights) do
+                total = total + weight
+            end
+            local lot = tonumber(string.sub(digits, 9, 21), 16) / 2 ^ 52 * total
+            for k, weight in ipairs(weights) do
+                sum = sum + weight
+                if not at and lot < sum then
+                    at = k
+                end
+            end
+            at = at or #posts
+            table.remove(weights, at)
+            drawn[#drawn + 1] = {place = place, post = table.remove(posts, at)}
+        end
+    end
+    return drawn
+end
+
 local function feed(keys, args)
     local at, limit = tonumber(args[1]), tonumber(args[2])
     if not at or not limit or limit < 1 or limit > 100 then
@@ -152,7 +181,15 @@ local function feed(keys, args)
             return redis.error_reply('ERR want the key …' .. name .. ' in place 12, which says when posts may be answered')
         end
     end
-    local met, unwanted, chosen, pinned = {}, {}, {}, {}
+    local explore
+    if needs(manifest, 'explore') then
+        local name = ':explore:' .. manifest.generation
+        explore = table.remove(keys, 12) or ''
+        if string.sub(explore, -#name) ~= name or redis.call('EXISTS', explore) == 0 then
+            return redis.error_reply('ERR want the key …' .. name .. ' after those before it, which says what is drawn')
+        end
+    end
+    local met, unwanted, chosen, pinned, taken = {}, {}, {}, {}, {}
     for place = 3, #args do
         unwanted[canonical(args[place])] = true
     end
@@ -203,9 +240,28 @@ local function feed(keys, args)
     for _, pin in ipairs(pins_at(keys[10], at, segment_name())) do
         local post, place = number_of(pin.id), math.max(pin.place, last_place + 1)
         if post and place <= limit and not met[post] and shown(post, pin.id) then
-            met[post], last_place, room = true, place, room - 1
+            met[post], taken[place], last_place, room = true, true, place, room - 1
             pinned[#pinned + 1] = {place = place, id = id_of(post)}
         end
+    end
+
+    -- What stands at exploration places; it is met, too. Only posts with weights for the user's segment may.
+    if explore then
+        local name = segment_name()
+        local text = redis.call('HGET', explore, name or unknown and '?' or '*')
+        local posts, weights = {}, {}
+        for post, weight in string.gmatch(text or redis.call('HGET', explore, '*') or '', '(%S+):(%S+)') do
+            if not met[post] and shown(post, canonical(id_of(post))) then
+                posts[#posts + 1], weights[#weights + 1] = post, tonumber(weight)
+            end
+        end
+        local user = string.match(keys[3], ':list:{(.-)}:')
+        local salt = manifest.variant .. ' ' .. bucket .. ' ' .. user
+        for _, drawn in ipairs(draw(posts, weights, manifest.counts.explore_places, salt, limit, taken)) do
+            met[drawn.post], room = true, room - 1
+            pinned[#pinned + 1] = {place = drawn.place, id = id_of(drawn.post)}
+        end
+        table.sort(pinned, function(a, b) return a.place < b.place end)
     end
 
     -- Take from a list until there are enough; tell at which place of the list that was.

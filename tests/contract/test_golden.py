@@ -121,6 +121,7 @@ def test_what_is_no_manifest_is_refused(text: bytes) -> None:
         (Keys().catalogue(42), "almanac:1:catalogue:42"),
         (Keys().posts(42), "almanac:1:posts:42"),
         (Keys().windows(42), "almanac:1:windows:42"),
+        (Keys().explore(42), "almanac:1:explore:42"),
         (Keys().seen(200), "almanac:1:seen:{200}"),
         (Keys().likes(200), "almanac:1:likes:{200}"),
         (Keys("shop").takedowns(), "shop:1:takedowns"),

@@ -53,7 +53,8 @@ def called(
     keys, number, told = Keys(), world.generation, list[str]()
     if profile:
         signed = signature(world.manifest.profile, profile)
-        told = [keys.profile(number, signed), keys.segment(number, f"parity={profile.get('parity')}")]
+        told = [keys.profile(number, signed)]
+        told += [keys.segment(number, f"parity={profile['parity']}")] if "parity" in profile else []
     return call_feed(store, world.manifest, world.names.user_key(user), at_s, limit, told)
 
 
@@ -93,12 +94,13 @@ def test_the_api_the_function_and_the_oracle_agree(
     world = World(seen_policy=policy, names=names, holds_seen=holds_seen)  # type: ignore[arg-type]  # one of three
     if seed % 2 == 0:
         world = replace(world, windows=draw_windows(rng, world.posts, AS_OF_S))
+    world = replace(world, explore={2: 10, 3: 4}.get(seed, 0))
     edges = [time_s for _, window in world.windows for time_s in window if time_s is not None]
     world.publish(store).promote(store)
     assert load(store)
     key = Keys().likes if policy == "likes" else Keys().seen
     views = [] if policy == "likes" else list(world.views)
-    n_pinned = 0
+    n_pinned = n_drawn = 0
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
         for _ in range(150 if names.kind == "numbers" else 50):
             user, at_s = rng.randrange(0, 12), AS_OF_S + rng.randrange(-2 * DAY_S, 4 * DAY_S)
@@ -134,7 +136,13 @@ def test_the_api_the_function_and_the_oracle_agree(
             pinned = list(map(unquote, reply.headers.get("x-almanac-pinned", "").split(",")))
             assert {*filter(None, pinned)} <= {*map(str, wanted)}
             n_pinned += pinned != [""]
+            drawn_ids = [
+                part.partition(":")[0] for part in reply.headers.get("x-almanac-explored", "").split(",")
+            ]
+            assert {*map(unquote, filter(None, drawn_ids))} <= {*map(str, wanted)}
+            n_drawn += drawn_ids != [""]
     assert n_pinned > 20
+    assert (n_drawn > 20) == (world.explore > 0)
 
 
 def draw_wish(rng: random.Random, world: World) -> tuple[list[str], list[str]]:
@@ -149,7 +157,9 @@ def test_the_api_and_the_oracle_agree_under_filters_now_and_at_past_times(
 ) -> None:
     rng = random.Random(seed)
     depth = 4 if seed == 1 else 0  # of users' own lists of topics
-    weeks, rungs = Weeks(store, "views", rng, names, topic_depth=depth, windows=seed == 2), set[str]()
+    explore = 10 * (seed - 1)
+    weeks = Weeks(store, "views", rng, names, topic_depth=depth, windows=seed == 2, explore=explore)
+    rungs = set[str]()
     settings = BatchSettings(redis_url=valkey_url)
     world = weeks.worlds[1]
     with TestClient(create_app(Settings(redis_url=valkey_url))) as client:
@@ -221,6 +231,7 @@ class Weeks:
         holds_seen: bool = False,
         topic_depth: int = 0,
         windows: bool = False,
+        explore: int = 0,
     ) -> None:
         """Publish, with views between; half of those before a promotion are told only after it."""
         self.store, self.rng, self.names = store, rng, names
@@ -234,6 +245,7 @@ class Weeks:
             begin_s = AS_OF_S + (number - 1) * DAY_S
             world = replace(world, generation=number, turn=number, as_of_s=begin_s, known=known)
             world = replace(world, holds_seen=holds_seen and number == 2, topic_depth=topic_depth)
+            world = replace(world, explore=explore if number > 1 else 0)
             if windows:
                 world = replace(world, windows=draw_windows(rng, world.posts, begin_s))
             self.worlds[number] = world.publish(store)
@@ -332,7 +344,7 @@ def test_all_agree_at_any_time_over_three_promotions_and_a_rollback(
     store: redis.Redis, valkey_url: str, names: Names, policy: str, n: int, holds_seen: bool, windows: bool
 ) -> None:
     rng = random.Random(n)
-    weeks = Weeks(store, policy, rng, names, holds_seen=holds_seen, windows=windows)
+    weeks = Weeks(store, policy, rng, names, holds_seen=holds_seen, windows=windows, explore=5 * windows)
     settings = BatchSettings(redis_url=valkey_url)
     load(store)
     answered: set[int] = set()

@@ -77,4 +77,6 @@ def draw_inspection(console: Console, found: Mapping[str, object]) -> None:
     table.add_row(f"answer ({answer['rung']})", escape(" ".join(map(str, answer["post_ids"]))))
     if answer["pinned"]:
         table.add_row("pinned of it", escape(" ".join(map(str, answer["pinned"]))))
+    if answer["explored"]:
+        table.add_row("explored of it", escape(" ".join(map(str, answer["explored"]))))
     console.print(table)

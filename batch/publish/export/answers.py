@@ -9,6 +9,7 @@ import redis
 from api.contract.codec import decode
 from api.contract.ids import FEATURE
 from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.manifest import EXPLORE
 from api.contract.pin import Pins
 from api.feed import Answer, answer
 from api.found import Generation, Lookup, Pointer
@@ -63,7 +64,7 @@ class _Reader:
         self._sets = sets[manifest.seen_policy]
         self._pins = served.number_pins(pins)
         self._since = f"({manifest.as_of_s}"
-        self._sees_all = at_s < manifest.as_of_s or manifest.holds_seen
+        self._sees_all = at_s < manifest.as_of_s or manifest.holds_seen or EXPLORE in manifest.needs
         self._has_dictionary = FEATURE in manifest.needs
 
     def look_up(self, users: Sequence[str]) -> list[Lookup]:

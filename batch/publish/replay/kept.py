@@ -8,10 +8,11 @@ import orjson
 import redis
 
 from api.contract.codec import decode
+from api.contract.explore import Exploration, decode_weights, read_places
 from api.contract.facets import Facets
 from api.contract.ids import FEATURE, as_json, canonical
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import WINDOWS
+from api.contract.manifest import EXPLORE, WINDOWS
 from api.contract.pin import Pins
 from api.contract.window import Window, decode_window
 from api.found import Generation, Lookup, Pointer, RankedLists
@@ -95,6 +96,7 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
     facets = read.fields(client, keys.facets(number)) if manifest.filter_by else {}
     windows = read.fields(client, keys.windows(number)) if WINDOWS in manifest.needs else {}
     posts, ids = [int(post) for post in client.hkeys(keys.posts(number))], read_post_ids(ledger, manifest)
+    weights = read.fields(client, keys.explore(number)) if EXPLORE in manifest.needs else {}
     shared = Generation(
         manifest=manifest,
         posts={post: orjson.dumps({"id": ids.as_json(post)}) for post in posts},
@@ -106,6 +108,12 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
         },
         facets=Facets({facet.decode(): decode(text) for facet, text in facets.items()}, catalogue),
         windows={int(post): decode_window(text) for post, text in windows.items()},
+        exploration=Exploration(
+            read_places(manifest.explore),
+            {name.decode(): decode_weights(text) for name, text in weights.items()},
+        )
+        if weights
+        else None,
     )
 
     def read_own(user_id: str, bucket_s: int) -> OwnList:
