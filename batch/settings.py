@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from api.contract.explore import read_places
 from api.environment import EnvironmentSettings, StoreUrl
 
 DAY_S = 86_400
@@ -68,6 +69,17 @@ class Settings(EnvironmentSettings):
         ge=0,
         le=100,
         description="posts in users' own lists of their 8 best topics, for requests by topic; 0: none",
+    )
+    explore: str = Field(
+        "",
+        description="share of a first page's places for new posts, drawn by weight: 1/10, one of ten "
+        "places; empty: none",
+    )
+    explore_impressions: int = Field(
+        100, ge=1, description="impressions below which a post is new, and may be drawn for such places"
+    )
+    explore_floor: float = Field(
+        0.1, gt=0, le=1, description="least weight of a new post, as a share of an even one"
     )
     profiles: int = Field(
         2_000,
@@ -206,6 +218,12 @@ class Settings(EnvironmentSettings):
             if "=" in name or name.strip() in NO_FACETS:
                 raise ValueError(f"{name.strip()!r} is no column to filter by: name such as topic,brand")
         return text
+
+    @field_validator("explore")
+    @classmethod
+    def _is_a_share_of_places(cls, text: str) -> str:
+        places = read_places(text)
+        return f"1/{places}" if places else ""
 
     @field_validator("zone")
     @classmethod

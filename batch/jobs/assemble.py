@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from api.contract.buckets import Horizon
+from api.contract.explore import read_places
 from api.contract.profile import Bins
 from batch.arrays import Floats
 from batch.data.columns import TOPIC
@@ -18,6 +19,7 @@ from batch.features.profile import segments
 from batch.features.sides import Sides
 from batch.features.signatures import find, typical
 from batch.features.tally import Tally
+from batch.learn.explore import NewPosts, find_new, weigh_new_posts
 from batch.learn.factors.cold_start import shared_factors
 from batch.learn.ranker import Ranker
 from batch.learn.similar.similar import find_similar
@@ -68,6 +70,7 @@ def assemble_publication(
     caps = Caps.of(settings.max_per_topic, facts.posts[TOPIC])
     own = assemble_content(settings, facts, counts, model.fingerprint, names, model.metrics, caps)
     own = add_similar(settings, facts, statics, own)
+    own = add_explored(settings, facts, statics, counts, own)
     facts.release()
     sides = asof.make_sides(facts, statics, counts, np.array(own.horizon.starts, np.int64))
     bins, profiles = score_profiles(settings, facts, statics, counts, model, sides, own.depth, caps)
@@ -143,6 +146,30 @@ def add_similar(
     found = find_similar(past, space, settings.similar, settings.seed, offered)
     metrics = {**content.metrics, "similar_text_weight": found.text_weight}
     return replace(content, similar=found.posts, metrics=metrics)
+
+
+def add_explored(
+    settings: Settings, facts: Facts, statics: asof.Statics, counts: Tally, content: GenerationContent
+) -> GenerationContent:
+    """Add what exploration places draw from, if the settings want such places."""
+    n_places = read_places(settings.explore)
+    if not n_places:
+        return content
+    names, segment = segments(facts.users, content.segment_by)
+    offered = None if content.windows is None else content.offered
+    new = find_new(counts, facts.post_place, settings.explore_impressions, offered)
+    weights = weigh_new_posts(
+        facts,
+        counts,
+        statics.texts,
+        segment,
+        names,
+        [*(content.segments[name] for name in names), content.popular],
+        new,
+        settings.explore_floor,
+        settings.seed,
+    )
+    return replace(content, explored=NewPosts(n_places, len(new), weights))
 
 
 def assemble_content(

@@ -119,7 +119,8 @@ def make(settings: Settings, facts: Facts, live: LiveEvents, as_of_s: int, creat
     stood = _cut(facts, live, as_of_s, load_mapping(settings).like_within_s)
     statics = asof.describe(stood, settings.seed)
     model = train(stood, statics, as_of_s, Recipe.of(settings)).model
-    then = assemble_publication(settings, stood, statics, model, as_of_s)
+    unexplored = settings.replace(explore="")  # nothing is learnt from answers of the past
+    then = assemble_publication(unexplored, stood, statics, model, as_of_s)
     return save_backfilled(folder_of(settings), then.content, then.lists, then.inputs, created_at_s)
 
 

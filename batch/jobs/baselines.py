@@ -9,7 +9,7 @@ from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
-from batch.jobs.assemble import add_similar, assemble_content
+from batch.jobs.assemble import add_explored, add_similar, assemble_content
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.named import model_name
 from batch.learn.baselines.recommender import Baseline
@@ -44,6 +44,7 @@ def publish_baseline(
         counts = asof.start_tally(facts, statics).advance(facts.as_of_s)
         own = assemble_content(settings, facts, counts, model_name(baseline, interactions))
         own = add_similar(settings, facts, statics, own)
+        own = add_explored(settings, facts, statics, counts, own)
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
     opened = None if own.windows is None else own.windows.at(np.array(own.horizon.starts))
     with progress.phases("publish") as show:

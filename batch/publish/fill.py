@@ -7,6 +7,7 @@ from operator import itemgetter
 import numpy as np
 
 from api.contract.codec import encode as as_text
+from api.contract.explore import encode_weights
 from api.contract.window import encode_window
 from batch.arrays import Ints
 from batch.publish import shard
@@ -40,7 +41,8 @@ def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -
 
 
 def write_shared(build: Build, wire: PipelinedWriter) -> str:
-    """Write popular, segments, profiles, catalogue, posts, facets, similar, windows; return their checksum.
+    """Write popular, segments, profiles, catalogue, posts, facets, similar, windows, weights; return
+    their checksum.
 
     These have no life of their own: they are what a dead batch leaves to serve.
     """
@@ -75,6 +77,8 @@ def write_shared(build: Build, wire: PipelinedWriter) -> str:
         digest.update(post + b" " + near + b"\n")
     for post, window in _write_windows(build, wire):
         digest.update(post + b" " + window + b"\n")
+    for name, text in _write_weights(build, wire):
+        digest.update(name + b"\n" + text + b"\n")
     wire.flush()
     return digest.hexdigest()
 
@@ -107,6 +111,17 @@ def _write_windows(build: Build, wire: PipelinedWriter) -> Iterator[tuple[bytes,
         found = [(b"%d" % number, encode_window(*window)) for number, window in some]
         wire.send(pack(b"HSET", key, *(part for pair in found for part in pair)), 1)
         yield from found
+
+
+def _write_weights(build: Build, wire: PipelinedWriter) -> Iterator[tuple[bytes, bytes]]:
+    """Write what exploration places draw from; yield segment and text, ascending by the segment's bytes."""
+    content, key = build.content, build.store.keys.explore(build.number).encode()
+    weights = content.explored.weights if content.explored else {}
+    for name, weighed in sorted((name.encode(), weighed) for name, weighed in weights.items()):
+        build.lease.check()
+        text = encode_weights(content.post_numbers[weighed.post].tolist(), weighed.weight.tolist())
+        wire.send(pack(b"HSET", key, name, text), 1)
+        yield name, text
 
 
 def _shared_lists(build: Build) -> Iterator[tuple[str, Rows]]:

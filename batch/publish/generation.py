@@ -11,13 +11,25 @@ import pandas as pd
 from api.contract.buckets import Horizon, moment
 from api.contract.facets import read_column
 from api.contract.ids import FEATURE
-from api.contract.manifest import CAP, FACETS, HOLDS_SEEN, SIMILAR, WINDOWS, Manifest, SeenPolicy
+from api.contract.manifest import (
+    CAP,
+    EXPLORE,
+    EXPLORE_NEW,
+    EXPLORE_PLACES,
+    FACETS,
+    HOLDS_SEEN,
+    SIMILAR,
+    WINDOWS,
+    Manifest,
+    SeenPolicy,
+)
 from api.contract.profile import Bins
 from batch.arrays import Bools, Ints, Ints32
 from batch.data.columns import POST_ID, TEXT, TOPIC
 from batch.data.ids import IdNames
 from batch.data.seen import SeenPosts, SeenTimes
 from batch.data.windows import Windows
+from batch.learn.explore import NewPosts
 from batch.score.caps import Caps
 
 Rows = Ints32
@@ -61,6 +73,7 @@ class GenerationContent:
         caps: How many posts of a topic stand close together in lists, popular and profiles' lists included.
         windows: When posts may be shown; None: all at any time. What is at no time of the horizon is not
             offered: no list, facet or similar post holds it, and no reader learns of it.
+        explored: What exploration places draw from; None: there are none.
     """
 
     variant: str
@@ -94,6 +107,7 @@ class GenerationContent:
     facets: dict[str, Rows] = field(default_factory=dict)
     caps: Caps | None = None
     windows: Windows | None = None
+    explored: NewPosts | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.
@@ -158,7 +172,7 @@ class GenerationContent:
 
     def draft(self, generation: int, created_at_s: int) -> Manifest:
         """Return the manifest of a generation that is being built: no checksum yet, counts as planned."""
-        caps = self.caps
+        caps, explored = self.caps, self.explored
         return Manifest(
             generation=generation,
             variant=self.variant,
@@ -187,13 +201,15 @@ class GenerationContent:
                 **(dict(zip(CAP, (caps.most, caps.window), strict=True)) if caps else {}),
                 **({"topic_depth": self.topic_depth} if self.topic_depth else {}),
                 **({} if self.similar is None else {SIMILAR: self.similar.shape[1]}),
+                **({EXPLORE_PLACES: explored.n_places, EXPLORE_NEW: explored.n_new} if explored else {}),
             },
             profile=self.profile,
             metrics=self.metrics,
             gate=self.gate,
             needs=(FEATURE,) * self.needs_dictionary
             + (HOLDS_SEEN,) * self.holds_seen
-            + (WINDOWS,) * bool(self.windowed),
+            + (WINDOWS,) * bool(self.windowed)
+            + (EXPLORE,) * (explored is not None),
             user_ids=self.user_names.kind,
             post_ids=self.post_names.kind,
             holds_seen=self.holds_seen,

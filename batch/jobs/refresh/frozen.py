@@ -4,7 +4,7 @@ JSON, Parquet and arrays without pickle. The model, the sides and the horizon li
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,9 @@ class Frozen:
         everybody: float64 (factors,). The factors of a user who comes later: everybody's mean.
         by_cluster: float64 (text clusters, factors). The factors of a post that comes later.
         zone: The facts' zone, by which hours of the day went.
+        n_places: Of so many places one is for exploration; 0: none is.
+        n_new: Posts that counted as new.
+        weights: A segment's name, `*` or `?` to posts and their weights.
     """
 
     as_of_s: int
@@ -69,6 +72,9 @@ class Frozen:
     everybody: Floats
     by_cluster: Floats
     zone: str = ""
+    n_places: int = 0
+    n_new: int = 0
+    weights: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write JSON and arrays."""
@@ -84,6 +90,7 @@ class Frozen:
             "segments": list(self.segments),
             "profiles": list(self.profiles),
             "zone": self.zone,
+            "explore": {"n_places": self.n_places, "n_new": self.n_new, "weights": self.weights},
         }
         (folder / _JSON).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _OWN}
@@ -129,6 +136,7 @@ class Frozen:
             segments={name: arrays[f"segment_{k}"] for k, name in enumerate(about["segments"])},
             profiles={name: arrays["profiles"][k] for k, name in enumerate(about["profiles"])},
             zone=about.get("zone", ""),  # frozen before facts had one, all were UTC
+            **about.get("explore", {}),
         )
 
 
@@ -152,6 +160,9 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
         everybody=dense[0].mean(axis=0) if dense is not None else np.empty(0),
         by_cluster=_place_by_cluster(facts, full),
         zone=facts.zone,
+        n_places=content.explored.n_places if content.explored else 0,
+        n_new=content.explored.n_new if content.explored else 0,
+        weights=_weights_by_id(content),
     )
     digests = digest_inputs(facts)
 
@@ -179,6 +190,11 @@ def _place_by_cluster(facts: Facts, full: Publication) -> Floats:
         return np.zeros((n_groups, 0 if dense is None else dense[1].shape[1]))
     x, y = dense
     return shared_factors(y, x, sides.group, n_groups).astype(np.float32).astype(np.float64)
+
+
+def _weights_by_id(content: GenerationContent) -> dict[str, tuple[list[int], list[float]]]:
+    weights = content.explored.weights if content.explored else {}
+    return {name: (content.post_ids[one.post].tolist(), one.weight.tolist()) for name, one in weights.items()}
 
 
 def _as_ids(content: GenerationContent, rows: Rows) -> Ints:

@@ -20,6 +20,7 @@ from batch.features.text import place
 from batch.jobs.refresh.digests import Changes
 from batch.jobs.refresh.frozen import Frozen
 from batch.jobs.refresh.own import count, events_of
+from batch.learn.explore import NewPosts, Weighed
 from batch.learn.factors.factor_table import fingerprint
 from batch.publish.facets import find_facets
 from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
@@ -113,11 +114,24 @@ def plan_refresh(
             caps=caps,
             similar=_similar(frozen, facts, offered) if manifest.similar else None,
             windows=windows,
+            explored=_explored(frozen, facts, offered),
         ),
         inputs=inputs,
         moved=moved,
         posts=np.flatnonzero(changes.posts),
     )
+
+
+def _explored(frozen: Frozen, facts: Facts, offered: Bools) -> NewPosts | None:
+    """Return what exploration places draw from: what the full run weighed, without posts that went."""
+    if not frozen.n_places:
+        return None
+    weights = {}
+    for name, (ids, weight) in frozen.weights.items():
+        rows = find_rows(facts.post_ids, np.array(ids, np.int64))
+        kept = (rows >= 0) & offered[rows]
+        weights[name] = Weighed(rows[kept], np.array(weight)[kept])
+    return NewPosts(frozen.n_places, frozen.n_new, weights)
 
 
 def _posts(frozen: Frozen, before: Sides, facts: Facts, changes: Changes) -> tuple[Floats32, Ints32]:

@@ -14,6 +14,7 @@ from batch.publish.generation import TOPICS_MOST, GenerationContent
 FIELD_BYTES = 64  # of a hash's field beside its texts
 KEY_BYTES, TOPIC_BYTES = 100, 4  # of a user's hash of topics and of each of its fields, Valkey 9.1
 WINDOW_BYTES = 32  # a post's number, two times and a comma
+WEIGHT_BYTES = 22  # a post's number, a weight of six digits, a colon and a blank
 SPARE = 0.02  # of what is planned: the plan's own error, and connections
 
 
@@ -35,6 +36,7 @@ class Sizes:
         facet_bytes: int (facets,). Length of each facet with its list of posts.
         topic_bytes: Of a user's lists of topics, their key included.
         n_windows: Posts with a window.
+        n_weights: Weights of new posts, of all segments together.
         n_similar: Similar posts of all posts together.
     """
 
@@ -52,6 +54,7 @@ class Sizes:
     topic_bytes: float = 0.0
     n_similar: int = 0
     n_windows: int = 0
+    n_weights: int = 0
 
     @classmethod
     def of(cls, content: GenerationContent) -> "Sizes":
@@ -73,6 +76,9 @@ class Sizes:
             topic_bytes=_measure_topics(content),
             n_similar=0 if content.similar is None else int((content.similar >= 0).sum()),
             n_windows=len(content.windowed),
+            n_weights=sum(len(one.post) for one in content.explored.weights.values())
+            if content.explored
+            else 0,
         )
 
     @classmethod
@@ -193,7 +199,8 @@ def plan(
     posts = len(sizes.post_numbers) * costs.post
     facets = float((sizes.facet_bytes + FIELD_BYTES).sum()) + sizes.n_users * sizes.topic_bytes
     windows = sizes.n_windows * (FIELD_BYTES + WINDOW_BYTES)
-    shared = shared_lists + catalogue + users + posts + facets + similar + windows
+    weights = sizes.n_weights * WEIGHT_BYTES
+    shared = shared_lists + catalogue + users + posts + facets + similar + windows + weights
     generation = round(sizes.n_users * costs.lists + shared)
     seen = round(sizes.n_users * (costs.seen + costs.likes))
     total = round(((kept + 1) * generation + seen + dictionary) * (1 + SPARE))

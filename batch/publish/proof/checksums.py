@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from api.contract.keys import SEGMENT_FIELD
-from api.contract.manifest import WINDOWS, Manifest
+from api.contract.manifest import EXPLORE, WINDOWS, Manifest
 from batch.progress import Show
 from batch.publish import shard
 from batch.publish.store import GenerationStore
@@ -101,6 +101,9 @@ def _digest_shared(store: GenerationStore, manifest: Manifest) -> str:
     windows = read.fields(client, keys.windows(number)) if WINDOWS in manifest.needs else {}
     for post in sorted(windows, key=int):
         digest.update(post + b" " + windows[post] + b"\n")
+    weights = read.fields(client, keys.explore(number)) if EXPLORE in manifest.needs else {}
+    for name in sorted(weights):
+        digest.update(name + b"\n" + weights[name] + b"\n")
     return digest.hexdigest()
 
 
