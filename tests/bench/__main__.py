@@ -173,6 +173,30 @@ def experiments(
 
 
 @bench.command()
+def exploration(
+    users: Annotated[int, typer.Option(min=100, help="users of each made world")] = 3_000,
+    posts: Annotated[
+        int, typer.Option(min=100, help="its posts in the end; a tenth more come each night")
+    ] = 1_000,
+    days: Annotated[int, typer.Option(min=8, help="nights, each with a day of visits after it")] = 14,
+    seeds: Annotated[int, typer.Option(min=1, help="how many worlds")] = 5,
+    explore: Annotated[str, typer.Option(help="share of places for new posts")] = "1/10",
+    variant: Annotated[str, typer.Option(help="whose lists: ours, or a peer's by its name")] = "default",
+    trees: Annotated[int, typer.Option(min=1)] = 50,
+    plot: Annotated[Path | None, typer.Option(help="also draw it, as .svg or .png; needs matplotlib")] = None,
+    json: Json = False,
+) -> None:
+    """Run two weeks of nights with a place for new posts and without, in made worlds; tell what it brings."""
+    from tests.bench.exploration.run import run as measure
+
+    if plot is not None:
+        require_extra("matplotlib", "plot")
+    Output(json=json).emit(
+        measure(users, posts, days, seeds, explore=explore, variant=variant, trees=trees, plot=plot)
+    )
+
+
+@bench.command()
 def traffic(
     url: Annotated[
         str, typer.Option(help="a running API; else one of its own on a store of drawn lists")
