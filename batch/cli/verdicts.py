@@ -1,5 +1,6 @@
 """Commands of what an experiment or a log tells: a verdict, a plan, what a policy is worth. No logic."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,10 @@ Alpha = Annotated[
 
 
 def report(
-    table: Annotated[Path, typer.Option(help="CSV, JSON lines or Parquet with one row a user")],
+    name: Annotated[str, typer.Argument(help="experiment of the store; else --table")] = "",
+    table: Table = None,
+    data: Data = "",
+    mapping: Mapped = "",
     arm: ArmColumn = "arm",
     control: Annotated[str, typer.Option(help="arm to compare with; else the first")] = "",
     kinds: Kinds = "",
@@ -43,19 +47,32 @@ def report(
     from batch.experiments.commands import report_table
     from batch.experiments.comparisons import Terms
     from batch.experiments.page import write_page
+    from batch.jobs.report import report as report_stored
+    from batch.store.connection import connect_store
 
-    output = Output(json=json)
-    found = report_table(
-        table,
-        Terms(alpha=alpha, tuned_for=tuned_for),
-        arm=arm,
-        control=control,
-        kinds=_split(kinds),
-        shares=_split_numbers(shares),
-        is_aa=aa,
-    )
+    output, terms, chosen = Output(json=json), Terms(alpha=alpha, tuned_for=tuned_for), _split(kinds)
+    if table is not None and not name:
+        title, of = table.name, _split_numbers(shares)
+        found = report_table(table, terms, arm=arm, control=control, kinds=chosen, shares=of, is_aa=aa)
+    elif name and table is None and not shares:
+        title, settings = name, read_settings(mapping=mapping)
+        with connect_store(settings, output.progress) as store:
+            found = report_stored(
+                settings,
+                store,
+                name,
+                terms,
+                output.progress,
+                int(time.time()),
+                data=data,
+                control=control,
+                kinds=chosen,
+                is_aa=aa,
+            )
+    else:
+        raise typer.BadParameter("give the name of an experiment, whose shares are known, or a --table")
     if html is not None:
-        html.write_text(write_page(found, f"Verdict on {table.name}"), "utf-8")
+        html.write_text(write_page(found, f"Verdict on {title}"), "utf-8")
     output.emit(found.values(), lambda console: draw_verdict(console, found))
     if not found.sample_ratio.is_kept:
         raise typer.Exit(REFUSED)

@@ -107,13 +107,13 @@ def tabulate(exposures: Exposures, acts: Acts, kinds: Sequence[str], span: Span,
         **{f"pre_{kind}s": _count(acts.user[before & of_kind[kind]], n_users) for kind in kinds},
         "answers": _count(user, n_users),
     }
-    wanted = [kind for kind in kinds if kind != "view"]
+    shown, wanted = _lay_out(user, time, exposures.posts[asked]), [kind for kind in kinds if kind != "view"]
     for name, counted in {
         "": wanted,
         **({f"_{kind}": [kind] for kind in wanted} if wanted[1:] else {}),
     }.items():
         chosen = since & np.isin(acts.kind, [KINDS.index(kind) for kind in counted])
-        is_hit = _find_hits((user, time, exposures.posts[asked]), acts, chosen, within_s)
+        is_hit = _find_hits(shown, acts, chosen, within_s, len(user))
         columns[f"hits_{FIRST}{name}"] = _count(user[is_hit], n_users)
     stays = (most >= 0) & (least == most)
     table = pa.table(
@@ -138,19 +138,18 @@ def _count(user: Ints32, n_users: int) -> Ints:
     return np.bincount(user, minlength=n_users).astype(np.int64)
 
 
-def _find_hits(shown: tuple[Ints32, Ints, Ints], acts: Acts, chosen: Bools, within_s: int) -> Bools:
-    """Return bool (answers,): whose first posts one of the chosen acts follows."""
-    user, time, posts = shown
+def _lay_out(user: Ints32, time: Ints, posts: Ints) -> pd.DataFrame:
+    """Return a row for each of the first posts of answers, by time; `answer` says of which."""
     answer = np.repeat(np.arange(len(user)), posts.shape[1])
-    places = pd.DataFrame(
-        {"time": time[answer], "user": user[answer], "post": posts.ravel(), "answer": answer}
-    )
-    places = places[places["post"] != NO_POST].sort_values("time", kind="stable")
+    rows = pd.DataFrame({"time": time[answer], "user": user[answer], "post": posts.ravel(), "answer": answer})
+    return rows[rows["post"] != NO_POST].sort_values("time", kind="stable")
+
+
+def _find_hits(shown: pd.DataFrame, acts: Acts, chosen: Bools, within_s: int, n_answers: int) -> Bools:
+    """Return bool (answers,): which have a first post that one of the chosen acts follows."""
     did = pd.DataFrame({"time": acts.time[chosen], "user": acts.user[chosen], "post": acts.post[chosen]})
     did = did.sort_values("time", kind="stable").assign(did=1)
-    found = pd.merge_asof(
-        places, did, on="time", by=["user", "post"], direction="forward", tolerance=within_s
-    )
-    is_hit = np.zeros(len(user), np.bool_)
+    found = pd.merge_asof(shown, did, on="time", by=["user", "post"], direction="forward", tolerance=within_s)
+    is_hit = np.zeros(n_answers, np.bool_)
     is_hit[found["answer"][found["did"].notna()]] = True
     return is_hit

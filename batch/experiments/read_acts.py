@@ -1,6 +1,7 @@
 """What an experiment's users were shown and did, out of the events' database and the facts' feed."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from api.contract.experiment import Experiment
 from batch.arrays import Bools, Ints, Ints8, Ints32
 from batch.data.columns import ACTION, CLOCK, FEED, LIKE, POST_ID, TARGET, TIMESTAMP, USER_ID
 from batch.data.live.events import read_kinds
-from batch.data.live.exposures import read_exposures
+from batch.data.live.exposures import day_of, read_exposures
 from batch.data.mapping import Mapping
 from batch.data.source import Source, open_tables
 from batch.data.validation.cells import take_apart
@@ -35,7 +37,7 @@ class _Chunk(NamedTuple):
     kind: Ints8
 
 
-def read_exposed(url: str, experiment: str, people: People, stall_s: float) -> Exposures:
+def read_exposed(url: str, experiment: Experiment, people: People, stall_s: float) -> Exposures:
     """Read the answers that an experiment gave; from then on `people` know its users and learn no others.
 
     Raises:
@@ -43,7 +45,8 @@ def read_exposed(url: str, experiment: str, people: People, stall_s: float) -> E
     """
     ids, arms = list[str](), dict[str, int]()
     parts: list[tuple[Ints32, Ints8, Ints, Ints]] = []
-    for batch in read_exposures(url, experiment, stall_s):
+    since = day_of(experiment.start_s * 1000)
+    for batch in read_exposures(url, experiment.name, since, stall_s):
         user = people.rows(batch.column("user_id"))
         rows, first = np.unique(user, return_index=True)
         ids += batch.column("user_id").take(pa.array(first[rows >= len(ids)])).to_pylist()
@@ -74,7 +77,7 @@ def read_acts(
     """Read what people did from a time on, in the facts' feed and live, each act once.
 
     Args:
-        location: Of the facts.
+        location: Of the facts; empty: there are none.
         url: Of the events' database.
         mapping: Of the facts.
         people: Whose acts count.
@@ -89,13 +92,13 @@ def read_acts(
         SourceError: A database or the facts cannot be read.
     """
     frames = [pd.DataFrame({name: np.empty(0, np.int64) for name in Acts.__dataclass_fields__})]
-    for chunks in (_of_feed(location, mapping, stall_s, advance), _of_live(url, stall_s)):
-        for chunk in chunks:
-            user = people.rows(chunk.user)
-            kept = (user >= 0) & (chunk.time >= since_s) & (chunk.kind != _NONE)
-            post = people.marks(chunk.post.filter(pa.array(kept)))
-            columns = {"user": user[kept], "post": post, "time": chunk.time[kept], "kind": chunk.kind[kept]}
-            frames.append(pd.DataFrame(columns))
+    feed = _of_feed(location, mapping, stall_s, advance) if location else iter(())
+    for chunk in chain(feed, _of_live(url, stall_s)):
+        user = people.rows(chunk.user)
+        kept = (user >= 0) & (chunk.time >= since_s) & (chunk.kind != _NONE)
+        post = people.marks(chunk.post.filter(pa.array(kept)))
+        columns = {"user": user[kept], "post": post, "time": chunk.time[kept], "kind": chunk.kind[kept]}
+        frames.append(pd.DataFrame(columns))
     every = pd.concat(frames).drop_duplicates()
     user, kind = every["user"].to_numpy(np.int32), every["kind"].to_numpy(np.int8)
     acts = Acts(user, every["post"].to_numpy(np.int64), every["time"].to_numpy(np.int64), kind)

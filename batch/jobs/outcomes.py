@@ -3,12 +3,14 @@
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import redis
 
 from api.contract.experiment import Experiment
+from api.contract.ids import canonical
 from api.contract.keys import Keys
 from batch.data.live.accepted import drain_accepted
-from batch.data.load import find_source
+from batch.data.load import find_source, load_mapping
 from batch.experiments.acts import Span, tabulate
 from batch.experiments.people import People
 from batch.experiments.read_acts import read_acts, read_exposed
@@ -25,11 +27,11 @@ class NoExposures(LookupError):
 
 
 class Outcome(NamedTuple):
-    """One row a user, when that was, and how many users are left out since they were in several arms."""
+    """One row a user, when that was, and which users are left out, a sentence each."""
 
     table: pa.Table
     span: Span
-    n_mixed: int
+    left_out: list[str]
 
 
 def read_outcomes(
@@ -45,7 +47,7 @@ def read_outcomes(
     Args:
         settings: Mapping, events' database, prefix.
         client: Client of the store, replies as bytes.
-        location: Of the facts.
+        location: Of the facts; empty: there are none, live events alone count.
         experiment: Which one.
         progress: Where to show the steps.
         now_s: Epoch seconds.
@@ -59,7 +61,7 @@ def read_outcomes(
     people = People(newest.user_ids, newest.post_ids) if newest else People("text", "text")
     with progress.step("exposures"):
         drain_accepted(settings, client)
-        exposures = read_exposed(url, experiment.name, people, stall_s)
+        exposures = read_exposed(url, experiment, people, stall_s)
     span = Span(experiment.start_s, min(now_s, experiment.end_s or now_s))
     if not ((exposures.time >= span.start_s) & (exposures.time < span.end_s)).any():
         raise NoExposures(
@@ -67,7 +69,15 @@ def read_outcomes(
             "been started, and does the API serve this store?"
         )
     with progress.step("acts") as advance:
-        location, mapping = find_source(settings, location)
+        location, mapping = find_source(settings, location) if location else ("", load_mapping(settings))
         acts, kinds = read_acts(location, url, mapping, people, span.pre_start_s, stall_s, advance)
     table, n_mixed = tabulate(exposures, acts, kinds, span, mapping.like_within_s)
-    return Outcome(table, span, n_mixed)
+    is_forced = [
+        canonical(user_id, "numbers") in experiment.forced for user_id in table["user_id"].to_pylist()
+    ]
+    left_out = {
+        "users answered by several arms": n_mixed,
+        "users forced into an arm, whom chance has not put there": sum(is_forced),
+    }
+    told = [f"{who}: {n:,}" for who, n in left_out.items() if n]
+    return Outcome(table.filter(pc.invert(pa.array(is_forced, pa.bool_()))), span, told)

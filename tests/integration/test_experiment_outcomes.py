@@ -1,5 +1,6 @@
 """One row a user out of what really lies there: both streams, the events' database, the facts' feed."""
 
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,11 @@ from api.contract.experiment import Arm, Experiment
 from api.contract.exposure import FIELD, Exposure, pack
 from api.contract.ids import Kind
 from api.contract.keys import Keys
+from batch.experiments.acts import Span
+from batch.experiments.comparisons import Terms
+from batch.experiments.registry import create, start
 from batch.jobs.outcomes import NoExposures, read_outcomes
+from batch.jobs.report import report
 from batch.progress import SILENT
 from batch.settings import Settings
 from tests.world import KINDS, World
@@ -88,10 +93,46 @@ def test_what_users_did_is_counted_whatever_ids_are_and_wherever_events_are_kept
         one | hits,
         two | {"answers": 1, "hits_5": 1, "hits_5_like": 1, "hits_5_cart": 0, "hits_5_purchase": 0},
     ]
-    assert (found.n_mixed, found.span.start_s, found.span.end_s) == (1, START_S, END_S)
+    assert found.span == Span(START_S, END_S)
+    assert found.left_out == ["users answered by several arms: 1"]
     assert found.table.column_names[6] == "pre_likes"
 
 
 def test_an_experiment_that_answered_nobody_says_so(store: redis.Redis, tmp_path: Path) -> None:
     with pytest.raises(NoExposures, match="'ab' has answered nobody"):
         read_outcomes(Settings(state_dir=tmp_path), store, str(tmp_path), AB, SILENT, END_S)
+
+
+def test_a_report_by_name_takes_arms_and_shares_from_the_definition_and_leaves_out_who_was_forced(
+    store: redis.Redis, tmp_path: Path
+) -> None:
+    now_s, halves = int(time.time()), (Arm("old", "default", 75), Arm("new", "other", 25))
+    for generation, arm in enumerate(halves, 1):
+        World(generation, variant=arm.variant).publish(store).promote(store)
+    create(store, KEYS, Experiment("ab", "ab", halves, forced={"1": "new"}), "ann", now_s - 100)
+    one = start(store, KEYS, "ab", "ann", now_s - 100)
+    users = list(map(str, range(1, 101)))
+    arms = {user: one.assign(user).name for user in users}
+    shown = [
+        Exposure("ab", user, arms[user], 0, (now_s - 50) * 1000, 1, 0, "own", "r", [1, 2]) for user in users
+    ]
+    store.xadd(KEYS.exposures(), {FIELD: pack(record.encode() for record in shown)})
+    for user in users:
+        for post in (1, 2) if arms[user] == "new" else (1,):
+            name, action = f"{user}-{post}", "like" if int(user) % 3 else "view"
+            event = Event(name, user, str(post), action, now_s - 40, now_s - 40)
+            store.xadd(KEYS.events(), event.to_fields())  # type: ignore[arg-type]  # a dict of texts is one
+
+    found = report(Settings(state_dir=tmp_path), store, "ab", Terms(n_resamples=10), SILENT, now_s)
+
+    by_chance = [arms[user] for user in users[1:]]
+    assert found.sample_ratio.users == {name: by_chance.count(name) for name in ("old", "new")}
+    assert found.sample_ratio.planned == {"old": 99 * 0.75, "new": 99 * 0.25}
+    likes = next(reading for reading in found.readings if reading.metric == "likes a user")
+    liking = [user for user in users[1:] if int(user) % 3]
+    assert likes.control == pytest.approx(sum(arms[u] == "old" for u in liking) / by_chance.count("old"))
+    assert likes.treatment == pytest.approx(
+        2 * sum(arms[u] == "new" for u in liking) / by_chance.count("new")
+    )
+    assert likes.says == "higher"
+    assert found.left_out[0] == "users forced into an arm, whom chance has not put there: 1"

@@ -54,8 +54,12 @@ def drain_exposures(
     return done
 
 
-def read_exposures(url: str, experiment: str, stall_s: float = STALL_S) -> Iterator[pa.RecordBatch]:
-    """Yield an experiment's answers: texts `user_id` and `arm`, int64 `accepted_at_ms`, lists `post_ids`.
+def read_exposures(
+    url: str, experiment: str, since: date, stall_s: float = STALL_S
+) -> Iterator[pa.RecordBatch]:
+    """Yield an experiment's answers from a day on, in batches.
+
+    Columns are texts `user_id` and `arm`, int64 `accepted_at_ms`, lists of texts `post_ids`.
 
     Raises:
         SourceError: The database cannot be opened or read.
@@ -63,10 +67,11 @@ def read_exposures(url: str, experiment: str, stall_s: float = STALL_S) -> Itera
     columns = {"user_id": pa.string(), "arm": pa.string(), "accepted_at_ms": pa.int64()}
     schema = pa.schema({**columns, "post_ids": pa.list_(pa.string())})
     chosen = sa.select(*(EXPOSURES.c[name] for name in schema.names))
+    chosen = chosen.where(EXPOSURES.c.experiment == experiment, EXPOSURES.c.day >= since)
     with open_events(url, stall_s) as (engine, watch), engine.connect() as connection:
         streamed = connection.execution_options(yield_per=READ_ROWS)
         with watch.waiting():
-            parts = streamed.execute(chosen.where(EXPOSURES.c.experiment == experiment)).partitions()
+            parts = streamed.execute(chosen).partitions()
             rows = next(parts, None)
         while rows:
             values = zip(zip(*rows, strict=True), schema.types, strict=True)
