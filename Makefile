@@ -40,8 +40,8 @@ bench: $(VENV)/.dev ## figures of this machine, as JSON
 	$(BIN)/python -m tests.bench score --json $(ARGS)
 	$(BIN)/python -m tests.bench serve --json $(ARGS)
 
-chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty nights; beside them ten minutes of traffic
-	ALMANAC_CHAOS=1 $(BIN)/pytest tests/integration/test_api_traffic.py & traffic=$$!; \
+chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty nights; beside them twenty minutes of traffic
+	ALMANAC_CHAOS=1 $(BIN)/pytest tests/integration/test_api_traffic.py tests/integration/test_experiment_faults.py & traffic=$$!; \
 	ALMANAC_CHAOS=1 $(BIN)/pytest tests/chaos tests/docs/test_pages.py tests/integration/test_publish_killed.py \
 	  tests/integration/test_generations_gate.py tests/integration/test_replay.py tests/integration/test_runs_resumed.py \
 	  tests/integration/test_bench_serve.py tests/integration/test_bench_night.py \
