@@ -188,6 +188,27 @@ def test_each_answer_is_recorded_once_as_it_was(store: redis.Redis, client: Clie
         assert one.accepted_ms > 1_639_990_000_000
 
 
+def test_what_an_arm_draws_is_recorded_with_the_chance_that_it_had(
+    store: redis.Redis, client: Client
+) -> None:
+    replace(NEW, generation=5, explore=4).publish(store).promote(store)
+    begin(store)
+    replies = {user: ask(client, user) for user in USERS}
+
+    n_drawn = 0
+    for one in recorded(store, len(replies)):
+        reply = replies[int(one.user_id)]
+        assert one.posts == tuple(ids(reply.json()))
+        said = dict(
+            pair.split(":") for pair in reply.headers.get("x-almanac-explored", "").split(",") if pair
+        )
+        chances = [float(said.get(str(post), 1)) for post in one.posts]
+        assert list(one.propensities) == (pytest.approx(chances, rel=1e-5) if said else [])
+        assert (len(said) == 1) == (one.arm == "new")
+        n_drawn += len(said)
+    assert n_drawn > 1
+
+
 @pytest.fixture
 def routes(valkey_url: str) -> Iterator[Client]:
     """Give a client of the routes alone."""
