@@ -109,11 +109,18 @@ def plan(
 
 
 def ope(
-    table: Annotated[Path, typer.Option(help="CSV, JSON lines or Parquet with one row an action shown")],
+    name: Annotated[str, typer.Argument(help="experiment of the store; else --table")] = "",
+    policy: Annotated[
+        Path | None, typer.Option(help="of NAME: table of the other policy: post_id, target, perhaps user_id")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="of NAME: also write what was drawn to this file")] = None,
+    data: Data = "",
+    mapping: Mapped = "",
+    table: Annotated[
+        Path | None, typer.Option(help="CSV, JSON lines or Parquet with one row an action shown")
+    ] = None,
     reward: Annotated[str, typer.Option(help="column of what an action earned")] = "reward",
-    propensity: Annotated[
-        str, typer.Option(help="column of the probability it was drawn with")
-    ] = "propensity",
+    propensity: Annotated[str, typer.Option(help="column of the chance it was drawn with")] = "propensity",
     target: Annotated[
         str, typer.Option(help="column of the other policy's probability, or a number")
     ] = "target",
@@ -132,11 +139,31 @@ def ope(
     require_extra("tea_tasting", "experiments")
     from batch.cli.draw.verdicts import draw_off_policy
     from batch.experiments.commands import ope_table
+    from batch.jobs.draws import evaluate_draws
+    from batch.store.connection import connect_store
 
     output = Output(json=json)
-    names = {"reward": reward, "propensity": propensity, "target": target}
-    models = {"model_reward": model_reward, "model_value": model_value}
-    found = ope_table(table, names, models, user=user, alpha=alpha, anyway=anyway)
+    if table is not None and not name and policy is None and out is None:
+        names = {"reward": reward, "propensity": propensity, "target": target}
+        models = {"model_reward": model_reward, "model_value": model_value}
+        found = ope_table(table, names, models, user=user, alpha=alpha, anyway=anyway)
+    elif name and table is None:
+        settings = read_settings(mapping=mapping)
+        with connect_store(settings, output.progress) as store:
+            found = evaluate_draws(
+                settings,
+                store,
+                name,
+                output.progress,
+                int(time.time()),
+                policy=policy,
+                out=out,
+                data=data,
+                alpha=alpha,
+                anyway=anyway,
+            )
+    else:
+        raise typer.BadParameter("give the name of an experiment, and perhaps its --policy, or a --table")
     output.emit(found.values(), lambda console: draw_off_policy(console, found))
     if found.refused and not anyway:
         raise typer.Exit(REFUSED)

@@ -113,7 +113,7 @@ def tabulate(exposures: Exposures, acts: Acts, kinds: Sequence[str], span: Span,
         **({f"_{kind}": [kind] for kind in wanted} if wanted[1:] else {}),
     }.items():
         chosen = since & np.isin(acts.kind, [KINDS.index(kind) for kind in counted])
-        is_hit = _find_hits(shown, acts, chosen, within_s, len(user))
+        is_hit = find_hits(shown, acts, chosen, within_s, len(user))
         columns[f"hits_{FIRST}{name}"] = _count(user[is_hit], n_users)
     stays = (most >= 0) & (least == most)
     table = pa.table(
@@ -130,6 +130,24 @@ def tabulate(exposures: Exposures, acts: Acts, kinds: Sequence[str], span: Span,
     return Tabulated(table.drop_columns(idle), int(np.count_nonzero(least < most)))
 
 
+def find_hits(shown: pd.DataFrame, acts: Acts, chosen: Bools, within_s: int, n_answers: int) -> Bools:
+    """Return bool (answers,): which have a post that one of the chosen acts follows.
+
+    Args:
+        shown: Columns `time`, ascending, `user`, `post`, and `answer`, 0 upwards.
+        acts: Of the users.
+        chosen: bool (acts,). Those that count.
+        within_s: How long after an answer its act may come.
+        n_answers: How many answers there are.
+    """
+    did = pd.DataFrame({"time": acts.time[chosen], "user": acts.user[chosen], "post": acts.post[chosen]})
+    did = did.sort_values("time", kind="stable").assign(did=1)
+    found = pd.merge_asof(shown, did, on="time", by=["user", "post"], direction="forward", tolerance=within_s)
+    is_hit = np.zeros(n_answers, np.bool_)
+    is_hit[found["answer"][found["did"].notna()]] = True
+    return is_hit
+
+
 def _inside(time: Ints, start_s: Ints | int, end_s: int) -> Bools:
     return np.asarray((time >= start_s) & (time < end_s), np.bool_)
 
@@ -143,13 +161,3 @@ def _lay_out(user: Ints32, time: Ints, posts: Ints) -> pd.DataFrame:
     answer = np.repeat(np.arange(len(user)), posts.shape[1])
     rows = pd.DataFrame({"time": time[answer], "user": user[answer], "post": posts.ravel(), "answer": answer})
     return rows[rows["post"] != NO_POST].sort_values("time", kind="stable")
-
-
-def _find_hits(shown: pd.DataFrame, acts: Acts, chosen: Bools, within_s: int, n_answers: int) -> Bools:
-    """Return bool (answers,): which have a first post that one of the chosen acts follows."""
-    did = pd.DataFrame({"time": acts.time[chosen], "user": acts.user[chosen], "post": acts.post[chosen]})
-    did = did.sort_values("time", kind="stable").assign(did=1)
-    found = pd.merge_asof(shown, did, on="time", by=["user", "post"], direction="forward", tolerance=within_s)
-    is_hit = np.zeros(n_answers, np.bool_)
-    is_hit[found["answer"][found["did"].notna()]] = True
-    return is_hit

@@ -1,5 +1,6 @@
 """An experiment's outcomes, top to bottom: who was shown what, what they did then, one row a user."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from batch.experiments.read_acts import read_acts, read_exposed
 from batch.progress import Progress
 from batch.publish.ledger.ledger import Ledger
 from batch.settings import Settings
-from batch.store.connection import events_location
+from batch.store.connection import FACTS_FILE, events_location, facts_location
 
 
 class NoExposures(LookupError):
@@ -57,12 +58,11 @@ def read_outcomes(
         SourceError: The events' database or the facts cannot be read.
     """
     url, stall_s = events_location(settings), settings.database_stall_s
-    newest = next(reversed(Ledger(client, Keys(settings.prefix)).read_sealed().values()), None)
-    people = People(newest.user_ids, newest.post_ids) if newest else People("text", "text")
+    people = know_nobody(settings, client)
     with progress.step("exposures"):
         drain_accepted(settings, client)
         exposures = read_exposed(url, experiment, people, stall_s)
-    span = Span(experiment.start_s, min(now_s, experiment.end_s or now_s))
+    span = span_of(experiment, now_s)
     if not ((exposures.time >= span.start_s) & (exposures.time < span.end_s)).any():
         raise NoExposures(
             f"experiment {experiment.name!r} has answered nobody that the table of exposures knows: has it "
@@ -81,3 +81,20 @@ def read_outcomes(
     }
     told = [f"{who}: {n:,}" for who, n in left_out.items() if n]
     return Outcome(table.filter(pc.invert(pa.array(is_forced, pa.bool_()))), span, told)
+
+
+def know_nobody(settings: Settings, client: redis.Redis) -> People:
+    """Return people who read ids as the newest generation does."""
+    newest = next(reversed(Ledger(client, Keys(settings.prefix)).read_sealed().values()), None)
+    return People(newest.user_ids, newest.post_ids) if newest else People("text", "text")
+
+
+def span_of(experiment: Experiment, now_s: int) -> Span:
+    """Return when an experiment ran, or has run so far."""
+    return Span(experiment.start_s, min(now_s, experiment.end_s or now_s))
+
+
+def find_facts(settings: Settings, data: str) -> str:
+    """Return where the facts lie: as told, else as settings say; empty where there are none."""
+    has_facts = settings.database_url.get_secret_value() or Path(settings.state_dir, FACTS_FILE).is_file()
+    return data or (facts_location(settings) if has_facts else "")

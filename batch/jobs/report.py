@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import redis
 
@@ -11,10 +10,9 @@ from batch.experiments.comparisons import Terms
 from batch.experiments.outcomes import make_outcomes
 from batch.experiments.registry import find
 from batch.experiments.verdict import Verdict, judge
-from batch.jobs.outcomes import read_outcomes
+from batch.jobs.outcomes import find_facts, read_outcomes
 from batch.progress import Progress
 from batch.settings import Settings
-from batch.store.connection import FACTS_FILE, facts_location
 
 
 def report(
@@ -50,9 +48,7 @@ def report(
         ValueError: A kind or the control is none.
     """
     one = find(client, Keys(settings.prefix), name)
-    has_facts = settings.database_url.get_secret_value() or Path(settings.state_dir, FACTS_FILE).is_file()
-    location = data or (facts_location(settings) if has_facts else "")
-    found = read_outcomes(settings, client, location, one, progress, now_s)
+    found = read_outcomes(settings, client, find_facts(settings, data), one, progress, now_s)
     planned = {arm.name: arm.share for arm in one.arms}
     outcomes = make_outcomes(found.table, arms=list(planned), control=control, kinds=kinds)
     outcomes = replace(outcomes, left_out=(*found.left_out, *outcomes.left_out))

@@ -55,17 +55,19 @@ def drain_exposures(
 
 
 def read_exposures(
-    url: str, experiment: str, since: date, stall_s: float = STALL_S
+    url: str, experiment: str, since: date, stall_s: float = STALL_S, *, drawn: bool = False
 ) -> Iterator[pa.RecordBatch]:
     """Yield an experiment's answers from a day on, in batches.
 
-    Columns are texts `user_id` and `arm`, int64 `accepted_at_ms`, lists of texts `post_ids`.
+    Columns are texts `user_id` and `arm`, int64 `accepted_at_ms`, lists of texts `post_ids`; with `drawn`
+    int64 `bucket_s` and lists of float64 `propensities` too.
 
     Raises:
         SourceError: The database cannot be opened or read.
     """
     columns = {"user_id": pa.string(), "arm": pa.string(), "accepted_at_ms": pa.int64()}
-    schema = pa.schema({**columns, "post_ids": pa.list_(pa.string())})
+    of_draws = {"bucket_s": pa.int64(), "propensities": pa.list_(pa.float64())} if drawn else {}
+    schema = pa.schema({**columns, "post_ids": pa.list_(pa.string()), **of_draws})
     chosen = sa.select(*(EXPOSURES.c[name] for name in schema.names))
     chosen = chosen.where(EXPOSURES.c.experiment == experiment, EXPOSURES.c.day >= since)
     with open_events(url, stall_s) as (engine, watch), engine.connect() as connection:
