@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 FIELD = "records"  # of an entry of the stream: what `pack` wrote
 MOST_RECORDS = 512  # of an entry
+MOST_KEPT = 65_536  # numbers: 10 MB
 
 _LAYOUT = b"\x01"  # of a record; a reader refuses what it does not know
 _TIMES = struct.Struct("<qq")
@@ -49,19 +50,10 @@ class Exposure(NamedTuple):  # made in a quarter of a dataclass's time, for each
     propensities: Sequence[float] = ()
 
     def encode(self) -> bytes:
-        """Write as bytes: what many share first, which is written once and kept."""
-        return b"".join(
-            (
-                _write_shared(self.experiment, self.arm, self.generation, self.bucket_s, self.rung),
-                _TIMES.pack(self.asked_s, self.accepted_ms),
-                _write_text(self.user_id),
-                _write_text(self.request_id),
-                _write_number(len(self.posts)),
-                *map(_write_number, self.posts),
-                _write_number(len(self.propensities)),
-                struct.pack(f"<{len(self.propensities)}d", *self.propensities),
-            )
-        )
+        """Write as bytes."""
+        shared = write_shared(self.experiment, self.arm, self.generation, self.bucket_s, self.rung)
+        ids = self.user_id.encode(), self.request_id.encode()
+        return write(shared, self.asked_s, self.accepted_ms, *ids, self.posts, self.propensities)
 
     @classmethod
     def decode(cls, raw: bytes) -> "Exposure":
@@ -104,13 +96,55 @@ class Exposure(NamedTuple):  # made in a quarter of a dataclass's time, for each
         )
 
 
+@lru_cache(maxsize=4096)
+def write_shared(experiment: str, arm: str, generation: int, bucket_s: int, rung: str) -> bytes:
+    """Write what the answers of an arm in a bucket have in common: how a record begins."""
+    texts = [_write_text(text.encode()) for text in (experiment, arm, rung)]
+    return b"".join([_LAYOUT, *texts, _NUMBERS[generation], struct.pack("<q", bucket_s)])
+
+
+def write(
+    shared: bytes,
+    asked_s: int,
+    accepted_ms: int,
+    user_id: bytes,
+    request_id: bytes,
+    posts: Sequence[int],
+    propensities: Sequence[float] = (),
+) -> bytes:
+    """Write a record whose begin is written already: half the time of all of it, and each answer takes that.
+
+    Args:
+        shared: What `write_shared` wrote.
+        asked_s: As of `Exposure`.
+        accepted_ms: Likewise.
+        user_id: Likewise, UTF-8.
+        request_id: Likewise.
+        posts: Likewise.
+        propensities: Likewise.
+    """
+    numbers = _NUMBERS
+    return b"%b%b%b%b%b%b%b%b%b%b" % (
+        shared,
+        _TIMES.pack(asked_s, accepted_ms),
+        numbers[len(user_id)],
+        user_id,
+        numbers[len(request_id)],
+        request_id,
+        numbers[len(posts)],
+        b"".join([numbers[post] for post in posts]),
+        numbers[len(propensities)],
+        struct.pack(f"<{len(propensities)}d", *propensities) if propensities else b"",
+    )
+
+
 def pack(records: Iterable[bytes]) -> bytes:
     """Write encoded records as the field of one entry: each after its length.
 
     >>> pack([b"ab", b"c"])
     b'\\x02ab\\x01c'
     """
-    return b"".join([part for record in records for part in (_write_number(len(record)), record)])
+    return b"".join([part for record in records for part in (_NUMBERS[len(record)], record)])
 
 
 def unpack(field: bytes) -> list[bytes]:
@@ -159,7 +193,19 @@ class _Reader:
         return self.take(self.number()).decode()
 
 
-@lru_cache(maxsize=65_536)  # a catalogue's posts, most of them
+class _Written(dict[int, bytes]):
+    """Numbers as they are written; a catalogue's first are kept: a look-up takes a tenth of the work."""
+
+    def __missing__(self, number: int) -> bytes:
+        written = _write_number(number)
+        if len(self) < MOST_KEPT:
+            self[number] = written
+        return written
+
+
+_NUMBERS = _Written()
+
+
 def _write_number(number: int) -> bytes:
     """Write a number as LEB128.
 
@@ -175,13 +221,5 @@ def _write_number(number: int) -> bytes:
     return bytes([*written, number])
 
 
-def _write_text(text: str) -> bytes:
-    raw = text.encode()
-    return _write_number(len(raw)) + raw
-
-
-@lru_cache(maxsize=4096)
-def _write_shared(experiment: str, arm: str, generation: int, bucket_s: int, rung: str) -> bytes:
-    """Write what the answers of an arm in a bucket have in common."""
-    texts = map(_write_text, (experiment, arm, rung))
-    return b"".join([_LAYOUT, *texts, _write_number(generation), struct.pack("<q", bucket_s)])
+def _write_text(raw: bytes) -> bytes:
+    return _NUMBERS[len(raw)] + raw

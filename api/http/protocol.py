@@ -189,7 +189,7 @@ class FeedHttpProtocol(asyncio.BufferedProtocol):
         state["metrics"].count(lookup.asked.route, "200", given.rung)
         request_id = id_of(self._ids)
         if given.placed is not None:
-            state["store"].exposures.note(given, request_id.decode("ascii"), int(state["clock"]() * 1000))
+            state["store"].exposures.note(given, request_id, state["clock"])
         date = server.date + self._of_origin if self._of_origin else server.date
         said = head(given, lookup.now_s, len(content), date, request_id, closing=closing)
         self.transport.write(said + content)

@@ -181,7 +181,7 @@ def respond(content: bytes, said: list[tuple[bytes, bytes]]) -> Response:
 def _give(request: Request, given: Answer, content: bytes, now_s: int) -> Response:
     """Answer, and leave a record of it where it is an experiment's."""
     if given.placed is not None:
-        request.state.store.exposures.note(given, request_id.get(), int(request.state.clock() * 1000))
+        request.state.store.exposures.note(given, request_id.get().encode(), request.state.clock)
     return respond(content, headers(given, now_s))
 
 

@@ -17,7 +17,7 @@ from api.feed import OWN_RUNGS, Answer, answer
 from api.found import Lookup
 from api.routes.feed import checker_body, native_body
 from api.schemas.value import DEFAULT_LIMIT, read_limit, read_time, read_topics, read_user_id
-from api.store.batcher import PendingLookup
+from api.store.pending import PendingLookup
 
 CHECKER = frozenset({"/post/recommendations/", "/post/recommendations"})
 CHECKER_ROUTE, NATIVE_ROUTE = "/post/recommendations/", "/users/{user_id}/feed"  # as they are counted

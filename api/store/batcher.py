@@ -14,19 +14,20 @@ look-ups that it meets: they would wait for ever otherwise.
 """
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import perf_counter  # the loop's own clock, uvloop's, counts whole milliseconds
+from typing import NamedTuple
 
-from api.contract.experiment import Placement, Route
+from api.contract.experiment import Route
 from api.contract.keys import Keys
 from api.found import Lookup
 from api.store.cache import GenerationCache
-from api.store.connection import Replies, RespConnection
+from api.store.connection import Packet, Replies, RespConnection
 from api.store.current import CurrentGeneration
 from api.store.errors import LOADING, StoreUnavailable
 from api.store.experiments import Experiments
 from api.store.lifeline import Lifeline
+from api.store.pending import FutureLookup, PendingLookup
 from api.store.snapshot import Snapshot
 from api.store.stats import LookupStats
 
@@ -34,57 +35,14 @@ LARGEST_BATCH = 16  # look-ups a write: the store works on them while we read th
 MOST_TRIES = 5  # then what was read last answers: it was current while the request was under way
 PATIENCE_S = 0.1  # 7,000 posts are loaded in 0.02 s, so most requests after a flip see the new lists
 
-
-class PendingLookup(ABC):
-    """A look-up that waits; subclasses say what becomes of it."""
-
-    __slots__ = (
-        "at_s",
-        "bucket_s",
-        "n_replies",
-        "n_tries",
-        "now_s",
-        "placed",
-        "route",
-        "user_id",
-        "was_lost",
-    )
-
-    def __init__(self, user_id: str, at_s: int, route: Route | None = None, now_s: int = 0) -> None:
-        """Wait for a user's own list at a time; an experiment on the route, if one holds now, says whose."""
-        self.user_id = user_id
-        self.at_s = at_s
-        self.bucket_s = 0
-        self.n_replies = 0
-        self.n_tries = 0  # how often it was sent, or what is current was read for it
-        self.was_lost = False  # with a connection, once
-        self.route = route
-        self.now_s = now_s
-        self.placed: Placement | None = None  # by the experiment, when it was last sent
-
-    @abstractmethod
-    def resolve(self, found: Lookup | Exception) -> None:
-        """Take what was found, or why nothing was: an error of the store's, or a bug. This may not raise."""
+Share = tuple["LookupBatcher", Snapshot, list["PendingLookup"]]
 
 
-class FutureLookup(PendingLookup):
-    """A look-up that somebody awaits."""
+class Packed(NamedTuple):
+    """Look-ups that can be sent, and what to send for them."""
 
-    __slots__ = ("future",)
-
-    def __init__(self, user_id: str, at_s: int, future: "asyncio.Future[Lookup]") -> None:
-        """Resolve a future, unless whoever awaits it has gone."""
-        super().__init__(user_id, at_s)
-        self.future = future
-
-    def resolve(self, found: Lookup | Exception) -> None:
-        """Set the result or the exception."""
-        if self.future.done():
-            return
-        if isinstance(found, Exception):
-            self.future.set_exception(found)
-        else:
-            self.future.set_result(found)
+    lookups: list[PendingLookup]
+    packet: Packet
 
 
 class LookupBatcher:
@@ -170,10 +128,49 @@ class LookupBatcher:
         return any(not lookup.n_tries for lookup in self._waiting)
 
     def _send(self, connection: RespConnection, snapshot: Snapshot) -> None:
-        """Send all look-ups that wait; one that cannot be written keeps no other from being sent."""
-        waiting, self._waiting = self._waiting, []
+        """Send all look-ups that wait."""
+        shares = [(self, snapshot, self._waiting)]
         if self._experiments.running and self._home is self:
-            waiting = self._keep_own(waiting, connection)
+            shares = self._share_out(connection, snapshot)
+        self._waiting = []
+        packed = [one for batcher, of, lookups in shares if (one := batcher._pack(lookups, of)).lookups]
+        try:
+            if packed:
+                connection.send(*(one.packet for one in packed))
+        except Exception as exc:  # as in `_flush`
+            for lookup in (lookup for one in packed for lookup in one.lookups):
+                lookup.resolve(exc)
+
+    def _share_out(self, connection: RespConnection, snapshot: Snapshot) -> list[Share]:
+        """Return the look-ups that wait by the batchers of their users' arms, with what they are of.
+
+        Those of a variant that must be read first wait for that with its own batcher.
+        """
+        by_variant: dict[str, list[PendingLookup]] = {self.variant: []}
+        asked: tuple[Route | None, int] = (None, 0)
+        place = None
+        for lookup in self._waiting:
+            if asked != (lookup.route, lookup.now_s):  # most of those of a turn ask the same, now
+                asked = (lookup.route, lookup.now_s)
+                place = self._experiments.find_place(*asked)
+            placed = lookup.placed = None if place is None else place(lookup.user_id)
+            variant = self.variant if placed is None else placed.arm.variant
+            by_variant.setdefault(variant, []).append(lookup)
+        shares: list[Share] = [(self, snapshot, by_variant.pop(self.variant))]
+        for variant, lookups in by_variant.items():
+            batcher = self._find_batcher(variant)
+            current = batcher.current
+            if connection.tracks and current.snapshot is not None and not current.is_stale:
+                shares.append((batcher, current.snapshot, lookups))
+                continue
+            for lookup in lookups:
+                if lookup.n_tries == 1 and not connection.tracks:
+                    lookup.n_tries = 0  # what was read for it is not the other variant's
+                batcher.add(lookup)
+        return shares
+
+    def _pack(self, waiting: list[PendingLookup], snapshot: Snapshot) -> Packed:
+        """Pack look-ups; one that cannot be written keeps no other from being sent."""
         bucket_for, n_replies = snapshot.generation.manifest.horizon.bucket_for, 0
         lookups: list[PendingLookup] = []
         parts: list[bytes] = []
@@ -188,30 +185,7 @@ class LookupBatcher:
                 lookups.append(lookup)
                 parts.append(packed)
                 n_replies += lookup.n_replies
-        if not lookups:
-            return
-        try:
-            connection.send(b"".join(parts), n_replies, self._reader_of(lookups, snapshot))
-        except Exception as exc:
-            for lookup in lookups:
-                lookup.resolve(exc)
-
-    def _keep_own(self, waiting: list[PendingLookup], connection: RespConnection) -> list[PendingLookup]:
-        """Return the look-ups of this variant; those of users of other arms wait with their own."""
-        own: list[PendingLookup] = []
-        for lookup in waiting:
-            try:
-                placed = self._experiments.place(lookup.route, lookup.user_id, lookup.now_s)
-                lookup.placed = placed
-                if placed is None or placed.arm.variant == self.variant:
-                    own.append(lookup)
-                    continue
-                if lookup.n_tries == 1 and not connection.tracks:
-                    lookup.n_tries = 0  # what was read for it is not the other variant's
-                self._find_batcher(placed.arm.variant).add(lookup)
-            except Exception as exc:  # as in `_flush`
-                lookup.resolve(exc)
-        return own
+        return Packed(lookups, (b"".join(parts), n_replies, self._reader_of(lookups, snapshot)))
 
     def _reader_of(
         self, lookups: list[PendingLookup], snapshot: Snapshot

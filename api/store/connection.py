@@ -19,6 +19,7 @@ from api.address import connection_of, tls_of
 Command = tuple[str | bytes | int, ...]
 Replies = list[Any]  # bytes, int, None, a list of these, or a Refusal in the place of one reply
 Done = Callable[[Replies | None], None]  # called with None when the connection was lost before the last reply
+Packet = tuple[bytes, int, Done]  # packed commands, how many replies they have, and who waits for these
 
 SECOND_LOOK_S = 0.01
 _NOTHING = object()
@@ -86,14 +87,16 @@ class RespConnection(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
 
-    def send(self, packed: bytes, n_replies: int, done: Done) -> None:
-        """Send commands; `done` gets their replies, in order, once all are there."""
+    def send(self, *packets: Packet) -> None:
+        """Send packets in one write; who waits for one gets its replies, in order, once all are there."""
         if self._transport is None:
-            done(None)
+            for _, _, done in packets:
+                done(None)
             return
         deadline = self._loop.time() + self._timeout_s
-        self._transport.write(packed)
-        self._expected.append(_Expected(n_replies, done, deadline))
+        self._transport.write(packets[0][0] if len(packets) == 1 else b"".join([one[0] for one in packets]))
+        for _, n_replies, done in packets:
+            self._expected.append(_Expected(n_replies, done, deadline))
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._check)
 
@@ -109,7 +112,7 @@ class RespConnection(asyncio.Protocol):
             if not answered.done():
                 answered.set_result(replies)
 
-        self.send(b"".join(pack(*command) for command in commands), len(commands), done)
+        self.send((b"".join(pack(*command) for command in commands), len(commands), done))
         replies = await answered
         if replies is None:
             raise ConnectionLost(self.why)

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from api.contract.experiment import Experiment, Placement, Route, find_holding, read_experiments
@@ -12,7 +13,10 @@ from api.feed import Answer
 from api.store.connection import Refusal
 from api.store.errors import DEGRADABLE_ERRORS
 
+Place = Callable[[str], Placement]
 Ask = Callable[[str | None], Awaitable[Answer]]
+
+USERS_HELD = 65_536  # whose places are in memory: a hash takes 1 µs
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,7 @@ class Experiments:
         self.running: tuple[Experiment, ...] = ()
         self.unanswered: Counter[tuple[str, str]] = Counter()
         self._is_on = is_on
+        self._places: dict[str, Place] = {}  # by experiments' names
 
     def take(self, reply: Any) -> None:
         """Take what the store has in their hash; what cannot be read is as none: no feed waits for it."""
@@ -38,14 +43,20 @@ class Experiments:
             return
         # RESP2 has names and values in turns.
         fields = reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True)
-        self.running = tuple(one for one in read_experiments(fields) if one.state == "running")
+        running = tuple(one for one in read_experiments(fields) if one.state == "running")
+        if running != self.running:
+            self.running = running
+            self._places = {one.name: lru_cache(USERS_HELD)(one.place) for one in running}
 
     def place(self, route: Route | None, user_id: str, now_s: int) -> Placement | None:
         """Return where a user is in the experiment that holds on a route now; None where none does."""
-        if route is None or not self.running:
-            return None
-        holding = find_holding(self.running, route, now_s)
-        return None if holding is None else holding.place(user_id)
+        place = self.find_place(route, now_s)
+        return None if place is None else place(user_id)
+
+    def find_place(self, route: Route | None, now_s: int) -> Place | None:
+        """Return what says where a user is in the experiment that holds on a route now."""
+        holding = None if route is None else find_holding(self.running, route, now_s)
+        return None if holding is None else self._places[holding.name]
 
     async def answer(
         self, route: Route, user_id: str, now_s: int, variant: str | None, ask: Ask, tries: int = 5

@@ -8,8 +8,9 @@ not drained, records are dropped, and counted.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 
-from api.contract.exposure import FIELD, MOST_RECORDS, Exposure, pack
+from api.contract.exposure import FIELD, MOST_RECORDS, pack, write, write_shared
 from api.contract.keys import Keys
 from api.feed import Answer
 from api.store.connection import ConnectionLost, Refusal, RespConnection
@@ -43,7 +44,7 @@ class Exposures:
         self._is_full = False  # the stream, when it was last looked at
         self._is_warned = False
 
-    def note(self, given: Answer, request_id: str, answered_ms: int) -> None:
+    def note(self, given: Answer, request_id: bytes, clock: Callable[[], float]) -> None:
         """Hold the record of an answer, if it is one of an experiment's arm and its user is recorded."""
         placed = given.placed
         if placed is None or not (placed.by_arm and placed.is_recorded):
@@ -52,20 +53,10 @@ class Exposures:
             self._drop(1, f"{MOST_HELD} records wait to be written")
             return
         found = given.found
-        record = Exposure(
-            placed.experiment.name,
-            found.user_id,
-            placed.arm.name,
-            found.at_s,
-            answered_ms,
-            found.generation.manifest.generation,
-            found.bucket_s,
-            given.rung,
-            request_id,
-            given.posts,
-            given.propensities,
-        )
-        self._held.append(record.encode())
+        number, answered_ms = found.generation.manifest.generation, int(clock() * 1000)
+        shared = write_shared(placed.experiment.name, placed.arm.name, number, found.bucket_s, given.rung)
+        who = found.user_id.encode(), request_id
+        self._held.append(write(shared, found.at_s, answered_ms, *who, given.posts, given.propensities))
         if self._writing is None and (self._timer is None or len(self._held) == MOST_RECORDS):
             self._write_in(FLUSH_S if self._timer is None else 0.0)
 

@@ -21,7 +21,7 @@ from api.feed import Answer, answer
 from api.found import Generation, Lookup, Pointer
 from api.similar import SimilarPosts, choose_similar
 from api.store.asked import Desk
-from api.store.batcher import LookupBatcher, PendingLookup
+from api.store.batcher import LookupBatcher
 from api.store.cache import GenerationCache, Shelf, translate_errors
 from api.store.commands import LookupCommands, check_reply, read_hidden, read_topics
 from api.store.connection import Address
@@ -31,6 +31,7 @@ from api.store.experiments import Experiments
 from api.store.exposures import Exposures
 from api.store.history import HistoryReader
 from api.store.lifeline import Lifeline
+from api.store.pending import PendingLookup
 from api.store.similar import SimilarReader
 from api.store.stats import LookupStats
 

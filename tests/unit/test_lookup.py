@@ -136,8 +136,8 @@ def test_replies_reach_who_asked_however_they_are_cut_and_changes_come_before_la
     async def exchange() -> None:
         link = RespConnection(1.0, lambda: said.append("changed"), lambda: None)
         link.connection_made(Wire())
-        link.send(b"", 1, said.append)
-        link.send(b"", 3, said.append)
+        link.send((b"", 1, said.append))
+        link.send((b"", 3, said.append))
         places = sorted(min(cut, len(stream)) for cut in cuts)
         for low, high in zip([0, *places], [*places, len(stream)], strict=True):
             link.data_received(stream[low:high])

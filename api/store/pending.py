@@ -1,0 +1,59 @@
+"""Look-ups that wait for their replies, whoever asked."""
+
+import asyncio
+from abc import ABC, abstractmethod
+
+from api.contract.experiment import Placement, Route
+from api.found import Lookup
+
+
+class PendingLookup(ABC):
+    """A look-up that waits; subclasses say what becomes of it."""
+
+    __slots__ = (
+        "at_s",
+        "bucket_s",
+        "n_replies",
+        "n_tries",
+        "now_s",
+        "placed",
+        "route",
+        "user_id",
+        "was_lost",
+    )
+
+    def __init__(self, user_id: str, at_s: int, route: Route | None = None, now_s: int = 0) -> None:
+        """Wait for a user's own list at a time; an experiment on the route, if one holds now, says whose."""
+        self.user_id = user_id
+        self.at_s = at_s
+        self.bucket_s = 0
+        self.n_replies = 0
+        self.n_tries = 0  # how often it was sent, or what is current was read for it
+        self.was_lost = False  # with a connection, once
+        self.route = route
+        self.now_s = now_s
+        self.placed: Placement | None = None  # by the experiment, when it was last sent
+
+    @abstractmethod
+    def resolve(self, found: Lookup | Exception) -> None:
+        """Take what was found, or why nothing was: an error of the store's, or a bug. This may not raise."""
+
+
+class FutureLookup(PendingLookup):
+    """A look-up that somebody awaits."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, user_id: str, at_s: int, future: "asyncio.Future[Lookup]") -> None:
+        """Resolve a future, unless whoever awaits it has gone."""
+        super().__init__(user_id, at_s)
+        self.future = future
+
+    def resolve(self, found: Lookup | Exception) -> None:
+        """Set the result or the exception."""
+        if self.future.done():
+            return
+        if isinstance(found, Exception):
+            self.future.set_exception(found)
+        else:
+            self.future.set_result(found)
