@@ -13,13 +13,15 @@ from batch.features.asof import Rows, Statics
 from batch.features.sides import Feature
 from batch.learn.choose import Gains, earned, means
 from batch.learn.factors.estimate import Estimates
-from batch.learn.factors.stacking import Worth, measure_worth
-from batch.learn.judges import ChoiceJudge, SessionJudge
+from batch.learn.factors.stacking import Worth, measure_slope, measure_worth
+from batch.learn.judges import ChoiceJudge, SessionJudge, known_posts
 from batch.learn.trees import fit
 
 HALVINGS = 4  # of the trees asked for, down to six of a hundred
-SHARES = (0.5, 0.25, 0.125, 0.0625)  # of what trees say, tried in lists; all of it was never as good as half
-IN_LISTS = 3.0, 0.0  # standard errors of a gain over the periods and in the last one from which trees stay
+SHARES = (0.125, 0.25, 0.5)  # of what trees say, in lists; all of it was never as good as half
+IN_SLATES = 3.0, 2.0  # standard errors by which slates ask for trees, over the periods and in the last one
+A_LOSS = 2.0, 0.0  # standard errors of what lists lose by an eighth of trees from which there are none
+MORE_PAYS = 1.0, 0.0  # standard errors of a gain from which a greater share is taken
 MOST_ROWS = 600_000  # of a period that judge trees: among a tenth of them chance hides .001 of AUC
 IN_SESSIONS = 2.0, 2.0  # sessions are many, and trees on chance or on a leak gain a little in some
 
@@ -54,10 +56,10 @@ def choose_trees(
 ) -> TreeChoice:
     """Boost trees on the periods before each one from the second on, and keep what ranked its likes better.
 
-    Where users chose, all trees are kept and the share is the one whose lists of all posts gained most over
-    the estimate's, where that is clear over the periods and it did not lose in the last one. Trees on slates
-    of a liked post and a few others look better than they are: first places among all posts go to what chance
-    raised most, and lists that judge are few.
+    Where users chose, all trees are kept, if slates of a liked post and a few others clearly ask for them,
+    over the periods and in the last one: they are many, where the lists of all posts that judge are few. How
+    much of them slates cannot say, since first places among all posts go to what chance raised most. So an
+    eighth is taken, more where lists gain by it, and nothing where they lose by the eighth.
 
     Where a feed showed the posts, the last period says how many and how much: of half the trees, a quarter
     and so on down to six the fewest whose gain is within a standard error of the best. They stay where the
@@ -107,13 +109,19 @@ class _Boost:
 
 def _choose_share(facts: Facts, statics: Statics, boost: _Boost, n_trees: int, width_s: int) -> TreeChoice:
     """Choose how much of what all trees say enters lists of all posts."""
-    counts, held = asof.start_tally(facts, statics), Gains()
+    counts, held, squares, slopes = asof.start_tally(facts, statics), Gains(), [], []
     with_trees = {share: Gains() for share in SHARES}
     for period, (one, judge) in enumerate(zip(boost.estimates.past, boost.estimates.judges, strict=True)):
         booster = boost.before(period, n_trees)
         if booster is None or not isinstance(judge, ChoiceJudge):
             continue
-        begin_s = one.as_of_s + 1
+        rows, begin_s = boost.rows(period), one.as_of_s + 1
+        said = np.asarray(booster.predict(boost.shown.x[rows], raw_score=True), np.float64)
+        events = boost.shown.event[rows]
+        square, slope = measure_slope(boost.estimates.shown, events, boost.base[rows], said)
+        squares.append(square)
+        slopes.append(slope)
+        judge = judge.of_posts(known_posts(facts, one.as_of_s))
         sides = asof.make_sides(
             facts, statics, counts.advance(one.as_of_s), np.array([begin_s - begin_s % width_s])
         )
@@ -124,11 +132,19 @@ def _choose_share(facts: Facts, statics: Statics, boost: _Boost, n_trees: int, w
             gains.append(judge.gains_with_trees(one.x, one.y, text, sides, share, threads))
     if not held:
         return NONE
-    gained = {share: earned(gains, held, *IN_LISTS) for share, gains in with_trees.items()}
-    best = max(SHARES, key=lambda share: gained[share])
-    if not gained[best]:
-        return TreeChoice(1, 0.0, {"almanac": means(held), "with_trees": means(with_trees[SHARES[-1]])})
+    least = with_trees[SHARES[0]]
+    asked = _z(sum(squares), sum(slopes)) >= IN_SLATES[0] and _z(squares[-1], slopes[-1]) >= IN_SLATES[1]
+    if not asked or earned(held, least, *A_LOSS):
+        return TreeChoice(1, 0.0, {"almanac": means(held), "with_trees": means(least)})
+    best = SHARES[0]
+    for share in SHARES[1:]:
+        if earned(with_trees[share], with_trees[best], *MORE_PAYS):
+            best = share
     return TreeChoice(n_trees, best, {"almanac": means(with_trees[best]), "without_trees": means(held)})
+
+
+def _z(square: float, slope: float) -> float:
+    return slope / square**0.5 if square > 0 else 0.0
 
 
 def _choose_size(boost: _Boost, n_trees: int) -> TreeChoice:

@@ -14,7 +14,7 @@ from batch.arrays import Bools, Floats, Ints
 from batch.data.facts import Facts
 from batch.data.ragged import starts
 from batch.data.seen import SeenPosts
-from batch.data.windows import Windows
+from batch.data.windows import SINCE_EVER, Windows
 from batch.features.sides import Sides
 from batch.learn.baselines.recommender import top
 from batch.learn.sessions import pairs_won, positions
@@ -75,6 +75,18 @@ class ChoiceJudge:
         seen = seen[np.isin(seen // n_posts, held)]
         of_seen = np.searchsorted(held, seen // n_posts)
         return cls(asked[held], of_seen, seen % n_posts, row.astype(np.int64), new % n_posts, opened)
+
+    def of_posts(self, some: Bools) -> "ChoiceJudge":
+        """Return the judge of likes of some posts, bool (posts,)."""
+        own = some[self.post]
+        held, row = np.unique(self.row[own], return_inverse=True)
+        of_seen = np.isin(self.seen_row, held)
+        return replace(
+            self,
+            users=self.users[held],
+            seen_row=np.searchsorted(held, self.seen_row[of_seen]), seen_post=self.seen_post[of_seen],
+            row=row.astype(np.int64), post=self.post[own],
+        )  # fmt: skip
 
     def gains(self, scores: Floats) -> Floats:
         """Return NDCG@10 of each list, float64 (lists,), where all are ranked by one score a post.
@@ -234,6 +246,19 @@ class SessionJudge:
             return np.empty(0)
         won, pairs = pairs_won(self.session, scores, self.liked)
         return np.asarray(won[pairs > 0] / pairs[pairs > 0], np.float64)
+
+
+def known_posts(facts: Facts, at_s: int) -> Bools:
+    """Return bool (posts,): which posts were there at a time, as far as that time could tell.
+
+    Those that anybody had taken, and those whose window had begun. Of any other post we know that it is there
+    only because somebody took it later: to rank such posts first would meet all their likes, and say nothing.
+    """
+    before = facts.post[: np.searchsorted(facts.time, at_s, side="right")]
+    known, windows = np.bincount(before, minlength=len(facts.posts)) > 0, Windows.of(facts.posts)
+    if windows is not None:
+        known |= (windows.from_s > SINCE_EVER) & (windows.from_s <= at_s)
+    return known
 
 
 def find_judge(

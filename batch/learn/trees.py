@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import lightgbm as lgb
@@ -15,6 +16,7 @@ from batch.features.asof import Rows, Statics
 from batch.features.sides import Feature
 from batch.features.tally import Tally
 from batch.learn.factors.estimate import Estimates
+from batch.learn.judges import known_posts
 
 # Small steps, large leaves, smoothed categories: effects here are weak (a post's rate has AUC .55), and
 # freer fits lost to their own inputs on the real rows (docs/decisions/0002-learning.md).
@@ -65,12 +67,29 @@ def gather_rows(
     events = first + np.flatnonzero(shown.views[first : bounds[-1]])
     if len(events) > most:
         events = np.sort(rng.choice(events, most, replace=False))
+    if facts.shown == "choices":
+        events = _of_known(facts, shown, ends, events)
     x = np.empty((len(events), len(statics.features)), np.float32)
     counts = asof.start_tally(facts, statics)
     cuts = np.searchsorted(events, bounds)
     for end_s, low, high in zip(ends, cuts, cuts[1:], strict=False):
         x[low:high] = snapshot(shown, statics, counts.advance(end_s), width_s, events[low:high])
     return Rows(events, x, shown.target[events])
+
+
+def _of_known(facts: Facts, slates: Facts, ends: Sequence[int], events: Ints) -> Ints:
+    """Return the rows of slates whose liked post was known to be there before its period.
+
+    Beside it a post that was not may stand: nobody can like what nobody shows.
+    """
+    user, time = slates.user[events].astype(np.int64), slates.time[events]
+    liked = slates.target[events] == 1
+    for begin_s, end_s in pairwise(ends):
+        low, high = np.searchsorted(time, [begin_s, end_s], side="right")
+        liked[low:high] &= known_posts(facts, begin_s)[slates.post[events[low:high]]]
+    slate = user * (int(time.max(initial=0)) + 1) + time
+    unknown = (slates.target[events] == 1) & ~liked
+    return np.asarray(events[np.isin(slate, slate[liked]) & ~unknown], np.int64)
 
 
 def snapshot(facts: Facts, statics: Statics, counts: Tally, width_s: int, events: Ints) -> Floats32:

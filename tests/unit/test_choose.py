@@ -8,8 +8,9 @@ import pytest
 
 from batch.arrays import Floats
 from batch.data.facts import Shown
+from batch.data.windows import Windows
 from batch.learn.choose import Judged, choose_weights, earned
-from batch.learn.judges import ChoiceJudge, SessionJudge, find_judge
+from batch.learn.judges import ChoiceJudge, SessionJudge, find_judge, known_posts
 from tests.facts import BEGIN_S, DAY_S, facts_of
 
 NAMES = ("fine", "useless", "turned")
@@ -99,6 +100,31 @@ def test_choices_are_judged_by_lists_of_all_that_was_not_taken() -> None:
     np.testing.assert_array_equal(gains(np.array([1.0, 0.0])), np.zeros(12))  # after 2 to 19
     np.testing.assert_array_equal(gains(np.array([0.0, 1.0])), np.ones(12))
     np.testing.assert_array_equal(gains(np.zeros(2)), np.zeros(12))
+
+
+def test_a_judge_of_some_posts_knows_their_likes_alone() -> None:
+    events = [(user, post, BEGIN_S + post, 0, 1) for user in range(12) for post in (0, 1)]
+    events += [(user, 20 + user % 2, BEGIN_S + DAY_S, 0, 1) for user in range(12)]
+    facts = replace(facts_of(events, 12, 30), shown="choices")
+    judge = ChoiceJudge.of(facts, BEGIN_S + DAY_S // 2, BEGIN_S + DAY_S, np.random.default_rng(1))
+
+    some = judge.of_posts(np.arange(30) != 21)
+
+    assert some.users.tolist() == [0, 2, 4, 6, 8, 10]
+    scores = np.where(np.arange(30) == 20, 1.0, 0.0)
+    np.testing.assert_array_equal(judge.gains(scores), [1.0, 0.0] * 6)
+    np.testing.assert_array_equal(some.gains(scores), np.ones(6))
+    np.testing.assert_array_equal(some.gains_of_each(np.tile(scores, (6, 1))), np.ones(6))
+
+
+def test_a_post_is_known_from_its_first_taking_or_its_windows_begin_on() -> None:
+    facts = facts_of([(0, 0, BEGIN_S, 0, 1), (0, 1, BEGIN_S + 9, 0, 1)], 1, 5)
+    windows = Windows.of_sides([(None, None)] * 3 + [(BEGIN_S + 5, None), (BEGIN_S + 9, None)])
+    late = facts.posts.assign(**windows.frame())
+
+    assert known_posts(facts, BEGIN_S - 1).tolist() == [False] * 5
+    assert known_posts(facts, BEGIN_S + 8).tolist() == [True, False, False, False, False]
+    assert known_posts(replace(facts, posts=late), BEGIN_S + 8).tolist() == [True, False, False, True, False]
 
 
 def test_impressions_are_judged_inside_their_sessions() -> None:

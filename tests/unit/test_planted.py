@@ -138,6 +138,27 @@ def test_trees_that_a_few_lists_praise_by_chance_are_refused() -> None:
     assert sum(kept) <= MAY_FAIL, kept
 
 
+def test_trees_do_not_learn_which_posts_somebody_will_take_first() -> None:
+    """Nobody says when a post came, so that it is there is known from its likes alone."""
+    a_day, seen = 3, []
+    for seed in SEEDS:
+        rng = np.random.default_rng([seed, 6])
+        events = [
+            (user, day * a_day + int(rng.integers(a_day)), BEGIN_S + day * DAY_S + user * 60, 0, 1)
+            for day in range(DAYS)
+            for user in range(N_USERS)
+        ]
+        facts = replace(facts_of(events, N_USERS, a_day * DAYS), shown="choices")
+        statics, found = asof.describe(facts, 1), fit(facts)
+        rows = trees.gather_rows(facts, statics, found, 3600, 10**6, np.random.default_rng(1))
+        seen.append(
+            np.isnan(rows.x[rows.y == 1, [one.name for one in statics.features].index("post_days_shown")])
+        )
+
+    assert all(len(of) for of in seen)
+    assert not np.concatenate(seen).any()
+
+
 def test_trees_are_kept_where_only_they_see_what_goes_together() -> None:
     kept = []
     for seed in SEEDS:
