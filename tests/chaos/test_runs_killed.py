@@ -1,6 +1,6 @@
 """Whole runs killed with SIGKILL at random moments, or the store under them: what is served stays whole.
 
-Ten of them with `ALMANAC_CHAOS=1`; the command line's own tests kill a few in every suite.
+Ten of them with `ALMANAC_CHAOS=1`; every suite kills runs at their stages (`test_runs_resumed.py`).
 """
 
 import os

@@ -26,7 +26,7 @@ from tests.world import AS_OF_S, World
 
 FULL = bool(os.environ.get("ALMANAC_CHAOS"))
 KEYS = Keys()
-LASTS_S, FLIP_S = (600.0, 5.0) if FULL else (25.0, 2.5)
+LASTS_S, FLIP_S = (600.0, 5.0) if FULL else (12.0, 2.0)
 LOAD_S = 1.0  # how long the generation before may answer after a flip
 DEAD_S, BACK_S = 1.0, 1.0  # how long the store is away; how soon all must be well again
 N_CLIENTS, USERS_EACH = 4, 8

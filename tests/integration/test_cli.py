@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,49 +140,6 @@ def test_too_many_bad_rows_stop_the_run_and_what_is_served_stays(
 
 
 @pytest.mark.slow
-def test_killing_a_run_at_any_moment_leaves_what_is_served_and_the_next_cleans_up(
-    env: dict[str, str], store: redis.Redis, tmp_path: Path
-) -> None:
-    facts = tmp_path / "facts"
-    almanac(env, "simulate", "--users", "60", "--posts", "200", "--to", str(facts))
-    command = [sys.executable, "-m", "batch", "run", "--data", str(facts), "--no-evaluate", "--json"]
-    whole_s = 0.0
-    for _ in range(2):  # the first compiles; the second is as long as those that are killed
-        began = time.monotonic()
-        assert subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=False).returncode == 0
-        whole_s = time.monotonic() - began
-    before = served(store)
-
-    for share in (0.6, 0.8, 0.9, 0.97):  # make chaos kills ten, at any moment
-        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
-        time.sleep(whole_s * share)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        generation, values = served(store)
-        if generation != before[0]:  # it came as far as its promotion before the kill did
-            assert store.hget("almanac:1:states", str(int(generation))) == b"sealed"
-            break
-        assert values == before[1]
-
-    code, ran, _ = almanac(env, "run", "--data", str(facts))
-    assert code == 0
-    states = {int(g): state for g, state in store.hgetall("almanac:1:states").items()}
-    assert states[ran["generation"]] == b"sealed"
-    assert b"building" not in states.values()
-    kept = {g for g, state in states.items() if state == b"sealed"}
-    lists = [key for key in everything(store) if key.startswith(b"almanac:1:list:")]
-    assert {int(key.rsplit(b":", 1)[1]) for key in lists} == kept
-    assert {int(p.name) for p in Path(env["ALMANAC_STATE_DIR"], "generations").iterdir()} == kept
-
-
-def served(store: redis.Redis) -> tuple[bytes, dict[bytes, object]]:
-    """Return the pointer's generation and every value that answers are made of."""
-    generation = store.hget("almanac:1:current:default", "generation")
-    assert isinstance(generation, bytes)
-    ours = {k: v for k, v in everything(store).items() if k.startswith(b"almanac:1:")}  # not a run's probe
-    return generation, {k: v for k, v in ours.items() if k.endswith(b":" + generation)}
-
-
 def everything(store: redis.Redis) -> dict[bytes, object]:
     """Return every key with its value."""
     kinds: dict[str, Callable[[bytes], object]] = {
