@@ -124,17 +124,19 @@ def write(
         propensities: Likewise.
     """
     numbers = _NUMBERS
-    return b"%b%b%b%b%b%b%b%b%b%b" % (
-        shared,
-        _TIMES.pack(asked_s, accepted_ms),
-        numbers[len(user_id)],
-        user_id,
-        numbers[len(request_id)],
-        request_id,
-        numbers[len(posts)],
-        b"".join([numbers[post] for post in posts]),
-        numbers[len(propensities)],
-        struct.pack(f"<{len(propensities)}d", *propensities) if propensities else b"",
+    return b"".join(
+        (
+            shared,
+            _TIMES.pack(asked_s, accepted_ms),
+            numbers[len(user_id)],
+            user_id,
+            numbers[len(request_id)],
+            request_id,
+            numbers[len(posts)],
+            *map(numbers.__getitem__, posts),
+            numbers[len(propensities)],
+            struct.pack(f"<{len(propensities)}d", *propensities) if propensities else b"",
+        )
     )
 
 

@@ -16,7 +16,6 @@ look-ups that it meets: they would wait for ever otherwise.
 import asyncio
 from collections.abc import Callable
 from time import perf_counter  # the loop's own clock, uvloop's, counts whole milliseconds
-from typing import NamedTuple
 
 from api.contract.experiment import Route
 from api.contract.keys import Keys
@@ -36,13 +35,6 @@ MOST_TRIES = 5  # then what was read last answers: it was current while the requ
 PATIENCE_S = 0.1  # 7,000 posts are loaded in 0.02 s, so most requests after a flip see the new lists
 
 Share = tuple["LookupBatcher", Snapshot, list["PendingLookup"]]
-
-
-class Packed(NamedTuple):
-    """Look-ups that can be sent, and what to send for them."""
-
-    lookups: list[PendingLookup]
-    packet: Packet
 
 
 class LookupBatcher:
@@ -133,12 +125,15 @@ class LookupBatcher:
         if self._experiments.running and self._home is self:
             shares = self._share_out(connection, snapshot)
         self._waiting = []
-        packed = [one for batcher, of, lookups in shares if (one := batcher._pack(lookups, of)).lookups]
+        packets: list[Packet] = []
+        packed: list[PendingLookup] = []
+        for batcher, of, waiting in shares:
+            batcher._pack(waiting, of, packets, packed)
         try:
-            if packed:
-                connection.send(*(one.packet for one in packed))
+            if packets:
+                connection.send(*packets)
         except Exception as exc:  # as in `_flush`
-            for lookup in (lookup for one in packed for lookup in one.lookups):
+            for lookup in packed:
                 lookup.resolve(exc)
 
     def _share_out(self, connection: RespConnection, snapshot: Snapshot) -> list[Share]:
@@ -150,9 +145,8 @@ class LookupBatcher:
         asked: tuple[Route | None, int] = (None, 0)
         place = None
         for lookup in self._waiting:
-            if asked != (lookup.route, lookup.now_s):  # most of those of a turn ask the same, now
-                asked = (lookup.route, lookup.now_s)
-                place = self._experiments.find_place(*asked)
+            if asked != (now := lookup.find_asked()):  # most of a turn ask the same, now
+                asked, place = now, self._experiments.find_place(*now)
             placed = lookup.placed = None if place is None else place(lookup.user_id)
             variant = self.variant if placed is None else placed.arm.variant
             by_variant.setdefault(variant, []).append(lookup)
@@ -169,8 +163,14 @@ class LookupBatcher:
                 batcher.add(lookup)
         return shares
 
-    def _pack(self, waiting: list[PendingLookup], snapshot: Snapshot) -> Packed:
-        """Pack look-ups; one that cannot be written keeps no other from being sent."""
+    def _pack(
+        self,
+        waiting: list[PendingLookup],
+        snapshot: Snapshot,
+        packets: list[Packet],
+        packed: list[PendingLookup],
+    ) -> None:
+        """Add look-ups to what is sent; one that cannot be written keeps no other from being sent."""
         bucket_for, n_replies = snapshot.generation.manifest.horizon.bucket_for, 0
         lookups: list[PendingLookup] = []
         parts: list[bytes] = []
@@ -178,14 +178,16 @@ class LookupBatcher:
             try:
                 lookup.n_tries += 1
                 lookup.bucket_s = bucket_for(lookup.at_s)
-                packed, lookup.n_replies = snapshot.pack(lookup.user_id, lookup.at_s, lookup.bucket_s)
+                command, lookup.n_replies = snapshot.pack(lookup.user_id, lookup.at_s, lookup.bucket_s)
             except Exception as exc:  # as in `_flush`
                 lookup.resolve(exc)
             else:
                 lookups.append(lookup)
-                parts.append(packed)
+                parts.append(command)
                 n_replies += lookup.n_replies
-        return Packed(lookups, (b"".join(parts), n_replies, self._reader_of(lookups, snapshot)))
+        if lookups:
+            packets.append((b"".join(parts), n_replies, self._reader_of(lookups, snapshot)))
+            packed += lookups
 
     def _reader_of(
         self, lookups: list[PendingLookup], snapshot: Snapshot
@@ -221,7 +223,7 @@ class LookupBatcher:
             else:
                 lookup.was_lost |= is_lost
                 lookup.placed = None
-                (self if lookup.route is None else self._home).add(lookup)
+                (self if lookup.find_asked()[0] is None else self._home).add(lookup)
 
     def _read_first(self) -> None:
         """Read what is current, then flush."""
