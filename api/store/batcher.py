@@ -141,17 +141,20 @@ class LookupBatcher:
 
         Those of a variant that must be read first wait for that with its own batcher.
         """
-        by_variant: dict[str, list[PendingLookup]] = {self.variant: []}
+        own: list[PendingLookup] = []
+        others: dict[str, list[PendingLookup]] = {}
         asked: tuple[Route | None, int] = (None, 0)
         place = None
         for lookup in self._waiting:
             if asked != (now := lookup.find_asked()):  # most of a turn ask the same, now
                 asked, place = now, self._experiments.find_place(*now)
             placed = lookup.placed = None if place is None else place(lookup.user_id)
-            variant = self.variant if placed is None else placed.arm.variant
-            by_variant.setdefault(variant, []).append(lookup)
-        shares: list[Share] = [(self, snapshot, by_variant.pop(self.variant))]
-        for variant, lookups in by_variant.items():
+            if placed is None or placed.arm.variant == self.variant:
+                own.append(lookup)
+            else:
+                others.setdefault(placed.arm.variant, []).append(lookup)
+        shares: list[Share] = [(self, snapshot, own)]
+        for variant, lookups in others.items():
             batcher = self._find_batcher(variant)
             current = batcher.current
             if connection.tracks and current.snapshot is not None and not current.is_stale:

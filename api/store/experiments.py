@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from api.contract.experiment import Experiment, Placement, Route, find_holding, read_experiments
@@ -46,7 +45,7 @@ class Experiments:
         running = tuple(one for one in read_experiments(fields) if one.state == "running")
         if running != self.running:
             self.running = running
-            self._places = {one.name: lru_cache(USERS_HELD)(one.place) for one in running}
+            self._places = {one.name: _Places(one).__getitem__ for one in running}
 
     def place(self, route: Route | None, user_id: str, now_s: int) -> Placement | None:
         """Return where a user is in the experiment that holds on a route now; None where none does."""
@@ -106,3 +105,19 @@ class Experiments:
             told = {"experiment": named[0], "variant": named[1], "why": why}
             log.warning("experiment.unanswered", extra=told)
         self.unanswered[named] += 1
+
+
+class _Places(dict[str, Placement]):
+    """Users' places in an experiment: a look-up takes a tenth of the hash's time."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        super().__init__()
+        self._experiment = experiment
+        self._made: dict[tuple[str, bool], Placement] = {}  # one for all users who have the same
+
+    def __missing__(self, user_id: str) -> Placement:
+        if len(self) >= USERS_HELD:
+            self.clear()
+        made = self._experiment.place(user_id)
+        self[user_id] = placed = self._made.setdefault((made.arm.name, made.is_recorded), made)
+        return placed
