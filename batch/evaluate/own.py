@@ -15,7 +15,8 @@ from batch.features.tally import Tally
 from batch.learn import trees
 from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import ScoreRecommender
-from batch.learn.factors.components import NAMES, fit_components
+from batch.learn.factors.components import fit_components
+from batch.learn.factors.names import NAMES
 from batch.learn.hour_trees import add_hours
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from batch.learn.factors.components import NAMES, OF_CHOICES
-from batch.learn.factors.hour_effects import HOURS
+from batch.learn.factors.names import HOURS, NAMES, OF_CHOICES
 
 COMPARED, WEIGHT = (
     "compared_",

@@ -10,6 +10,7 @@ Source: O. Chapelle and L. Li, An empirical evaluation of Thompson sampling, NIP
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from api.contract.explore import EVERYBODY, UNKNOWN
 from batch.arrays import Bools, Floats, Ints, Ints32
 from batch.data.facts import Facts
 from batch.features.tally import LEAST_SPREAD, Tally, spread
-from batch.features.text import Texts
+
+if TYPE_CHECKING:  # who only publishes makes no texts, whose library takes most of a second to load
+    from batch.features.text import Texts
 
 N_DRAWS = 2_000  # a weight of .01 is then known to a quarter of it, and the floor is above what is not
 MOST_NEW = 1_000  # posts, the newest ones: what a request passes in a tenth of a millisecond
@@ -79,7 +82,7 @@ def find_new(counts: Tally, place: Ints, below: int, offered: Bools | None) -> I
 def weigh_new_posts(
     facts: Facts,
     counts: Tally,
-    texts: Texts,
+    texts: "Texts",
     segment: Ints32,
     names: Sequence[str],
     popular: Sequence[Ints32],
@@ -125,7 +128,7 @@ def weigh_new_posts(
 
 
 def _count(
-    facts: Facts, at_s: int, texts: Texts, segment: Ints32, n_segments: int, posts: Ints32
+    facts: Facts, at_s: int, texts: "Texts", segment: Ints32, n_segments: int, posts: Ints32
 ) -> tuple[_Counts, _Counts, Floats]:
     """Count views and likes of some posts and of clusters by segment, of everybody in the last row.
 
@@ -156,7 +159,7 @@ def _count(
 
 
 def _find_posteriors(
-    counts: Tally, texts: Texts, by_post: _Counts, by_cluster: _Counts, posts: Ints32
+    counts: Tally, texts: "Texts", by_post: _Counts, by_cluster: _Counts, posts: Ints32
 ) -> tuple[Floats, Floats]:
     """Return both numbers of each post's Beta distribution in each segment, float64 (segments + 1, posts).
 

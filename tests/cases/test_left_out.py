@@ -10,7 +10,8 @@ from batch.data.facts import Facts
 from batch.data.mapping import Mapping
 from batch.data.validation.rejects import TooManyRejected
 from batch.features import asof
-from batch.learn.factors.components import NAMES, fit_components
+from batch.learn.factors.components import fit_components
+from batch.learn.factors.names import NAMES
 from tests.data_rows import csv, parquet, read_all
 
 NOW_S = 1_640_805_669

@@ -19,7 +19,8 @@ from batch.learn.factors.collaborative import (
     fit_next_factors,
     fit_relation_factors,
 )
-from batch.learn.factors.components import N_UNTAKEN, NAMES, OF_CHOICES, Components, fit_components
+from batch.learn.factors.components import N_UNTAKEN, Components, fit_components
+from batch.learn.factors.names import NAMES, OF_CHOICES
 from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split

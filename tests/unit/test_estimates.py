@@ -13,11 +13,12 @@ from batch.learn import trees
 from batch.learn.choose_trees import choose_trees
 from batch.learn.factors import estimate, stacking
 from batch.learn.factors.biases import derive, fit_biases
-from batch.learn.factors.components import NAMES, fit_components
+from batch.learn.factors.components import fit_components
 from batch.learn.factors.estimate import Estimates
 from batch.learn.factors.impressions import EARLY, LATE, Impressions, gather
 from batch.learn.factors.latent_classes import fit_latent_classes, membership
 from batch.learn.factors.link import steepness
+from batch.learn.factors.names import NAMES
 from batch.learn.factors.taste_factors import _whiten, describe, fit_taste_factors, refit_users
 from tests.facts import BEGIN_S, DAY_S, TOPICS, facts_of
 

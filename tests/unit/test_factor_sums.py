@@ -8,8 +8,9 @@ from batch.arrays import Floats, Ints32
 from batch.data.facts import Facts
 from batch.features import asof
 from batch.learn.factors import biases, blocks, latent_classes, sums, sweeps, taste_factors
-from batch.learn.factors.components import NAMES, fit_components
+from batch.learn.factors.components import fit_components
 from batch.learn.factors.impressions import gather
+from batch.learn.factors.names import NAMES
 from tests.facts import BEGIN_S, DAY_S, facts_of
 
 START = np.array([0, 0, 130, 131, 300])

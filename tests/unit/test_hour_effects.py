@@ -10,7 +10,8 @@ from batch.evaluate.own import OwnModel
 from batch.features import asof
 from batch.learn import hour_trees
 from batch.learn.factors import estimate
-from batch.learn.factors.hour_effects import HOURS, N_HOURS, HourEffects, fit_hour_effects
+from batch.learn.factors.hour_effects import N_HOURS, HourEffects, fit_hour_effects
+from batch.learn.factors.names import HOURS
 from batch.learn.hour_trees import add_hours
 from batch.learn.recipe import Recipe
 from batch.score.engine import score

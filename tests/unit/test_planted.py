@@ -18,9 +18,9 @@ from batch.features.text import Texts
 from batch.learn import trees
 from batch.learn.choose_trees import TreeChoice, choose_trees
 from batch.learn.factors import components, estimate
-from batch.learn.factors.components import NAMES, Components
+from batch.learn.factors.components import Components
 from batch.learn.factors.estimate import Estimates
-from batch.learn.factors.hour_effects import HOURS
+from batch.learn.factors.names import HOURS, NAMES
 from tests.facts import BEGIN_S, DAY_S, TOPICS, facts_of
 
 CHAOS = bool(os.environ.get("ALMANAC_CHAOS"))

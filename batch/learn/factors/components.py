@@ -25,19 +25,13 @@ from batch.learn.factors.collaborative import (
 from batch.learn.factors.impressions import Impressions, gather
 from batch.learn.factors.latent_classes import LatentClasses, fit_latent_classes, membership
 from batch.learn.factors.link import steepness
+from batch.learn.factors.names import NAMES
 from batch.learn.factors.sums import count_by_post
 from batch.learn.factors.taste_factors import TasteFactors, describe, fit_taste_factors, refit_users
 from batch.learn.recency import learn_half_life, log_recent
 
 Factors = tuple[Floats, Floats]  # of users and of posts
 
-NAMES = (
-    *("post", "taste", "taste_placed", "types"),
-    *("liked_together", "liked_beside", "taken_next", "liked_by_many_lately", "taken_by_many_lately"),
-    *("liked_near", "post_lately"),  # floors: published alone where they clearly lead, never stacked
-)
-OF_IMPRESSIONS = NAMES[:4]
-OF_CHOICES = NAMES[4:9]
 PRIOR_VIEWS = 20.0  # a user's own like rate is shrunk to everyone's as if by so many views
 N_IMPLICIT = 24  # factors of what is liked together; 16 and 32 ranked films worse
 N_UNTAKEN = 20  # posts beside a liked one in the slates that stand for choices; 40 did no better

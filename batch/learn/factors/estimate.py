@@ -11,8 +11,9 @@ from batch.data.facts import Facts
 from batch.features.text import Texts
 from batch.learn.choose import Choice, Gains, choose_weights, earned, means
 from batch.learn.factors import negative_sampling
-from batch.learn.factors.components import NAMES, Beginning, Components, fit_components
-from batch.learn.factors.hour_effects import HOUR_S, HOURS, HourEffects, fit_hour_effects
+from batch.learn.factors.components import Beginning, Components, fit_components
+from batch.learn.factors.hour_effects import HOUR_S, HourEffects, fit_hour_effects
+from batch.learn.factors.names import HOURS, NAMES
 from batch.learn.factors.stacking import collect_equations, fit_weights
 from batch.learn.judges import ChoiceJudge, SessionJudge, find_judge
 

@@ -24,7 +24,6 @@ LEAST_EVIDENCE = 3.0  # in log likelihood, above no effects: spread and likeness
 N_STEPS, N_SWEEPS = 3, 5  # of Newton; of hours' and clusters' own levels in turn
 MOST_ROWS = 6_000_000  # impressions; of more, those of every so manieth user
 AT_ONCE = 1 << 18  # of them, whose factors are held
-HOURS = "hours"  # their name among the parts of a model
 Group = Literal["topic", "cluster"]
 
 

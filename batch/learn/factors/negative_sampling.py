@@ -12,7 +12,8 @@ import numpy as np
 from batch.arrays import Bools, Floats, Floats32, Ints
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
-from batch.learn.factors.components import N_UNTAKEN, NAMES, OF_CHOICES, Components
+from batch.learn.factors.components import N_UNTAKEN, Components
+from batch.learn.factors.names import NAMES, OF_CHOICES
 from batch.learn.factors.stacking import LEAST_Z, NormalEquations, centre, solve_weights
 from batch.learn.sessions import positions
 

@@ -8,8 +8,9 @@ from scipy.optimize import nnls
 
 from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
-from batch.learn.factors.components import NAMES, OF_IMPRESSIONS, Components
+from batch.learn.factors.components import Components
 from batch.learn.factors.link import steepness
+from batch.learn.factors.names import NAMES, OF_IMPRESSIONS
 from batch.learn.sessions import positions
 
 # The first three are shrunk estimates in like rate, so 1 is expected; of the order shown nothing is.
