@@ -7,9 +7,10 @@ import numpy as np
 from api.contract.buckets import DAY_S
 from batch.data.columns import TOPIC
 from batch.data.facts import Facts
-from batch.data.load import read_facts
+from batch.data.load import find_source, read_facts
 from batch.evaluate import worlds
 from batch.evaluate.ages import evaluate_ages
+from batch.evaluate.by_kind import read_acts
 from batch.evaluate.compare import compare_shown
 from batch.evaluate.contest import check_names
 from batch.evaluate.cutoffs import compare_unseen, cut_offs
@@ -50,6 +51,7 @@ def evaluate(
     """
     facts = _read(settings, location, progress)
     split, how = _split(facts, location, span, weeks), Recipe.of(settings)
+    acts = read_acts(*find_source(settings, location), facts, settings.database_stall_s)
     facts, statics = _describe(facts, settings, split, progress)
     by, line = tuple(name for name in settings.segment_by.split(",") if name), find_truth(settings, facts)
     caps = Caps.of(settings.max_per_topic, facts.posts[TOPIC])
@@ -64,6 +66,7 @@ def evaluate(
             line=line,
             held=held,
             caps=caps,
+            acts=acts,
             advance=advance,
         )
 

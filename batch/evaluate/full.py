@@ -6,7 +6,7 @@ import numpy as np
 
 from api.contract.buckets import moment
 from batch.data.facts import Facts
-from batch.evaluate import next_like, results, sessions, truth, unseen
+from batch.evaluate import by_kind, next_like, results, sessions, truth, unseen
 from batch.evaluate.cold import POPULAR, evaluate_cold
 from batch.evaluate.metrics import CUTS
 from batch.evaluate.own import CAPPED, OURS, OwnModel
@@ -48,6 +48,7 @@ def evaluate_in_full(
     line: Line | None = None,
     held: float = 0.0,
     caps: Caps | None = None,
+    acts: by_kind.Acts | None = None,
     advance: Advance = lambda _n: None,
 ) -> results.Report:
     """Measure ours beside random, popular, popular of late and kNN on what lies after each split.
@@ -63,19 +64,21 @@ def evaluate_in_full(
         segment_by: Profile columns that name a user's segment; those that are not there are left out.
         line: The chance of a like, of a made world.
         caps: How many posts of a topic may stand close together: ours is measured with and without.
+        acts: What users did by kind, where there are several kinds of likes.
         held: Share of the users, and apart from them of the posts, that is held out entirely; 0: none.
         advance: Called with 1 after each split, and each split's cold part.
 
     Returns:
         `data`: what the facts hold; `origins`: the splits, oldest first, whose lists are pooled; `cold`:
-        shares of what was held out. Each protocol that has lists is in the results.
+        shares of what was held out; `kinds`: each kind of like to how many lists it tells of, None where
+        there is one kind. Each protocol that has lists is in the results.
 
     Raises:
         ValueError: What lies before a split cannot train ours, or nothing in any split can be ranked.
     """
     splits, tests = weekly_splits(split, weeks), []
     for one in splits:
-        tests.append(_measure(facts, statics, one, recipe, line, caps))
+        tests.append(_measure(facts, statics, one, recipe, line, caps, acts))
         advance(1)
     origins = [_origin(*pair, facts.as_of_s) for pair in zip(splits, tests, strict=True)]
     if not any(tests):
@@ -84,11 +87,13 @@ def evaluate_in_full(
             f"{origins[0]['test_from']} on: nothing can be ranked"
         )
     by, rng = segments(facts.users, segment_by), np.random.default_rng(recipe.seed)
-    figures, cold = list[results.Figure](), dict[str, float]()
+    figures, cold, kinds = list[results.Figure](), dict[str, float](), dict[str, int]()
     for protocol, few in FEW.items():
         measured = [kinds[protocol] for kinds in tests if protocol in kinds]
         if measured:
             lists = results.pool(measured)
+            if acts is not None and protocol == "all_posts":
+                lists, kinds = by_kind.drop_undone(lists, acts.kinds)
             pairs = [*results.against(POPULAR, lists.models), (CAPPED, OURS)]
             if next_like.SIMILAR in lists.models:
                 parts = [name for name in lists.models if name not in (POPULAR, next_like.SIMILAR)]
@@ -97,7 +102,12 @@ def evaluate_in_full(
     if held:
         more, cold = evaluate_cold(facts, statics, splits, recipe, held, advance)
         figures += more
-    about = {"data": _describe(facts, statics), "origins": origins, "cold": cold or None}
+    about = {
+        "data": _describe(facts, statics),
+        "origins": origins,
+        "cold": cold or None,
+        "kinds": kinds or None,
+    }
     return results.Report(about, results.result_frame(figures))
 
 
@@ -108,6 +118,7 @@ def _measure(
     recipe: Recipe,
     line: Line | None,
     caps: Caps | None,
+    acts: by_kind.Acts | None,
 ) -> dict[str, results.MeasuredLists]:
     """Train everybody before a split; rank what it shows, and all posts that are new to its users."""
     what = Sessions.of(facts, split, recipe.seed)
@@ -134,6 +145,8 @@ def _measure(
         if caps is not None:
             lists[CAPPED] = ours.capped(asked.users, asked.seen_posts, max(CUTS), caps, asked.opened)
         found["all_posts"] = unseen.measure_unseen(asked, lists, statics.texts)
+        for name, columns in ({} if acts is None else by_kind.measure_by_kind(asked, lists, acts)).items():
+            found["all_posts"].models[name].update(columns)
         if line:
             del lists[RANDOM]
             found["truth"] = truth.measure_by_truth(asked, lists, line, at_s)

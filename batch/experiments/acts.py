@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch.arrays import Bools, Ints, Ints8, Ints32
+from batch.data.kinds import KINDS
 from batch.experiments.people import NO_POST
 
-KINDS = ("view", "like", "cart", "purchase")  # from seeing to buying
 FIRST = 5  # places of an answer that a hit may stand at
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow as pa
 
 from batch.arrays import AnyInts, Floats, Ints, Ints32
-from batch.experiments.acts import KINDS, Acts, Span, find_hits
+from batch.data.kinds import KINDS
+from batch.experiments.acts import Acts, Span, find_hits
 from batch.experiments.off_policy import Log
 from batch.experiments.outcomes import read_numbers
 from batch.experiments.people import People

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,31 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.contract.experiment import Experiment
-from batch.arrays import Bools, Ints, Ints8, Ints32
-from batch.data.columns import ACTION, CLOCK, FEED, LIKE, POST_ID, TARGET, TIMESTAMP, USER_ID
+from batch.arrays import Ints, Ints8, Ints32
+from batch.data.kinds import KINDS, NO_KIND, SHOP_KINDS, ActRows, kinds_of, read_feed_acts
 from batch.data.live.events import read_kinds
 from batch.data.live.exposures import day_of, read_exposures
 from batch.data.mapping import Mapping
-from batch.data.source import Source, open_tables
-from batch.data.validation.cells import take_apart
-from batch.data.validation.times import join_clock, parse_times
-from batch.data.validation.values import normal_names, targets
-from batch.experiments.acts import FIRST, KINDS, Acts, Exposures
+from batch.experiments.acts import FIRST, Acts, Exposures
 from batch.experiments.people import NO_POST, People
 from batch.progress import Advance
-
-# What shops and our own API call them; any other name is a view or a like, as the mapping says.
-SHOP_KINDS = {"addtocart": "cart", "cart": "cart", "transaction": "purchase", "purchase": "purchase"}
-_VIEW, _LIKE, _NONE = KINDS.index("view"), KINDS.index("like"), -1
-
-
-class _Chunk(NamedTuple):
-    """Some rows of acts; those whose kind is _NONE are none."""
-
-    user: pa.Array
-    post: pa.Array
-    time: Ints
-    kind: Ints8
 
 
 def read_exposed(url: str, experiment: Experiment, people: People, stall_s: float) -> Exposures:
@@ -92,17 +74,17 @@ def read_acts(
         SourceError: A database or the facts cannot be read.
     """
     frames = [pd.DataFrame({name: np.empty(0, np.int64) for name in Acts.__dataclass_fields__})]
-    feed = _of_feed(location, mapping, stall_s, advance) if location else iter(())
+    feed = read_feed_acts(location, mapping, stall_s, advance) if location else iter(())
     for chunk in chain(feed, _of_live(url, stall_s)):
         user = people.rows(chunk.user)
-        kept = (user >= 0) & (chunk.time >= since_s) & (chunk.kind != _NONE)
+        kept = (user >= 0) & (chunk.time >= since_s) & (chunk.kind != NO_KIND)
         post = people.marks(chunk.post.filter(pa.array(kept)))
         columns = {"user": user[kept], "post": post, "time": chunk.time[kept], "kind": chunk.kind[kept]}
         frames.append(pd.DataFrame(columns))
     every = pd.concat(frames).drop_duplicates()
     user, kind = every["user"].to_numpy(np.int32), every["kind"].to_numpy(np.int8)
     acts = Acts(user, every["post"].to_numpy(np.int64), every["time"].to_numpy(np.int64), kind)
-    kinds = {*np.unique(kind).tolist(), *_kinds_of(mapping).tolist()} - {_NONE}
+    kinds = {*np.unique(kind).tolist(), *kinds_of(mapping).tolist()} - {NO_KIND}
     return acts, [KINDS[place] for place in sorted(kinds)]
 
 
@@ -116,55 +98,10 @@ def _first_posts(column: pa.Array, people: People) -> Ints:
     return posts
 
 
-def _of_live(url: str, stall_s: float) -> Iterator[_Chunk]:
+def _of_live(url: str, stall_s: float) -> Iterator[ActRows]:
     for batch in read_kinds(url, stall_s):
         encoded = batch.column("kind").dictionary_encode()
         kinds = [SHOP_KINDS.get(name, name) for name in encoded.dictionary.to_pylist()]
         kind = np.array([KINDS.index(name) for name in kinds], np.int8)[np.asarray(encoded.indices)]
         time = np.asarray(batch.column("occurred_at_s"), np.int64)
-        yield _Chunk(batch.column("user_id"), batch.column("post_id"), time, kind)
-
-
-def _of_feed(location: str, mapping: Mapping, stall_s: float, advance: Advance) -> Iterator[_Chunk]:
-    with open_tables(location, stall_s, mapping) as tables:
-        source = Source(tables, mapping, advance)
-        source.has(FEED)
-        for batch in source.batches(FEED, source.columns(FEED)):
-            for rows in take_apart(batch, mapping.events):
-                time = rows.column(TIMESTAMP)
-                if CLOCK in rows.schema.names:
-                    time = join_clock(time, rows.column(CLOCK))
-                parsed, kind = parse_times(time, mapping.time), _find_kinds(rows, mapping)
-                kind[parsed.missing | parsed.unreadable] = _NONE
-                user, post = rows.column(USER_ID), rows.column(POST_ID)
-                yield _Chunk(user, post, parsed.value, kind)
-                liked = _is_liked(rows, mapping) & (kind == _VIEW)
-                if liked.any():
-                    chosen = pa.array(liked)
-                    likes = np.full(int(liked.sum()), _LIKE, np.int8)
-                    yield _Chunk(user.filter(chosen), post.filter(chosen), parsed.value[liked], likes)
-
-
-def _kinds_of(mapping: Mapping) -> Ints8:
-    """Return the kind of each event that the mapping names, in its order."""
-    named = mapping.events.names.items()
-    kinds = [SHOP_KINDS.get(name, "like") if action == LIKE else "view" for name, action in named]
-    return np.array([KINDS.index(kind) for kind in kinds], np.int8)
-
-
-def _find_kinds(rows: pa.RecordBatch, mapping: Mapping) -> Ints8:
-    """Return the kind of each row; a view where nothing says it."""
-    if ACTION not in rows.schema.names or not mapping.events.names:
-        return np.full(rows.num_rows, _VIEW, np.int8)
-    names = pa.array(mapping.events.names, pa.string())
-    place = pc.fill_null(pc.index_in(normal_names(rows.column(ACTION)), value_set=names), len(names))
-    kinds: Ints8 = np.append(_kinds_of(mapping), np.int8(_NONE))[np.asarray(place)]
-    return kinds
-
-
-def _is_liked(rows: pa.RecordBatch, mapping: Mapping) -> Bools:
-    """Return which rows are likes by their target, where no row is one by its name."""
-    by_name = ACTION in rows.schema.names and LIKE in mapping.events.names.values()
-    if by_name or TARGET not in rows.schema.names:
-        return np.zeros(rows.num_rows, np.bool_)
-    return np.asarray(targets(rows.column(TARGET), mapping.events.target)[0] == 1, np.bool_)
+        yield ActRows(batch.column("user_id"), batch.column("post_id"), time, kind)

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.data.kinds import KINDS
 from batch.data.live.database import open_events
 from batch.data.live.layout import EVENTS
 from batch.data.mapping import Mapping
-from batch.experiments.acts import FIRST, KINDS, Acts, Exposures, Span, tabulate
+from batch.experiments.acts import FIRST, Acts, Exposures, Span, tabulate
 from batch.experiments.people import NO_POST, People
 from batch.experiments.read_acts import read_acts
 

@@ -84,3 +84,23 @@ def test_without_a_first_day_the_last_weeks_are_tested(tmp_path: Path) -> None:
     )
 
     assert [origin["test_to"] for origin in two] == [one[0]["test_from"], one[0]["test_to"]]
+
+
+def test_each_kind_of_like_that_the_mapping_names_has_a_figure_or_is_left_out_by_name(tmp_path: Path) -> None:
+    write(str(tmp_path / "facts"), tables(WORLD))
+    path = tmp_path / "facts" / "feed_data.parquet"
+    feed = pd.read_parquet(path)
+    odd = feed["post_id"] % 2 == 1
+    feed.assign(action=feed["action"].mask((feed["action"] == "like") & odd, "cart")).to_parquet(path)
+    (tmp_path / "shop.toml").write_text('[events]\nview = ["view"]\nlike = ["like", "cart", "purchase"]\n')
+    settings = Settings(state_dir=tmp_path, n_trees=3, threads=1, mapping=str(tmp_path / "shop.toml"))
+
+    found = evaluate(settings, str(tmp_path / "facts"), None, 1, 0.0, Progress())
+    with (console := Console(width=200, record=True)).capture():
+        draw_evaluation(console, found)
+
+    kinds, shown = found.about["kinds"], console.export_text()
+    whole = found.results[found.results["metric"] == "hitrate_cart"]
+    assert {kind: n > 0 for kind, n in kinds.items()} == {"like": True, "cart": True, "purchase": False}
+    assert {"almanac", "popular", "random"} <= set(whole["model"])
+    assert [words in shown for words in ("hitrate cart@5", "left out: purchase")] == [True, True]

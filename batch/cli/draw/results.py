@@ -1,6 +1,7 @@
 """The result frame as one kind of table on terminals, and as a plot of quality against cost in a file."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,13 +95,25 @@ def draw_evaluation(console: Console, report: Report) -> None:
         if frame.empty:
             continue
         whole = frame[frame["segment"] == ALL]
+        look = look._replace(plain=(*look.plain, *_of_kinds(report, protocol)))
         title = look.title.format(**whole.iloc[0].to_dict(), **(report.about["cold"] or {}))
         draw_table(console, look._replace(title=title), whole, POPULAR, distance="ahead")
         if look.grouped:
             groups = frame[(frame["segment"] != ALL) & (frame["model"] == OURS)]
             grouped = Look("of these, almanac by group", look.grouped, digits=look.digits)
             draw_table(console, grouped, groups, POPULAR, "segment", distance="ahead")
+    undone = [kind for kind, n in (report.about["kinds"] or {}).items() if not n]
+    if undone:
+        console.print(f"left out: {', '.join(undone)}; nobody did so in the test with a post new to them")
     _print_capped(console, report.results)
+
+
+def _of_kinds(report: Report, protocol: str) -> Iterator[Metric]:
+    """Yield HitRate@5 by each kind of like that the test holds."""
+    if protocol == "all_posts":
+        for kind, n in (report.about["kinds"] or {}).items():
+            if n:
+                yield f"hitrate_{kind}", 5
 
 
 def _print_capped(console: Console, frame: pd.DataFrame) -> None:
