@@ -96,10 +96,10 @@ def test_each_kind_of_like_that_the_mapping_names_has_a_figure_or_is_left_out_by
     settings = Settings(state_dir=tmp_path, n_trees=3, threads=1, mapping=str(tmp_path / "shop.toml"))
 
     found = evaluate(settings, str(tmp_path / "facts"), None, 1, 0.0, Progress())
-    with (console := Console(width=200, record=True)).capture():
+    with (console := Console(width=200)).capture() as drawn:
         draw_evaluation(console, found)
 
-    kinds, shown = found.about["kinds"], console.export_text()
+    kinds, shown = found.about["kinds"], drawn.get()
     whole = found.results[found.results["metric"] == "hitrate_cart"]
     assert {kind: n > 0 for kind, n in kinds.items()} == {"like": True, "cart": True, "purchase": False}
     assert {"almanac", "popular", "random"} <= set(whole["model"])
