@@ -29,6 +29,8 @@ class Day:
         n_young: Of them, posts younger than three days.
         young_likes: Sum of these ones' P(like).
         young_regret: Sum of what each of these lacks of the best young post that its user had not seen.
+        n_listed: Of the young ones, those that were not drawn but stood in lists.
+        listed_regret: Sum of what each of these lacks, likewise.
     """
 
     n_views: int = 0
@@ -37,6 +39,8 @@ class Day:
     n_young: int = 0
     young_likes: float = 0.0
     young_regret: float = 0.0
+    n_listed: int = 0
+    listed_regret: float = 0.0
 
 
 def live(world: World, explore: str, n_days: int, client: redis.Redis, how: Settings) -> list[Day]:
@@ -71,17 +75,20 @@ def _serve(world: World, diary: Diary, day: int, client: redis.Redis, keys: Keys
         given = [one for some in asked for one in some]
         for user, chance, one in zip(users.tolist(), chances, given, strict=True):
             page = np.searchsorted(post_ids, np.array(one.posts))
-            _count(said, page, chance, young, diary.seen[user])
+            listed = np.array(one.propensities or (1.0,) * len(page)) == 1.0
+            _count(said, page, chance, young, diary.seen[user], listed)
             said.n_drawn += len(one.drawn)
             diary.note(user, page, at_s, chance[page] > lots[user, page])
     return said
 
 
-def _count(said: Day, page: Ints, chance: Floats, young: Bools, seen: Bools) -> None:
-    fresh = page[young[page]]
+def _count(said: Day, page: Ints, chance: Floats, young: Bools, seen: Bools, listed: Bools) -> None:
+    fresh, of_lists = page[young[page]], page[young[page] & listed]
     best = chance[young & ~seen].max(initial=0.0)
     said.n_views += len(page)
     said.likes += float(chance[page].sum())
     said.n_young += len(fresh)
     said.young_likes += float(chance[fresh].sum())
     said.young_regret += float((best - chance[fresh]).sum())
+    said.n_listed += len(of_lists)
+    said.listed_regret += float((best - chance[of_lists]).sum())

@@ -81,6 +81,12 @@ def run(
         "young_regret_a_view": _compare(
             pairs, lambda days: sum(day.young_regret for day in days) / sum(day.n_young for day in days)
         ),
+        "listed_young_regret_a_view_second_week": _compare(
+            pairs,
+            lambda days: (
+                sum(day.listed_regret for day in days[WEEK:]) / sum(day.n_listed for day in days[WEEK:])
+            ),
+        ),
         "seconds": round(time.perf_counter() - begin),
     }
 
