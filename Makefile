@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 QUIET := -qq --disable-pip-version-check
-DEV := api,batch,embedded,experiments,load,notices,plot,text,zoo,dev
+DEV := api,batch,embedded,experiments,inspector,load,notices,plot,text,zoo,dev
 PIN := -c .constraints/core.txt
 # uv installs in a tenth of pip's time; where it cannot (an index that only pip's settings name), pip does.
 UV = $(BIN)/uv pip install -q --python $(BIN)/python $(PIN)
@@ -16,7 +16,7 @@ UNDER_RIGHTS = $(filter-out %/test_api_traffic.py,$(wildcard $(addprefix tests/i
   refresh.py replay.py runs_asked.py variants.py windows.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos compose-test rectools clean
+.PHONY: help demo test test-browser check bench chaos compose-test rectools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ help: ## list the targets
 
 demo: $(VENV)/.run $(if $(filter ml-100k,$(DATA)),$(VENV)/.ml-100k) ## from nothing to a served feed: embedded store, a made world, model, lists, API
 	@$(BIN)/almanac demo $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+test-browser: $(VENV)/.browser ## the inspector's pages in Chromium (the machine's, or CHROMIUM=…); screenshots in build/screenshots
+	BROWSER_TEST=1 $(BIN)/pytest tests/browser $(ARGS)
 
 # Three at a time on two cores: tests wait a fifth of their time for servers that start and stop.
 test: $(VENV)/.dev ## all tests, against a real Valkey and a real PostgreSQL that they start
@@ -76,6 +79,10 @@ $(VENV)/.ml-100k: $(VENV)/.run
 .rectools/.made: .constraints/rectools.txt
 	$(PYTHON) -m venv .rectools
 	.rectools/bin/pip install $(QUIET) --no-compile -c $< rectools
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.dev
+	$(UV) -e '.[$(DEV),browser]' || $(PIP) -e '.[$(DEV),browser]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -218,7 +218,7 @@ def _take(
     after_last = 0
     posts, windows = found.generation.posts, found.generation.windows
     allowed = None if wanted is None else wanted.posts
-    for rung, ranked in _rungs(found, own, limit, wanted):
+    for rung, ranked in rungs(found, own, limit, wanted):
         for post in ranked:
             if post in met or (allowed is not None and post not in allowed):
                 continue
@@ -264,7 +264,7 @@ def _place_pins(
     return places
 
 
-def _rungs(
+def rungs(
     found: Lookup, own: Sequence[int], limit: int, wanted: Wanted | None
 ) -> Iterator[tuple[Rung, Sequence[int]]]:
     """Yield the rungs of the fallback ladder, best first; most requests need only the first.

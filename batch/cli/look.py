@@ -3,24 +3,41 @@
 import os
 import sys
 import time
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.contract.buckets import epoch
 from batch.cli.options import At, Facets, Json, NotTopics, Topics, read_settings, read_wish
-from batch.cli.output import Output
+from batch.cli.output import Output, Values
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def inspect(
-    user: Annotated[str, typer.Argument(help="user id")],
+    user: Annotated[str | None, typer.Argument(help="user id; none with --web")] = None,
     at: At = None,
     topics: Topics = None,
     not_topics: NotTopics = None,
     facets: Facets = None,
+    web: Annotated[
+        bool, typer.Option("--web", help="serve the inspector, pages for a browser, until Ctrl-C")
+    ] = False,
+    host: Annotated[str, typer.Option(help="of --web: address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of --web: port; 0: a free one")] = 8010,
+    name: Annotated[
+        list[str] | None, typer.Option(help="of --web: another name that browsers call it by")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show a user's list at a time, what they have seen, and what the API would answer."""
+    """Show a user's list at a time, what they have seen, and what the API would answer; or serve pages."""
+    if web:
+        serve_pages(host, port, tuple(name or ()), json=json)
+        return
+    if user is None:
+        raise typer.BadParameter("say whose list: almanac inspect USER; or --web for pages")
     from batch.cli.draw.demo import draw_inspection
     from batch.jobs.inspect import inspect as look
     from batch.store.connection import connect_store
@@ -30,6 +47,26 @@ def inspect(
     with connect_store(settings, output.progress) as client:
         found = look(client, settings, user, epoch(at) if at else int(time.time()), wish=wish)
     output.emit(found, lambda console: draw_inspection(console, found))
+
+
+def serve_pages(host: str, port: int, names: tuple[str, ...], *, json: bool) -> None:
+    """Serve the inspector until Ctrl-C; print the link that lets in."""
+    from batch.extras import require_extra
+    from batch.store.connection import store_url
+
+    output, settings = Output(json=json), read_settings()
+
+    def draw(link: Values) -> Callable[["Console"], None]:
+        said = f"Open {link['url']}\nIt lets in once, within {link['valid_s']} s. Ctrl-C ends the inspector."
+        return lambda console: console.print(said, soft_wrap=True, highlight=False, markup=False)
+
+    for module in ("jinja2", "starlette", "uvicorn"):
+        require_extra(module, "inspector")
+    from batch.inspector.serve import serve_inspector
+
+    with store_url(settings, output.progress) as url:
+        serve_inspector(settings, url, (host, port), names, lambda link: output.emit(link, draw(link)))
+    output.emit({"stopped": True})
 
 
 def plan(

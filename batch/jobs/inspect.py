@@ -1,6 +1,7 @@
 """A user's feed from inside: their list, what they have seen, and what the API would answer."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +25,7 @@ from batch.store import read
 from batch.store.connection import connect_store
 
 LIMIT = 10  # the API's own default
+ReadKept = Callable[[redis.Redis, Keys, int], Kept]  # as `from_store`
 
 
 def read_feed(
@@ -123,15 +125,29 @@ def _with_topics(client: redis.Redis, keys: Keys, found: Lookup, wish: Filter | 
     return replace(found, topics=take_turns(decode(read.narrow(text or b"")) for text in lists))
 
 
-def look(client: redis.Redis, keys: Keys, variant: str, user_id: Id, at_s: int) -> Inspection:
+def look(
+    client: redis.Redis,
+    keys: Keys,
+    variant: str,
+    user_id: Id,
+    at_s: int,
+    read_kept: ReadKept = from_store,
+) -> Inspection:
     """Look up what the API answers a user at a time (epoch seconds) from.
 
-    That is the generation of the time where it is kept, else what is current.
+    That is the generation of the time where it is kept, else what is current; `read_kept` gives it.
 
     Raises:
         NothingServed: There is nothing to look into.
     """
-    kept, history = find_kept(client, keys, variant, at_s)
+    kept, history = find_kept(client, keys, variant, at_s, read_kept)
+    return look_into(client, keys, kept, history, user_id, at_s)
+
+
+def look_into(
+    client: redis.Redis, keys: Keys, kept: Kept, history: History, user_id: Id, at_s: int
+) -> Inspection:
+    """Look up what a generation would answer a user at a time (epoch seconds) from, whatever is served."""
     manifest = kept.shared.manifest
     who = kept.user_key(str(user_id))
     hidden = hidden_by(client, keys, who, at_s, manifest)
@@ -147,7 +163,9 @@ def look(client: redis.Redis, keys: Keys, variant: str, user_id: Id, at_s: int) 
     )
 
 
-def find_kept(client: redis.Redis, keys: Keys, variant: str, at_s: int) -> tuple[Kept, History]:
+def find_kept(
+    client: redis.Redis, keys: Keys, variant: str, at_s: int, read_kept: ReadKept = from_store
+) -> tuple[Kept, History]:
     """Return the generation that answers a time (epoch seconds) where it is kept, else what is current.
 
     Raises:
@@ -158,7 +176,7 @@ def find_kept(client: redis.Redis, keys: Keys, variant: str, at_s: int) -> tuple
     for number in (history.generation_at(at_s), history.current):
         if kept is None and isinstance(number, int):
             with suppress(GenerationLost):
-                kept = from_store(client, keys, number)
+                kept = read_kept(client, keys, number)
     if kept is None or history.current is None:
         raise NothingServed(
             f"nothing is published under variant {variant!r}: run `almanac run --variant {variant}`"

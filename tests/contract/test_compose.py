@@ -61,7 +61,9 @@ def test_a_service_is_checked_limited_unprivileged_and_read_only(name: str) -> N
     assert service.get("user", "").split(":")[0] not in ("0", "root")
 
 
-@pytest.mark.parametrize(("room", "extras"), [("api", "api"), ("batch", "batch,experiments,notices")])
+@pytest.mark.parametrize(
+    ("room", "extras"), [("api", "api"), ("batch", "batch,experiments,inspector,notices")]
+)
 def test_an_image_runs_as_nobody_special_with_its_own_extras_only(room: str, extras: str) -> None:
     lines = (ROOT / room / "Dockerfile").read_text(encoding="utf-8").splitlines()
     users = [line.split()[1] for line in lines if line.startswith("USER ")]

@@ -31,9 +31,12 @@ def files(pattern: str) -> set[str]:
     return {str(path.relative_to(ROOT)) for room in ("api", "batch") for path in (ROOT / room).rglob(pattern)}
 
 
+PAGES = {name for kind in ("html", "css", "js", "svg") for name in files(f"*.{kind}")}  # the inspector's
+
+
 def test_the_wheel_holds_every_module_of_both_packages_and_their_data(names: set[str]) -> None:
     packages = {name for name in names if ".dist-info/" not in name}
-    assert packages == {*files("*.py"), *files("*.toml"), *files("*.lua"), *ELSEWHERE, *MARKS}
+    assert packages == {*files("*.py"), *files("*.toml"), *files("*.lua"), *PAGES, *ELSEWHERE, *MARKS}
 
 
 def test_the_wheel_brings_its_licence_and_its_command(names: set[str]) -> None:

@@ -29,6 +29,7 @@ STAYS = {
     "schedule": "schedule.started",
     "store": "redis://",
     "demo": "your own data:",
+    "inspect --web": "/enter?code=",
 }
 _STAYING = re.compile(rf"^(?:\w+=(?:'[^']*'|\S+) )*almanac ({'|'.join(STAYS)})\b(?!.*--once)")
 # What a page names, and where a run prints its own.

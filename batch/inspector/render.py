@@ -1,0 +1,54 @@
+"""Values into pages: Jinja with everything escaped; the same values as JSON at the page's `.json` twin."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import orjson
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from batch.inspector.door import Session
+
+_HERE = files("batch.inspector")
+TEXTS: Mapping[str, Any] = tomllib.loads((_HERE / "texts.toml").read_text("utf-8"))
+STATIC = {
+    name: ((_HERE / "static" / name).read_bytes(), kind)
+    for name, kind in (
+        ("style.css", "text/css; charset=utf-8"),
+        ("live.js", "text/javascript; charset=utf-8"),
+        ("icon.svg", "image/svg+xml"),
+    )
+}
+TWIN = ".json"
+
+_jinja = jinja2.Environment(
+    loader=jinja2.FunctionLoader(lambda name: (_HERE / "pages" / name).read_text("utf-8")),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_jinja.globals["t"] = TEXTS
+_jinja.filters["clock"] = lambda at: "–" if at is None else str(at)[:16].replace("T", " ")
+
+
+def render(
+    request: Request,
+    page: str,
+    values: Mapping[str, Any],
+    session: Session | None = None,
+    status: int = 200,
+) -> Response:
+    """Return a page, or where its twin was asked for, its values as JSON."""
+    if request.url.path.endswith(TWIN):
+        body = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS, default=str)
+        return Response(body, status, media_type="application/json")
+    query = f"?{request.url.query}" if request.url.query else ""
+    twin = (request.url.path.rstrip("/") or "/feed") + TWIN + query
+    text = _jinja.get_template(f"{page}.html").render(
+        v=values, page=page, twin=twin, csrf=session.csrf if session else "", is_in=session is not None
+    )
+    return HTMLResponse(text, status)

@@ -1,0 +1,26 @@
+// What pages do beyond plain links and forms: arrow keys, a slider that goes there, a run that is followed.
+
+const isTyping = (event) => event.target.closest("input, select, textarea, pre, .scroll") !== null;
+
+document.addEventListener("keydown", (event) => {
+  if (isTyping(event) || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const rel = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+  const link = rel && document.querySelector(`a[rel="${rel}"]`);
+  if (link) {
+    event.preventDefault();
+    link.click();
+  }
+});
+
+for (const form of document.querySelectorAll("form[data-slider]")) {
+  const range = form.elements.step;
+  const said = form.querySelector("output");
+  const from = Date.parse(form.elements.from.value);
+  const width = Number(form.elements.width.value) * 1000;
+  range.addEventListener("input", () => {
+    const at = new Date(from + width * Number(range.value)).toISOString().slice(0, 16).replace("T", " ");
+    said.textContent = at;
+    range.setAttribute("aria-valuetext", at);
+  });
+  range.addEventListener("change", () => form.requestSubmit());
+}

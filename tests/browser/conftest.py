@@ -1,0 +1,129 @@
+"""A real inspector on a real store, and a real browser; both are started once."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from api.contract.buckets import DAY_S
+from api.contract.keys import Keys
+from tests.world import AS_OF_S, Names, World
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "build" / "screenshots"  # git ignores build/
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+HOSTILE = '<script>document.title = "taken"</script>"\'><img src=x onerror=alert(2)>'
+TEXTS = {
+    39: HOSTILE,
+    37: "word " * 2_000,
+    35: "\u202eمرحبا بالعالم، هذا نص طويل من اليمين إلى اليسار",
+    33: "unbroken" * 1_250,
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a browser, unless it was asked for and there is one."""
+    if not os.environ.get("BROWSER_TEST"):
+        why = "drives a browser: `make test-browser` runs it"
+    elif find_browser() is None:
+        why = "there is no Chromium: `apt-get install chromium`, or set CHROMIUM to one"
+    else:
+        return
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.skip(why))
+
+
+def find_browser() -> str | None:
+    """Return where Chromium is; Playwright's own download is not needed."""
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Give a Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=find_browser(), args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def published(valkey_url: str) -> Iterator[World]:
+    """Publish two generations whose ids are texts, with texts of every kind; the first is current."""
+    world = World(names=Names("text"))
+    with redis.Redis.from_url(valkey_url) as store:
+        store.flushall()
+        world.publish(store).promote(store)
+        world.successor().publish(store)
+        keys, names = Keys(), world.names
+        for generation in (1, 2):
+            for post, text in TEXTS.items():
+                raw = orjson.dumps({"id": names.post(post), "text": text, "topic": "odd"})
+                store.hset(keys.posts(generation), str(names.number(post)), raw)
+        user = names.user_key(3)
+        likes = {str(names.number(post)): AS_OF_S - post * DAY_S for post in range(1, 30)}
+        store.zadd(keys.likes(user), likes)
+        world.take_down(store, 31)
+        world.see(store, 3, 29, AS_OF_S)
+        world.pin(store, 12, 2)
+        yield world
+        store.flushall()
+
+
+@contextmanager
+def run_inspector(url: str, state_dir: Path) -> Iterator[str]:
+    """Run `almanac inspect --web` and give the link that it prints."""
+    command = [sys.executable, "-m", "batch", "inspect", "--web", "--port", "0", "--json"]
+    env = {**os.environ, "ALMANAC_REDIS_URL": url, "ALMANAC_STATE_DIR": str(state_dir)}
+    with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield str(orjson.loads(process.stdout.readline())["url"])
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the state folder of the inspector."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def link(valkey_url: str, published: World, state_dir: Path) -> Iterator[str]:
+    """Run the inspector and give its link."""
+    with run_inspector(valkey_url, state_dir) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def storage(browser: Any, link: str) -> Any:
+    """Sign in by the link, and give what the browser keeps."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(link)
+    assert page.title().startswith("Feeds"), page.content()
+    state = context.storage_state()
+    context.close()
+    return state

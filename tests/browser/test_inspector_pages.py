@@ -1,0 +1,121 @@
+"""Every page of the inspector in a real browser: two widths, light and dark, by keyboard, judged by axe."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from tests.browser.conftest import SHOTS
+from tests.world import AS_OF_S, HOUR_S, World
+
+pytestmark = pytest.mark.integration
+
+WIDTHS, SCHEMES = (400, 1280), ("light", "dark")
+GRAVE = ("serious", "critical")
+
+
+@pytest.fixture(
+    params=[(width, scheme) for width in WIDTHS for scheme in SCHEMES], ids=lambda one: f"{one[0]}-{one[1]}"
+)
+def page(request: pytest.FixtureRequest, browser: Any, storage: Any) -> Iterator[Any]:
+    """Give a page of a signed-in browser, which fails the test by any error on its console."""
+    width, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, storage_state=storage
+    )
+    opened = context.new_page()
+    opened.set_default_timeout(10_000)
+    errors: list[str] = []
+    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []
+
+
+def judge(page: Any, name: str) -> None:
+    """Keep a screenshot; fail on a grave finding of axe's, and on a page wider than its window."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    size, scheme = page.viewport_size, page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    shot = SHOTS / f"{name}-{size['width']}-{'dark' if scheme else 'light'}.png"
+    page.screenshot(path=str(shot), full_page=True)
+    found = [one for one in Axe().run(page).response["violations"] if one["impact"] in GRAVE]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def at(hours: int) -> str:
+    """Return an hour of the lists, as an address has it."""
+    from api.contract.buckets import moment
+
+    return quote(moment(AS_OF_S + hours * HOUR_S).isoformat())
+
+
+def test_each_page_is_whole_readable_and_quiet(page: Any, link: str, published: World) -> None:
+    home, user = f"http://{urlsplit(link).netloc}", quote(str(published.names.user(3)))
+    addresses = {
+        "home": "/",
+        "feed": f"/feed?user={user}&at={at(3)}&limit=20",
+        "feed-beside": f"/feed?user={user}&at={at(3)}&beside=2",
+        "feed-unknown": "/feed?user=nobody",
+        "post": f"/post?generation=1&id={quote(str(published.names.post(39)))}",
+    }
+    for name, address in addresses.items():
+        assert page.goto(home + address).status == 200
+
+        judge(page, name)
+        assert "taken" not in page.title()
+
+
+def test_arrow_keys_and_the_slider_move_by_hours(page: Any, link: str, published: World) -> None:
+    home, user = f"http://{urlsplit(link).netloc}", quote(str(published.names.user(3)))
+    page.goto(f"{home}/feed?user={user}&at={at(3)}")
+    said = page.locator("output")
+    assert said.inner_text() == "2021-12-20 13:00"
+
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('output').textContent.includes('14:00')")
+    page.wait_for_load_state()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("document.querySelector('output').textContent.includes('13:00')")
+    page.wait_for_load_state()
+    page.locator("input[type=range]").focus()
+    page.keyboard.press("End")
+
+    page.wait_for_url("**step=23**")
+    assert page.locator("output").inner_text() == "2021-12-21 09:00"
+
+
+def test_everything_can_be_reached_and_done_by_keyboard(page: Any, link: str, published: World) -> None:
+    page.goto(f"http://{urlsplit(link).netloc}/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.name") == "user"
+
+    page.keyboard.type(str(published.names.user(2)))
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**user=**")
+    assert page.locator("ol.posts > li").count() >= 10
+
+
+def test_whoever_is_not_signed_in_is_asked_for_a_token(browser: Any, link: str) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 900})
+    page = context.new_page()
+    for address, said in (
+        (link, "This link was used"),
+        (f"http://{urlsplit(link).netloc}/", "Sign in first"),
+    ):
+        page.goto(address)
+        assert said in page.locator("main").inner_text()
+        judge(page, "enter")
+    page.get_by_label("Admin token").fill("almanac_wrong")
+    page.keyboard.press("Enter")
+
+    page.get_by_text("That is no token of scope admin").wait_for()
+    context.close()
