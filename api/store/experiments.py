@@ -7,6 +7,7 @@ from typing import Any
 
 from api.contract.experiment import Experiment, Placement, Route, find_holding, read_experiments
 from api.contract.facets import NotFiltered
+from api.contract.ids import LONGEST
 from api.contract.profile import BadProfile
 from api.feed import Answer
 from api.store.connection import Refusal
@@ -119,5 +120,7 @@ class _Places(dict[str, Placement]):
         if len(self) >= USERS_HELD:
             self.clear()
         made = self._experiment.place(user_id)
-        self[user_id] = placed = self._made.setdefault((made.arm.name, made.is_recorded), made)
+        placed = self._made.setdefault((made.arm.name, made.is_recorded), made)
+        if len(user_id) <= LONGEST:  # anybody may ask for any text
+            self[user_id] = placed
         return placed

@@ -53,7 +53,7 @@ class Exposures:
             self._drop(1, f"{MOST_HELD} records wait to be written")
             return
         found = given.found
-        number, answered_ms = found.generation.manifest.generation, int(clock() * 1000)
+        number, answered_ms = found.pointer.generation, int(clock() * 1000)
         shared = write_shared(placed.experiment.name, placed.arm.name, number, found.bucket_s, given.rung)
         who = found.user_id.encode(), request_id
         self._held.append(write(shared, found.at_s, answered_ms, *who, given.posts, given.propensities))

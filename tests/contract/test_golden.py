@@ -207,20 +207,17 @@ def test_records_of_answers_are_these_bytes() -> None:
         propensities=(0.5,),
     )
 
-    assert (
-        pack([one.encode()] * 2).hex()
-        == 2
-        * (
-            "3f"  # its length
-            "01" + b"\x05shelf".hex() + b"\x03old".hex() + b"\x03own".hex() + "ac02" + "70e0c56100000000"
-            "58e4c56100000000"
-            + "9c7e2ded7d010000"
-            + b"\x03200".hex()
-            + b"\x03a-1".hex()
-            + "02"
-            + "11"
-            + "ffff7f"
-            + "01"
-            + "000000000000e03f"
-        )
-    )
+    said = [
+        "45",  # the record's length
+        "01",
+        b"\x05shelf\x03old\x03own".hex(),
+        "ac02",  # generation
+        "70e0c56100000000",
+        "58e4c56100000000" + "9c7e2ded7d010000",
+        "0300" + "0300" + "0200",  # bytes of the ids; posts
+        "01" + "03",  # drawn; bytes a post
+        b"200a-1".hex(),
+        "11ff" + "00ff" + "001f",
+        "000000000000e03f",
+    ]
+    assert pack([one.encode()] * 2).hex() == 2 * "".join(said)
