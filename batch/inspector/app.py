@@ -18,12 +18,15 @@ from starlette.types import ASGIApp
 
 from batch.errors import describe
 from batch.inspector import asked
+from batch.inspector.acts import act, describe_act
 from batch.inspector.desk import Desk
 from batch.inspector.door import SESSION_S, Door, Session
 from batch.inspector.feed import show_feed
+from batch.inspector.generations import compare_generations, list_generations, show_generation
 from batch.inspector.guard import Guard
 from batch.inspector.people import draw_user
 from batch.inspector.posts import read_post
+from batch.inspector.refused import Refused
 from batch.inspector.render import STATIC, TEXTS, TWIN, render
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.replay.kept import GenerationLost
@@ -32,10 +35,6 @@ from batch.store.connection import StoreFailed
 LONGEST_FORM = 65_536  # bytes
 Read = Callable[[Desk, Request], Mapping[str, Any]]
 Form = Mapping[str, str]
-
-
-class Refused(Exception):
-    """A request that may not change anything; the page says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,11 @@ class Inspector:
             *self._pair("/feed", "feed", _feed),
             Route("/feed/random", self._page("", _feed_of_random)),
             *self._pair("/post", "post", _post),
+            *self._pair("/generations", "generations", _generations),
+            *self._pair("/generation", "generation", _generation),
+            *self._pair("/diff", "diff", _diff),
+            *self._pair("/confirm", "confirm", _confirm),
+            Route("/act", self._change(self._act), methods=["POST"]),
         ]
         # Outside of Starlette's own layers, so that the answer to a bug is guarded too.
         return Guard(Starlette(routes=routes, exception_handlers={404: self._lost}), hosts)
@@ -117,6 +121,9 @@ class Inspector:
         response = RedirectResponse("/", 303)
         response.set_cookie(self.cookie, session.key, max_age=SESSION_S, httponly=True, samesite="strict")
         return response
+
+    def _act(self, _: Session, form: Form) -> str:
+        return act(self.desk, form)
 
     def _leave(self, session: Session, _: Form) -> str:
         self.door.leave(session)
@@ -185,8 +192,25 @@ def _feed_of_random(desk: Desk, request: Request) -> dict[str, Any]:
 
 def _post(desk: Desk, request: Request) -> dict[str, Any]:
     query = request.query_params
-    generation = asked.read_whole(query, "generation", 0, 0, asked.LARGEST)
-    return read_post(desk, generation, query.get("id", ""))
+    return read_post(desk, asked.read_number(query, "generation"), query.get("id", ""))
+
+
+def _generations(desk: Desk, _: Request) -> dict[str, Any]:
+    return list_generations(desk)
+
+
+def _generation(desk: Desk, request: Request) -> dict[str, Any]:
+    return show_generation(desk, asked.read_number(request.query_params, "number"))
+
+
+def _diff(desk: Desk, request: Request) -> dict[str, Any]:
+    query = request.query_params
+    a, b = asked.read_number(query, "a"), asked.read_number(query, "b")
+    return compare_generations(desk, a, b, query.get("user", "").strip() or None)
+
+
+def _confirm(desk: Desk, request: Request) -> dict[str, Any]:
+    return describe_act(desk, request.query_params)
 
 
 def _static(request: Request) -> Response:

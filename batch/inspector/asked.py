@@ -67,6 +67,15 @@ def read_whole(query: Mapping[str, str], name: str, default: int, least: int, mo
     return int(text)
 
 
+def read_number(query: Mapping[str, str], name: str) -> int:
+    """Read a number that counts from 1, as generations' and runs' do.
+
+    Raises:
+        ValueError: It is missing, or none.
+    """
+    return read_whole({name: query.get(name, "").strip() or "none"}, name, 0, 1, LARGEST)
+
+
 def describe(manifest: Manifest) -> dict[str, Any]:
     """Return in a few words what is served."""
     return {

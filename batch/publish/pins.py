@@ -38,7 +38,7 @@ def set_pin(
         TooManyPins: MOST other posts are pinned.
         ValueError: It can be no id.
     """
-    kind, text = _find_kind(client, keys, variant), pin.to_json()
+    kind, text = find_kind(client, keys, variant), pin.to_json()
     post = canonical(check_id(post_id), kind)
 
     def decide(stored: dict[bytes, bytes]) -> bool:
@@ -59,7 +59,7 @@ def remove_pin(client: redis.Redis, keys: Keys, variant: str, post_id: str, now_
     Raises:
         LookupError: The post is not pinned.
     """
-    post = canonical(post_id, _find_kind(client, keys, variant))
+    post = canonical(post_id, find_kind(client, keys, variant))
 
     def decide(stored: dict[bytes, bytes]) -> bool:
         if post.encode() not in stored:
@@ -75,7 +75,7 @@ def list_pins(client: redis.Redis, keys: Keys, variant: str) -> list[dict[str, A
     Raises:
         ValueError: Somebody else wrote something that is none.
     """
-    kind, pins = _find_kind(client, keys, variant), {}
+    kind, pins = find_kind(client, keys, variant), {}
     for post, text in read.fields(client, keys.pins()).items():
         try:
             pins[post.decode()] = Pin.from_json(text)
@@ -113,7 +113,7 @@ def _change(
     return changed
 
 
-def _find_kind(client: redis.Redis, keys: Keys, variant: str) -> Kind:
+def find_kind(client: redis.Redis, keys: Keys, variant: str) -> Kind:
     """Return what ids of posts are; where nothing is served, text: any id has a form of its own then."""
     try:
         return Ledger(client, keys).current(variant).post_ids

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 import redis
 
 from api.contract.buckets import DAY_S
+from api.contract.ids import quote
 from api.contract.keys import Keys
-from tests.world import AS_OF_S, Names, World
+from tests.world import AS_OF_S, PROMOTED_AT_S, Names, World
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"  # git ignores build/
@@ -29,6 +31,15 @@ FLAGS = (
     "--disable-sync",
 )
 HOSTILE = '<script>document.title = "taken"</script>"\'><img src=x onerror=alert(2)>'
+GATE: dict[str, Any] = {
+    "outcome": "wait",
+    "mode": "warn",
+    "why": "lists of two nights are less alike than the limit allows",
+    "checks": [
+        {"name": "churn", "outcome": "wait", "says": "mean overlap 0.01", "value": 0.0123, "limit": 0.02},
+        {"name": "users", "outcome": "proceed", "says": "no user is gone", "value": 0.0, "limit": 0.05},
+    ],
+}
 TEXTS = {
     39: HOSTILE,
     37: "word " * 2_000,
@@ -83,6 +94,11 @@ def published(valkey_url: str) -> Iterator[World]:
         user = names.user_key(3)
         likes = {str(names.number(post)): AS_OF_S - post * DAY_S for post in range(1, 30)}
         store.zadd(keys.likes(user), likes)
+        for generation in (1, 2):
+            manifest = replace(world.manifest, generation=generation, gate=GATE)
+            store.set(keys.manifest(generation), manifest.to_json())
+            store.set(keys.users(generation), " ".join(quote(names.user_key(one)) for one in world.users))
+        store.zadd(keys.promotions(world.variant), {"0000001 1 promoted": PROMOTED_AT_S})
         world.take_down(store, 31)
         world.see(store, 3, 29, AS_OF_S)
         world.pin(store, 12, 2)

@@ -61,6 +61,10 @@ def test_each_page_is_whole_readable_and_quiet(page: Any, link: str, published: 
         "feed": f"/feed?user={user}&at={at(3)}&limit=20",
         "feed-beside": f"/feed?user={user}&at={at(3)}&beside=2",
         "feed-unknown": "/feed?user=nobody",
+        "generations": "/generations",
+        "generation": "/generation?number=1",
+        "diff": "/diff?a=1&b=2",
+        "confirm": f"/confirm?act=pin&post={user}&place=3&to=2021-12-30T00:00",
         "post": f"/post?generation=1&id={quote(str(published.names.post(39)))}",
     }
     for name, address in addresses.items():

@@ -1,0 +1,162 @@
+"""What people can change from a page: each change says first what it will do, and is made only after that."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.contract.buckets import moment
+from api.contract.ids import check_id
+from api.contract.pin import PLACES, Pin
+from batch.inspector import asked
+from batch.inspector.desk import Desk
+from batch.inspector.refused import Refused
+from batch.inspector.render import TEXTS
+from batch.publish.ledger.promotion import promote, quarantine, rollback
+from batch.publish.pins import remove_pin, set_pin
+from batch.publish.takedowns import put_back, take_down
+
+Form = Mapping[str, str]
+SAYS: Mapping[str, str] = TEXTS["acts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A change: the fields that it takes, what it will change in words, and the change itself."""
+
+    fields: tuple[str, ...]
+    say: Callable[[Desk, Form], list[str]]
+    do: Callable[[Desk, Form], object]
+
+
+def describe_act(desk: Desk, form: Form) -> dict[str, Any]:
+    """Return what a change would do, and what its form must hold.
+
+    Raises:
+        LookupError: There is no such change; ValueError: a field does not fit.
+    """
+    found = _find(form)
+    return {
+        "act": form["act"],
+        "says": found.say(desk, form),
+        "fields": {name: form.get(name, "").strip() for name in found.fields},
+        "served": _served(desk, form),
+    }
+
+
+def act(desk: Desk, form: Form) -> str:
+    """Make a change, and return the address of the page that shows it.
+
+    Raises:
+        Refused: Something else is served than when it was described.
+        LookupError, ValueError: As `describe_act`, or it cannot be made.
+    """
+    found = _find(form)
+    if form.get("served", "") != _served(desk, form):
+        raise Refused(TEXTS["confirm"]["stale"])
+    found.do(desk, form)
+    return "/generations"
+
+
+def _find(form: Form) -> Act:
+    found = ACTS.get(form.get("act", ""))
+    if found is None:
+        raise LookupError(TEXTS["confirm"]["act"])
+    return found
+
+
+def _served(desk: Desk, form: Form) -> str:
+    """Return what is served under the variant that a change is about, as a word of its form."""
+    variant = _variant(desk, form)
+    return f"{variant} {desk.store.read_served(variant)}"
+
+
+def _variant(desk: Desk, form: Form) -> str:
+    if form.get("act") in ("promote", "quarantine"):
+        return desk.store.need_manifest(asked.read_number(form, "generation")).variant
+    return form.get("variant", "").strip() or desk.settings.variant
+
+
+def _facts(desk: Desk, form: Form) -> dict[str, Any]:
+    variant = _variant(desk, form)
+    current, previous = desk.store.read_served(variant)
+    return {
+        "variant": variant,
+        "current": "none" if current is None else current,
+        "previous": "none" if previous is None else previous,
+    }
+
+
+def _say_promote(desk: Desk, form: Form) -> list[str]:
+    number, facts = asked.read_number(form, "generation"), _facts(desk, form)
+    again = [SAYS["again"]] if facts["current"] == number else []
+    return [SAYS["promote"].format(generation=number, **facts), *again]
+
+
+def _say_rollback(desk: Desk, form: Form) -> list[str]:
+    facts = _facts(desk, form)
+    return [SAYS["rollback" if facts["previous"] != "none" else "nothing_before"].format(**facts)]
+
+
+def _say_quarantine(desk: Desk, form: Form) -> list[str]:
+    number, facts = asked.read_number(form, "generation"), _facts(desk, form)
+    also = [SAYS["quarantine_current"].format(**facts)] if facts["current"] == number else []
+    return [SAYS["quarantine"].format(generation=number), *also]
+
+
+def _say_pin(_: Desk, form: Form) -> list[str]:
+    pin = _read_pin(form)
+    told = {
+        "from": None if pin.from_s is None else moment(pin.from_s).isoformat(),
+        "to": None if pin.to_s is None else moment(pin.to_s).isoformat(),
+        "topic": pin.topic,
+        "segment": pin.segment,
+    }
+    limits = [SAYS[f"limit_{name}"].format(value) for name, value in told.items() if value is not None]
+    return [SAYS["pin"].format(post=_post(form), place=pin.place, limits="".join(limits))]
+
+
+def _say_of_post(name: str) -> Callable[[Desk, Form], list[str]]:
+    return lambda _, form: [SAYS[name].format(post=_post(form))]
+
+
+def _post(form: Form) -> str:
+    return check_id(form.get("post", "").strip())
+
+
+def _read_pin(form: Form) -> Pin:
+    from_s, to_s = (asked.read_time(form, name, 0) if form.get(name) else None for name in ("from", "to"))
+    place = asked.read_whole(form, "place", 1, PLACES[0], PLACES[-1])
+    return Pin(place, from_s, to_s, form.get("topic") or None, form.get("segment") or None)
+
+
+def _of_post(change: Callable[..., object]) -> Callable[[Desk, Form], object]:
+    return lambda desk, form: change(desk.client, desk.keys, desk.settings.variant, _post(form), desk.now())
+
+
+ACTS: Mapping[str, Act] = {
+    "promote": Act(
+        ("generation",),
+        _say_promote,
+        lambda desk, form: promote(desk.store, asked.read_number(form, "generation"), int(desk.now())),
+    ),
+    "rollback": Act(
+        ("variant",),
+        _say_rollback,
+        lambda desk, form: rollback(desk.store, _variant(desk, form), int(desk.now())),
+    ),
+    "quarantine": Act(
+        ("generation",),
+        _say_quarantine,
+        lambda desk, form: quarantine(desk.store, asked.read_number(form, "generation"), int(desk.now())),
+    ),
+    "take_down": Act(("post",), _say_of_post("take_down"), _of_post(take_down)),
+    "put_back": Act(("post",), _say_of_post("put_back"), _of_post(put_back)),
+    "pin": Act(
+        ("post", "place", "from", "to", "topic", "segment"),
+        _say_pin,
+        lambda desk, form: set_pin(
+            desk.client, desk.keys, desk.settings.variant, _post(form), _read_pin(form), desk.now()
+        ),
+    ),
+    "unpin": Act(("post",), _say_of_post("unpin"), _of_post(remove_pin)),
+}
