@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.contract.buckets import epoch
-from batch.cli.options import At, Facets, Json, NotTopics, Topics, read_settings, read_wish
+from batch.cli.options import At, Facets, Json, NotTopics, Topics, read_settings, read_wish, refuse_wish
 from batch.cli.output import Output, Values
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from batch.settings import Settings
 
 
 def inspect(
@@ -22,6 +24,7 @@ def inspect(
     topics: Topics = None,
     not_topics: NotTopics = None,
     facets: Facets = None,
+    why: Annotated[str, typer.Option(help="a post: why it stands in the list, or why it does not")] = "",
     web: Annotated[
         bool, typer.Option("--web", help="serve the inspector, pages for a browser, until Ctrl-C")
     ] = False,
@@ -32,7 +35,7 @@ def inspect(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show a user's list at a time, what they have seen, and what the API would answer; or serve pages."""
+    """Show a user's list at a time, what they have seen, and what the API would answer; or pages."""
     if web:
         serve_pages(host, port, tuple(name or ()), json=json)
         return
@@ -43,10 +46,24 @@ def inspect(
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings()
-    wish = read_wish(topics, not_topics, facets)
+    wish, at_s = read_wish(topics, not_topics, facets), epoch(at) if at else int(time.time())
+    if why:
+        refuse_wish(wish)
+        _tell_why(output, settings, user, why, at_s)
+        return
     with connect_store(settings, output.progress) as client:
-        found = look(client, settings, user, epoch(at) if at else int(time.time()), wish=wish)
+        found = look(client, settings, user, at_s, wish=wish)
     output.emit(found, lambda console: draw_inspection(console, found))
+
+
+def _tell_why(output: Output, settings: "Settings", user: str, post: str, at_s: int) -> None:
+    from batch.cli.draw.why import draw_why
+    from batch.jobs.why import find_why
+    from batch.store.connection import connect_store
+
+    with connect_store(settings, output.progress) as client:
+        told = find_why(client, settings, user, post, at_s)
+    output.emit(told.values(), lambda console: draw_why(console, told))
 
 
 def serve_pages(host: str, port: int, names: tuple[str, ...], *, json: bool) -> None:

@@ -53,6 +53,16 @@ def read_wish(
     return Filter.of([*any_of, *(facets or ())], none_of)
 
 
+def refuse_wish(wish: Filter | None) -> None:
+    """Refuse a filter where the user's own list is looked at.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if wish is not None:
+        raise ValueError("--why looks at the whole list: leave --topic, --not-topic and --filter out")
+
+
 def read_settings(**options: Any) -> "Settings":
     """Read the settings; an option that is not empty stands over its variable.
 

@@ -11,6 +11,7 @@ COMPARED, WEIGHT = (
     "weight_",
 )  # begin the metrics that tell; a name follows, of the first a period
 TREES = "trees"  # their share stands among the weights
+COLUMNS, VERSION = "columns_", 1  # begins metrics that tell whose the factors' columns are; in which way
 PLAIN = {
     "liked_by_many_lately": "recency",
     "post": "popularity",
@@ -33,6 +34,23 @@ def weights_of(metrics: Mapping[str, float]) -> dict[str, float]:
         for name, value in metrics.items()
         if name.startswith(WEIGHT) and value > 0
     }
+
+
+def tell_columns(columns: Mapping[str, int]) -> dict[str, float]:
+    """Return as metrics how many of the factors' columns are each component's, in the order of `NAMES`.
+
+    >>> tell_columns({"post": 1, "taste": 4})
+    {'columns_version': 1.0, 'columns_post': 1.0, 'columns_taste': 4.0}
+    """
+    own = {f"{COLUMNS}{name}": float(columns[name]) for name in NAMES if name in columns}
+    return {f"{COLUMNS}version": float(VERSION), **own}
+
+
+def columns_of(metrics: Mapping[str, float]) -> dict[str, int]:
+    """Return what `tell_columns` told; empty for a model that does not tell, or tells it in another way."""
+    if metrics.get(f"{COLUMNS}version") != VERSION:
+        return {}
+    return {name: int(metrics[COLUMNS + name]) for name in NAMES if COLUMNS + name in metrics}
 
 
 def is_personal(metrics: Mapping[str, float]) -> bool:

@@ -14,7 +14,7 @@ from batch.data.facts import Facts
 from batch.features.asof import Rows, Statics
 from batch.learn import trees
 from batch.learn.choose_trees import choose_trees
-from batch.learn.chosen import COMPARED, TREES, WEIGHT
+from batch.learn.chosen import COMPARED, TREES, WEIGHT, tell_columns
 from batch.learn.factors import estimate
 from batch.learn.factors.estimate import Estimate, Estimates
 from batch.learn.factors.factor_table import FactorTable
@@ -182,7 +182,7 @@ def _join(
         features=statics.features,
         as_of_s=now.as_of_s,
         parameters=parameters,
-        metrics={**(metrics or {}), **told, AGE: age_days},
+        metrics={**(metrics or {}), **told, **tell_columns(now.columns), AGE: age_days},
         factors=FactorTable(facts.user_ids, facts.post_ids, now.x, now.y, now.level - now.base),
         made_of=digest(facts, statics),
     )

@@ -1,6 +1,6 @@
 """Estimates as of now and of earlier times, so that trees train on what was estimated before their rows."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -34,6 +34,7 @@ class Estimate:
         level: float64 (users,). Log-odds of the user's own like rate.
         base: Log-odds of everybody's like rate; the level of a user without an impression.
         hours: What is added by the hour of the bucket, in log-odds; None where nothing is.
+        columns: Component name to how many columns of `x` and `y` are its own, in their order.
     """
 
     as_of_s: int
@@ -42,6 +43,7 @@ class Estimate:
     level: Floats
     base: float
     hours: HourEffects | None = None
+    columns: dict[str, int] = field(default_factory=dict)
 
     def scores(self, users: AnyInts, posts: AnyInts) -> Floats:
         """Return x_u·y_p of (user, post) pairs, float64 (pairs,)."""
@@ -244,6 +246,7 @@ def _stack(components: Components, weights: Floats) -> Estimate:
         _round(y),
         np.log(components.rate / (1 - components.rate)),
         float(np.log(components.base / (1 - components.base))),
+        columns={NAMES[k]: components.y[k].shape[1] for k in on},
     )
 
 
