@@ -15,6 +15,7 @@ from api.contract.window import find_closed, is_closed
 from api.cursor import Cursor
 from api.exploration import draw_places
 from api.found import Lookup
+from api.overlay import Moved, overlay
 
 Rung = Literal["own", "rest", "topic", "profile", "segment", "popular", "catalogue"]
 Reason = Literal["catalogue", "taken_down", "excluded", "seen", "closed", "filter"]
@@ -38,6 +39,8 @@ class Answer:
         pinned: Those of the posts that stand at a place because they are pinned there, by place.
         pinned_before: Those that the first page had, pinned or drawn, where this is a later one.
         drawn: What stands at exploration places, by place, each with the chance that it had.
+        raised: Posts that the user's session put further up, by place, each with by how many places.
+        pulled: Those of the posts that it took from behind where the next page begins.
         placed: Where the user is in the experiment that holds on the route; None where none does.
     """
 
@@ -51,6 +54,8 @@ class Answer:
     pinned: tuple[int, ...] = ()
     pinned_before: tuple[int, ...] = ()
     drawn: tuple[Drawn, ...] = ()
+    raised: tuple[tuple[int, int], ...] = ()
+    pulled: tuple[int, ...] = ()
     placed: Placement | None = None
 
     @property
@@ -101,9 +106,8 @@ class Answer:
         found, manifest = self.found, self.found.generation.manifest
         wish = "" if self.wanted is None else self.wanted.digest
         place = (manifest.generation, manifest.created_at_s, found.user_id, found.at_s, self.next_start)
-        return Cursor(
-            *place, wish, (*self.pinned, *(post for _, post, _ in self.drawn)) or self.pinned_before
-        )
+        out_of_order = (*self.pinned, *(post for _, post, _ in self.drawn), *self.pulled)
+        return Cursor(*place, wish, out_of_order or self.pinned_before)
 
     @property
     def underfill(self) -> Reason | None:
@@ -150,7 +154,9 @@ def answer(
     once, hidden ones included. It depends on nothing but the generation, the user, the bucket and the filter,
     so that pages of it neither repeat a post nor leave one out, whatever is seen, taken down or excluded
     between them. Pinned posts that may be taken are put at their places of the first page, and taken nowhere
-    else; and so are those that are drawn for its exploration places.
+    else; and so are those that are drawn for its exploration places. A user's session moves posts of the own
+    list on the first page alone: the next one begins with the first that was left out for another, and leaves
+    out those that were taken from behind it.
 
     Args:
         found: What the store knows of the user at the time.
@@ -159,8 +165,8 @@ def answer(
         start: Where the page begins; any but 0 wants a look-up that sees all.
         paged: Whether to find out where the next page begins.
         wanted: The posts that a filter leaves; None where there is none.
-        pinned_before: The numbers of the posts that the first page had as pinned or drawn; None: this is
-            the first.
+        pinned_before: The numbers of the posts that the first page had as pinned, drawn or out of turn; None:
+            this is the first.
 
     Returns:
         An answer; only one that `is_final` may be given.
@@ -169,12 +175,13 @@ def answer(
     if wanted is not None:
         own = [post for post in own if post in wanted.posts]
     pins = _place_pins(found, limit, excluded, wanted) if found.pins and pinned_before is None else {}
+    session = None if start or pinned_before is not None else found.session
     drawn: tuple[Drawn, ...] = ()
     if shared.exploration is not None and pinned_before is None:
         out = {*excluded, *pins.values()}
         drawn = draw_places(found, shared.exploration, limit, out, wanted, pins.keys())
     if not (
-        start or excluded or pins or drawn or pinned_before
+        start or excluded or pins or drawn or pinned_before or session
     ):  # most requests; `_take` would choose the same
         n = limit + 1 if paged else limit  # one more tells that a page follows
         head = own[:n]
@@ -190,11 +197,14 @@ def answer(
     placed = sorted([*pins.items(), *((place, post) for place, post, _ in drawn)])
     left_out = {*excluded, *before, *(post for _, post in placed)} if before or placed else excluded
     chosen, rung, next_start = _take(found, own, limit, limit - len(placed), left_out, start, wanted)
+    moved = Moved((), (), next_start)
+    if session is not None:
+        moved = overlay(found, session, own, chosen, left_out, next_start)
     for place, post in placed:
         chosen.insert(place - 1, post)
-    if not paged:
-        next_start = None
-    return Answer(found, limit, tuple(chosen), rung, excluded, next_start, wanted, pinned, before, drawn)
+    next_start = moved.next_start if paged else None
+    told = (tuple(chosen), rung, excluded, next_start, wanted, pinned, before, drawn)
+    return Answer(found, limit, *told, moved.raised, moved.pulled)
 
 
 def _take(

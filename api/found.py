@@ -16,6 +16,7 @@ from api.contract.ids import FEATURE, canonical
 from api.contract.manifest import Manifest
 from api.contract.pin import Pin, Pins, in_order
 from api.contract.window import Windows
+from api.session import Session
 
 Degraded = Literal["", "value", "generation", "store"]
 RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to posts' numbers, best first
@@ -40,6 +41,7 @@ class Generation:
         facets: Which posts have which value of the columns that the manifest filters by.
         windows: When posts may be answered, of those that have a window.
         exploration: Which places are for new posts, and what is drawn there; None: no place is.
+        topics: Of the posts whose topic was asked for: reading it takes some microseconds.
     """
 
     manifest: Manifest
@@ -51,6 +53,7 @@ class Generation:
     facets: Facets = NO_FACETS
     windows: Windows = field(default_factory=dict)
     exploration: Exploration | None = None
+    topics: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def has_dictionary(self) -> bool:
@@ -97,6 +100,13 @@ class Generation:
         post_id: int | str = orjson.loads(self.posts[number])["id"]
         return post_id
 
+    def topic_of(self, number: int) -> str:
+        """Return the topic of one of its posts; empty where it has none."""
+        topic = self.topics.get(number)
+        if topic is None:
+            topic = self.topics[number] = str(orjson.loads(self.posts[number]).get("topic", ""))
+        return topic
+
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
@@ -128,6 +138,8 @@ class Lookup:
         topics: The user's own lists of the topics that are wanted, in turns; only beside `sees_all`.
         pins: Posts' numbers and what pins them, by place; those of other times, topics and segments too.
         sees_pins: Whether `hidden` has those of them that were seen by `at_s`, and `segment` is told.
+        session: What the user did lately; None where it does not matter: nothing happened, another time than
+            now is asked for, or the overlay is off.
     """
 
     user_id: str
@@ -145,3 +157,4 @@ class Lookup:
     topics: Sequence[int] = ()
     pins: Sequence[tuple[int, Pin]] = ()
     sees_pins: bool = False
+    session: Session | None = None

@@ -153,6 +153,7 @@ async def connect_store(settings: Settings, url: str, shelf: Shelf) -> AsyncIter
             wait_s,
             experiments=settings.experiments == "on",
             exposures_mb=settings.exposures_waiting_mb,
+            overlay_places=settings.overlay_places if settings.overlay == "on" else 0,
         )
         try:
             yield store

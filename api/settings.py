@@ -44,6 +44,13 @@ class Settings(EnvironmentSettings):
         description="most memory in the store for records of experiments' answers that the batch has not "
         "drained, MB; beyond it they are dropped",
     )
+    overlay: Literal["on", "off"] = Field(
+        "off",
+        description="whether what a user just liked or passed over moves posts in their list: on or off",
+    )
+    overlay_places: int = Field(
+        5, ge=1, le=20, description="how many places the overlay may move a post at most"
+    )
     state_dir: Path = Field(Path(".almanac"), description="folder of the embedded store")
     host: str = Field("127.0.0.1", description="address to listen on")
     root_path: str = Field(

@@ -12,6 +12,7 @@ _NAMES = """
     gate generations_kept host idle_timeout_s ids list_ttl_s mapping max_absent_user_share max_per_topic
     max_connections max_duplicate_share
     max_future_share max_rejected_share max_short_share max_unknown_post_share memory_mb metrics_host
+    overlay overlay_places
     metrics_port n_buckets n_leaves n_trees notices notices_file pool_size port prefix profiles
     read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by
     similar state_dir text_model threads token tokens topic_depth train_days train_rows variant zone

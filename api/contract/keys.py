@@ -133,6 +133,10 @@ class Keys:
         """ZSET post id like `likes`, of events accepted live."""
         return self._key("likes", _tag(user_id), "live")
 
+    def session(self, user_id: Id) -> str:
+        """HASH topic to likes, posts shown and the latest event's second: what a user did lately."""
+        return self._key("session", _tag(user_id))
+
     def ids(self) -> str:
         """HASH a post's number to its id as the table spells it; where none is, the number is the id."""
         return self._key("ids")

@@ -75,6 +75,11 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
         "before.",
         "schema": {"type": "string"},
     },
+    "X-Almanac-Overlay": {
+        "description": "Only where what the user liked and passed over lately put posts further up than the "
+        "list has them: `id:+places` of each, by place, separated by commas, each id percent-encoded.",
+        "schema": {"type": "string"},
+    },
     "X-Almanac-Underfill": {
         "description": "Only where fewer than `limit` posts came: what left too few.",
         "schema": {"type": "string", "enum": get_args(Reason)},
@@ -99,6 +104,8 @@ def headers(given: Answer, now_s: int) -> Headers:
         said.extend(_name_arm(given.placed.experiment.name, given.placed.arm.name, given.placed.by_arm)[0])
     if given.drawn:
         said.append((b"x-almanac-explored", name_drawn(given)))
+    if given.raised:
+        said.append((b"x-almanac-overlay", name_raised(given)))
     if len(given.posts) < given.limit:
         said.append((b"x-almanac-underfill", str(given.underfill).encode()))
     return said
@@ -118,6 +125,8 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
         more += _name_arm(given.placed.experiment.name, given.placed.arm.name, given.placed.by_arm)[1]
     if given.drawn:
         more += b"x-almanac-explored: %b\r\n" % name_drawn(given)
+    if given.raised:
+        more += b"x-almanac-overlay: %b\r\n" % name_raised(given)
     return _HEAD % (
         date,
         shared,
@@ -139,6 +148,12 @@ def name_drawn(given: Answer) -> bytes:
     id_of = given.found.generation.id_of
     said = (f"{quote(str(id_of(post)), safe='')}:{propensity:.6g}" for _, post, propensity in given.drawn)
     return ",".join(said).encode()
+
+
+def name_raised(given: Answer) -> bytes:
+    """Write the ids of the posts that a session put further up as a header has them, each with how far."""
+    id_of = given.found.generation.id_of
+    return ",".join(f"{quote(str(id_of(post)), safe='')}:+{n}" for post, n in given.raised).encode()
 
 
 @lru_cache(maxsize=4096)

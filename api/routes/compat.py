@@ -113,7 +113,9 @@ async def reco(
     now_s, user_id = _now_s(request), user_id.removesuffix("/")  # as if there were none, as in any path
     try:
         with refuse_unfiltered():
-            given = await store.answer(user_id, now_s, N_ITEMS, variant=read_variant(model_name), wish=wish)
+            given = await store.answer(
+                user_id, now_s, N_ITEMS, variant=read_variant(model_name), wish=wish, is_now=True
+            )
     except RequestValidationError:
         raise
     except (ValueError, NothingPublished) as exc:
@@ -143,7 +145,7 @@ async def recommendations(
     store: Store = request.state.store
     now_s = _now_s(request)
     with refuse_unfiltered():
-        given = await store.answer(user_id, now_s, k, wish=wish)
+        given = await store.answer(user_id, now_s, k, wish=wish, is_now=True)
     response.raw_headers.extend(headers(given, now_s))
     return Recommendations(user_id=_show_user(given), recs=list(given.post_ids))
 

@@ -81,7 +81,9 @@ async def recommendations(
             user_id,
             now_s,
             variant,
-            lambda name: store.answer(user_id, at, limit, variant=name, profile=fields, wish=wish),
+            lambda name: store.answer(
+                user_id, at, limit, variant=name, profile=fields, wish=wish, is_now=at_s is None
+            ),
         )
     return _give(request, given, checker_body(given), now_s)
 
@@ -112,6 +114,7 @@ async def feed(
             profile=read_profile(profile or ()),
             excluded=read_exclude(exclude),
             wish=wish,
+            is_now=at_s is None,
             cursor=begin,
             paged=True,
         )

@@ -78,7 +78,8 @@ class FeedLookup(PendingLookup):
 
         Where a filter leaves too little of the list, `see_all` reads what the ladder needs beside it.
         """
-        super().__init__(asked.user_id, now_s if asked.at_s is None else asked.at_s)
+        at_s = now_s if asked.at_s is None else asked.at_s
+        super().__init__(asked.user_id, at_s, is_now=asked.at_s is None)
         self.asked = asked
         self.now_s = now_s
         self._see_all = see_all

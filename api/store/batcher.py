@@ -27,6 +27,7 @@ from api.store.errors import LOADING, StoreUnavailable
 from api.store.experiments import Experiments
 from api.store.lifeline import Lifeline
 from api.store.pending import FutureLookup, PendingLookup
+from api.store.sessions import SessionCommands
 from api.store.snapshot import Snapshot
 from api.store.stats import LookupStats
 
@@ -49,17 +50,20 @@ class LookupBatcher:
         wait_s: float,
         stats: LookupStats,
         experiments: Experiments,
+        sessions: SessionCommands | None,
         find_batcher: Callable[[str], "LookupBatcher"],
         home: "LookupBatcher | None" = None,
     ) -> None:
         """Read nothing yet.
 
-        `wait_s` bounds the wait for a generation that is being loaded. `home` is the batcher of the API's own
-        variant, None where it is this one; `find_batcher` gives that of any.
+        `wait_s` bounds the wait for a generation that is being loaded. `sessions` is None where the overlay
+        is off. `home` is the batcher of the API's own variant, None where it is this one; `find_batcher`
+        gives that of any.
         """
         self.variant = variant
         self.current = CurrentGeneration(variant, keys, lifeline, cache, experiments)
         self._experiments = experiments
+        self._sessions = sessions
         self._find_batcher = find_batcher
         self._home = home or self
         self._lifeline = lifeline
@@ -70,13 +74,13 @@ class LookupBatcher:
         self._is_scheduled = False
         self._reading: asyncio.Task[None] | None = None  # of what is current
 
-    def look_up(self, user_id: str, at_s: int) -> "asyncio.Future[Lookup]":
-        """Return a future look-up of a user's own list at a time.
+    def look_up(self, user_id: str, at_s: int, *, is_now: bool = False) -> "asyncio.Future[Lookup]":
+        """Return a future look-up of a user's own list at a time, which may be now.
 
         It may raise NothingPublished, GenerationUnreadable or StoreUnavailable.
         """
         future: asyncio.Future[Lookup] = self._loop.create_future()
-        self.add(FutureLookup(user_id, at_s, future))
+        self.add(FutureLookup(user_id, at_s, future, is_now=is_now))
         return future
 
     def add(self, lookup: PendingLookup) -> None:
@@ -182,6 +186,9 @@ class LookupBatcher:
                 lookup.n_tries += 1
                 lookup.bucket_s = bucket_for(lookup.at_s)
                 command, lookup.n_replies = snapshot.pack(lookup.user_id, lookup.at_s, lookup.bucket_s)
+                if lookup.is_now and self._sessions is not None:
+                    command += self._sessions.pack(snapshot.commands.tag(lookup.user_id))
+                    lookup.n_replies += 1
             except Exception as exc:  # as in `_flush`
                 lookup.resolve(exc)
             else:
@@ -209,7 +216,11 @@ class LookupBatcher:
                     self._repeat([lookup])
                     continue
                 try:
-                    found = snapshot.read(lookup.user_id, lookup.at_s, lookup.bucket_s, replies[start:end])
+                    own, session = replies[start:end], None
+                    if lookup.is_now and self._sessions is not None:
+                        session = self._sessions.read(own.pop(), lookup.at_s)
+                    found = snapshot.read(lookup.user_id, lookup.at_s, lookup.bucket_s, own)
+                    found.session = session
                     lookup.resolve(found)
                 except Exception as exc:  # as in `_flush`
                     lookup.resolve(exc)

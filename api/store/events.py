@@ -22,6 +22,7 @@ from api.contract.forgotten import tombstone
 from api.contract.ids import canonical, own_number, quote
 from api.contract.keys import Keys
 from api.found import Generation
+from api.session import HALF_LIFE_S, KEPT_S
 from api.store.cache import translate_errors
 from api.store.errors import StoreUnavailable
 
@@ -40,10 +41,11 @@ UNSAFE_S = 2.5  # a server that is told to write writes after two seconds, whate
 class Journal:
     """Writes for one event loop."""
 
-    def __init__(self, client: Redis, keys: Keys) -> None:
-        """Open nothing. `client` waits only so long for anything."""
+    def __init__(self, client: Redis, keys: Keys, *, counts_sessions: bool = False) -> None:
+        """Open nothing. `client` waits only so long for anything; the overlay wants sessions counted."""
         self._client = client
         self._keys = keys
+        self._counts_sessions = counts_sessions
         self._script = (files("api") / "accept.lua").read_text("utf-8")
         self._sha = ""
         self._key = b""  # of the tombstones of forgotten users, as last read; empty: nobody is
@@ -109,12 +111,15 @@ class Journal:
             async with self._client.pipeline(transaction=False) as pipe:
                 for place, event in enumerate(events):
                     user_id, number, post_id = _identify(event, served)
+                    topic = self._find_topic(number, served)
                     keys = self._list_keys(event.event_id, user_id)
+                    if topic:
+                        keys = *keys, self._keys.session(user_id)
                     entry = [part for field in event.to_fields().items() for part in field]
                     limits_s = (REMEMBERED_S, LIVE_S)
                     fact = (event.action, number, post_id, event.occurred_at_s)
                     mark = (self._key, tombstone(self._key, user_id) if self._key else "")
-                    about = (f"{attempt}-{place}", *limits_s, *fact, *mark)
+                    about = (f"{attempt}-{place}", *limits_s, *fact, *mark, topic, HALF_LIFE_S, KEPT_S)
                     pipe.evalsha(self._sha, len(keys), *keys, *about, *entry)
                 return await self._execute_safely(pipe)
 
@@ -152,6 +157,12 @@ class Journal:
             keys.forgotten(),
             keys.forgotten_key(),
         )
+
+    def _find_topic(self, number: str, served: Generation | None) -> str:
+        """Return the topic of a post whose events are counted in sessions; empty: they are not."""
+        if not self._counts_sessions or served is None or not number or int(number) not in served.posts:
+            return ""
+        return served.topic_of(int(number))
 
 
 def _identify(event: Event, served: Generation | None) -> tuple[str, str, str]:

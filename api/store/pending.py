@@ -10,13 +10,14 @@ from api.found import Lookup
 class PendingLookup(ABC):
     """A look-up that waits; subclasses say what becomes of it."""
 
-    __slots__ = ("at_s", "bucket_s", "n_replies", "n_tries", "placed", "user_id", "was_lost")
+    __slots__ = ("at_s", "bucket_s", "is_now", "n_replies", "n_tries", "placed", "user_id", "was_lost")
 
-    def __init__(self, user_id: str, at_s: int) -> None:
-        """Wait for a user's own list at a time."""
+    def __init__(self, user_id: str, at_s: int, *, is_now: bool = False) -> None:
+        """Wait for a user's own list at a time; where nobody asked for it, what they did lately counts."""
         self.user_id = user_id
         self.at_s = at_s
         self.bucket_s = 0
+        self.is_now = is_now
         self.n_replies = 0
         self.n_tries = 0  # how often it was sent, or what is current was read for it
         self.was_lost = False  # with a connection, once
@@ -36,9 +37,11 @@ class FutureLookup(PendingLookup):
 
     __slots__ = ("future",)
 
-    def __init__(self, user_id: str, at_s: int, future: "asyncio.Future[Lookup]") -> None:
+    def __init__(
+        self, user_id: str, at_s: int, future: "asyncio.Future[Lookup]", *, is_now: bool = False
+    ) -> None:
         """Resolve a future, unless whoever awaits it has gone."""
-        super().__init__(user_id, at_s)
+        super().__init__(user_id, at_s, is_now=is_now)
         self.future = future
 
     def resolve(self, found: Lookup | Exception) -> None:

@@ -32,6 +32,7 @@ from api.store.exposures import Exposures
 from api.store.history import HistoryReader
 from api.store.lifeline import Lifeline
 from api.store.pending import PendingLookup
+from api.store.sessions import SessionCommands
 from api.store.similar import SimilarReader
 from api.store.stats import LookupStats
 
@@ -54,20 +55,23 @@ class Store:
         *,
         experiments: bool = True,
         exposures_mb: int = 256,
+        overlay_places: int = 0,
     ) -> None:
         """Open nothing.
 
         `wait_s` bounds how long a request waits for a generation that is being loaded; `experiments` says
-        whether they decide anything, `exposures_mb` bounds what their records may take in the store.
+        whether they decide anything, `exposures_mb` bounds what their records may take in the store,
+        `overlay_places` is how far what a user did lately may move a post; 0: nothing is moved, or counted.
         """
         self.variant = variant
         self.stats = LookupStats()
-        self.journal = Journal(client, keys)
+        self.journal = Journal(client, keys, counts_sessions=overlay_places > 0)
         self.desk = Desk(client, keys)
         self._client = client
         self._keys = keys
         self._wait_s = wait_s
         self.experiments = Experiments(is_on=experiments)
+        self._sessions = SessionCommands(keys, overlay_places) if overlay_places else None
         self._lifeline = Lifeline(address, self._mark_stale)
         self.exposures = Exposures(self._lifeline, keys, exposures_mb)
         self._cache = GenerationCache(client, keys, shelf)
@@ -117,6 +121,7 @@ class Store:
         cursor: Cursor | None = None,
         paged: bool = False,
         wish: Filter | None = None,
+        is_now: bool = False,
     ) -> Answer:
         """Answer a user's feed at a time; where the store cannot be read, from memory, and labelled so.
 
@@ -130,6 +135,7 @@ class Store:
             cursor: Where a later page begins; such a page is never from memory, since it must repeat nothing.
             paged: Whether to find out where the next page begins.
             wish: Which posts are wanted by their columns; None: all.
+            is_now: Whether nobody asked for this time, so that what the user did lately counts.
 
         Raises:
             BadProfile: A field has a value that its column cannot have.
@@ -144,7 +150,7 @@ class Store:
             found = await self._introduce(found, profile)
             return _choose(found, limit, excluded, cursor, paged=paged, wish=wish)
         try:
-            found = await self.look_up(user_id, at_s, variant)
+            found = await self.look_up(user_id, at_s, variant, is_now=is_now)
             if found.is_past:
                 past = await self._history.look_up_past(variant or self.variant, user_id, at_s, wish)
                 found = past or replace(found, is_past=False)
@@ -181,14 +187,16 @@ class Store:
         self._hold(batcher)
         return choose_similar(found, limit)
 
-    async def look_up(self, user_id: str, at_s: int, variant: str | None = None) -> Lookup:
+    async def look_up(
+        self, user_id: str, at_s: int, variant: str | None = None, *, is_now: bool = False
+    ) -> Lookup:
         """Read in one round trip what a user's own list needs at a time, all of the current generation.
 
         Raises:
             NothingPublished, GenerationUnreadable, StoreUnavailable: As `read_current`.
         """
         batcher = self._find_batcher(variant)
-        found = await batcher.look_up(user_id, at_s)
+        found = await batcher.look_up(user_id, at_s, is_now=is_now)
         self._hold(batcher)
         return found
 
@@ -261,17 +269,8 @@ class Store:
         return self._batchers.setdefault(variant, self._find_batcher(variant))
 
     def _make_batcher(self, variant: str, home: LookupBatcher | None = None) -> LookupBatcher:
-        return LookupBatcher(
-            variant,
-            self._keys,
-            self._lifeline,
-            self._cache,
-            self._wait_s,
-            self.stats,
-            self.experiments,
-            self._find_arm,
-            home,
-        )
+        shared = (self._keys, self._lifeline, self._cache, self._wait_s, self.stats)
+        return LookupBatcher(variant, *shared, self.experiments, self._sessions, self._find_arm, home)
 
     def _mark_stale(self) -> None:
         for batcher in self._batchers.values():

@@ -197,6 +197,21 @@ def exploration(
 
 
 @bench.command()
+def overlay(
+    data: Annotated[str, typer.Option(help="folder or URL of facts, beside made worlds")] = "",
+    users: Annotated[int, typer.Option(min=100, help="users of each made world")] = 1_500,
+    posts: Annotated[int, typer.Option(min=100, help="its posts")] = 2_000,
+    seeds: Annotated[int, typer.Option(min=0, help="worlds of each regime")] = 3,
+    places: Annotated[int, typer.Option(min=1, max=20, help="how many a post may move")] = 5,
+    json: Json = False,
+) -> None:
+    """Order the rest of later sessions with the overlay and without, by what was liked in them so far."""
+    from tests.bench.overlay import run as measure
+
+    Output(json=json).emit(measure(data, users, posts, seeds, places))
+
+
+@bench.command()
 def traffic(
     url: Annotated[
         str, typer.Option(help="a running API; else one of its own on a store of drawn lists")

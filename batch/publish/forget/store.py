@@ -13,7 +13,7 @@ _RENEW = (files("batch.publish.forget") / "renew.lua").read_text("utf-8")
 def forget_sets(ledger: Ledger, forms: Sequence[str]) -> int:
     """Remove what a user saw and liked, by their canonical ids; return how many sets that were."""
     keys = ledger.keys
-    kinds = (keys.seen, keys.likes, keys.seen_live, keys.likes_live)
+    kinds = (keys.seen, keys.likes, keys.seen_live, keys.likes_live, keys.session)
     return ledger.client.unlink(*(key(form) for key in kinds for form in forms))
 
 
