@@ -66,12 +66,13 @@ def serve(
         yield App(asked, pid)
 
 
-def ours(folder: Path, url: str, asked: Asked, *, experiments: bool = False) -> AbstractContextManager[App]:
-    """Run the API as it is deployed; `experiments`: whether it follows those that run."""
-    name, env = (
-        "experiment" if experiments else "ours",
-        {"ALMANAC_EXPERIMENTS": "on" if experiments else "off"},
-    )
+def ours(
+    folder: Path, url: str, asked: Asked, *, experiments: bool = False, overlay: bool = False
+) -> AbstractContextManager[App]:
+    """Run the API as it is deployed, following what experiments run or not, with the overlay or without."""
+    name = "overlay" if overlay else "experiment" if experiments else "ours"
+    switches = {"ALMANAC_EXPERIMENTS": experiments, "ALMANAC_OVERLAY": overlay}
+    env = {name: "on" if is_on else "off" for name, is_on in switches.items()}
     return serve(name, ("-m", "api.main"), {STORE: url, **env}, folder, asked, "/ready")
 
 

@@ -17,22 +17,20 @@ from tempfile import TemporaryDirectory
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
 import orjson
 import redis
 
-from api.contract.buckets import epoch, moment
+from api.contract.buckets import epoch
 from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.tokens import FILE, add_token
 from batch.progress import Show, silent
-from tests.bench import apps, load, placed, rivals, stock, ways
+from tests.bench import apps, lately, load, placed, rivals, stock, targets, ways
 from tests.bench.apps import App
 from tests.bench.load import Asked, Figures
-from tests.bench.stock import AS_OF_S, DAY_S, GENERATION, HOUR_S, TOPICS, Stock
+from tests.bench.stock import GENERATION, Stock
 
 RATE_PER_S = 1000
-N_TARGETS = 200_000  # requests before they repeat
 N_CHECKED = 300
 READY_S = 60.0
 PIECE = 1000  # keys weighed at a time
@@ -73,19 +71,25 @@ def run(
         stock.fill(client, Keys(), sizes, tell)
         filled_s = time.perf_counter() - began
         _, token = add_token(folder / FILE, "read", "bench")  # so reads need it
-        targets, users = _targets(sizes, limit), sizes.users(0, sizes.n_users)
-        ours = stack.enter_context(apps.ours(folder, url, Asked(0, targets, token)))
-        by_topic = replace(ours.asked, targets=_filter(targets))
+        asking, users = targets.draw(sizes, limit), sizes.users(0, sizes.n_users)
+        ours = stack.enter_context(apps.ours(folder, url, Asked(0, asking, token)))
+        by_topic = replace(ours.asked, targets=targets.filter_by_topic(asking))
         for asked in (ours.asked, by_topic):
             _check(client, asked, sizes, limit)
         placed.begin(client)
         experiment = stack.enter_context(apps.ours(folder, url, ours.asked, experiments=True))
         _check(client, experiment.asked, sizes, limit)
+        of_now = replace(ours.asked, targets=targets.ask_now(asking))
+        lately.begin(client, users)
+        overlay = stack.enter_context(apps.ours(folder, url, of_now, experiments=True, overlay=True))
+        lately.check(overlay.asked)
         answer = _remember(folder, ours.asked)
         running = {
             "ours": ours,
             "filter": App(by_topic, ours.pid),
             "experiment": experiment,
+            "now": App(replace(of_now, port=ours.asked.port), ours.pid),
+            "overlay": overlay,
             **_start_others(stack, folder, url, answer, ours.asked, with_ways),
         }
         turns = []
@@ -95,7 +99,7 @@ def run(
         paced = {
             name: [load.pace(app.asked, connections, seconds, RATE_PER_S) for _ in range(rounds)]
             for name, app in running.items()
-            if name in ways.ITS_SERVER or name == "experiment"
+            if name in ways.ITS_SERVER or name in ("experiment", "overlay")
         }
         return {
             **_speeds(turns, paced),
@@ -104,6 +108,10 @@ def run(
                 **_latencies(paced["experiment"], "at_1000_rps"),
                 **_latencies([turn["experiment"].figures for turn in turns], "at_saturation"),
                 **placed.count_records(experiment.asked),
+            },
+            "overlay": {
+                **_latencies(paced["overlay"], "at_1000_rps"),
+                **_latencies([turn["overlay"].figures for turn in turns], "at_saturation"),
             },
             "generator": load.GENERATOR,
             "connections": connections,
@@ -141,6 +149,9 @@ def _speeds(
         ),
         "time_ratio_of_experiment": _median(
             turn["ours"].figures.per_s / turn["experiment"].figures.per_s for turn in turns
+        ),
+        "time_ratio_of_overlay": _median(
+            turn["now"].figures.per_s / turn["overlay"].figures.per_s for turn in turns
         ),
         "cpu_ratio_to_empty_fastapi": _median(turn["empty"].api_us / turn["ours"].api_us for turn in turns),
         **_latencies(paced["ours"], "at_1000_rps"),
@@ -227,23 +238,6 @@ def _latencies(figures: Sequence[Figures], when: str) -> dict[str, float]:
 
 def _median(values: Iterable[float]) -> float:
     return round(median(values), 3)
-
-
-def _targets(sizes: Stock, limit: int) -> list[str]:
-    """Draw who asks for which second of the day after as_of."""
-    rng = np.random.default_rng(sizes.seed + 1)
-    every = sizes.users(0, sizes.n_users)
-    users = [every[place] for place in rng.integers(0, sizes.n_users, N_TARGETS).tolist()]
-    times = (AS_OF_S + rng.integers(1, DAY_S - HOUR_S, N_TARGETS)).tolist()
-    return [
-        f"/post/recommendations/?id={user}&time={moment(at):%Y-%m-%dT%H:%M:%S}&limit={limit}"
-        for user, at in zip(users, times, strict=True)
-    ]
-
-
-def _filter(targets: Sequence[str]) -> list[str]:
-    """Return the same requests, each for one topic."""
-    return [f"{target}&topic={at % TOPICS}" for at, target in enumerate(targets)]
 
 
 def _check(client: redis.Redis, ours: Asked, sizes: Stock, limit: int) -> None:

@@ -203,15 +203,16 @@ def _write_shared(
     for start in content.horizon.starts:
         for key in (keys.popular(number), keys.segment(number, SEGMENT)):
             pipe.hset(key, str(start), as_text(posts[: stock.depth]))
-    for post, post_id in zip(posts, ids, strict=True):
-        pipe.hset(keys.posts(number), str(post), _post(post_id, number, stock.text_bytes))
+    for row, (post, post_id) in enumerate(zip(posts, ids, strict=True)):
+        text = _post(post_id, number, stock.text_bytes, str(row % TOPICS))
+        pipe.hset(keys.posts(number), str(post), text)
     pipe.execute()
 
 
-def _post(post_id: int | str, generation: int, text_bytes: int) -> bytes:
+def _post(post_id: int | str, generation: int, text_bytes: int, topic: str) -> bytes:
     sentence = f"Post {post_id} says what posts of generation {generation} say. "
     text = (sentence * (text_bytes // len(sentence) + 1))[:text_bytes]
-    return orjson.dumps({"id": post_id, "text": text, "topic": "tech"})
+    return orjson.dumps({"id": post_id, "text": text, "topic": topic})
 
 
 @numba.njit(cache=True)
