@@ -7,6 +7,7 @@ import typer
 from batch.cli.draw import runs as picture
 from batch.cli.options import Json, read_settings
 from batch.cli.output import Output
+from batch.runs.record import describe_run
 
 app = typer.Typer(help="What was run, and what runs: look, follow, cancel.", no_args_is_help=True)
 
@@ -25,7 +26,7 @@ def list_(
 
     output, settings = Output(json=json), read_settings()
     found = Runs(settings.state_dir).recent(limit, kind=kind)
-    output.emit({"runs": [picture.row(run) for run in found]}, lambda c: picture.draw_list(c, found))
+    output.emit({"runs": [describe_run(run) for run in found]}, lambda c: picture.draw_list(c, found))
 
 
 @app.command()
@@ -35,7 +36,7 @@ def show(run: Number, json: Json = False) -> None:
 
     output, settings = Output(json=json), read_settings()
     found = Runs(settings.state_dir).show(run)
-    output.emit(picture.row(found), lambda c: picture.draw_show(c, found))
+    output.emit(describe_run(found), lambda c: picture.draw_show(c, found))
 
 
 @app.command()
@@ -54,7 +55,7 @@ def tail(
     for line in read_tail(runs, found.number, lines, follow=follow):
         typer.echo(line)
     if json:
-        output.emit(picture.row(runs.show(found.number)))
+        output.emit(describe_run(runs.show(found.number)))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.contract.asked import PIPELINES, Pipeline
 from api.contract.buckets import moment
 from api.contract.ids import check_id
 from api.contract.pin import PLACES, Pin
@@ -11,9 +12,11 @@ from batch.inspector import asked
 from batch.inspector.desk import Desk
 from batch.inspector.refused import Refused
 from batch.inspector.render import TEXTS
+from batch.jobs.asked import ask_for
 from batch.publish.ledger.promotion import promote, quarantine, rollback
 from batch.publish.pins import remove_pin, set_pin
 from batch.publish.takedowns import put_back, take_down
+from batch.runs.runs import RunEnded
 
 Form = Mapping[str, str]
 SAYS: Mapping[str, str] = TEXTS["acts"]
@@ -26,6 +29,7 @@ class Act:
     fields: tuple[str, ...]
     say: Callable[[Desk, Form], list[str]]
     do: Callable[[Desk, Form], object]
+    page: str = "/generations"  # that shows what came of it
 
 
 def describe_act(desk: Desk, form: Form) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def act(desk: Desk, form: Form) -> str:
     if form.get("served", "") != _served(desk, form):
         raise Refused(TEXTS["confirm"]["stale"])
     found.do(desk, form)
-    return "/generations"
+    return found.page
 
 
 def _find(form: Form) -> Act:
@@ -66,6 +70,8 @@ def _find(form: Form) -> Act:
 
 def _served(desk: Desk, form: Form) -> str:
     """Return what is served under the variant that a change is about, as a word of its form."""
+    if ACTS[form["act"]].page != "/generations":
+        return ""  # of no weight
     variant = _variant(desk, form)
     return f"{variant} {desk.store.read_served(variant)}"
 
@@ -115,6 +121,20 @@ def _say_pin(_: Desk, form: Form) -> list[str]:
     return [SAYS["pin"].format(post=_post(form), place=pin.place, limits="".join(limits))]
 
 
+def _pipeline(form: Form) -> Pipeline:
+    for pipeline in PIPELINES:
+        if form.get("pipeline") == pipeline:
+            return pipeline
+    raise LookupError(SAYS["start_unknown"].format(pipeline=form.get("pipeline", "")[:40]))
+
+
+def _say_cancel(desk: Desk, form: Form) -> list[str]:
+    run = desk.runs.show(asked.read_number(form, "run"))
+    if run.outcome is not None:
+        raise RunEnded(f"run {run.number} has ended already ({run.outcome}): nothing is left to stop")
+    return [SAYS["cancel"].format(run=run.number)]
+
+
 def _say_of_post(name: str) -> Callable[[Desk, Form], list[str]]:
     return lambda _, form: [SAYS[name].format(post=_post(form))]
 
@@ -159,4 +179,16 @@ ACTS: Mapping[str, Act] = {
         ),
     ),
     "unpin": Act(("post",), _say_of_post("unpin"), _of_post(remove_pin)),
+    "start": Act(
+        ("pipeline",),
+        lambda _, form: [SAYS["start"].format(pipeline=_pipeline(form))],
+        lambda desk, form: ask_for(desk.client, desk.keys, _pipeline(form)),
+        "/runs",
+    ),
+    "cancel": Act(
+        ("run",),
+        _say_cancel,
+        lambda desk, form: desk.runs.ask_stop(asked.read_number(form, "run"), "cancelled", SAYS["cancelled"]),
+        "/runs",
+    ),
 }

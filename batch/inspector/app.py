@@ -1,18 +1,20 @@
 """The inspector as an ASGI app: who is let in, which page stands where, and what each error looks like."""
 
+import asyncio
 import random
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
+import orjson
 import redis
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -28,11 +30,13 @@ from batch.inspector.people import draw_user
 from batch.inspector.posts import read_post
 from batch.inspector.refused import Refused
 from batch.inspector.render import STATIC, TEXTS, TWIN, render
+from batch.inspector.runs import follow_run, list_runs, show_run
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.replay.kept import GenerationLost
 from batch.store.connection import StoreFailed
 
 LONGEST_FORM = 65_536  # bytes
+LIVE_S = 1.0  # between two looks at a run that is followed
 Read = Callable[[Desk, Request], Mapping[str, Any]]
 Form = Mapping[str, str]
 
@@ -60,6 +64,9 @@ class Inspector:
             *self._pair("/generation", "generation", _generation),
             *self._pair("/diff", "diff", _diff),
             *self._pair("/confirm", "confirm", _confirm),
+            *self._pair("/runs", "runs", _runs),
+            *self._pair("/run", "run", _run),
+            Route("/run/live", self._follow),
             Route("/act", self._change(self._act), methods=["POST"]),
         ]
         # Outside of Starlette's own layers, so that the answer to a bug is guarded too.
@@ -121,6 +128,26 @@ class Inspector:
         response = RedirectResponse("/", 303)
         response.set_cookie(self.cookie, session.key, max_age=SESSION_S, httponly=True, samesite="strict")
         return response
+
+    async def _follow(self, request: Request) -> Response:
+        """Answer with what changes of a run, each second, until it has ended or its reader has left."""
+        if self._find(request) is None:
+            return Response("", 401)
+        try:
+            number = asked.read_number(request.query_params, "number")
+            first = await run_in_threadpool(follow_run, self.desk, number)
+        except (LookupError, ValueError) as exc:
+            return Response(str(exc), 404, media_type="text/plain")
+
+        async def events() -> AsyncIterator[bytes]:
+            told = first
+            yield b"data: %s\n\n" % orjson.dumps(told)
+            while told["is_on"] and self._find(request) and not await request.is_disconnected():
+                await asyncio.sleep(LIVE_S)
+                told = await run_in_threadpool(follow_run, self.desk, number)
+                yield b"data: %s\n\n" % orjson.dumps(told)
+
+        return StreamingResponse(events(), media_type="text/event-stream")
 
     def _act(self, _: Session, form: Form) -> str:
         return act(self.desk, form)
@@ -207,6 +234,14 @@ def _diff(desk: Desk, request: Request) -> dict[str, Any]:
     query = request.query_params
     a, b = asked.read_number(query, "a"), asked.read_number(query, "b")
     return compare_generations(desk, a, b, query.get("user", "").strip() or None)
+
+
+def _runs(desk: Desk, _: Request) -> dict[str, Any]:
+    return list_runs(desk)
+
+
+def _run(desk: Desk, request: Request) -> dict[str, Any]:
+    return show_run(desk, asked.read_number(request.query_params, "number"))
 
 
 def _confirm(desk: Desk, request: Request) -> dict[str, Any]:

@@ -13,11 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.resources import files
 from typing import cast
 
 import redis
 
-from api.contract.asked import TOLD_S, Ask, Pipeline, State, Told
+from api.contract.asked import MOST_WAITING, TOLD_S, WAITS_S, Ask, Pipeline, State, Told
 from api.contract.keys import Keys
 from batch.errors import describe
 from batch.runs.record import Run
@@ -31,6 +32,34 @@ TAIL_LINES, LONGEST_LINE = 20, 500
 MOST_READ = 100  # entries; the API lets 32 in
 
 Entry = tuple[str, Ask]  # its id, and what it asks for
+
+
+class NotAsked(ValueError):
+    """A run cannot be asked for as things stand."""
+
+
+def read_waiting(store: redis.Redis, keys: Keys) -> list[Entry]:
+    """Return what stands in the queue, oldest first; entries that cannot be read are left out."""
+    found: list[Entry] = []
+    reply = store.xrange(keys.runs_asked(), count=MOST_READ)
+    for entry, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", reply):
+        with suppress(ValueError):
+            found.append((entry.decode(), Ask.from_fields(fields)))
+    return found
+
+
+def ask_for(store: redis.Redis, keys: Keys, pipeline: Pipeline) -> str:
+    """Ask `almanac schedule` for a pipeline's run, as the API does; return the entry's id.
+
+    Raises:
+        NotAsked: As many wait as may.
+    """
+    script = store.register_script((files("api") / "ask.lua").read_text("utf-8"))
+    asked = [part for field in Ask(pipeline=pipeline).to_fields().items() for part in field]
+    entry = script([keys.runs_asked()], [MOST_WAITING, WAITS_S, *asked])
+    if entry is None:
+        raise NotAsked(f"{MOST_WAITING} runs wait already: is `almanac schedule` up?")
+    return cast("bytes", entry).decode()
 
 
 class AskedRuns:

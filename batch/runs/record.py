@@ -1,7 +1,8 @@
 """What is known of a run and of its stages, as values; nothing here opens a file."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 Kind = Literal["full", "refresh", "preprocess", "train", "drain", "retire", "backfill", "publish"]
 Asker = Literal["hand", "schedule", "http"]
@@ -100,3 +101,16 @@ class Run:
     seen_s: float
     stop: Outcome | None
     stages: tuple[Stage, ...] = ()
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """Return a run for JSON: times as text, seconds it took, whether it goes on."""
+    values = asdict(run)
+    for name in ("begun", "ended", "seen", "slot", "as_of"):
+        values[name] = _time(values.pop(f"{name}_s"))
+    end_s = run.seen_s if run.ended_s is None else run.ended_s
+    return {**values, "outcome": run.outcome or "running", "took_s": round(end_s - run.begun_s, 3)}
+
+
+def _time(at_s: float | None) -> str | None:
+    return None if at_s is None else datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")

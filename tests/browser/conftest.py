@@ -17,6 +17,8 @@ import redis
 from api.contract.buckets import DAY_S
 from api.contract.ids import quote
 from api.contract.keys import Keys
+from batch.runs.record import Stage
+from batch.runs.runs import Runs
 from tests.world import AS_OF_S, PROMOTED_AT_S, Names, World
 
 ROOT = Path(__file__).parents[2]
@@ -122,8 +124,14 @@ def run_inspector(url: str, state_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the state folder of the inspector."""
-    return tmp_path_factory.mktemp("state")
+    """Give the state folder of the inspector, with a run that failed."""
+    folder = tmp_path_factory.mktemp("state")
+    runs = Runs(folder)
+    number = runs.begin("full", "default")
+    runs.add_stage(number, Stage("read", "", 0.0, 12.5, 11.0, 300, 7_000_000, "done"))
+    runs.end(number, "failed", "the gate held it back: lists of two nights are less alike than allowed", 6)
+    runs.log_of(number).write_text('{"level":"INFO","event":"run.began"}\n' * 30)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """Every page of the inspector in a real browser: two widths, light and dark, by keyboard, judged by axe."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 
+from batch.runs.runs import Runs
 from tests.browser.conftest import SHOTS
 from tests.world import AS_OF_S, HOUR_S, World
 
@@ -65,6 +67,8 @@ def test_each_page_is_whole_readable_and_quiet(page: Any, link: str, published: 
         "generation": "/generation?number=1",
         "diff": "/diff?a=1&b=2",
         "confirm": f"/confirm?act=pin&post={user}&place=3&to=2021-12-30T00:00",
+        "runs": "/runs",
+        "run": "/run?number=1",
         "post": f"/post?generation=1&id={quote(str(published.names.post(39)))}",
     }
     for name, address in addresses.items():
@@ -106,6 +110,25 @@ def test_everything_can_be_reached_and_done_by_keyboard(page: Any, link: str, pu
 
     page.wait_for_url("**user=**")
     assert page.locator("ol.posts > li").count() >= 10
+
+
+def test_a_run_is_followed_and_cancelled_on_its_page(page: Any, link: str, state_dir: Path) -> None:
+    home, runs = f"http://{urlsplit(link).netloc}", Runs(state_dir)
+    number = runs.begin("full", "default")
+    runs.note(number, "read", 1, 4)
+    page.goto(f"{home}/run?number={number}")
+    judge(page, "run-live")
+
+    runs.note(number, "score", 3, 4)
+    page.get_by_text("score 3/4").wait_for()
+    page.get_by_role("link", name="Cancel this run").click()
+    page.get_by_role("button", name="Do it").click()
+    page.wait_for_url(f"{home}/runs")
+
+    assert runs.note(number, "score", 4, 4) == ("cancelled", "the inspector asked for it")
+    page.goto(f"{home}/run?number={number}")
+    runs.end(number, "cancelled", "the inspector asked for it")
+    page.locator("h1", has_text="cancelled").wait_for()
 
 
 def test_whoever_is_not_signed_in_is_asked_for_a_token(browser: Any, link: str) -> None:

@@ -24,3 +24,21 @@ for (const form of document.querySelectorAll("form[data-slider]")) {
   });
   range.addEventListener("change", () => form.requestSubmit());
 }
+
+for (const section of document.querySelectorAll("[data-live]")) {
+  const bar = section.querySelector("progress");
+  const log = document.querySelector("[data-tail]");
+  const source = new EventSource(section.dataset.live);
+  source.addEventListener("message", (event) => {
+    const run = JSON.parse(event.data);
+    section.querySelector("[data-stage]").textContent = run.stage || "–";
+    section.querySelector("[data-done]").textContent = run.total ? `${run.done}/${run.total}` : `${run.done}`;
+    if (run.share === null) bar.removeAttribute("value");
+    else bar.value = run.share;
+    log.textContent = run.tail.join("\n");
+    if (!run.is_on) {
+      source.close();
+      location.reload();
+    }
+  });
+}
