@@ -11,7 +11,7 @@ from batch.data.facts import Facts
 from batch.features import asof
 from batch.jobs.assemble import add_explored, add_similar, assemble_content
 from batch.learn.baselines.interactions import Interactions
-from batch.learn.baselines.named import model_name
+from batch.learn.baselines.model_name import model_name
 from batch.learn.baselines.recommender import Baseline
 from batch.progress import Progress
 from batch.publish.config import PublishConfig

@@ -11,7 +11,7 @@ import numpy as np
 from api.contract.ids import as_json
 from api.contract.manifest import Manifest
 from batch.arrays import AnyInts, Ints
-from batch.learn.baselines.named import baseline_name
+from batch.learn.baselines.model_name import baseline_name
 from batch.progress import Show
 from batch.publish.folder import GenerationFolder
 from batch.publish.post_ids import read_post_ids
