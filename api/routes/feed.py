@@ -21,6 +21,7 @@ from api.errors import GONE, UNAUTHORIZED, UNAVAILABLE, UNPUBLISHED, Responses
 from api.feed import Answer
 from api.log import request_id
 from api.routes.answer import DESCRIBED, headers
+from api.routes.head import ASKED
 from api.routes.repeated import refuse_repeated
 from api.routes.text import TEXT
 from api.routes.wish import Wish, describe_fault, refuse_unfiltered
@@ -183,7 +184,7 @@ def respond(content: bytes, said: list[tuple[bytes, bytes]]) -> Response:
 
 def _give(request: Request, given: Answer, content: bytes, now_s: int) -> Response:
     """Answer, and leave a record of it where it is an experiment's."""
-    if given.placed is not None:
+    if given.placed is not None and ASKED not in request.scope:
         request.state.store.exposures.note(given, request_id.get().encode(), request.state.clock)
     return respond(content, headers(given, now_s))
 

@@ -2,6 +2,8 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+ASKED = "asked_for_head"  # of a scope: so that what nobody sees is not recorded as seen
+
 
 class HeadAsGet:
     """ASGI: hands a HEAD to the app as a GET. Whoever serves the app still knows it as a HEAD."""
@@ -13,4 +15,4 @@ class HeadAsGet:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on."""
         is_head = scope.get("method") == "HEAD"
-        await self._app({**scope, "method": "GET"} if is_head else scope, receive, send)
+        await self._app({**scope, "method": "GET", ASKED: True} if is_head else scope, receive, send)

@@ -163,8 +163,12 @@ def test_ab_answers_stand_beside_the_users_group_and_pages_do_not(store: redis.R
         assert "exp_group" not in page(client, user).json()
 
 
-def test_each_answer_is_recorded_once_as_it_was(store: redis.Redis, client: Client) -> None:
+def test_each_answer_is_recorded_once_as_it_was_and_one_that_nobody_sees_is_not(
+    store: redis.Redis, client: Client
+) -> None:
     begin(store)
+    bare = client.head(CHECKER, params={"id": 1, "time": NOON})
+    assert named(bare) == ("buttons", AB.assign(1).name)
     replies = [(user, ask(client, user)) for user in USERS]
     replies += [(user, page(client, user)) for user in (1, 2, 99)]
 
