@@ -15,9 +15,11 @@ from api.contract.manifest import Manifest
 from batch.__main__ import run_command
 from batch.jobs.why import find_why
 from batch.publish.explain.why import Why
+from batch.publish.publish import publish
 from batch.score.predict import raw_scores
 from batch.settings import Settings
 from batch.store import read
+from tests.content import blocks, config, content, generations, with_text_ids
 from tests.nights import DEPTH, KEYS, night, publish_night
 
 pytestmark = pytest.mark.integration
@@ -106,6 +108,27 @@ def test_without_inputs_there_is_a_place_and_the_reason_why_there_are_no_parts(
 
     assert (found.state, found.place, found.parts) == ("listed", 5, None)
     assert "without its inputs" in found.lacking
+
+
+def test_ids_that_are_text_are_found_in_any_spelling(store: redis.Redis, tmp_path: Path) -> None:
+    of = with_text_ids(content(0))
+    publish(generations(store), of, blocks(of, 0), config(tmp_path / "generations"))
+    row = int(np.argmax(np.diff(of.views.start)))
+    user, spelled = of.user_names.spelled(of.user_ids)[row], of.post_names.spelled(of.post_ids)
+    lists = np.concatenate([block.posts for block in blocks(of, 0)])
+    first, saw = spelled[lists[row, 1, 0]], spelled[of.views.post[of.views.start[row]]]
+    at_s = max(int(of.views.time.max()), of.horizon.starts[1])
+    bucket_s = of.horizon.bucket_for(at_s)
+
+    there, seen = (
+        why(store, tmp_path, user, first, of.horizon.starts[1]),
+        why(store, tmp_path, user, saw, at_s),
+    )
+
+    assert (there.state, there.place, there.post_id, there.user_id) == ("listed", 1, first, user.lower())
+    assert (seen.state, seen.post_id, seen.bucket_s) == ("seen", saw, bucket_s)
+    assert seen.seen_s == of.views.time[of.views.start[row]]
+    assert why(store, tmp_path, user, "nobody knows it", at_s).state == "unknown"
 
 
 def test_the_command_tells_it_in_words_bars_and_json(
