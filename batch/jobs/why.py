@@ -66,7 +66,7 @@ def find_why(client: redis.Redis, settings: Settings, user_id: Id, post_id: Id, 
     root = settings.state_dir / "generations"
     scored = _score(root, kept, who, what, bucket_s) if is_known else _Scored()
     return Why(
-        user_id=as_json(who, manifest.user_ids),
+        user_id=as_json(str(user_id), manifest.user_ids),
         post_id=kept.name_post(what),
         generation=manifest.generation,
         at_s=at_s,

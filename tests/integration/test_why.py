@@ -125,7 +125,7 @@ def test_ids_that_are_text_are_found_in_any_spelling(store: redis.Redis, tmp_pat
         why(store, tmp_path, user, saw, at_s),
     )
 
-    assert (there.state, there.place, there.post_id, there.user_id) == ("listed", 1, first, user.lower())
+    assert (there.state, there.place, there.post_id, there.user_id) == ("listed", 1, first, user)
     assert (seen.state, seen.post_id, seen.bucket_s) == ("seen", saw, bucket_s)
     assert seen.seen_s == of.views.time[of.views.start[row]]
     assert why(store, tmp_path, user, "nobody knows it", at_s).state == "unknown"
