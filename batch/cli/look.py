@@ -77,7 +77,7 @@ def serve_pages(host: str, port: int, names: tuple[str, ...], *, json: bool) -> 
         said = f"Open {link['url']}\nIt lets in once, within {link['valid_s']} s. Ctrl-C ends the inspector."
         return lambda console: console.print(said, soft_wrap=True, highlight=False, markup=False)
 
-    for module in ("jinja2", "starlette", "uvicorn"):
+    for module in ("jinja2", "starlette", "tea_tasting", "uvicorn"):
         require_extra(module, "inspector")
     from batch.inspector.serve import serve_inspector
 

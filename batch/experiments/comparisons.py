@@ -106,9 +106,9 @@ def look_early(metric: Metric, control: Aggregates, treatment: Aggregates, terms
     n_users = control.count() + treatment.count()
     low, high, p_value = always_valid(found.effect_size, error, n_users, terms.alpha, terms.tuned_for)
     base = found.control or NAN
-    return Comparison(
-        "always_valid", found.effect_size, low, high, found.rel_effect_size, low / base, high / base, p_value
-    )
+    # Plain floats: the library's own number is one that no JSON writer knows.
+    told = (found.effect_size, low, high, found.rel_effect_size, low / base, high / base, p_value)
+    return Comparison("always_valid", *map(float, told))
 
 
 def compare_ranks(metric: Metric, control: Sample, treatment: Sample) -> Comparison:

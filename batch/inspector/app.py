@@ -23,6 +23,7 @@ from batch.inspector import asked
 from batch.inspector.acts import act, describe_act
 from batch.inspector.desk import Desk
 from batch.inspector.door import SESSION_S, Door, Session
+from batch.inspector.experiments import list_experiments, show_experiment
 from batch.inspector.feed import show_feed
 from batch.inspector.generations import compare_generations, list_generations, show_generation
 from batch.inspector.guard import Guard
@@ -66,6 +67,8 @@ class Inspector:
             *self._pair("/confirm", "confirm", _confirm),
             *self._pair("/runs", "runs", _runs),
             *self._pair("/run", "run", _run),
+            *self._pair("/experiments", "experiments", _experiments),
+            *self._pair("/experiment", "experiment", _experiment),
             Route("/run/live", self._follow),
             Route("/act", self._change(self._act), methods=["POST"]),
         ]
@@ -242,6 +245,15 @@ def _runs(desk: Desk, _: Request) -> dict[str, Any]:
 
 def _run(desk: Desk, request: Request) -> dict[str, Any]:
     return show_run(desk, asked.read_number(request.query_params, "number"))
+
+
+def _experiments(desk: Desk, _: Request) -> dict[str, Any]:
+    return list_experiments(desk)
+
+
+def _experiment(desk: Desk, request: Request) -> dict[str, Any]:
+    query = request.query_params
+    return show_experiment(desk, query.get("name", ""), is_judged=bool(query.get("verdict")))
 
 
 def _confirm(desk: Desk, request: Request) -> dict[str, Any]:

@@ -17,8 +17,10 @@ import redis
 from api.contract.buckets import DAY_S
 from api.contract.ids import quote
 from api.contract.keys import Keys
+from batch.experiments.registry import create, start
 from batch.runs.record import Stage
 from batch.runs.runs import Runs
+from tests.integration.test_inspector_experiments import AB, START_S, answer_users
 from tests.world import AS_OF_S, PROMOTED_AT_S, Names, World
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +103,9 @@ def published(valkey_url: str) -> Iterator[World]:
             store.set(keys.manifest(generation), manifest.to_json())
             store.set(keys.users(generation), " ".join(quote(names.user_key(one)) for one in world.users))
         store.zadd(keys.promotions(world.variant), {"0000001 1 promoted": PROMOTED_AT_S})
+        create(store, keys, AB, "ann@here", START_S - 10)
+        start(store, keys, "ab", "ann@here", START_S)
+        answer_users(store, 80)
         world.take_down(store, 31)
         world.see(store, 3, 29, AS_OF_S)
         world.pin(store, 12, 2)
@@ -112,7 +117,12 @@ def published(valkey_url: str) -> Iterator[World]:
 def run_inspector(url: str, state_dir: Path) -> Iterator[str]:
     """Run `almanac inspect --web` and give the link that it prints."""
     command = [sys.executable, "-m", "batch", "inspect", "--web", "--port", "0", "--json"]
-    env = {**os.environ, "ALMANAC_REDIS_URL": url, "ALMANAC_STATE_DIR": str(state_dir)}
+    env = {
+        **os.environ,
+        "ALMANAC_REDIS_URL": url,
+        "ALMANAC_STATE_DIR": str(state_dir),
+        "ALMANAC_EXPOSURES_DAYS": "0",
+    }
     with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:

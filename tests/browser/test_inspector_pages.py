@@ -68,6 +68,8 @@ def test_each_page_is_whole_readable_and_quiet(page: Any, link: str, published: 
         "diff": "/diff?a=1&b=2",
         "confirm": f"/confirm?act=pin&post={user}&place=3&to=2021-12-30T00:00",
         "runs": "/runs",
+        "experiments": "/experiments",
+        "experiment": "/experiment?name=ab&verdict=1",
         "run": "/run?number=1",
         "post": f"/post?generation=1&id={quote(str(published.names.post(39)))}",
     }

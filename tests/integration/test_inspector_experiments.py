@@ -1,0 +1,83 @@
+"""The inspector's experiments: what is defined, and the verdict that the command gives."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from api.contract.event import Event
+from api.contract.experiment import Arm, Experiment
+from api.contract.exposure import FIELD, Exposure, pack
+from batch.experiments.comparisons import Terms
+from batch.experiments.registry import create, start
+from batch.jobs.report import report
+from batch.progress import SILENT
+from batch.settings import Settings
+from tests.content import KEYS
+from tests.inspecting import Inspected, inspecting
+from tests.world import World
+
+pytestmark = pytest.mark.integration
+
+START_S = 1_700_000_000
+AB = Experiment("ab", "ab", (Arm("a", "default", 50), Arm("b", "default", 50)), START_S)
+
+
+@pytest.fixture
+def inspector(valkey_url: str, store: redis.Redis, tmp_path: Path) -> Iterator[Inspected]:
+    """Give the inspector, signed in, of a store whose experiment runs; nobody was answered yet."""
+    World().publish(store).promote(store)
+    create(store, KEYS, AB, "ann@here", START_S - 10)
+    start(store, KEYS, "ab", "bob@there", START_S)
+    with inspecting(valkey_url, tmp_path, exposures_days=0) as opened:
+        opened.clock.now_s = START_S + 3600
+        yield opened.enter()
+
+
+def answer_users(store: redis.Redis, n: int) -> None:
+    """Let `n` users be answered, half by each arm; whom arm b answers, likes three times as often."""
+    records = []
+    for user in range(n):
+        at_s, arm = START_S + 10 + user, "ab"[user % 2]
+        records.append(Exposure("ab", str(user), arm, 0, at_s * 1000, 1, 0, "own", "r", [1, 2, 3, 4]))
+        for post in range(1, 2 + (user % 2) * 2 + user % 3 % 2):
+            event = Event(f"e{user}-{post}", str(user), str(post), "like", at_s + 5, at_s + 5)
+            store.xadd(KEYS.events(), event.to_fields())  # type: ignore[arg-type]  # a dict of texts is one
+    store.xadd(KEYS.exposures(), {FIELD: pack(one.encode() for one in records)})
+
+
+def test_the_verdict_is_the_one_of_the_command(
+    inspector: Inspected, store: redis.Redis, tmp_path: Path, valkey_url: str
+) -> None:
+    answer_users(store, 80)
+    assert inspector.read("/experiment", name="ab")["verdict"] is None
+
+    shown = inspector.read("/experiment", name="ab", verdict=1)["verdict"]
+
+    settings = Settings(redis_url=valkey_url, state_dir=tmp_path, exposures_days=0)
+    told: dict[str, Any] = report(settings, store, "ab", Terms(), SILENT, START_S + 3600).values()
+    assert shown == orjson.loads(orjson.dumps(told))
+    assert shown["users"] == {"a": 40, "b": 40}
+    assert {one["says"] for one in shown["readings"] if one["metric"] == "likes a user"} == {"higher"}
+    assert "<b>higher</b>" in inspector.text("/experiment", name="ab", verdict=1)
+
+
+def test_definitions_and_who_did_what_are_shown(inspector: Inspected) -> None:
+    (one,) = inspector.read("/experiments")["experiments"]
+    shown = inspector.read("/experiment", name="ab")
+
+    assert (one["name"], one["state"], [arm["share"] for arm in one["arms"]]) == ("ab", "running", [50, 50])
+    assert [note["what"] for note in shown["notes"]] == ["started", "created"]
+    assert "at" in shown["notes"][0]
+    assert any(note["who"] == "bob@there" for note in inspector.read("/generations")["notes"])
+
+
+def test_what_is_missing_is_said(inspector: Inspected, store: redis.Redis) -> None:
+    said = inspector.read("/experiment", name="ab", verdict=1)
+    assert "has answered nobody" in said["why_not"]
+    assert "there is no experiment none" in inspector.read("/experiment", 404, name="none")["error"]
+    store.delete(KEYS.experiments())
+    assert inspector.read("/experiments")["experiments"] == []
