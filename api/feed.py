@@ -15,7 +15,7 @@ from api.contract.window import find_closed, is_closed
 from api.cursor import Cursor
 from api.exploration import draw_places
 from api.found import Lookup
-from api.overlay import Moved, overlay
+from api.overlay import overlay
 
 Rung = Literal["own", "rest", "topic", "profile", "segment", "popular", "catalogue"]
 Reason = Literal["catalogue", "taken_down", "excluded", "seen", "closed", "filter"]
@@ -196,15 +196,16 @@ def answer(
     before, pinned = pinned_before or (), tuple(pins.values())
     placed = sorted([*pins.items(), *((place, post) for place, post, _ in drawn)])
     left_out = {*excluded, *before, *(post for _, post in placed)} if before or placed else excluded
-    chosen, rung, next_start = _take(found, own, limit, limit - len(placed), left_out, start, wanted)
-    moved = Moved((), (), next_start)
-    if session is not None:
-        moved = overlay(found, session, own, chosen, left_out, next_start)
+    n, moved = limit - len(placed), None
+    if session is not None and n:
+        moved = overlay(found, session, own, limit, n, left_out)
+    chosen, rung, next_start = moved[:3] if moved else _take(found, own, limit, n, left_out, start, wanted)
     for place, post in placed:
         chosen.insert(place - 1, post)
-    next_start = moved.next_start if paged else None
+    if not paged:
+        next_start = None
     told = (tuple(chosen), rung, excluded, next_start, wanted, pinned, before, drawn)
-    return Answer(found, limit, *told, moved.raised, moved.pulled)
+    return Answer(found, limit, *told, *(moved[3:] if moved else ()))
 
 
 def _take(

@@ -4,7 +4,7 @@ What may live here: pure functions over values that someone else has read. No st
 """
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from api.contract.window import is_closed
 from api.found import Lookup
@@ -12,55 +12,72 @@ from api.session import Session, reorder
 
 
 class Moved(NamedTuple):
-    """What was moved.
+    """A page in a session's order.
 
     Attributes:
+        posts: Numbers, best first.
+        rung: The rung that was needed to fill it.
+        next_start: Where the next page begins in the whole order: at the first post that had to wait.
         raised: Posts that stand further up than without the session, by place, each with by how many places.
-        pulled: Posts of the page from behind where the next page begins, which must leave them out.
-        next_start: Where that is in the whole order: at the first post that another one was taken for.
+        pulled: Those from behind where the next page begins, which must leave them out.
     """
 
-    raised: tuple[tuple[int, int], ...]
-    pulled: tuple[int, ...]
-    next_start: int | None
+    posts: list[int]
+    rung: Literal["own", "rest"]
+    next_start: int
+    raised: tuple[tuple[int, int], ...] = ()
+    pulled: tuple[int, ...] = ()
 
 
 def overlay(
-    found: Lookup,
-    session: Session,
-    own: Sequence[int],
-    chosen: list[int],
-    out: Collection[int],
-    next_start: int | None,
-) -> Moved:
-    """Put a page's posts of the own list into the session's order, in place.
+    found: Lookup, session: Session, own: Sequence[int], limit: int, n: int, out: Collection[int]
+) -> Moved | None:
+    """Choose the first `n` posts of the own list in the session's order.
 
-    Posts that would follow on the next page take part, as many as a post may move places. So the own list is
-    answered in another order and nothing else is: no post comes in, none is lost.
+    Posts that would follow on the next page take part, as many as a post may move places. Where the list has
+    no more than fills the page nothing is moved.
 
     Args:
         found: What the store knows of the user now.
         session: What the user did lately.
         own: The user's list, or what a filter leaves of it.
-        chosen: The page from the begin of the whole order on, without what stands at places of its own.
-        out: The numbers of posts that may not be moved, since they are not wanted or stand elsewhere.
-        next_start: Where the next page would begin.
+        limit: Posts a page; those of the list's first `limit` places are rung `own`.
+        n: How many of them the list gives, from 1 on.
+        out: The numbers of posts that may not stand among them.
     """
+    head = own[: n + session.n_places]
+    distinct, shared = set(head), found.generation
+    places: Sequence[int] = range(len(head))  # in the whole order
+    is_plain = len(distinct) == n + session.n_places and not out and not shared.windows
+    if not (is_plain and found.hidden.isdisjoint(distinct) and shared.posts.keys() >= distinct):
+        head, places = _find_free(found, own, n + session.n_places, out)
+    if len(head) <= n:
+        return None
+    known = shared.topics  # the first who asks for a post's topic reads it
+    order = reorder([known.get(post) or shared.topic_of(post) for post in head], session)
+    page, first = order[:n], min(order[n:])
+    chosen = [head[k] for k in page]
+    rung: Literal["own", "rest"] = "own" if head[n - 1] in own[:limit] else "rest"
+    raised = tuple([(head[k], k - place) for place, k in enumerate(page) if k > place])
+    if first >= n:
+        return Moved(chosen, rung, places[n - 1] + 1, raised)
+    return Moved(chosen, rung, places[first], raised, tuple([head[k] for k in page if k > first]))
+
+
+def _find_free(
+    found: Lookup, own: Sequence[int], n: int, out: Collection[int]
+) -> tuple[list[int], list[int]]:
+    """Return the first `n` posts of a list that may be answered, and their places in the whole order."""
     shared, hidden, at_s = found.generation, found.hidden, found.at_s
-    could: list[tuple[int, int]] = []  # place in the whole order, post
+    posts, windows = shared.posts, shared.windows
+    could, places = list[int](), list[int]()
     for place, post in enumerate(dict.fromkeys(own)):
-        if post in hidden or post in out or post not in shared.posts:
+        if post in hidden or post in out or post not in posts:
             continue
-        if shared.windows and is_closed(shared.windows, post, at_s):
+        if windows and is_closed(windows, post, at_s):
             continue
-        could.append((place, post))
-        if len(could) == len(chosen) + session.n_places:
+        could.append(post)
+        places.append(place)
+        if len(could) == n:
             break
-    order = reorder([shared.topic_of(post) for _, post in could], session)
-    page, left = order[: len(chosen)], order[len(chosen) :]
-    chosen[: len(page)] = [could[k][1] for k in page]
-    raised = tuple([(could[k][1], k - place) for place, k in enumerate(page) if k > place])
-    if not left or min(left) >= len(page):  # none of the page had to wait
-        return Moved(raised, (), next_start)
-    next_start = could[min(left)][0]
-    return Moved(raised, tuple([could[k][1] for k in page if could[k][0] > next_start]), next_start)
+    return could, places

@@ -153,7 +153,9 @@ def name_drawn(given: Answer) -> bytes:
 def name_raised(given: Answer) -> bytes:
     """Write the ids of the posts that a session put further up as a header has them, each with how far."""
     id_of = given.found.generation.id_of
-    return ",".join(f"{quote(str(id_of(post)), safe='')}:+{n}" for post, n in given.raised).encode()
+    named = [(id_of(post), n) for post, n in given.raised]
+    said = [f"{name if type(name) is int else quote(str(name), safe='')}:+{n}" for name, n in named]
+    return ",".join(said).encode()
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from api.contract.keys import Keys
-from api.session import Session, read_session
+from api.session import Session, read_counts
 from api.store.connection import Refusal, Replies
 
 _USER = "u"
@@ -29,4 +29,5 @@ class SessionCommands:
         if not reply or isinstance(reply, Refusal):
             return None
         fields = reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True)
-        return read_session(fields, at_s, self._n_places)
+        counts = read_counts(fields, at_s)
+        return Session.of(counts, self._n_places) if counts else None

@@ -100,7 +100,7 @@ def measure(what: Sessions, scores: Floats, topics: Sequence[str], n_places: int
             if len(rows) < n + LEAST:
                 break
             ranked = rows[n:][np.argsort(-scores[rows[n:]], kind="stable")]
-            session = Session(count(what, topics, rows[:n], int(what.at_s[rows[n]])), n_places)
+            session = Session.of(count(what, topics, rows[:n], int(what.at_s[rows[n]])), n_places)
             moved = reorder([topics[row] for row in ranked], session)
             rest.append(ranked)
             number.append(np.full(len(ranked), len(owner)))

@@ -13,7 +13,7 @@ from api.feed import answer
 from api.found import Generation, Lookup, Pointer
 from api.routes.answer import headers
 from api.schemas.value import read_cursor
-from api.session import HALF_LIFE_S, Session, read_session, reorder
+from api.session import HALF_LIFE_S, Session, read_counts, reorder
 from tests.world import AS_OF_S, PROMOTED_AT_S, World
 
 MANIFEST = World().manifest
@@ -24,7 +24,7 @@ POST_IDS = st.integers(1, 30)
 COUNTS = st.dictionaries(
     st.sampled_from("abcd"), st.floats(0, 50).flatmap(lambda n: st.tuples(st.floats(0, n), st.just(n)))
 )
-SESSIONS = st.builds(Session, COUNTS, st.integers(1, 20))
+SESSIONS = st.builds(Session.of, COUNTS, st.integers(1, 20))
 
 
 def found(session: Session | None, own: list[int], **changes: Any) -> Lookup:
@@ -69,7 +69,7 @@ def test_posts_of_one_topic_keep_their_order(topics: list[str], session: Session
 
 
 def test_what_was_liked_goes_up_and_what_was_passed_over_goes_down() -> None:
-    session = Session({"a": (0.0, 6.0), "b": (4.0, 5.0)}, 4)
+    session = Session.of({"a": (0.0, 6.0), "b": (4.0, 5.0)}, 4)
     given = answer(found(session, [3, 6, 9, 1, 2, 4]), 4)  # a a a b c b
 
     assert given.posts == (1, 3, 6, 4)
@@ -156,9 +156,8 @@ def test_posts_move_from_where_they_would_stand_and_those_below_the_own_list_sta
 def test_events_fade_and_later_ones_do_not_count() -> None:
     told = [(b"tech", b"2 4 1000"), (b"sport", b"1 1 1001"), (b"odd", b"text")]
 
-    assert read_session(told, 1000, 5) == Session({"tech": (2.0, 4.0)}, 5)
-    faded = read_session(told, 1001 + HALF_LIFE_S, 5)
-    assert faded is not None
-    assert faded.counts["sport"] == (0.5, 0.5)
-    assert 0.99 < faded.counts["tech"][0] < 1
-    assert read_session(told, 999, 5) is None
+    assert read_counts(told, 1000) == {"tech": (2.0, 4.0)}
+    faded = read_counts(told, 1001 + HALF_LIFE_S)
+    assert faded["sport"] == (0.5, 0.5)
+    assert 0.99 < faded["tech"][0] < 1
+    assert read_counts(told, 999) == {}
