@@ -12,7 +12,7 @@ PIP = $(BIN)/pip install $(QUIET) --no-compile $(PIN)
 DATA ?=
 # What runs once more with the store's clients as the two users of redis/users.acl.
 UNDER_RIGHTS = $(filter-out %/test_api_traffic.py,$(wildcard $(addprefix tests/integration/test_,api_*.py backfill.py \
-  data_events.py data_exposures.py export.py feed_agreement.py forget.py generations*.py lists.py profiles.py publish.py redis_command.py \
+  data_events.py data_exposures.py export.py feed_agreement.py forget.py generations*.py inspector*.py lists.py profiles.py publish.py redis_command.py \
   refresh.py replay.py runs_asked.py variants.py windows.py)))
 
 .DEFAULT_GOAL := help

@@ -6,9 +6,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+import redis
 
+from api.contract.keys import Keys
 from batch.runs.runs import Runs
-from tests.browser.conftest import SHOTS
+from tests.browser.conftest import SHOTS, run_inspector
+from tests.conftest import free_port
 from tests.world import AS_OF_S, HOUR_S, World
 
 pytestmark = pytest.mark.integration
@@ -131,6 +134,35 @@ def test_a_run_is_followed_and_cancelled_on_its_page(page: Any, link: str, state
     page.goto(f"{home}/run?number={number}")
     runs.end(number, "cancelled", "the inspector asked for it")
     page.locator("h1", has_text="cancelled").wait_for()
+
+
+def test_a_flip_under_an_open_page_shows_with_the_next_step(
+    page: Any, link: str, published: World, valkey_url: str
+) -> None:
+    home, user = f"http://{urlsplit(link).netloc}", quote(str(published.names.user(3)))
+    page.goto(f"{home}/feed?user={user}&at={at(3)}")
+    assert "from generation 1" in page.locator("main").inner_text()
+
+    with redis.Redis.from_url(valkey_url) as store:
+        current = Keys().current(published.variant)
+        store.hset(current, "generation", 2)
+        try:
+            page.locator("a[rel=next]").click()
+            page.get_by_text("Answered from generation 2").wait_for()
+            judge(page, "feed-flipped")
+        finally:
+            store.hset(current, "generation", 1)
+
+
+def test_a_dead_store_is_said_on_a_page(browser: Any, tmp_path: Path) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 900})
+    page = context.new_page()
+    with run_inspector(f"redis://127.0.0.1:{free_port()}/0", tmp_path) as link:
+        assert page.goto(link).status == 503
+
+        assert "The store does not answer" in page.locator("main").inner_text()
+        judge(page, "store-away")
+    context.close()
 
 
 def test_whoever_is_not_signed_in_is_asked_for_a_token(browser: Any, link: str) -> None:

@@ -106,6 +106,9 @@ def test_a_difference_is_that_of_the_command(inspector: Inspected, store: redis.
     assert [tuple(one) for one in found["winners"]] == list(told.winners)
     user = generations(store).user_ids(1)[0]
     assert {one["user_id"] for one in inspector.read("/diff", a=1, b=2, user=user)["samples"]} == {int(user)}
+    store.set(KEYS.users(1), "999")  # nobody has lists in both
+    nobody = inspector.read("/diff", a=1, b=2)
+    assert (nobody["n_lists"], nobody["only_a"], nobody["only_b"]) == (0, 1, 40)
     assert inspector.read("/diff", 404, a=1, b=9)["title"] == "Not found"
     assert inspector.read("/diff", 404, a=1, b=2, user="nobody")["title"] == "Not found"
 

@@ -118,7 +118,8 @@ def compare(
         whole: Show all lists as samples, not the first of a few users.
     """
     n_users, n_buckets = x.shape[:2]
-    flat_x, flat_y = x.reshape(n_users * n_buckets, -1), y.reshape(n_users * n_buckets, -1)
+    # All lengths told: of no pair at all NumPy cannot work out the last.
+    flat_x, flat_y = (side.reshape(n_users * n_buckets, side.shape[2]) for side in (x, y))
     n_pairs = max(len(flat_x), 1)
     width = min(flat_x.shape[1], flat_y.shape[1])
     shares = shared_share(flat_x, flat_y)
