@@ -43,6 +43,13 @@ class Session(NamedTuple):  # made in a third of a dataclass's time, for each re
             shifts[topic] = half if shift > half else -half if shift < -half else shift
         return cls(shifts, n_places)
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether no list can be moved: posts next to each other never differ by more than a place."""
+        shifts = self.shifts.values()
+        highest, lowest = max(shifts, default=0.0), min(shifts, default=0.0)
+        return max(highest, 0.0) - min(lowest, 0.0) < 0.99  # 1, but for rounding
+
 
 def read_counts(fields: Iterable[tuple[bytes, bytes]], at_s: int) -> Counts:
     """Read a user's session as `accept.lua` writes it, as of a time.

@@ -25,9 +25,10 @@ class SessionCommands:
         return b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n" % (self._n_bytes + len(user), key)
 
     def read(self, reply: Mapping[bytes, bytes] | Replies | Refusal, at_s: int) -> Session | None:
-        """Return a user's session as of a time; one that cannot be read moves nothing."""
+        """Return a user's session as of a time; None where it moves nothing, or cannot be read."""
         if not reply or isinstance(reply, Refusal):
             return None
         fields = reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True)
         counts = read_counts(fields, at_s)
-        return Session.of(counts, self._n_places) if counts else None
+        session = Session.of(counts, self._n_places) if counts else None
+        return None if session is None or session.is_idle else session

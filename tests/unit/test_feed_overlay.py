@@ -68,6 +68,12 @@ def test_posts_of_one_topic_keep_their_order(topics: list[str], session: Session
         assert of_topic == sorted(of_topic)
 
 
+@given(topics=st.lists(st.sampled_from("abcde"), max_size=60), session=SESSIONS)
+def test_a_session_that_is_idle_moves_no_list(topics: list[str], session: Session) -> None:
+    if session.is_idle:
+        assert reorder(topics, session) == list(range(len(topics)))
+
+
 def test_what_was_liked_goes_up_and_what_was_passed_over_goes_down() -> None:
     session = Session.of({"a": (0.0, 6.0), "b": (4.0, 5.0)}, 4)
     given = answer(found(session, [3, 6, 9, 1, 2, 4]), 4)  # a a a b c b
