@@ -32,6 +32,7 @@ from batch.inspector.posts import read_post
 from batch.inspector.refused import Refused
 from batch.inspector.render import STATIC, TEXTS, TWIN, render
 from batch.inspector.runs import follow_run, list_runs, show_run
+from batch.inspector.why import show_why
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.replay.kept import GenerationLost
 from batch.store.connection import StoreFailed
@@ -61,6 +62,7 @@ class Inspector:
             *self._pair("/feed", "feed", _feed),
             Route("/feed/random", self._page("", _feed_of_random)),
             *self._pair("/post", "post", _post),
+            *self._pair("/why", "why", _why),
             *self._pair("/generations", "generations", _generations),
             *self._pair("/generation", "generation", _generation),
             *self._pair("/diff", "diff", _diff),
@@ -223,6 +225,13 @@ def _feed_of_random(desk: Desk, request: Request) -> dict[str, Any]:
 def _post(desk: Desk, request: Request) -> dict[str, Any]:
     query = request.query_params
     return read_post(desk, asked.read_number(query, "generation"), query.get("id", ""))
+
+
+def _why(desk: Desk, request: Request) -> dict[str, Any]:
+    query = request.query_params
+    asked.read_id(query, "user")
+    wish = asked.read_wish(query, desk.settings.variant, desk.now())
+    return show_why(desk, wish, asked.read_id(query, "post"))
 
 
 def _generations(desk: Desk, _: Request) -> dict[str, Any]:

@@ -67,6 +67,18 @@ def read_whole(query: Mapping[str, str], name: str, default: int, least: int, mo
     return int(text)
 
 
+def read_id(query: Mapping[str, str], name: str) -> str:
+    """Read an id that must be there.
+
+    Raises:
+        ValueError: It is missing, or none.
+    """
+    text = query.get(name, "").strip()
+    if not text:
+        raise ValueError(f"{name}= is missing: give an id")
+    return check_id(text)
+
+
 def read_number(query: Mapping[str, str], name: str) -> int:
     """Read a number that counts from 1, as generations' and runs' do.
 

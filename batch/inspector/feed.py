@@ -10,6 +10,7 @@ from api.contract.buckets import DAY_S, moment
 from api.contract.ids import as_json
 from api.contract.window import is_closed
 from api.feed import Answer, answer, rungs
+from api.found import Lookup
 from batch.inspector.desk import Desk
 from batch.inspector.history import read_likes
 from batch.inspector.posts import read_posts
@@ -169,10 +170,6 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Return the feed, a row a post: its rank, text, score, rung, marks, and its rank at the other times."""
     given, found = shown.given, shown.inside.found
-    rung_of: dict[int, str] = {}
-    for rung, ranked in rungs(found, found.own, given.limit, None):
-        for post in ranked:
-            rung_of.setdefault(post, rung)
     ranks = {name: {post: k for k, post in enumerate(at["posts"], 1)} for name, at in around.items()}
     drawn = {post: propensity for _, post, propensity in given.drawn}
     manifest = found.generation.manifest
@@ -182,16 +179,24 @@ def _rows(
             "rank": rank,
             **post,
             "score": scores.get(post["key"]),
-            "rung": "pinned"
-            if number in given.pinned
-            else "explored"
-            if number in drawn
-            else rung_of[number],
+            "rung": rung,
             "propensity": drawn.get(number),
             "ranks": {name: found_at.get(post["id"]) for name, found_at in ranks.items()},
         }
-        for rank, (number, post) in enumerate(zip(given.posts, texts, strict=True), 1)
+        for rank, (number, post, rung) in enumerate(
+            zip(given.posts, texts, rungs_of(found, given), strict=True), 1
+        )
     ]
+
+
+def rungs_of(found: Lookup, given: Answer) -> list[str]:
+    """Return what each post of an answer came from: a rung, or `pinned` or `explored`."""
+    rung_of: dict[int, str] = {}
+    for rung, ranked in rungs(found, found.own, given.limit, None):
+        for post in ranked:
+            rung_of.setdefault(post, rung)
+    special = {post: "explored" for _, post, _ in given.drawn} | dict.fromkeys(given.pinned, "pinned")
+    return [special.get(post) or rung_of[post] for post in given.posts]
 
 
 def _passed(desk: Desk, shown: Shown) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from api.contract.keys import Id, Keys
 from api.contract.window import is_closed
 from batch.data.ids import encode_ids
 from batch.data.rows import find_rows
-from batch.jobs.inspect import find_kept
+from batch.jobs.inspect import ReadKept, find_kept
 from batch.learn.chosen import columns_of
 from batch.publish.explain.evidence import find_evidence
 from batch.publish.explain.parts import Parts
@@ -23,7 +23,7 @@ from batch.publish.explain.why import State, Why
 from batch.publish.folder import GenerationFolder
 from batch.publish.proof.inputs import InputsMissing
 from batch.publish.proof.verify import load_sealed
-from batch.publish.replay.kept import Kept
+from batch.publish.replay.kept import Kept, from_store
 from batch.publish.replay.seen import liked_times, seen_times
 from batch.settings import Settings
 from batch.store import read
@@ -40,7 +40,14 @@ class _Scored:
     lacking: str = ""
 
 
-def find_why(client: redis.Redis, settings: Settings, user_id: Id, post_id: Id, at_s: int) -> Why:
+def find_why(
+    client: redis.Redis,
+    settings: Settings,
+    user_id: Id,
+    post_id: Id,
+    at_s: int,
+    read_kept: ReadKept = from_store,
+) -> Why:
     """Find out why a post stands in the list that answers a user at a time, or why it does not.
 
     Args:
@@ -49,12 +56,13 @@ def find_why(client: redis.Redis, settings: Settings, user_id: Id, post_id: Id, 
         user_id: Whose list, in any spelling.
         post_id: Which post.
         at_s: The time, epoch seconds.
+        read_kept: Reads a generation, by default anew.
 
     Raises:
         NothingServed: No generation is current.
     """
     keys = Keys(settings.prefix)
-    kept, history = find_kept(client, keys, settings.variant, at_s)
+    kept, history = find_kept(client, keys, settings.variant, at_s, read_kept)
     manifest = kept.shared.manifest
     who, what = kept.user_key(str(user_id)), canonical(str(post_id), manifest.post_ids)
     number, bucket_s = kept.shared.number_of(what), manifest.horizon.bucket_for(at_s)

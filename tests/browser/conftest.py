@@ -25,6 +25,8 @@ from tests.world import AS_OF_S, PROMOTED_AT_S, Names, World
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"  # git ignores build/
+WIDTHS, SCHEMES = (400, 1280), ("light", "dark")
+GRAVE = ("serious", "critical")
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -161,3 +163,35 @@ def storage(browser: Any, link: str) -> Any:
     state = context.storage_state()
     context.close()
     return state
+
+
+@pytest.fixture(
+    params=[(width, scheme) for width in WIDTHS for scheme in SCHEMES], ids=lambda one: f"{one[0]}-{one[1]}"
+)
+def page(request: pytest.FixtureRequest, browser: Any, storage: Any) -> Iterator[Any]:
+    """Give a page of a signed-in browser, which fails the test by any error on its console."""
+    width, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, storage_state=storage
+    )
+    opened = context.new_page()
+    opened.set_default_timeout(10_000)
+    errors: list[str] = []
+    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []
+
+
+def judge(page: Any, name: str) -> None:
+    """Keep a screenshot; fail on a grave finding of axe's, and on a page wider than its window."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    size, scheme = page.viewport_size, page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    shot = SHOTS / f"{name}-{size['width']}-{'dark' if scheme else 'light'}.png"
+    page.screenshot(path=str(shot), full_page=True)
+    found = [one for one in Axe().run(page).response["violations"] if one["impact"] in GRAVE]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]

@@ -1,6 +1,5 @@
 """Every page of the inspector in a real browser: two widths, light and dark, by keyboard, judged by axe."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -10,46 +9,11 @@ import redis
 
 from api.contract.keys import Keys
 from batch.runs.runs import Runs
-from tests.browser.conftest import SHOTS, run_inspector
+from tests.browser.conftest import judge, run_inspector
 from tests.conftest import free_port
 from tests.world import AS_OF_S, HOUR_S, World
 
 pytestmark = pytest.mark.integration
-
-WIDTHS, SCHEMES = (400, 1280), ("light", "dark")
-GRAVE = ("serious", "critical")
-
-
-@pytest.fixture(
-    params=[(width, scheme) for width in WIDTHS for scheme in SCHEMES], ids=lambda one: f"{one[0]}-{one[1]}"
-)
-def page(request: pytest.FixtureRequest, browser: Any, storage: Any) -> Iterator[Any]:
-    """Give a page of a signed-in browser, which fails the test by any error on its console."""
-    width, scheme = request.param
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, storage_state=storage
-    )
-    opened = context.new_page()
-    opened.set_default_timeout(10_000)
-    errors: list[str] = []
-    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    yield opened
-    context.close()
-    assert errors == []
-
-
-def judge(page: Any, name: str) -> None:
-    """Keep a screenshot; fail on a grave finding of axe's, and on a page wider than its window."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    size, scheme = page.viewport_size, page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    shot = SHOTS / f"{name}-{size['width']}-{'dark' if scheme else 'light'}.png"
-    page.screenshot(path=str(shot), full_page=True)
-    found = [one for one in Axe().run(page).response["violations"] if one["impact"] in GRAVE]
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
 def at(hours: int) -> str:
@@ -74,6 +38,7 @@ def test_each_page_is_whole_readable_and_quiet(page: Any, link: str, published: 
         "experiments": "/experiments",
         "experiment": "/experiment?name=ab&verdict=1",
         "run": "/run?number=1",
+        "why": f"/why?user={user}&at={at(3)}&post={quote(str(published.names.post(39)))}",
         "post": f"/post?generation=1&id={quote(str(published.names.post(39)))}",
     }
     for name, address in addresses.items():
