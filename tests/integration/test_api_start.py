@@ -152,7 +152,7 @@ def test_openapi_documents_parameters_headers_and_statuses() -> None:
     assert at["examples"] == TIMES
     assert {read_time(text) for text in TIMES} == {1_639_958_400}
     assert set(feed["responses"]) == {"200", "401", "404", "422", "503"}
-    assert len(feed["responses"]["200"]["headers"]) == 12
+    assert len(feed["responses"]["200"]["headers"]) == 13
     assert "Retry-After" in feed["responses"]["503"]["headers"]
     assert set(paths) >= {PATH, "/users/{user_id}/feed", "/health", "/ready"}
     assert set(paths["/users/{user_id}/feed"]["get"]["responses"]) >= {"200", "410", "422", "503"}
