@@ -1,13 +1,12 @@
 """The inspector as an ASGI app: who is let in, which page stands where, and what each error looks like."""
 
 import asyncio
-import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl
 
 import orjson
 import redis
@@ -19,20 +18,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from batch.errors import describe
-from batch.inspector import asked
-from batch.inspector.acts import act, describe_act
+from batch.inspector import asked, reads
+from batch.inspector.acts import act
 from batch.inspector.desk import Desk
 from batch.inspector.door import SESSION_S, Door, Session
-from batch.inspector.experiments import list_experiments, show_experiment
-from batch.inspector.feed import show_feed
-from batch.inspector.generations import compare_generations, list_generations, show_generation
 from batch.inspector.guard import Guard
-from batch.inspector.people import draw_user
-from batch.inspector.posts import read_post
 from batch.inspector.refused import Refused
 from batch.inspector.render import STATIC, TEXTS, TWIN, render
-from batch.inspector.runs import follow_run, list_runs, show_run
-from batch.inspector.why import show_why
+from batch.inspector.runs import follow_run
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.replay.kept import GenerationLost
 from batch.store.connection import StoreFailed
@@ -58,19 +51,19 @@ class Inspector:
             Route("/enter", self._enter_by_link, methods=["GET"]),
             Route("/enter", self._enter_by_token, methods=["POST"]),
             Route("/leave", self._change(self._leave), methods=["POST"]),
-            Route("/", self._page("feed", _feed)),
-            *self._pair("/feed", "feed", _feed),
-            Route("/feed/random", self._page("", _feed_of_random)),
-            *self._pair("/post", "post", _post),
-            *self._pair("/why", "why", _why),
-            *self._pair("/generations", "generations", _generations),
-            *self._pair("/generation", "generation", _generation),
-            *self._pair("/diff", "diff", _diff),
-            *self._pair("/confirm", "confirm", _confirm),
-            *self._pair("/runs", "runs", _runs),
-            *self._pair("/run", "run", _run),
-            *self._pair("/experiments", "experiments", _experiments),
-            *self._pair("/experiment", "experiment", _experiment),
+            Route("/", self._page("feed", reads.read_feed)),
+            *self._pair("/feed", "feed", reads.read_feed),
+            Route("/feed/random", self._page("", reads.read_feed_of_random)),
+            *self._pair("/post", "post", reads.read_post),
+            *self._pair("/why", "why", reads.read_why),
+            *self._pair("/generations", "generations", reads.read_generations),
+            *self._pair("/generation", "generation", reads.read_generation),
+            *self._pair("/diff", "diff", reads.read_diff),
+            *self._pair("/confirm", "confirm", reads.read_confirm),
+            *self._pair("/runs", "runs", reads.read_runs),
+            *self._pair("/run", "run", reads.read_run),
+            *self._pair("/experiments", "experiments", reads.read_experiments),
+            *self._pair("/experiment", "experiment", reads.read_experiment),
             Route("/run/live", self._follow),
             Route("/act", self._change(self._act), methods=["POST"]),
         ]
@@ -90,7 +83,7 @@ class Inspector:
                 return render(request, "enter", {"error": TEXTS["enter"]["needed"]}, status=401)
             try:
                 return render(request, page, read(self.desk, request), session)
-            except Redirect as exc:
+            except reads.Redirect as exc:
                 return RedirectResponse(exc.to, 303)
             except Exception as exc:
                 return self._say(request, exc, session)
@@ -187,15 +180,6 @@ class Inspector:
         raise exc
 
 
-class Redirect(Exception):
-    """The page is at another address."""
-
-    def __init__(self, to: str) -> None:
-        """Name it."""
-        super().__init__(to)
-        self.to = to
-
-
 _ERRORS: tuple[tuple[tuple[type[Exception], ...], int, str], ...] = (
     ((Refused,), 403, "refused"),
     ((NothingServed,), 503, "nothing"),
@@ -205,68 +189,6 @@ _ERRORS: tuple[tuple[tuple[type[Exception], ...], int, str], ...] = (
     ((StoreFailed,), 503, "store"),
     ((sqlite3.Error, OSError), 503, "folder"),
 )
-
-
-def _feed(desk: Desk, request: Request) -> dict[str, Any]:
-    wish = asked.read_wish(request.query_params, desk.settings.variant, desk.now())
-    manifest = desk.store.current(desk.settings.variant)
-    found = show_feed(desk, wish) if wish.user_id else None
-    return {"segments": list(manifest.segments), "served": asked.describe(manifest), "feed": found}
-
-
-def _feed_of_random(desk: Desk, request: Request) -> dict[str, Any]:
-    query = request.query_params
-    variant = query.get("variant") or desk.settings.variant
-    user = draw_user(desk, variant, query.get("segment", ""), random.SystemRandom())
-    kept = {name: query[name] for name in ("at", "limit", "variant", "beside") if query.get(name)}
-    raise Redirect(f"/feed?{urlencode({'user': user, **kept}, quote_via=quote)}")
-
-
-def _post(desk: Desk, request: Request) -> dict[str, Any]:
-    query = request.query_params
-    return read_post(desk, asked.read_number(query, "generation"), query.get("id", ""))
-
-
-def _why(desk: Desk, request: Request) -> dict[str, Any]:
-    query = request.query_params
-    asked.read_id(query, "user")
-    wish = asked.read_wish(query, desk.settings.variant, desk.now())
-    return show_why(desk, wish, asked.read_id(query, "post"))
-
-
-def _generations(desk: Desk, _: Request) -> dict[str, Any]:
-    return list_generations(desk)
-
-
-def _generation(desk: Desk, request: Request) -> dict[str, Any]:
-    return show_generation(desk, asked.read_number(request.query_params, "number"))
-
-
-def _diff(desk: Desk, request: Request) -> dict[str, Any]:
-    query = request.query_params
-    a, b = asked.read_number(query, "a"), asked.read_number(query, "b")
-    return compare_generations(desk, a, b, query.get("user", "").strip() or None)
-
-
-def _runs(desk: Desk, _: Request) -> dict[str, Any]:
-    return list_runs(desk)
-
-
-def _run(desk: Desk, request: Request) -> dict[str, Any]:
-    return show_run(desk, asked.read_number(request.query_params, "number"))
-
-
-def _experiments(desk: Desk, _: Request) -> dict[str, Any]:
-    return list_experiments(desk)
-
-
-def _experiment(desk: Desk, request: Request) -> dict[str, Any]:
-    query = request.query_params
-    return show_experiment(desk, query.get("name", ""), is_judged=bool(query.get("verdict")))
-
-
-def _confirm(desk: Desk, request: Request) -> dict[str, Any]:
-    return describe_act(desk, request.query_params)
 
 
 def _static(request: Request) -> Response:
