@@ -154,6 +154,11 @@ class TokenRegistry:
         # How long this takes tells of hashes only, and nobody can choose a text by the beginning of its hash.
         return self._ranks.get(hashlib.sha256(text).hexdigest(), -1)
 
+    def name_of(self, text: bytes) -> str:
+        """Return the name of a token's text, its id where it is of the settings; empty: it is no token."""
+        sha256 = hashlib.sha256(text).hexdigest()
+        return (self._names.get(sha256) or sha256[:8]) if sha256 in self._ranks else ""
+
     def refresh(self) -> None:
         """Read the file again if it changed. One that vanished or broke leaves the tokens as they were."""
         before, self._stamp = self._stamp, _stamp(self._path)
@@ -180,6 +185,7 @@ class TokenRegistry:
         return {"tokens": counts, "open_to_read": self.open_to_read}
 
     def _set(self, tokens: list[Token]) -> None:
+        self._names = {token.sha256: token.name for token in tokens}
         self._ranks = {token.sha256: SCOPES.index(token.scope) for token in tokens} | self._fixed
         self.open_to_read = 0 not in self._ranks.values()
         self.version += 1

@@ -149,12 +149,16 @@ class Keys:
         """ZSET of generations made for times before anything was served: number by its first second."""
         return self._key("past", variant)
 
+    def state_log(self) -> str:
+        """ZSET of quarantines: `<second> <generation> quarantined <who>` by its second, quoted."""
+        return self._key("states", "log")
+
     def takedowns(self) -> str:
         """SET of post ids that no answer may hold."""
         return self._key("takedowns")
 
     def takedown_log(self) -> str:
-        """ZSET of takedowns and their ends: `<milliseconds> <post, quoted> <down or up>` by its second."""
+        """ZSET of takedowns and ends: `<milliseconds> <post> <down or up> <who>`, quoted, by its second."""
         return self._key("takedowns", "log")
 
     def pins(self) -> str:
@@ -162,7 +166,7 @@ class Keys:
         return self._key("pins")
 
     def pin_log(self) -> str:
-        """ZSET of pins and their ends: `<milliseconds> <post, quoted> <JSON or removed>` by its second."""
+        """ZSET of pins and their ends: `<milliseconds> <post> <who> <JSON or removed>`, quoted, by second."""
         return self._key("pins", "log")
 
     def experiments(self) -> str:

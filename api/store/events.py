@@ -78,28 +78,30 @@ class Journal:
                 raise StoreUnavailable("the key of its tombstones changes again and again")
         return [None if reply == FORGOTTEN else bool(reply) for reply in replies]
 
-    async def take_down(self, post_id: str, now_s: float) -> bool:
+    async def take_down(self, post_id: str, now_s: float, who: str = "") -> bool:
         """Keep a post from every answer from now on, by its canonical id; return whether that is new.
+
+        `who` does it, for the note; empty: unknown.
 
         Raises:
             StoreUnavailable: The store did not answer in time, or refused.
         """
-        return await self._change("SADD", post_id, "down", now_s)
+        return await self._change("SADD", post_id, "down", now_s, who)
 
-    async def put_back(self, post_id: str, now_s: float) -> bool:
+    async def put_back(self, post_id: str, now_s: float, who: str = "") -> bool:
         """Let a post be answered again; return whether it was taken down.
 
         Raises:
             StoreUnavailable: The store did not answer in time, or refused.
         """
-        return await self._change("SREM", post_id, "up", now_s)
+        return await self._change("SREM", post_id, "up", now_s, who)
 
-    async def _change(self, command: str, post_id: str, note: str, now_s: float) -> bool:
+    async def _change(self, command: str, post_id: str, note: str, now_s: float, who: str) -> bool:
         """Change the takedowns, with a note of it for replays; return whether that was a change."""
         with translate_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.execute_command(command, self._keys.takedowns(), post_id)
-                member = f"{round(now_s * 1000)} {quote(post_id)} {note}"
+                member = f"{round(now_s * 1000)} {quote(post_id)} {note} {quote(who)}".rstrip()
                 pipe.zadd(self._keys.takedown_log(), {member: int(now_s)})
                 changed, _ = await self._execute_safely(pipe)
                 return bool(_check_reply(changed))

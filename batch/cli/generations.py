@@ -78,9 +78,10 @@ def promote(
 ) -> None:
     """Make a sealed generation current, by one write."""
     from batch.publish.ledger import promotion
+    from batch.store.who import who_am_i
 
     with _desk(json=json) as desk:
-        flip = promotion.promote(desk.store, generation, int(time.time()), force=force)
+        flip = promotion.promote(desk.store, generation, int(time.time()), force=force, who=who_am_i())
         desk.output.emit(asdict(flip))
 
 
@@ -91,10 +92,13 @@ def rollback(
 ) -> None:
     """Go back to the generation that was current before; never to a quarantined one."""
     from batch.publish.ledger import promotion
+    from batch.store.who import who_am_i
 
     with _desk(json=json) as desk:
         now_s = int(time.time())
-        flip = promotion.rollback(desk.store, desk.settings.variant, now_s, quarantine=quarantine)
+        flip = promotion.rollback(
+            desk.store, desk.settings.variant, now_s, quarantine=quarantine, who=who_am_i()
+        )
         desk.output.emit(asdict(flip))
 
 
@@ -102,9 +106,10 @@ def rollback(
 def quarantine(generation: Number, json: Json = False) -> None:
     """Bar a generation from being served; where it is current, roll back first."""
     from batch.publish.ledger import promotion
+    from batch.store.who import who_am_i
 
     with _desk(json=json) as desk:
-        flip = promotion.quarantine(desk.store, generation, int(time.time()))
+        flip = promotion.quarantine(desk.store, generation, int(time.time()), who=who_am_i())
         desk.output.emit({"quarantined": generation, "flip": asdict(flip) if flip else None})
 
 

@@ -46,12 +46,13 @@ def set_(
     """Pin a post to a place, from the next request on; an earlier pin of it ends."""
     from api.contract.pin import Pin
     from batch.publish.pins import set_pin
+    from batch.store.who import who_am_i
 
     output = Output(json=json)
     from_s, to_s = (None if at is None else epoch(at) for at in (from_, to))
     pin = Pin(place, from_s, to_s, topic, segment)
     with _desk(output) as desk:
-        output.emit(set_pin(*desk, post, pin, time.time()))
+        output.emit(set_pin(*desk, post, pin, time.time(), who_am_i()))
 
 
 @app.command(name="list")
@@ -69,8 +70,9 @@ def list_(json: Json = False) -> None:
 def remove(post: Post, json: Json = False) -> None:
     """End a post's pin, from the next request on."""
     from batch.publish.pins import remove_pin
+    from batch.store.who import who_am_i
 
     output = Output(json=json)
     with _desk(output) as desk:
-        remove_pin(*desk, post, time.time())
+        remove_pin(*desk, post, time.time(), who_am_i())
         output.emit({"removed": post})

@@ -37,11 +37,12 @@ def create(
     """Keep an experiment as a draft; nobody is served otherwise until it is started."""
     from batch.experiments import registry
     from batch.experiments.definition import read_definition
+    from batch.store.who import who_am_i
 
     output = Output(json=json)
     one = read_definition(definition)
     with _desk(output) as desk:
-        output.emit(registry.describe(registry.create(*desk, one, registry.who_am_i(), time.time())))
+        output.emit(registry.describe(registry.create(*desk, one, who_am_i(), time.time())))
 
 
 def list_(
@@ -91,7 +92,8 @@ def archive(name: Name, json: Json = False) -> None:
 def _act(
     act: Callable[["redis.Redis", "Keys", str, str, float], "Experiment"], name: str, *, json: bool
 ) -> None:
-    from batch.experiments.registry import describe, who_am_i
+    from batch.experiments.registry import describe
+    from batch.store.who import who_am_i
 
     output = Output(json=json)
     with _desk(output) as desk:

@@ -1,8 +1,5 @@
 """The experiments of a store: kept, started, stopped, archived, each change with a note of who made it."""
 
-import getpass
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any, cast
@@ -12,7 +9,7 @@ from redis.client import Pipeline
 
 from api.contract.buckets import moment
 from api.contract.experiment import Experiment, read_experiments
-from api.contract.ids import quote
+from api.contract.ids import quote, unquote
 from api.contract.keys import Keys
 from batch.store import read
 from batch.store.transaction import Write, transact
@@ -140,7 +137,7 @@ def read_log(client: redis.Redis, keys: Keys, name: str) -> list[dict[str, str]]
     members = cast("list[bytes]", client.zrange(keys.experiment_log(), 0, -1))
     noted = [member.decode().split(" ") for member in members]
     return [
-        {"at": _say(int(at_ms) // 1000), "who": who, "what": what}
+        {"at": _say(int(at_ms) // 1000), "who": unquote(who), "what": what}
         for at_ms, who, what, of in noted
         if of == name
     ]
@@ -160,15 +157,6 @@ def describe(one: Experiment) -> dict[str, Any]:
         "arms": [asdict(arm) for arm in one.arms],
         "forced": {**one.forced},
     }
-
-
-def who_am_i() -> str:
-    """Return whoever runs this, as the log names them: user@host."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user need not have a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def _change(

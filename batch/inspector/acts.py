@@ -28,7 +28,7 @@ class Act:
 
     fields: tuple[str, ...]
     say: Callable[[Desk, Form], list[str]]
-    do: Callable[[Desk, Form], object]
+    do: Callable[[Desk, Form, str], object]  # the last: who does it
     page: str = "/generations"  # that shows what came of it
 
 
@@ -47,8 +47,8 @@ def describe_act(desk: Desk, form: Form) -> dict[str, Any]:
     }
 
 
-def act(desk: Desk, form: Form) -> str:
-    """Make a change, and return the address of the page that shows it.
+def act(desk: Desk, form: Form, who: str) -> str:
+    """Make a change, noted with who makes it, and return the address of the page that shows it.
 
     Raises:
         Refused: Something else is served than when it was described.
@@ -57,7 +57,7 @@ def act(desk: Desk, form: Form) -> str:
     found = _find(form)
     if form.get("served", "") != _served(desk, form):
         raise Refused(TEXTS["confirm"]["stale"])
-    found.do(desk, form)
+    found.do(desk, form, who)
     return found.page
 
 
@@ -149,46 +149,54 @@ def _read_pin(form: Form) -> Pin:
     return Pin(place, from_s, to_s, form.get("topic") or None, form.get("segment") or None)
 
 
-def _of_post(change: Callable[..., object]) -> Callable[[Desk, Form], object]:
-    return lambda desk, form: change(desk.client, desk.keys, desk.settings.variant, _post(form), desk.now())
+def _of_post(change: Callable[..., object]) -> Callable[[Desk, Form, str], object]:
+    return lambda desk, form, who: change(
+        desk.client, desk.keys, desk.settings.variant, _post(form), desk.now(), who
+    )
 
 
 ACTS: Mapping[str, Act] = {
     "promote": Act(
         ("generation",),
         _say_promote,
-        lambda desk, form: promote(desk.store, asked.read_number(form, "generation"), int(desk.now())),
+        lambda desk, form, who: promote(
+            desk.store, asked.read_number(form, "generation"), int(desk.now()), who=who
+        ),
     ),
     "rollback": Act(
         ("variant",),
         _say_rollback,
-        lambda desk, form: rollback(desk.store, _variant(desk, form), int(desk.now())),
+        lambda desk, form, who: rollback(desk.store, _variant(desk, form), int(desk.now()), who=who),
     ),
     "quarantine": Act(
         ("generation",),
         _say_quarantine,
-        lambda desk, form: quarantine(desk.store, asked.read_number(form, "generation"), int(desk.now())),
+        lambda desk, form, who: quarantine(
+            desk.store, asked.read_number(form, "generation"), int(desk.now()), who=who
+        ),
     ),
     "take_down": Act(("post",), _say_of_post("take_down"), _of_post(take_down)),
     "put_back": Act(("post",), _say_of_post("put_back"), _of_post(put_back)),
     "pin": Act(
         ("post", "place", "from", "to", "topic", "segment"),
         _say_pin,
-        lambda desk, form: set_pin(
-            desk.client, desk.keys, desk.settings.variant, _post(form), _read_pin(form), desk.now()
+        lambda desk, form, who: set_pin(
+            desk.client, desk.keys, desk.settings.variant, _post(form), _read_pin(form), desk.now(), who
         ),
     ),
     "unpin": Act(("post",), _say_of_post("unpin"), _of_post(remove_pin)),
     "start": Act(
         ("pipeline",),
         lambda _, form: [SAYS["start"].format(pipeline=_pipeline(form))],
-        lambda desk, form: ask_for(desk.client, desk.keys, _pipeline(form)),
+        lambda desk, form, _: ask_for(desk.client, desk.keys, _pipeline(form)),
         "/runs",
     ),
     "cancel": Act(
         ("run",),
         _say_cancel,
-        lambda desk, form: desk.runs.ask_stop(asked.read_number(form, "run"), "cancelled", SAYS["cancelled"]),
+        lambda desk, form, who: desk.runs.ask_stop(
+            asked.read_number(form, "run"), "cancelled", SAYS["cancelled"].format(who=who)
+        ),
         "/runs",
     ),
 }

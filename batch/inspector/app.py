@@ -147,8 +147,8 @@ class Inspector:
 
         return StreamingResponse(events(), media_type="text/event-stream")
 
-    def _act(self, _: Session, form: Form) -> str:
-        return act(self.desk, form)
+    def _act(self, session: Session, form: Form) -> str:
+        return act(self.desk, form, session.who)
 
     def _leave(self, session: Session, _: Form) -> str:
         self.door.leave(session)

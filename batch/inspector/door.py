@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.tokens import SCOPES, TokenRegistry
+from batch.store.who import who_am_i
 
 LINK_S = 600  # from the start of the process to the click
 SESSION_S = 12 * 3600
@@ -20,11 +21,13 @@ class Session:
         key: What their cookie holds.
         csrf: What each of their forms must bring.
         ends_s: When it ends, epoch seconds.
+        who: How notes name them: their token's name, or with a link whoever runs the process.
     """
 
     key: str
     csrf: str
     ends_s: float
+    who: str
 
 
 class Door:
@@ -45,11 +48,13 @@ class Door:
     def enter_by_link(self, code: str) -> Session | None:
         """Let in whoever brings the code of a link that was not used and has not expired, else nobody."""
         ends_s = self._links.pop(_digest(code), 0.0)
-        return self._begin() if ends_s > self._now() else None
+        return self._begin(who_am_i()) if ends_s > self._now() else None
 
     def enter_by_token(self, text: str) -> Session | None:
         """Let in whoever brings a token of scope admin, else nobody."""
-        return self._begin() if self.is_admin(text) else None
+        if not self.is_admin(text):
+            return None
+        return self._begin(self._registry.name_of(text.encode(errors="replace")))
 
     def is_admin(self, text: str) -> bool:
         """Say whether a text is a token of scope admin, by its file as it is now."""
@@ -65,10 +70,11 @@ class Door:
         """End a session."""
         self._sessions.pop(_digest(session.key), None)
 
-    def _begin(self) -> Session:
+    def _begin(self, who: str) -> Session:
         while len(self._sessions) >= MOST_SESSIONS:
             self._sessions.pop(next(iter(self._sessions)), None)
-        session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32), self._now() + SESSION_S)
+        key, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        session = Session(key, csrf, self._now() + SESSION_S, who)
         self._sessions[_digest(session.key)] = session
         return session
 

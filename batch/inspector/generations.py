@@ -10,6 +10,7 @@ from api.contract.buckets import moment
 from api.contract.ids import as_json
 from batch.experiments.registry import find_all, read_log
 from batch.inspector.desk import Desk
+from batch.inspector.render import TEXTS
 from batch.publish.gate.thresholds import Thresholds
 from batch.publish.ledger.entries import entries, show
 from batch.publish.pins import find_kind, list_pins
@@ -75,29 +76,36 @@ def compare_generations(desk: Desk, a: int, b: int, user_id: str | None) -> dict
 def read_notes(desk: Desk) -> list[dict[str, Any]]:
     """Return who did what when, newest first; who is None where that is not noted."""
     variant = desk.settings.variant
-    history = read_history(desk.client, desk.keys, variant)
-    notes: list[tuple[int, str, str, str | None]] = [
-        (one.from_s, f"generation {one.generation}", one.why, None) for one in history.promotions
+    history, words = read_history(desk.client, desk.keys, variant), TEXTS["notes"]
+    names = {manifest.variant for manifest in desk.store.read_sealed().values()} | {variant}
+    notes: list[tuple[int, str, str, str]] = [
+        (one.from_s, f"generation {one.generation}", words[one.why].format(variant=name), one.who)
+        for name in sorted(names)
+        for one in desk.store.promotions(name)
     ]
     notes += [
-        (at_s, f"post {post}", "taken down" if is_down else "put back", None)
-        for at_s, post, is_down in history.takedowns
+        (at_s, f"generation {number}", words["quarantined"], who)
+        for at_s, number, who in desk.store.quarantines()
     ]
     notes += [
-        (at_s, f"post {post}", f"pinned to place {pin.place}" if pin else "pin ended", None)
-        for at_s, post, pin in history.pinnings
+        (at_s, f"post {post}", words["down" if is_down else "up"], who)
+        for at_s, post, is_down, who in history.takedowns
+    ]
+    notes += [
+        (at_s, f"post {post}", words["pinned"].format(place=pin.place) if pin else words["unpinned"], who)
+        for at_s, post, pin, who in history.pinnings
     ]
     rows = [
-        {"at": moment(at_s).isoformat(), "of": of, "what": what, "who": who} for at_s, of, what, who in notes
+        {"at": moment(at_s).isoformat(), "of": of, "what": what, "who": who or None}
+        for at_s, of, what, who in notes
     ]
     rows += [
         {"of": f"experiment {one.name}", **note}
         for one in find_all(desk.client, desk.keys)
         for note in read_log(desk.client, desk.keys, one.name)
     ]
-    return sorted(rows, key=lambda row: str(row["at"]))[
-        : -MOST_NOTES - 1 : -1
-    ]  # of a second too, the last first
+    newest_last = sorted(rows, key=lambda row: str(row["at"]))  # of a second too, the last last
+    return newest_last[: -MOST_NOTES - 1 : -1]
 
 
 def _with_memory(row: Mapping[str, Any], manifest: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class TooManyPins(ValueError):
 
 
 def set_pin(
-    client: redis.Redis, keys: Keys, variant: str, post_id: str, pin: Pin, now_s: float
+    client: redis.Redis, keys: Keys, variant: str, post_id: str, pin: Pin, now_s: float, who: str = ""
 ) -> dict[str, Any]:
     """Pin a post, in the place of an earlier pin of it; return the pin as `list_pins`, and what it changed.
 
@@ -33,6 +33,7 @@ def set_pin(
         post_id: Which post.
         pin: Where, when and for whom.
         now_s: When this is noted, epoch seconds.
+        who: Does it, for the note; empty: unknown.
 
     Raises:
         TooManyPins: MOST other posts are pinned.
@@ -49,11 +50,13 @@ def set_pin(
             )
         return stored.get(post.encode()) != text
 
-    changed = _change(client, keys, decide, post, text, now_s)
+    changed = _change(client, keys, decide, post, text, now_s, who)
     return {**_describe(as_json(post, kind), pin), "changed": changed}
 
 
-def remove_pin(client: redis.Redis, keys: Keys, variant: str, post_id: str, now_s: float) -> None:
+def remove_pin(
+    client: redis.Redis, keys: Keys, variant: str, post_id: str, now_s: float, who: str = ""
+) -> None:
     """End a pin, whatever it holds.
 
     Raises:
@@ -66,7 +69,7 @@ def remove_pin(client: redis.Redis, keys: Keys, variant: str, post_id: str, now_
             raise LookupError(f"post {post} is not pinned: `almanac pins list` shows those that are")
         return True
 
-    _change(client, keys, decide, post, None, now_s)
+    _change(client, keys, decide, post, None, now_s, who)
 
 
 def list_pins(client: redis.Redis, keys: Keys, variant: str) -> list[dict[str, Any]]:
@@ -92,6 +95,7 @@ def _change(
     post: str,
     text: bytes | None,
     now_s: float,
+    who: str,
 ) -> bool:
     """Write a pin, or none, with a note, if what stands there lets us; return whether that is a change."""
     changed = False
@@ -106,7 +110,8 @@ def _change(
             queue.hdel(keys.pins(), post)
         else:
             queue.hset(keys.pins(), post, text)
-        member = f"{round(now_s * 1000)} {quote(post)} {'removed' if text is None else text.decode()}"
+        by, what = f"{quote(who)} " if who else "", "removed" if text is None else text.decode()
+        member = f"{round(now_s * 1000)} {quote(post)} {by}{what}"
         queue.zadd(keys.pin_log(), {member: int(now_s)})
 
     transact(client, [keys.pins()], decide_by_stored)

@@ -31,6 +31,7 @@ from batch.publish.user_digests import UserDigests
 from batch.store.lease import Lease, LeaseLost, hold
 from batch.store.restore import is_taken
 from batch.store.server import Needs, require
+from batch.store.who import who_am_i
 
 # Users; fewer go in key by key. On a fresh machine what makes whole keys compiles for ten seconds, and that
 # many lists and seen sets take seven key by key.
@@ -236,7 +237,7 @@ def _release(build: Build) -> None:
     config, variant = build.config, build.content.variant
     if build.held_back is None:
         with config.stage("promote"):
-            promote(build.store, build.number, config.now(), lease=build.lease)
+            promote(build.store, build.number, config.now(), lease=build.lease, who=who_am_i())
     with config.stage("retire"):
         sweep(build.store, build.lease, config, variant, spared=build.number)
     if build.held_back is None:

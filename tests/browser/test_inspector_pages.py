@@ -9,11 +9,13 @@ import redis
 
 from api.contract.keys import Keys
 from batch.runs.runs import Runs
+from batch.store.who import who_am_i
 from tests.browser.conftest import judge, run_inspector
 from tests.conftest import free_port
 from tests.world import AS_OF_S, HOUR_S, World
 
 pytestmark = pytest.mark.integration
+BY = f"{who_am_i()} asked for it in the inspector"
 
 
 def at(hours: int) -> str:
@@ -95,9 +97,9 @@ def test_a_run_is_followed_and_cancelled_on_its_page(page: Any, link: str, state
     page.get_by_role("button", name="Do it").click()
     page.wait_for_url(f"{home}/runs")
 
-    assert runs.note(number, "score", 4, 4) == ("cancelled", "the inspector asked for it")
+    assert runs.note(number, "score", 4, 4) == ("cancelled", BY)
     page.goto(f"{home}/run?number={number}")
-    runs.end(number, "cancelled", "the inspector asked for it")
+    runs.end(number, "cancelled", BY)
     page.locator("h1", has_text="cancelled").wait_for()
 
 

@@ -370,12 +370,12 @@ def test_who_takes_a_post_down_may_spell_its_uuid_in_capitals(store: redis.Redis
     )
     assert down.json() == {"post_id": post.upper(), "taken_down": True, "changed": True}
     assert store.smembers(KEYS.takedowns()) == {post.lower().encode()}
-    assert noted.split()[1:] == [post.lower().encode(), b"down"]
+    assert noted.split()[1:] == [post.lower().encode(), b"down", b"first"]
     assert 33 not in shown(client, world, 3)
     assert client.delete(f"/posts/{post.lower()}/takedown").json()["changed"] is True
 
 
-def test_a_takedown_is_noted_in_three_words_whatever_the_post_is_called(
+def test_a_takedown_is_noted_in_four_words_whatever_the_post_is_called(
     store: redis.Redis, client: TestClient
 ) -> None:
     client.put(f"/posts/{quote('a b/{c}', safe='')}/takedown")
@@ -383,7 +383,7 @@ def test_a_takedown_is_noted_in_three_words_whatever_the_post_is_called(
     ((noted, _),) = cast(
         "list[tuple[bytes, float]]", store.zrange(KEYS.takedown_log(), 0, -1, withscores=True)
     )
-    assert noted.split()[1:] == [b"a%20b/%7Bc%7D", b"down"]
+    assert noted.split()[1:] == [b"a%20b/%7Bc%7D", b"down", b"first"]
     assert store.smembers(KEYS.takedowns()) == {b"a b/{c}"}
 
 

@@ -23,6 +23,7 @@ from batch.publish.pins import TooManyPins, list_pins, remove_pin, set_pin
 from batch.publish.replay.history import read_history
 from batch.publish.replay.kept import Kept, from_store
 from batch.publish.replay.replay import Replayer
+from batch.store.who import who_am_i
 from tests.clients import running
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, Names, World
 
@@ -255,7 +256,11 @@ def test_the_commands_set_list_and_remove_pins(
     assert "16" in capsys.readouterr().out
     assert store.hkeys(Keys().pins()) == [b"16"]
     log = cast("list[bytes]", store.zrange(Keys().pin_log(), -2, -1))
-    assert [member.split(b" ", 1)[1] for member in log] == [b'16 {"place":1}', b"17 removed"]
+    who = who_am_i().encode()
+    assert [member.split(b" ", 1)[1] for member in log] == [
+        b'16 %s {"place":1}' % who,
+        b"17 %s removed" % who,
+    ]
 
 
 @pytest.mark.parametrize(

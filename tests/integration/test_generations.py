@@ -15,6 +15,7 @@ from batch.publish.ledger.promotion import NothingBefore, NotServable, promote, 
 from batch.publish.publish import publish
 from batch.publish.retire import StillServed
 from batch.store.lease import LeaseTaken, hold
+from batch.store.who import who_am_i
 from tests.content import AS_OF_S, KEYS, TTL_S, blocks, config, content, generations, published
 from tests.integration.test_publish import generations_with_keys
 
@@ -60,10 +61,11 @@ def test_the_history_says_what_was_served_when(store: redis.Redis, tmp_path: Pat
     publish_many(store, tmp_path, 3)
     rollback(generations(store), "default", NOW_S + 500)
 
+    by_run = who_am_i()  # the rollback here says nobody
     assert generations(store).promotions("default") == [
-        Promotion(1, 1, "promoted", NOW_S, NOW_S + 100),
-        Promotion(2, 2, "promoted", NOW_S + 100, NOW_S + 200),
-        Promotion(3, 3, "promoted", NOW_S + 200, NOW_S + 500),
+        Promotion(1, 1, "promoted", NOW_S, NOW_S + 100, by_run),
+        Promotion(2, 2, "promoted", NOW_S + 100, NOW_S + 200, by_run),
+        Promotion(3, 3, "promoted", NOW_S + 200, NOW_S + 500, by_run),
         Promotion(4, 2, "rolled-back", NOW_S + 500, None),
     ]
     asked = [NOW_S - 1, NOW_S, NOW_S + 199, NOW_S + 200, NOW_S + 499, NOW_S + 500, NOW_S * 2]

@@ -11,9 +11,11 @@ import pytest
 import redis
 
 from api.contract.pin import Pin
+from api.tokens import FILE, add_token
 from batch.publish.ledger.promotion import NotServable
 from batch.publish.proof.diff import diff
 from batch.publish.replay.history import read_history
+from batch.store.who import who_am_i
 from tests.content import AS_OF_S, KEYS, generations, published
 from tests.inspecting import Inspected, inspecting
 
@@ -70,7 +72,7 @@ def test_the_ledger_tells_states_and_times(inspector: Inspected) -> None:
     ]
     assert all(one["users"] == 40 and one["served"] for one in found["generations"])
     assert found["notes"][0]["of"] == "generation 2"
-    assert {note["what"] for note in found["notes"]} == {"promoted"}
+    assert {(note["what"], note["who"]) for note in found["notes"]} == {("served under default", who_am_i())}
 
 
 def test_a_generation_shows_its_gate_value_beside_limit(
@@ -164,9 +166,55 @@ def test_posts_are_taken_down_put_back_pinned_and_unpinned(inspector: Inspected,
         assert holds()
         inspector.clock.now_s += 1
 
-    notes = [note["what"] for note in inspector.read("/generations")["notes"]]
-    assert notes[:4] == ["pin ended", "pinned to place 2", "put back", "taken down"]
+    notes = inspector.read("/generations")["notes"]
+    assert [note["what"] for note in notes[:4]] == [
+        "pin ended",
+        "pinned to place 2",
+        "put back",
+        "taken down",
+    ]
+    assert {note["who"] for note in notes[:4]} == {who_am_i()}
     assert inspector.read("/generations")["taken_down"] == []
+
+
+def test_notes_say_who_by_the_name_of_their_token_and_older_ones_say_nobody(
+    inspector: Inspected, store: redis.Redis, tmp_path: Path
+) -> None:
+    _, token = add_token(tmp_path / FILE, "admin", "ann of {shop} 100%")
+    assert inspector.client.post("/enter", data={"token": token}).status_code == 303
+    old_s = AS_OF_S + 10
+    store.zadd(KEYS.takedown_log(), {f"{old_s}000 7 down": old_s})
+    store.zadd(
+        KEYS.pin_log(), {f"{old_s}000 7 removed": old_s, f'{old_s}000 8 {{"place":1,"topic":"a b"}}': old_s}
+    )
+    store.zadd(KEYS.promotions("default"), {"0000000 1 promoted": old_s - 1})
+
+    for fields in (
+        {"act": "quarantine", "generation": 2},
+        {"act": "take_down", "post": "7"},
+        {"act": "pin", "post": "8", "topic": "a b"},
+    ):
+        inspector.clock.now_s += 1
+        assert do(inspector, **fields).status_code == 303
+
+    notes = inspector.read("/generations")["notes"]
+    told = [(note["of"], note["what"], note["who"]) for note in notes]
+    by = "ann of {shop} 100%"
+    assert told[:4] == [
+        ("post 8", "pinned to place 1", by),
+        ("post 7", "taken down", by),
+        ("generation 2", "quarantined", by),
+        ("generation 1", "served again under default, by a rollback", by),
+    ]
+    assert told[-1] == ("generation 1", "served under default", None)
+    assert [one for one in told if one[2] is None][:3] == [
+        ("post 8", "pinned to place 1", None),
+        ("post 7", "pin ended", None),
+        ("post 7", "taken down", None),
+    ]
+    history = read_history(store, KEYS, "default")
+    assert history.pins_at(old_s) == {"8": Pin(1, topic="a b")}
+    assert history.taken_down_at(old_s) == {"7"}
 
 
 def test_nothing_changes_without_a_token_or_by_a_link(inspector: Inspected, store: redis.Redis) -> None:

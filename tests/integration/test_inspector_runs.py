@@ -12,12 +12,14 @@ from api.contract.asked import MOST_WAITING, Ask
 from batch.jobs.asked import ask_for, read_waiting
 from batch.runs.record import Stage
 from batch.runs.runs import Runs
+from batch.store.who import who_am_i
 from tests.content import KEYS
 from tests.inspecting import Inspected, inspecting
 from tests.integration.test_inspector_generations import confirm, do
 from tests.world import PROMOTED_AT_S, World
 
 pytestmark = pytest.mark.integration
+BY = f"{who_am_i()} asked for it in the inspector"
 
 HOSTILE = '{"at":"now","event":"</pre><script>alert(1)</script>"}'
 
@@ -105,9 +107,9 @@ def test_a_run_is_cancelled_once_it_was_confirmed(inspector: Inspected, runs: Ru
     done = do(inspector, act="cancel", run=number)
 
     assert (done.status_code, done.headers["location"]) == (303, "/runs")
-    assert runs.note(number, "read", 2, 2) == ("cancelled", "the inspector asked for it")
+    assert runs.note(number, "read", 2, 2) == ("cancelled", BY)
     assert "asked to end" in inspector.text("/run", number=number)
-    runs.end(number, "cancelled", "the inspector asked for it")
+    runs.end(number, "cancelled", BY)
     assert inspector.read("/run", number=number)["outcome"] == "cancelled"
     assert "has ended already" in inspector.read("/confirm", 422, act="cancel", run=number)["error"]
 

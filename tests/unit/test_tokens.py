@@ -141,6 +141,8 @@ def test_tokens_of_the_settings_stand_beside_those_of_the_file(path: Path) -> No
     assert lack_of(registry, bearer("ours"), "write") == "scope"
     assert lack_of(registry, bearer("theirs"), "admin") is None
     assert lack_of(registry, bearer(text), "write") is None
+    named = [registry.name_of(one) for one in (text.encode(), b"ours", b"wrong")]
+    assert named == ["importer", hashed[0][:8], ""]
 
 
 @pytest.mark.parametrize(

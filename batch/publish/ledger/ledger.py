@@ -6,6 +6,7 @@ from typing import Literal, cast
 import redis
 from redis.client import Pipeline
 
+from api.contract.ids import unquote
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.store import read
@@ -16,13 +17,17 @@ Why = Literal["promoted", "forced", "rolled-back"]
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """From when to when a generation was served; epoch seconds, `until_s` None while it still is."""
+    """From when to when a generation was served; epoch seconds, `until_s` None while it still is.
+
+    `who` did it; empty where that was not noted.
+    """
 
     number: int
     generation: int
     why: Why
     from_s: int
     until_s: int | None
+    who: str = ""
 
 
 class NothingServed(LookupError):
@@ -102,8 +107,16 @@ class Ledger:
         pairs = [(name.decode().split(" "), int(at)) for name, at in cast("list[tuple[bytes, float]]", raw)]
         until = [*(at for _, at in pairs[1:]), None][: len(pairs)]
         return [
-            Promotion(int(number), int(generation), cast(Why, why), at, end)
-            for ((number, generation, why), at), end in zip(pairs, until, strict=True)
+            Promotion(int(number), int(generation), cast(Why, why), at, end, unquote("".join(who)))
+            for ((number, generation, why, *who), at), end in zip(pairs, until, strict=True)
+        ]
+
+    def quarantines(self) -> list[tuple[int, int, str]]:
+        """Return which generations were barred, oldest first: epoch seconds, number, who; empty: unknown."""
+        noted = cast("list[bytes]", self.client.zrange(self.keys.state_log(), 0, -1))
+        return [
+            (int(at_s), int(generation), unquote("".join(who)))
+            for at_s, generation, _, *who in (member.decode().split(" ") for member in noted)
         ]
 
     def read_backfilled(self, variant: str) -> dict[int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal, cast
 
+from api.contract.ids import quote
 from api.contract.manifest import Manifest
 from batch.publish.ledger.ledger import Why
 from batch.publish.store import GenerationStore
@@ -43,6 +44,7 @@ def promote(
     *,
     force: bool = False,
     lease: Lease | None = None,
+    who: str = "",
 ) -> Flip:
     """Make a sealed generation current for its variant, by one write.
 
@@ -53,6 +55,7 @@ def promote(
         force: Serve it though the gate did not let it through, though it is quarantined, or though its
             users' lists have come to the end of their life. Logged as `gate.overridden`.
         lease: Held by a run, which may promote only while it holds it; people need none.
+        who: Does it, for the history; empty: unknown.
 
     Raises:
         NotServable: It is not sealed, or needs `force`.
@@ -64,7 +67,7 @@ def promote(
         raise NotServable(f"generation {generation} {closed}: give --force to serve it all the same")
     forced = force and (closed is not None or store.state(generation) == "quarantined")
     why: Why = "forced" if forced else "promoted"
-    done = _flip(store, manifest.variant, "promote", generation, now_s, why, flag=force, lease=lease)
+    done = _flip(store, manifest.variant, "promote", generation, now_s, why, who, flag=force, lease=lease)
     assert done is not None
     extra = {"generation": generation, "previous": done.before, "variant": manifest.variant}
     if forced:
@@ -73,7 +76,9 @@ def promote(
     return done
 
 
-def rollback(store: GenerationStore, variant: str, now_s: int, *, quarantine: bool = False) -> Flip:
+def rollback(
+    store: GenerationStore, variant: str, now_s: int, *, quarantine: bool = False, who: str = ""
+) -> Flip:
     """Serve the generation that was served before, by one write; `quarantine` bars the current one.
 
     Before is the newest of those with a lower number that were current once and are still sealed, so that
@@ -82,13 +87,13 @@ def rollback(store: GenerationStore, variant: str, now_s: int, *, quarantine: bo
     Raises:
         NothingBefore: There is none.
     """
-    done = _flip(store, variant, "rollback", 0, now_s, "rolled-back", flag=quarantine)
+    done = _flip(store, variant, "rollback", 0, now_s, "rolled-back", who, flag=quarantine)
     assert done is not None
     _log_rollback(done, quarantined=quarantine)
     return done
 
 
-def quarantine(store: GenerationStore, generation: int, now_s: int) -> Flip | None:
+def quarantine(store: GenerationStore, generation: int, now_s: int, *, who: str = "") -> Flip | None:
     """Bar a sealed generation from being served; if it is current, roll back in the same write.
 
     Returns:
@@ -99,7 +104,7 @@ def quarantine(store: GenerationStore, generation: int, now_s: int) -> Flip | No
         NothingBefore: It is current, and there is none to roll back to.
     """
     variant = _manifest(store, generation).variant
-    done = _flip(store, variant, "quarantine", generation, now_s, "rolled-back")
+    done = _flip(store, variant, "quarantine", generation, now_s, "rolled-back", who)
     if done:
         _log_rollback(done, quarantined=True)
     else:
@@ -114,6 +119,7 @@ def _flip(
     generation: int,
     now_s: int,
     why: Why,
+    who: str,
     *,
     flag: bool = False,
     lease: Lease | None = None,
@@ -128,8 +134,9 @@ def _flip(
         LeaseLost: `lease` is given and no longer held.
     """
     keys = store.keys
-    names = (keys.current(variant), keys.states(), keys.promotions(variant), keys.lease())
-    arguments = (str(generation or ""), str(now_s), why, "1" if flag else "", lease.proof() if lease else b"")
+    names = (keys.current(variant), keys.states(), keys.promotions(variant), keys.lease(), keys.state_log())
+    held, by = lease.proof() if lease else b"", quote(who)
+    arguments = (str(generation or ""), str(now_s), why, "1" if flag else "", held, by)
     reply = store.client.register_script(_FLIP)(names, (act, *arguments))
     kind, *rest = [part.decode() for part in cast("list[bytes]", reply)]
     if kind == "lease" and lease:

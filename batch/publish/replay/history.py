@@ -29,9 +29,10 @@ class History:
         promotions: What was current when, oldest first.
         made: First second of each generation made for the past, and its number; of one that lies on disk
             only, its folder's name. Ascending.
-        takedowns: Second, canonical id of a post and whether it went down, in that order.
+        takedowns: Second, canonical id of a post, whether it went down, and who did it, in that order;
+            empty: that was not noted.
         taken_down: Canonical ids of what is taken down now.
-        pinnings: Second, canonical id of a post and what pins it from then on, None: nothing; in that order.
+        pinnings: Second, canonical id of a post, what pins it from then on, None: nothing, and who did it.
         pins: What is pinned now.
     """
 
@@ -39,9 +40,9 @@ class History:
     as_of_s: int
     promotions: tuple[Promotion, ...]
     made: tuple[tuple[int, Name], ...]
-    takedowns: tuple[tuple[int, str, bool], ...]
+    takedowns: tuple[tuple[int, str, bool, str], ...]
     taken_down: frozenset[str]
-    pinnings: tuple[tuple[int, str, Pin | None], ...]
+    pinnings: tuple[tuple[int, str, Pin | None, str], ...]
     pins: Pins
 
     @property
@@ -69,18 +70,18 @@ class History:
 
     def taken_down_at(self, at_s: int) -> frozenset[str]:
         """Return what was taken down at a time; a post without a note of it counts as always taken down."""
-        noted = {post_id for _, post_id, _ in self.takedowns}
+        noted = {post_id for _, post_id, _, _ in self.takedowns}
         down = set(self.taken_down - noted)
-        for second, post_id, is_down in self.takedowns:
+        for second, post_id, is_down, _ in self.takedowns:
             if second <= at_s:
                 (down.add if is_down else down.discard)(post_id)
         return frozenset(down)
 
     def pins_at(self, at_s: int) -> Pins:
         """Return what was pinned at a time; a pin without a note of its post counts as always there."""
-        noted = {post_id for _, post_id, _ in self.pinnings}
+        noted = {post_id for _, post_id, _, _ in self.pinnings}
         then: dict[str, Pin | None] = {post: pin for post, pin in self.pins.items() if post not in noted}
-        then |= {post_id: pin for second, post_id, pin in self.pinnings if second <= at_s}
+        then |= {post_id: pin for second, post_id, pin, _ in self.pinnings if second <= at_s}
         return {post_id: pin for post_id, pin in then.items() if pin is not None}
 
 
@@ -100,23 +101,30 @@ def read_history(
     manifest = None if current is None else ledger.manifest(current)
     stored: dict[int, Name] = {at_s: int(member) for member, at_s in _read_scored(client, keys.past(variant))}
     made = [*(pair for pair in on_disk if pair[0] not in stored), *stored.items()]
-    log = [member.decode().split(" ") for member, _ in _read_scored(client, keys.takedown_log())]
     return History(
         current=current if manifest else None,
         as_of_s=manifest.as_of_s if manifest else FOREVER_S,
         promotions=tuple(ledger.promotions(variant)),
         made=tuple(sorted(made, key=itemgetter(0))),
-        takedowns=tuple((int(at_ms) // 1000, unquote(post), what == "down") for at_ms, post, what in log),
+        takedowns=tuple(_read_takedown(member) for member, _ in _read_scored(client, keys.takedown_log())),
         taken_down=frozenset(read.narrow(post).decode() for post in client.smembers(keys.takedowns())),
         pinnings=tuple(_read_pinning(member) for member, _ in _read_scored(client, keys.pin_log())),
         pins=read_pins(read.fields(client, keys.pins()).items()),
     )
 
 
-def _read_pinning(member: bytes) -> tuple[int, str, Pin | None]:
+def _read_takedown(member: bytes) -> tuple[int, str, bool, str]:
+    at_ms, post, what, *who = member.decode().split(" ")
+    return int(at_ms) // 1000, unquote(post), what == "down", unquote("".join(who))
+
+
+def _read_pinning(member: bytes) -> tuple[int, str, Pin | None, str]:
     at_ms, post, what = member.split(b" ", 2)
+    who = b""
+    if not what.startswith(b"{") and what != b"removed":  # JSON may hold blanks; older notes have no name
+        who, _, what = what.partition(b" ")
     pin = None if what == b"removed" else Pin.from_json(what)
-    return int(at_ms) // 1000, unquote(post.decode()), pin
+    return int(at_ms) // 1000, unquote(post.decode()), pin, unquote(who.decode())
 
 
 def _read_scored(client: redis.Redis, key: str) -> list[tuple[bytes, int]]:
