@@ -1,4 +1,4 @@
-"""Bootstrap intervals over users: many ratios at once, with the same draws, so that they are paired."""
+"""Intervals over users: by bootstrap many ratios at once, with the same draws; by the delta method one."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,7 @@ from batch.arrays import Floats, Ints
 
 N_DRAWS = 1_000  # of the users, for an interval
 TAILS = (0.025, 0.975)
+NORMAL = 1.959964  # the upper tail's quantile of a normal distribution
 CELLS = 20_000_000  # of a table of draws by users held at a time: 160 MB
 
 
@@ -37,6 +38,26 @@ def bootstrap(parts: Floats, wholes: Floats, user: Ints, rng: np.random.Generato
     if known.any():
         out[known] = np.quantile(np.concatenate(rates)[:, known], TAILS, axis=0).T
     return out
+
+
+def delta_interval(parts: Floats, wholes: Floats, user: Ints) -> tuple[float, float]:
+    """Return the 95 % interval of one figure by the delta method; it takes no draws, so a night can have it.
+
+    Arguments are those of `bootstrap`, float64 (n,); NaN where the wholes sum to 0, or there is one user.
+
+    >>> delta_interval(np.array([1.0, 0.0, 1.0, 0.0]), np.ones(4), np.arange(4))
+    (-0.065793, 1.065793)
+
+    Source: Deng et al., Applying the delta method in metric analytics, KDD 2018, sec. 3.
+    """
+    distinct, number = np.unique(user, return_inverse=True)
+    whole, n = float(wholes.sum()), len(distinct)
+    if not whole or n < 2:
+        return float("nan"), float("nan")
+    ratio = float(parts.sum()) / whole
+    apart = np.bincount(number, parts - ratio * wholes)  # of each user from the figure
+    half = NORMAL * float(np.sqrt(n / (n - 1) * (apart**2).sum())) / whole
+    return round(ratio - half, 6), round(ratio + half, 6)
 
 
 def _sum_by_user(number: npt.NDArray[np.intp], values: Floats, n: int) -> Floats:

@@ -7,8 +7,10 @@ import numpy as np
 from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
 from batch.evaluate import chance
-from batch.evaluate.metrics import Hits, auc, auc_in_session, hitrate
+from batch.evaluate.intervals import delta_interval
+from batch.evaluate.metrics import Hits, auc, hitrate
 from batch.evaluate.own import OwnModel, raw_scores
+from batch.evaluate.results import Column, mean_column
 from batch.evaluate.sessions import Sessions
 from batch.features import asof
 from batch.features.popularity import post_scores
@@ -18,9 +20,11 @@ from batch.learn.baselines.neighbours import cosine, item_knn
 from batch.learn.baselines.recommender import ScoreRecommender
 from batch.learn.factors import negative_sampling
 from batch.learn.recipe import Recipe
+from batch.learn.sessions import pairs_won
 from batch.learn.split import Split
 
 K = 5
+BOUNDED = ("", "_popular", "_knn")  # lines with intervals, and random
 
 
 def measure_run(facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe) -> dict[str, float]:
@@ -35,7 +39,8 @@ def measure_run(facts: Facts, statics: asof.Statics, split: Split, recipe: Recip
     once taken.
 
     Returns:
-        Metric name to value; `auc_in_session` counts pairs of the same session only.
+        Metric name to value; `auc_in_session` counts pairs of the same session only. Of the lines that
+        `BOUNDED` names, `…_low` and `…_high` are the ends of the 95 % interval over users.
 
     Raises:
         ValueError: What lies before the split cannot train a model.
@@ -59,12 +64,13 @@ def measure_run(facts: Facts, statics: asof.Statics, split: Split, recipe: Recip
         "test_sessions": float(len(what.owner)),
         "test_impressions": float(len(what.event)),
         "of_choices": float(facts.shown == "choices"),
-        "hitrate_at_5_random5": _mean(chance.hitrate(*what.sizes, K)),
+        **_bounded("hitrate_at_5_random5", mean_column(chance.hitrate(*what.sizes, K)), what.owner),
     }
     for name, values in scores.items():
-        hits = Hits.of_sessions(what.session, values, what.liked, K)
-        found[f"hitrate_at_5{name}"] = _mean(hitrate(hits, K))
-        found[f"auc_in_session{name}"] = auc_in_session(what.session, values, what.liked)
+        hits = mean_column(hitrate(Hits.of_sessions(what.session, values, what.liked, K), K))
+        pairs = Column(*pairs_won(what.session, values, what.liked))
+        for metric, column in ((f"hitrate_at_5{name}", hits), (f"auc_in_session{name}", pairs)):
+            found |= _bounded(metric, column, what.owner, only=name not in BOUNDED)
     return found
 
 
@@ -80,5 +86,11 @@ def _own_scores(own: OwnModel, event: Ints) -> dict[str, Floats]:
     }
 
 
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+def _bounded(metric: str, column: Column, owner: Ints, *, only: bool = False) -> dict[str, float]:
+    """Return a metric's figure over all sessions; unless it is wanted `only`, its interval too."""
+    whole = float(column.wholes.sum())
+    found = {metric: float(column.parts.sum()) / whole if whole else float("nan")}
+    if only:
+        return found
+    low, high = delta_interval(column.parts, column.wholes, owner)
+    return {**found, f"{metric}_low": low, f"{metric}_high": high}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batch.evaluate import variety
 from batch.evaluate.chance import EXPECTED
-from batch.evaluate.intervals import bootstrap
+from batch.evaluate.intervals import bootstrap, delta_interval
 from batch.evaluate.metrics import CUTS, METRICS, NO_POST, Hits, ndcg
 from batch.evaluate.results import Figure, result_frame
 
@@ -120,6 +120,20 @@ def test_an_interval_draws_users_whole() -> None:
 
     assert low < values.mean() < high
     assert high - low > 3 * (naive_high - naive_low)
+
+
+def test_the_delta_method_agrees_with_the_bootstrap_of_users_of_any_size() -> None:
+    rng = np.random.default_rng(1)
+    owner = np.repeat(np.arange(300), rng.integers(1, 12, 300))
+    wholes = rng.integers(0, 5, len(owner)).astype(np.float64)
+    parts = rng.binomial(wholes.astype(np.int64), 0.2 + 0.4 * (owner % 3) / 2).astype(np.float64)
+
+    found = delta_interval(parts, wholes, owner)
+
+    drawn = bootstrap(parts[:, None], wholes[:, None], owner, rng)[0]
+    assert found == pytest.approx(tuple(drawn), abs=0.1 * float(drawn[1] - drawn[0]))
+    assert np.isnan(delta_interval(parts[:1], wholes[:1], owner[:1])).all()
+    assert np.isnan(delta_interval(parts[:0], parts[:0], owner[:0])).all()
 
 
 def test_the_result_frame_holds_a_figure_once_and_no_interval_backwards() -> None:

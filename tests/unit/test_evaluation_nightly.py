@@ -75,6 +75,8 @@ def test_a_world_with_a_clear_taste_is_ranked_far_above_random_and_popular() -> 
 
     assert found["auc_in_session"] > 0.75
     assert found["auc_in_session_popular"] < 0.6
+    for name in ("auc_in_session_popular", "hitrate_at_5_popular", "hitrate_at_5_random5"):
+        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
 
 
 def test_a_model_of_shuffled_labels_scores_at_chance() -> None:
