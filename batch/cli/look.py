@@ -33,11 +33,14 @@ def inspect(
     name: Annotated[
         list[str] | None, typer.Option(help="of --web: another name that browsers call it by")
     ] = None,
+    no_link: Annotated[
+        bool, typer.Option("--no-link", help="of --web: print no link that lets in: tokens alone do")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show a user's list at a time, what they have seen, and what the API would answer; or pages."""
     if web:
-        serve_pages(host, port, tuple(name or ()), json=json)
+        serve_pages(host, port, tuple(name or ()), with_link=not no_link, json=json)
         return
     if user is None:
         raise typer.BadParameter("say whose list: almanac inspect USER; or --web for pages")
@@ -66,23 +69,31 @@ def _tell_why(output: Output, settings: "Settings", user: str, post: str, at_s: 
     output.emit(told.values(), lambda console: draw_why(console, told))
 
 
-def serve_pages(host: str, port: int, names: tuple[str, ...], *, json: bool) -> None:
-    """Serve the inspector until Ctrl-C; print the link that lets in."""
+def serve_pages(host: str, port: int, names: tuple[str, ...], *, with_link: bool, json: bool) -> None:
+    """Serve the inspector until Ctrl-C; print the link that lets in, or where it is."""
     from batch.extras import require_extra
     from batch.store.connection import store_url
 
     output, settings = Output(json=json), read_settings()
 
-    def draw(link: Values) -> Callable[["Console"], None]:
-        said = f"Open {link['url']}\nIt lets in once, within {link['valid_s']} s. Ctrl-C ends the inspector."
+    def draw(where: Values) -> Callable[["Console"], None]:
+        who = (
+            f"It lets in once, within {where['valid_s']} s."
+            if with_link
+            else "A token of scope admin lets in."
+        )
+        said = f"Open {where['url']}\n{who} Ctrl-C ends the inspector."
         return lambda console: console.print(said, soft_wrap=True, highlight=False, markup=False)
+
+    def tell(where: Values) -> None:
+        output.emit(where, draw(where))
 
     for module in ("jinja2", "starlette", "tea_tasting", "uvicorn"):
         require_extra(module, "inspector")
     from batch.inspector.serve import serve_inspector
 
     with store_url(settings, output.progress) as url:
-        serve_inspector(settings, url, (host, port), names, lambda link: output.emit(link, draw(link)))
+        serve_inspector(settings, url, (host, port), names, tell, with_link=with_link)
     output.emit({"stopped": True})
 
 

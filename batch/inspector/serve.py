@@ -29,6 +29,8 @@ def serve_inspector(
     address: tuple[str, int],
     names: tuple[str, ...],
     tell: Callable[[Mapping[str, object]], None],
+    *,
+    with_link: bool = True,
 ) -> None:
     """Serve pages until SIGTERM or Ctrl-C.
 
@@ -38,6 +40,7 @@ def serve_inspector(
         address: Host and port to listen on; of port 0, a free one.
         names: Further names that browsers may call us by.
         tell: Told once the address is listened on: the link that lets in once, and for how many seconds.
+        with_link: Whether there is such a link; else `tell` is told the address, and tokens alone let in.
 
     Raises:
         CannotListen: One may not listen there.
@@ -56,7 +59,11 @@ def serve_inspector(
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="inspector")
         thread.start()
         try:
-            tell({"url": f"http://{shown}:{port}/enter?code={door.make_link()}", "valid_s": LINK_S})
+            home = f"http://{shown}:{port}/"
+            if with_link:
+                tell({"url": f"{home}enter?code={door.make_link()}", "valid_s": LINK_S})
+            else:
+                tell({"url": home})
             while thread.is_alive():
                 try:
                     stop.get(timeout=LOOK_EVERY_S)

@@ -43,6 +43,7 @@ def test_the_four_services_are_there_one_command_and_what_watches_them() -> None
         "api-classic": ["course"],
         "api-text": ["course"],
         "api-ab": ["course"],
+        "inspector": ["inspector"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
     }
@@ -77,7 +78,7 @@ def test_an_image_runs_as_nobody_special_with_its_own_extras_only(room: str, ext
 def test_ports_are_mapped_to_loopback_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
-    assert len(ports) == len({*ports}) == 8
+    assert len(ports) == len({*ports}) == 9
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -91,6 +92,7 @@ def test_who_waits_for_whom() -> None:
         "api-text": {"redis", "api"},
         "api-ab": {"redis", "api"},
         "tokens": {"api"},
+        "inspector": {"redis", "batch"},
         "grafana": {"prometheus"},
     }
     assert all(
@@ -123,6 +125,7 @@ def test_each_service_gets_only_its_own_passwords() -> None:
         "batch": {"postgres_password", "redis_batch_password", "notices"},
         **{name: {"redis_api_password"} for name in ("api", "api-classic", "api-text", "api-ab")},
         "tokens": set(),
+        "inspector": {"postgres_password", "redis_batch_password"},
         "prometheus": {"metrics_token"},
         "grafana": {"grafana_password"},
     }
@@ -144,7 +147,8 @@ def test_every_variable_of_the_batch_is_a_setting() -> None:
     settings = {f"ALMANAC_{name.upper()}" for name in Settings.model_fields}
     exported = set(re.findall(r"export (ALMANAC_\w+)=", SCRIPT.read_text(encoding="utf-8")))
 
-    assert set(SERVICES["batch"]["environment"]) | exported <= settings
+    for name in ("batch", "inspector"):
+        assert set(SERVICES[name]["environment"]) | exported <= settings
     assert exported == {"ALMANAC_REDIS_URL", "ALMANAC_DATABASE_URL"}
 
 
@@ -185,6 +189,17 @@ def test_the_tokens_command_writes_the_file_that_the_api_reads() -> None:
     assert tokens["volumes"] == api["volumes"]
     assert tokens["image"] == SERVICES["batch"]["image"]
     assert tokens["network_mode"] == "none"
+
+
+def test_the_inspector_shows_what_the_batch_keeps_and_has_no_more_than_the_batch() -> None:
+    inspector, batch = SERVICES["inspector"], SERVICES["batch"]
+
+    for shared in ("image", "build", "volumes", "tmpfs"):
+        assert inspector[shared] == batch[shared]
+    for less in ("secrets", "networks", "environment"):
+        assert set(inspector[less]) < set(batch[less])
+    assert "--no-link" in inspector["command"]  # what a container prints is kept in a log
+    assert [port.rpartition(":")[2] for port in inspector["ports"]] == ["8010"]  # of `almanac inspect --web`
 
 
 def test_the_store_refuses_writes_before_its_container_is_killed() -> None:

@@ -34,7 +34,7 @@ SECRETS = (
     "grafana_password",
     "metrics_token",
 )
-PORTS = ("API", "POSTGRES", "STORE", "PROMETHEUS", "GRAFANA")
+PORTS = ("API", "POSTGRES", "STORE", "INSPECTOR", "PROMETHEUS", "GRAFANA")
 TIME = "2021-12-20%2010:00:00"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -107,7 +107,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         for line in (
             ["logs", "--tail", "60"],
-            ["--profile", "monitoring", "down", "--volumes", "--timeout", "20"],
+            ["--profile", "inspector", "--profile", "monitoring", "down", "--volumes", "--timeout", "20"],
         ):
             said = subprocess.run(
                 [*compose, *line], cwd=ROOT, env=env, capture_output=True, text=True, check=False
@@ -177,6 +177,24 @@ def test_a_store_that_restarts_has_all_it_had(stack: Stack, served: list[int]) -
     stack.do("restart", "redis")
     wait_for(lambda: stack.get("API", "/ready"), "the API finds the store again")
     wait_for(lambda: feeds(stack, served) == before, "the same feeds")
+
+
+def test_the_inspector_shows_a_feed_to_a_token_and_prints_no_way_in(stack: Stack, served: list[int]) -> None:
+    made = stack.do(
+        "exec", "-T", "batch", "almanac", "tokens", "add", "--scope", "admin", "--name", "ann", "--json"
+    )
+    token = json.loads(made.splitlines()[-1])["token"]
+    stack.do("--profile", "inspector", "up", "--detach", "--wait", "inspector")
+
+    address = f"/feed.json?user={served[0]}&at={TIME}&limit=5"
+    found = stack.get("INSPECTOR", address, Authorization=f"Bearer {token}")["feed"]
+
+    assert [post["id"] for post in found["posts"]] == feeds(stack, served[:1])[0]
+    assert found["has_scores"]  # it reads the batch's folder
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        stack.get("INSPECTOR", address)
+    assert "code=" not in stack.do("logs", "inspector")
+    stack.do("exec", "-T", "inspector", "sh", "-c", "! touch /venv/x 2>/dev/null")
 
 
 def test_prometheus_and_grafana_watch_it(stack: Stack, served: list[int]) -> None:

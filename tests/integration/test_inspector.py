@@ -14,6 +14,7 @@ import httpx2
 import orjson
 import pytest
 import redis
+import yaml
 from fastapi.testclient import TestClient
 
 from api.contract.buckets import DAY_S, moment
@@ -24,6 +25,7 @@ from batch.__main__ import run_command
 from batch.inspector.door import LINK_S, SESSION_S
 from batch.inspector.guard import HEADERS
 from batch.publish.ledger.promotion import promote
+from tests.clients import ROOT
 from tests.conftest import free_port
 from tests.content import AS_OF_S as CONTENT_S
 from tests.content import blocks, content, generations, published
@@ -344,6 +346,31 @@ def test_the_process_prints_its_link_once_and_logs_nothing_of_it(
     assert (process.returncode, orjson.loads(rest.splitlines()[-1])) == (0, {"stopped": True})
     code = link.partition("code=")[2]
     assert code.encode() not in rest + log.read_bytes()
+
+
+def test_the_service_of_the_compose_file_lets_in_by_a_token_only_and_prints_none(
+    valkey_url: str, small: World, tmp_path: Path
+) -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    own = ["127.0.0.1" if word == "0.0.0.0" else word for word in services["inspector"]["command"][1:]]
+    env = {**os.environ, "ALMANAC_REDIS_URL": valkey_url, "ALMANAC_STATE_DIR": str(tmp_path)}
+    _, token = add_token(tmp_path / FILE, "admin", "ann")
+    words = [re.sub(r"\$\{\w+:-(.*)\}", r"\1", word) for word in own]
+    command = [sys.executable, "-m", "batch", *words, "--port", "0", "--json"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        home = orjson.loads(said)["url"]
+        with httpx2.Client(follow_redirects=True) as browser:
+            assert browser.get(home).status_code == 401
+            entered = browser.post(f"{home}enter", data={"token": token})
+            by_name = browser.get(home.replace("127.0.0.1", "localhost"))
+        process.terminate()
+        said += process.stdout.read()
+
+    assert (entered.status_code, by_name.status_code) == (200, 401)  # one name's cookie is not another's
+    assert b"code=" not in said
+    assert token.encode() not in said
 
 
 def test_inspect_wants_a_user_or_pages(capsys: pytest.CaptureFixture[str]) -> None:
