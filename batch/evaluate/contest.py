@@ -67,7 +67,8 @@ def find_absent(n_posts: int, names: tuple[str, ...] = ()) -> dict[str, str]:
         if not names or baseline.name in names:
             why = baseline.cannot_hold(n_posts)
             if baseline.needs and find_spec(baseline.needs) is None:
-                why = f"needs {baseline.needs}, which is not installed: pip install 'almanac-feed[zoo]'"
+                what = f"needs {baseline.needs}, which is not installed"
+                why = f"{what}: pip install 'almanac-feed[{baseline.extra}]'"
             found |= {baseline.name: why} if why else {}
     return found
 

@@ -1,4 +1,4 @@
-"""Baselines: each finds a taste that is plain to see, and has a full list for an unknown user."""
+"""Baselines one by one, and contests of them; what holds for all of them is in tests/zoo."""
 
 from dataclasses import replace
 
@@ -16,8 +16,8 @@ from batch.evaluate.results import Report
 from batch.features import asof
 from batch.learn.baselines import neighbours
 from batch.learn.baselines.interactions import Interactions
-from batch.learn.baselines.named import BASELINES, find_baseline
-from batch.learn.baselines.recommender import Baseline, ScoreRecommender, break_ties
+from batch.learn.baselines.named import BASELINES
+from batch.learn.baselines.recommender import ScoreRecommender, break_ties
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
 from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
@@ -25,7 +25,6 @@ from tests.facts import BEGIN_S, DAY_S, even_likes_even, facts_of
 N_POSTS = 40
 COLD = 7  # a user row without any event
 RECIPE = Recipe(30, 10**6, 3600, n_trees=20, n_leaves=7, seed=1, threads=1)
-TASTELESS = ("random", "popular", "popular_recent", "popular_by_segment", "user_topic")
 OF_LATE = ("popular_recent", "ease_recent")
 pytest.importorskip("implicit", reason="the extra `zoo` brings it")
 
@@ -35,52 +34,6 @@ def interactions() -> Interactions:
     facts = even_likes_even(n_users=30, n_posts=N_POSTS, days=20)
     facts = facts.select(facts.user != COLD)
     return Interactions(facts, asof.describe(facts, 1), seed=1, threads=1)
-
-
-@pytest.mark.parametrize("baseline", BASELINES, ids=lambda one: one.name)
-def test_every_peer_gives_everybody_a_full_list_of_different_posts(
-    interactions: Interactions, baseline: Baseline
-) -> None:
-    users = np.array([0, 1, COLD])
-    fitted = baseline.fit(interactions)
-
-    lists = fitted.lists(users, N_POSTS)
-
-    np.testing.assert_array_equal(np.sort(lists, axis=1), np.tile(np.arange(N_POSTS), (3, 1)))
-    scores = fitted.pairs(np.repeat(users, N_POSTS), lists.reshape(-1)).reshape(3, N_POSTS)
-    assert np.isfinite(scores).all()
-    assert (np.diff(scores, axis=1) <= 0).all()
-
-
-@pytest.mark.parametrize(
-    "baseline", [one for one in BASELINES if one.name not in TASTELESS], ids=lambda one: one.name
-)
-def test_a_peer_that_learns_tastes_gives_even_users_even_posts(
-    interactions: Interactions, baseline: Baseline
-) -> None:
-    if baseline.name == "embedding_affinity":
-        pytest.skip("no word of these texts tells even posts from odd ones")
-
-    lists = baseline.fit(interactions).lists(np.array([2, 3]), 10)
-
-    assert (lists[0] % 2 == 0).mean() > 0.6
-    assert (lists[1] % 2 == 1).mean() > 0.6
-
-
-@pytest.mark.parametrize(
-    "baseline",
-    [one for one in BASELINES if one.name not in ("random", "two_stage", "embedding_affinity")],
-    ids=lambda one: one.name,
-)
-def test_a_user_without_history_gets_the_popular_list(interactions: Interactions, baseline: Baseline) -> None:
-    if baseline.name == "popular_by_segment":
-        pytest.skip("the user has a segment")
-    popular = find_baseline("popular_recent" if baseline.name in OF_LATE else "popular")
-    assert popular
-
-    own = baseline.fit(interactions).lists(np.array([COLD]), 10)
-
-    np.testing.assert_array_equal(own, popular.fit(interactions).lists(np.array([COLD]), 10))
 
 
 def test_of_posts_that_as_many_chose_those_of_late_are_ahead_and_with_ease_ones_own(

@@ -39,4 +39,4 @@ def require_package(baseline: Baseline) -> None:
         LookupError: It is not; the message says what to install.
     """
     if baseline.needs:
-        require_extra(baseline.needs, "zoo")
+        require_extra(baseline.needs, baseline.extra)

@@ -92,12 +92,14 @@ class Baseline(NamedTuple):
         learn: Makes scores.
         needs: A package that must be there, or empty.
         most_posts: More take it too much time and memory; None: any number does.
+        extra: Of pyproject.toml, which brings the package.
     """
 
     name: str
     learn: Callable[[Interactions], PostScores]
     needs: str = ""
     most_posts: int | None = None
+    extra: str = "zoo"
 
     def fit(self, interactions: Interactions) -> ScoreRecommender:
         """Learn from the interactions.
