@@ -1,6 +1,7 @@
 """What holds for everyone who ranks, peers and ours: one suite over all of them, by name."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,3 +137,9 @@ def test_the_same_past_and_seed_give_the_same_scores_whatever_comes_after(
 
     assert later.any()
     np.testing.assert_array_equal(again.pairs(), fitted.pairs())
+
+
+def test_every_name_stands_in_the_docs() -> None:
+    page = Path("docs/baselines.md").read_text()
+
+    assert [name for name in NAMES if name != OURS and f"`{name}`" not in page] == []

@@ -1,7 +1,7 @@
 """Baselines by name: a variant named as a baseline is made by it, any other by our own model."""
 
 from batch.extras import require_extra
-from batch.learn.baselines import counts, models, neighbours, twostage
+from batch.learn.baselines import counts, models, neighbours, slim, twostage
 from batch.learn.baselines.recommender import Baseline
 
 BASELINES: tuple[Baseline, ...] = (
@@ -13,7 +13,10 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("item_knn_cosine", neighbours.item_knn(neighbours.cosine)),
     Baseline("item_knn_tfidf", neighbours.item_knn(neighbours.tfidf)),
     Baseline("bm25", neighbours.item_knn(neighbours.bm25)),
-    Baseline("user_knn", neighbours.user_knn),
+    Baseline("user_knn", neighbours.user_knn(neighbours.cosine)),
+    Baseline("user_knn_tfidf", neighbours.user_knn(neighbours.tfidf)),
+    Baseline("user_knn_bm25", neighbours.user_knn(neighbours.bm25)),
+    Baseline("slim", slim.slim),
     Baseline("als", models.als, "implicit"),
     Baseline("bpr", models.bpr, "implicit"),
     Baseline("ease", models.ease, most_posts=models.EASE_MOST_POSTS),

@@ -36,28 +36,36 @@ def item_knn(weigh: Weigh) -> Callable[[Interactions], PostScores]:
     return fit
 
 
-def user_knn(interactions: Interactions) -> PostScores:
-    """Score a post by how much alike those who liked it are to the user."""
-    likes, popular = interactions.likes(), interactions.rates()
-    unit = _unit(likes)
-    others = unit.T.tocsr()
+def user_knn(weigh: Weigh) -> Callable[[Interactions], PostScores]:
+    """Return a baseline that scores a post by how much alike those who liked it are to the user.
 
-    def scores(users: Ints) -> Floats:
-        alike = (unit[users] @ others).toarray()
-        alike[np.arange(len(users)), users] = 0
-        _keep_largest(alike, N_USERS)
-        return break_ties(np.asarray((sparse.csr_matrix(alike) @ likes).toarray(), np.float64), popular)
+    Args:
+        weigh: Takes likes (users, posts) and returns what two users' inner product is taken of.
+    """
 
-    return scores
+    def fit(interactions: Interactions) -> PostScores:
+        likes, popular = interactions.likes(), interactions.rates()
+        rows = weigh(likes)
+        others = rows.T.tocsr()
+
+        def scores(users: Ints) -> Floats:
+            alike = (rows[users] @ others).toarray()
+            alike[np.arange(len(users)), users] = 0
+            _keep_largest(alike, N_USERS)
+            return break_ties(np.asarray((sparse.csr_matrix(alike) @ likes).toarray(), np.float64), popular)
+
+        return scores
+
+    return fit
 
 
 def cosine(likes: Matrix) -> Matrix:
-    """Weigh all likes alike; every post's row has length 1."""
+    """Weigh all likes alike; every row has length 1."""
     return _unit(likes)
 
 
 def tfidf(likes: Matrix) -> Matrix:
-    """Weigh a user's likes the less the more likes the user has; every post's row has length 1.
+    """Weigh a user's likes the less the more likes the user has; every row has length 1.
 
     Source: `tfidf_weight` of implicit.
     """
