@@ -23,6 +23,7 @@ WORDS = {  # what a person reads beside the bar of a step or phase
     "simulate": "make users and posts",
     "read": "read the tables",
     "keep": "keep what was read",
+    "count": "count what they hold",
     "read items": "read the table of items",
     "segments": "read users' segments",
     "sort": "sort and check lists",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -69,6 +69,8 @@ class Facts:
         retired: What users chose of posts that are not among `posts` any more; None where there is nothing.
         versions: The posts' contents at earlier times; None where the data tell the latest alone.
         zone: IANA name of the zone whose clocks say the hour of the day; empty: UTC, as `time` always is.
+        kinds: What `EventKinds` counted as rows were read, a line a name of events; empty where there are no
+            others than views and likes.
         mapped: The file that the events' columns lie in; None where they lie in memory.
     """
 
@@ -89,6 +91,7 @@ class Facts:
     retired: Retired | None = None
     versions: PostVersions | None = None
     zone: str = ""
+    kinds: list[dict[str, Any]] = field(default_factory=list)
     mapped: MappedColumns | None = field(default=None, repr=False)
 
     @property

@@ -82,6 +82,7 @@ def read_facts(folder: Path, digest: str) -> Facts:
         if versions
         else None,
         zone=about["zone"],
+        kinds=about["kinds"],
         mapped=events,
     )
 
@@ -130,6 +131,7 @@ def _write_all(facts: Facts, folder: Path) -> None:
         "post_ids": facts.post_names.kind,
         "n_retired": 0 if facts.retired is None else facts.retired.n_posts,
         "zone": facts.zone,
+        "kinds": facts.kinds,
     }
     (folder / ABOUT).write_bytes(orjson.dumps(about))
 

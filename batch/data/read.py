@@ -98,6 +98,7 @@ def read(
         post_frame = posts_frame(post_ids, posts, post_columns, mapping.time)
         vector, broken = vectors(post_ids, embeddings, dimensions, out) if embeddings else (None, 0)
         report = _report(source, feed, out, user_frame, post_frame, vector)
+        kinds = feed.kinds.describe(user_row, post_row, user_ids, post_ids)
         report = replace(report, broken_embeddings=broken, infinite=infinite)
         told = (
             None
@@ -117,6 +118,7 @@ def read(
         post_came=_came(posts, post_ids, post_row) if of_posts.kind == "text" else None,
         versions=told,
         zone=mapping.time.zone,
+        kinds=kinds,
     )
 
 

@@ -16,6 +16,7 @@ from batch.data.live.delete import delete_live
 from batch.data.validation.rejects import drop_rejects
 from batch.jobs.resume import forget_kept
 from batch.learn.ranker import drop_users
+from batch.overview.kept import forget_in_overviews
 from batch.progress import Progress
 from batch.publish.backfilled import FOLDER
 from batch.publish.forget.generations import find_kinds, forget_everywhere
@@ -101,6 +102,7 @@ def forget(settings: Settings, client: redis.Redis, user_id: str, progress: Prog
         touched["rejected rows"] = drop_rejects(state_dir / "rejects.jsonl", is_gone)
         touched["tracebacks"] = _drop_traceback(state_dir / "last-error.txt", user_id, forms)
         touched["runs' lines"] = forget_told(Runs(state_dir), [user_id, *forms])
+        touched["overviews"] = forget_in_overviews(Runs(state_dir).folder, is_gone)
         remains = [rewrite_log(client, show)]
     remains += [POSTGRES if any(deleted) and not url.startswith("sqlite") else ""]
     remains += [ELSEWHERE.format(", ".join(map(str, found.elsewhere))) if found.elsewhere else ""]

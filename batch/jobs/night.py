@@ -13,6 +13,7 @@ from api.contract.buckets import epoch
 from api.contract.keys import Keys
 from batch.features import asof
 from batch.jobs.full import Result, learn, run
+from batch.jobs.overview import keep_overview
 from batch.jobs.refresh.incremental import run_incremental
 from batch.jobs.resume import ANEW, From, NothingKept, prune_models, start_night
 from batch.jobs.warm import Start
@@ -63,6 +64,8 @@ def run_full(
     """
     with _begun(settings, connect, progress, "full", asked) as (record, store):
         night = start_night(settings, store, location, progress, record, _how(split, evaluated), begin)
+        with progress.step("count"):
+            keep_overview(settings, night.facts, location, record)
         if night.model is not None and given is None:
             progress.skip("evaluate", "estimate", "train")
         result = run(

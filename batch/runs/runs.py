@@ -91,6 +91,10 @@ class Runs:
         """Return the file of a run's log lines."""
         return self.folder / f"{number}.log"
 
+    def overview_of(self, number: int) -> Path:
+        """Return the file of what a run's facts hold, see `batch.overview`; most runs have none."""
+        return self.folder / f"{number}.json"
+
     def note(self, number: int, stage: str, done: int, total: int | None) -> tuple[Outcome, str] | None:
         """Note how far a run is; return how it is to end, and why, where somebody has asked for that."""
         with self._open() as db:
@@ -203,7 +207,7 @@ class Runs:
         self._set(number, {"stop": outcome, "stop_why": why})
 
     def prune(self, kept: int) -> None:
-        """Drop the records and log files of all but the newest `kept` runs; those that go on stay."""
+        """Drop the records and files of all but the newest `kept` runs; those that go on stay."""
         with self._open() as db:
             last = db.execute(
                 "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?", (kept,)
@@ -216,6 +220,7 @@ class Runs:
             db.executemany("DELETE FROM runs WHERE number = ?", [(number,) for number in gone])
         for number in gone:
             self.log_of(number).unlink(missing_ok=True)
+            self.overview_of(number).unlink(missing_ok=True)
 
     def _set(self, number: int, values: dict[str, Any]) -> None:
         with self._open() as db:

@@ -22,10 +22,12 @@ from batch.data.columns import FEED, USER_ID
 from batch.data.forgotten import OtherKey, load_forgotten
 from batch.data.ids import encode_ids
 from batch.data.live.accepted import drain_accepted
+from batch.data.load import read_facts
 from batch.data.write import write
 from batch.jobs import backfill
 from batch.jobs.forget import Outcome, forget
 from batch.jobs.full import run
+from batch.jobs.overview import keep_overview
 from batch.jobs.refresh.incremental import run_incremental
 from batch.progress import SILENT, Progress, silent
 from batch.publish.folder import GenerationFolder
@@ -232,8 +234,11 @@ def expose(store: redis.Redis, *users: str) -> None:
 
 
 def fail_at(user: str, settings: Settings) -> None:
-    """Let a run end with a bug whose sentence and traceback name a user."""
-    with suppress(RuntimeError), recorded(Runs(settings.state_dir), Progress(), "full", "default"):
+    """Let a run end with a bug whose sentence and traceback name a user, once its facts were counted."""
+    facts = settings.database_url.get_secret_value()
+    with suppress(RuntimeError), recorded(Runs(settings.state_dir), Progress(), "full", "default") as record:
+        keep_overview(settings, read_facts(settings, facts, lambda _n: None), facts, record)
+        assert user.lower() in Runs(settings.state_dir).overview_of(1).read_text().lower()
         raise RuntimeError(f"no row of {user}\n{user}: of 80")
 
 

@@ -29,6 +29,7 @@ from batch.data.event_form import TargetForm
 from batch.data.facts import Shown
 from batch.data.mapping import Mapping
 from batch.data.validation.cells import take_apart
+from batch.data.validation.event_kinds import EventKinds
 from batch.data.validation.ids import Ids, Places
 from batch.data.validation.order import Chunk
 from batch.data.validation.rejects import ACCEPTED, REASONS, Reason, Rejects, first_reason
@@ -80,6 +81,7 @@ class Feed:
         self.retired = Places()
         self._ids = ids
         self.chunks: list[Chunk] = []
+        self.kinds = EventKinds(list(mapping.events.names) if ACTION in columns else [])
         self.n_read = 0
         self.others: Counter[str] = Counter()
         self.times = TimesRead(mapping.time, now_s)
@@ -131,6 +133,7 @@ class Feed:
             good |= code == _UNKNOWN_POST
         what = (action[good].astype(np.uint8) << 1) | target[good].astype(np.uint8)
         users, posts = self.users.of(user.value[good]), self._place(post.value[good])
+        self.kinds.add(name[good], users, np.where(code[good] == ACCEPTED, posts, -1))
         if len(what):
             weight = None if self._weights is None else self._weights[name[good]]
             self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what, weight))

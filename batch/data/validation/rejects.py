@@ -228,7 +228,7 @@ def drop_rejects(path: Path, is_gone: Callable[[str], bool]) -> int:
     part, n_gone = path.with_suffix(".part"), 0
     with path.open("rb") as old, part.open("wb") as new:
         for line in old:
-            if _names_one(orjson.loads(line), is_gone):
+            if names_one(orjson.loads(line), is_gone):
                 n_gone += 1
             else:
                 new.write(line)
@@ -236,7 +236,8 @@ def drop_rejects(path: Path, is_gone: Callable[[str], bool]) -> int:
     return n_gone
 
 
-def _names_one(rejected: dict[str, Any], is_gone: Callable[[str], bool]) -> bool:
+def names_one(rejected: dict[str, Any], is_gone: Callable[[str], bool]) -> bool:
+    """Say whether a line of the file names such a user, by `user_id` or, of what is no row, by any word."""
     row = rejected.get("row", {})
     user_id = row.get(USER_ID)
     if isinstance(user_id, float) and user_id.is_integer():
