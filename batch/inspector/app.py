@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from api.contract.facets import NotFiltered
 from batch.errors import describe
 from batch.inspector import asked, reads
 from batch.inspector.acts import act
@@ -184,6 +185,7 @@ _ERRORS: tuple[tuple[tuple[type[Exception], ...], int, str], ...] = (
     ((Refused,), 403, "refused"),
     ((NothingServed,), 503, "nothing"),
     ((GenerationLost,), 410, "gone"),
+    ((NotFiltered,), 422, "invalid"),
     ((LookupError,), 404, "unknown"),
     ((ValueError,), 422, "invalid"),
     ((StoreFailed,), 503, "store"),

@@ -1,20 +1,25 @@
 """What an address asks for: the values of its query, checked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+from starlette.datastructures import QueryParams
 
 from api.contract.buckets import epoch, moment
 from api.contract.ids import check_id
 from api.contract.manifest import Manifest
-from batch.inspector.feed import MOST, Wish
+from batch.inspector.wish import Wish
 from batch.jobs.inspect import LIMIT
 
+MOST = 100  # posts of a feed, as the API has it
+FILTERS = ("topic", "not_topic", "filter")
+MOST_FILTERS, LONGEST_FILTER = 20, 256  # of a name; bytes: the API's own bounds
 LARGEST = 10**9  # a generation's number
 EARLIEST, LATEST = datetime(1970, 1, 2), datetime(9000, 1, 1)  # noqa: DTZ001 - UTC, as all times here
 
 
-def read_wish(query: Mapping[str, str], variant: str, now_s: float) -> Wish:
+def read_wish(query: QueryParams, variant: str, now_s: float) -> Wish:
     """Read whose feed is wanted, and when: at `at`, or `step` buckets after `from`; else now.
 
     Raises:
@@ -32,7 +37,28 @@ def read_wish(query: Mapping[str, str], variant: str, now_s: float) -> Wish:
         limit=read_whole(query, "limit", LIMIT, 1, MOST),
         variant=query.get("variant", "").strip() or variant,
         beside=query.get("beside", "").strip(),
+        generation=read_number(query, "generation") if query.get("generation", "").strip() else None,
+        filters=tuple((name, value) for name in FILTERS for value in read_filters(name, query.getlist(name))),
     )
+
+
+def read_filters(name: str, texts: Sequence[str]) -> list[str]:
+    """Read filters of one name as requests to the API have them, each once; empty ones count as none.
+
+    Raises:
+        ValueError: One is too long or no column with its value, or they are too many.
+    """
+    found = [*dict.fromkeys(text for text in texts if text)]
+    if len(found) > MOST_FILTERS:
+        raise ValueError(f"{len(found)} of {name} are given, and {MOST_FILTERS} may be")
+    for text in found:
+        column, _, value = text.partition("=")
+        if len(text.encode(errors="surrogatepass")) > LONGEST_FILTER or (
+            name == "filter" and not (column and value)
+        ):
+            remedy = "give a column, `=` and a value" if name == "filter" else "give a topic"
+            raise ValueError(f"{name}={text[:40]!r} is none: {remedy}, of at most {LONGEST_FILTER} bytes")
+    return found
 
 
 def read_time(query: Mapping[str, str], name: str, default_s: float) -> int:

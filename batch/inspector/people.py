@@ -1,16 +1,21 @@
-"""Users to look at: anybody who has lists, or anybody of a segment."""
+"""Users to look at: anybody who has lists, anybody of a segment, somebody by how much they have seen."""
 
 import random
+from collections.abc import Mapping
 
 from api.contract.keys import SEGMENT_FIELD
 from batch.inspector.desk import Desk
 
 DRAWN = 250  # users a look
 LOOKS = 20
+VIEWS: Mapping[str, float] = {"most": 1.0, "typical": 0.5, "few": 0.0}  # which of those drawn, by their views
 
 
-def draw_user(desk: Desk, variant: str, segment: str, rng: random.Random) -> str:
+def draw_user(desk: Desk, variant: str, segment: str, views: str, rng: random.Random) -> str:
     """Return the id of a user drawn from those who have lists, or from those of a segment.
+
+    By `views`, whoever has seen most, or least, or has as many before as behind, of up to 250 who are drawn:
+    nothing in the store says who of all has seen most, and asking of all takes seconds.
 
     Raises:
         NothingServed: Nothing is published under the variant.
@@ -19,19 +24,44 @@ def draw_user(desk: Desk, variant: str, segment: str, rng: random.Random) -> str
     manifest = desk.store.current(variant)
     if segment and segment not in manifest.segments:
         raise LookupError(f"there is no segment {segment[:60]!r}: there are {', '.join(manifest.segments)}")
+    if views and views not in VIEWS:
+        raise LookupError(f"views={views[:40]!r} is none of {', '.join(VIEWS)}")
     users = desk.store.user_ids(manifest.generation)
     if not users:
         raise LookupError(f"nobody has lists in generation {manifest.generation}")
     if not segment:
-        return rng.choice(users)
+        drawn = rng.sample(users, min(len(users), DRAWN if views else 1))
+    else:
+        drawn = _draw_of_segment(desk, manifest.generation, users, segment, rng)
+    return _choose_by_views(desk, drawn, VIEWS[views]) if views else drawn[0]
+
+
+def _draw_of_segment(
+    desk: Desk, generation: int, users: list[str], segment: str, rng: random.Random
+) -> list[str]:
+    """Return users of a segment, as many as one look finds.
+
+    Raises:
+        LookupError: 20 looks found nobody.
+    """
     rng.shuffle(users)
     for low in range(0, min(len(users), DRAWN * LOOKS), DRAWN):
         some = users[low : low + DRAWN]
         with desk.client.pipeline(transaction=False) as pipe:
             for user in some:
-                pipe.hget(desk.keys.list(user, manifest.generation), SEGMENT_FIELD)
+                pipe.hget(desk.keys.list(user, generation), SEGMENT_FIELD)
             found = pipe.execute()
-        for user, name in zip(some, found, strict=True):
-            if name == segment.encode():
-                return user
+        there = [user for user, name in zip(some, found, strict=True) if name == segment.encode()]
+        if there:
+            return there
     raise LookupError(f"nobody of segment {segment!r} was found among {DRAWN * LOOKS:,} users: draw again")
+
+
+def _choose_by_views(desk: Desk, users: list[str], share: float) -> str:
+    """Return the user before whom that share of the users stands by what they have seen, fewest first."""
+    with desk.client.pipeline(transaction=False) as pipe:
+        for user in users:
+            pipe.zcard(desk.keys.seen(user))
+        counts = pipe.execute()
+    order = sorted(range(len(users)), key=lambda row: (counts[row], users[row]))
+    return users[order[round(share * (len(users) - 1))]]

@@ -36,9 +36,11 @@ def read_feed(desk: Desk, request: Request) -> dict[str, Any]:
 def read_feed_of_random(desk: Desk, request: Request) -> dict[str, Any]:
     query = request.query_params
     variant = query.get("variant") or desk.settings.variant
-    user = draw_user(desk, variant, query.get("segment", ""), random.SystemRandom())
-    kept = {name: query[name] for name in ("at", "limit", "variant", "beside") if query.get(name)}
-    raise Redirect(f"/feed?{urlencode({'user': user, **kept}, quote_via=quote)}")
+    views = query.get("views", "")
+    user = draw_user(desk, variant, query.get("segment", ""), views, random.SystemRandom())
+    own = ("user", "segment", "views")
+    kept = [(name, value) for name, value in query.multi_items() if value and name not in own]
+    raise Redirect(f"/feed?{urlencode([('user', user), *kept], quote_via=quote)}")
 
 
 def read_post(desk: Desk, request: Request) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from api.feed import answer
+from batch.inspector.around import answer_wish
 from batch.inspector.desk import Desk
-from batch.inspector.feed import Wish, rungs_of
+from batch.inspector.feed import rungs_of
 from batch.inspector.posts import read_posts
-from batch.jobs.inspect import find_kept, look_into
+from batch.inspector.wish import Wish
 from batch.jobs.why import find_why
 from batch.publish.explain.lines import list_lines
 
@@ -22,10 +22,10 @@ def show_why(desk: Desk, wish: Wish, post_id: str) -> dict[str, Any]:
         NothingServed: Nothing is published under the variant.
     """
     settings = desk.settings.model_copy(update={"variant": wish.variant})
-    told = find_why(desk.client, settings, wish.user_id, post_id, wish.at_s, desk.read_kept)
-    kept, history = find_kept(desk.client, desk.keys, wish.variant, wish.at_s, desk.read_kept)
-    inside = look_into(desk.client, desk.keys, kept, history, wish.user_id, wish.at_s)
-    given, number = answer(inside.found, wish.limit), kept.shared.number_of(str(told.post_id))
+    told = find_why(desk.client, settings, wish.user_id, post_id, wish.at_s, desk.read_kept, wish.generation)
+    shown = answer_wish(desk, wish)
+    kept, inside, given = shown.kept, shown.inside, shown.given
+    number = kept.shared.number_of(str(told.post_id))
     rank = given.posts.index(number) + 1 if number is not None and number in given.posts else None
     is_there = number is not None and number in kept.shared.posts
     near = [kept.shared.number_of(str(post)) for post, _ in told.evidence]
@@ -35,6 +35,7 @@ def show_why(desk: Desk, wish: Wish, post_id: str) -> dict[str, Any]:
         "why": told.values(),
         "variant": wish.variant,
         "limit": wish.limit,
+        "query": wish.query,
         "rank": rank,
         "rung": None if rank is None else rungs_of(inside.found, given)[rank - 1],
         "post": texts[0] if is_there else None,

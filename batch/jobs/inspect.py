@@ -90,7 +90,7 @@ def inspect(
         NotFiltered: The filter names a column that the generation has no facets of.
     """
     inside = look(client, Keys(settings.prefix), settings.variant, user_id, at_s)
-    looked = _with_topics(client, Keys(settings.prefix), inside.found, wish)
+    looked = with_topics(client, Keys(settings.prefix), inside.found, wish)
     given = answer(looked, limit, wanted=None if wish is None else looked.generation.find_wanted(wish))
     found, manifest = inside.found, inside.found.generation.manifest
     return {
@@ -115,7 +115,7 @@ def inspect(
     }
 
 
-def _with_topics(client: redis.Redis, keys: Keys, found: Lookup, wish: Filter | None) -> Lookup:
+def with_topics(client: redis.Redis, keys: Keys, found: Lookup, wish: Filter | None) -> Lookup:
     """Return the look-up with the user's own lists of the topics that are wanted."""
     manifest = found.generation.manifest
     if wish is None or not wish.topics or not manifest.topic_depth:
@@ -164,14 +164,24 @@ def look_into(
 
 
 def find_kept(
-    client: redis.Redis, keys: Keys, variant: str, at_s: int, read_kept: ReadKept = from_store
+    client: redis.Redis,
+    keys: Keys,
+    variant: str,
+    at_s: int,
+    read_kept: ReadKept = from_store,
+    generation: int | None = None,
 ) -> tuple[Kept, History]:
     """Return the generation that answers a time (epoch seconds) where it is kept, else what is current.
 
+    One that is named by its number answers whatever is served; takedowns and pins are of now all the same.
+
     Raises:
         NothingServed: There is neither.
+        GenerationLost: The one that is named is not in the store any more.
     """
     history = read_history(client, keys, variant)
+    if generation is not None:
+        return read_kept(client, keys, generation), history
     kept: Kept | None = None
     for number in (history.generation_at(at_s), history.current):
         if kept is None and isinstance(number, int):

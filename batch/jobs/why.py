@@ -47,6 +47,7 @@ def find_why(
     post_id: Id,
     at_s: int,
     read_kept: ReadKept = from_store,
+    generation: int | None = None,
 ) -> Why:
     """Find out why a post stands in the list that answers a user at a time, or why it does not.
 
@@ -57,12 +58,14 @@ def find_why(
         post_id: Which post.
         at_s: The time, epoch seconds.
         read_kept: Reads a generation, by default anew.
+        generation: Whose lists, whatever is served; None: of the one that answers the time.
 
     Raises:
         NothingServed: No generation is current.
+        GenerationLost: The one that is named is not in the store any more.
     """
     keys = Keys(settings.prefix)
-    kept, history = find_kept(client, keys, settings.variant, at_s, read_kept)
+    kept, history = find_kept(client, keys, settings.variant, at_s, read_kept, generation)
     manifest = kept.shared.manifest
     who, what = kept.user_key(str(user_id)), canonical(str(post_id), manifest.post_ids)
     number, bucket_s = kept.shared.number_of(what), manifest.horizon.bucket_for(at_s)

@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from urllib.parse import quote as url_quote
 
 import httpx2
 import orjson
@@ -20,11 +21,14 @@ from fastapi.testclient import TestClient
 from api.contract.buckets import DAY_S, moment
 from api.contract.ids import quote
 from api.contract.keys import Keys
+from api.contract.pin import Pin
 from api.tokens import FILE, add_token
 from batch.__main__ import run_command
 from batch.inspector.door import LINK_S, SESSION_S
 from batch.inspector.guard import HEADERS
 from batch.publish.ledger.promotion import promote
+from batch.publish.pins import set_pin
+from batch.publish.takedowns import take_down
 from tests.clients import ROOT
 from tests.conftest import free_port
 from tests.content import AS_OF_S as CONTENT_S
@@ -266,6 +270,108 @@ def test_anybody_may_be_drawn_and_anybody_of_a_segment(
 
     assert drawn[1] % 2 == 1
     assert inspector.client.get("/feed/random?segment=none").status_code == 404
+    assert inspector.client.get("/feed/random?views=none").status_code == 404
+
+
+def test_a_user_is_drawn_by_how_much_they_have_seen(
+    inspector: Inspected, world: World, store: redis.Redis
+) -> None:
+    keys = {place: world.names.user_key(place) for place in world.users}
+    store.set(Keys().users(1), " ".join(map(quote, keys.values())))
+    for place, key in keys.items():  # user 8 has seen twelve posts, user 1 five
+        seen = {str(world.names.number(post)): AS_OF_S for post in range(5, 5 + place)}
+        store.zadd(Keys().seen(key), seen)
+
+    def draw(**asked: Any) -> dict[str, list[str]]:
+        answered = inspector.client.get("/feed/random", params={"topic": ["odd", "ten"], **asked})
+        return parse_qs(urlsplit(answered.headers["location"]).query)
+
+    assert draw(views="most")["user"] == [keys[8]]
+    assert draw(views="few")["user"] == [keys[1]]
+    assert draw(views="typical")["user"][0] in (keys[4], keys[5])
+    assert draw(views="most", segment="parity=odd")["user"] == [keys[7]]
+    assert draw(views="few")["topic"] == ["odd", "ten"]  # what else is asked stays
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"topic": ["odd"]},
+        {"topic": ["odd", "ten"], "filter": ["third=a=1"]},
+        {"not_topic": ["ten"]},
+        {"topic": ["none"]},
+    ],
+)
+def test_a_filtered_feed_is_the_apis_and_says_what_was_filtered(
+    inspector: Inspected, world: World, client: TestClient, asked: dict[str, list[str]]
+) -> None:
+    user, at = str(world.names.user(2)), moment(AS_OF_S).replace(tzinfo=None).isoformat()
+    wished: dict[str, Any] = {"user": user, "at": at, "limit": 40, **asked}
+
+    shown = inspector.read("/feed", **wished)["feed"]
+
+    answered = client.get(
+        "/post/recommendations/", params={"id": user, "time": at, "limit": 40, **asked}
+    ).json()
+    posts = [post["id"] for post in shown["posts"]]
+    assert posts == [post["id"] for post in answered]
+    own = [world.names.post(post) for post in world.own(2, AS_OF_S - AS_OF_S % HOUR_S)]
+    passed = {post["id"]: post["why"] for post in shown["passed"]}
+    assert passed == {post: "filtered" for post in own if post not in posts}
+    page = inspector.text("/feed", **wished)
+    for name, values in asked.items():
+        for value in values:
+            assert f"{name}={url_quote(value, safe='')}" in unescape(page)  # in the links to other hours
+            assert f'name="{name}" value="{value}"' in page  # in the form of the slider
+
+
+def test_what_is_no_filter_is_refused(inspector: Inspected, small: World) -> None:
+    said = inspector.read("/feed", 422, user=2, filter="colour=red")["error"]
+    assert "'colour' is no column that generation 1 filters by" in said
+    assert inspector.read("/feed", 422, user=2, filter="colour")["error"].startswith(
+        "filter='colour' is none"
+    )
+    assert inspector.read("/feed", 422, user=2, topic=["a" * k for k in range(1, 22)])["error"].startswith(
+        "21 of"
+    )
+
+
+def test_any_generation_is_shown_whatever_is_served_and_why_asks_the_same_one(
+    inspector: Inspected, store: redis.Redis
+) -> None:
+    World().publish(store).promote(store)
+    later = World().successor().publish(store)
+    at = moment(AS_OF_S).isoformat()
+    first = AS_OF_S - AS_OF_S % HOUR_S
+
+    named = inspector.read("/feed", user=2, at=at, generation=2, beside=1, limit=5)["feed"]
+
+    assert [post["id"] for post in named["posts"]] == later.own(2, first)[:5]
+    assert (named["generation"], named["beside"]["generation"]) == (2, 1)
+    assert named["around"]["after"]["generation"] == 2
+    page = inspector.text("/feed", user=2, at=at, beside=2, limit=5)
+    links = [unescape(link) for link in re.findall(r'href="(/why\?[^"]+)"', page)]
+    told = [inspector.client.get(link.replace("/why?", "/why.json?")).json() for link in links]
+    assert [(one["why"]["generation"], one["rank"]) for one in told] == [
+        *((1, rank) for rank in range(1, 6)),
+        *((2, rank) for rank in range(1, 6)),
+        (1, None),  # the last post beside is not here: why not
+    ]
+    assert inspector.read("/why", 410, user=2, post=4, at=at, generation=7)["title"].startswith("This gen")
+
+
+def test_pins_and_takedowns_say_since_when(inspector: Inspected, store: redis.Redis) -> None:
+    world = World().publish(store).promote(store)
+    first = world.own(2, AS_OF_S - AS_OF_S % HOUR_S)[0]
+    take_down(store, Keys(), "default", str(first), AS_OF_S - 500)
+    set_pin(store, Keys(), "default", "9", Pin(2, to_s=AS_OF_S + 500), AS_OF_S - 400)
+
+    shown = inspector.read("/feed", user=2, at=moment(AS_OF_S).isoformat())["feed"]
+
+    passed, pinned = shown["passed"][0], shown["posts"][1]
+    assert (passed["why"], passed["when"]) == ("taken_down", moment(AS_OF_S - 500).isoformat())
+    assert (pinned["rung"], pinned["pinned_at"]) == ("pinned", moment(AS_OF_S - 400).isoformat())
+    assert pinned["pinned_to"] == moment(AS_OF_S + 500).isoformat()
 
 
 @pytest.mark.parametrize(

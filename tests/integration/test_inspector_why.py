@@ -66,6 +66,22 @@ def test_the_page_says_what_the_command_finds_and_its_bars_add_up_to_the_score(
     assert states >= {"listed", "ranked"}
 
 
+def test_a_users_columns_are_those_that_the_model_read(
+    inspector: Inspected, store: redis.Redis, live: Manifest
+) -> None:
+    inputs, row = night(FIRST).inputs.sides, 3
+    asked: dict[str, Any] = {"user": int(inputs.user_ids[row]), "at": moment(live.start_s).isoformat()}
+
+    told = inspector.read("/feed", **asked)["feed"]["profile"]["told"]
+
+    names = [one.name for one in inputs.features if one.side == "user"]
+    assert [one["name"] for one in told] == names
+    assert names
+    wanted = [None if value != value else value for value in inputs.user[row].tolist()]
+    assert [one["value"] for one in told] == wanted
+    assert inspector.read("/feed", user="nobody")["feed"]["profile"]["told"] == []
+
+
 def test_the_feeds_links_lead_to_why_and_so_does_its_form(
     inspector: Inspected, store: redis.Redis, live: Manifest
 ) -> None:
