@@ -105,8 +105,11 @@ def test_parts_without_information_are_refused(worlds: list[tuple[Facts, Estimat
     assert sum(map(bool, kept)) <= MAY_FAIL, kept
 
 
-def test_a_part_of_noise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, k = components.fit_components, NAMES.index("types")
+@pytest.mark.parametrize(("make", "part"), [(make_feed, "types"), (make_choices, "taken_next")])
+def test_a_part_of_noise_is_refused(
+    make: Callable[[int, Floats], Facts], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, k = components.fit_components, NAMES.index(part)
 
     def fit_with_noise(past: Facts, texts: Texts, end_s: int, *others: Any) -> Components:
         found, rng = real(past, texts, end_s, *others), np.random.default_rng([len(past.time), end_s, 4])
@@ -115,7 +118,7 @@ def test_a_part_of_noise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(found, x=tuple(x), y=tuple(y))
 
     monkeypatch.setattr(estimate, "fit_components", fit_with_noise)
-    kept = [fit(make_feed(seed, no_taste(seed))).weights["types"] > 0 for seed in SEEDS]
+    kept = [fit(make(seed, no_taste(seed))).weights[part] > 0 for seed in SEEDS]
 
     assert sum(kept) <= MAY_FAIL, kept
 

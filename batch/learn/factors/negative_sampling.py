@@ -14,10 +14,11 @@ from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.learn.factors.components import N_UNTAKEN, Components
 from batch.learn.factors.names import NAMES, OF_CHOICES
-from batch.learn.factors.stacking import LEAST_Z, NormalEquations, centre, solve_weights
+from batch.learn.factors.stacking import NormalEquations, centre, solve_weights
 from batch.learn.sessions import positions
 
 MOST_LIKED = 20_000  # slates of a period; more are thinned evenly at random
+LEAST_Z = 2.5  # standard errors from which a component pays: by one, chance lets in a useless one of six
 N_NEWTON_STEPS = 12  # about six settle weights to three digits
 LEAST_SPREAD = 1e-3  # of a component inside sessions: one that its prior has shrunk further says nothing
 
@@ -54,7 +55,7 @@ def draw_slates(facts: Facts, ends: Sequence[int], rng: np.random.Generator) -> 
 def fit_choice_weights(drawn: Facts, fitted: Sequence[Components]) -> Floats:
     """Return the components' weights, float64 (components,): in equal spread, as much as later likes ask.
 
-    A component that does not pay alone, by a standard error, has 0. The others are added in equal spread,
+    A component that does not pay alone, by `LEAST_Z`, has 0. The others are added in equal spread,
     since slates tell hot posts from cold ones and little of which hot one is whose: weights of each one's
     own went to recency, and lists of all posts were worse. How much the sum weighs makes those likes
     likeliest. The chance that a session's like fell on this of its posts is the softmax of their scores. A
