@@ -10,6 +10,7 @@ from api.contract.buckets import moment
 from api.contract.ids import as_json
 from batch.experiments.registry import find_all, read_log
 from batch.inspector.desk import Desk
+from batch.inspector.quality import list_quality
 from batch.inspector.render import TEXTS
 from batch.publish.gate.thresholds import Thresholds
 from batch.publish.ledger.entries import entries, show
@@ -31,6 +32,7 @@ def list_generations(desk: Desk) -> dict[str, Any]:
         "variant": desk.settings.variant,
         "generations": [_with_memory(entry.row(), entry.manifest) for entry in there],
         "n_gone": len(found) - len(there),
+        "quality": list_quality(desk, [entry.manifest for entry in there if entry.manifest is not None]),
         "taken_down": [as_json(post, kind) for post in sorted(history.taken_down)],
         "pins": list_pins(desk.client, desk.keys, desk.settings.variant),
         "notes": read_notes(desk),

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from batch.inspector.door import Session
+from batch.inspector.picture import lay_out
 
 _HERE = files("batch.inspector")
 TEXTS: Mapping[str, Any] = tomllib.loads((_HERE / "texts.toml").read_text("utf-8"))
@@ -32,6 +33,7 @@ _jinja = jinja2.Environment(
     lstrip_blocks=True,
 )
 _jinja.globals["t"] = TEXTS
+_jinja.globals["lay_out"] = lay_out
 _jinja.filters["clock"] = lambda at: "–" if at is None else str(at)[:16].replace("T", " ")
 
 

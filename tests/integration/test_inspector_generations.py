@@ -2,21 +2,26 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 import redis
 
 from api.contract.pin import Pin
 from api.tokens import FILE, add_token
+from batch.publish.gate.interval import wilson
 from batch.publish.ledger.promotion import NotServable
 from batch.publish.proof.diff import diff
+from batch.publish.publish import publish
 from batch.publish.replay.history import read_history
+from batch.runs.runs import Runs
 from batch.store.who import who_am_i
-from tests.content import AS_OF_S, KEYS, generations, published
+from tests.content import AS_OF_S, KEYS, blocks, config, content, generations, published
 from tests.inspecting import Inspected, inspecting
 
 pytestmark = pytest.mark.integration
@@ -113,6 +118,69 @@ def test_a_difference_is_that_of_the_command(inspector: Inspected, store: redis.
     assert (nobody["n_lists"], nobody["only_a"], nobody["only_b"]) == (0, 1, 40)
     assert inspector.read("/diff", 404, a=1, b=9)["title"] == "Not found"
     assert inspector.read("/diff", 404, a=1, b=2, user="nobody")["title"] == "Not found"
+
+
+def test_topics_shift_by_their_shares_of_the_places(inspector: Inspected, store: redis.Redis) -> None:
+    found = inspector.read("/diff", a=1, b=2)
+
+    shares: list[dict[str, float]] = []
+    for number, generation in enumerate((1, 2)):
+        of, lists = content(number), [block.posts for block in blocks(content(number), number)]
+        places = np.concatenate([posts[posts >= 0] for posts in lists])
+        rows = {facet.removeprefix("topic="): posts for facet, posts in of.facets.items()}
+        shares.append({name: float(np.isin(places, posts).mean()) for name, posts in rows.items()})
+        assert generation == number + 1
+    told = {one["topic"]: (one["a"], one["b"]) for one in found["topics"]}
+    assert told == {
+        name: (pytest.approx(shares[0][name]), pytest.approx(shares[1][name])) for name in shares[0]
+    }
+    gains = [abs(one["b"] - one["a"]) for one in found["topics"]]
+    assert gains == sorted(gains, reverse=True)
+    page = inspector.text("/diff", a=1, b=2)
+    (link, *_) = re.findall(r'<h3><a href="(/feed\?[^"]+)"', page)
+    shown = inspector.client.get(unescape(link).replace("/feed?", "/feed.json?")).json()["feed"]
+    assert (shown["generation"], shown["beside"]["generation"]) == (2, 1)  # both feeds, whatever is served
+
+
+def test_quality_and_memory_are_told_over_generations_also_of_those_that_are_gone(
+    inspector: Inspected, store: redis.Redis, tmp_path: Path
+) -> None:
+    told = {"hitrate_at_5": 0.6, "hitrate_at_5_low": 0.55, "hitrate_at_5_high": 0.65, "test_sessions": 300.0}
+    runs = Runs(tmp_path)
+    lost = {"generation": 9, "metrics": {"hitrate_at_5": 0.1}}  # of a store that is no more
+    gone = {
+        "generation": 1,
+        "as_of": "2021-12-19T00:00:00+00:00",
+        "metrics": {**told, "hitrate_at_5_knn": 0.5},
+    }
+    for made, result in ((9, lost), (1, gone)):
+        number = runs.begin("full", "default")
+        runs.tell(number, generation=made)
+        runs.end(number, "done")
+        lines = [
+            {"event": "generation.measured", "bytes_planned": 4 * 2**20, "bytes_taken": 3 * 2**20},
+            {"event": "run.done", **result},
+        ]
+        runs.log_of(number).write_text(
+            "".join(orjson.dumps(line).decode() + "\n" for line in lines) + '{"event":"run.done"'
+        )
+    third = replace(content(2), metrics={"hitrate_at_5": 0.5, "test_sessions": 100.0, "auc": float("nan")})
+    publish(generations(store), third, blocks(third, 2), config(tmp_path / "generations"))
+
+    rows = inspector.read("/generations")["quality"]
+
+    assert [(row["generation"], row["is_kept"], row["hitrate"]) for row in rows] == [
+        (1, False, 0.6),
+        (2, True, None),
+        (3, True, 0.5),
+    ]
+    assert (rows[0]["low"], rows[0]["high"], rows[0]["knn"]) == (0.55, 0.65, 0.5)
+    assert (rows[0]["planned_mb"], rows[0]["taken_mb"]) == (4.0, 3.0)
+    assert (rows[2]["low"], rows[2]["high"]) == wilson(0.5, 100, 0.95)
+    assert rows[2]["taken_mb"] is None
+    page = inspector.text("/generations")
+    assert len(re.findall('class="whisker"', page)) == 2
+    assert len(re.findall('class="dot"', page)) == 2 + 1  # hit rates, and what one took
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def draw_diff(console: Console, change: "Change") -> None:
     for tenth, n in enumerate(change.histogram):
         table.add_row(f"{tenth * 10}–{tenth * 10 + 10} %", f"{n:,}", "█" * round(n / most * BAR))
     console.print(table)
+    for one in change.topics:
+        console.print(f"topic {escape(one.topic)}: {one.a:.1%} of the places, then {one.b:.1%}")
     for title, posts in (("winners", change.winners), ("losers", change.losers)):
         console.print(f"{title}: " + ", ".join(f"{escape(str(post))} ({gain:+,})" for post, gain in posts))
     for sample in change.samples:

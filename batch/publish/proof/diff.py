@@ -11,6 +11,7 @@ from api.contract.ids import as_json, canonical
 from batch.arrays import Ints
 from batch.publish.gate.overlap import matching_starts, rank_biased_overlap, shared_share
 from batch.publish.post_ids import read_post_ids
+from batch.publish.proof.topics import Shift, find_shifts, read_topics
 from batch.publish.store import GenerationStore
 
 BINS = 10  # of the histogram
@@ -38,6 +39,7 @@ class Change:
         winners: Post and its change in the number of lists that hold it, largest gain first.
         losers: The same, largest loss first.
         samples: Users' lists of the first bucket side by side; all buckets where one user was asked for.
+        topics: Topics by their shares of the places in `a` and `b`; empty where either does not tell topics.
     """
 
     a: int
@@ -55,6 +57,7 @@ class Change:
     winners: tuple[tuple[int | str, int], ...]
     losers: tuple[tuple[int | str, int], ...]
     samples: tuple[dict[str, Any], ...]
+    topics: tuple[Shift, ...] = ()
 
 
 def diff(
@@ -84,16 +87,19 @@ def diff(
     users = [wanted] if wanted is not None else [both[row] for row in rows]
     pairs = matching_starts(new.horizon, old.horizon)
     posts = read_post_ids(store, old), read_post_ids(store, new)
+    x = store.read_lists(old, users, [start for _, start in pairs])
+    y = store.read_lists(new, users, [start for start, _ in pairs])
     found = compare(
-        posts[0].codes(store.read_lists(old, users, [start for _, start in pairs])),
-        posts[1].codes(store.read_lists(new, users, [start for start, _ in pairs])),
+        posts[0].codes(x),
+        posts[1].codes(y),
         numbers=(a, b),
         users=[as_json(one, new.user_ids) for one in users],
         starts=[start for start, _ in pairs],
         only=(len(of_a) - len(both), len(of_b) - len(both)),
         whole=wanted is not None,
     )
-    return _name(found, posts[0].by_code() | posts[1].by_code())
+    topics = find_shifts(x, y, read_topics(store, old), read_topics(store, new))
+    return replace(_name(found, posts[0].by_code() | posts[1].by_code()), topics=tuple(topics))
 
 
 def compare(
