@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 QUIET := -qq --disable-pip-version-check
-DEV := api,batch,embedded,experiments,inspector,load,notices,plot,text,zoo,dev
+DEV := api,batch,embedded,experiments,inspector,load,notices,plot,text,dev
 PIN := -c .constraints/core.txt
 # uv installs in a tenth of pip's time; where it cannot (an index that only pip's settings name), pip does.
 UV = $(BIN)/uv pip install -q --python $(BIN)/python $(PIN)
 PIP = $(BIN)/pip install $(QUIET) --no-compile $(PIN)
+OF_TESTS := hypothesis pytest pytest-timeout
 DATA ?=
 # What runs once more with the store's clients as the two users of redis/users.acl.
 UNDER_RIGHTS = $(filter-out %/test_api_traffic.py,$(wildcard $(addprefix tests/integration/test_,api_*.py backfill.py \
@@ -16,7 +17,7 @@ UNDER_RIGHTS = $(filter-out %/test_api_traffic.py,$(wildcard $(addprefix tests/i
   refresh.py replay.py runs_asked.py variants.py windows.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser check bench chaos compose-test rectools clean
+.PHONY: help demo test test-browser check bench chaos compose-test rectools test-zoo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,8 +60,11 @@ compose-test: $(VENV)/.dev ## docker-compose.yml on a real engine: facts in, a n
 rectools: $(VENV)/.dev .rectools/.made ## our metrics beside RecTools', which needs numpy < 2 and so an environment of its own
 	$(BIN)/pytest tests/unit/test_rectools.py $(ARGS)
 
+test-zoo: .zoo/.made ## the peers of the extra `zoo`, in an environment of their own
+	.zoo/bin/pytest tests/zoo $(ARGS)
+
 clean: ## remove the environment and everything computed
-	rm -rf $(VENV) .rectools .almanac
+	rm -rf $(VENV) .rectools .zoo .almanac
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Almanac needs Python 3.11 or newer, " + sys.executable + " is " + sys.version.split()[0] + ": set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -79,6 +83,11 @@ $(VENV)/.ml-100k: $(VENV)/.run
 .rectools/.made: .constraints/rectools.txt
 	$(PYTHON) -m venv .rectools
 	.rectools/bin/pip install $(QUIET) --no-compile -c $< rectools
+	@touch $@
+
+.zoo/.made: pyproject.toml .constraints/core.txt .constraints/zoo.txt
+	$(PYTHON) -m venv .zoo
+	.zoo/bin/pip install $(QUIET) $(addprefix -c ,$(filter %.txt,$^)) -e '.[api,batch,embedded,zoo]' $(OF_TESTS)
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.dev

@@ -66,9 +66,9 @@ def find_absent(n_posts: int, names: tuple[str, ...] = ()) -> dict[str, str]:
     for baseline in BASELINES:
         if not names or baseline.name in names:
             why = baseline.cannot_hold(n_posts)
-            if baseline.needs and find_spec(baseline.needs) is None:
-                what = f"needs {baseline.needs}, which is not installed"
-                why = f"{what}: pip install 'almanac-feed[{baseline.extra}]'"
+            missing = next((one for one in baseline.needs if find_spec(one) is None), None)
+            if missing:
+                why = f"needs {missing}, which is not installed: pip install 'almanac-feed[{baseline.extra}]'"
             found |= {baseline.name: why} if why else {}
     return found
 

@@ -24,10 +24,15 @@ def als(interactions: Interactions) -> PostScores:
 
     Source: Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008.
     """
+    return _rank_by(interactions, *als_factors(interactions))
+
+
+def als_factors(interactions: Interactions) -> tuple[Floats, Floats]:
+    """Return users' and posts' factors by ALS, float64 (users, factors) and (posts, factors)."""
     from implicit.als import AlternatingLeastSquares
 
     settings = {"factors": N_FACTORS, "regularization": ALS_L2, "alpha": 1.0, "iterations": ALS_ROUNDS}
-    return _factors(interactions, AlternatingLeastSquares, settings, interactions.threads)
+    return _factorise(interactions, AlternatingLeastSquares, settings, interactions.threads)
 
 
 def bpr(interactions: Interactions) -> PostScores:
@@ -40,16 +45,20 @@ def bpr(interactions: Interactions) -> PostScores:
     n_likes = max(int((interactions.facts.target == 1).sum()), 1)
     rounds = int(np.clip(BPR_STEPS // n_likes, *BPR_ROUNDS))
     settings = {"factors": N_FACTORS, "iterations": rounds}
-    return _factors(interactions, BayesianPersonalizedRanking, settings, threads=1)
+    return _rank_by(interactions, *_factorise(interactions, BayesianPersonalizedRanking, settings, threads=1))
 
 
-def _factors(interactions: Interactions, model: Any, settings: dict[str, Any], threads: int) -> PostScores:
-    likes, popular = interactions.likes(), interactions.rates()
+def _factorise(
+    interactions: Interactions, model: Any, settings: dict[str, Any], threads: int
+) -> tuple[Floats, Floats]:
     with threadpool_limits(1, "blas"):  # implicit's own threads and BLAS's get in each other's way
         fitted = model(**settings, random_state=interactions.seed, num_threads=threads)
-        fitted.fit(likes, show_progress=False)
-    x, y = (np.asarray(f, np.float64) for f in (fitted.user_factors, fitted.item_factors))
-    known = np.diff(likes.indptr) > 0
+        fitted.fit(interactions.likes(), show_progress=False)
+    return np.asarray(fitted.user_factors, np.float64), np.asarray(fitted.item_factors, np.float64)
+
+
+def _rank_by(interactions: Interactions, x: Floats, y: Floats) -> PostScores:
+    known, popular = np.diff(interactions.likes().indptr) > 0, interactions.rates()
 
     def scores(users: Ints) -> Floats:
         return break_ties(np.where(known[users, None], x[users] @ y.T, 0.0), popular)

@@ -1,7 +1,7 @@
 """Baselines by name: a variant named as a baseline is made by it, any other by our own model."""
 
 from batch.extras import require_extra
-from batch.learn.baselines import counts, models, neighbours, slim, twostage
+from batch.learn.baselines import counts, models, neighbours, search, slim, twostage
 from batch.learn.baselines.recommender import Baseline
 
 BASELINES: tuple[Baseline, ...] = (
@@ -17,12 +17,14 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("user_knn_tfidf", neighbours.user_knn(neighbours.tfidf)),
     Baseline("user_knn_bm25", neighbours.user_knn(neighbours.bm25)),
     Baseline("slim", slim.slim),
-    Baseline("als", models.als, "implicit"),
-    Baseline("bpr", models.bpr, "implicit"),
+    Baseline("als", models.als, ("implicit",)),
+    Baseline("als_flat", search.als_through(search.flat), ("implicit", "faiss")),
+    Baseline("als_hnsw", search.als_through(search.hnsw), ("implicit", "faiss")),
+    Baseline("bpr", models.bpr, ("implicit",)),
     Baseline("ease", models.ease, most_posts=models.EASE_MOST_POSTS),
     Baseline("ease_recent", models.ease_recent, most_posts=models.EASE_MOST_POSTS),
     Baseline("embedding_affinity", models.affinity),
-    Baseline("two_stage", twostage.two_stage, "implicit"),
+    Baseline("two_stage", twostage.two_stage, ("implicit",)),
 )
 
 
@@ -36,10 +38,10 @@ def find_baseline(variant: str) -> Baseline | None:
 
 
 def require_package(baseline: Baseline) -> None:
-    """Make sure that the package a baseline needs is installed.
+    """Make sure that the packages a baseline needs are installed.
 
     Raises:
-        LookupError: It is not; the message says what to install.
+        LookupError: One is not; the message says what to install.
     """
-    if baseline.needs:
-        require_extra(baseline.needs, baseline.extra)
+    for package in baseline.needs:
+        require_extra(package, baseline.extra)

@@ -90,14 +90,14 @@ class Baseline(NamedTuple):
     Attributes:
         name: Of a variant that it makes.
         learn: Makes scores.
-        needs: A package that must be there, or empty.
+        needs: Packages that must be there.
         most_posts: More take it too much time and memory; None: any number does.
-        extra: Of pyproject.toml, which brings the package.
+        extra: Of pyproject.toml, which brings the packages.
     """
 
     name: str
     learn: Callable[[Interactions], PostScores]
-    needs: str = ""
+    needs: tuple[str, ...] = ()
     most_posts: int | None = None
     extra: str = "zoo"
 
