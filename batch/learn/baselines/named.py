@@ -1,7 +1,7 @@
 """Baselines by name: a variant named as a baseline is made by it, any other by our own model."""
 
 from batch.extras import require_extra
-from batch.learn.baselines import counts, models, neighbours, search, slim, twostage
+from batch.learn.baselines import counts, hybrid, models, neighbours, search, slim, twostage
 from batch.learn.baselines.recommender import Baseline
 
 BASELINES: tuple[Baseline, ...] = (
@@ -21,6 +21,8 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("als_flat", search.als_through(search.flat), ("implicit", "faiss")),
     Baseline("als_hnsw", search.als_through(search.hnsw), ("implicit", "faiss")),
     Baseline("bpr", models.bpr, ("implicit",)),
+    Baseline("lightfm_warp", hybrid.lightfm("warp"), ("lightfm",)),
+    Baseline("lightfm_bpr", hybrid.lightfm("bpr"), ("lightfm",)),
     Baseline("ease", models.ease, most_posts=models.EASE_MOST_POSTS),
     Baseline("ease_recent", models.ease_recent, most_posts=models.EASE_MOST_POSTS),
     Baseline("embedding_affinity", models.affinity),
