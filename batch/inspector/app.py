@@ -63,6 +63,7 @@ class Inspector:
             *self._pair("/confirm", "confirm", reads.read_confirm),
             *self._pair("/runs", "runs", reads.read_runs),
             *self._pair("/run", "run", reads.read_run),
+            *self._pair("/data", "data", reads.read_data),
             *self._pair("/experiments", "experiments", reads.read_experiments),
             *self._pair("/experiment", "experiment", reads.read_experiment),
             Route("/run/live", self._follow),

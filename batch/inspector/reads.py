@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from batch.inspector import asked, posts
 from batch.inspector.acts import describe_act
+from batch.inspector.data import show_data
 from batch.inspector.desk import Desk
 from batch.inspector.experiments import list_experiments, show_experiment
 from batch.inspector.feed import show_feed
@@ -75,6 +76,11 @@ def read_runs(desk: Desk, _: Request) -> dict[str, Any]:
 
 def read_run(desk: Desk, request: Request) -> dict[str, Any]:
     return show_run(desk, asked.read_number(request.query_params, "number"))
+
+
+def read_data(desk: Desk, request: Request) -> dict[str, Any]:
+    query = request.query_params
+    return show_data(desk, asked.read_number(query, "run") if query.get("run", "").strip() else None)
 
 
 def read_experiments(desk: Desk, _: Request) -> dict[str, Any]:

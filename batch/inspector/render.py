@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from batch.inspector.door import Session
 from batch.inspector.picture import lay_out
+from batch.inspector.tables import missing_tables, percent, rate_tables, spread_tables
 
 _HERE = files("batch.inspector")
 TEXTS: Mapping[str, Any] = tomllib.loads((_HERE / "texts.toml").read_text("utf-8"))
@@ -35,6 +36,9 @@ _jinja = jinja2.Environment(
 _jinja.globals["t"] = TEXTS
 _jinja.globals["lay_out"] = lay_out
 _jinja.filters["clock"] = lambda at: "–" if at is None else str(at)[:16].replace("T", " ")
+_jinja.filters["as_json"] = lambda value: orjson.dumps(value, default=str).decode()
+for draw in (percent, rate_tables, spread_tables, missing_tables):
+    _jinja.filters[draw.__name__] = draw
 
 
 def render(

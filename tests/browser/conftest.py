@@ -21,6 +21,7 @@ from batch.experiments.registry import create, start
 from batch.runs.record import Stage
 from batch.runs.runs import Runs
 from tests.integration.test_inspector_experiments import AB, START_S, answer_users
+from tests.overviews import hostile_facts, keep_run
 from tests.world import AS_OF_S, PROMOTED_AT_S, Names, World
 
 ROOT = Path(__file__).parents[2]
@@ -136,13 +137,15 @@ def run_inspector(url: str, state_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the state folder of the inspector, with a run that failed."""
+    """Give the state folder of the inspector, with a run that failed and one that has counted its facts."""
     folder = tmp_path_factory.mktemp("state")
     runs = Runs(folder)
     number = runs.begin("full", "default")
     runs.add_stage(number, Stage("read", "", 0.0, 12.5, 11.0, 300, 7_000_000, "done"))
     runs.end(number, "failed", "the gate held it back: lists of two nights are less alike than allowed", 6)
     runs.log_of(number).write_text('{"level":"INFO","event":"run.began"}\n' * 30)
+    rejected = {"table": "feed_data", "row": {"user_id": "x" * 200, "target": HOSTILE}}
+    keep_run(folder, hostile_facts(HOSTILE), {"bad_target": [rejected]})
     return folder
 
 

@@ -37,6 +37,7 @@ def test_each_page_is_whole_readable_and_quiet(page: Any, link: str, published: 
         "diff": "/diff?a=1&b=2",
         "confirm": f"/confirm?act=pin&post={user}&place=3&to=2021-12-30T00:00",
         "runs": "/runs",
+        "data": "/data",
         "experiments": "/experiments",
         "experiment": "/experiment?name=ab&verdict=1",
         "run": "/run?number=1",
@@ -129,6 +130,9 @@ def test_a_dead_store_is_said_on_a_page(browser: Any, tmp_path: Path) -> None:
 
         assert "The store does not answer" in page.locator("main").inner_text()
         judge(page, "store-away")
+        page.get_by_role("link", name="Data").click()
+        page.get_by_text("No full run has read facts").wait_for()
+        judge(page, "data-empty")
     context.close()
 
 

@@ -15,7 +15,6 @@ from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.spread import describe_spread, find_largest
 from batch.data.validation.rejects import Limits
-from batch.features.profile import segments
 from batch.learn.sessions import positions
 from batch.overview.counts import COUNTED, count_events
 from batch.overview.kept import (
@@ -25,21 +24,11 @@ from batch.overview.kept import (
     write_overview,
     write_post_counts,
 )
-from batch.overview.overview import make_overview
 from tests.facts import BEGIN_S, DAY_S, facts_of, with_texts
+from tests.overviews import overview_of
 
 HOUR_S = 3600
 BREAKDOWNS = ("by_day", "by_week", "by_month", "by_hour", "by_weekday", "by_topic", "by_segment")
-
-
-def overview_of(
-    facts: Facts, mapping: Mapping | None = None, samples: dict[str, list[dict[str, Any]]] | None = None
-) -> dict[str, Any]:
-    """Return the overview, as a page reads it."""
-    by = segments(facts.users, ("gender",))
-    found = make_overview(facts, count_events(facts), mapping or Mapping(), by, samples or {})
-    told: dict[str, Any] = orjson.loads(orjson.dumps(found))
-    return told
 
 
 def rates(rows: list[dict[str, Any]]) -> dict[str, float]:
