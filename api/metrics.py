@@ -55,6 +55,7 @@ class Metrics:
         self,
         stats: LookupStats,
         exposures: Counter[str],
+        arms: Counter[tuple[str, str]],
         unanswered: Counter[tuple[str, str]],
         served: Iterable[tuple[Pointer, Generation]],
         *,
@@ -65,6 +66,7 @@ class Metrics:
         Args:
             stats: What look-ups cost.
             exposures: What became of records of experiments' answers.
+            arms: (experiment, arm) to answers that the arm gave.
             unanswered: (experiment, variant) to answers that an arm's variant could not give.
             served: What is current under each variant that is asked for.
             up: Whether the store answers.
@@ -79,6 +81,7 @@ class Metrics:
             ),
             _count("almanac_events", "Live events by what became of them.", self.events, "status"),
             _count("almanac_exposures", "Records of experiments' answers.", exposures, "status"),
+            _count("almanac_arm_answers", "Answers that experiments' arms gave.", arms, "experiment", "arm"),
             _count("almanac_unanswered", own_answered, unanswered, "experiment", "variant"),
             _distribute("almanac_lookup_seconds", "Round trip of a look-up, seconds.", stats.took_s),
             _distribute("almanac_lookup_batch", "Look-ups that shared a round trip.", stats.batch),

@@ -53,6 +53,11 @@ async def metrics(request: Request) -> Response:
     except DEGRADABLE_ERRORS as exc:
         up = not isinstance(exc, StoreUnavailable)
     said = counts.text(
-        store.stats, store.exposures.counts, store.experiments.unanswered, store.list_current(), up=up
+        store.stats,
+        store.exposures.counts,
+        store.exposures.answered,
+        store.experiments.unanswered,
+        store.list_current(),
+        up=up,
     )
     return Response(said, media_type=TEXT)

@@ -29,11 +29,13 @@ class Exposures:
 
     Attributes:
         counts: What became of them, `accepted` by the store or `dropped`, to records.
+        answered: (experiment, arm) to answers that the arm gave, recorded or not.
     """
 
     def __init__(self, lifeline: Lifeline, keys: Keys, most_mb: int) -> None:
         """Hold nothing. `most_mb`: of the stream, in the store; beyond it nothing is added."""
         self.counts: Counter[str] = Counter()
+        self.answered: Counter[tuple[str, str]] = Counter()
         self._lifeline = lifeline
         self._key = keys.exposures()
         self._most_bytes = most_mb * MB
@@ -45,9 +47,12 @@ class Exposures:
         self._is_warned = False
 
     def note(self, given: Answer, request_id: bytes, clock: Callable[[], float]) -> None:
-        """Hold the record of an answer, if it is one of an experiment's arm and its user is recorded."""
+        """Count an answer of an experiment's arm, and hold its record if its user is recorded."""
         placed = given.placed
-        if placed is None or not (placed.by_arm and placed.is_recorded):
+        if placed is None or not placed.by_arm:
+            return
+        self.answered[placed.experiment.name, placed.arm.name] += 1
+        if not placed.is_recorded:
             return
         if len(self._held) >= MOST_HELD:
             self._drop(1, f"{MOST_HELD} records wait to be written")

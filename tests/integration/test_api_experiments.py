@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -306,6 +307,22 @@ def test_where_an_arms_variant_is_gone_our_own_answers_without_an_arm(
     n_new = sum(AB.assign(user).name == "new" for user in USERS)
     assert count() == before + n_new
     assert len(recorded(store, len(USERS) - n_new)) == len(USERS) - n_new
+
+
+def test_an_arms_answers_are_counted_recorded_or_not(store: redis.Redis, client: Client) -> None:
+    def count() -> Counter[str]:
+        line = r'almanac_arm_answers_total{arm="(\w+)",experiment="buttons"} (\S+)'
+        return Counter({arm: int(float(n)) for arm, n in re.findall(line, client.get("/metrics").text)})
+
+    begin(store, replace(AB, sample_percent=1))
+    before = count()
+
+    for user in USERS:
+        ask(client, user)
+        page(client, user)
+
+    assert count() - before == Counter(AB.assign(user).name for user in USERS for _ in range(2))
+    assert len(recorded(store, 0)) < len(USERS)
 
 
 def test_what_is_no_experiment_changes_nothing(store: redis.Redis, routes: Client) -> None:

@@ -112,5 +112,6 @@ def test_what_alerts_and_dashboard_ask_for_is_exposed_by_batch_or_api(of_both: L
 
     assert len(names) > 30
     assert absent(written(), of_both) == set()
+    assert {"almanac_arm_answers_total", "almanac_exposures_total", "almanac_unanswered_total"} <= names
     slips = ['almanac_batch_runs{kind="full"} > 0', 'sum(rate(almanac_events_total{route="/events"}[5m]))']
     assert absent(slips, of_both) == {("almanac_batch_runs", "kind"), ("almanac_events_total", "route")}
