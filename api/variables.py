@@ -18,7 +18,8 @@ _NAMES = """
     similar state_dir text_model threads token tokens topic_depth train_days train_rows variant zone
     models_kept resume_h runs_kept stale_h
     ab_port api_password_file api_port batch_password_file classic_port grafana_port postgres_port
-    prometheus_port secrets store_port text_port bench_answer chaos test_seed
+    inspector_name inspector_port prometheus_port secrets store_port text_port bench_answer chaos test_seed
+    grafana_url
 """
 NAMES = frozenset(_NAMES.upper().split())
 

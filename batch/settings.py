@@ -198,6 +198,11 @@ class Settings(EnvironmentSettings):
         0, ge=0, le=65_535, description="port where `almanac schedule` shows Prometheus its metrics; 0: none"
     )
     metrics_host: str = Field("127.0.0.1", description="address of that port")
+    grafana_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Grafana that has our dashboard, for a link of the inspector's to it; empty: no link",
+    )
 
     @property
     def filter_columns(self) -> tuple[str, ...]:

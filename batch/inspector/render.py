@@ -26,6 +26,18 @@ STATIC = {
 }
 TWIN = ".json"
 
+
+def say_span(seconds: float) -> str:
+    """Return how long a time is in words, in hours up to three days.
+
+    >>> say_span(5400), say_span(864_000)
+    ('1.5 hours', '10.0 days')
+    """
+    hours = seconds / 3600
+    unit, n = ("hours", hours) if hours < 72 else ("days", hours / 24)
+    return str(TEXTS["spans"][unit].format(n=f"{n:,.1f}"))
+
+
 _jinja = jinja2.Environment(
     loader=jinja2.FunctionLoader(lambda name: (_HERE / "pages" / name).read_text("utf-8")),
     autoescape=True,
@@ -35,6 +47,7 @@ _jinja = jinja2.Environment(
 )
 _jinja.globals["t"] = TEXTS
 _jinja.globals["lay_out"] = lay_out
+_jinja.filters["span"] = say_span
 _jinja.filters["clock"] = lambda at: "–" if at is None else str(at)[:16].replace("T", " ")
 _jinja.filters["as_json"] = lambda value: orjson.dumps(value, default=str).decode()
 for draw in (percent, rate_tables, spread_tables, missing_tables):

@@ -1,26 +1,26 @@
 """Runs as pages show them: what ran, what runs and how far, what comes next, how old what is served is."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from api.contract.asked import PIPELINES
-from api.contract.buckets import moment
 from batch.inspector.desk import Desk
-from batch.jobs.asked import read_waiting
+from batch.inspector.health import look_at_store
 from batch.jobs.cron import read_cron
-from batch.jobs.watch import look
-from batch.publish.ledger.ledger import NothingServed
 from batch.runs.record import Run, describe_run
 from batch.runs.tail import tail
 
 MOST_RUNS, LINES = 30, 40
+DASHBOARD = "/d/almanac"  # of docs/monitoring/grafana
 LONGEST_LINE = 1_000  # characters of a log line that are shown
 
 
 def list_runs(desk: Desk) -> dict[str, Any]:
-    """Return the newest runs, what waits, when the next ones are due, and how old what is served is."""
+    """Return the newest runs, when the next ones are due, and how what is served stands.
+
+    Runs are files of this process's state folder, so they are told while the store is away too.
+    """
     settings = desk.settings
     now = datetime.fromtimestamp(desk.now(), UTC)
     due = {"full": settings.schedule, "refresh": settings.refresh_schedule}
@@ -29,26 +29,12 @@ def list_runs(desk: Desk) -> dict[str, Any]:
         for name, line in due.items()
         if line
     }
-    try:
-        served = asdict(look(settings, desk.client, desk.now()))
-    except NothingServed:
-        served = None
-    stale_s = settings.stale_h * 3600
     return {
         "runs": [describe_run(run) for run in desk.runs.recent(MOST_RUNS)],
         "next": {name: None if at is None else at.isoformat() for name, at in times.items()},
-        "served": served,
-        "is_stale": bool(
-            served and stale_s and max(served["fact_age_s"], served["publication_age_s"]) > stale_s
-        ),
         "stale_h": settings.stale_h,
-        "events": int(desk.client.xlen(desk.keys.events())),
-        "exposures": int(desk.client.xlen(desk.keys.exposures())),
-        "asked": [
-            {"at": moment(int(entry.partition("-")[0]) // 1000).isoformat(), "pipeline": ask.pipeline}
-            for entry, ask in read_waiting(desk.client, desk.keys)
-            if ask.pipeline is not None
-        ],
+        "grafana": f"{settings.grafana_url.rstrip('/')}{DASHBOARD}" if settings.grafana_url else None,
+        **look_at_store(desk),
         "pipelines": list(PIPELINES),
     }
 

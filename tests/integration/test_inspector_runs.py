@@ -10,9 +10,13 @@ import redis
 
 from api.contract.asked import MOST_WAITING, Ask
 from batch.jobs.asked import ask_for, read_waiting
+from batch.publish.folder import GenerationFolder
 from batch.runs.record import Stage
 from batch.runs.runs import Runs
+from batch.settings import Settings
+from batch.store.turn import hold_turn
 from batch.store.who import who_am_i
+from tests.conftest import free_port
 from tests.content import KEYS
 from tests.inspecting import Inspected, inspecting
 from tests.integration.test_inspector_generations import confirm, do
@@ -63,6 +67,45 @@ def test_runs_are_listed_with_what_comes_next_and_what_waits(
     inspector.enter()
     assert inspector.read("/runs")["is_stale"]
     assert "Stale: variant default" in inspector.text("/runs")
+
+
+def test_health_tells_what_goes_on_anywhere_short_lists_and_where_the_dashboard_is(
+    inspector: Inspected, store: redis.Redis, tmp_path: Path, valkey_url: str
+) -> None:
+    folder = GenerationFolder.of(tmp_path / "generations", 1)
+    folder.path.mkdir(parents=True)
+    folder.stats.write_bytes(orjson.dumps({"n_lists": 192, "n_short": 24, "n_users": 8, "n_empty": 1}))
+    with hold_turn(store, KEYS.runs_now(), "refresh", 7):
+        found = inspector.read("/runs")
+        page = inspector.text("/runs")
+
+    assert found["lists"] == {"lists": 192, "short": 24, "users": 8, "empty": 1}
+    assert (found["going"]["kind"], found["going"]["run"]) == ("refresh", 7)
+    assert f"refresh run 7 on {found['going']['host']} since" in page
+    assert "24 of 192 have fewer posts than they could; 1 of 8 users have none" in page
+    assert found["grafana"] is None
+    assert inspector.read("/runs")["going"] is None
+    with inspecting(valkey_url, tmp_path, grafana_url="https://grafana.example/g/") as linked:
+        assert 'href="https://grafana.example/g/d/almanac"' in linked.enter().text("/runs")
+    with pytest.raises(ValueError, match="ALMANAC_GRAFANA_URL"):
+        Settings(grafana_url="javascript:alert(1)")
+
+
+def test_runs_are_told_while_the_store_is_away(runs: Runs, tmp_path: Path) -> None:
+    number = runs.begin("full", "default")
+    with inspecting(f"redis://:secret@127.0.0.1:{free_port()}/0", tmp_path) as away:
+        found = away.enter().read("/runs")
+        page = away.text("/runs")
+
+        assert [(run["number"], run["outcome"]) for run in found["runs"]] == [(number, "running")]
+        assert "ALMANAC_REDIS_URL" in found["away"]
+        assert "secret" not in page
+        assert "The store does not answer" in page
+        assert away.read("/run", number=number)["is_on"]
+        values = confirm(away, act="cancel", run=number)
+        assert away.post("/act", act="cancel", served=values["served"], run=number).status_code == 303
+    assert runs.note(number, "read", 1, 2) == ("cancelled", BY)
+    runs.end(number, "cancelled")
 
 
 def test_a_run_shows_its_stages_and_its_last_log_lines(inspector: Inspected, runs: Runs) -> None:
