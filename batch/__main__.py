@@ -27,6 +27,7 @@ from batch.cli.lists import publish
 from batch.cli.look import inspect, plan, redis_
 from batch.cli.output import hide_arguments, keep_traceback, print_error, print_warning
 from batch.cli.pins import app as pins
+from batch.cli.report import report
 from batch.cli.run import features, run, schedule
 from batch.cli.runs import app as runs
 from batch.cli.serve import demo, serve, store
@@ -43,6 +44,7 @@ COMMANDS = (
     store,
     plan,
     inspect,
+    report,
     export,
     forget,
     demo,

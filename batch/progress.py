@@ -43,6 +43,7 @@ WORDS = {  # what a person reads beside the bar of a step or phase
     "forget": "forget a user",
     "store log": "write the store's log anew",
     "exposures": "read who was shown what",
+    "report": "write the report",
     "acts": "read what they did",
     "traffic": "let users come",
 }

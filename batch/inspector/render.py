@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from batch.inspector.door import Session
 from batch.inspector.picture import lay_out
-from batch.inspector.tables import missing_tables, percent, rate_tables, spread_tables
+from batch.inspector.tables import missing_tables, percent, place, rate_tables, spread_tables
 
 _HERE = files("batch.inspector")
 TEXTS: Mapping[str, Any] = tomllib.loads((_HERE / "texts.toml").read_text("utf-8"))
@@ -50,8 +50,13 @@ _jinja.globals["lay_out"] = lay_out
 _jinja.filters["span"] = say_span
 _jinja.filters["clock"] = lambda at: "–" if at is None else str(at)[:16].replace("T", " ")
 _jinja.filters["as_json"] = lambda value: orjson.dumps(value, default=str).decode()
-for draw in (percent, rate_tables, spread_tables, missing_tables):
+for draw in (percent, place, rate_tables, spread_tables, missing_tables):
     _jinja.filters[draw.__name__] = draw
+
+
+def render_file(page: str, values: Mapping[str, Any]) -> str:
+    """Return a page that stands alone: its style is inside, and it loads nothing."""
+    return _jinja.get_template(f"{page}.html").render(v=values, style=STATIC["style.css"][0].decode())
 
 
 def render(

@@ -96,6 +96,17 @@ def _names(rows: Rows, t: Texts) -> list[str]:
     return [unnamed.get(str(row["name"]), str(row["name"])) for row in rows]
 
 
+def place(value: float, cells: Iterable[Iterable[float | None]]) -> float:
+    """Return where a value stands, 0..100, between the least and the most of all that is known in cells.
+
+    >>> place(2.0, [[1.0, None, None], [2.0, 1.5, 3.0]])
+    50.0
+    """
+    known = [one for cell in cells for one in cell if one is not None]
+    least, most = min(known), max(known)
+    return round(100 * (value - least) / (most - least), 2) if most > least else 50.0
+
+
 def _spread(title: str, spread: Mapping[str, Any], t: Texts) -> BarTable:
     bins: Rows = list(dropwhile(lambda one: not one["n"], spread["bins"]))
     zero = [("0", spread["n_zero"])] if spread["n_zero"] else []
