@@ -37,6 +37,7 @@ def lay_out(
     highs: Values = (),
     also: Mapping[str, Values] | None = None,
     floor: float | None = None,
+    newest: int = 0,
 ) -> Picture | None:
     """Lay out values that stand side by side; None where none is known. NaN is not known.
 
@@ -46,13 +47,14 @@ def lay_out(
         highs: Upper ends.
         also: Further lines, each as long as the values.
         floor: What the picture must reach down, or up, to.
+        newest: How many intervals, the last ones, must be seen whole; 0: all. Others may reach beyond it.
 
     >>> found = lay_out([1.0, None, 3.0], [0.0, None, 2.0], [2.0, None, 4.0])
     >>> found.line, found.bars
     ('16.67,29.0 83.33,11.0', ((16.67, 20.0, 38.0), (83.33, 2.0, 20.0)))
     """
     others = also or {}
-    known = [*_known(values), *_known(lows), *_known(highs)]
+    known = [*_known(values), *_known(lows[-newest:]), *_known(highs[-newest:])]
     known += [value for line in others.values() for value in _known(line)]
     if not [*_known(values)]:
         return None

@@ -89,7 +89,12 @@ def read_experiments(desk: Desk, _: Request) -> dict[str, Any]:
 
 def read_experiment(desk: Desk, request: Request) -> dict[str, Any]:
     query = request.query_params
-    return show_experiment(desk, query.get("name", ""), is_judged=bool(query.get("verdict")))
+    return show_experiment(
+        desk,
+        query.get("name", ""),
+        is_judged=bool(query.get("verdict")),
+        is_followed=bool(query.get("looks")),
+    )
 
 
 def read_confirm(desk: Desk, request: Request) -> dict[str, Any]:

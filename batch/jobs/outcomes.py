@@ -1,5 +1,6 @@
 """An experiment's outcomes, top to bottom: who was shown what, what they did then, one row a user."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from api.contract.ids import canonical
 from api.contract.keys import Keys
 from batch.data.live.accepted import drain_accepted
 from batch.data.load import find_source, load_mapping
-from batch.experiments.acts import Span, tabulate
+from batch.experiments.acts import Acts, Exposures, Span, tabulate
 from batch.experiments.people import People
 from batch.experiments.read_acts import read_acts, read_exposed
 from batch.progress import Progress
@@ -35,6 +36,40 @@ class Outcome(NamedTuple):
     left_out: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What an experiment's users were shown and did until now, and as long before, as it was read.
+
+    Attributes:
+        experiment: Which one.
+        exposures: Its answers.
+        acts: What its users did.
+        kinds: Those of KINDS that are counted.
+        span: When it ran, until now.
+        within_s: How long after an answer its hit may come.
+    """
+
+    experiment: Experiment
+    exposures: Exposures
+    acts: Acts
+    kinds: list[str]
+    span: Span
+    within_s: int
+
+    def count(self, until_s: int) -> Outcome:
+        """Return one row a user as it stood at a time, epoch seconds, of what was shown and done before."""
+        span = Span(self.span.start_s, until_s)
+        table, n_mixed = tabulate(self.exposures, self.acts, self.kinds, span, self.within_s)
+        forced = self.experiment.forced
+        is_forced = [canonical(user_id, "numbers") in forced for user_id in table["user_id"].to_pylist()]
+        left_out = {
+            "users answered by several arms": n_mixed,
+            "users forced into an arm, whom chance has not put there": sum(is_forced),
+        }
+        told = [f"{who}: {n:,}" for who, n in left_out.items() if n]
+        return Outcome(table.filter(pc.invert(pa.array(is_forced, pa.bool_()))), span, told)
+
+
 def read_outcomes(
     settings: Settings,
     client: redis.Redis,
@@ -43,7 +78,20 @@ def read_outcomes(
     progress: Progress,
     now_s: int,
 ) -> Outcome:
-    """Return what each exposed user did in an experiment, which may still run, and in as long before it.
+    """Return what each exposed user did in an experiment until now; arguments as of `read_material`."""
+    found = read_material(settings, client, location, experiment, progress, now_s)
+    return found.count(found.span.end_s)
+
+
+def read_material(
+    settings: Settings,
+    client: redis.Redis,
+    location: str,
+    experiment: Experiment,
+    progress: Progress,
+    now_s: int,
+) -> Material:
+    """Read what an experiment's users were shown and did; it may still run.
 
     Args:
         settings: Mapping, events' database, prefix.
@@ -71,16 +119,7 @@ def read_outcomes(
     with progress.step("acts") as advance:
         location, mapping = find_source(settings, location) if location else ("", load_mapping(settings))
         acts, kinds = read_acts(location, url, mapping, people, span.pre_start_s, stall_s, advance)
-    table, n_mixed = tabulate(exposures, acts, kinds, span, mapping.like_within_s)
-    is_forced = [
-        canonical(user_id, "numbers") in experiment.forced for user_id in table["user_id"].to_pylist()
-    ]
-    left_out = {
-        "users answered by several arms": n_mixed,
-        "users forced into an arm, whom chance has not put there": sum(is_forced),
-    }
-    told = [f"{who}: {n:,}" for who, n in left_out.items() if n]
-    return Outcome(table.filter(pc.invert(pa.array(is_forced, pa.bool_()))), span, told)
+    return Material(experiment, exposures, acts, kinds, span, mapping.like_within_s)
 
 
 def know_nobody(settings: Settings, client: redis.Redis) -> People:

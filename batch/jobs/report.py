@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import redis
 
+from api.contract.experiment import Experiment
 from api.contract.keys import Keys
 from batch.experiments.comparisons import Terms
 from batch.experiments.outcomes import make_outcomes
 from batch.experiments.registry import find
 from batch.experiments.verdict import Verdict, judge
-from batch.jobs.outcomes import find_facts, read_outcomes
+from batch.jobs.outcomes import Outcome, find_facts, read_outcomes
 from batch.progress import Progress
 from batch.settings import Settings
 
@@ -49,6 +50,19 @@ def report(
     """
     one = find(client, Keys(settings.prefix), name)
     found = read_outcomes(settings, client, find_facts(settings, data), one, progress, now_s)
+    return judge_outcome(one, found, terms, control=control, kinds=kinds, is_aa=is_aa)
+
+
+def judge_outcome(
+    one: Experiment,
+    found: Outcome,
+    terms: Terms,
+    *,
+    control: str = "",
+    kinds: Sequence[str] = (),
+    is_aa: bool = False,
+) -> Verdict:
+    """Judge an experiment by what was counted; arguments as of `report`."""
     planned = {arm.name: arm.share for arm in one.arms}
     outcomes = make_outcomes(found.table, arms=list(planned), control=control, kinds=kinds)
     outcomes = replace(outcomes, left_out=(*found.left_out, *outcomes.left_out))

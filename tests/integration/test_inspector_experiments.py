@@ -1,5 +1,6 @@
 """The inspector's experiments: what is defined, and the verdict that the command gives."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ import orjson
 import pytest
 import redis
 
+from api.contract.buckets import moment
 from api.contract.event import Event
 from api.contract.experiment import Arm, Experiment
 from api.contract.exposure import FIELD, Exposure, pack
 from batch.experiments.comparisons import Terms
 from batch.experiments.registry import create, start
+from batch.jobs.outcomes import NoExposures
 from batch.jobs.report import report
 from batch.progress import SILENT
 from batch.settings import Settings
@@ -63,6 +66,51 @@ def test_the_verdict_is_the_one_of_the_command(
     assert shown["users"] == {"a": 40, "b": 40}
     assert {one["says"] for one in shown["readings"] if one["metric"] == "likes a user"} == {"higher"}
     assert "<b>higher</b>" in inspector.text("/experiment", name="ab", verdict=1)
+
+
+def test_the_way_to_the_verdict_is_what_was_said_at_each_look(
+    inspector: Inspected, store: redis.Redis, tmp_path: Path, valkey_url: str
+) -> None:
+    answer_users(store, 80)
+    inspector.clock.now_s = END_S = START_S + 112
+
+    found = inspector.read("/experiment", name="ab", looks=1)
+
+    settings = Settings(redis_url=valkey_url, state_dir=tmp_path, exposures_days=0)
+    ends = [START_S + 8 * part for part in range(1, 15)]
+    told = {}
+    for until_s in ends:  # what a look at that time says
+        try:
+            values: dict[str, Any] = report(settings, store, "ab", Terms(), SILENT, until_s).values()
+        except NoExposures:
+            continue
+        for one in values["readings"]:
+            (early,) = [test for test in one["tests"] if test["test"] == "always_valid"]
+            told[one["metric"], moment(until_s).isoformat()] = early, sum(values["users"].values())
+    verdict = orjson.loads(orjson.dumps(report(settings, store, "ab", Terms(), SILENT, END_S).values()))
+    assert found["verdict"] == verdict
+    assert [(one["metric"], one["arm"]) for one in found["looks"]] == [
+        (one["metric"], one["arm"]) for one in verdict["readings"]
+    ]
+    n_known = 0
+    for one in found["looks"]:
+        assert [look["until"] for look in one["looks"]] == [moment(end).isoformat() for end in ends]
+        for look in one["looks"]:
+            if (one["metric"], look["until"]) not in told:
+                assert look["effect"] is None
+                continue
+            early, n_users = told[one["metric"], look["until"]]
+            n_known += 1
+            assert look["n_users"] == n_users
+            for name in ("effect", "low", "high"):
+                assert look[name] == pytest.approx(early[name])
+    assert n_known > len(found["looks"])
+    likes = next(one for one in found["looks"] if one["metric"] == "likes a user")["looks"]
+    widths = [look["high"] - look["low"] for look in likes if look["effect"] is not None]
+    assert widths[-1] < widths[0]
+    page = inspector.text("/experiment", name="ab", looks=1)
+    assert len(re.findall('class="whisker"', page)) >= n_known
+    assert found["rungs"] == [{"arm": arm, "rung": "own", "n": 40, "share": 1.0} for arm in ("a", "b")]
 
 
 def test_definitions_and_who_did_what_are_shown(inspector: Inspected) -> None:

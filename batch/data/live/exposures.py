@@ -82,6 +82,21 @@ def read_exposures(
                 rows = next(parts, None)
 
 
+def count_rungs(
+    url: str, experiment: str, since: date, stall_s: float = STALL_S
+) -> dict[tuple[str, str], int]:
+    """Return how many of an experiment's answers from a day on each arm gave from each lowest rung.
+
+    Raises:
+        SourceError: The database cannot be opened or read.
+    """
+    of = (EXPOSURES.c.arm, EXPOSURES.c.rung)
+    chosen = sa.select(*of, sa.func.count()).group_by(*of)
+    chosen = chosen.where(EXPOSURES.c.experiment == experiment, EXPOSURES.c.day >= since)
+    with open_events(url, stall_s) as (engine, watch), engine.connect() as connection, watch.waiting():
+        return {(arm, rung): n for arm, rung, n in connection.execute(chosen)}
+
+
 def day_of(accepted_ms: int) -> date:
     """Return the day of a time, UTC.
 
