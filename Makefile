@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 QUIET := -qq --disable-pip-version-check
-DEV := api,batch,embedded,experiments,inspector,load,notices,plot,text,dev
+DEV := api,batch,embedded,experiments,inspector,load,notices,plot,text,tune,dev
 PIN := -c .constraints/core.txt
 # uv installs in a tenth of pip's time; where it cannot (an index that only pip's settings name), pip does.
 UV = $(BIN)/uv pip install -q --python $(BIN)/python $(PIN)

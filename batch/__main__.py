@@ -32,6 +32,7 @@ from batch.cli.run import features, run, schedule
 from batch.cli.runs import app as runs
 from batch.cli.serve import demo, serve, store
 from batch.cli.tokens import app as tokens
+from batch.cli.tune import tune
 from batch.cli.verdicts import ope
 from batch.errors import describe, exit_code_of
 
@@ -52,6 +53,7 @@ COMMANDS = (
     replay,
     backfill,
     compare,
+    tune,
     ope,
 )
 

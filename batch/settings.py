@@ -139,6 +139,9 @@ class Settings(EnvironmentSettings):
     train_rows: int = Field(2_000_000, description="most impressions to train on; more are sampled evenly")
     n_trees: int = Field(100, ge=1, description="boosted trees")
     n_leaves: int = Field(31, ge=2, le=255, description="leaves a tree")
+    tuned: str = Field(
+        "", description="TOML file by `almanac tune`, whose values stand over these and peers' own"
+    )
     seed: int = Field(42, description="seed of everything random")
     estimates_nights: int = Field(
         7,

@@ -17,6 +17,7 @@ from batch.evaluate.cutoffs import compare_unseen, cut_offs
 from batch.evaluate.full import evaluate_in_full
 from batch.evaluate.results import Report
 from batch.evaluate.sessions import Line
+from batch.evaluate.tune import Tuned, find_knobs, find_tests, tune
 from batch.features import asof
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split, last_week
@@ -112,6 +113,24 @@ def compare_at_cuts(
     facts, statics = _describe(facts, settings, cut_offs(facts, n_cuts)[0], progress)
     with progress.step("compare"):
         return compare_unseen(facts, statics, Recipe.of(settings), n_cuts, names)
+
+
+def tune_model(
+    settings: Settings,
+    location: str,
+    name: str,
+    n_trials: int,
+    timeout_s: float,
+    storage: str,
+    progress: Progress,
+) -> Tuned:
+    """Tune a model on the facts; arguments and errors as `tune`."""
+    recipe = Recipe.of(settings)
+    find_knobs(name, recipe)  # before facts are read
+    facts = _read(settings, location, progress)
+    facts, statics = _describe(facts, settings, find_tests(facts)[0], progress)
+    with progress.step("tune", n_trials) as advance:
+        return tune(name, facts, statics, recipe, n_trials, timeout_s, storage, advance)
 
 
 def compare_in_worlds(

@@ -11,6 +11,7 @@ from batch.data.facts import Facts
 from batch.features import asof
 from batch.jobs.assemble import add_explored, add_similar, assemble_content
 from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.knobs import read_tuned
 from batch.learn.baselines.model_name import model_name
 from batch.learn.baselines.recommender import Baseline
 from batch.progress import Progress
@@ -37,7 +38,8 @@ def publish_baseline(
     Raises:
         RuntimeError: What `publish` raises.
     """
-    interactions = Interactions(facts, statics, settings.seed, settings.threads)
+    given = read_tuned(settings.tuned, baseline.name, baseline.knobs)
+    interactions = Interactions(facts, statics, settings.seed, settings.threads, given)
     with progress.step("train"):
         fitted = baseline.fit(interactions)
     with progress.step("features"):

@@ -1,8 +1,15 @@
 """How a model is trained: the handful of numbers that settings give."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+from batch.learn.baselines.knobs import Knob, read_tuned
 from batch.settings import Settings
+
+OURS = "almanac"  # table of a tuned file
+TREES, LEAVES = Knob("n_trees", 100, 10, 400), Knob("n_leaves", 31, 4, 127)
+KNOBS = TREES, LEAVES
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +36,12 @@ class Recipe:
 
     @classmethod
     def of(cls, settings: Settings) -> "Recipe":
-        """Return how settings train."""
-        return cls(
+        """Return how settings train.
+
+        Raises:
+            ValueError: The file of tuned values cannot be taken.
+        """
+        recipe = cls(
             train_days=settings.train_days,
             train_rows=settings.train_rows,
             width_s=settings.bucket_width_s,
@@ -39,3 +50,9 @@ class Recipe:
             seed=settings.seed,
             threads=settings.threads,
         )
+        return recipe.tune(read_tuned(settings.tuned, OURS, KNOBS))
+
+    def tune(self, given: Mapping[str, float]) -> "Recipe":
+        """Return it with values of `KNOBS`, by name."""
+        whole: dict[str, Any] = {name: int(value) for name, value in given.items()}
+        return replace(self, **whole)

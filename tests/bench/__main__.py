@@ -138,6 +138,21 @@ def renewed(
 
 
 @bench.command()
+def tuned(
+    data: Annotated[str, typer.Option(help="folder or URL of facts that users chose")] = "ml-100k",
+    peer: Annotated[str, typer.Option(help="its name")] = "lightfm_warp",
+    cuts: Annotated[int, typer.Option(min=1, help="cut-offs over the second half of the events")] = 5,
+    trials: Annotated[int, typer.Option(min=1, help="at each")] = 30,
+    timeout: Annotated[float, typer.Option(min=1, help="seconds of each")] = 600.0,
+    json: Json = False,
+) -> None:
+    """Measure what a peer gains by values tuned inside each training past."""
+    from tests.bench.tuned import run as measure
+
+    Output(json=json).emit(measure(data, peer, cuts, trials, timeout))
+
+
+@bench.command()
 def nights(
     minutes: Annotated[float, typer.Option(min=1.0, help="how long, from the first generation on")] = 60.0,
     kills: Annotated[int, typer.Option(min=0, help="of database, store and batch, at random")] = 12,

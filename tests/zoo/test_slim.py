@@ -8,6 +8,7 @@ from sklearn.linear_model import ElasticNet
 from batch.learn.baselines import slim
 
 N_USERS, N_POSTS = 200, 20
+L1, L2 = slim.L1.usual, slim.L2.usual
 
 
 def test_weights_are_the_elastic_nets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,11 +17,11 @@ def test_weights_are_the_elastic_nets(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = np.random.default_rng(1).random((N_USERS, N_POSTS)) < np.linspace(0.05, 0.4, N_POSTS)
     likes = sparse.csr_matrix(drawn.astype(np.float32))
 
-    weights = slim.regress_sparsely(likes, sparse.csr_matrix(1 - np.eye(N_POSTS))).toarray()
+    weights = slim.regress_sparsely(likes, sparse.csr_matrix(1 - np.eye(N_POSTS)), L1, L2).toarray()
 
-    penalty = slim.L1 + slim.L2
+    penalty = L1 + L2
     model = ElasticNet(
-        alpha=penalty / N_USERS, l1_ratio=slim.L1 / penalty, fit_intercept=False, positive=True, tol=1e-9
+        alpha=penalty / N_USERS, l1_ratio=L1 / penalty, fit_intercept=False, positive=True, tol=1e-9
     )
     for post in range(N_POSTS):
         others = np.where(np.arange(N_POSTS) == post, 0.0, drawn)
@@ -33,8 +34,8 @@ def test_only_a_posts_nearest_have_weights_and_of_nobodys_likes_none() -> None:
     likes = sparse.csr_matrix(np.array([[1, 1, 1, 0]] * 50, np.float32))
     near = sparse.csr_matrix(np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], np.float32))
 
-    weights = slim.regress_sparsely(likes, near).toarray()
+    weights = slim.regress_sparsely(likes, near, L1, L2).toarray()
 
     assert np.argwhere(weights).tolist() == [[0, 1], [1, 0]]
-    assert weights[0, 1] == pytest.approx((50 - slim.L1) / (50 + slim.L2), rel=1e-3)
-    assert slim.regress_sparsely(likes * 0, near * 0).nnz == 0
+    assert weights[0, 1] == pytest.approx((50 - L1) / (50 + L2), rel=1e-3)
+    assert slim.regress_sparsely(likes * 0, near * 0, L1, L2).nnz == 0

@@ -7,9 +7,13 @@ from scipy import sparse
 
 from batch.learn.baselines.described import Matrix, describe_posts, describe_users
 from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.knobs import Knob
 from batch.learn.baselines.recommender import PostScores
 
-N_FACTORS, ROUNDS, RATE = 64, 30, 0.05
+FACTORS, ROUNDS = Knob("factors", 64, 8, 256), Knob("rounds", 30, 4, 100)
+RATE = Knob("learning_rate", 0.05, 0.005, 0.5, whole=False)
+SHRUNK = Knob("regularization", 1e-9, 1e-9, 1e-3, whole=False)  # of both sides; the usual is next to none
+KNOBS = FACTORS, ROUNDS, RATE, SHRUNK
 
 
 def lightfm(loss: str) -> Callable[[Interactions], PostScores]:
@@ -28,9 +32,15 @@ def lightfm(loss: str) -> Callable[[Interactions], PostScores]:
         users = _with_themselves(likes, describe_users(interactions.statics))
         posts = _with_themselves(likes.T.tocsr(), describe_posts(interactions.statics))
         model = LightFM(
-            no_components=N_FACTORS, loss=loss, learning_rate=RATE, random_state=interactions.seed
+            no_components=interactions.number(FACTORS),
+            loss=loss,
+            learning_rate=interactions.value(RATE),
+            item_alpha=interactions.value(SHRUNK),
+            user_alpha=interactions.value(SHRUNK),
+            random_state=interactions.seed,
         )
-        model.fit(likes.tocoo(), user_features=users, item_features=posts, epochs=ROUNDS, num_threads=1)
+        rounds = interactions.number(ROUNDS)
+        model.fit(likes.tocoo(), user_features=users, item_features=posts, epochs=rounds, num_threads=1)
         bias, y = model.get_item_representations(posts)
         _, x = model.get_user_representations(users)
         return lambda rows: np.asarray(x[rows].astype(np.float64) @ y.T + bias, np.float64)

@@ -1,6 +1,7 @@
 """What every baseline learns from: facts up to a time, and the few tables most of them want."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -9,6 +10,7 @@ from batch.arrays import Bools, Floats, Ints
 from batch.data.facts import Facts
 from batch.features.asof import Statics
 from batch.features.tally import shrink_lift
+from batch.learn.baselines.knobs import Knob
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,22 @@ class Interactions:
         statics: What does not change with time.
         seed: Of everything random.
         threads: Threads that a baseline may use; 0: all cores.
+        given: Values of the baseline's knobs by name, where they are not the usual ones.
     """
 
     facts: Facts
     statics: Statics
     seed: int
     threads: int = 0
+    given: Mapping[str, float] = field(default_factory=dict)
+
+    def value(self, knob: Knob) -> float:
+        """Return what a knob is set to."""
+        return self.given.get(knob.name, knob.usual)
+
+    def number(self, knob: Knob) -> int:
+        """Return what a knob of whole numbers is set to."""
+        return int(self.value(knob))
 
     def views(self) -> sparse.csr_matrix:
         """Return how often each user was shown each post, float32 (users, posts)."""

@@ -16,7 +16,8 @@ PREFIX = "peer:"  # no fingerprint holds a colon
 def model_name(baseline: "Baseline", interactions: "Interactions") -> str:
     """Return what stands for the model in a manifest: the baseline, and 16 hex digits of all that it read."""
     facts, digest = interactions.facts, blake2b(digest_size=8)
-    digest.update(f"{baseline.name} {interactions.seed}\n".encode())
+    given = "".join(f" {name}={value!r}" for name, value in sorted(interactions.given.items()))
+    digest.update(f"{baseline.name} {interactions.seed}{given}\n".encode())
     for table in (facts.users, facts.posts):
         digest.update(np.asarray(pd.util.hash_pandas_object(table, index=False)).tobytes())
     columns = (facts.embeddings, facts.user, facts.post, facts.time, facts.action, facts.target)

@@ -7,13 +7,20 @@ from threadpoolctl import threadpool_limits
 
 from batch.arrays import Floats, Ints
 from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.knobs import Knob
 from batch.learn.baselines.recommender import PostScores, break_ties
-from batch.learn.factors.collaborative import regress
+from batch.learn.factors.collaborative import RIDGE, regress
 from batch.learn.recency import learn_half_life, log_recent
 
-N_FACTORS, ALS_ROUNDS = 64, 15
+FACTORS = Knob("factors", 64, 8, 256)
+ALS_ROUNDS, ALPHA = Knob("rounds", 15, 4, 40), Knob("alpha", 1.0, 0.1, 100.0, whole=False)
+ALS_L2 = Knob("regularization", 10.0, 0.01, 1_000.0, whole=False)
+ALS = FACTORS, ALS_ROUNDS, ALPHA, ALS_L2
 BPR_STEPS, BPR_ROUNDS = 40_000_000, (40, 400)  # passes over the likes: fewest, most
-ALS_L2 = 10.0
+BPR_RATE = Knob("learning_rate", 0.01, 0.001, 0.2, whole=False)  # the usual ones are implicit's own
+BPR_L2 = Knob("regularization", 0.01, 0.0001, 1.0, whole=False)
+BPR = FACTORS, BPR_RATE, BPR_L2
+EASE_RIDGE = Knob("ridge", RIDGE, 10.0, 10_000.0, whole=False)
 EASE_MOST_POSTS = 20_000  # whose pairs take 1.6 GB, and inverting them some minutes
 EASE_SPREAD_OF = 250  # users tell the spread of its scores
 FEW_LIKES = 5.0  # a mean over likes is pulled to nothing as if by so many
@@ -31,7 +38,12 @@ def als_factors(interactions: Interactions) -> tuple[Floats, Floats]:
     """Return users' and posts' factors by ALS, float64 (users, factors) and (posts, factors)."""
     from implicit.als import AlternatingLeastSquares
 
-    settings = {"factors": N_FACTORS, "regularization": ALS_L2, "alpha": 1.0, "iterations": ALS_ROUNDS}
+    settings = {
+        "factors": interactions.number(FACTORS),
+        "regularization": interactions.value(ALS_L2),
+        "alpha": interactions.value(ALPHA),
+        "iterations": interactions.number(ALS_ROUNDS),
+    }
     return _factorise(interactions, AlternatingLeastSquares, settings, interactions.threads)
 
 
@@ -44,7 +56,12 @@ def bpr(interactions: Interactions) -> PostScores:
 
     n_likes = max(int((interactions.facts.target == 1).sum()), 1)
     rounds = int(np.clip(BPR_STEPS // n_likes, *BPR_ROUNDS))
-    settings = {"factors": N_FACTORS, "iterations": rounds}
+    settings = {
+        "factors": interactions.number(FACTORS),
+        "learning_rate": interactions.value(BPR_RATE),
+        "regularization": interactions.value(BPR_L2),
+        "iterations": rounds,
+    }
     return _rank_by(interactions, *_factorise(interactions, BayesianPersonalizedRanking, settings, threads=1))
 
 
@@ -91,7 +108,7 @@ def ease_recent(interactions: Interactions) -> PostScores:
 
 def _fit_ease(interactions: Interactions) -> PostScores:
     likes = interactions.likes()
-    weights = regress(likes)
+    weights = regress(likes, interactions.value(EASE_RIDGE))
     return lambda users: np.asarray(likes[users] @ weights, np.float64)
 
 

@@ -8,12 +8,13 @@ from scipy import sparse
 
 from batch.arrays import Bools, Floats, Floats32, Ints
 from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.knobs import Knob
 from batch.learn.baselines.recommender import PostScores, break_ties
 
 N_POSTS = 100  # neighbours of a post that count, and those as near as the last of them
 MOST_POSTS = 500  # of them, ties included: of a user's posts that nobody else liked, all are equally near
 MOST_LIKES = 2_000  # of a user, the last ones, tell which posts are alike: pairs of them grow with the square
-N_USERS = 200  # neighbours of a user
+USERS = Knob("neighbours", 200, 10, 2_000)  # of a user
 BM25_K1, BM25_B = 100.0, 0.8  # implicit's own
 PAIRS_AT_ONCE = 2_000_000  # of posts; so many take 50 MB
 Matrix: TypeAlias = Any  # sparse.csr_matrix, float32; scipy ships no types
@@ -51,7 +52,7 @@ def user_knn(weigh: Weigh) -> Callable[[Interactions], PostScores]:
         def scores(users: Ints) -> Floats:
             alike = (rows[users] @ others).toarray()
             alike[np.arange(len(users)), users] = 0
-            _keep_largest(alike, N_USERS)
+            _keep_largest(alike, interactions.number(USERS))
             return break_ties(np.asarray((sparse.csr_matrix(alike) @ likes).toarray(), np.float64), popular)
 
         return scores

@@ -9,6 +9,7 @@ import numpy as np
 from batch.arrays import Bools, Floats, Ints
 from batch.data.seen import SeenPosts
 from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.knobs import Knob
 from batch.score.ranked import RankedBlock
 
 USERS_AT_ONCE = 256  # scores of 7,023 posts for so many users take 14 MB
@@ -93,6 +94,7 @@ class Baseline(NamedTuple):
         needs: Packages that must be there.
         most_posts: More take it too much time and memory; None: any number does.
         extra: Of pyproject.toml, which brings the packages.
+        knobs: What of it may be tuned.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Baseline(NamedTuple):
     needs: tuple[str, ...] = ()
     most_posts: int | None = None
     extra: str = "zoo"
+    knobs: tuple[Knob, ...] = ()
 
     def fit(self, interactions: Interactions) -> ScoreRecommender:
         """Learn from the interactions.

@@ -6,10 +6,12 @@ from sklearn.linear_model import enet_path
 
 from batch.arrays import Floats
 from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.knobs import Knob
 from batch.learn.baselines.neighbours import MOST_LIKES, Matrix, cosine, find_nearest
 from batch.learn.baselines.recommender import PostScores, break_ties
 
-L1, L2 = 1.0, 10.0  # of squared errors summed over users: as if so many likes spoke against a weight
+# Of squared errors summed over users: as if so many likes spoke against a weight.
+L1, L2 = Knob("l1", 1.0, 0.01, 30.0, whole=False), Knob("l2", 10.0, 0.1, 1_000.0, whole=False)
 MOST_ROUNDS, TOLERANCE = 100, 1e-3
 
 
@@ -22,21 +24,24 @@ def slim(interactions: Interactions) -> PostScores:
     """
     likes, popular = interactions.likes(), interactions.rates()
     last = interactions.likes(MOST_LIKES)
-    weights = regress_sparsely(last, find_nearest(cosine(last.T.tocsr())))
+    penalties = interactions.value(L1), interactions.value(L2)
+    weights = regress_sparsely(last, find_nearest(cosine(last.T.tocsr())), *penalties)
     return lambda users: break_ties((likes[users] @ weights).toarray().astype(np.float64), popular)
 
 
-def regress_sparsely(likes: Matrix, near: Matrix) -> Matrix:
+def regress_sparsely(likes: Matrix, near: Matrix, l1: float, l2: float) -> Matrix:
     """Return the weights, sparse float64 (posts, posts), a column for each post that is scored.
 
     Args:
         likes: Sparse (users, posts).
         near: Sparse (posts, posts). Whose row has an entry may have a weight in the row's column.
+        l1: Penalty of a weight,
+        l2: and of its square.
     """
     by_post, columns, rows, weights = likes.T.tocsr().astype(np.float64), [], [], []
     for post in np.flatnonzero(np.diff(near.indptr)).tolist():
         others = near.indices[near.indptr[post] : near.indptr[post + 1]]
-        found = _solve(by_post[others], by_post[post])
+        found = _solve(by_post[others], by_post[post], l1, l2)
         kept = np.flatnonzero(found)
         rows.append(others[kept].astype(np.int64))
         columns.append(np.full(len(kept), post))
@@ -46,7 +51,7 @@ def regress_sparsely(likes: Matrix, near: Matrix) -> Matrix:
     return sparse.csr_matrix((np.hstack([np.empty(0), *weights]), places), near.shape)
 
 
-def _solve(others: Matrix, own: Matrix) -> Floats:
+def _solve(others: Matrix, own: Matrix, l1: float, l2: float) -> Floats:
     """Return the weights of others' likes, sparse (others, users), that tell a post's own, float64 (others,).
 
     scikit-learn is given the inner products, which are all that it works on; of the likes themselves it only
@@ -57,8 +62,8 @@ def _solve(others: Matrix, own: Matrix) -> Floats:
     _, path, _ = enet_path(
         np.empty((1, len(inner)), order="F"),
         target,
-        alphas=[L1 + L2],
-        l1_ratio=L1 / (L1 + L2),
+        alphas=[l1 + l2],
+        l1_ratio=l1 / (l1 + l2),
         precompute=inner,
         Xy=(others @ own.T).toarray().ravel(),
         positive=True,

@@ -63,21 +63,22 @@ def fit_implicit_factors(
     return _fit_rows(rows, y), y
 
 
-def regress(taken: sparse.csr_matrix) -> Floats32:
+def regress(taken: sparse.csr_matrix, ridge: float = RIDGE) -> Floats32:
     """Return what taking each post says of each other one, float32 (posts, posts), zeros on the diagonal.
 
     Args:
         taken: float (users, posts), 1 where a pair was taken.
+        ridge: More shrinks more.
 
     Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
     gram = np.asarray((taken.T @ taken).toarray(order="F"), np.float32)
-    gram[np.diag_indices_from(gram)] += RIDGE
+    gram[np.diag_indices_from(gram)] += ridge
     with threadpool_limits(1, "blas"):  # its threads cut the matrix into other blocks, which round otherwise
         factor, info = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1)
         inverse, again = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     if info or again:
-        raise ValueError(f"a ridge of {RIDGE} is too small for {len(gram)} posts")
+        raise ValueError(f"a ridge of {ridge} is too small for {len(gram)} posts")
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     weights = inverse / -np.diag(inverse)
     weights[np.diag_indices_from(weights)] = 0
