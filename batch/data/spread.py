@@ -4,18 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from batch.arrays import Ints
+from batch.arrays import AnyInts, Ints
 
 QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99}
 FAR = 3.0  # quartile distances above the upper quartile; Source: Tukey, Exploratory data analysis, 1977
 MOST_OUTLIERS = 10
 
 
-def describe_spread(values: Ints, times: Ints | None = None) -> dict[str, Any]:
+def describe_spread(values: AnyInts, times: Ints | None = None) -> dict[str, Any]:
     """Describe how whole numbers, 0 or more, are spread.
 
     Args:
-        values: int64 (n,). Distinct where `times` is given.
+        values: (n,). Distinct where `times` is given.
         times: int64 (n,). How often each is there; None: once.
 
     Returns:
@@ -50,12 +50,12 @@ def describe_spread(values: Ints, times: Ints | None = None) -> dict[str, Any]:
     }
 
 
-def find_outliers(values: Ints, fence: float) -> Ints:
+def find_outliers(values: AnyInts, fence: float) -> Ints:
     """Return the rows of the largest values above a fence, largest first, ties in order, a few at most."""
     return find_largest(values, MOST_OUTLIERS, above=fence)
 
 
-def find_largest(values: Ints, most: int, above: float = 0) -> Ints:
+def find_largest(values: AnyInts, most: int, above: float = 0) -> Ints:
     """Return the rows of the largest values above a bound, int64, largest first; ties go to the first row."""
     rows = np.flatnonzero(values > above)
     if len(rows) > most:
@@ -64,7 +64,7 @@ def find_largest(values: Ints, most: int, above: float = 0) -> Ints:
     return rows[np.lexsort((rows, -values[rows]))][:most].astype(np.int64)
 
 
-def _at(value: Ints, upto: Ints, share: float) -> int:
+def _at(value: AnyInts, upto: Ints, share: float) -> int:
     if not len(value):
         return 0
     return int(value[np.searchsorted(upto, np.ceil(share * upto[-1]))])

@@ -19,7 +19,8 @@ from tests.integration.test_publish_killed import current
 from tests.runs import Commands
 
 FULL = bool(os.environ.get("ALMANAC_CHAOS"))
-STAGES = ("read", "keep", "describe", "estimate", "train", "features", "publish", "gate", "promote", "retire")
+READ, LEARN = ("read", "keep", "count", "describe"), ("estimate", "train", "features")
+STAGES = (*READ, *LEARN, "publish", "gate", "promote", "retire")
 KILLS = [f"{stage}:{moment}" for stage in STAGES for moment in ("begin", "end")]
 KILLS += ["retire:begin#2", "retire:end#2"]  # after the promotion; the first clears what killed runs left
 FEW = ["estimate:begin", "publish:middle", "promote:end"]

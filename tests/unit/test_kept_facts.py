@@ -54,6 +54,7 @@ def rich() -> Facts:
         retired=Retired(some, some, some.astype(np.int64), None, 9),
         versions=PostVersions(some, some.astype(np.int64), facts.posts.iloc[:3].reset_index(drop=True)),
         zone="Europe/Berlin",
+        kinds=[{"name": "cart", "rows": 3, "per_user": {"fence": 2.5}}],
     )
 
 

@@ -15,15 +15,21 @@ from batch.data.mapping import Mapping
 from batch.data.read import read
 from batch.data.spread import describe_spread, find_largest
 from batch.data.validation.rejects import Limits
+from batch.jobs.overview import keep_overview
 from batch.learn.sessions import positions
 from batch.overview.counts import COUNTED, count_events
 from batch.overview.kept import (
     forget_in_overviews,
+    read_overview,
     read_samples,
     read_views,
     write_overview,
     write_post_counts,
 )
+from batch.progress import SILENT
+from batch.runs.recorded import Record, recorded
+from batch.runs.runs import Runs
+from batch.settings import Settings
 from tests.facts import BEGIN_S, DAY_S, facts_of, with_texts
 from tests.overviews import overview_of
 
@@ -152,6 +158,7 @@ def test_every_breakdown_adds_up_to_the_same_totals(rows: list[Any], zone: str) 
         == found["totals"]["users_with_views"]
     )
     assert sum(row["n"] for row in found["top"].get("views", [])) == totals["views"]
+    assert sum(kind["rows"] for kind in found["kinds"]) == len(rows)
 
 
 @given(st.lists(st.integers(0, 3_000), max_size=80))
@@ -251,6 +258,27 @@ def test_a_forgotten_user_is_in_no_overview_any_more(tmp_path: Path) -> None:
     assert left["users"]["likes"]["far"] == [{"id": 6, "n": 8}]
     assert left["rejects"][0]["samples"] == [{"table": "x", "row": {"user_id": 6}}]
     assert forget_in_overviews(tmp_path, lambda text: text == "5") == 0
+
+
+def test_counts_that_cannot_be_kept_are_told_and_never_end_a_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs, settings = Runs(tmp_path), Settings(state_dir=tmp_path)
+    runs.overview_of(1).mkdir(parents=True)
+
+    for _ in range(2):
+        with recorded(runs, SILENT, "full", "default") as record:
+            keep_overview(settings, week(), "facts", record)
+
+    assert [said.getMessage() for said in caplog.records if said.levelname == "WARNING"] == [
+        "overview.unkept"
+    ]
+    kept = read_overview(runs.overview_of(2))
+    assert kept is not None
+    assert (kept["run"], kept["totals"]["views"]) == (2, 18)
+    assert read_views(runs.folder, ["1"]) == {"1": 3}
+    keep_overview(settings, week(), "facts", Record(Runs(tmp_path / "other"), None))
+    assert not (tmp_path / "other").exists()
 
 
 def test_views_of_posts_are_found_by_their_ids_and_a_later_run_replaces_them(tmp_path: Path) -> None:

@@ -184,12 +184,13 @@ def test_runs_are_found_by_their_slot_and_by_how_they_ended(runs: Runs) -> None:
 def test_only_the_newest_records_are_kept_with_their_logs(runs: Runs) -> None:
     for _ in range(4):
         runs.end(runs.begin("drain", "default"), "done")
+        runs.overview_of(runs.recent(1)[0].number).write_text("{}")
     going = runs.begin("full", "default")
 
     runs.prune(2)
 
     assert [run.number for run in runs.recent()] == [5, 4]
-    assert sorted(path.name for path in runs.folder.iterdir()) == ["4.log", "5.log"]
+    assert sorted(path.name for path in runs.folder.iterdir()) == ["4.json", "4.log", "5.log"]
     runs.end(going, "done")
     assert runs.begin("full", "default") == 6  # a number never comes back
 

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from batch.arrays import Ints, Ints32
+from batch.arrays import AnyInts, Ints, Ints32
 from batch.data.spread import describe_spread, find_largest, find_outliers
 
 MOST_NAMES = 8  # that are told apart; those that a mapping names later are left out
@@ -28,7 +28,7 @@ class EventKinds:
 
     def add(self, name: Ints, user: Ints32, post: Ints32) -> None:
         """Count events, (rows,) each: place of the name, of the user, of the post; -1 of a post is none."""
-        if self.names and len(name):
+        if len(name):
             self._by_user = _grow(self._by_user, int(user.max()) + 1)
             self._by_post = _grow(self._by_post, int(post.max(initial=0)) + 1)
             _count(name, user, post, self._by_user, self._by_post)
@@ -85,14 +85,14 @@ def _grow(table: Table, n: int) -> Table:
     return grown
 
 
-def _by_row(table: Table, row: Ints32, n: int) -> Ints:
-    found = np.zeros((n, table.shape[1]), np.int64)
+def _by_row(table: Table, row: Ints32, n: int) -> Table:
+    found = np.zeros((n, table.shape[1]), np.int32)
     known = min(len(row), len(table))
     np.add.at(found, row[:known], table[:known])
     return found
 
 
-def _pairs(ids: Ints, values: Ints, rows: Ints) -> dict[str, list[int]]:
+def _pairs(ids: Ints, values: AnyInts, rows: Ints) -> dict[str, list[int]]:
     return {"code": ids[rows].tolist(), "n": values[rows].tolist()}
 
 

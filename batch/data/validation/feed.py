@@ -133,7 +133,8 @@ class Feed:
             good |= code == _UNKNOWN_POST
         what = (action[good].astype(np.uint8) << 1) | target[good].astype(np.uint8)
         users, posts = self.users.of(user.value[good]), self._place(post.value[good])
-        self.kinds.add(name[good], users, np.where(code[good] == ACCEPTED, posts, -1))
+        if self.kinds.names:
+            self.kinds.add(name[good], users, np.where(code[good] == ACCEPTED, posts, -1))
         if len(what):
             weight = None if self._weights is None else self._weights[name[good]]
             self.chunks.append(Chunk(_narrow(time.value[good]), users, posts, what, weight))
