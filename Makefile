@@ -26,7 +26,8 @@ help: ## list the targets
 demo: $(VENV)/.run $(if $(filter ml-100k,$(DATA)),$(VENV)/.ml-100k) ## from nothing to a served feed: embedded store, a made world, model, lists, API
 	@$(BIN)/almanac demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-test-browser: $(VENV)/.browser ## the inspector's pages in Chromium (the machine's, or CHROMIUM=…); screenshots in build/screenshots
+test-browser: $(VENV)/.browser ## the inspector's pages in Chromium (the machine's, CHROMIUM=…, or Debian's); screenshots in build/screenshots
+	@sh .ci/chromium
 	BROWSER_TEST=1 $(BIN)/pytest tests/browser $(ARGS)
 
 # Three at a time on two cores: tests wait a fifth of their time for servers that start and stop.

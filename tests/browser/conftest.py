@@ -1,9 +1,6 @@
 """A real inspector on a real store, and a real browser; both are started once."""
 
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,23 +17,15 @@ from api.contract.keys import Keys
 from batch.experiments.registry import create, start
 from batch.runs.record import Stage
 from batch.runs.runs import Runs
+from tests.browser.chromium import find_browser, run_browser, run_inspector
+from tests.clients import ROOT
 from tests.integration.test_inspector_experiments import AB, START_S, answer_users
 from tests.overviews import hostile_facts, keep_run
 from tests.world import AS_OF_S, PROMOTED_AT_S, Names, World
 
-ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"  # git ignores build/
 WIDTHS, SCHEMES = (400, 1280), ("light", "dark")
 GRAVE = ("serious", "critical")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 HOSTILE = '<script>document.title = "taken"</script>"\'><img src=x onerror=alert(2)>'
 GATE: dict[str, Any] = {
     "outcome": "wait",
@@ -68,21 +57,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(why))
 
 
-def find_browser() -> str | None:
-    """Return where Chromium is; Playwright's own download is not needed."""
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Give a Chromium without a window."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=find_browser(), args=list(FLAGS))
+    """Give a Chromium without a window, one for all."""
+    with run_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -116,25 +95,6 @@ def published(valkey_url: str) -> Iterator[World]:
         store.flushall()
 
 
-@contextmanager
-def run_inspector(url: str, state_dir: Path) -> Iterator[str]:
-    """Run `almanac inspect --web` and give the link that it prints."""
-    command = [sys.executable, "-m", "batch", "inspect", "--web", "--port", "0", "--json"]
-    env = {
-        **os.environ,
-        "ALMANAC_REDIS_URL": url,
-        "ALMANAC_STATE_DIR": str(state_dir),
-        "ALMANAC_EXPOSURES_DAYS": "0",
-    }
-    with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            yield str(orjson.loads(process.stdout.readline())["url"])
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
 @pytest.fixture(scope="module")
 def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the state folder of the inspector, with a run that failed and one that has counted its facts."""
@@ -157,44 +117,65 @@ def link(valkey_url: str, published: World, state_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def storage(browser: Any, link: str) -> Any:
-    """Sign in by the link, and give what the browser keeps."""
+def entered(browser: Any, link: str) -> Iterator[Any]:
+    """Give a page of a browser that has signed in by the link; one for all tests of a file."""
     context = browser.new_context()
-    page = context.new_page()
-    page.goto(link)
-    assert page.title().startswith("Feeds"), page.content()
-    state = context.storage_state()
-    context.close()
-    return state
-
-
-@pytest.fixture(
-    params=[(width, scheme) for width in WIDTHS for scheme in SCHEMES], ids=lambda one: f"{one[0]}-{one[1]}"
-)
-def page(request: pytest.FixtureRequest, browser: Any, storage: Any) -> Iterator[Any]:
-    """Give a page of a signed-in browser, which fails the test by any error on its console."""
-    width, scheme = request.param
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, storage_state=storage
-    )
     opened = context.new_page()
     opened.set_default_timeout(10_000)
-    errors: list[str] = []
-    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.goto(link)
+    assert opened.title().startswith("Feeds"), opened.content()
     yield opened
     context.close()
+
+
+@pytest.fixture
+def page(entered: Any) -> Iterator[Any]:
+    """Give the page as a desk's screen has it; any error on its console fails the test."""
+    look_at(entered, WIDTHS[-1], SCHEMES[0])
+    with quiet(entered):
+        yield entered
+
+
+@contextmanager
+def quiet(page: Any) -> Iterator[None]:
+    """Fail on any error on a page's console, but that an address was answered with an error."""
+    errors: list[str] = []
+
+    def hear(said: Any) -> None:
+        if said.type == "error" and not said.text.startswith("Failed to load resource: the server responded"):
+            errors.append(said.text)
+
+    def hear_error(error: Any) -> None:
+        errors.append(str(error))
+
+    page.on("console", hear)
+    page.on("pageerror", hear_error)
+    yield
+    page.remove_listener("console", hear)
+    page.remove_listener("pageerror", hear_error)
     assert errors == []
 
 
+def look_at(page: Any, width: int, scheme: str) -> None:
+    """Give the window a width, in pixels, and a scheme."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+
+
 def judge(page: Any, name: str) -> None:
-    """Keep a screenshot; fail on a grave finding of axe's, and on a page wider than its window."""
+    """Look at a page as it is in each width and scheme, without loading it again, and keep screenshots.
+
+    Fails on a grave finding of axe's, and on a page wider than its window.
+    """
+    SHOTS.mkdir(parents=True, exist_ok=True)
     from axe_playwright_python.sync_playwright import Axe
 
-    size, scheme = page.viewport_size, page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    shot = SHOTS / f"{name}-{size['width']}-{'dark' if scheme else 'light'}.png"
-    page.screenshot(path=str(shot), full_page=True)
-    found = [one for one in Axe().run(page).response["violations"] if one["impact"] in GRAVE]
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    page.evaluate(Axe().axe_script)
+    for width in WIDTHS:
+        for scheme in SCHEMES:
+            look_at(page, width, scheme)
+            page.screenshot(path=str(SHOTS / f"{name}-{width}-{scheme}.png"), full_page=True)
+            found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+            grave = [one for one in found if one["impact"] in GRAVE]
+            assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in grave] == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width

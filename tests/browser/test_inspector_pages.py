@@ -7,11 +7,15 @@ from urllib.parse import quote, urlsplit
 import pytest
 import redis
 
+from api.contract.buckets import moment
 from api.contract.keys import Keys
+from api.tokens import FILE, add_token
+from batch.inspector.posts import CUT
 from batch.runs.runs import Runs
 from batch.store.who import who_am_i
-from tests.browser.conftest import judge, run_inspector
-from tests.conftest import free_port
+from tests.browser.chromium import run_inspector
+from tests.browser.conftest import TEXTS, judge, quiet
+from tests.clients import OwnStore
 from tests.world import AS_OF_S, HOUR_S, World
 
 pytestmark = pytest.mark.integration
@@ -20,8 +24,6 @@ BY = f"{who_am_i()} asked for it in the inspector"
 
 def at(hours: int) -> str:
     """Return an hour of the lists, as an address has it."""
-    from api.contract.buckets import moment
-
     return quote(moment(AS_OF_S + hours * HOUR_S).isoformat())
 
 
@@ -122,32 +124,74 @@ def test_a_flip_under_an_open_page_shows_with_the_next_step(
             store.hset(current, "generation", 1)
 
 
-def test_a_dead_store_is_said_on_a_page(browser: Any, tmp_path: Path) -> None:
-    context = browser.new_context(viewport={"width": 400, "height": 900})
+def test_texts_of_every_kind_stand_as_they_are(page: Any, link: str, published: World) -> None:
+    home, names = f"http://{urlsplit(link).netloc}", published.names
+    page.goto(f"{home}/feed?user={quote(str(names.user(3)))}&at={at(3)}&limit=20")
+    shown = dict(zip(page.locator("a.id").all_inner_texts(), page.locator(".text").all(), strict=True))
+
+    for post, text in TEXTS.items():
+        row = shown[str(names.post(post))]
+        assert row.inner_text().rstrip("…").strip() == text[:CUT].strip()
+        is_rtl = row.evaluate("row => getComputedStyle(row).direction") == "rtl"
+        assert is_rtl == (text == TEXTS[35])
+        page_of_it = page.request.get(f"{home}/post.json?generation=1&id={quote(str(names.post(post)))}")
+        assert page_of_it.json()["text"] == text
+    page.get_by_role("link", name=f"whole text {names.post(33)}").first.click()
+    page.wait_for_url("**/post?**")
+    assert TEXTS[33] in page.locator("main").inner_text()
+    judge(page, "post-unbroken")
+
+
+def test_a_store_that_dies_under_an_open_page_is_said_and_is_back_with_it(
+    browser: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "store").mkdir()
+    store = OwnStore(tmp_path / "store")
+    context = browser.new_context()
     page = context.new_page()
-    with run_inspector(f"redis://127.0.0.1:{free_port()}/0", tmp_path) as link:
-        assert page.goto(link).status == 503
+    try:
+        with store.start("--appendfsync", "always") as client:
+            World().publish(client).promote(client)
+        with run_inspector(store.url, tmp_path) as link, quiet(page):
+            page.goto(link)
+            page.goto(f"http://{urlsplit(link).netloc}/feed?user=3&at={at(3)}")
+            posts = page.locator("a.id").all_inner_texts()
+            store.kill()
 
-        assert "The store does not answer" in page.locator("main").inner_text()
-        judge(page, "store-away")
-        page.get_by_role("link", name="Data").click()
-        page.get_by_text("No full run has read facts").wait_for()
-        judge(page, "data-empty")
-    context.close()
+            page.locator("a[rel=next]").click()
+            page.get_by_role("heading", name="The store does not answer").wait_for()
+            judge(page, "store-away")
+            page.get_by_role("link", name="Data").click()
+            page.get_by_text("No full run has read facts").wait_for()
+            judge(page, "data-empty")
+            page.go_back()
+            store.start().close()
+            page.go_back()
+            page.reload()
+
+            assert page.locator("a.id").all_inner_texts() == posts != []
+    finally:
+        store.kill()
+        context.close()
 
 
-def test_whoever_is_not_signed_in_is_asked_for_a_token(browser: Any, link: str) -> None:
-    context = browser.new_context(viewport={"width": 400, "height": 900})
+def test_whoever_is_not_signed_in_is_asked_for_a_token(browser: Any, link: str, state_dir: Path) -> None:
+    home, (_, token) = f"http://{urlsplit(link).netloc}/", add_token(state_dir / FILE, "admin", "ann")
+    context = browser.new_context()
     page = context.new_page()
-    for address, said in (
-        (link, "This link was used"),
-        (f"http://{urlsplit(link).netloc}/", "Sign in first"),
-    ):
-        page.goto(address)
-        assert said in page.locator("main").inner_text()
+    with quiet(page):
+        for address, said in ((link, "This link was used"), (home, "Sign in first")):
+            page.goto(address)
+            assert said in page.locator("main").inner_text()
         judge(page, "enter")
-    page.get_by_label("Admin token").fill("almanac_wrong")
-    page.keyboard.press("Enter")
+        page.get_by_label("Admin token").fill("almanac_wrong")
+        page.keyboard.press("Enter")
+        page.get_by_text("That is no token of scope admin").wait_for()
+        judge(page, "enter-wrong")
 
-    page.get_by_text("That is no token of scope admin").wait_for()
+        page.get_by_label("Admin token").fill(token)
+        page.keyboard.press("Enter")
+
+        page.wait_for_url(home)
+        assert page.title().startswith("Feeds")
     context.close()

@@ -1,7 +1,7 @@
 """The inspector's experiments: what is defined, and the verdict that the command gives."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,13 @@ def inspector(valkey_url: str, store: redis.Redis, tmp_path: Path) -> Iterator[I
         yield opened.enter()
 
 
-def answer_users(store: redis.Redis, n: int) -> None:
-    """Let `n` users be answered, half by each arm; whom arm b answers, likes three times as often."""
+def answer_users(
+    store: redis.Redis, n: int, start_s: int = START_S, arms: Sequence[str] = ("a", "b")
+) -> None:
+    """Let `n` users be answered, half by each arm; whom the second answers, likes three times as often."""
     records = []
     for user in range(n):
-        at_s, arm = START_S + 10 + user, "ab"[user % 2]
+        at_s, arm = start_s + 10 + user, arms[user % 2]
         records.append(Exposure("ab", str(user), arm, 0, at_s * 1000, 1, 0, "own", "r", [1, 2, 3, 4]))
         for post in range(1, 2 + (user % 2) * 2 + user % 3 % 2):
             event = Event(f"e{user}-{post}", str(user), str(post), "like", at_s + 5, at_s + 5)
