@@ -61,11 +61,12 @@ compose-test: $(VENV)/.dev ## docker-compose.yml on a real engine: facts in, a n
 rectools: $(VENV)/.dev .rectools/.made ## our metrics beside RecTools', which needs numpy < 2 and so an environment of its own
 	$(BIN)/pytest tests/unit/test_rectools.py $(ARGS)
 
-test-zoo: .zoo/.made ## the peers of the extra `zoo`, in an environment of their own
+test-zoo: .zoo/.made .deep/.made ## the peers of the extras `zoo` and `deep`, in an environment each
 	.zoo/bin/pytest tests/zoo $(ARGS)
+	.deep/bin/pytest tests/zoo $(ARGS)
 
 clean: ## remove the environment and everything computed
-	rm -rf $(VENV) .rectools .zoo .almanac
+	rm -rf $(VENV) .rectools .zoo .deep .almanac
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Almanac needs Python 3.11 or newer, " + sys.executable + " is " + sys.version.split()[0] + ": set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -86,9 +87,9 @@ $(VENV)/.ml-100k: $(VENV)/.run
 	.rectools/bin/pip install $(QUIET) --no-compile -c $< rectools
 	@touch $@
 
-.zoo/.made: pyproject.toml .constraints/core.txt .constraints/zoo.txt
-	$(PYTHON) -m venv .zoo
-	.zoo/bin/pip install $(QUIET) $(addprefix -c ,$(filter %.txt,$^)) -e '.[api,batch,embedded,zoo]' $(OF_TESTS)
+.zoo/.made .deep/.made: .%/.made: pyproject.toml .constraints/core.txt .constraints/%.txt
+	$(PYTHON) -m venv .$*
+	.$*/bin/pip install $(QUIET) $(addprefix -c ,$(filter %.txt,$^)) -e '.[api,batch,embedded,$*]' $(OF_TESTS)
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.dev

@@ -25,15 +25,8 @@ NAMES = (*(baseline.name for baseline in BASELINES), OURS)
 TASTELESS = {"random", "popular", "popular_recent", "user_topic", "embedding_affinity"}
 # What a user without history gets, of those that do not give everyone's popular posts.
 OF_LATE = {"popular_recent", "ease_recent"}
-BY_MORE = {
-    "random",
-    "popular_by_segment",
-    "two_stage",
-    "embedding_affinity",
-    "lightfm_warp",
-    "lightfm_bpr",
-    OURS,
-}
+BY_MORE = {"random", "popular_by_segment", "two_stage", "embedding_affinity", OURS}
+BY_PROFILE = {"lightfm_warp", "lightfm_bpr", "dssm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +117,19 @@ def test_seen_posts_are_in_no_list_and_lists_are_full_without_them(fitted: Fitte
     )
 
 
-def test_a_user_without_history_gets_what_is_popular(fitted: Fitted, interactions: Interactions) -> None:
+def test_a_user_without_history_gets_what_is_popular_or_their_profile_likes(
+    fitted: Fitted, interactions: Interactions
+) -> None:
     if fitted.name in BY_MORE:
         pytest.skip("it knows more of a user than what they did, or nothing")
-    popular = fit("popular_recent" if fitted.name in OF_LATE else "popular", interactions)
 
-    lists = fitted.recommender.lists(np.array([COLD]), 10)
+    (own,) = fitted.recommender.lists(np.array([COLD]), 10)
 
-    np.testing.assert_array_equal(lists, popular.recommender.lists(np.array([COLD]), 10))
+    if fitted.name in BY_PROFILE:  # the gender, 0 and 1, is who likes even posts or odd ones
+        assert (own % 2 == COLD % 2).mean() > 0.8
+    else:
+        popular = fit("popular_recent" if fitted.name in OF_LATE else "popular", interactions)
+        np.testing.assert_array_equal(own, popular.recommender.lists(np.array([COLD]), 10)[0])
 
 
 def test_the_same_past_and_seed_give_the_same_scores_whatever_comes_after(

@@ -56,6 +56,18 @@ class Interactions:
         liked.data[:] = 1
         return liked
 
+    def quality(self) -> sparse.csr_matrix:
+        """Return what all events of a liked pair weigh together, 1 where likes all say the same.
+
+        Sparse float32 (users, posts), entries where `likes` has them; a weight below 0 counts as 0.
+        """
+        likes, facts = self.likes(), self.facts
+        if facts.weight is None:
+            return likes
+        shape = likes.shape
+        weighed = sparse.csr_matrix((facts.weight, (facts.user, facts.post)), shape)
+        return likes.multiply(weighed.maximum(0)).tocsr()
+
     def rates(self) -> Floats:
         """Return posts' like rates, shrunk to everybody's as chance asks, float64 (posts,)."""
         shown = self.facts.views

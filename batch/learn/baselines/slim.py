@@ -12,7 +12,7 @@ from batch.learn.baselines.recommender import PostScores, break_ties
 
 # Of squared errors summed over users: as if so many likes spoke against a weight.
 L1, L2 = Knob("l1", 1.0, 0.01, 30.0, whole=False), Knob("l2", 10.0, 0.1, 1_000.0, whole=False)
-MOST_ROUNDS, TOLERANCE = 100, 1e-3
+MOST_ROUNDS, TOLERANCE = 1_000, 1e-3
 
 
 def slim(interactions: Interactions) -> PostScores:

@@ -1,4 +1,4 @@
-"""LightFM: who did nothing yet has lists by their profile, and features are what they should be."""
+"""Users and posts as ones, and what a liked pair weighs."""
 
 from dataclasses import replace
 
@@ -9,21 +9,7 @@ import pytest
 from batch.features import asof
 from batch.learn.baselines.described import describe_posts, describe_users
 from batch.learn.baselines.interactions import Interactions
-from batch.learn.baselines.named import find_baseline
-
-
-@pytest.mark.parametrize("name", ["lightfm_warp", "lightfm_bpr"])
-def test_an_unknown_user_gets_what_their_profile_likes(interactions: Interactions, name: str) -> None:
-    pytest.importorskip("lightfm", reason="`make test-zoo` brings LightFM")
-    unknown, facts = (6, 7), interactions.facts  # the gender, 0 and 1, is who likes even posts or odd ones
-    known = replace(interactions, facts=facts.select(~np.isin(facts.user, unknown)))
-    baseline = find_baseline(name)
-    assert baseline
-
-    lists = baseline.fit(known).lists(np.array(unknown), 20)
-
-    assert (lists[0] % 2 == 0).mean() > 0.9
-    assert (lists[1] % 2 == 1).mean() > 0.9
+from tests.facts import BEGIN_S, facts_of
 
 
 def test_a_value_is_a_one_a_number_its_bin_and_what_misses_is_nothing(interactions: Interactions) -> None:
@@ -39,3 +25,17 @@ def test_a_value_is_a_one_a_number_its_bin_and_what_misses_is_nothing(interactio
     assert of_users.sum(axis=1).ravel().tolist()[0][:4] == [3, 3, 2, 2]
     assert np.asarray(of_users.sum(axis=0)).ravel().tolist()[2:10] == pytest.approx([n / 8] * 8, abs=1)
     assert set(np.asarray(of_posts.sum(axis=1)).ravel().tolist()) == {2.0}
+
+
+def test_a_liked_pair_weighs_what_its_events_do_together(interactions: Interactions) -> None:
+    events = [
+        (0, 0, BEGIN_S, 0, 1),
+        (0, 0, BEGIN_S + 5, 1, 0),
+        (0, 1, BEGIN_S + 9, 0, 0),
+        (1, 1, BEGIN_S, 0, 1),
+    ]
+    facts = replace(facts_of(events, 2, 2), weight=np.array([0.5, -1, 3, 9], np.float32))
+    own = replace(interactions, facts=facts)
+
+    assert own.quality().toarray().tolist() == [[3.5, 0], [0, 0]]
+    assert replace(own, facts=replace(facts, weight=None)).quality().toarray().tolist() == [[1, 0], [0, 1]]
