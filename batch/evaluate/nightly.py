@@ -24,7 +24,7 @@ from batch.learn.sessions import pairs_won
 from batch.learn.split import Split
 
 K = 5
-BOUNDED = ("", "_popular", "_knn")  # lines with intervals, and random
+BOUNDED = ("", "_popular", "_recent", "_knn")  # lines with intervals, and random
 
 
 def measure_run(facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe) -> dict[str, float]:

@@ -85,7 +85,8 @@ def write_report(report: Mapping[str, Any], path: Path) -> int:
 def list_metrics(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return a row for each line that was measured: `name`, and of each metric value, low and high, or None.
 
-    The AUC of random is one half, whatever the facts; of a generation without an evaluation there is no row.
+    The AUC of random is one half, whatever the facts; where users chose there is no order of an old feed. Of
+    a generation without an evaluation there is no row.
     """
     known = {name: value for name, value in metrics.items() if value is not None and math.isfinite(value)}
     known["auc_in_session_random5"] = 0.5
@@ -95,7 +96,7 @@ def list_metrics(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
             **{of: [known.get(f"{of}{end}{side}") for side in ("", "_low", "_high")] for of in METRICS},
         }
         for name, end in LINES.items()
-        if f"{METRICS[0]}{end}" in known
+        if f"{METRICS[0]}{end}" in known and not (name == "first" and known.get("of_choices"))
     ]
     return rows if METRICS[0] in known else []
 

@@ -159,3 +159,6 @@ def test_metrics_are_a_row_a_line_and_what_is_unknown_is_none() -> None:
         {"name": "random", "hitrate_at_5": [0.4, None, None], "auc_in_session": [0.5, None, None]},
     ]
     assert list_metrics({"test_sessions": 3.0}) == []
+    fed = {"hitrate_at_5": 0.6, "hitrate_at_5_first5": 0.5}
+    assert [row["name"] for row in list_metrics(fed | {"of_choices": 0.0})] == ["ours", "first"]
+    assert [row["name"] for row in list_metrics(fed | {"of_choices": 1.0})] == ["ours"]
