@@ -1,7 +1,17 @@
 """Baselines by name: a variant named as a baseline is made by it, any other by our own model."""
 
 from batch.extras import require_extra
-from batch.learn.baselines import counts, hybrid, models, neighbours, search, slim, towers, twostage
+from batch.learn.baselines import (
+    autoencoders,
+    counts,
+    hybrid,
+    models,
+    neighbours,
+    search,
+    slim,
+    towers,
+    twostage,
+)
 from batch.learn.baselines.recommender import Baseline
 
 BASELINES: tuple[Baseline, ...] = (
@@ -26,6 +36,8 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("ease", models.ease, (), models.EASE_MOST_POSTS, knobs=(models.EASE_RIDGE,)),
     Baseline("ease_recent", models.ease_recent, (), models.EASE_MOST_POSTS, knobs=(models.EASE_RIDGE,)),
     Baseline("embedding_affinity", models.affinity),
+    Baseline("autoencoder", autoencoders.autoencoder, ("torch",), extra="deep"),
+    Baseline("mult_vae", autoencoders.mult_vae, ("torch",), extra="deep"),
     Baseline("dssm", towers.dssm, ("torch",), extra="deep"),
     Baseline("two_stage", twostage.two_stage, ("implicit",)),
 )
