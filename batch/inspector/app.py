@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api.contract.facets import NotFiltered
+from batch.data.tables.location import SourceError
 from batch.errors import describe
 from batch.inspector import asked, reads
 from batch.inspector.acts import act
@@ -188,6 +189,7 @@ _ERRORS: tuple[tuple[tuple[type[Exception], ...], int, str], ...] = (
     ((GenerationLost,), 410, "gone"),
     ((NotFiltered,), 422, "invalid"),
     ((LookupError,), 404, "unknown"),
+    ((SourceError,), 503, "database"),
     ((ValueError,), 422, "invalid"),
     ((StoreFailed,), 503, "store"),
     ((sqlite3.Error, OSError), 503, "folder"),

@@ -19,7 +19,7 @@ class Picture:
         bars: x, upper end and lower end of each interval that is known.
         dots: x and y of each value, in order; None: not known.
         line: The dots as an SVG polyline has them.
-        also: The lines beside, by name, likewise.
+        also: The lines beside of which a value is known, by name, likewise.
     """
 
     bottom: float
@@ -88,7 +88,7 @@ def lay_out(
         bars=tuple(bars),
         dots=tuple(dot(place, value) for place, value in enumerate(values)),
         line=line(values),
-        also={name: line(of) for name, of in others.items()},
+        also={name: line(of) for name, of in others.items() if [*_known(of)]},
     )
 
 

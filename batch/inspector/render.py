@@ -73,6 +73,11 @@ def render(
     query = f"?{request.url.query}" if request.url.query else ""
     twin = (request.url.path.rstrip("/") or "/feed") + TWIN + query
     text = _jinja.get_template(f"{page}.html").render(
-        v=values, page=page, twin=twin, csrf=session.csrf if session else "", is_in=session is not None
+        v=values,
+        page=page,
+        twin=twin,
+        again=request.url.path + query if request.method == "GET" else "",
+        csrf=session.csrf if session else "",
+        is_in=session is not None,
     )
     return HTMLResponse(text, status)

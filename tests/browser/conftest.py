@@ -36,6 +36,20 @@ GATE: dict[str, Any] = {
         {"name": "users", "outcome": "proceed", "says": "no user is gone", "value": 0.0, "limit": 0.05},
     ],
 }
+METRICS = {
+    1: {
+        "hitrate_at_5": 0.55,
+        "hitrate_at_5_low": 0.53,
+        "hitrate_at_5_high": 0.57,
+        "hitrate_at_5_popular": 0.5,
+    },
+    2: {
+        "hitrate_at_5": 0.56,
+        "hitrate_at_5_low": 0.54,
+        "hitrate_at_5_high": 0.58,
+        "hitrate_at_5_popular": 0.51,
+    },
+}
 TEXTS = {
     39: HOSTILE,
     37: "word " * 2_000,
@@ -81,7 +95,7 @@ def published(valkey_url: str) -> Iterator[World]:
         likes = {str(names.number(post)): AS_OF_S - post * DAY_S for post in range(1, 30)}
         store.zadd(keys.likes(user), likes)
         for generation in (1, 2):
-            manifest = replace(world.manifest, generation=generation, gate=GATE)
+            manifest = replace(world.manifest, generation=generation, gate=GATE, metrics=METRICS[generation])
             store.set(keys.manifest(generation), manifest.to_json())
             store.set(keys.users(generation), " ".join(quote(names.user_key(one)) for one in world.users))
         store.zadd(keys.promotions(world.variant), {"0000001 1 promoted": PROMOTED_AT_S})

@@ -34,6 +34,7 @@ def test_each_page_is_whole_readable_and_quiet(page: Any, link: str, published: 
         "feed": f"/feed?user={user}&at={at(3)}&limit=20",
         "feed-beside": f"/feed?user={user}&at={at(3)}&beside=2",
         "feed-unknown": "/feed?user=nobody",
+        "feed-filtered": f"/feed?user={user}&at={at(3)}&topic=odd&not_topic=ten&generation=2&beside=1",
         "generations": "/generations",
         "generation": "/generation?number=1",
         "diff": "/diff?a=1&b=2",
@@ -42,6 +43,7 @@ def test_each_page_is_whole_readable_and_quiet(page: Any, link: str, published: 
         "data": "/data",
         "experiments": "/experiments",
         "experiment": "/experiment?name=ab&verdict=1",
+        "experiment-looks": "/experiment?name=ab&looks=1",
         "run": "/run?number=1",
         "why": f"/why?user={user}&at={at(3)}&post={quote(str(published.names.post(39)))}",
         "post": f"/post?generation=1&id={quote(str(published.names.post(39)))}",
@@ -142,6 +144,69 @@ def test_texts_of_every_kind_stand_as_they_are(page: Any, link: str, published: 
     judge(page, "post-unbroken")
 
 
+def test_a_page_that_takes_its_time_says_so(page: Any, link: str, published: World) -> None:
+    page.goto(f"http://{urlsplit(link).netloc}/")
+    held: list[Any] = []
+    page.route("**/generations", lambda route: held.append(route))
+    # While a page is on its way the driver looks at nothing, so the page itself keeps what it said.
+    page.evaluate(
+        """() => {
+          const busy = document.querySelector("[data-busy]");
+          const keep = () => sessionStorage.setItem("said", busy.textContent);
+          new MutationObserver(keep).observe(busy, { childList: true });
+        }"""
+    )
+
+    page.get_by_role("link", name="Generations").click(no_wait_after=True)
+    page.wait_for_timeout(1_000)
+    held[0].continue_()
+    page.wait_for_url("**/generations")
+    page.unroute("**/generations")
+
+    assert page.evaluate("sessionStorage.getItem('said')") == "Loading…"
+    assert page.get_by_text("Loading…").count() == 0
+
+
+def test_where_nothing_is_there_each_page_says_what_to_do(
+    browser: Any, valkey_url: str, published: World, tmp_path: Path
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with run_inspector(valkey_url, tmp_path, {"ALMANAC_PREFIX": "empty"}) as link, quiet(page):
+        home = f"http://{urlsplit(link).netloc}"
+        for name, address, status, said in (
+            ("feed", link, 503, "almanac run"),
+            ("generations", "/generations", 200, "The store has no generation yet"),
+            ("runs", "/runs", 200, "No run was recorded"),
+            ("experiments", "/experiments", 200, "almanac experiments create"),
+            ("generation", "/generation?number=7", 404, "almanac generations list"),
+            ("run", "/run?number=7", 404, "none was recorded yet"),
+            ("why", "/why?user=1&post=2", 503, "almanac run"),
+        ):
+            assert page.goto(address if address == link else home + address).status == status
+            assert said in page.locator("main").inner_text()
+            judge(page, f"empty-{name}")
+    context.close()
+
+
+def test_a_generation_that_is_gone_leads_to_those_there_are(
+    page: Any, link: str, published: World, valkey_url: str
+) -> None:
+    user = quote(str(published.names.user(3)))
+    address = f"http://{urlsplit(link).netloc}/feed?user={user}&at={at(3)}&generation=2"
+    assert page.goto(address).status == 200
+    with redis.Redis.from_url(valkey_url) as store:
+        store.hset(Keys().states(), "2", "retired")
+        try:
+            assert page.reload().status == 410
+            judge(page, "feed-gone")
+            assert page.get_by_role("link", name="To the generations there are").count() == 1
+        finally:
+            store.hset(Keys().states(), "2", "sealed")
+        page.get_by_role("link", name="Try again").click()
+        page.get_by_text("Answered from generation 2").wait_for()
+
+
 def test_a_store_that_dies_under_an_open_page_is_said_and_is_back_with_it(
     browser: Any, tmp_path: Path
 ) -> None:
@@ -161,9 +226,13 @@ def test_a_store_that_dies_under_an_open_page_is_said_and_is_back_with_it(
             page.locator("a[rel=next]").click()
             page.get_by_role("heading", name="The store does not answer").wait_for()
             judge(page, "store-away")
+            page.get_by_role("link", name="To the runs").click()
+            page.get_by_text("so only runs are told").wait_for()
+            judge(page, "runs-store-away")
             page.get_by_role("link", name="Data").click()
             page.get_by_text("No full run has read facts").wait_for()
             judge(page, "data-empty")
+            page.go_back()
             page.go_back()
             store.start().close()
             page.go_back()

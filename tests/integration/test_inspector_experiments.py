@@ -19,6 +19,7 @@ from batch.jobs.outcomes import NoExposures
 from batch.jobs.report import report
 from batch.progress import SILENT
 from batch.settings import Settings
+from tests.conftest import free_port
 from tests.content import KEYS
 from tests.inspecting import Inspected, inspecting
 from tests.world import World
@@ -131,3 +132,17 @@ def test_what_is_missing_is_said(inspector: Inspected, store: redis.Redis) -> No
     assert "there is no experiment none" in inspector.read("/experiment", 404, name="none")["error"]
     store.delete(KEYS.experiments())
     assert inspector.read("/experiments")["experiments"] == []
+
+
+def test_a_database_that_is_away_is_said_without_its_password(
+    inspector: Inspected, valkey_url: str, tmp_path: Path
+) -> None:
+    url = f"postgresql://almanac:secret@127.0.0.1:{free_port()}/events"
+    with inspecting(valkey_url, tmp_path / "other", events_url=url) as away:
+        for asked in ({"verdict": 1}, {"looks": 1}):
+            found = away.enter().read("/experiment", 503, name="ab", **asked)
+
+            assert found["title"] == "The facts or the live events cannot be read"
+            assert "ALMANAC_EVENTS_URL" in found["error"]
+            assert "secret" not in away.text("/experiment", name="ab", **asked)
+        assert away.read("/experiment", name="ab")["state"] == "running"
