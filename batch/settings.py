@@ -185,7 +185,9 @@ class Settings(EnvironmentSettings):
         description="days for which the answers of experiments stay in ALMANAC_EVENTS_URL; 0: for ever",
     )
     runs_kept: int = Field(
-        100, ge=1, description="runs whose record and log stay in the state folder, see `almanac runs`"
+        100,
+        ge=1,
+        description="runs whose record, log and overview stay in the state folder, see `almanac runs`",
     )
     notices: SecretStr = Field(
         SecretStr(""),

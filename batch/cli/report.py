@@ -1,5 +1,6 @@
 """`almanac report`: the data, the model and some users as one file for a browser."""
 
+import csv
 import time
 from pathlib import Path
 from typing import Annotated
@@ -22,14 +23,14 @@ def report(
     """Write one HTML file: the data of the newest run, the model's metrics, and histories beside lists."""
     from batch.extras import require_extra
 
-    for module in ("jinja2", "starlette", "tea_tasting"):
+    for module in ("jinja2", "starlette"):
         require_extra(module, "inspector")
     from batch.inspector.desk import Desk
     from batch.inspector.report import collect_report, write_report
     from batch.store.connection import open_store, store_url
 
     output, settings = Output(json=json), read_settings(variant=variant)
-    chosen = [user.strip() for user in users.split(",") if user.strip()]
+    chosen = [user.strip() for user in next(csv.reader([users], skipinitialspace=True), []) if user.strip()]
     with (
         store_url(settings, output.progress) as url,
         open_store(url, output.progress) as client,

@@ -80,7 +80,7 @@ def test_the_report_holds_data_metrics_histories_and_lists_and_loads_nothing(
     views = feed[feed["action"] == "view"]
     users = [str(user) for user in views["user_id"].value_counts().index[[0, 75]]]
 
-    said, page = report(commands, folder / "new" / "report.html", "--users", ",".join(users))
+    said, page = report(commands, folder / "new" / "report.html", "--users", f'"{users[0]}", {users[1]}')
 
     assert (said["users"], said["run"], said["generation"]) == (users, 1, 1)
     assert said["bytes"] == len(page.encode())
