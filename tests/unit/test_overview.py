@@ -105,6 +105,9 @@ def test_missing_values_are_told_by_share_and_by_the_sources_own_names() -> None
     posts = {row["name"]: row["share"] for row in found["missing"]["posts"]}
     assert posts == pytest.approx({"title": 5 / 7, "topic": 0, "post_embeddings": 1 / 7}, abs=1e-6)
     assert found["columns"] == {"text": "title", "topic": "topic"}
+    found = overview_of(facts, Mapping(properties={"text": "name"}))  # told in rows of properties
+    assert {row["name"]: row["share"] for row in found["missing"]["posts"]}["name"] == posts["title"]
+    assert found["columns"] == {"text": "name", "topic": ""}
 
 
 def test_who_likes_far_more_than_others_is_named_and_posts_are_ranked_side_by_side() -> None:
