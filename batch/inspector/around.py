@@ -16,6 +16,8 @@ from batch.publish.gate.overlap import rank_biased_overlap
 from batch.publish.replay.history import History
 from batch.publish.replay.kept import Kept
 
+MOST_KEPT = 12  # generations that a page leads to
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -64,6 +66,29 @@ def _at(desk: Desk, wish: Wish, shown: Shown, step_s: int) -> dict[str, Any]:
         "posts": list(other.post_ids),
         **compare_feeds(shown.post_ids, other.post_ids),
     }
+
+
+def list_kept(desk: Desk, shown: Shown) -> list[dict[str, Any]]:
+    """Return what was served when under the variant and is still kept, newest first: where the slider ends.
+
+    `at` is a time that it answered: when it was served first, or of one made for the past its first second.
+    """
+    manifests = desk.store.read_sealed()
+    times = [(one.from_s, one.generation) for one in shown.history.promotions]
+    times += [(from_s, number) for from_s, number in shown.history.made if isinstance(number, int)]
+    first: dict[int, int] = {}
+    for from_s, number in sorted(times):
+        first.setdefault(number, from_s)
+    rows = [
+        {
+            "generation": number,
+            "at": moment(from_s).isoformat(),
+            "as_of": moment(manifests[number].as_of_s).isoformat(),
+        }
+        for number, from_s in sorted(first.items(), key=lambda row: row[::-1], reverse=True)
+        if number in manifests
+    ]
+    return rows[:MOST_KEPT]
 
 
 def show_beside(desk: Desk, wish: Wish, shown: Shown) -> dict[str, Any] | None:

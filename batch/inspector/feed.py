@@ -7,7 +7,7 @@ from api.contract.buckets import moment
 from api.contract.ids import as_json
 from api.feed import Answer, rungs
 from api.found import Lookup
-from batch.inspector.around import Shown, answer_wish, list_around, show_beside
+from batch.inspector.around import Shown, answer_wish, list_around, list_kept, show_beside
 from batch.inspector.desk import Desk
 from batch.inspector.history import read_likes
 from batch.inspector.passed import list_passed
@@ -59,6 +59,7 @@ def show_feed(desk: Desk, wish: Wish) -> dict[str, Any]:
         "passed": list_passed(desk, shown),
         "around": around,
         "beside": show_beside(desk, wish, shown),
+        "kept": list_kept(desk, shown),
         "hours": [moment(start).isoformat() for start in horizon.starts],
         "step": horizon.starts.index(found.bucket_s),
         "width_s": horizon.width_s,

@@ -71,7 +71,7 @@ def test_the_history_says_what_was_served_when(store: redis.Redis, tmp_path: Pat
     asked = [NOW_S - 1, NOW_S, NOW_S + 199, NOW_S + 200, NOW_S + 499, NOW_S + 500, NOW_S * 2]
     assert [served_at(store, at_s) for at_s in asked] == [None, 1, 2, 3, 3, 2, 2]
     assert entries(generations(store))[1].row()["served"] == [
-        "2021-12-24T15:02:39+00:00 to 2021-12-24T15:04:19+00:00 (promoted)",
+        f"2021-12-24T15:02:39+00:00 to 2021-12-24T15:04:19+00:00 (promoted by {by_run})",
         "2021-12-24T15:09:19+00:00 to now (rolled-back)",
     ]
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import redis
 import yaml
 from fastapi.testclient import TestClient
 
-from api.contract.buckets import DAY_S, moment
+from api.contract.buckets import DAY_S, Horizon, moment
 from api.contract.ids import quote
 from api.contract.keys import Keys
 from api.contract.pin import Pin
@@ -28,11 +29,12 @@ from batch.inspector.door import LINK_S, SESSION_S
 from batch.inspector.guard import HEADERS
 from batch.publish.ledger.promotion import promote
 from batch.publish.pins import set_pin
+from batch.publish.publish import publish
 from batch.publish.takedowns import take_down
 from tests.clients import ROOT
 from tests.conftest import free_port
 from tests.content import AS_OF_S as CONTENT_S
-from tests.content import blocks, content, generations, published
+from tests.content import blocks, config, content, generations, published
 from tests.inspecting import COOKIE, Inspected, inspecting
 from tests.world import AS_OF_S, HOUR_S, Names, World
 
@@ -358,6 +360,32 @@ def test_any_generation_is_shown_whatever_is_served_and_why_asks_the_same_one(
         (1, None),  # the last post beside is not here: why not
     ]
     assert inspector.read("/why", 410, user=2, post=4, at=at, generation=7)["title"].startswith("This gen")
+
+
+def test_the_kept_past_is_led_to_by_when_each_generation_was_served(
+    inspector: Inspected, store: redis.Redis, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        of = replace(content(seed), as_of_s=CONTENT_S + seed * DAY_S)
+        of = replace(of, horizon=Horizon.after(of.as_of_s, HOUR_S, 3))
+        how = config(tmp_path / "generations", now=lambda at_s=of.as_of_s + 60: at_s)
+        publish(generations(store), of, blocks(of, seed), how)  # two are kept
+    user = int(content(0).user_ids[0])
+    inspector.clock.now_s = CONTENT_S + 3 * DAY_S
+    inspector.enter()
+
+    shown = inspector.read("/feed", user=user)["feed"]
+
+    assert [(one["generation"], one["at"]) for one in shown["kept"]] == [
+        (3, moment(CONTENT_S + 2 * DAY_S + 60).isoformat()),
+        (2, moment(CONTENT_S + DAY_S + 60).isoformat()),
+    ]
+    page = inspector.text("/feed", user=user)
+    links = [
+        unescape(link) for link in re.findall(r'<a href="(/feed\?[^"]+)"[^>]*>[^<]*: generation \d', page)
+    ]
+    told = [inspector.client.get(link.replace("/feed?", "/feed.json?")).json()["feed"] for link in links]
+    assert [one["generation"] for one in told] == [3, 2]
 
 
 def test_pins_and_takedowns_say_since_when(inspector: Inspected, store: redis.Redis) -> None:

@@ -105,4 +105,5 @@ def retire_one(store: GenerationStore, root: Path, generation: int, now_s: int, 
 
 def _interval(promotion: Promotion) -> str:
     until = "now" if promotion.until_s is None else moment(promotion.until_s).isoformat()
-    return f"{moment(promotion.from_s).isoformat()} to {until} ({promotion.why})"
+    by = f" by {promotion.who}" if promotion.who else ""
+    return f"{moment(promotion.from_s).isoformat()} to {until} ({promotion.why}{by})"
