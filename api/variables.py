@@ -6,7 +6,8 @@ from difflib import get_close_matches
 PREFIX = "ALMANAC_"
 # Whatever reads a variable of ours: batch, API, docker-compose.yml, tests. A test holds this to them.
 _NAMES = """
-    bucket_width_s connect_timeout_s cors_origins database_stall_s database_url deadline_h depth drain_s
+    bucket_width_s candidates candidates_per_user connect_timeout_s cors_origins database_stall_s
+    database_url deadline_h depth drain_s
     estimates_nights events_url experiments explore explore_floor explore_impressions exposures_days
     exposures_waiting_mb filter_by
     gate generations_kept host idle_timeout_s ids list_ttl_s mapping max_absent_user_share max_per_topic
@@ -14,7 +15,7 @@ _NAMES = """
     max_future_share max_rejected_share max_short_share max_unknown_post_share memory_mb metrics_host
     overlay overlay_places
     metrics_port n_buckets n_leaves n_trees notices notices_file pool_size port prefix profiles
-    read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by
+    ranker_aim read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by
     similar state_dir text_model threads token tokens topic_depth train_days train_rows tuned variant zone
     models_kept resume_h runs_kept stale_h
     ab_port api_password_file api_port batch_password_file classic_port grafana_port postgres_port

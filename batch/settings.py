@@ -142,6 +142,14 @@ class Settings(EnvironmentSettings):
     tuned: str = Field(
         "", description="TOML file by `almanac tune`, whose values stand over these and peers' own"
     )
+    candidates: str = Field(
+        "item_knn_cosine,als", description="peers whose best posts the peers by two stages rank"
+    )
+    candidates_per_user: int = Field(200, ge=1, description="posts that each of them gives a user")
+    ranker_aim: Literal["classification", "lambdarank"] = Field(
+        "classification",
+        description="what their ranker learns: whether a post is liked, or the order of a user's posts",
+    )
     seed: int = Field(42, description="seed of everything random")
     estimates_nights: int = Field(
         7,

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.options import Data, Json, Mapped, TestFrom, TestTo, read_settings, read_span
+from batch.cli.options import (
+    Aim,
+    Candidates,
+    Data,
+    Json,
+    Mapped,
+    PerUser,
+    TestFrom,
+    TestTo,
+    read_settings,
+    read_span,
+)
 from batch.cli.output import Output
 
 
@@ -23,6 +34,9 @@ def compare(
     unseen: Annotated[bool, typer.Option("--unseen", help="lists of all unseen posts, at --cuts")] = False,
     cuts: Annotated[int, typer.Option(min=1, help="cut-offs over the second half of the events")] = 5,
     peers: Annotated[str, typer.Option(help="names with commas between; all where empty")] = "",
+    candidates: Candidates = "",
+    per_user: PerUser = 0,
+    aim: Aim = "",
     users: Annotated[int, typer.Option(min=50, help="of a made world")] = 20_000,
     posts: Annotated[int, typer.Option(min=100, help="of a made world")] = 7_023,
     seeds: Annotated[int, typer.Option(min=1, help="made worlds of each regime")] = 5,
@@ -38,7 +52,10 @@ def compare(
     from batch.extras import require_extra
     from batch.store.connection import facts_location
 
-    output, settings = Output(json=json), read_settings(mapping=mapping)
+    output = Output(json=json)
+    settings = read_settings(
+        mapping=mapping, candidates=candidates, candidates_per_user=per_user, ranker_aim=aim
+    )
     if likes_only and (world or unseen):
         raise typer.BadParameter("--likes-only ranks what a feed showed: leave --world and --unseen out")
     names = tuple(name.strip() for name in peers.split(",") if name.strip())

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from batch.cli.listen import notified, watched
-from batch.cli.options import Data, Json, Mapped, TestFrom, TestTo, read_settings, read_span
+from batch.cli.options import (
+    Aim,
+    Candidates,
+    Data,
+    Json,
+    Mapped,
+    PerUser,
+    TestFrom,
+    TestTo,
+    read_settings,
+    read_span,
+)
 from batch.cli.output import Output
 
 if TYPE_CHECKING:
@@ -33,6 +44,9 @@ def run(
     variant: Annotated[
         str, typer.Option(help="publish under this name; a peer's name publishes that peer's lists")
     ] = "",
+    candidates: Candidates = "",
+    per_user: PerUser = 0,
+    aim: Aim = "",
     model: Annotated[
         Path | None, typer.Option(help="rank by this LightGBM text, trained on what `almanac features` wrote")
     ] = None,
@@ -59,7 +73,9 @@ def run(
         raise ValueError(f"--from {begin} is no stage: give one of {', '.join(get_args(From)[1:])}")
     if incremental and begin:
         raise ValueError("--incremental reads the facts each time: leave out --fresh and --from")
-    output, settings = Output(json=json), read_settings(mapping=mapping, variant=variant)
+    output = Output(json=json)
+    stages = {"candidates": candidates, "candidates_per_user": per_user, "ranker_aim": aim}
+    settings = read_settings(mapping=mapping, variant=variant, **stages)
     span = read_span(test_from, test_to)
     split = Split(*span) if span else None
     location = data or facts_location(settings)

@@ -53,7 +53,7 @@ def compare_shown(
     for one in weekly_splits(split, weeks):
         what = Sessions.of(facts, one, recipe.seed)
         if len(what.event):
-            before = Interactions(facts.until(one.test_from_s - 1), statics, recipe.seed, recipe.threads)
+            before = recipe.interactions(facts.until(one.test_from_s - 1), statics)
             fit = partial(fit_own, before, recipe, one.test_from_s - 1, one.test_from_s)
             tests.append(
                 _measure(before, partial(fit_likes_only, before, recipe) if likes_only else fit, names, what)

@@ -17,7 +17,6 @@ from batch.evaluate.metrics import Hits, ndcg, recall
 from batch.evaluate.own import OURS, fit_own
 from batch.evaluate.unseen import AskedUsers
 from batch.features import asof
-from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.recommender import Recommender
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
@@ -60,7 +59,7 @@ def compare_unseen(
     rng, splits, tests = np.random.default_rng(recipe.seed), cut_offs(facts, n_cuts), []
     for split in splits:
         asked = _select_warm(AskedUsers.of(facts, split, rng))
-        before = Interactions(facts.until(split.test_from_s - 1), statics, recipe.seed, recipe.threads)
+        before = recipe.interactions(facts.until(split.test_from_s - 1), statics)
         fit = partial(fit_own, before, recipe, split.test_from_s - 1, split.test_from_s)
         measure = partial(_measure, asked)
         models, costs = compete(before, fit, names, partial(asked.rank, n=K), measure)

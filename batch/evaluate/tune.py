@@ -71,7 +71,7 @@ class _Test:
 
     def __init__(self, facts: Facts, statics: asof.Statics, split: Split, recipe: Recipe) -> None:
         past = facts.until(split.test_from_s - 1)
-        self.before = Interactions(past, statics, recipe.seed, recipe.threads)
+        self.before = recipe.interactions(past, statics)
         self._asked: AskedUsers | None = None
         self._sessions: Sessions | None = None
         if facts.shown == "choices":

@@ -21,7 +21,6 @@ from batch.evaluate.attainable import UNKNOWN
 from batch.evaluate.contest import Totals, compete, find_absent
 from batch.evaluate.own import OURS, fit_own
 from batch.features import asof
-from batch.learn.baselines.interactions import Interactions
 from batch.learn.recipe import Recipe
 from batch.simulate.config import Regime, WorldConfig
 from batch.simulate.feed import facts as make_facts
@@ -91,7 +90,7 @@ def play(config: WorldConfig, recipe: Recipe, names: tuple[str, ...] = ()) -> Wo
         names: Baselines that take part; empty for all.
     """
     facts, truth = make_facts(config), Truth.from_config(config)
-    interactions = Interactions(facts, asof.describe(facts, recipe.seed), recipe.seed, recipe.threads)
+    interactions = recipe.interactions(facts, asof.describe(facts, recipe.seed))
     asked = np.unique(np.linspace(0, config.n_users - 1, min(N_ASKED, config.n_users)).astype(np.int64))
     at_s = facts.as_of_s - facts.as_of_s % DAY_S + DAY_S + HOUR_S
     chance = truth.matrix(facts.user_ids[asked], at_s)

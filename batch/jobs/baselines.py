@@ -14,6 +14,7 @@ from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.knobs import read_tuned
 from batch.learn.baselines.model_name import model_name
 from batch.learn.baselines.recommender import Baseline
+from batch.learn.recipe import read_stages
 from batch.progress import Progress
 from batch.publish.config import PublishConfig
 from batch.publish.generation import choose_left_out
@@ -39,7 +40,8 @@ def publish_baseline(
         RuntimeError: What `publish` raises.
     """
     given = read_tuned(settings.tuned, baseline.name, baseline.knobs)
-    interactions = Interactions(facts, statics, settings.seed, settings.threads, given)
+    stages = read_stages(settings)
+    interactions = Interactions(facts, statics, settings.seed, settings.threads, given, stages)
     with progress.step("train"):
         fitted = baseline.fit(interactions)
     with progress.step("features"):

@@ -1,10 +1,14 @@
 """How a model is trained: the handful of numbers that settings give."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from batch.data.facts import Facts
+from batch.features.asof import Statics
+from batch.learn.baselines.interactions import Interactions
 from batch.learn.baselines.knobs import Knob, read_tuned
+from batch.learn.stages import Stages
 from batch.settings import Settings
 
 OURS = "almanac"  # table of a tuned file
@@ -24,6 +28,7 @@ class Recipe:
         n_leaves: Most leaves of a tree.
         seed: Of everything random.
         threads: Threads of LightGBM; 0: all cores.
+        stages: How peers by two stages rank.
     """
 
     train_days: int
@@ -33,6 +38,7 @@ class Recipe:
     n_leaves: int
     seed: int
     threads: int = 0
+    stages: Stages = field(default_factory=Stages)
 
     @classmethod
     def of(cls, settings: Settings) -> "Recipe":
@@ -49,10 +55,21 @@ class Recipe:
             n_leaves=settings.n_leaves,
             seed=settings.seed,
             threads=settings.threads,
+            stages=read_stages(settings),
         )
         return recipe.tune(read_tuned(settings.tuned, OURS, KNOBS))
+
+    def interactions(self, facts: Facts, statics: Statics) -> Interactions:
+        """Return what peers learn from, where they are trained as ours is."""
+        return Interactions(facts, statics, self.seed, self.threads, stages=self.stages)
 
     def tune(self, given: Mapping[str, float]) -> "Recipe":
         """Return it with values of `KNOBS`, by name."""
         whole: dict[str, Any] = {name: int(value) for name, value in given.items()}
         return replace(self, **whole)
+
+
+def read_stages(settings: Settings) -> Stages:
+    """Return how settings have peers rank by two stages."""
+    names = tuple(name.strip() for name in settings.candidates.split(",") if name.strip())
+    return Stages(names, settings.candidates_per_user, settings.ranker_aim)

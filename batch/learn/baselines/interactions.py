@@ -11,6 +11,7 @@ from batch.data.facts import Facts
 from batch.features.asof import Statics
 from batch.features.tally import shrink_lift
 from batch.learn.baselines.knobs import Knob
+from batch.learn.stages import Stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Interactions:
         seed: Of everything random.
         threads: Threads that a baseline may use; 0: all cores.
         given: Values of the baseline's knobs by name, where they are not the usual ones.
+        stages: How two stages rank.
     """
 
     facts: Facts
@@ -30,6 +32,7 @@ class Interactions:
     seed: int
     threads: int = 0
     given: Mapping[str, float] = field(default_factory=dict)
+    stages: Stages = field(default_factory=Stages)
 
     def value(self, knob: Knob) -> float:
         """Return what a knob is set to."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from batch.learn.stages import Stages
+
 if TYPE_CHECKING:  # who only reads manifests makes no baselines, whose libraries take a while to load
     from batch.learn.baselines.interactions import Interactions
     from batch.learn.baselines.recommender import Baseline
@@ -17,7 +19,8 @@ def model_name(baseline: "Baseline", interactions: "Interactions") -> str:
     """Return what stands for the model in a manifest: the baseline, and 16 hex digits of all that it read."""
     facts, digest = interactions.facts, blake2b(digest_size=8)
     given = "".join(f" {name}={value!r}" for name, value in sorted(interactions.given.items()))
-    digest.update(f"{baseline.name} {interactions.seed}{given}\n".encode())
+    stages = "" if interactions.stages == Stages() else f" {interactions.stages}"
+    digest.update(f"{baseline.name} {interactions.seed}{given}{stages}\n".encode())
     for table in (facts.users, facts.posts):
         digest.update(np.asarray(pd.util.hash_pandas_object(table, index=False)).tobytes())
     columns = (facts.embeddings, facts.user, facts.post, facts.time, facts.action, facts.target)

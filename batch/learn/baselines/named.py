@@ -39,7 +39,9 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("autoencoder", autoencoders.autoencoder, ("torch",), extra="deep"),
     Baseline("mult_vae", autoencoders.mult_vae, ("torch",), extra="deep"),
     Baseline("dssm", towers.dssm, ("torch",), extra="deep"),
-    Baseline("two_stage", twostage.two_stage, ("implicit",)),
+    Baseline("two_stage", twostage.two_stage("lightgbm"), ("implicit",)),
+    Baseline("two_stage_xgboost", twostage.two_stage("xgboost"), ("implicit", "xgboost")),
+    Baseline("two_stage_catboost", twostage.two_stage("catboost"), ("implicit", "catboost")),
 )
 
 
@@ -50,6 +52,24 @@ def find_baseline(variant: str) -> Baseline | None:
     ('bm25', True)
     """
     return next((baseline for baseline in BASELINES if baseline.name == variant), None)
+
+
+def first_stage(names: tuple[str, ...]) -> list[Baseline]:
+    """Return the baselines of these names, whose candidates a second stage ranks.
+
+    Raises:
+        ValueError: There is no name, or one is no baseline's or of two stages itself.
+        LookupError: A package that one needs is not installed.
+    """
+    possible = {one.name: one for one in BASELINES if not one.name.startswith("two_stage")}
+    strange = [name for name in names if name not in possible]
+    if strange or not names:
+        given = ", ".join(strange) or "nobody"
+        raise ValueError(f"candidates by {given}: give one or more of {', '.join(possible)}")
+    found = [possible[name] for name in names]
+    for one in found:
+        require_package(one)
+    return found
 
 
 def require_package(baseline: Baseline) -> None:
