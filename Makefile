@@ -9,7 +9,7 @@ PIN := -c .constraints/core.txt
 # uv installs in a tenth of pip's time; where it cannot (an index that only pip's settings name), pip does.
 UV = $(BIN)/uv pip install -q --python $(BIN)/python $(PIN)
 PIP = $(BIN)/pip install $(QUIET) --no-compile $(PIN)
-OF_TESTS := hypothesis pytest pytest-timeout
+OF_TESTS := httpx2 hypothesis pytest pytest-timeout
 DATA ?=
 # What runs once more with the store's clients as the two users of redis/users.acl.
 UNDER_RIGHTS = $(filter-out %/test_api_traffic.py,$(wildcard $(addprefix tests/integration/test_,api_*.py backfill.py \
