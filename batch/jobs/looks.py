@@ -55,7 +55,7 @@ def report_looks(
     """
     one = find(client, Keys(settings.prefix), name)
     found = read_material(settings, client, find_facts(settings, ""), one, progress, now_s)
-    verdict = judge_outcome(one, found.count(found.span.end_s), terms)
+    verdict = judge_outcome(one, found.count(), terms)
     series: dict[tuple[str, str], list[Look]] = {(of.metric, of.arm): [] for of in verdict.readings}
     early = replace(terms, n_resamples=0)
     for until_s in find_looks(found.span) if series else ():

@@ -56,9 +56,9 @@ class Material:
     span: Span
     within_s: int
 
-    def count(self, until_s: int) -> Outcome:
-        """Return one row a user as it stood at a time, epoch seconds, of what was shown and done before."""
-        span = Span(self.span.start_s, until_s)
+    def count(self, until_s: int | None = None) -> Outcome:
+        """Return one row a user, of what was shown and done before a time, epoch seconds, or by now."""
+        span = self.span if until_s is None else Span(self.span.start_s, until_s)
         table, n_mixed = tabulate(self.exposures, self.acts, self.kinds, span, self.within_s)
         forced = self.experiment.forced
         is_forced = [canonical(user_id, "numbers") in forced for user_id in table["user_id"].to_pylist()]
@@ -68,19 +68,6 @@ class Material:
         }
         told = [f"{who}: {n:,}" for who, n in left_out.items() if n]
         return Outcome(table.filter(pc.invert(pa.array(is_forced, pa.bool_()))), span, told)
-
-
-def read_outcomes(
-    settings: Settings,
-    client: redis.Redis,
-    location: str,
-    experiment: Experiment,
-    progress: Progress,
-    now_s: int,
-) -> Outcome:
-    """Return what each exposed user did in an experiment until now; arguments as of `read_material`."""
-    found = read_material(settings, client, location, experiment, progress, now_s)
-    return found.count(found.span.end_s)
 
 
 def read_material(

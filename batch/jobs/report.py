@@ -11,7 +11,7 @@ from batch.experiments.comparisons import Terms
 from batch.experiments.outcomes import make_outcomes
 from batch.experiments.registry import find
 from batch.experiments.verdict import Verdict, judge
-from batch.jobs.outcomes import Outcome, find_facts, read_outcomes
+from batch.jobs.outcomes import Outcome, find_facts, read_material
 from batch.progress import Progress
 from batch.settings import Settings
 
@@ -49,7 +49,7 @@ def report(
         ValueError: A kind or the control is none.
     """
     one = find(client, Keys(settings.prefix), name)
-    found = read_outcomes(settings, client, find_facts(settings, data), one, progress, now_s)
+    found = read_material(settings, client, find_facts(settings, data), one, progress, now_s).count()
     return judge_outcome(one, found, terms, control=control, kinds=kinds, is_aa=is_aa)
 
 

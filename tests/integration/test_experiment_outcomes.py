@@ -16,7 +16,7 @@ from api.contract.keys import Keys
 from batch.experiments.acts import Span
 from batch.experiments.comparisons import Terms
 from batch.experiments.registry import create, start
-from batch.jobs.outcomes import NoExposures, read_outcomes
+from batch.jobs.outcomes import NoExposures, read_material
 from batch.jobs.report import report
 from batch.progress import SILENT
 from batch.settings import Settings
@@ -68,7 +68,7 @@ def test_what_users_did_is_counted_whatever_ids_are_and_wherever_events_are_kept
     (tmp_path / "facts").mkdir()
     pq.write_table(pa.table(feed), tmp_path / "facts" / "feed_data.parquet")
 
-    found = read_outcomes(settings, store, str(tmp_path / "facts"), AB, SILENT, END_S + 9_000)
+    found = read_material(settings, store, str(tmp_path / "facts"), AB, SILENT, END_S + 9_000).count()
 
     one = {
         "user_id": users[0],
@@ -100,7 +100,7 @@ def test_what_users_did_is_counted_whatever_ids_are_and_wherever_events_are_kept
 
 def test_an_experiment_that_answered_nobody_says_so(store: redis.Redis, tmp_path: Path) -> None:
     with pytest.raises(NoExposures, match="'ab' has answered nobody"):
-        read_outcomes(Settings(state_dir=tmp_path), store, str(tmp_path), AB, SILENT, END_S)
+        read_material(Settings(state_dir=tmp_path), store, str(tmp_path), AB, SILENT, END_S)
 
 
 def test_a_report_by_name_takes_arms_and_shares_from_the_definition_and_leaves_out_who_was_forced(
