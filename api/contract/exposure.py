@@ -1,8 +1,10 @@
 """An exposure: what an experiment's answer was, in a few bytes, until the batch drains it.
 
-What may live here: how records are written and read, one by one and many in one entry of the stream. No
-I/O, no clock. All posts' lowest bytes come first, then their second ones, and so on: three of each below
-16,777,216, four else.
+What may live here: how exposures are written and read, many in one entry of the stream. No I/O, no clock.
+
+An entry's field has a line of JSON: the layout, how many exposures there are, and what many of them share.
+Columns follow: of each exposure a row of numbers; all users' ids; all requests' ids; of all posts' numbers
+the lowest bytes, then the second ones, and so on, three of each below 16,777,216, four else; chances.
 """
 
 import struct
@@ -10,16 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-FIELD = "records"  # of an entry of the stream: what `pack` wrote
+import orjson
+
+FIELD = "records"  # of an entry of the stream: what an `Entry` packed
 MOST_RECORDS = 512  # of an entry
 
-_LAYOUT = b"\x01"  # of a record; a reader refuses what it does not know
-_REST = struct.Struct("<qqHHHBB")  # two times; bytes of the user's and the request's id; posts; drawn; width
+_LAYOUT = 2  # of a field; a reader refuses what it does not know
+_ROW = struct.Struct("<HqqHHHH")  # what it shares; two times; bytes of the two ids; posts; chances
 _WIDE = 4  # bytes of a post's number in memory; the last is written only where some need it
-_LONGEST = 5  # bytes of a number, so that it is below 2**35
+
+Shared = tuple[str, str, int, int, str]  # experiment, arm, generation, bucket, rung
 
 
-class Exposure(NamedTuple):  # made in a quarter of a dataclass's time, for each answer
+class Exposure(NamedTuple):
     """One answer of an experiment. The key of a record is its entry's id and its place there, from 0 on.
 
     Attributes:
@@ -49,123 +54,117 @@ class Exposure(NamedTuple):  # made in a quarter of a dataclass's time, for each
     posts: Sequence[int]
     propensities: Sequence[float] = ()
 
-    def encode(self) -> bytes:
-        """Write as bytes."""
-        shared = write_shared(self.experiment, self.arm, self.generation, self.bucket_s, self.rung)
-        ids = self.user_id.encode(), self.request_id.encode()
-        return write(shared, self.asked_s, self.accepted_ms, *ids, self.posts, self.propensities)
 
-    @classmethod
-    def decode(cls, raw: bytes) -> "Exposure":
-        """Read what `encode` wrote.
+class Entry:
+    """An entry of the stream as it grows: bytes alone, since objects that wait push others out of the cache.
 
-        Raises:
-            ValueError: These bytes are no record, or of a later version.
-        """
-        try:
-            return cls._decode(raw)
-        except (ValueError, LookupError, struct.error) as exc:
-            raise ValueError(f"{raw[:24]!r} of {len(raw)} bytes is no exposure") from exc
-
-    @classmethod
-    def _decode(cls, raw: bytes) -> "Exposure":
-        rest = _Reader(raw)
-        if rest.take(1) != _LAYOUT:
-            raise ValueError("another layout")
-        experiment, arm, rung = (rest.text() for _ in range(3))
-        generation, (bucket_s,) = rest.number(), struct.unpack("<q", rest.take(8))
-        asked_s, accepted_ms, n_user, n_request, n_posts, n_drawn, width = _REST.unpack(rest.take(_REST.size))
-        user_id, request_id = rest.take(n_user).decode(), rest.take(n_request).decode()
-        wide = bytearray(_WIDE * n_posts)
-        for place in range({3: 3, 4: 4}[width]):
-            wide[place::_WIDE] = rest.take(n_posts)
-        posts = struct.unpack(f"<{n_posts}I", wide)
-        propensities = struct.unpack(f"<{n_drawn}d", rest.take(8 * n_drawn))
-        if not rest.is_over or not all(0 < one <= 1 for one in propensities):
-            raise ValueError("more bytes, or no chance")
-        return cls(
-            experiment=experiment,
-            user_id=user_id,
-            arm=arm,
-            asked_s=asked_s,
-            accepted_ms=accepted_ms,
-            generation=generation,
-            bucket_s=bucket_s,
-            rung=rung,
-            request_id=request_id,
-            posts=posts,
-            propensities=propensities,
-        )
-
-
-@lru_cache(maxsize=4096)
-def write_shared(experiment: str, arm: str, generation: int, bucket_s: int, rung: str) -> bytes:
-    """Write what the answers of an arm in a bucket have in common: how a record begins."""
-    texts = [_write_text(text.encode()) for text in (experiment, arm, rung)]
-    return b"".join([_LAYOUT, *texts, _write_number(generation), struct.pack("<q", bucket_s)])
-
-
-def write(
-    shared: bytes,
-    asked_s: int,
-    accepted_ms: int,
-    user_id: bytes,
-    request_id: bytes,
-    posts: Sequence[int],
-    propensities: Sequence[float] = (),
-) -> bytes:
-    """Write a record whose begin is written already: half the time of all of it, and each answer takes that.
-
-    Args:
-        shared: What `write_shared` wrote.
-        asked_s: As of `Exposure`.
-        accepted_ms: Likewise.
-        user_id: Likewise, UTF-8.
-        request_id: Likewise.
-        posts: Likewise.
-        propensities: Likewise.
+    Attributes:
+        n: How many exposures it has.
     """
-    n_posts, n_drawn = len(posts), len(propensities)
-    wide = _packer_of(n_posts)(*posts)
-    highest = wide[3::_WIDE].strip(b"\0") and wide[3::_WIDE]
-    lengths = len(user_id), len(request_id), n_posts, n_drawn, 4 if highest else 3
-    return b"".join(
-        (
-            shared,
-            _REST.pack(asked_s, accepted_ms, *lengths),
-            user_id,
-            request_id,
-            wide[0::_WIDE],
-            wide[1::_WIDE],
-            wide[2::_WIDE],
-            highest,
-            struct.pack(f"<{n_drawn}d", *propensities) if n_drawn else b"",
-        )
-    )
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self.n = 0
+        self._place_of: dict[Shared, int] = {}
+        self._rows, self._users, self._requests = bytearray(), bytearray(), bytearray()
+        self._posts, self._chances = bytearray(), bytearray()
+
+    def add(
+        self,
+        shared: Shared,
+        asked_s: int,
+        accepted_ms: int,
+        user_id: bytes,
+        request_id: bytes,
+        posts: Sequence[int],
+        propensities: Sequence[float] = (),
+    ) -> None:
+        """Add an exposure; ids are UTF-8."""
+        place = self._place_of.get(shared)
+        if place is None:
+            place = self._place_of[shared] = len(self._place_of)
+        self.n += 1
+        n_posts, n_drawn = len(posts), len(propensities)
+        self._rows += _ROW.pack(place, asked_s, accepted_ms, len(user_id), len(request_id), n_posts, n_drawn)
+        self._users += user_id
+        self._requests += request_id
+        self._posts += _packer_of(n_posts)(*posts)
+        if n_drawn:
+            self._chances += struct.pack(f"<{n_drawn}d", *propensities)
+
+    def pack(self) -> bytes:
+        """Write all that was added as the field of an entry."""
+        wide = bytes(self._posts)
+        highest = wide[3::_WIDE]
+        told = orjson.dumps((_LAYOUT, self.n, list(self._place_of)))
+        planes = (wide[0::_WIDE], wide[1::_WIDE], wide[2::_WIDE], highest.strip(b"\0") and highest)
+        return b"".join((told, b"\n", self._rows, self._users, self._requests, *planes, self._chances))
 
 
-def pack(records: Iterable[bytes]) -> bytes:
-    """Write encoded records as the field of one entry: each after its length.
+def pack(exposures: Iterable[Exposure]) -> bytes:
+    """Write exposures as the field of one entry."""
+    entry = Entry()
+    for one in exposures:
+        shared = (one.experiment, one.arm, one.generation, one.bucket_s, one.rung)
+        ids = one.user_id.encode(), one.request_id.encode()
+        entry.add(shared, one.asked_s, one.accepted_ms, *ids, one.posts, one.propensities)
+    return entry.pack()
 
-    >>> pack([b"ab", b"c"])
-    b'\\x02ab\\x01c'
-    """
-    return b"".join([part for record in records for part in (_write_number(len(record)), record)])
 
-
-def unpack(field: bytes) -> list[bytes]:
-    """Read what `pack` wrote; `Exposure.decode` reads each.
+def unpack(field: bytes) -> list[Exposure]:
+    """Read what was packed.
 
     Raises:
-        ValueError: These bytes are no such field.
+        ValueError: These bytes are no such field, or of a later version.
     """
-    rest, records = _Reader(field), []
     try:
-        while not rest.is_over:
-            records.append(rest.take(rest.number()))
-    except (ValueError, IndexError) as exc:
+        return _unpack(field)
+    except (ValueError, LookupError, TypeError, struct.error) as exc:
         raise ValueError(f"{field[:24]!r} of {len(field)} bytes holds no exposures") from exc
-    return records
+
+
+def _unpack(field: bytes) -> list[Exposure]:
+    text, _, columns = field.partition(b"\n")
+    layout, n, shared = orjson.loads(text)
+    if layout != _LAYOUT or any([type(part) for part in one] != [str, str, int, int, str] for one in shared):
+        raise ValueError("another layout")
+    rest = _Reader(columns)
+    rows = list(_ROW.iter_unpack(rest.take(n * _ROW.size)))
+    n_posts, n_drawn = sum(row[5] for row in rows), sum(row[6] for row in rows)
+    users, requests = (_Reader(rest.take(sum(row[k] for row in rows))) for k in (3, 4))
+    posts = _Reader(_join_planes(rest.take(rest.n_left - 8 * n_drawn), n_posts))
+    exposures = []
+    for place, asked_s, accepted_ms, n_user, n_request, n_posts, n_drawn in rows:
+        experiment, arm, generation, bucket_s, rung = shared[place]
+        exposures.append(
+            Exposure(
+                experiment=experiment,
+                user_id=users.take(n_user).decode(),
+                arm=arm,
+                asked_s=asked_s,
+                accepted_ms=accepted_ms,
+                generation=generation,
+                bucket_s=bucket_s,
+                rung=rung,
+                request_id=requests.take(n_request).decode(),
+                posts=struct.unpack(f"<{n_posts}I", posts.take(_WIDE * n_posts)),
+                propensities=struct.unpack(f"<{n_drawn}d", rest.take(8 * n_drawn)),
+            )
+        )
+    if not all(0 < chance <= 1 for one in exposures for chance in one.propensities):
+        raise ValueError("no chance")
+    return exposures
+
+
+def _join_planes(planes: bytes, n: int) -> bytes:
+    """Return n numbers of four bytes each."""
+    n_planes = len(planes) // n if n else 3
+    if n_planes not in (3, _WIDE) or len(planes) != n_planes * n:
+        raise ValueError("other numbers")
+    wide = bytearray(_WIDE * n)
+    for plane in range(n_planes):
+        wide[plane::_WIDE] = planes[plane * n : (plane + 1) * n]
+    return bytes(wide)
 
 
 class _Reader:
@@ -175,50 +174,16 @@ class _Reader:
         self._raw, self._at = raw, 0
 
     @property
-    def is_over(self) -> bool:
-        return self._at == len(self._raw)
+    def n_left(self) -> int:
+        return len(self._raw) - self._at
 
     def take(self, n_bytes: int) -> bytes:
-        end = self._at + n_bytes
-        if end > len(self._raw):
+        if not 0 <= n_bytes <= self.n_left:
             raise ValueError("too short")
-        taken, self._at = self._raw[self._at : end], end
-        return taken
-
-    def number(self) -> int:
-        number = 0
-        for place in range(_LONGEST):
-            byte = self._raw[self._at]
-            self._at += 1
-            number |= (byte & 0x7F) << 7 * place
-            if byte < 0x80:
-                return number
-        raise ValueError("too long")
-
-    def text(self) -> str:
-        return self.take(self.number()).decode()
+        self._at += n_bytes
+        return self._raw[self._at - n_bytes : self._at]
 
 
 @lru_cache(maxsize=256)
 def _packer_of(n_posts: int) -> Callable[..., bytes]:
     return struct.Struct(f"<{n_posts}I").pack
-
-
-@lru_cache(maxsize=1024)  # lengths
-def _write_number(number: int) -> bytes:
-    """Write a number as LEB128: seven bits a byte, the lowest first.
-
-    >>> [_write_number(number).hex() for number in (0, 127, 128, 2_097_151)]
-    ['00', '7f', '8001', 'ffff7f']
-    """
-    if not 0 <= number < 1 << 7 * _LONGEST:
-        raise ValueError(f"{number} is no number of a record: 0 to {(1 << 7 * _LONGEST) - 1}")
-    written = bytearray()
-    while number > 0x7F:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*written, number])
-
-
-def _write_text(raw: bytes) -> bytes:
-    return _write_number(len(raw)) + raw

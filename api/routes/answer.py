@@ -90,7 +90,7 @@ DESCRIBED: Mapping[str, dict[str, Any]] = {
 def headers(given: Answer, now_s: int) -> Headers:
     """Return what an answer says of itself, as ASGI sends it."""
     found = given.found
-    shared, _ = _share(found.pointer.generation, found.bucket_s, given.rung, given.label)
+    shared, _ = _share(found.pointer.generation, found.bucket_s, given.rung, given.label, *_name_arm(given))
     said = [
         *shared,
         (b"x-almanac-age", b"%d" % max(0, now_s - found.pointer.promoted_at_s)),
@@ -100,8 +100,6 @@ def headers(given: Answer, now_s: int) -> Headers:
         said.append((b"x-almanac-degraded", found.degraded.encode()))
     if given.pinned:
         said.append((b"x-almanac-pinned", name_pinned(given)))
-    if given.placed is not None:
-        said.extend(_name_arm(given.placed.experiment.name, given.placed.arm.name, given.placed.by_arm)[0])
     if given.drawn:
         said.append((b"x-almanac-explored", name_drawn(given)))
     if given.raised:
@@ -117,12 +115,10 @@ def head(given: Answer, now_s: int, n_bytes: int, date: bytes, request_id: bytes
     `date` is one whole header or some; `closing` says that the connection ends with this answer.
     """
     found = given.found
-    _, shared = _share(found.pointer.generation, found.bucket_s, given.rung, given.label)
+    _, shared = _share(found.pointer.generation, found.bucket_s, given.rung, given.label, *_name_arm(given))
     more = b"connection: close\r\n" if closing else b""
     if given.pinned:
         more += b"x-almanac-pinned: %b\r\n" % name_pinned(given)
-    if given.placed is not None:
-        more += _name_arm(given.placed.experiment.name, given.placed.arm.name, given.placed.by_arm)[1]
     if given.drawn:
         more += b"x-almanac-explored: %b\r\n" % name_drawn(given)
     if given.raised:
@@ -158,25 +154,25 @@ def name_raised(given: Answer) -> bytes:
     return ",".join(said).encode()
 
 
+def _name_arm(given: Answer) -> tuple[str, ...]:
+    """Return the names of an answer's experiment, if any, and of the arm, if that answered."""
+    placed = given.placed
+    if placed is None:
+        return ()
+    return (placed.experiment.name, placed.arm.name) if placed.by_arm else (placed.experiment.name,)
+
+
 @lru_cache(maxsize=4096)
-def _share(generation: int, bucket_s: int, rung: Rung, said: Label) -> tuple[Headers, bytes]:
+def _share(
+    generation: int, bucket_s: int, rung: Rung, said: Label, experiment: str = "", arm: str = ""
+) -> tuple[Headers, bytes]:
     """Return the headers that many answers share, and the same as text; nobody may change the list."""
-    return _write(
-        [
-            (b"x-almanac-generation", b"%d" % generation),
-            (b"x-almanac-bucket", moment(bucket_s).isoformat().encode()),
-            (b"x-almanac-rung", rung.encode()),
-            (b"x-almanac-time", said.encode()),
-        ]
-    )
-
-
-@lru_cache(maxsize=256)
-def _name_arm(experiment: str, arm: str, by_arm: bool) -> tuple[Headers, bytes]:
-    """Return the headers of an experiment's answers, likewise."""
-    told = [(b"x-almanac-arm", arm.encode())] if by_arm else []
-    return _write([(b"x-almanac-experiment", experiment.encode()), *told])
-
-
-def _write(headers: Headers) -> tuple[Headers, bytes]:
+    headers = [
+        (b"x-almanac-generation", b"%d" % generation),
+        (b"x-almanac-bucket", moment(bucket_s).isoformat().encode()),
+        (b"x-almanac-rung", rung.encode()),
+        (b"x-almanac-time", said.encode()),
+    ]
+    of_arm = ((b"x-almanac-experiment", experiment.encode()), (b"x-almanac-arm", arm.encode()))
+    headers += [header for header in of_arm if header[1]]
     return headers, b"".join(b"%b: %b\r\n" % header for header in headers)

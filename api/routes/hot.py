@@ -69,7 +69,7 @@ def read_plain(target: bytes) -> PlainFeed | None:
 class FeedLookup(PendingLookup):
     """The look-up of a plain feed request: its answer goes to one call, the lack of one to another."""
 
-    __slots__ = ("_fallback", "_hand_over", "_reply", "_see_all", "asked", "now_s")
+    __slots__ = ("_fallback", "_hand_over", "_reply", "_see_all", "asked")
 
     def __init__(
         self, asked: PlainFeed, now_s: int, see_all: SeeAll, reply: Reply, hand_over: HandOver
@@ -79,17 +79,13 @@ class FeedLookup(PendingLookup):
         Where a filter leaves too little of the list, `see_all` reads what the ladder needs beside it.
         """
         at_s = now_s if asked.at_s is None else asked.at_s
-        super().__init__(asked.user_id, at_s, is_now=asked.at_s is None)
+        route = ROUTES[asked.route]
+        super().__init__(asked.user_id, at_s, is_now=asked.at_s is None, route=route, now_s=now_s)
         self.asked = asked
-        self.now_s = now_s
         self._see_all = see_all
         self._reply = reply
         self._hand_over = hand_over
         self._fallback: asyncio.Task[None] | None = None
-
-    def find_asked(self) -> tuple[Route, int]:
-        """Return the route as experiments name it, and when it is asked."""
-        return ROUTES[self.asked.route], self.now_s
 
     def resolve(self, found: Lookup | Exception) -> None:
         """Answer, if the own list does; who answers else finds out again, and says what is lacking."""

@@ -21,7 +21,7 @@ from api.contract.experiment import Route
 from api.contract.keys import Keys
 from api.found import Lookup
 from api.store.cache import GenerationCache
-from api.store.connection import Packet, Replies, RespConnection
+from api.store.connection import Replies, RespConnection
 from api.store.current import CurrentGeneration
 from api.store.errors import LOADING, StoreUnavailable
 from api.store.experiments import Experiments
@@ -36,6 +36,7 @@ MOST_TRIES = 5  # then what was read last answers: it was current while the requ
 PATIENCE_S = 0.1  # 7,000 posts are loaded in 0.02 s, so most requests after a flip see the new lists
 
 Share = tuple["LookupBatcher", Snapshot, list["PendingLookup"]]
+Sent = tuple["LookupBatcher", Snapshot, int, list["PendingLookup"]]  # and `n_changes` of what is current
 
 
 class LookupBatcher:
@@ -129,15 +130,19 @@ class LookupBatcher:
         if self._experiments.running and self._home is self:
             shares = self._share_out(connection, snapshot)
         self._waiting = []
-        packets: list[Packet] = []
-        packed: list[PendingLookup] = []
-        for batcher, of, waiting in shares:
-            batcher._pack(waiting, of, packets, packed)
+        parts: list[bytes] = []
+        sent = [
+            (batcher, of, batcher.current.n_changes, batcher._pack(waiting, of, parts))
+            for batcher, of, waiting in shares
+        ]
+        if not parts:
+            return
+        lookups = [lookup for *_, of_one in sent for lookup in of_one]
         try:
-            if packets:
-                connection.send(*packets)
+            n_replies = sum([lookup.n_replies for lookup in lookups])
+            connection.send((b"".join(parts), n_replies, self._reader_of(sent, len(lookups))))
         except Exception as exc:  # as in `_flush`
-            for lookup in packed:
+            for lookup in lookups:
                 lookup.resolve(exc)
 
     def _share_out(self, connection: RespConnection, snapshot: Snapshot) -> list[Share]:
@@ -147,11 +152,12 @@ class LookupBatcher:
         """
         own: list[PendingLookup] = []
         others: dict[str, list[PendingLookup]] = {}
-        asked: tuple[Route | None, int] = (None, 0)
-        place = None
+        route: Route | None = None
+        now_s, place = 0, None
         for lookup in self._waiting:
-            if asked != (now := lookup.find_asked()):  # most of a turn ask the same, now
-                asked, place = now, self._experiments.find_place(*now)
+            if lookup.now_s != now_s or lookup.route != route:  # most of a turn ask the same, now
+                route, now_s = lookup.route, lookup.now_s
+                place = self._experiments.find_place(route, now_s)
             placed = lookup.placed = None if place is None else place(lookup.user_id)
             if placed is None or placed.arm.variant == self.variant:
                 own.append(lookup)
@@ -171,16 +177,11 @@ class LookupBatcher:
         return shares
 
     def _pack(
-        self,
-        waiting: list[PendingLookup],
-        snapshot: Snapshot,
-        packets: list[Packet],
-        packed: list[PendingLookup],
-    ) -> None:
+        self, waiting: list[PendingLookup], snapshot: Snapshot, parts: list[bytes]
+    ) -> list[PendingLookup]:
         """Add look-ups to what is sent; one that cannot be written keeps no other from being sent."""
-        bucket_for, n_replies = snapshot.generation.manifest.horizon.bucket_for, 0
+        bucket_for = snapshot.generation.manifest.horizon.bucket_for
         lookups: list[PendingLookup] = []
-        parts: list[bytes] = []
         for lookup in waiting:
             try:
                 lookup.n_tries += 1
@@ -194,39 +195,49 @@ class LookupBatcher:
             else:
                 lookups.append(lookup)
                 parts.append(command)
-                n_replies += lookup.n_replies
-        if lookups:
-            packets.append((b"".join(parts), n_replies, self._reader_of(lookups, snapshot)))
-            packed += lookups
+        return lookups
 
-    def _reader_of(
-        self, lookups: list[PendingLookup], snapshot: Snapshot
-    ) -> Callable[[Replies | None], None]:
+    def _reader_of(self, sent: list[Sent], n_lookups: int) -> Callable[[Replies | None], None]:
         """Return what takes the replies to some look-ups; None: the connection was lost."""
-        current, n_changes, sent_at = self.current, self.current.n_changes, perf_counter()
+        sent_at = perf_counter()
 
         def read(replies: Replies | None) -> None:
             if replies is None:
-                return self._repeat(lookups)
-            self._stats.record(len(lookups), perf_counter() - sent_at)
-            is_changed, end = n_changes != current.n_changes, 0
-            for lookup in lookups:
-                start, end = end, end + lookup.n_replies
-                if is_changed and lookup.n_tries <= MOST_TRIES:
-                    self._repeat([lookup])
-                    continue
-                try:
-                    own, session = replies[start:end], None
-                    if lookup.is_now and self._sessions is not None:
-                        session = self._sessions.read(own.pop(), lookup.at_s)
-                    found = snapshot.read(lookup.user_id, lookup.at_s, lookup.bucket_s, own)
-                    found.session = session
-                    lookup.resolve(found)
-                except Exception as exc:  # as in `_flush`
-                    lookup.resolve(exc)
-            return None
+                for batcher, *_, lookups in sent:
+                    batcher._repeat(lookups)
+                return
+            self._stats.record(n_lookups, perf_counter() - sent_at)
+            start = 0
+            for batcher, snapshot, n_changes, lookups in sent:
+                start = batcher._resolve(lookups, snapshot, n_changes, replies, start)
 
         return read
+
+    def _resolve(
+        self,
+        lookups: list[PendingLookup],
+        snapshot: Snapshot,
+        n_changes: int,
+        replies: Replies,
+        end: int,
+    ) -> int:
+        """Resolve look-ups by the replies from a place on; return where the next ones begin."""
+        is_changed = n_changes != self.current.n_changes
+        for lookup in lookups:
+            start, end = end, end + lookup.n_replies
+            if is_changed and lookup.n_tries <= MOST_TRIES:
+                self._repeat([lookup])
+                continue
+            try:
+                own, session = replies[start:end], None
+                if lookup.is_now and self._sessions is not None:
+                    session = self._sessions.read(own.pop(), lookup.at_s)
+                found = snapshot.read(lookup.user_id, lookup.at_s, lookup.bucket_s, own)
+                found.session = session
+                lookup.resolve(found)
+            except Exception as exc:  # as in `_flush`
+                lookup.resolve(exc)
+        return end
 
     def _repeat(self, lookups: list[PendingLookup]) -> None:
         """Send some look-ups again; one that loses its connection twice fails."""
@@ -237,7 +248,7 @@ class LookupBatcher:
             else:
                 lookup.was_lost |= is_lost
                 lookup.placed = None
-                (self if lookup.find_asked()[0] is None else self._home).add(lookup)
+                (self if lookup.route is None else self._home).add(lookup)
 
     def _read_first(self) -> None:
         """Read what is current, then flush."""

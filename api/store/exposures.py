@@ -1,8 +1,8 @@
 """Records of what experiments' answers were, on their way into the store.
 
-A request leaves its record in memory and goes on; a task writes what has gathered, hundreds in one entry of
-the stream. A feed never waits for that: where the store is away, or has too many records that the batch has
-not drained, records are dropped, and counted.
+A request adds its record to an entry of the stream that grows in memory, and goes on; a task writes what has
+gathered. A feed never waits for that: where the store is away, or has too many records that the batch has not
+drained, records are dropped, and counted.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-from api.contract.exposure import FIELD, MOST_RECORDS, pack, write, write_shared
+from api.contract.experiment import Placement
+from api.contract.exposure import FIELD, MOST_RECORDS, Entry
 from api.contract.keys import Keys
 from api.feed import Answer
 from api.store.connection import ConnectionLost, Refusal, RespConnection
@@ -18,7 +19,8 @@ from api.store.errors import StoreUnavailable
 from api.store.lifeline import Lifeline
 
 FLUSH_S = 0.1
-MOST_HELD = 10_000  # records in memory: a second or two of all that one process can answer
+MOST_FRESH = 32  # answers, with all that they were chosen from
+MOST_ENTRIES = 20  # in memory: less than a second of all that one process can answer
 MB = 1 << 20
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,8 @@ class Exposures:
         self._key = keys.exposures()
         self._most_bytes = most_mb * MB
         self._loop = asyncio.get_running_loop()
-        self._held: list[bytes] = []
+        self._fresh: list[tuple[Answer, Placement, bytes, float]] = []  # not in an entry yet
+        self._entries: list[Entry] = []  # the last one grows
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self._is_full = False  # the stream, when it was last looked at
@@ -54,16 +57,30 @@ class Exposures:
         self.answered[placed.experiment.name, placed.arm.name] += 1
         if not placed.is_recorded:
             return
-        if len(self._held) >= MOST_HELD:
-            self._drop(1, f"{MOST_HELD} records wait to be written")
-            return
-        found = given.found
-        number, answered_ms = found.pointer.generation, int(clock() * 1000)
-        shared = write_shared(placed.experiment.name, placed.arm.name, number, found.bucket_s, given.rung)
-        who = found.user_id.encode(), request_id
-        self._held.append(write(shared, found.at_s, answered_ms, *who, given.posts, given.propensities))
-        if self._writing is None and (self._timer is None or len(self._held) == MOST_RECORDS):
-            self._write_in(FLUSH_S if self._timer is None else 0.0)
+        fresh = self._fresh
+        fresh.append((given, placed, request_id, clock()))
+        if len(fresh) == MOST_FRESH:
+            self._add_fresh()
+        elif self._timer is None and self._writing is None:
+            self._write_in(FLUSH_S)
+
+    def _add_fresh(self) -> None:
+        """Add what has been answered to the entry that grows: some at a time costs half of one by one."""
+        fresh, self._fresh = self._fresh, []
+        entries = self._entries
+        for given, placed, request_id, answered_at in fresh:
+            if not entries or entries[-1].n == MOST_RECORDS:
+                if len(entries) == MOST_ENTRIES:
+                    self._drop(1, f"{MOST_ENTRIES * MOST_RECORDS} records wait to be written")
+                    continue
+                entries.append(Entry())
+            found = given.found
+            of_arm = (placed.experiment.name, placed.arm.name)
+            shared = (*of_arm, found.pointer.generation, found.bucket_s, given.rung)
+            ids, chances = (found.user_id.encode(), request_id), given.propensities if given.drawn else ()
+            entries[-1].add(shared, found.at_s, int(answered_at * 1000), *ids, given.posts, chances)
+        if entries and entries[0].n == MOST_RECORDS and self._writing is None:
+            self._write_in(0.0)
 
     async def aclose(self) -> None:
         """Write what is held, if the store takes it."""
@@ -85,36 +102,36 @@ class Exposures:
 
     def _end(self, _: object) -> None:
         self._writing = None
-        if self._held:
+        if self._entries or self._fresh:
             self._write_in(FLUSH_S)
 
     async def _write_all(self) -> None:
         """Write all that is held; while no connection can be had it stays held."""
-        while self._held:
+        self._add_fresh()
+        while self._entries:
             try:
                 connection = await self._lifeline.connect()
             except StoreUnavailable:
                 return
-            records, self._held = self._held[:MOST_RECORDS], self._held[MOST_RECORDS:]
-            await self._write(connection, records)
+            await self._write(connection, self._entries.pop(0))
 
-    async def _write(self, connection: RespConnection, records: list[bytes]) -> None:
+    async def _write(self, connection: RespConnection, entry: Entry) -> None:
         """Write an entry. Once it is sent it is not sent again: the store may have taken it."""
         look = ("MEMORY", "USAGE", self._key)
-        add = () if self._is_full else (("XADD", self._key, "*", FIELD, pack(records)),)
+        add = () if self._is_full else (("XADD", self._key, "*", FIELD, entry.pack()),)
         try:
             used, *added = await connection.call(look, *add)
         except ConnectionLost as exc:
-            self._drop(len(records), str(exc))
+            self._drop(entry.n, str(exc))
             return
         if refused := [str(reply) for reply in (used, *added) if isinstance(reply, Refusal)]:
-            self._drop(len(records), refused[0])
+            self._drop(entry.n, refused[0])
             return
         self._is_full = (used or 0) >= self._most_bytes
         if not added:
-            self._drop(len(records), f"the stream has {used} bytes that no batch has drained")
+            self._drop(entry.n, f"the stream has {used} bytes that no batch has drained")
             return
-        self.counts["accepted"] += len(records)
+        self.counts["accepted"] += entry.n
         self._is_warned = False
 
     def _drop(self, n: int, why: str) -> None:

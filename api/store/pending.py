@@ -10,22 +10,36 @@ from api.found import Lookup
 class PendingLookup(ABC):
     """A look-up that waits; subclasses say what becomes of it."""
 
-    __slots__ = ("at_s", "bucket_s", "is_now", "n_replies", "n_tries", "placed", "user_id", "was_lost")
+    __slots__ = (
+        "at_s",
+        "bucket_s",
+        "is_now",
+        "n_replies",
+        "n_tries",
+        "now_s",
+        "placed",
+        "route",
+        "user_id",
+        "was_lost",
+    )
 
-    def __init__(self, user_id: str, at_s: int, *, is_now: bool = False) -> None:
-        """Wait for a user's own list at a time; where nobody asked for it, what they did lately counts."""
+    def __init__(
+        self, user_id: str, at_s: int, *, is_now: bool = False, route: Route | None = None, now_s: int = 0
+    ) -> None:
+        """Wait for a user's own list at a time; where nobody asked for it, what they did lately counts.
+
+        Route, and when it is asked, are for an experiment to say whose lists answer; None: none may.
+        """
         self.user_id = user_id
         self.at_s = at_s
         self.bucket_s = 0
         self.is_now = is_now
+        self.route = route
+        self.now_s = now_s
         self.n_replies = 0
         self.n_tries = 0  # how often it was sent, or what is current was read for it
         self.was_lost = False  # with a connection, once
         self.placed: Placement | None = None  # by the experiment, when it was last sent
-
-    def find_asked(self) -> tuple[Route | None, int]:
-        """Return what is asked and when, for an experiment to say whose lists answer; None: none may."""
-        return None, 0
 
     @abstractmethod
     def resolve(self, found: Lookup | Exception) -> None:

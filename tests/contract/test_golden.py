@@ -208,16 +208,11 @@ def test_records_of_answers_are_these_bytes() -> None:
     )
 
     said = [
-        "45",  # the record's length
-        "01",
-        b"\x05shelf\x03old\x03own".hex(),
-        "ac02",  # generation
-        "70e0c56100000000",
-        "58e4c56100000000" + "9c7e2ded7d010000",
-        "0300" + "0300" + "0200",  # bytes of the ids; posts
-        "01" + "03",  # drawn; bytes a post
-        b"200a-1".hex(),
-        "11ff" + "00ff" + "001f",
-        "000000000000e03f",
+        b'[2,2,[["shelf","old",300,1640358000,"own"]]]\n'.hex(),
+        2 * ("0000" + "58e4c56100000000" + "9c7e2ded7d010000" + "0300" + "0300" + "0200" + "0100"),
+        2 * b"200".hex(),
+        2 * b"a-1".hex(),
+        2 * "11ff" + 2 * "00ff" + 2 * "001f",
+        2 * "000000000000e03f",
     ]
-    assert pack([one.encode()] * 2).hex() == 2 * "".join(said)
+    assert pack([one, one]).hex() == "".join(said)

@@ -50,7 +50,7 @@ def answered(store: redis.Redis) -> tuple[list[int], list[int]]:
             event = Event(f"{user}-{what}", str(user), str(post), what, NOW_S - 900, NOW_S - 900)
             store.xadd(KEYS.events(), event.to_fields())  # type: ignore[arg-type]  # a dict of texts is one
     for begin in range(0, len(records), 100):
-        store.xadd(KEYS.exposures(), {FIELD: pack(one.encode() for one in records[begin : begin + 100])})
+        store.xadd(KEYS.exposures(), {FIELD: pack(records[begin : begin + 100])})
     return drawn, liked
 
 

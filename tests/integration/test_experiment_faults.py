@@ -24,7 +24,7 @@ import redis
 import sqlalchemy as sa
 
 from api.contract.experiment import Arm, Experiment
-from api.contract.exposure import FIELD, Exposure, unpack
+from api.contract.exposure import FIELD, unpack
 from api.contract.keys import Keys
 from batch.data.live.accepted import drain_accepted
 from batch.data.live.layout import EXPOSURES
@@ -132,8 +132,8 @@ def read_along(url: str, truth: Truth) -> None:
             while not truth.ended.is_set():
                 for _, entries in client.xread({KEYS.exposures(): last}, block=100) or ():
                     for last, fields in entries:
-                        for place, record in enumerate(unpack(fields[FIELD.encode()])):
-                            truth.stored[last.decode(), place] = Exposure.decode(record).request_id
+                        for place, one in enumerate(unpack(fields[FIELD.encode()])):
+                            truth.stored[last.decode(), place] = one.request_id
         time.sleep(0.05)
 
 

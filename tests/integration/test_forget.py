@@ -229,7 +229,7 @@ def test_nothing_is_left_of_a_forgotten_user_and_others_keep_everything(
 def expose(store: redis.Redis, *users: str) -> None:
     """Record that an experiment answered users, in one entry."""
     now_ms = int(time.time() * 1000)
-    records = [Exposure("ab", user, "a", 0, now_ms, 1, 0, "own", "r", [1]).encode() for user in users]
+    records = [Exposure("ab", user, "a", 0, now_ms, 1, 0, "own", "r", [1]) for user in users]
     store.xadd(KEYS.exposures(), {FIELD: pack(records)})
 
 

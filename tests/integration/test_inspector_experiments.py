@@ -52,7 +52,7 @@ def answer_users(
         for post in range(1, 2 + (user % 2) * 2 + user % 3 % 2):
             event = Event(f"e{user}-{post}", str(user), str(post), "like", at_s + 5, at_s + 5)
             store.xadd(KEYS.events(), event.to_fields())  # type: ignore[arg-type]  # a dict of texts is one
-    store.xadd(KEYS.exposures(), {FIELD: pack(one.encode() for one in records)})
+    store.xadd(KEYS.exposures(), {FIELD: pack(records)})
 
 
 def test_the_verdict_is_the_one_of_the_command(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import redis
 import sqlalchemy as sa
 
-from api.contract.exposure import FIELD, Exposure, unpack
+from api.contract.exposure import FIELD, Exposure, pack, unpack
 from api.contract.keys import Keys
 from batch.data.forgotten import read_forgotten
 from batch.data.live.database import Row, Unread, insert, keep_unreadable, open_events
@@ -121,11 +121,11 @@ def _keep(
         except (KeyError, ValueError):
             unreadable.append((f"{KEPT_APART}{name}", fields))
             continue
-        for place, record in enumerate(records):
-            try:
-                read.append((name, place, _decode(record)))
-            except (ValueError, OverflowError, OSError):
-                unreadable.append((f"{KEPT_APART}{name} {place}", {b"record": record}))
+        for place, one in enumerate(records):
+            if _fits(one):
+                read.append((name, place, one))
+            else:
+                unreadable.append((f"{KEPT_APART}{name} {place}", {b"records": pack([one])}))
     read = [placed for placed in read if not is_gone(placed[2].user_id)]
     ids = ids_of({post for _, _, one in read for post in one.posts})
     rows = [_row(placed, ids) for placed in read]
@@ -135,13 +135,13 @@ def _keep(
     return Drained(len(entries), n_new, len(unreadable))
 
 
-def _decode(record: bytes) -> Exposure:
-    """Read a record that a table can hold: PostgreSQL's texts have no NUL."""
-    one = Exposure.decode(record)
-    if "\0" in "".join((one.experiment, one.arm, one.user_id, one.rung, one.request_id)):
-        raise ValueError("a text with a NUL")
-    day_of(one.accepted_ms)
-    return one
+def _fits(one: Exposure) -> bool:
+    """Say whether a table can hold a record: PostgreSQL's texts have no NUL, and its day is one."""
+    try:
+        day_of(one.accepted_ms)
+    except (ValueError, OverflowError, OSError):
+        return False
+    return "\0" not in "".join((one.experiment, one.arm, one.user_id, one.rung, one.request_id))
 
 
 def _row(placed: Placed, ids: dict[int, str]) -> Row:
