@@ -67,12 +67,18 @@ def serve(
 
 
 def ours(
-    folder: Path, url: str, asked: Asked, *, experiments: bool = False, overlay: bool = False
+    folder: Path,
+    url: str,
+    asked: Asked,
+    *,
+    experiments: bool = False,
+    overlay: bool = False,
+    variant: str = "default",
 ) -> AbstractContextManager[App]:
     """Run the API as it is deployed, following what experiments run or not, with the overlay or without."""
-    name = "overlay" if overlay else "experiment" if experiments else "ours"
+    name = "overlay" if overlay else "experiment" if experiments else variant
     switches = {"ALMANAC_EXPERIMENTS": experiments, "ALMANAC_OVERLAY": overlay}
-    env = {name: "on" if is_on else "off" for name, is_on in switches.items()}
+    env = {name: "on" if is_on else "off" for name, is_on in switches.items()} | {"ALMANAC_VARIANT": variant}
     return serve(name, ("-m", "api.main"), {STORE: url, **env}, folder, asked, "/ready")
 
 

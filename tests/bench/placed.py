@@ -1,4 +1,4 @@
-"""An experiment for the serving bench: both arms' variants are one generation, so that answers are known."""
+"""An experiment for the serving bench: two generations are its arms', with lists and posts of their own."""
 
 import re
 import time
@@ -9,16 +9,25 @@ from api.contract.experiment import Arm, Experiment
 from api.contract.keys import Keys
 from tests.bench import apps
 from tests.bench.load import Asked
+from tests.bench.stock import serve_as
 
 ALL_WRITTEN_S = 1.0  # ten times as long as records gather
-ARMS = (Arm("a", "default", 50), Arm("b", "other", 50))
+GENERATION, VARIANT = 2, "other"
+EXPERIMENT = Experiment(
+    "bench", "bench", (Arm("a", "default", 50), Arm("b", VARIANT, 50)), state="running"
+)  # on both routes, for good
 
 
 def begin(client: redis.Redis) -> None:
-    """Let it run on both routes, for good."""
-    keys, one = Keys(), Experiment("bench", "bench", ARMS, state="running")
-    client.copy(keys.current("default"), keys.current("other"))
-    client.hset(keys.experiments(), one.name, one.to_json())
+    """Serve the second generation under its variant, and let the experiment run."""
+    keys = Keys()
+    serve_as(client, keys, GENERATION, VARIANT)
+    client.hset(keys.experiments(), EXPERIMENT.name, EXPERIMENT.to_json())
+
+
+def find_generation(user_id: str) -> int:
+    """Return the generation that answers a user within the experiment."""
+    return GENERATION if EXPERIMENT.assign(user_id).variant == VARIANT else 1
 
 
 def count_records(asked: Asked) -> dict[str, float]:

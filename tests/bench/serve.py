@@ -7,7 +7,7 @@ the machine does meets them all. Correctness is asserted before speed.
 import os
 import platform
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,7 +25,7 @@ from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.tokens import FILE, add_token
 from batch.progress import Show, silent
-from tests.bench import apps, lately, load, placed, rivals, stock, targets, ways
+from tests.bench import apps, explored, lately, load, placed, rivals, stock, targets, ways
 from tests.bench.apps import App
 from tests.bench.load import Asked, Figures
 from tests.bench.stock import GENERATION, Stock
@@ -68,7 +68,7 @@ def run(
         url = stack.enter_context(apps.store(folder))
         client = stack.enter_context(redis.Redis.from_url(url))
         began = time.perf_counter()
-        stock.fill(client, Keys(), sizes, tell)
+        stock.fill(client, Keys(), sizes, tell, explored.GENERATION)
         filled_s = time.perf_counter() - began
         _, token = add_token(folder / FILE, "read", "bench")  # so reads need it
         asking, users = targets.draw(sizes, limit), sizes.users(0, sizes.n_users)
@@ -78,7 +78,10 @@ def run(
             _check(client, asked, sizes, limit)
         placed.begin(client)
         experiment = stack.enter_context(apps.ours(folder, url, ours.asked, experiments=True))
-        _check(client, experiment.asked, sizes, limit)
+        _check(client, experiment.asked, sizes, limit, placed.find_generation)
+        explored.begin(client, sizes)
+        drawn = stack.enter_context(apps.ours(folder, url, ours.asked, variant=explored.VARIANT))
+        explored.check(drawn.asked)
         of_now = replace(ours.asked, targets=targets.ask_now(asking))
         lately.begin(client, users)
         overlay = stack.enter_context(apps.ours(folder, url, of_now, experiments=True, overlay=True))
@@ -88,6 +91,7 @@ def run(
             "ours": ours,
             "filter": App(by_topic, ours.pid),
             "experiment": experiment,
+            "explored": drawn,
             "now": App(replace(of_now, port=ours.asked.port), ours.pid),
             "overlay": overlay,
             **_start_others(stack, folder, url, answer, ours.asked, with_ways),
@@ -149,6 +153,9 @@ def _speeds(
         ),
         "time_ratio_of_experiment": _median(
             turn["ours"].figures.per_s / turn["experiment"].figures.per_s for turn in turns
+        ),
+        "time_ratio_of_explored": _median(
+            turn["ours"].figures.per_s / turn["explored"].figures.per_s for turn in turns
         ),
         "time_ratio_of_overlay": _median(
             turn["now"].figures.per_s / turn["overlay"].figures.per_s for turn in turns
@@ -240,8 +247,14 @@ def _median(values: Iterable[float]) -> float:
     return round(median(values), 3)
 
 
-def _check(client: redis.Redis, ours: Asked, sizes: Stock, limit: int) -> None:
-    """Compare answers with what stands in the store, looked up one by one.
+def _check(
+    client: redis.Redis,
+    ours: Asked,
+    sizes: Stock,
+    limit: int,
+    find_generation: Callable[[str], int] = lambda _: GENERATION,
+) -> None:
+    """Compare answers with what stands in the store, looked up one by one; which generation is its user's.
 
     Raises:
         RuntimeError: One is wrong.
@@ -253,7 +266,7 @@ def _check(client: redis.Redis, ours: Asked, sizes: Stock, limit: int) -> None:
     for target in ours.targets[:N_CHECKED]:
         asked = parse_qs(urlsplit(target).query)
         user_id, at_s = asked["id"][0], epoch(datetime.fromisoformat(asked["time"][0]))
-        ranked = client.hget(keys.list(user_id, GENERATION), str(horizon.bucket_for(at_s)))
+        ranked = client.hget(keys.list(user_id, find_generation(user_id)), str(horizon.bucket_for(at_s)))
         seen = cast("list[bytes]", client.zrangebyscore(keys.seen(user_id), "-inf", at_s))
         posts = [post for post in decode(cast("bytes", ranked)) if post not in set(map(int, seen))]
         if "topic" in asked:

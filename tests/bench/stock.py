@@ -4,9 +4,9 @@ Written as the publisher writes, but drawn instead of scored, and with nothing o
 """
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 import numba
 import numpy as np
@@ -18,6 +18,7 @@ from api.contract.buckets import Horizon
 from api.contract.codec import encode as as_text
 from api.contract.facets import TOPIC, spell
 from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.manifest import Manifest
 from batch.data.ids import IdNames, encode_ids
 from batch.data.seen import SeenTimes
 from batch.progress import Show, silent
@@ -115,6 +116,22 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_genera
     client.hset(
         keys.current(VARIANT), mapping={"generation": GENERATION, "previous": "", "promoted_at": AS_OF_S}
     )
+
+
+def serve_as(
+    client: redis.Redis,
+    keys: Keys,
+    number: int,
+    variant: str,
+    counts: Mapping[str, int] | None = None,
+    needs: Sequence[str] = (),
+) -> None:
+    """Make a generation current under a variant of its own; more counts and needs go into its manifest."""
+    told = Manifest.from_json(cast("bytes", client.get(keys.manifest(number))))
+    counts, needs = {**told.counts, **(counts or {})}, (*told.needs, *needs)
+    client.set(keys.manifest(number), replace(told, variant=variant, counts=counts, needs=needs).to_json())
+    fields = ("generation", number, "previous", "", "promoted_at", AS_OF_S)
+    client.hset(keys.current(variant), items=list(fields))
 
 
 def draw(rng: np.random.Generator, stock: Stock, n_users: int) -> tuple[SeenTimes, npt.NDArray[np.int32]]:
