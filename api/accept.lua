@@ -10,9 +10,33 @@
 --       counts half  12 seconds to keep it  13… fields and values of its entry in the stream
 -- Reply 1 recorded, by this attempt or an earlier try of the same; 0 recorded before by another attempt;
 --       -1 the user was forgotten, -2 the key is another one: nothing was recorded
--- Cost  O(log n) in the posts that the user has seen
+-- Cost  O(log n) in the posts that the user has seen, O(n) in the topics of the session, 64 at most
 --
 -- The note comes last: whatever fails before it can be tried again, and only the note makes a duplicate.
+local COUNTS = '^(%S+) (%S+) (%d+)$'
+
+-- Return the field without a name: what topics weigh as of the latest event, see `weigh` in session.py.
+local function weigh(fields, half_life_s)
+    local topics, latest_s, all_likes, all_shown = {}, 0, 1, 8
+    for i = 1, #fields, 2 do
+        local likes, shown, last_s = string.match(fields[i + 1], COUNTS)
+        if last_s then
+            topics[#topics + 1] = {fields[i], tonumber(likes) or 0, tonumber(shown) or 0, tonumber(last_s)}
+            latest_s = math.max(latest_s, tonumber(last_s))
+        end
+    end
+    for _, topic in ipairs(topics) do
+        local share = 2 ^ ((topic[4] - latest_s) / half_life_s)
+        topic[2], topic[3] = topic[2] * share, topic[3] * share
+        all_likes, all_shown = all_likes + topic[2], all_shown + topic[3]
+    end
+    for i, topic in ipairs(topics) do
+        local weight = math.log((topic[2] + 1) / (all_likes / all_shown * topic[3] + 1))
+        topics[i] = string.format('%s:%.3f', cjson.encode(topic[1]), math.max(-1, math.min(1, weight)))
+    end
+    return string.format('[%.0f,{%s}]', latest_s, table.concat(topics, ','))
+end
+
 local key = redis.call('GET', KEYS[8]) or ''
 if key ~= ARGV[8] then
     return -2
@@ -37,14 +61,15 @@ end
 local shown, likes = is_new[3], is_new[5] or 0
 if ARGV[10] ~= '' and shown + likes > 0 then
     local told = redis.call('HGET', KEYS[9], ARGV[10])
-    if told or redis.call('HLEN', KEYS[9]) < 64 then
-        local n_likes, n_shown, last_s = string.match(told or '', '^(%S+) (%S+) (%d+)$')
+    if told or redis.call('HLEN', KEYS[9]) < 65 then
+        local n_likes, n_shown, last_s = string.match(told or '', COUNTS)
         local at_s = tonumber(ARGV[7])
         last_s = tonumber(last_s) or at_s
         local latest_s = math.max(at_s, last_s)
         local old, new = 2 ^ ((last_s - latest_s) / ARGV[11]), 2 ^ ((at_s - latest_s) / ARGV[11])
         likes, shown = (tonumber(n_likes) or 0) * old + likes * new, (tonumber(n_shown) or 0) * old + shown * new
         redis.call('HSET', KEYS[9], ARGV[10], string.format('%.6g %.6g %.0f', likes, shown, latest_s))
+        redis.call('HSET', KEYS[9], '', weigh(redis.call('HGETALL', KEYS[9]), ARGV[11]))
         redis.call('EXPIRE', KEYS[9], ARGV[12])
     end
 end

@@ -180,9 +180,14 @@ def answer(
     if shared.exploration is not None and pinned_before is None:
         out = {*excluded, *pins.values()}
         drawn = draw_places(found, shared.exploration, limit, out, wanted, pins.keys())
-    if not (
-        start or excluded or pins or drawn or pinned_before or session
-    ):  # most requests; `_take` would choose the same
+    is_plain = not (start or excluded or pins or drawn or pinned_before)
+    if is_plain and session is not None:  # what follows would choose the same
+        moved = overlay(found, session, own, limit, limit, (), paged=paged)
+        if moved is not None:
+            start = moved.next_start
+            of_page = (tuple(moved.posts), moved.rung, (), start if paged else None, wanted, (), (), ())
+            return Answer(found, limit, *of_page, moved.raised, moved.pulled)
+    elif is_plain:  # most requests, and likewise
         n = limit + 1 if paged else limit  # one more tells that a page follows
         head = own[:n]
         distinct, windows = set(head), shared.windows
@@ -198,7 +203,7 @@ def answer(
     left_out = {*excluded, *before, *(post for _, post in placed)} if before or placed else excluded
     n, moved = limit - len(placed), None
     if session is not None and n:
-        moved = overlay(found, session, own, limit, n, left_out)
+        moved = overlay(found, session, own, limit, n, left_out, paged=paged)
     chosen, rung, next_start = moved[:3] if moved else _take(found, own, limit, n, left_out, start, wanted)
     for place, post in placed:
         chosen.insert(place - 1, post)

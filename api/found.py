@@ -17,6 +17,7 @@ from api.contract.manifest import Manifest
 from api.contract.pin import Pin, Pins, in_order
 from api.contract.window import Windows
 from api.session import Session
+from api.topics import Topics
 
 Degraded = Literal["", "value", "generation", "store"]
 RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to posts' numbers, best first
@@ -41,7 +42,7 @@ class Generation:
         facets: Which posts have which value of the columns that the manifest filters by.
         windows: When posts may be answered, of those that have a window.
         exploration: Which places are for new posts, and what is drawn there; None: no place is.
-        topics: Of the posts whose topic was asked for: reading it takes some microseconds.
+        held_topics: What `topics` has made.
     """
 
     manifest: Manifest
@@ -53,7 +54,7 @@ class Generation:
     facets: Facets = NO_FACETS
     windows: Windows = field(default_factory=dict)
     exploration: Exploration | None = None
-    topics: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
+    held_topics: list[Topics] = field(default_factory=list, init=False, compare=False, repr=False)
 
     @property
     def has_dictionary(self) -> bool:
@@ -100,12 +101,12 @@ class Generation:
         post_id: int | str = orjson.loads(self.posts[number])["id"]
         return post_id
 
-    def topic_of(self, number: int) -> str:
-        """Return the topic of one of its posts; empty where it has none."""
-        topic = self.topics.get(number)
-        if topic is None:
-            topic = self.topics[number] = str(orjson.loads(self.posts[number]).get("topic", ""))
-        return topic
+    @property
+    def topics(self) -> Topics:
+        """Return its posts' topics; where nobody asks, they take no memory."""
+        if not self.held_topics:
+            self.held_topics.append(Topics(self.posts))
+        return self.held_topics[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,14 @@ class Moved(NamedTuple):
 
 
 def overlay(
-    found: Lookup, session: Session, own: Sequence[int], limit: int, n: int, out: Collection[int]
+    found: Lookup,
+    session: Session,
+    own: Sequence[int],
+    limit: int,
+    n: int,
+    out: Collection[int],
+    *,
+    paged: bool,
 ) -> Moved | None:
     """Choose the first `n` posts of the own list in the session's order.
 
@@ -44,24 +51,29 @@ def overlay(
         limit: Posts a page; those of the list's first `limit` places are rung `own`.
         n: How many of them the list gives, from 1 on.
         out: The numbers of posts that may not stand among them.
+        paged: Whether to find out where the next page begins.
     """
-    head = own[: n + session.n_places]
-    distinct, shared = set(head), found.generation
+    head, shared = own[: n + session.n_places], found.generation
+    distinct, topics = set(head), tuple[str, ...]()
     places: Sequence[int] = range(len(head))  # in the whole order
-    is_plain = len(distinct) == n + session.n_places and not out and not shared.windows
-    if not (is_plain and found.hidden.isdisjoint(distinct) and shared.posts.keys() >= distinct):
+    is_whole = len(distinct) == n + session.n_places and not out and not shared.windows
+    topics = shared.topics.find(head) if is_whole and found.hidden.isdisjoint(distinct) else ()
+    if not topics:
         head, places = _find_free(found, own, n + session.n_places, out)
-    if len(head) <= n:
-        return None
-    known = shared.topics  # the first who asks for a post's topic reads it
-    order = reorder([known.get(post) or shared.topic_of(post) for post in head], session)
-    page, first = order[:n], min(order[n:])
-    chosen = [head[k] for k in page]
+        if len(head) <= n:
+            return None
+        topics = shared.topics.find(head)
+    order = reorder(topics, session)
+    page, chosen, raised = order[:n], list[int](), list[tuple[int, int]]()
+    for place, k in enumerate(page):
+        chosen.append(head[k])
+        if k > place:
+            raised.append((head[k], k - place))
     rung: Literal["own", "rest"] = "own" if head[n - 1] in own[:limit] else "rest"
-    raised = tuple([(head[k], k - place) for place, k in enumerate(page) if k > place])
+    first = min(order[n:]) if paged and raised else n
     if first >= n:
-        return Moved(chosen, rung, places[n - 1] + 1, raised)
-    return Moved(chosen, rung, places[first], raised, tuple([head[k] for k in page if k > first]))
+        return Moved(chosen, rung, places[n - 1] + 1, tuple(raised))
+    return Moved(chosen, rung, places[first], tuple(raised), tuple([head[k] for k in page if k > first]))
 
 
 def _find_free(
@@ -70,14 +82,17 @@ def _find_free(
     """Return the first `n` posts of a list that may be answered, and their places in the whole order."""
     shared, hidden, at_s = found.generation, found.hidden, found.at_s
     posts, windows = shared.posts, shared.windows
-    could, places = list[int](), list[int]()
-    for place, post in enumerate(dict.fromkeys(own)):
+    could, places, met = list[int](), list[int](), set[int]()
+    for post in own:
+        if post in met:
+            continue
+        met.add(post)
         if post in hidden or post in out or post not in posts:
             continue
         if windows and is_closed(windows, post, at_s):
             continue
         could.append(post)
-        places.append(place)
+        places.append(len(met) - 1)
         if len(could) == n:
             break
     return could, places

@@ -1,16 +1,17 @@
 """What a user liked and passed over a moment ago moves the posts of those topics in their own list.
 
-What may live here: the counts of a session, and the order that follows from them. No store, no clock.
+What may live here: the weights of a session's topics, and the order that follows. No store, no clock.
 """
 
 from collections.abc import Iterable, Mapping
 from math import log
 from typing import NamedTuple
 
-HALF_LIFE_S = 1800  # after which a like or a view counts half
-KEPT_S = 6 * 3600  # after the latest event; by then nothing counts 1/4000
+import orjson
+
+HALF_LIFE_S = 1800  # after which a like, a view, or the session moves half
+KEPT_S = 6 * 3600  # after the latest event; by then nothing moves a place
 DOUBT = 1.0  # expected likes that are needed to believe a topic's half
-STRENGTH = 1.0  # of the full way that a topic of e times the expected likes moves
 PRIOR_LIKES, PRIOR_SHOWN = 1.0, 8.0  # a session of which nothing is known likes one post in eight
 
 Counts = Mapping[str, tuple[float, float]]  # a topic to how many of its posts were liked and shown
@@ -20,56 +21,63 @@ class Session(NamedTuple):  # made in a third of a dataclass's time, for each re
     """What a user did lately, as what it does to their list.
 
     Attributes:
-        shifts: A topic to how many places its posts rise; below 0 they fall. At most half of `n_places`.
-        n_places: How many places a post may move.
+        weights: A topic to the share of the way that its posts rise, from -1 to 1; below 0 they fall.
+        way: How many places that is: half of `n_places` at most.
+        n_places: How many places a post may move; where it is read, no more than these weights can move one.
     """
 
-    shifts: Mapping[str, float]
+    weights: Mapping[str, float]
+    way: float
     n_places: int
 
     @classmethod
     def of(cls, counts: Counts, n_places: int) -> "Session":
-        """Weigh topics by how much more of each was liked than the whole session lets expect.
+        """Return a session as of its latest event.
 
-        >>> Session.of({"a": (2, 2), "b": (0, 98)}, 4).shifts
-        {'a': 2.0, 'b': -2.0}
+        >>> Session.of({"a": (2, 2), "b": (0, 98)}, 4)
+        Session(weights={'a': 1.0, 'b': -1.0}, way=2.0, n_places=4)
         """
-        likes, shown = PRIOR_LIKES, PRIOR_SHOWN
-        for liked, n in counts.values():
-            likes, shown = likes + liked, shown + n
-        rate, half, shifts = likes / shown, n_places / 2, {}
-        for topic, (liked, n) in counts.items():
-            shift = half * STRENGTH * log((liked + DOUBT) / (rate * n + DOUBT))
-            shifts[topic] = half if shift > half else -half if shift < -half else shift
-        return cls(shifts, n_places)
-
-    @property
-    def is_idle(self) -> bool:
-        """Return whether no list can be moved: posts next to each other never differ by more than a place."""
-        shifts = self.shifts.values()
-        highest, lowest = max(shifts, default=0.0), min(shifts, default=0.0)
-        return max(highest, 0.0) - min(lowest, 0.0) < 0.99  # 1, but for rounding
+        return cls(weigh(counts), n_places / 2, n_places)
 
 
-def read_counts(fields: Iterable[tuple[bytes, bytes]], at_s: int) -> Counts:
-    """Read a user's session as `accept.lua` writes it, as of a time.
+def weigh(counts: Counts) -> Mapping[str, float]:
+    """Weigh topics by how much more of each was liked than the whole session lets expect, as `accept.lua`.
 
-    A topic with an event later than the time is left out, and so is what cannot be read.
+    A topic of e times the expected likes goes the full way.
 
-    >>> read_counts([(b"tech", b"1 4 1000"), (b"sport", b"1 1 9999")], 1000 + HALF_LIFE_S)
-    {'tech': (0.5, 2.0)}
+    >>> {topic: round(weight, 3) for topic, weight in weigh({"a": (1, 2), "b": (0, 2)}).items()}
+    {'a': 0.405, 'b': -0.288}
     """
-    counts = {}
-    for topic, text in fields:
-        try:
-            likes, shown, last_s = text.split()
-            age_s = at_s - int(last_s)
-            if age_s >= 0:
-                share = 0.5 ** (age_s / HALF_LIFE_S)
-                counts[topic.decode()] = float(likes) * share, float(shown) * share
-        except ValueError:
-            continue
-    return counts
+    likes, shown = PRIOR_LIKES, PRIOR_SHOWN
+    for liked, n in counts.values():
+        likes, shown = likes + liked, shown + n
+    rate = likes / shown
+    weights = {topic: log((liked + DOUBT) / (rate * n + DOUBT)) for topic, (liked, n) in counts.items()}
+    return {topic: min(max(weight, -1.0), 1.0) for topic, weight in weights.items()}
+
+
+def read_session(text: bytes, at_s: int, n_places: int) -> Session | None:
+    """Read what `accept.lua` weighed last, as of a time; None where no list would be moved.
+
+    That is so for a time before the latest event, for a text that cannot be read, and where posts next to
+    each other never differ by more than a place.
+
+    >>> read_session(b'[1000,{"tech":0.5,"sport":-0.25}]', 1000 + HALF_LIFE_S, 8)
+    Session(weights={'tech': 0.5, 'sport': -0.25}, way=2.0, n_places=2)
+    """
+    try:
+        latest_s, weights = orjson.loads(text)
+        age_s, of_all = at_s - latest_s, weights.values()
+        lowest, highest = min(of_all), max(of_all)
+        if age_s < 0 or lowest < -1 or highest > 1:
+            return None
+        way = n_places / 2 * 0.5 ** (age_s / HALF_LIFE_S)
+        spread = (highest if highest > 0 else 0.0) - (lowest if lowest < 0 else 0.0)
+    except (ValueError, TypeError, AttributeError):
+        return None
+    if way * spread < 0.99:  # 1, but for rounding
+        return None
+    return Session(weights, way, min(n_places, int(way * spread) + 1))
 
 
 def reorder(topics: Iterable[str], session: Session) -> list[int]:
@@ -82,9 +90,9 @@ def reorder(topics: Iterable[str], session: Session) -> list[int]:
         topics: Of the list's posts, best first.
         session: What the user did lately.
 
-    >>> reorder(["a", "b", "b", "c"], Session({"a": -1.0, "b": 1.0}, 2))
+    >>> reorder(["a", "b", "b", "c"], Session({"a": -1.0, "b": 1.0}, 1.0, 2))
     [1, 0, 2, 3]
     """
-    shifts = session.shifts
-    moved = [place - shifts.get(topic, 0.0) for place, topic in enumerate(topics)]
+    weight_of, way = session.weights.get, session.way
+    moved = [place - way * weight_of(topic, 0.0) for place, topic in enumerate(topics)]
     return sorted(range(len(moved)), key=moved.__getitem__)

@@ -11,6 +11,7 @@ from api.contract.ids import quote
 SCHEMA = 1
 DEFAULT_PREFIX = "almanac"
 SEGMENT_FIELD = "segment"  # in a user's list hash, beside the bucket starts
+SESSION_FIELD = ""  # in a user's session hash, beside the topics: what they weigh
 
 
 Id = int | str  # a user's, in its canonical form
@@ -134,7 +135,10 @@ class Keys:
         return self._key("likes", _tag(user_id), "live")
 
     def session(self, user_id: Id) -> str:
-        """HASH topic to likes, posts shown and the latest event's second: what a user did lately."""
+        """HASH topic to likes, posts shown and the latest event's second: what a user did lately.
+
+        The field without a name has the weights that follow: the latest second of all, and topics' weights.
+        """
         return self._key("session", _tag(user_id))
 
     def ids(self) -> str:

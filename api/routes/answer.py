@@ -148,9 +148,10 @@ def name_drawn(given: Answer) -> bytes:
 
 def name_raised(given: Answer) -> bytes:
     """Write the ids of the posts that a session put further up as a header has them, each with how far."""
-    id_of = given.found.generation.id_of
-    named = [(id_of(post), n) for post, n in given.raised]
-    said = [f"{name if type(name) is int else quote(str(name), safe='')}:+{n}" for name, n in named]
+    generation = given.found.generation
+    if not generation.has_dictionary:
+        return b",".join([b"%d:+%d" % moved for moved in given.raised])
+    said = [f"{quote(str(generation.id_of(post)), safe='')}:+{n}" for post, n in given.raised]
     return ",".join(said).encode()
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from api.contract.experiment import Route
-from api.contract.facets import Filter, NotFiltered, Wanted
+from api.contract.facets import Filter, Wanted
 from api.feed import OWN_RUNGS, Answer, answer
 from api.found import Lookup
 from api.routes.feed import checker_body, native_body
@@ -69,7 +69,7 @@ def read_plain(target: bytes) -> PlainFeed | None:
 class FeedLookup(PendingLookup):
     """The look-up of a plain feed request: its answer goes to one call, the lack of one to another."""
 
-    __slots__ = ("_fallback", "_hand_over", "_reply", "_see_all", "asked")
+    __slots__ = ("_fallback", "_given", "_hand_over", "_reply", "_see_all", "asked")
 
     def __init__(
         self, asked: PlainFeed, now_s: int, see_all: SeeAll, reply: Reply, hand_over: HandOver
@@ -86,22 +86,27 @@ class FeedLookup(PendingLookup):
         self._reply = reply
         self._hand_over = hand_over
         self._fallback: asyncio.Task[None] | None = None
+        self._given: Answer | None = None
+
+    def choose(self, found: Lookup) -> None:
+        """Choose from the own list.
+
+        Raises:
+            NotFiltered: The wish names a column that the generation has no facets of.
+        """
+        asked = self.asked
+        wanted = None if asked.wish is None else found.generation.find_wanted(asked.wish)
+        self._given = answer(found, asked.limit, paged=asked.route == NATIVE_ROUTE, wanted=wanted)
 
     def resolve(self, found: Lookup | Exception) -> None:
         """Answer, if the own list does; who answers else finds out again, and says what is lacking."""
-        if isinstance(found, Exception) or found.degraded:
+        given = self._given
+        if isinstance(found, Exception) or found.degraded or given is None:
             return self._hand_over(self)
-        asked, wanted = self.asked, None
-        if asked.wish is not None:
-            try:
-                wanted = found.generation.find_wanted(asked.wish)
-            except NotFiltered:
-                return self._hand_over(self)
-        is_native = asked.route == NATIVE_ROUTE
-        given = answer(found, asked.limit, paged=is_native, wanted=wanted)
         if given.is_final and given.rung in OWN_RUNGS:
             return self._give(given)
-        if wanted is None or found.is_past or len(wanted.ranked) < asked.limit:
+        wanted = given.wanted
+        if wanted is None or found.is_past or len(wanted.ranked) < self.asked.limit:
             return self._hand_over(self)
         self._fallback = asyncio.get_running_loop().create_task(self._fall_back(found, wanted))
         return None

@@ -27,7 +27,6 @@ from api.store.errors import LOADING, StoreUnavailable
 from api.store.experiments import Experiments
 from api.store.lifeline import Lifeline
 from api.store.pending import FutureLookup, PendingLookup
-from api.store.sessions import SessionCommands
 from api.store.snapshot import Snapshot
 from api.store.stats import LookupStats
 
@@ -51,20 +50,20 @@ class LookupBatcher:
         wait_s: float,
         stats: LookupStats,
         experiments: Experiments,
-        sessions: SessionCommands | None,
+        overlay_places: int,
         find_batcher: Callable[[str], "LookupBatcher"],
         home: "LookupBatcher | None" = None,
     ) -> None:
         """Read nothing yet.
 
-        `wait_s` bounds the wait for a generation that is being loaded. `sessions` is None where the overlay
-        is off. `home` is the batcher of the API's own variant, None where it is this one; `find_batcher`
-        gives that of any.
+        `wait_s` bounds the wait for a generation that is being loaded. `overlay_places` is 0 where the
+        overlay is off. `home` is the batcher of the API's own variant, None where it is this one;
+        `find_batcher` gives that of any.
         """
         self.variant = variant
         self.current = CurrentGeneration(variant, keys, lifeline, cache, experiments)
         self._experiments = experiments
-        self._sessions = sessions
+        self._overlay_places = overlay_places
         self._find_batcher = find_batcher
         self._home = home or self
         self._lifeline = lifeline
@@ -180,16 +179,16 @@ class LookupBatcher:
         self, waiting: list[PendingLookup], snapshot: Snapshot, parts: list[bytes]
     ) -> list[PendingLookup]:
         """Add look-ups to what is sent; one that cannot be written keeps no other from being sent."""
-        bucket_for = snapshot.generation.manifest.horizon.bucket_for
+        bucket_for, overlay_places = snapshot.generation.manifest.horizon.bucket_for, self._overlay_places
         lookups: list[PendingLookup] = []
         for lookup in waiting:
             try:
                 lookup.n_tries += 1
                 lookup.bucket_s = bucket_for(lookup.at_s)
-                command, lookup.n_replies = snapshot.pack(lookup.user_id, lookup.at_s, lookup.bucket_s)
-                if lookup.is_now and self._sessions is not None:
-                    command += self._sessions.pack(snapshot.commands.tag(lookup.user_id))
-                    lookup.n_replies += 1
+                with_session = lookup.is_now and overlay_places > 0
+                command, lookup.n_replies = snapshot.pack(
+                    lookup.user_id, lookup.at_s, lookup.bucket_s, with_session=with_session
+                )
             except Exception as exc:  # as in `_flush`
                 lookup.resolve(exc)
             else:
@@ -207,21 +206,24 @@ class LookupBatcher:
                     batcher._repeat(lookups)
                 return
             self._stats.record(n_lookups, perf_counter() - sent_at)
+            read_so_far: list[tuple[PendingLookup, Lookup]] = []
             start = 0
             for batcher, snapshot, n_changes, lookups in sent:
-                start = batcher._resolve(lookups, snapshot, n_changes, replies, start)
+                start = batcher._read(lookups, snapshot, n_changes, replies, start, read_so_far)
+            _resolve_all(read_so_far)
 
         return read
 
-    def _resolve(
+    def _read(
         self,
         lookups: list[PendingLookup],
         snapshot: Snapshot,
         n_changes: int,
         replies: Replies,
         end: int,
+        done: list[tuple[PendingLookup, Lookup]],
     ) -> int:
-        """Resolve look-ups by the replies from a place on; return where the next ones begin."""
+        """Read the replies to look-ups, from a place on; return where the next ones begin."""
         is_changed = n_changes != self.current.n_changes
         for lookup in lookups:
             start, end = end, end + lookup.n_replies
@@ -229,12 +231,9 @@ class LookupBatcher:
                 self._repeat([lookup])
                 continue
             try:
-                own, session = replies[start:end], None
-                if lookup.is_now and self._sessions is not None:
-                    session = self._sessions.read(own.pop(), lookup.at_s)
-                found = snapshot.read(lookup.user_id, lookup.at_s, lookup.bucket_s, own)
-                found.session = session
-                lookup.resolve(found)
+                asked = (lookup.user_id, lookup.at_s, lookup.bucket_s)
+                n_places = self._overlay_places if lookup.is_now else 0
+                done.append((lookup, snapshot.read(*asked, replies[start:end], n_places)))
             except Exception as exc:  # as in `_flush`
                 lookup.resolve(exc)
         return end
@@ -276,3 +275,19 @@ class LookupBatcher:
         waiting, self._waiting = self._waiting, []
         for lookup in waiting:
             lookup.resolve(why)
+
+
+def _resolve_all(read: list[tuple[PendingLookup, Lookup]]) -> None:
+    """Choose for all, then answer all."""
+    chosen: list[tuple[PendingLookup, Lookup]] = []
+    for lookup, found in read:
+        try:
+            lookup.choose(found)
+            chosen.append((lookup, found))
+        except Exception as exc:  # as in `_flush`
+            lookup.resolve(exc)
+    for lookup, found in chosen:
+        try:
+            lookup.resolve(found)
+        except Exception as exc:  # likewise
+            lookup.resolve(exc)

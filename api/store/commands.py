@@ -14,7 +14,7 @@ from typing import Any
 from api.contract.codec import decode
 from api.contract.facets import Filter, take_turns
 from api.contract.ids import FEATURE, LONGEST, canonical, quote
-from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.keys import SEGMENT_FIELD, SESSION_FIELD, Keys
 from api.contract.manifest import EXPLORE, Manifest
 from api.found import Generation
 from api.store.connection import Command, Refusal, Replies, pack
@@ -43,29 +43,36 @@ class LookupCommands:
         self._has_dictionary = FEATURE in manifest.needs
         self._n_sets = 1 + self._has_dictionary  # that have all a user saw, under a policy that hides any
         self._has_topics = manifest.topic_depth > 0
-        self._templates: dict[tuple[int, int], bytes] = {}
+        self._templates: dict[tuple[int, int, bool], bytes] = {}
         self._as_of_s = manifest.as_of_s
 
-    def pack_own(self, user_id: str, at_s: int, bucket_s: int) -> tuple[bytes, int]:
+    def pack_own(
+        self, user_id: str, at_s: int, bucket_s: int, *, with_session: bool = False
+    ) -> tuple[bytes, int]:
         """Pack: the own list of a bucket, then what of it may have been seen by `at_s`; and count replies.
+
+        With the session, what the user did lately comes last.
 
         From a template this takes 0.6 µs, by hiredis 6.3, of the 12 that a look-up costs (2026-11-25).
         """
         user = self.tag(user_id)
         if at_s < self._as_of_s or not self._seen or len(user) > LONGEST:
             every = [self._read_own(user_id, bucket_s), *self.list_seen(user_id, at_s)]
+            if with_session:
+                key = self._keys.session(canonical(user_id, self._kind))
+                every.append(("HGET", key, SESSION_FIELD))
             return b"".join(pack(*command) for command in every), len(every)
-        shape = (bucket_s, len(user))
+        shape = (bucket_s, len(user), with_session)
         template = self._templates.get(shape)
         if template is None:
-            template = self._templates[shape] = self._template(bucket_s, len(user))
-        at = b"%d" % at_s
+            template = self._templates[shape] = self._template(*shape)
+        at, last = b"%d" % at_s, (user,) if with_session else ()
         if self.sees_all:
             seen = (user, len(at), at) * self._n_sets
-            return template % (user, *seen), 1 + self._n_sets
+            return template % (user, *seen, *last), 1 + self._n_sets + with_session
         if self._has_dictionary:
-            return template % (user, user, len(at), at, user, len(at), at), 3
-        return template % (user, user, len(at), at, user), 3
+            return template % (user, user, len(at), at, user, len(at), at, *last), 3 + with_session
+        return template % (user, user, len(at), at, user, *last), 3 + with_session
 
     def tag(self, user_id: str) -> bytes:
         """Return a user's id as it stands in keys."""
@@ -99,19 +106,22 @@ class LookupCommands:
         key, field = self.list_key(user_id), str(bucket_s)
         return ("HMGET", key, field, SEGMENT_FIELD) if self.sees_all else ("HGET", key, field)
 
-    def _template(self, bucket_s: int, n_bytes: int) -> bytes:
+    def _template(self, bucket_s: int, n_bytes: int, with_session: bool) -> bytes:
         """Return the three commands of an own list with places for user, user, time's length, time, user.
 
         Where there is a dictionary, time's length and time follow.
         A range from the newest down ends at as_of; from the oldest up it would pass all that was ever seen.
         Where the look-up sees all: places for user, then for user, time's length and time of each set.
+        With the session, a place for user comes last.
         """
+        session = b"*3\r\n$4\r\nHGET\r\n" + self._key(self._keys.session, n_bytes) + _bulk(SESSION_FIELD)
+        last = session if with_session else b""
         if self.sees_all:
             own = b"*4\r\n$5\r\nHMGET\r\n" + self._key(self._list, n_bytes)
             until = _bulk("-inf") + b"$%d\r\n%b\r\n" + _bulk("BYSCORE")
             sets = [self._key(name, n_bytes) for name in self._seen[: self._n_sets]]
             ranges = [b"*5\r\n$6\r\nZRANGE\r\n" + key + until for key in sets]
-            return b"".join([own, _bulk(bucket_s), _bulk(SEGMENT_FIELD), *ranges])
+            return b"".join([own, _bulk(bucket_s), _bulk(SEGMENT_FIELD), *ranges, last])
         seen, live = self._seen
         return b"".join(
             (
@@ -121,6 +131,7 @@ class LookupCommands:
                 b"*5\r\n$6\r\nZRANGE\r\n" + self._key(live, n_bytes) + _bulk("-inf"),
                 b"$%d\r\n%b\r\n" if self._has_dictionary else _bulk(self._as_of_s),
                 _bulk("BYSCORE"),
+                last,
             )
         )
 

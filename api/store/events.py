@@ -25,6 +25,7 @@ from api.found import Generation
 from api.session import HALF_LIFE_S, KEPT_S
 from api.store.cache import translate_errors
 from api.store.errors import StoreUnavailable
+from api.topics import read_topic
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ class Journal:
         """Return the topic of a post whose events are counted in sessions; empty: they are not."""
         if not self._counts_sessions or served is None or not number or int(number) not in served.posts:
             return ""
-        return served.topic_of(int(number))
+        return read_topic(served.posts[int(number)])
 
 
 def _identify(event: Event, served: Generation | None) -> tuple[str, str, str]:

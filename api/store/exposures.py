@@ -19,7 +19,7 @@ from api.store.errors import StoreUnavailable
 from api.store.lifeline import Lifeline
 
 FLUSH_S = 0.1
-MOST_FRESH = 32  # answers, with all that they were chosen from
+MOST_FRESH = 16  # answers, with all that they were chosen from
 MOST_ENTRIES = 20  # in memory: less than a second of all that one process can answer
 MB = 1 << 20
 
@@ -60,7 +60,10 @@ class Exposures:
         fresh = self._fresh
         fresh.append((given, placed, request_id, clock()))
         if len(fresh) == MOST_FRESH:
+            n_entries = len(self._entries)
             self._add_fresh()
+            if n_entries < 2 and self._entries[0].n == MOST_RECORDS and self._writing is None:
+                self._write_in(0.0)
         elif self._timer is None and self._writing is None:
             self._write_in(FLUSH_S)
 
@@ -79,8 +82,6 @@ class Exposures:
             shared = (*of_arm, found.pointer.generation, found.bucket_s, given.rung)
             ids, chances = (found.user_id.encode(), request_id), given.propensities if given.drawn else ()
             entries[-1].add(shared, found.at_s, int(answered_at * 1000), *ids, given.posts, chances)
-        if entries and entries[0].n == MOST_RECORDS and self._writing is None:
-            self._write_in(0.0)
 
     async def aclose(self) -> None:
         """Write what is held, if the store takes it."""

@@ -41,6 +41,12 @@ class PendingLookup(ABC):
         self.was_lost = False  # with a connection, once
         self.placed: Placement | None = None  # by the experiment, when it was last sent
 
+    def choose(self, found: Lookup) -> None:  # noqa: B027 - who awaits a look-up chooses later
+        """Choose what to answer: right before `resolve`, but with all look-ups of the round trip in turn.
+
+        So the same code runs many times at once, in half of the time that it takes between other code.
+        """
+
     @abstractmethod
     def resolve(self, found: Lookup | Exception) -> None:
         """Take what was found, or why nothing was: an error of the store's, or a bug. This may not raise."""

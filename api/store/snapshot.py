@@ -8,6 +8,7 @@ from api.contract.history import Reach
 from api.contract.pin import Pin, Pins
 from api.contract.profile import Fields, segment
 from api.found import Degraded, Generation, Lookup, Pointer
+from api.session import read_session
 from api.store.commands import LookupCommands, check_reply, read_hidden
 from api.store.connection import Replies
 from api.store.errors import StoreUnavailable
@@ -40,17 +41,22 @@ class Snapshot:
     numbered: Sequence[tuple[int, Pin]]
     pin_commands: PinCommands | None
 
-    def pack(self, user_id: str, at_s: int, bucket_s: int) -> tuple[bytes, int]:
-        """Pack what a look-up of a user's own list asks, and count replies."""
+    def pack(
+        self, user_id: str, at_s: int, bucket_s: int, *, with_session: bool = False
+    ) -> tuple[bytes, int]:
+        """Pack what a look-up of a user's own list asks, with their session or not; count replies."""
+        packed, n_replies = self.commands.pack_own(user_id, at_s, bucket_s, with_session=with_session)
         if self.pin_commands is None or not self._may_pin(at_s):
-            return self.commands.pack_own(user_id, at_s, bucket_s)
-        packed, n_replies = self.commands.pack_own(user_id, at_s, bucket_s)
+            return packed, n_replies
         return packed + self.pin_commands.pack(user_id), n_replies + self.pin_commands.n_replies
 
-    def read(self, user_id: str, at_s: int, bucket_s: int, replies: Replies) -> Lookup:
+    def read(
+        self, user_id: str, at_s: int, bucket_s: int, replies: Replies, overlay_places: int = 0
+    ) -> Lookup:
         """Return the look-up of which these are the replies to what `pack` packed.
 
-        An own list that cannot be read is an empty one, and labelled so.
+        An own list that cannot be read is an empty one, and labelled so. `overlay_places` says how many
+        places the session may move a post; 0: it was not asked for.
 
         Raises:
             StoreUnavailable: What the user has seen cannot be read, or a command was not carried out.
@@ -59,6 +65,8 @@ class Snapshot:
         if self.pin_commands is not None and self._may_pin(at_s):
             n_own = len(replies) - self.pin_commands.n_replies
             replies, of_pins = replies[:n_own], replies[n_own:]
+        told = replies.pop() if overlay_places else None
+        session = read_session(told, at_s, overlay_places) if told else None
         degraded: Degraded = ""
         try:
             hidden = read_hidden(replies[1:], self.whole)
@@ -85,6 +93,7 @@ class Snapshot:
             degraded=degraded,
             is_past=at_s < self.reach.end_s and self.reach.holds(at_s),
             pins=self.numbered,
+            session=session,
         )
         if of_pins and not degraded:
             found.segment, seen = self._read_pins(of_pins, at_s)

@@ -32,7 +32,6 @@ from api.store.exposures import Exposures
 from api.store.history import HistoryReader
 from api.store.lifeline import Lifeline
 from api.store.pending import PendingLookup
-from api.store.sessions import SessionCommands
 from api.store.similar import SimilarReader
 from api.store.stats import LookupStats
 
@@ -71,7 +70,7 @@ class Store:
         self._keys = keys
         self._wait_s = wait_s
         self.experiments = Experiments(is_on=experiments)
-        self._sessions = SessionCommands(keys, overlay_places) if overlay_places else None
+        self._overlay_places = overlay_places
         self._lifeline = Lifeline(address, self._mark_stale)
         self.exposures = Exposures(self._lifeline, keys, exposures_mb)
         self._cache = GenerationCache(client, keys, shelf)
@@ -270,7 +269,7 @@ class Store:
 
     def _make_batcher(self, variant: str, home: LookupBatcher | None = None) -> LookupBatcher:
         shared = (self._keys, self._lifeline, self._cache, self._wait_s, self.stats)
-        return LookupBatcher(variant, *shared, self.experiments, self._sessions, self._find_arm, home)
+        return LookupBatcher(variant, *shared, self.experiments, self._overlay_places, self._find_arm, home)
 
     def _mark_stale(self) -> None:
         for batcher in self._batchers.values():

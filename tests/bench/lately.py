@@ -3,9 +3,11 @@
 import time
 from collections.abc import Sequence
 
+import orjson
 import redis
 
-from api.contract.keys import Keys
+from api.contract.keys import SESSION_FIELD, Keys
+from api.session import weigh
 from tests.bench import apps
 from tests.bench.load import Asked
 from tests.bench.stock import TOPICS
@@ -19,9 +21,10 @@ def begin(client: redis.Redis, users: Sequence[str | int]) -> None:
     for low in range(0, len(users), PIECE):
         pipe = client.pipeline(transaction=False)
         for place, user in enumerate(users[low : low + PIECE], low):
-            for k in range(TOPICS):
-                told = f"{(place + k) % 3} {3 + k} {now_s}"
-                pipe.hset(keys.session(user), str((place + k) % TOPICS), told)
+            counts = {str((place + k) % TOPICS): ((place + k) % 3, 3 + k) for k in range(TOPICS)}
+            told = {SESSION_FIELD: orjson.dumps((now_s, weigh(counts))).decode()}
+            told |= {topic: f"{likes} {shown} {now_s}" for topic, (likes, shown) in counts.items()}
+            pipe.hset(keys.session(user), items=[part for pair in told.items() for part in pair])
         pipe.execute()
 
 

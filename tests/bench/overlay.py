@@ -100,7 +100,10 @@ def measure(what: Sessions, scores: Floats, topics: Sequence[str], n_places: int
             if len(rows) < n + LEAST:
                 break
             ranked = rows[n:][np.argsort(-scores[rows[n:]], kind="stable")]
-            session = Session.of(count(what, topics, rows[:n], int(what.at_s[rows[n]])), n_places)
+            last_s = int(what.at_s[rows[n - 1]])
+            session = Session.of(count(what, topics, rows[:n], last_s), n_places)
+            share = 0.5 ** ((int(what.at_s[rows[n]]) - last_s) / HALF_LIFE_S)
+            session = session._replace(way=session.way * share)
             moved = reorder([topics[row] for row in ranked], session)
             rest.append(ranked)
             number.append(np.full(len(ranked), len(owner)))
@@ -116,7 +119,7 @@ def measure(what: Sessions, scores: Floats, topics: Sequence[str], n_places: int
 
 
 def count(what: Sessions, topics: Sequence[str], rows: Ints, at_s: int) -> Mapping[str, tuple[float, float]]:
-    """Count likes and posts shown by topic, as `accept.lua` does and `read_session` reads it."""
+    """Count likes and posts shown by topic, as `accept.lua` does."""
     counts: dict[str, tuple[float, float]] = {}
     for row in rows:
         share = 0.5 ** ((at_s - int(what.at_s[row])) / HALF_LIFE_S)

@@ -80,10 +80,12 @@ def test_a_look_up_that_cannot_be_written_keeps_no_other_from_its_answer(
     World().publish(store).promote(store)
     write = LookupCommands.pack_own
 
-    def slip(plan: LookupCommands, user_id: str, at_s: int, bucket_s: int) -> tuple[bytes, int]:
+    def slip(
+        plan: LookupCommands, user_id: str, at_s: int, bucket_s: int, *, with_session: bool
+    ) -> tuple[bytes, int]:
         if user_id == "5":
             raise Slip
-        return write(plan, user_id, at_s, bucket_s)
+        return write(plan, user_id, at_s, bucket_s, with_session=with_session)
 
     async def ask() -> list[Any]:
         async with reading(valkey_url) as reader:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import orjson
 import pytest
 import redis
 from fastapi.testclient import TestClient
@@ -12,7 +13,7 @@ from fastapi.testclient import TestClient
 from api.contract.buckets import moment
 from api.contract.keys import Keys
 from api.main import create_app
-from api.session import HALF_LIFE_S, KEPT_S
+from api.session import HALF_LIFE_S, KEPT_S, weigh
 from api.settings import Settings
 from tests.clients import NOW_S, first_token, running
 from tests.world import World
@@ -59,6 +60,11 @@ def ask(client: httpx2.Client, world: World, limit: int = 4, **more: str) -> tup
     return places, reply.headers.get("x-almanac-overlay", "")
 
 
+def weights_at(at_s: int) -> bytes:
+    """Return what the store's script writes of a session in which odd posts were liked and even ones not."""
+    return orjson.dumps((at_s, {"odd": 1, "even": -1}))
+
+
 def test_a_topic_that_was_just_liked_comes_further_up_now_and_at_no_other_time(
     valkey_url: str, world: World, tmp_path: Path
 ) -> None:
@@ -82,12 +88,18 @@ def test_what_is_counted_is_one_small_hash_that_ends_by_itself(
     with serving(valkey_url, tmp_path) as client:
         tell(client, world, view=[40, 38], like=[38, 39])
         tell(client, world, view=[39])
-    assert store.hgetall(key) == {b"even": b"1 2 %d" % NOW_S, b"odd": b"1 1 %d" % NOW_S}
+    weights = weigh({"even": (1, 2), "odd": (1, 1)})
+    stored = store.hgetall(key)
+    assert stored.pop(b"") == b'[%d,{"even":%.3f,"odd":%.3f}]' % (NOW_S, weights["even"], weights["odd"])
+    assert stored == {b"even": b"1 2 %d" % NOW_S, b"odd": b"1 1 %d" % NOW_S}
     assert store.ttl(key) in (KEPT_S, KEPT_S - 1)
 
     with serving(valkey_url, tmp_path, NOW_S + HALF_LIFE_S) as client:
         tell(client, world, view=[36])
     assert store.hget(key, "even") == b"0.5 2 %d" % (NOW_S + HALF_LIFE_S)
+    faded = weigh({"even": (0.5, 2), "odd": (0.5, 0.5)})
+    at_s, read = orjson.loads(store.hget(key, "") or b"")
+    assert (at_s, read) == (NOW_S + HALF_LIFE_S, {name: round(weight, 3) for name, weight in faded.items()})
 
 
 def test_an_event_of_another_hosts_clock_ahead_does_not_count_yet(
@@ -106,7 +118,7 @@ def test_off_nothing_is_counted_and_what_was_is_not_read(
     with serving(valkey_url, tmp_path, overlay="off") as client:
         tell(client, world, view=[40], like=[39])
         assert not store.exists(key)
-        store.hset(key, mapping={"odd": f"5 5 {NOW_S}", "even": f"0 9 {NOW_S}"})
+        store.hset(key, "", weights_at(NOW_S))
         assert ask(client, world) == ([38, 36, 34, 32], "")
 
 
@@ -114,7 +126,7 @@ def test_the_next_page_has_what_the_first_one_left_out(
     valkey_url: str, world: World, store: redis.Redis, tmp_path: Path
 ) -> None:
     key = KEYS.session(world.names.user_key(USER))
-    store.hset(key, mapping={"odd": f"5 5 {NOW_S}", "even": f"0 9 {NOW_S}"})
+    store.hset(key, "", weights_at(NOW_S))
     shown: list[object] = []
     cursor: dict[str, str] = {}
     with serving(valkey_url, tmp_path) as client:
@@ -133,7 +145,7 @@ def test_the_hot_path_and_a_foreign_value(
 ) -> None:
     """A process that answers plain requests itself, whether the server tells of changes or not."""
     key = KEYS.session(world.names.user_key(USER))
-    store.hset(key, mapping={"odd": f"5 5 {NOW_S}", "even": f"0 9 {NOW_S}"})
+    store.hset(key, "", weights_at(NOW_S))
     on = {"ALMANAC_OVERLAY": "on", "ALMANAC_OVERLAY_PLACES": "20"}
     with (
         running(valkey_url + protocol, tmp_path, **on) as address,
@@ -141,8 +153,33 @@ def test_the_hot_path_and_a_foreign_value(
     ):
         assert ask(client, world)[1] == ""  # by the wall's clock all has faded
         now = int(store.time()[0])
-        store.hset(key, mapping={"odd": f"5 5 {now}", "even": f"0 9 {now}"})
+        store.hset(key, "", weights_at(now))
         assert ask(client, world)[0] == [39, 37, 35, 33]
         store.delete(key)
         store.set(key, "foreign")
         assert ask(client, world) == ([40, 38, 36, 34], "")
+
+
+def test_drawn_posts_keep_their_places_and_the_others_move(
+    valkey_url: str, store: redis.Redis, tmp_path: Path
+) -> None:
+    new = World(2, explore=4).publish(store).promote(store)
+    store.hset(
+        KEYS.list(USER, 2),
+        mapping=dict.fromkeys(map(str, new.manifest.horizon.starts), " ".join(map(str, OWN))),
+    )
+    with serving(valkey_url, tmp_path) as client:
+        off = client.get("/post/recommendations/", params={"id": USER, "limit": 4})
+        store.hset(KEYS.session(USER), "", weights_at(NOW_S))
+        on = client.get("/post/recommendations/", params={"id": USER, "limit": 4})
+
+    before, after = ([post["id"] for post in reply.json()] for reply in (off, on))
+    drawn = int(on.headers["x-almanac-explored"].partition(":")[0])
+    own = [post for post in OWN if post != drawn][:8]
+    moved = sorted(own, key=lambda post: own.index(post) - (2.5 if post % 2 else -2.5))[:3]
+    place = after.index(drawn)
+    assert on.headers["x-almanac-explored"] == off.headers["x-almanac-explored"]
+    assert before == [*own[:place], drawn, *own[place:3]]
+    assert after == [*moved[:place], drawn, *moved[place:]]
+    raised = [(post, own.index(post) - at) for at, post in enumerate(moved) if own.index(post) > at]
+    assert on.headers["x-almanac-overlay"] == ",".join(f"{post}:+{n}" for post, n in raised)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from api.feed import answer
 from api.found import Generation, Lookup, Pointer
 from api.routes.answer import headers
 from api.schemas.value import read_cursor
-from api.session import HALF_LIFE_S, Session, read_counts, reorder
+from api.session import HALF_LIFE_S, Session, read_session, reorder
 from tests.world import AS_OF_S, PROMOTED_AT_S, World
 
 MANIFEST = World().manifest
@@ -44,34 +45,55 @@ def found(session: Session | None, own: list[int], **changes: Any) -> Lookup:
     return replace(read, **changes)
 
 
-@given(topics=st.lists(st.sampled_from("abcde"), max_size=60), session=SESSIONS)
+TOPIC_LISTS = st.lists(st.sampled_from("abcde"), max_size=60)
+
+
+@given(topics=TOPIC_LISTS, session=SESSIONS)
 def test_nothing_is_lost_and_nothing_moves_more_than_it_may(topics: list[str], session: Session) -> None:
-    order = reorder(topics, session)
+    moved = reorder(topics, session)
 
-    assert sorted(order) == list(range(len(topics)))
-    assert all(abs(place - k) <= session.n_places for place, k in enumerate(order))
+    assert sorted(moved) == list(range(len(topics)))
+    assert all(abs(place - k) <= session.n_places for place, k in enumerate(moved))
 
 
-@given(topics=st.lists(st.sampled_from("abcde"), max_size=60), session=SESSIONS, n=st.integers(0, 60))
+@given(topics=TOPIC_LISTS, session=SESSIONS, n=st.integers(0, 60))
 def test_the_first_places_depend_on_so_many_further_ones_alone(
     topics: list[str], session: Session, n: int
 ) -> None:
     assert reorder(topics[: n + session.n_places], session)[:n] == reorder(topics, session)[:n]
 
 
-@given(topics=st.lists(st.sampled_from("abcde"), max_size=60), session=SESSIONS)
+@given(topics=TOPIC_LISTS, session=SESSIONS)
 def test_posts_of_one_topic_keep_their_order(topics: list[str], session: Session) -> None:
-    order = reorder(topics, session)
+    moved = reorder(topics, session)
 
     for topic in "abcde":
-        of_topic = [k for k in order if topics[k] == topic]
+        of_topic = [k for k in moved if topics[k] == topic]
         assert of_topic == sorted(of_topic)
 
 
-@given(topics=st.lists(st.sampled_from("abcde"), max_size=60), session=SESSIONS)
-def test_a_session_that_is_idle_moves_no_list(topics: list[str], session: Session) -> None:
-    if session.is_idle:
-        assert reorder(topics, session) == list(range(len(topics)))
+@given(topics=TOPIC_LISTS, counts=COUNTS, n_places=st.integers(1, 20), age_s=st.integers(-5, 20_000))
+def test_what_is_not_read_would_move_no_list_and_what_is_moves_less_with_time(
+    topics: list[str], counts: dict[str, tuple[float, float]], n_places: int, age_s: int
+) -> None:
+    fresh = Session.of(counts, n_places)
+    read = read_session(orjson.dumps((1000, fresh.weights)), 1000 + age_s, n_places)
+
+    faded = fresh._replace(way=n_places / 2 * 0.5 ** (age_s / HALF_LIFE_S))
+    if read is not None:
+        assert age_s >= 0
+        assert read == faded._replace(n_places=read.n_places)
+        assert read.n_places <= n_places
+        assert reorder(topics[: 5 + read.n_places], read)[:5] == reorder(topics, faded)[:5]
+    elif age_s >= 0:
+        assert reorder(topics, faded) == list(range(len(topics)))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5 5 1000", "[1000]", "[1000,[1]]", '[1000,{"a":"1"}]', '["1",{"a":1}]', '[1000,{"a":9}]']
+)
+def test_a_foreign_text_moves_nothing(text: str) -> None:
+    assert read_session(text.encode(), 2000, 5) is None
 
 
 def test_what_was_liked_goes_up_and_what_was_passed_over_goes_down() -> None:
@@ -93,7 +115,7 @@ def test_a_session_without_events_changes_nothing(
     own: list[int], hidden: frozenset[int], excluded: frozenset[int], limit: int
 ) -> None:
     off = answer(found(None, own, hidden=hidden), limit, excluded, paged=True)
-    idle = answer(found(Session({}, 5), own, hidden=hidden), limit, excluded, paged=True)
+    idle = answer(found(Session({}, 2.5, 5), own, hidden=hidden), limit, excluded, paged=True)
 
     assert headers(off, AS_OF_S) == headers(idle, AS_OF_S)
     assert (off.posts, off.cursor) == (idle.posts, idle.cursor)
@@ -157,13 +179,3 @@ def test_posts_move_from_where_they_would_stand_and_those_below_the_own_list_sta
     assert [post for post, _ in given.raised] == [
         post for place, post in enumerate(given.posts) if plain.index(post) > place
     ]
-
-
-def test_events_fade_and_later_ones_do_not_count() -> None:
-    told = [(b"tech", b"2 4 1000"), (b"sport", b"1 1 1001"), (b"odd", b"text")]
-
-    assert read_counts(told, 1000) == {"tech": (2.0, 4.0)}
-    faded = read_counts(told, 1001 + HALF_LIFE_S)
-    assert faded["sport"] == (0.5, 0.5)
-    assert 0.99 < faded["tech"][0] < 1
-    assert read_counts(told, 999) == {}
