@@ -54,13 +54,12 @@ def find_shifts(x: Ints, y: Ints, of_x: Mapping[str, Ints], of_y: Mapping[str, I
     """
     if not of_x or not of_y:
         return []
-    shares = [
-        {topic: _share(places, posts) for topic, posts in of.items()} for places, of in ((x, of_x), (y, of_y))
-    ]
+    shares = [_shares(places, of) for places, of in ((x, of_x), (y, of_y))]
     shifts = [Shift(topic, *(of.get(topic, 0.0) for of in shares)) for topic in {**of_x, **of_y}]
     return sorted(shifts, key=lambda one: (-abs(one.b - one.a), one.topic))[:MOST]
 
 
-def _share(places: Ints, posts: Ints) -> float:
-    n = int((places >= 0).sum())
-    return float(np.isin(places, posts).sum()) / n if n else 0.0
+def _shares(places: Ints, of: Mapping[str, Ints]) -> dict[str, float]:
+    posts, n = np.unique(places[places >= 0], return_counts=True)
+    whole = max(int(n.sum()), 1)
+    return {topic: float(n[np.isin(posts, own)].sum()) / whole for topic, own in of.items()}
