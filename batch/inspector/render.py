@@ -28,12 +28,14 @@ TWIN = ".json"
 
 
 def say_span(seconds: float) -> str:
-    """Return how long a time is in words, in hours up to three days.
+    """Return how long a time is in words, in minutes up to an hour, in hours up to three days.
 
-    >>> say_span(5400), say_span(864_000)
-    ('1.5 hours', '10.0 days')
+    >>> say_span(90), say_span(5400), say_span(864_000)
+    ('2 minutes', '1.5 hours', '10.0 days')
     """
     hours = seconds / 3600
+    if hours < 1:
+        return str(TEXTS["spans"]["minutes"].format(n=f"{hours * 60:.0f}"))
     unit, n = ("hours", hours) if hours < 72 else ("days", hours / 24)
     return str(TEXTS["spans"][unit].format(n=f"{n:,.1f}"))
 
