@@ -1,6 +1,7 @@
 """The inspector as an ASGI app: who is let in, which page stands where, and what each error looks like."""
 
 import asyncio
+import gzip
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -197,8 +198,15 @@ _ERRORS: tuple[tuple[tuple[type[Exception], ...], int, str], ...] = (
 
 
 def _static(request: Request) -> Response:
+    """Answer with a file, packed where the browser can; pages, which hold secrets, are not packed."""
     found = STATIC.get(request.path_params["name"])
-    return Response("", 404) if found is None else Response(found[0], media_type=found[1])
+    if found is None:
+        return Response("", 404)
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(found[0], media_type=found[1])
+    return Response(
+        gzip.compress(found[0], mtime=0), media_type=found[1], headers={"Content-Encoding": "gzip"}
+    )
 
 
 def _is_from_here(request: Request) -> bool:

@@ -1,5 +1,8 @@
 """The scores of one list, as its generation's files keep them: the store has the order alone."""
 
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -30,8 +33,19 @@ def read_scores(
         *folder.path.glob("lists-*.parquet"),
     ]
     for path in files:
+        least, most = _find_users(path, path.stat().st_mtime_ns)
+        if not least <= code <= most:
+            continue
         found = pq.read_table(path, columns=["posts", "scores"], filters=wanted)
         if len(found):
             names = posts.canonical(np.array(found["posts"][0].as_py(), np.int64))
             return dict(zip(names, found["scores"][0].as_py(), strict=True))
     return {}
+
+
+@lru_cache(maxsize=1024)
+def _find_users(path: Path, _changed_ns: int) -> tuple[int, int]:
+    """Return the least and the greatest code of a file's users; read once as long as the file stays."""
+    file = pq.read_metadata(path)
+    groups = [file.row_group(number).column(0).statistics for number in range(file.num_row_groups)]
+    return min((one.min for one in groups), default=1), max((one.max for one in groups), default=0)

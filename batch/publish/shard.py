@@ -28,6 +28,9 @@ SCHEMA = pa.schema(
 )
 
 DIGEST_BYTES = 16
+ROW_GROUP = (
+    4_096  # lists; of one user's no more are read: 7 ms of CPU, where 98,304 took 120, for 2 % of the file
+)
 CELL = 24  # bytes of a number's text and a blank, a few more
 USERS = 4096  # of a shard: fixed, so that checksums do not depend on how scoring divides its work
 
@@ -188,13 +191,14 @@ class Files:
             self._open.close()
 
     def add(self, piece: RankedBlock) -> None:
-        """Write one piece: a row group of its shard's file."""
+        """Write one piece into its shard's file."""
         if piece.first % USERS == 0:
             self.__exit__()
             name = shard_name(piece.first, min(USERS, len(self._content.user_ids) - piece.first))
             self._open = open_parquet(self._folder.shard(name))
         assert self._open is not None, "the first piece begins a shard"
-        self._open.write_table(table(self._content, rows_of(piece), piece.posts, piece.scores))
+        lists = table(self._content, rows_of(piece), piece.posts, piece.scores)
+        self._open.write_table(lists, row_group_size=ROW_GROUP)
 
 
 def table(content: GenerationContent, users: Ints, posts: Rows, scores: Floats) -> pa.Table:

@@ -22,7 +22,8 @@ class GenerationStore(Ledger):
 
     def user_ids(self, generation: int) -> list[str]:
         """Return the canonical ids of the users who have lists, in the order of their rows."""
-        return list(map(unquote, read.words(self.client, self.keys.users(generation))))
+        text = (read.value(self.client, self.keys.users(generation)) or b"").decode()
+        return list(map(unquote, text.split())) if "%" in text else text.split()
 
     def list_ttl_s(self, generation: int) -> int | None:
         """Return the life left in users' lists, by the first user's, seconds; None: there are no users.

@@ -108,6 +108,21 @@ def publishing(
 
 
 @bench.command()
+def inspector(
+    users: Annotated[int, typer.Option(min=200, help="users with lists and seen posts")] = 163_205,
+    posts: Annotated[int, typer.Option(min=500)] = 7_023,
+    rounds: Annotated[int, typer.Option(min=1, help="how often each page is loaded")] = 5,
+    json: Json = False,
+) -> None:
+    """Time the first paint of the inspector's pages in Chromium, and weigh them; needs the extra browser."""
+    require_extra("playwright", "browser")
+    from tests.bench.inspector import SIZE
+    from tests.bench.inspector import run as measure
+
+    Output(json=json).emit(measure(replace_fields(SIZE, n_users=users, n_posts=posts), rounds))
+
+
+@bench.command()
 def night(
     scale: Annotated[
         float, typer.Option(min=0.0001, max=10, help="share of the original's 163,205 users")

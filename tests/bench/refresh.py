@@ -85,7 +85,7 @@ def run(size: Size | None = None, share: float = 0.01, threads: int = 0) -> dict
         AssertionError: The refresh is not equal to the whole publication.
     """
     size = size or Size()
-    facts = _facts(size)
+    facts = make_facts(size)
     with TemporaryDirectory() as folder:
         settings = Settings(
             state_dir=Path(folder),
@@ -122,8 +122,8 @@ def run(size: Size | None = None, share: float = 0.01, threads: int = 0) -> dict
 
 
 def _measure(settings: Settings, store: redis.Redis, facts: Facts, share: float) -> Measured:
-    base, first_s = _first(settings, store, facts)
-    later = _moved(facts, share, np.random.default_rng(settings.seed))
+    base, first_s = publish_first(settings, store, facts)
+    later = move(facts, share, np.random.default_rng(settings.seed))
     begin = time.perf_counter()
     outcome = refresh(settings, store, later, Progress(), now=lambda: int(time.time()))
     refresh_s = time.perf_counter() - begin
@@ -132,7 +132,7 @@ def _measure(settings: Settings, store: redis.Redis, facts: Facts, share: float)
     return Measured(base, first_s, whole_s, refresh_s, outcome, whole.root == outcome.root, peak)
 
 
-def _facts(size: Size) -> Facts:
+def make_facts(size: Size) -> Facts:
     """Simulate the last days, and draw earlier ones, so that users have seen as many posts as they had."""
     last = FIRST_DAY + timedelta(days=size.n_days)
     world = WorldConfig(size.n_users, size.n_posts, size.seed, start=FIRST_DAY, end=last)
@@ -149,7 +149,7 @@ def _facts(size: Size) -> Facts:
     )
 
 
-def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manifest, float]:
+def publish_first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manifest, float]:
     """Learn, then score and publish whole; return the seconds of the latter two."""
     known = asof.describe(facts, settings.seed)
     model = train(facts, known, facts.as_of_s, Recipe.of(settings)).model
@@ -167,7 +167,7 @@ def _first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple[Manife
     return manifest, time.perf_counter() - begin
 
 
-def _moved(facts: Facts, share: float, rng: np.random.Generator) -> Facts:
+def move(facts: Facts, share: float, rng: np.random.Generator) -> Facts:
     """Let some users go on for a while."""
     n_users = max(1, round(share * len(facts.users)))
     user = np.repeat(rng.choice(len(facts.users), n_users, replace=False), NEW_EVENTS)

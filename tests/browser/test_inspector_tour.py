@@ -195,7 +195,7 @@ def test_what_changed_since_yesterday(walk: Walk, published: redis.Redis) -> Non
     said = walk.click("Generations", "nav").click("2", "tbody th").click("Compare", "form").see("changed")
 
     assert "Generation 2 against 1" in said
-    assert "4,800 lists of 200 users" in said
+    assert "2,400 lists of 100 users" in said
     judge(walk.page, "tour-changed")
 
 

@@ -160,10 +160,14 @@ def test_a_generation_without_inputs_has_its_checksums_compared(store: redis.Red
         verify(generations(store), 9, tmp_path, sample=1, rng=np.random.default_rng(0), progress=silent)
 
 
-def test_the_kept_inputs_come_back_as_they_were(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [4, 8192])
+def test_the_kept_inputs_come_back_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr("batch.publish.proof.inputs.ROWS", rows)
     inputs = night(FIRST).inputs
     sealed = inputs.save(tmp_path)
-    users = np.array([3, 150, 299])
+    users = np.array([2, 3, 150, 299])
 
     found = load(tmp_path, users, sealed)
 

@@ -120,6 +120,23 @@ def test_a_session_ends_by_itself_or_by_signing_out(inspector: Inspected, small:
     assert inspector.client.get("/feed").status_code == 401
 
 
+def test_style_and_script_are_packed_and_pages_are_not(inspector: Inspected, small: World) -> None:
+    for name in ("style.css", "live.js"):
+        packed, plain = (
+            inspector.client.get(f"/static/{name}", headers={"Accept-Encoding": accepted})
+            for accepted in ("gzip, br", "identity")
+        )
+        assert (packed.headers.get("content-encoding"), plain.headers.get("content-encoding")) == (
+            "gzip",
+            None,
+        )
+        assert packed.text == plain.text
+        assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+    assert (
+        "content-encoding" not in inspector.client.get("/feed", headers={"Accept-Encoding": "gzip"}).headers
+    )
+
+
 @pytest.mark.parametrize("path", ["/", "/feed.json", "/static/style.css", "/nowhere", "/enter?code=x"])
 def test_every_answer_is_guarded_and_foreign_names_are_refused(
     inspector: Inspected, small: World, path: str

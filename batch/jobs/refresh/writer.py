@@ -146,7 +146,8 @@ def _take_steps(
                 posts, scores = step.lists.posts, step.lists.scores
                 lists[step.users] = shard.as_rows(write_lists(build, wire, step.users, posts))
                 n_short[step.users] = shard.count_short(posts, content.depth)
-                file.write_table(shard.table(content, step.users, posts, scores))
+                table = shard.table(content, step.users, posts, scores)
+                file.write_table(table, row_group_size=shard.ROW_GROUP)
     return lists, n_short, copies
 
 

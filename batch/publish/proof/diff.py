@@ -78,10 +78,9 @@ def diff(
     """
     old, new = store.need_manifest(a), store.need_manifest(b)
     of_a, of_b = store.user_ids(a), store.user_ids(b)
-    also = set(of_a)
-    both = [one for one in of_b if one in also]
+    both = of_b if of_a == of_b else list(filter(set(of_a).__contains__, of_b))
     wanted = None if user_id is None else canonical(user_id, new.user_ids)
-    if wanted is not None and wanted not in also.intersection(both):
+    if wanted is not None and wanted not in both:
         raise LookupError(f"user {user_id} has no lists in both generation {a} and generation {b}")
     rows = range(len(both)) if len(both) <= sample else np.sort(rng.choice(len(both), sample, replace=False))
     users = [wanted] if wanted is not None else [both[row] for row in rows]
