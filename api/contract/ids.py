@@ -49,6 +49,19 @@ def check_id(text: str) -> str:
     return text
 
 
+def split_ids(text: str) -> list[str]:
+    """Read ids with commas between, as a request has them; two commas are one of an id. Empty is none.
+
+    Raises:
+        ValueError: One of them can be no id.
+
+    >>> split_ids("17,a,,b,2331")
+    ['17', 'a,b', '2331']
+    """
+    parts = text.replace(",,", "\0").split(",") if text else []
+    return [check_id(part.replace("\0", ",")) for part in parts]
+
+
 def quote(text: str) -> str:
     """Write an id as it stands in keys: `%`, braces, blanks and control characters percent-encoded.
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from api.contract.buckets import epoch
 from api.contract.facets import TOPIC, read_column, spell
-from api.contract.ids import LONGEST, check_id
+from api.contract.ids import LONGEST, check_id, split_ids
 from api.cursor import Cursor
 
 INT64 = range(-(2**63), 2**63)
@@ -109,10 +109,10 @@ def read_exclude(text: str) -> frozenset[str]:
     >>> sorted(read_exclude("17,a,,b,2331"))
     ['17', '2331', 'a,b']
     """
-    parts = [part.replace("\0", ",") for part in text.replace(",,", "\0").split(",")] if text else []
     try:
+        parts = split_ids(text)
         if len(parts) <= EXCLUDED_MOST:
-            return frozenset(map(check_id, parts))
+            return frozenset(parts)
     except ValueError:
         pass
     raise ValueError(

@@ -48,7 +48,8 @@ def answer_wish(desk: Desk, wish: Wish) -> Shown:
     inside = look_into(desk.client, desk.keys, kept, history, wish.user_id, wish.at_s)
     inside = replace(inside, found=with_topics(desk.client, desk.keys, inside.found, wish.wanted))
     wanted = None if wish.wanted is None else kept.shared.find_wanted(wish.wanted)
-    return Shown(kept, history, inside, answer(inside.found, wish.limit, wanted=wanted))
+    excluded = kept.shared.numbers_of(wish.excluded)
+    return Shown(kept, history, inside, answer(inside.found, wish.limit, excluded, wanted=wanted))
 
 
 def list_around(desk: Desk, wish: Wish, shown: Shown) -> dict[str, dict[str, Any]]:

@@ -13,8 +13,10 @@ from batch.inspector.wish import Wish
 from batch.jobs.inspect import LIMIT
 
 MOST = 100  # posts of a feed, as the API has it
-FILTERS = ("topic", "not_topic", "filter")
+FILTERS = ("topic", "not_topic", "filter", "exclude")
 MOST_FILTERS, LONGEST_FILTER = 20, 256  # of a name; bytes: the API's own bounds
+LONGEST_EXCLUDED = 4096
+_REMEDIES = {"filter": "give a column, `=` and a value", "exclude": "give ids with commas between"}
 LARGEST = 10**9  # a generation's number
 EARLIEST, LATEST = datetime(1970, 1, 2), datetime(9000, 1, 1)  # noqa: DTZ001 - UTC, as all times here
 
@@ -53,11 +55,12 @@ def read_filters(name: str, texts: Sequence[str]) -> list[str]:
         raise ValueError(f"{len(found)} of {name} are given, and {MOST_FILTERS} may be")
     for text in found:
         column, _, value = text.partition("=")
-        if len(text.encode(errors="surrogatepass")) > LONGEST_FILTER or (
+        longest = LONGEST_EXCLUDED if name == "exclude" else LONGEST_FILTER
+        if len(text.encode(errors="surrogatepass")) > longest or (
             name == "filter" and not (column and value)
         ):
-            remedy = "give a column, `=` and a value" if name == "filter" else "give a topic"
-            raise ValueError(f"{name}={text[:40]!r} is none: {remedy}, of at most {LONGEST_FILTER} bytes")
+            remedy = _REMEDIES.get(name, "give a topic")
+            raise ValueError(f"{name}={text[:40]!r} is none: {remedy}, of at most {longest} bytes")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What stands in a user's own list and is not shown: seen, taken down, closed, or left out by a filter."""
+"""What stands in a user's own list and is not shown: seen, taken down, closed, excluded or filtered."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,6 +35,8 @@ def _find_passed(shown: Shown) -> Iterator[tuple[int, int, str, int | None]]:
         elif is_closed(generation.windows, number, found.at_s):
             from_s, to_s = generation.windows[number]
             yield place, number, "closed", from_s if from_s is not None and found.at_s < from_s else to_s
+        elif number in shown.given.excluded:
+            yield place, number, "excluded", None
         elif wanted is not None and number not in wanted.posts:
             yield place, number, "filtered", None
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from api.contract.facets import Filter
+from api.contract.ids import split_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Wish:
         variant: Under which name it is served.
         beside: Another variant, or a generation's number, to show next to it; empty: none.
         generation: Shown whatever is served; None: the one that answers the time.
-        filters: `topic`, `not_topic` and `filter` with their values, as requests to the API have them.
+        filters: `topic`, `not_topic`, `filter` and `exclude` with their values, as requests have them.
     """
 
     user_id: str
@@ -31,11 +32,18 @@ class Wish:
     @property
     def wanted(self) -> Filter | None:
         """Return what is wanted of posts; None where it is all."""
-        named = [(name, value if name == "filter" else f"topic={value}") for name, value in self.filters]
-        return Filter.of(
-            [facet for name, facet in named if name != "not_topic"],
-            [facet for name, facet in named if name == "not_topic"],
-        )
+        any_of = [f"topic={value}" for name, value in self.filters if name == "topic"]
+        any_of += [value for name, value in self.filters if name == "filter"]
+        return Filter.of(any_of, [f"topic={value}" for name, value in self.filters if name == "not_topic"])
+
+    @property
+    def excluded(self) -> list[str]:
+        """Return the ids of posts that are not wanted.
+
+        Raises:
+            ValueError: One of them can be no id.
+        """
+        return [post for name, value in self.filters if name == "exclude" for post in split_ids(value)]
 
     @property
     def fields(self) -> list[tuple[str, str]]:

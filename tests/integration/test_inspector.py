@@ -344,6 +344,22 @@ def test_a_filtered_feed_is_the_apis_and_says_what_was_filtered(
             assert f'name="{name}" value="{value}"' in page  # in the form of the slider
 
 
+def test_excluded_posts_are_left_out_as_the_api_does_it(
+    inspector: Inspected, world: World, client: TestClient
+) -> None:
+    user, at = str(world.names.user(2)), moment(AS_OF_S).replace(tzinfo=None).isoformat()
+    own = [world.names.post(post) for post in world.own(2, AS_OF_S - AS_OF_S % HOUR_S)]
+    exclude = ",".join(str(post).replace(",", ",,") for post in own[:3])
+
+    shown = inspector.read("/feed", user=user, at=at, exclude=exclude)["feed"]
+
+    answered = client.get(f"/users/{url_quote(user, safe='')}/feed", params={"at": at, "exclude": exclude})
+    assert [post["id"] for post in shown["posts"]] == [post["id"] for post in answered.json()["posts"]]
+    assert [(post["id"], post["why"]) for post in shown["passed"]] == [(post, "excluded") for post in own[:3]]
+    assert shown["around"]["after"]["posts"][:1] != own[:1]
+    assert inspector.read("/feed", 422, user=user, exclude="1,,2,")["title"] == "That does not fit"
+
+
 def test_what_is_no_filter_is_refused(inspector: Inspected, small: World) -> None:
     said = inspector.read("/feed", 422, user=2, filter="colour=red")["error"]
     assert "'colour' is no column that generation 1 filters by" in said
