@@ -173,18 +173,20 @@ def tune(
         load_if_exists=True,
     )
     usual = {knob.name: knob.number(knob.usual) for knob in knobs}
-    study.enqueue_trial(usual, skip_if_exists=True)
     fit = partial(_fit, name, recipe)
 
     def try_out(trial: "optuna.Trial") -> float:
         given = {knob.name: _suggest(trial, knob) for knob in knobs}
         return _measure(trial, tests, partial(fit, given=given), None if given == usual else end_s)
 
-    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    while (left := n_trials - len(study.get_trials(deepcopy=False, states=ended))) > 0:
+    ended = study.get_trials(states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED))
+    is_tried = any(trial.value is not None and _values(trial, knobs) == usual for trial in ended)
+    if not is_tried:  # anew, too, where who tried them first was ended in the middle
+        study.enqueue_trial(usual)
+    for _ in range(max(n_trials - len(ended), 0 if is_tried else 1)):
         study.optimize(try_out, n_trials=1)
         advance(1)
-        if time.monotonic() >= end_s or left == 1:
+        if time.monotonic() >= end_s:
             break
     metric = "ndcg_at_10" if facts.shown == "choices" else "auc_in_session"
     return _summarise(name, metric, knobs, usual, study)
@@ -211,7 +213,10 @@ def _measure(
     fit: Callable[[Interactions], Recommender],
     end_s: float | None,
 ) -> float:
-    """Return the metric over all tests so far; none begins after `end_s`, monotonic seconds."""
+    """Return the metric over all tests; none begins after `end_s`, monotonic seconds, and a bad trial ends.
+
+    Without an `end_s` all tests count: of the usual values there must be a figure.
+    """
     import optuna
 
     parts, wholes, took = list[Floats](), list[Floats](), {FIT_S: 0.0, RANK_S: 0.0}
@@ -229,7 +234,7 @@ def _measure(
         wholes.append(column.wholes)
         value = float(sum(map(np.sum, parts)) / max(sum(map(np.sum, wholes)), 1e-12))
         trial.report(value, step)
-        if step + 1 < len(tests) and trial.should_prune():
+        if end_s is not None and step + 1 < len(tests) and trial.should_prune():
             raise optuna.TrialPruned
     trial.set_user_attr(SCORES, [np.concatenate(parts).tolist(), np.concatenate(wholes).tolist()])
     trial.set_user_attr(USERS, np.concatenate([test.users for test in tests]).tolist())

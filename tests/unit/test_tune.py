@@ -97,6 +97,24 @@ def test_a_study_goes_on_where_it_ended(facts: Facts, statics: asof.Statics, tmp
     assert (done.given, done.figures) == (again.given, again.figures)
 
 
+def test_a_study_that_was_ended_in_its_first_trial_goes_on(
+    facts: Facts, statics: asof.Statics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    storage = f"sqlite:///{tmp_path / 'tuning.db'}"
+    with monkeypatch.context() as patched:
+        patched.setattr(tuning._Test, "measure", end)
+        with pytest.raises(KeyboardInterrupt):
+            tune("user_knn", facts, statics, RECIPE, 2, 60.0, storage)
+
+    found = tune("user_knn", facts, statics, RECIPE, 2, 60.0, storage)
+
+    assert found.figures["n_trials"] == 2
+    assert found.figures["best"] >= found.figures["usual"]
+
+
 def test_without_time_left_the_usual_values_are_still_tried(facts: Facts, statics: asof.Statics) -> None:
     found = tune("user_knn", facts, statics, RECIPE, 50, 1e-9)
 
