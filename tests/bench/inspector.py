@@ -44,7 +44,7 @@ from tests.browser.chromium import run_browser, run_inspector
 from tests.overviews import keep_run
 
 PAINT_MS, PAGE_BYTES = 300, 100_000  # the targets, of each page
-SIZE = Size(n_days=2, n_seen=100, n_trees=100)  # a page reads what one user saw: a quarter saves minutes
+SIZE = Size(n_days=2, n_trees=100)
 MOVED = 0.01  # users who moved between the two generations
 LARGE = 100  # posts of the largest feed
 _TIMES = """async () => {
