@@ -16,7 +16,7 @@ from api.http.server import CannotListen, Life, serve
 from api.lifespan import LazyLifespan, State, StoreMissing, connect_store, find_store, run_lifespan
 from api.log import configure
 from api.metrics import Metrics
-from api.routes import admin, compat, events, feed, health, pipelines, similar
+from api.routes import admin, compat, events, feed, health, marketplace, pipelines, similar
 from api.routes.head import HeadAsGet
 from api.routes.observed import Observed
 from api.routes.origins import CrossOrigin, Origins
@@ -68,6 +68,7 @@ def create_app(
         events.router,
         admin.router,
         pipelines.router,
+        marketplace.router,
         compat.router,
         compat.course,
         health.router,

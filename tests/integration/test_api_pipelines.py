@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from api.contract.asked import MOST_WAITING, PIPELINES, SILENT_S, TOLD_S, WAITS_S, Ask, Told
 from api.contract.keys import Keys
+from api.routes.marketplace import HANDLES
 from api.store.asked import Desk
 from tests.clients import NOW_S, first_token, serving
 
@@ -60,6 +61,30 @@ def test_what_is_asked_for_waits_in_the_queue_which_ends_by_itself(
     assert [one.pipeline for one in waiting(store)] == [name]
     assert 0 < store.ttl(KEYS.runs_asked()) <= WAITS_S
     assert client.get(f"/pipelines/runs/{run['id']}").json() == run
+
+
+@pytest.mark.parametrize("handle", HANDLES)
+def test_a_marketplaces_handle_asks_for_the_part_of_a_run_that_holds_it(
+    client: TestClient, store: redis.Redis, handle: str
+) -> None:
+    """Its client names files of its own; one of its paths ends without a slash."""
+    theirs = {"data_path": "./data/", "models_path": "./models/", "candidates_data_path": "./candidates/"}
+
+    replies = [client.post(f"/wbtech_proj/{handle}{end}", params=theirs) for end in ("/", "")]
+
+    assert [reply.status_code for reply in replies] == [202, 202]
+    assert {reply.json()["pipeline"] for reply in replies} == {HANDLES[handle]}
+    assert [one.pipeline for one in waiting(store)] == [HANDLES[handle]] * 2
+    assert client.get(f"/pipelines/runs/{replies[0].json()['id']}").json() == replies[0].json()
+
+
+def test_what_is_no_handle_asks_for_nothing(client: TestClient, store: redis.Redis) -> None:
+    replies = [
+        client.post(f"/wbtech_proj/{path}") for path in ("pipelines/train/", "pipelines//train/ranker/", "")
+    ]
+
+    assert {reply.status_code for reply in replies} == {422}
+    assert waiting(store) == []
 
 
 def test_a_seventeenth_run_does_not_wait(client: TestClient, store: redis.Redis) -> None:
@@ -194,6 +219,7 @@ def test_runs_need_a_token_of_scope_admin(client: TestClient, tmp_path: Path, sc
     wanted = 403 if scope == "write" else 401
 
     assert client.post("/pipelines/full/runs").status_code == wanted
+    assert client.post("/wbtech_proj/pipelines/train/ranker/").status_code == wanted
     assert client.get("/pipelines/runs/17-0").status_code == wanted
     assert client.delete("/pipelines/runs/17-0").status_code == wanted
 

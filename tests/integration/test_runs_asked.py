@@ -34,6 +34,13 @@ from tests.clients import first_token, serving
 pytestmark = pytest.mark.integration
 
 KEYS = Keys()
+MARKETPLACE = (
+    "raw_data/preprocess",
+    "train/ranker",
+    "train/cold_recbs",
+    "inference/ranker",
+    "inference/cold_recbs",
+)
 
 
 @pytest.fixture
@@ -331,9 +338,10 @@ def test_runs_are_asked_for_over_http_and_made_by_the_scheduler_whole_and_in_par
         client.headers.update(first_token(tmp_path / "api", "admin"))
         asked = client.post("/pipelines/full/runs").json()
         done = await_state(client, asked["id"], "done")
+        whole = root_of(store, 1)
         parts = [
-            await_state(client, client.post(f"/pipelines/{part}/runs").json()["id"], "done")
-            for part in ("preprocess", "train", "infer")
+            await_state(client, client.post(f"/wbtech_proj/pipelines/{handle}/").json()["id"], "done")
+            for handle in MARKETPLACE
         ]
         feed = client.get("/ready")
         scheduler.send_signal(signal.SIGTERM)
@@ -342,21 +350,32 @@ def test_runs_are_asked_for_over_http_and_made_by_the_scheduler_whole_and_in_par
     events = [json.loads(line).get("event") for line in said.splitlines() if line.startswith("{")]
     assert (done["run"], done["generation"]) == (1, 1)
     assert any('"run.done"' in line for line in done["log"])
-    assert [(part["run"], part["generation"]) for part in parts] == [(2, None), (3, None), (4, 2)]
-    assert feed.json()["generation"] == 2
-    roots = [json.loads(cast("bytes", store.get(KEYS.manifest(n))))["root"] for n in (1, 2)]
-    assert roots[0] == roots[1]
+    told = [(part["run"], part["pipeline"], part["generation"]) for part in parts]
+    assert told == [
+        (2, "preprocess", None),
+        (3, "train", None),
+        (4, "train", None),
+        (5, "infer", 2),
+        (6, "infer", 3),
+    ]
+    assert feed.json()["generation"] == 3
+    assert [root_of(store, n) for n in (2, 3)] == [whole, whole]
     assert scheduler.returncode == 0
     assert [event for event in events if event and event.startswith(("run.", "schedule."))] == [
         "schedule.started",
         *(["run.begun", "run.done"] * 2),
-        *["run.begun", "run.resumed", "run.done"] * 2,
+        *["run.begun", "run.resumed", "run.done"] * 4,
         "schedule.stopped",
     ]
     recent = Runs(tmp_path / "state").recent()
-    assert [run.kind for run in recent] == ["full", "train", "preprocess", "full"]
+    assert [run.kind for run in recent] == ["full", "full", "train", "train", "preprocess", "full"]
     assert {(run.outcome, run.asked_by) for run in recent} == {("done", "http")}
     assert store.get(KEYS.runs_now()) is None
+
+
+def root_of(store: redis.Redis, generation: int) -> str:
+    """Return the checksum of a generation."""
+    return str(json.loads(cast("bytes", store.get(KEYS.manifest(generation))))["root"])
 
 
 def await_state(client: TestClient, run_id: str, state: str) -> dict[str, Any]:
