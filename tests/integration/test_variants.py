@@ -25,6 +25,7 @@ from batch.publish.ledger.entries import entries, show
 from batch.publish.proof.diff import diff
 from batch.publish.proof.verify import verify
 from batch.settings import Settings
+from tests.clients import first_token, serving
 from tests.content import KEYS, generations
 from tests.facts import even_likes_even
 from tests.integration.test_cli import almanac, env
@@ -171,6 +172,21 @@ def test_the_api_answers_by_the_name_of_a_variant(standing: Published, client: T
             assert checker.headers["x-almanac-rung"] == "own"
     stranger = client.get(f"/users/{STRANGER}/feed", params={"limit": 5, "variant": "bm25"}).json()
     assert (len(stranger["posts"]), stranger["rung"]) == (5, "popular")
+
+
+def test_the_courses_service_answers_by_the_name_of_any_variant(
+    standing: Published, valkey_url: str, tmp_path: Path
+) -> None:
+    now_s = standing.manifest("bm25").as_of_s + 600
+
+    with serving(beside(valkey_url), tmp_path, now_s) as client:
+        client.headers.update(first_token(tmp_path, "write"))
+        for variant in ("default", *PEERS):
+            for user_id in (1, 2, COLD):
+                wanted = {"user_id": user_id, "items": standing.lists(variant, user_id)[0][:10]}
+                assert client.get(f"/reco/{variant}/{user_id}").json() == wanted
+            strangers = client.get(f"/reco/{variant}/{STRANGER}").json()["items"]
+            assert len(set(strangers)) == 10
 
 
 def test_who_names_no_variant_gets_ours(standing: Published, client: TestClient) -> None:

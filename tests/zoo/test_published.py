@@ -1,15 +1,14 @@
 """Peers of the extras, published by a run like any variant, and served by the API."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
-from fastapi.testclient import TestClient
 
-from api.main import create_app
-from api.settings import Settings as ApiSettings
 from batch.evaluate.contest import find_absent
 from batch.learn.baselines.named import BASELINES
+from tests.clients import first_token, serving
 from tests.facts import even_likes_even
 from tests.integration.test_variants import (
     COLD,
@@ -41,7 +40,7 @@ def published(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.mark.parametrize("name", PEERS)
 def test_lists_are_full_without_seen_posts_and_the_api_answers_with_them(
-    published: Published, valkey_url: str, name: str
+    published: Published, valkey_url: str, tmp_path: Path, name: str
 ) -> None:
     absent = find_absent(N_POSTS, (name,))
     if absent:
@@ -55,6 +54,8 @@ def test_lists_are_full_without_seen_posts_and_the_api_answers_with_them(
         assert len(set(own)) == DEPTH
         assert published.seen(user_id).isdisjoint(own)
     url = beside(valkey_url, DATABASE)
-    with TestClient(create_app(ApiSettings(redis_url=url), clock=lambda: now_s)) as client:
+    with serving(url, tmp_path, now_s) as client:
         told = client.get("/users/1/feed", params={"variant": name, "limit": 5}).json()
+        courses = client.get(f"/reco/{name}/1", headers=first_token(tmp_path, "write")).json()
     assert [post["id"] for post in told["posts"]] == published.lists(name, 1)[0][:5]
+    assert courses == {"user_id": 1, "items": published.lists(name, 1)[0][:10]}
