@@ -2,18 +2,22 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import redis
 
+from api.contract.buckets import Horizon
+from api.contract.codec import decode
 from api.contract.explore import EVERYBODY, UNKNOWN, decode_weights
 from api.contract.keys import Keys
 from api.contract.manifest import EXPLORE, Manifest
 from batch.data.facts import Facts
 from batch.jobs.backfill import make
-from batch.progress import silent
+from batch.jobs.full import run
+from batch.progress import Progress, silent
 from batch.publish.backfilled import open_content
 from batch.publish.proof.verify import verify
 from batch.publish.retire import retire
@@ -141,6 +145,34 @@ def test_the_api_names_what_it_drew_and_draws_nothing_that_was_seen(
         assert drawn not in [post["id"] for post in client.get(f"/users/{user}/feed?limit=5").json()["posts"]]
     assert segment > {UNKNOWN}
     assert made.explore == "1/5"
+
+
+def test_two_stages_ask_who_liked_nothing_by_what_is_popular_and_by_the_new(
+    store: redis.Redis, valkey_url: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("implicit", reason="the extra zoo brings it")
+    of, feed = settings_on(tmp_path).replace(candidates="item_knn_cosine,user_knn"), Feed.drawn(3)
+    cold, stranger = int(feed.users["user_id"].iloc[4]), 10**9
+    feed.events = feed.events[feed.events[:, 0] != cold]
+    facts, asked = feed.facts(), {}
+    for variant in ("popular", "two_stage"):
+        run(of.replace(variant=variant), store, "nowhere", Progress(), evaluated=False, facts=facts)
+    found, new = weights_of(store, 2), new_posts(facts)
+    start_s = Horizon.after(facts.as_of_s, 3600, 1).start_s
+    popular = decode(cast("bytes | None", store.hget(Keys().list(cold, 1), str(start_s))))
+
+    with serving(valkey_url, tmp_path, facts.as_of_s + 60) as client:
+        for user in (cold, stranger):
+            page = client.get(f"/users/{user}/feed", params={"limit": 10, "variant": "two_stage"}).json()
+            asked[user] = [post["id"] for post in page["posts"]], set(page["explored"])
+
+    posts, drawn = asked[cold]
+    assert len(drawn) == 2
+    assert drawn <= new
+    assert [post for post in posts if post not in drawn] == [one for one in popular if one not in drawn][:8]
+    _, drawn = asked[stranger]
+    assert len(drawn) == 2
+    assert drawn <= found[UNKNOWN].keys()
 
 
 def test_a_generation_made_for_the_past_has_no_exploration_places(tmp_path: Path) -> None:

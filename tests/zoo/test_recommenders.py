@@ -25,15 +25,7 @@ NAMES = (*(baseline.name for baseline in BASELINES), OURS)
 TASTELESS = {"random", "popular", "popular_recent", "user_topic", "embedding_affinity"}
 # What a user without history gets, of those that do not give everyone's popular posts.
 OF_LATE = {"popular_recent", "ease_recent"}
-BY_MORE = {
-    "random",
-    "popular_by_segment",
-    "two_stage",
-    "two_stage_xgboost",
-    "two_stage_catboost",
-    "embedding_affinity",
-    OURS,
-}
+BY_MORE = {"random", "popular_by_segment", "embedding_affinity", OURS}
 BY_PROFILE = {"lightfm_warp", "lightfm_bpr", "dssm"}
 
 

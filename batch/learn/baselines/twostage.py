@@ -87,6 +87,7 @@ class FirstStage:
 def two_stage(ranker: Ranker) -> Callable[[Interactions], PostScores]:
     """Return a baseline whose candidates a ranker puts in order; popular posts follow.
 
+    Who has liked nothing gets popular posts alone; what else they are asked by are exploration places.
     The first stage is fitted twice: before the last week, which trains the ranker, and on everything. Where a
     feed shows, the ranker learns from what the week showed; where users choose, from the candidates of those
     who liked anything new in it. All that it is told is as of the moment before.
@@ -100,9 +101,11 @@ def two_stage(ranker: Ranker) -> Callable[[Interactions], PostScores]:
 
         def scores(users: Ints) -> Floats:
             out = np.tile(BELOW + popular, (len(users), 1))
-            for low in range(0, len(users), _at_once(len(popular))):
-                row, post, x = first.tell(users[low : low + _at_once(len(popular))])
-                out[low + row, post] = predict(x)
+            known = np.flatnonzero(first.n_likes[users])
+            for low in range(0, len(known), _at_once(len(popular))):
+                some = known[low : low + _at_once(len(popular))]
+                row, post, x = first.tell(users[some])
+                out[some[row], post] = predict(x)
             return out
 
         return scores
