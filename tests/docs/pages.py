@@ -3,6 +3,7 @@
 <!-- skip: needs a Docker engine -->    it is not run; the reason is one of REASONS
 <!-- run: chaos -->                     it is run with ALMANAC_CHAOS=1
 <!-- run: nginx -->                     it is run where this program is installed
+<!-- run: with faiss torch -->          it is run where these packages are installed
 <!-- run first: COMMANDS -->            what the page takes for granted and does not show
 <!-- run instead: COMMANDS -->          the same for less, or without what a test has not
 <!-- file: facts/users.csv -->          the block is a file of this name
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -86,6 +88,9 @@ def why_not(block: Block) -> str:
     needed = block.marks.get("run", "")
     if needed == "chaos":
         return "" if CHAOS else "part of make chaos"
+    if needed.startswith("with "):
+        absent = [name for name in needed.split()[1:] if find_spec(name) is None]
+        return f"needs {', '.join(absent)}; `make test-zoo` brings it" if absent else ""
     if needed and not shutil.which(needed):
         return f"{needed} is not installed"
     return block.marks.get("skip", "")
