@@ -10,7 +10,8 @@ _NAMES = """
     database_url deadline_h depth drain_s
     estimates_nights events_url experiments explore explore_floor explore_impressions exposures_days
     exposures_waiting_mb filter_by
-    gate generations_kept host idle_timeout_s ids list_ttl_s mapping max_absent_user_share max_per_topic
+    gate generations_kept host idle_timeout_s ids layout list_ttl_s mapping
+    max_absent_user_share max_per_topic
     max_connections max_duplicate_share
     max_future_share max_rejected_share max_short_share max_unknown_post_share memory_mb metrics_host
     overlay overlay_places

@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from api.contract.explore import read_places
+from api.contract.manifest import Layout
 from api.environment import EnvironmentSettings, StoreUrl
 
 DAY_S = 86_400
@@ -49,6 +50,11 @@ class Settings(EnvironmentSettings):
     bucket_width_s: int = Field(3600, ge=1, description="width of a time bucket, seconds")
     n_buckets: int = Field(24, ge=1, le=500, description="buckets in the horizon")
     depth: int = Field(50, ge=1, le=MOST_PLACES, description="posts in a ranked list")
+    layout: Layout = Field(
+        "text",
+        description="how users' own lists stand in the store: text, which redis-cli reads, or packed, "
+        "in a third of the memory",
+    )
     seen_policy: Literal["views", "likes", "none"] = Field(
         "views", description="what leaves a list: views, likes or none"
     )

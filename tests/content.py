@@ -20,7 +20,7 @@ import redis
 from api.contract.buckets import Horizon
 from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import Manifest
+from api.contract.manifest import Layout, Manifest
 from batch.data.ids import IdNames
 from batch.data.ragged import starts
 from batch.data.seen import SeenTimes
@@ -35,6 +35,7 @@ from tests.forks import fork_each_line
 AS_OF_S = 1_640_357_999
 DEPTH, N_BUCKETS, N_POSTS = 5, 3, 30
 TTL_S = 7200
+LAYOUT: Layout = "text"  # the fixture `layout` sets it
 KEYS = Keys()
 
 
@@ -169,7 +170,7 @@ def generations(store: redis.Redis) -> GenerationStore:
 
 def config(folder: Path, **changes: object) -> PublishConfig:
     """Return how the tests publish, with some of it changed: two generations kept, no gate."""
-    how = PublishConfig(folder, TTL_S, kept=2, now=lambda: AS_OF_S + 60)
+    how = PublishConfig(folder, TTL_S, kept=2, now=lambda: AS_OF_S + 60, layout=LAYOUT)
     return replace(how, **changes)  # type: ignore[arg-type] # the tests name parts that exist
 
 

@@ -81,13 +81,14 @@ def expected(
     manifest = json.loads(_text(client.get(f"{base}:manifest:{generation}")))
     bucket = str(bucket_of(manifest, at_s))
     own = f"{base}:list:{{{escaped(plain(user_id))}}}:{generation}"
-    segment, told = _text(client.hget(own, "segment")), ""
-    if profile and not client.hget(own, bucket):
+    own_list, segment = own_of(client, own, manifest, bucket)
+    told = ""
+    if profile and not own_list:
         told = f"{base}:profile:{generation}:{signature(manifest['profile'], profile)}"
         if manifest["segment_by"] and all(name in profile for name in manifest["segment_by"]):
             segment = segment or ",".join(f"{name}={profile[name]}" for name in manifest["segment_by"])
     ranked = [
-        _text(client.hget(own, bucket)),
+        own_list,
         by_topics(client, f"{base}:topics:{{{escaped(plain(user_id))}}}:{generation}", wish),
         _text(client.hget(told, bucket)) if told else "",
         _text(client.hget(f"{base}:segment:{generation}:{segment}", bucket)) if segment else "",
@@ -106,7 +107,7 @@ def expected(
     pins = pins_of(client, base, at_s, segment, topics)
     drawn: dict[int, str] = {}
     if "explore" in manifest.get("needs", ()):
-        field = segment or ("*" if client.hget(own, bucket) else "?")
+        field = segment or ("*" if own_list else "?")
         text = client.hget(f"{base}:explore:{generation}", field)
         pairs = _text(text or client.hget(f"{base}:explore:{generation}", "*")).split()
         weights = {
@@ -123,6 +124,26 @@ def expected(
             may, manifest["counts"]["explore_places"], salt, pinned_at(wanted, pins, limit), limit
         )
     return [as_json(post) for post in with_pins(wanted, pins, limit, drawn)]
+
+
+def own_of(client: redis.Redis, key: str, manifest: Mapping[str, Any], bucket: str) -> tuple[str, str]:
+    """Return a user's list of a bucket, numbers with blanks between, and their segment; empty for none."""
+    if "packed" not in manifest.get("needs", ()):
+        return _text(client.hget(key, bucket)), _text(client.hget(key, "segment"))
+    reply = client.get(key)
+    if reply is None:
+        return "", ""
+    assert isinstance(reply, bytes)
+    value, place = list(reply), (int(bucket) - manifest["start_s"]) // manifest["width_s"]
+    bits, cells, segment_bytes = value[0], value[1] + 256 * value[2], value[7] + 256 * value[8]
+    named = 9 + manifest["n_buckets"]  # a byte a bucket: the tests have few
+    list_bytes = -(-cells * bits // 8)
+    start = named + segment_bytes + value[9 + place] * list_bytes
+    # The last byte has the highest bits: written from it on, the first cell stands rightmost.
+    digits = "".join(f"{byte:08b}" for byte in reversed(value[start : start + list_bytes]))
+    numbers = [digits[len(digits) - (k + 1) * bits : len(digits) - k * bits] for k in range(cells)]
+    ranked = [str(int(number, 2)) for number in numbers if "0" in number]
+    return " ".join(ranked), bytes(value[named : named + segment_bytes]).decode()
 
 
 def drawn_at(

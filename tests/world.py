@@ -13,6 +13,7 @@ from functools import cache
 import orjson
 import redis
 
+from api.contract import packed
 from api.contract.buckets import DAY_S, epoch
 from api.contract.codec import encode
 from api.contract.explore import EVERYBODY, UNKNOWN, encode_weights
@@ -24,8 +25,10 @@ from api.contract.manifest import (
     EXPLORE_PLACES,
     FACETS,
     HOLDS_SEEN,
+    PACKED,
     SIMILAR,
     WINDOWS,
+    Layout,
     Manifest,
     SeenPolicy,
 )
@@ -35,6 +38,7 @@ from tests.oracle import Events, Wish, plain
 AS_OF_S = epoch(datetime(2021, 12, 20, 10, 30, tzinfo=UTC))
 PROMOTED_AT_S = AS_OF_S + 900
 HOUR_S = 3600
+LAYOUT: Layout = "text"  # of worlds that do not say one; the fixture `layout` sets it
 PROFILES = ("0.0", "1.0", "1.1", "2._")  # signatures of ages below 20, from 20, from 40, and of parities
 
 
@@ -134,6 +138,12 @@ class World:
     windows: tuple[tuple[int, Window], ...] = ()
     variant: str = "default"
     explore: int = 0
+    layout: Layout | None = None
+
+    @property
+    def is_packed(self) -> bool:
+        """Say whether own lists are packed: as the world says, else as the test's fixture `layout` does."""
+        return (self.layout or LAYOUT) == "packed"
 
     @property
     def manifest(self) -> Manifest:
@@ -166,7 +176,8 @@ class World:
             needs=(FEATURE,) * text
             + (HOLDS_SEEN,) * others
             + (WINDOWS,) * bool(self.windows)
-            + (EXPLORE,) * bool(self.explore),
+            + (EXPLORE,) * bool(self.explore)
+            + (PACKED,) * self.is_packed,
             holds_seen=others,
             user_ids=self.names.kind,
             post_ids=self.names.kind,
@@ -283,7 +294,7 @@ class World:
                 pipe.hset(keys.segment(self.generation, name), field, encoded(self.segment(name, bucket_s)))
             for name in PROFILES:
                 pipe.hset(keys.profile(self.generation, name), field, encoded(self.profile(name, bucket_s)))
-            for user in self.users:
+            for user in self.users if not self.is_packed else ():
                 own = keys.list(names.user_key(user), self.generation)
                 pipe.hset(own, field, encoded(self.own(user, bucket_s)))
         for user in self.users if self.topic_depth else ():
@@ -292,7 +303,11 @@ class World:
                 pipe.hset(key, topic, encoded(posts))
         for user in self.users:
             segment = "parity=odd" if user % 2 else "parity=even"
-            pipe.hset(keys.list(names.user_key(user), self.generation), SEGMENT_FIELD, segment)
+            key = keys.list(names.user_key(user), self.generation)
+            if self.is_packed:
+                pipe.set(key, self.packed(user, segment))
+            else:
+                pipe.hset(key, SEGMENT_FIELD, segment)
         pipe.execute()
         for user, post, at_s in self.views:
             self.see(store, user, post, at_s)
@@ -303,6 +318,13 @@ class World:
         key = Keys(self.prefix).current(self.variant)
         store.hset(key, mapping={"generation": self.generation, "previous": "", "promoted_at": at_s})
         return self
+
+    def packed(self, user: int, segment: str) -> bytes:
+        """Return the user's lists as one value."""
+        starts, number = self.manifest.horizon.starts, self.names.number
+        lists = [[number(post) for post in self.own(user, bucket_s)] for bucket_s in starts]
+        bits = packed.bits_for(max(map(number, self.posts)))
+        return packed.pack(lists, max(1, *map(len, lists)), bits, segment)
 
     def see(self, store: redis.Redis, user: int, post: int, at_s: int) -> None:
         """Let a user see a post."""

@@ -16,10 +16,12 @@ from api.contract.profile import Bins
 
 SeenPolicy = Literal["views", "likes", "none"]
 State = Literal["building", "sealed", "retired", "quarantined"]
+Layout = Literal["text", "packed"]
 
 HOLDS_SEEN = "holds_seen"  # in `needs`: lists hold posts that were seen by as_of
 WINDOWS = "windows"  # in `needs`: some posts may be answered for some times only
 EXPLORE = "explore"  # in `needs`: some places are for new posts
+PACKED = "packed"  # in `needs`: users' own lists are packed, see `layout.py`
 
 CAP = "cap_most", "cap_window"  # in `counts`: most posts of a topic in so many consecutive places
 SIMILAR = "similar"  # in `counts`: how many similar posts a post has at most
@@ -30,7 +32,7 @@ EXPLORE_PLACES, EXPLORE_NEW = (
 FACETS = "facets "  # in `counts`, before a column: how many values requests may filter by
 
 FEATURES = frozenset(
-    {FEATURE, HOLDS_SEEN, WINDOWS, EXPLORE}
+    {FEATURE, HOLDS_SEEN, WINDOWS, EXPLORE, PACKED}
 )  # what this version knows of what a generation may need
 NEW_FIELDS = ("holds_seen", "redacted")  # left out at their default: older versions refuse what is new
 
@@ -104,6 +106,11 @@ class Manifest:
     def topic_depth(self) -> int:
         """Return how many posts users' lists of single topics have at most; 0: there are none."""
         return self.counts.get("topic_depth", 0)
+
+    @property
+    def layout(self) -> Layout:
+        """Return how users' own lists stand in the store; older versions know text alone."""
+        return "packed" if PACKED in self.needs else "text"
 
     @property
     def similar(self) -> int:

@@ -15,6 +15,7 @@ from api.contract.codec import decode
 from api.contract.facets import Filter, take_turns
 from api.contract.ids import FEATURE, LONGEST, canonical, quote
 from api.contract.keys import SEGMENT_FIELD, SESSION_FIELD, Keys
+from api.contract.layout import ListLayout, OwnList
 from api.contract.manifest import EXPLORE, Manifest
 from api.found import Generation
 from api.store.connection import Command, Refusal, Replies, pack
@@ -30,6 +31,7 @@ class LookupCommands:
     def __init__(self, keys: Keys, manifest: Manifest) -> None:
         """Choose the seen set by the manifest's policy."""
         self._keys = keys
+        self.layout = ListLayout(manifest)
         self.sees_all = manifest.holds_seen or EXPLORE in manifest.needs
         self._number = manifest.generation
         match manifest.seen_policy:
@@ -57,7 +59,7 @@ class LookupCommands:
         """
         user = self.tag(user_id)
         if at_s < self._as_of_s or not self._seen or len(user) > LONGEST:
-            every = [self._read_own(user_id, bucket_s), *self.list_seen(user_id, at_s)]
+            every = [self._ask_own(user_id, bucket_s), *self.list_seen(user_id, at_s)]
             if with_session:
                 key = self._keys.session(canonical(user_id, self._kind))
                 every.append(("HGET", key, SESSION_FIELD))
@@ -99,12 +101,33 @@ class LookupCommands:
         """Return the key of a user's lists."""
         return self._keys.list(canonical(user_id, self._kind), self._number)
 
+    def read_own(self, reply: Any, bucket_s: int) -> OwnList:
+        """Return the own list, and the segment where the look-up sees all.
+
+        Raises:
+            ValueError: The value is no list.
+        """
+        if self.sees_all:
+            return self.layout.read(reply, bucket_s)
+        return self.layout.unpack(reply, bucket_s) if self.layout.is_packed else decode(reply), None
+
     def _list(self, user: int) -> str:
         return self._keys.list(user, self._number)
 
-    def _read_own(self, user_id: str, bucket_s: int) -> Command:
-        key, field = self.list_key(user_id), str(bucket_s)
-        return ("HMGET", key, field, SEGMENT_FIELD) if self.sees_all else ("HGET", key, field)
+    def _ask_own(self, user_id: str, bucket_s: int) -> Command:
+        key = self.list_key(user_id)
+        if self.layout.is_packed or self.sees_all:
+            return self.layout.ask(key, bucket_s)
+        return ("HGET", key, str(bucket_s))
+
+    def _own_template(self, bucket_s: int, n_bytes: int) -> bytes:
+        """Return the command of an own list with a place for the user: two or three arguments, or four."""
+        key = self._key(self._list, n_bytes)
+        if self.layout.is_packed:
+            return b"*2\r\n$3\r\nGET\r\n" + key
+        if self.sees_all:
+            return b"*4\r\n$5\r\nHMGET\r\n" + key + _bulk(bucket_s) + _bulk(SEGMENT_FIELD)
+        return b"*3\r\n$4\r\nHGET\r\n" + key + _bulk(bucket_s)
 
     def _template(self, bucket_s: int, n_bytes: int, with_session: bool) -> bytes:
         """Return the three commands of an own list with places for user, user, time's length, time, user.
@@ -116,16 +139,16 @@ class LookupCommands:
         """
         session = b"*3\r\n$4\r\nHGET\r\n" + self._key(self._keys.session, n_bytes) + _bulk(SESSION_FIELD)
         last = session if with_session else b""
+        own = self._own_template(bucket_s, n_bytes)
         if self.sees_all:
-            own = b"*4\r\n$5\r\nHMGET\r\n" + self._key(self._list, n_bytes)
             until = _bulk("-inf") + b"$%d\r\n%b\r\n" + _bulk("BYSCORE")
             sets = [self._key(name, n_bytes) for name in self._seen[: self._n_sets]]
             ranges = [b"*5\r\n$6\r\nZRANGE\r\n" + key + until for key in sets]
-            return b"".join([own, _bulk(bucket_s), _bulk(SEGMENT_FIELD), *ranges, last])
+            return b"".join([own, *ranges, last])
         seen, live = self._seen
         return b"".join(
             (
-                b"*3\r\n$4\r\nHGET\r\n" + self._key(self._list, n_bytes) + _bulk(bucket_s),
+                own,
                 b"*6\r\n$6\r\nZRANGE\r\n" + self._key(seen, n_bytes),
                 b"$%d\r\n%b\r\n" + _bulk(f"({self._as_of_s}") + _bulk("BYSCORE") + _bulk("REV"),
                 b"*5\r\n$6\r\nZRANGE\r\n" + self._key(live, n_bytes) + _bulk("-inf"),

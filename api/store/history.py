@@ -2,9 +2,8 @@
 
 import asyncio
 
-from api.contract.codec import decode
 from api.contract.facets import Filter
-from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.keys import Keys
 from api.found import Lookup
 from api.store.cache import GenerationCache, drop_posts, read_hash_of_pins, read_members, translate_errors
 from api.store.commands import LookupCommands, check_reply, read_hidden, read_topics
@@ -70,7 +69,7 @@ class HistoryReader:
         topics = commands.list_topics(user_id, wish)
         with translate_errors():
             replies = await self._lifeline.call(
-                ("HMGET", commands.list_key(user_id), str(bucket_s), SEGMENT_FIELD),
+                commands.layout.ask(commands.list_key(user_id), bucket_s),
                 ("SMEMBERS", keys.takedowns()),
                 ("HGETALL", keys.pins()),
                 *topics,
@@ -78,18 +77,19 @@ class HistoryReader:
                 # The state comes last: a generation is marked before its first list goes.
                 ("HGET", keys.states(), str(number)),
             )
-            (ranked, segment), taken_down, pins, *further, state = map(check_reply, replies)
+            told, taken_down, pins, *further, state = map(check_reply, replies)
             wanted, seen = further[: len(topics)], further[len(topics) :]
             if state != b"sealed":
                 raise GenerationGone(number)
+            ranked, segment = commands.layout.read(told, bucket_s)
             return Lookup(
                 user_id=user_id,
                 at_s=at_s,
                 bucket_s=bucket_s,
                 pointer=pointer,
                 generation=drop_posts(generation, read_members(taken_down)),
-                own=decode(ranked),
-                segment=segment.decode() if segment else None,
+                own=ranked,
+                segment=segment,
                 hidden=read_hidden(seen, generation),
                 sees_all=True,
                 topics=read_topics(wanted),

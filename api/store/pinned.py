@@ -5,9 +5,9 @@ may be one. To ask of the pinned posts alone costs a fraction of reading all tha
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from api.contract.ids import LONGEST
-from api.contract.keys import SEGMENT_FIELD
 from api.store.commands import LookupCommands, check_reply
 from api.store.connection import Replies, pack
 
@@ -20,7 +20,8 @@ class PinCommands:
         self._commands = commands
         self._posts = tuple(posts)
         self._templates: dict[int, bytes] = {}
-        self.n_replies = 1 + len(commands.seen_keys("")[:1])
+        self._asks_segment = not commands.layout.is_packed  # there the list tells it
+        self.n_replies = self._asks_segment + len(commands.seen_keys("")[:1])
 
     def pack(self, user_id: str) -> bytes:
         """Pack what is asked of a user; from a template, as their own list."""
@@ -32,22 +33,25 @@ class PinCommands:
                 self._templates[len(user)] = template
         return template % ((user,) * self.n_replies)
 
-    def read(self, replies: Replies, at_s: int) -> tuple[str | None, frozenset[int]]:
+    def read(self, replies: Replies, own: Any, at_s: int) -> tuple[str | None, frozenset[int]]:
         """Return the user's segment, and which pinned posts they saw by a time.
+
+        `own` is the reply of the own list; where that is packed it tells the segment, and nothing else does.
 
         Raises:
             ValueError: A key holds another type.
             StoreUnavailable: The server did not carry out a command.
         """
-        segment, *seen = map(check_reply, replies)
-        scores = zip(self._posts, seen[0], strict=True) if seen else ()
+        told = list(map(check_reply, replies))
+        segment = told.pop(0) if self._asks_segment else own
+        scores = zip(self._posts, told[0], strict=True) if told else ()
         hidden = frozenset([post for post, score in scores if score is not None and float(score) <= at_s])
-        return segment.decode() if segment else None, hidden
+        return self._commands.layout.read_segment(segment), hidden
 
     def _make_template(self, n_bytes: int) -> bytes:
         """Return the commands with a place for the user in each, whose id has so many bytes."""
         user = "u" * n_bytes
-        told = pack("HGET", self._commands.list_key(user), SEGMENT_FIELD)
+        told = self._commands.layout.ask_segment(self._commands.list_key(user))
         seen = [pack("ZMSCORE", key, *self._posts) for key in self._commands.seen_keys(user)[:1]]
-        packed = b"".join([told, *seen]).replace(b"%", b"%%")
+        packed = b"".join([*([pack(*told)] if self._asks_segment else []), *seen]).replace(b"%", b"%%")
         return packed.replace(f"{{{user}}}".encode(), b"{%b}")

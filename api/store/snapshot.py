@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from api.contract.codec import decode
 from api.contract.history import Reach
 from api.contract.pin import Pin, Pins
 from api.contract.profile import Fields, segment
@@ -61,7 +61,7 @@ class Snapshot:
         Raises:
             StoreUnavailable: What the user has seen cannot be read, or a command was not carried out.
         """
-        of_pins: Replies = []
+        of_pins: Replies | None = None
         if self.pin_commands is not None and self._may_pin(at_s):
             n_own = len(replies) - self.pin_commands.n_replies
             replies, of_pins = replies[:n_own], replies[n_own:]
@@ -72,12 +72,9 @@ class Snapshot:
             hidden = read_hidden(replies[1:], self.whole)
         except ValueError as exc:
             raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
-        name: bytes | None = None
+        name: str | None = None
         try:
-            own = check_reply(replies[0])
-            if self.commands.sees_all:
-                own, name = own
-            ranked = decode(own)
+            ranked, name = self.commands.read_own(check_reply(replies[0]), bucket_s)
         except ValueError:  # somebody else's value: all but the own list is still known
             ranked, degraded = [], "value"
         found = Lookup(
@@ -87,7 +84,7 @@ class Snapshot:
             pointer=self.pointer,
             generation=self.generation,
             own=ranked,
-            segment=name.decode() if name else None,
+            segment=name,
             hidden=hidden,
             sees_all=self.commands.sees_all,
             degraded=degraded,
@@ -95,8 +92,8 @@ class Snapshot:
             pins=self.numbered,
             session=session,
         )
-        if of_pins and not degraded:
-            found.segment, seen = self._read_pins(of_pins, at_s)
+        if of_pins is not None and not degraded:
+            found.segment, seen = self._read_pins(of_pins, replies[0], at_s)
             found.hidden, found.sees_pins = hidden | seen, True
         return found
 
@@ -120,11 +117,11 @@ class Snapshot:
     def _may_pin(self, at_s: int) -> bool:
         return any(pin.holds_at(at_s) for _, pin in self.numbered)
 
-    def _read_pins(self, replies: Replies, at_s: int) -> tuple[str | None, frozenset[int]]:
+    def _read_pins(self, replies: Replies, own: Any, at_s: int) -> tuple[str | None, frozenset[int]]:
         """Return the user's segment, and which pinned posts they have seen by a time."""
         assert self.pin_commands is not None, "it asked for them"
         try:
-            return self.pin_commands.read(replies, at_s)
+            return self.pin_commands.read(replies, own, at_s)
         except ValueError as exc:
             raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
 

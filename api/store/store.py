@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from api.contract.codec import decode
 from api.contract.facets import Filter
 from api.contract.ids import unquote
-from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.keys import Keys
 from api.contract.profile import Fields, segment, signature
 from api.cursor import Cursor
 from api.feed import Answer, answer
@@ -225,16 +225,16 @@ class Store:
         if found.sees_all:
             return found
         commands = LookupCommands(self._keys, found.generation.manifest)
-        own = ("HGET", commands.list_key(found.user_id), SEGMENT_FIELD)
+        own = commands.layout.ask_segment(commands.list_key(found.user_id))
         seen = commands.list_seen(found.user_id, found.at_s)
         topics = commands.list_topics(found.user_id, wish)
         with translate_errors():
             stored, *replies = await self._lifeline.call(own, *seen, *topics)
-            name = None if found.degraded else check_reply(stored)  # then it is no hash, or not ours
+            # Of a value that is not ours nothing is told.
+            name = None if found.degraded else commands.layout.read_segment(check_reply(stored))
             hidden = found.hidden | read_hidden(replies[: len(seen)], found.generation)
             ranked = read_topics(replies[len(seen) :])
-        told = name.decode() if name else found.segment
-        return replace(found, segment=told, hidden=hidden, topics=ranked, sees_all=True)
+        return replace(found, segment=name or found.segment, hidden=hidden, topics=ranked, sees_all=True)
 
     async def _introduce(self, found: Lookup, profile: Fields) -> Lookup:
         """Return the look-up with what a profile gives a user who has no list: its list, its segment.

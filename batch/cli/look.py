@@ -124,6 +124,7 @@ def plan(
         likes=likes,
         text_bytes=text_bytes,
         similar=settings.similar,
+        layout=settings.layout,
     )
     with connect_store(settings, output.progress) as client:
         rng = np.random.default_rng(settings.seed)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping
 
-from api.contract.keys import SEGMENT_FIELD
+from api.contract.manifest import Manifest
 from batch.inspector.desk import Desk
 
 DRAWN = 250  # users a look
@@ -32,12 +32,12 @@ def draw_user(desk: Desk, variant: str, segment: str, views: str, rng: random.Ra
     if not segment:
         drawn = rng.sample(users, min(len(users), DRAWN if views else 1))
     else:
-        drawn = _draw_of_segment(desk, manifest.generation, users, segment, rng)
+        drawn = _draw_of_segment(desk, manifest, users, segment, rng)
     return _choose_by_views(desk, drawn, VIEWS[views]) if views else drawn[0]
 
 
 def _draw_of_segment(
-    desk: Desk, generation: int, users: list[str], segment: str, rng: random.Random
+    desk: Desk, manifest: Manifest, users: list[str], segment: str, rng: random.Random
 ) -> list[str]:
     """Return users of a segment, as many as one look finds.
 
@@ -47,11 +47,8 @@ def _draw_of_segment(
     rng.shuffle(users)
     for low in range(0, min(len(users), DRAWN * LOOKS), DRAWN):
         some = users[low : low + DRAWN]
-        with desk.client.pipeline(transaction=False) as pipe:
-            for user in some:
-                pipe.hget(desk.keys.list(user, generation), SEGMENT_FIELD)
-            found = pipe.execute()
-        there = [user for user, name in zip(some, found, strict=True) if name == segment.encode()]
+        found = desk.store.segments(manifest, some)
+        there = [user for user, name in zip(some, found, strict=True) if name == segment]
         if there:
             return there
     raise LookupError(f"nobody of segment {segment!r} was found among {DRAWN * LOOKS:,} users: draw again")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from api.contract.manifest import Layout
 from batch.progress import Show, silent
 from batch.publish.gate.thresholds import Thresholds
 from batch.settings import Settings
@@ -34,6 +35,7 @@ class PublishConfig:
         gate: `off`: nothing is asked; `warn`: the report goes into manifest and log, and nothing is held
             back; `on`: what the gate doubts is not served.
         ids: `text`: users' and posts' ids may be text though those of what is served are numbers.
+        layout: How users' own lists stand in the store.
         limits: Where the gate draws its lines.
         plan_memory: Measure first, in two seconds, what a run will take in this store; refuse it where that
             does not fit, and put what was planned and taken into the manifest's counts.
@@ -49,6 +51,7 @@ class PublishConfig:
     stage: Callable[[str], AbstractContextManager[object]] = nullcontext
     gate: GateMode = "off"
     ids: Literal["", "text"] = ""
+    layout: Layout = "text"
     limits: Thresholds = field(default_factory=Thresholds)
     plan_memory: bool = False
     threads: int = 0
@@ -70,6 +73,7 @@ class PublishConfig:
             stage=stage,
             gate=settings.gate,
             ids=settings.ids,
+            layout=settings.layout,
             plan_memory=True,
             threads=settings.threads,
             memory_mb=settings.memory_mb,

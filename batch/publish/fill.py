@@ -13,6 +13,7 @@ from batch.arrays import Ints
 from batch.publish import shard
 from batch.publish.generation import GenerationContent, Rows
 from batch.publish.list_hashes import restore_lists, set_lists
+from batch.publish.packed_lists import set_packed
 from batch.publish.writer import Build
 from batch.store.wire import PipelinedWriter, pack
 
@@ -20,7 +21,7 @@ POSTS_A_COMMAND = 200
 
 
 def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -> list[bytes]:
-    """Write each user's hash and its life at once; return each user's digest.
+    """Write each user's lists and their life at once; return each user's digest, the same in both layouts.
 
     Args:
         build: What the lists belong to.
@@ -32,8 +33,11 @@ def write_lists(build: Build, wire: PipelinedWriter, users: Ints, posts: Rows) -
     texts = shard.encode(posts.reshape(-1, depth), content.post_numbers)
     segments = [content.segment_of[row] for row in users.tolist()]
     owners = list(zip(content.user_names.canonical(content.user_ids[users]), segments, strict=True))
-    left = restore_lists(build, wire, owners, texts) if build.restores else range(len(owners))
-    set_lists(build, wire, owners, texts, left)
+    if build.manifest.layout == "packed":
+        set_packed(build, wire, owners, posts)
+    else:
+        left = restore_lists(build, wire, owners, texts) if build.restores else range(len(owners))
+        set_lists(build, wire, owners, texts, left)
     return [
         shard.digest(user_id, segment, [texts.lines(i * n_buckets, (i + 1) * n_buckets)])
         for i, (user_id, segment) in enumerate(owners)

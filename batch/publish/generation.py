@@ -18,8 +18,10 @@ from api.contract.manifest import (
     EXPLORE_PLACES,
     FACETS,
     HOLDS_SEEN,
+    PACKED,
     SIMILAR,
     WINDOWS,
+    Layout,
     Manifest,
     SeenPolicy,
 )
@@ -170,7 +172,7 @@ class GenerationContent:
         kinds = {self.user_names.kind, self.post_names.kind}
         return "text" in kinds or not np.array_equal(self.post_numbers, self.post_ids)
 
-    def draft(self, generation: int, created_at_s: int) -> Manifest:
+    def draft(self, generation: int, created_at_s: int, layout: Layout = "text") -> Manifest:
         """Return the manifest of a generation that is being built: no checksum yet, counts as planned."""
         caps, explored = self.caps, self.explored
         return Manifest(
@@ -209,7 +211,8 @@ class GenerationContent:
             needs=(FEATURE,) * self.needs_dictionary
             + (HOLDS_SEEN,) * self.holds_seen
             + (WINDOWS,) * bool(self.windowed)
-            + (EXPLORE,) * (explored is not None),
+            + (EXPLORE,) * (explored is not None)
+            + (PACKED,) * (layout == "packed"),
             user_ids=self.user_names.kind,
             post_ids=self.post_names.kind,
             holds_seen=self.holds_seen,

@@ -62,7 +62,7 @@ def publish(
     def make_room(numbered: GenerationContent) -> Plan | None:
         if not config.plan_memory:
             return None
-        return reserve(store, numbered, config.kept, share_held(store, numbered))
+        return reserve(store, numbered, config.kept, share_held(store, numbered), layout=config.layout)
 
     with building(store, content, config, make_room) as build:
         sample = _fill(build, blocks)

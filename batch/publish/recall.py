@@ -39,7 +39,7 @@ def recall(store: GenerationStore, made: Backfilled, config: PublishConfig) -> i
         content = open_content(made)
 
         def make_room(numbered: GenerationContent) -> None:
-            reserve(store, numbered, config.kept, held=1.0, n_more=1)
+            reserve(store, numbered, config.kept, held=1.0, layout=config.layout, n_more=1)
 
         with building(store, content, config, make_room, past_s=as_of_s) as build:
             _fill(build, made)

@@ -1,11 +1,13 @@
 """The generations of one store: the ledger, and users' lists as they stand in Redis."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from api.contract.codec import decode
 from api.contract.ids import LONGEST, unquote
+from api.contract.layout import Command, ListLayout
 from api.contract.manifest import Manifest
 from batch.arrays import Ints
 from batch.publish.ledger.ledger import Ledger
@@ -40,20 +42,38 @@ class GenerationStore(Ledger):
 
     def topics(self, generation: int, users: Sequence[str]) -> Iterator[tuple[str, dict[bytes, bytes]]]:
         """Yield each user with the HASH of their lists of topics, empty where it is missing."""
-        return self._hashes(users, lambda user_id: self.keys.topics(user_id, generation))
+        return self._ask(users, lambda user_id: ("HGETALL", self.keys.topics(user_id, generation)))
 
-    def hashes(self, generation: int, users: Sequence[str]) -> Iterator[tuple[str, dict[bytes, bytes]]]:
-        """Yield each user with the HASH of their lists, empty where it is missing."""
-        return self._hashes(users, lambda user_id: self.keys.list(user_id, generation))
+    def hashes(self, manifest: Manifest, users: Sequence[str]) -> Iterator[tuple[str, Mapping[bytes, bytes]]]:
+        """Yield each user with their lists as text lays them out, whatever the layout.
 
-    def _hashes(
-        self, users: Sequence[str], key: Callable[[str], str]
-    ) -> Iterator[tuple[str, dict[bytes, bytes]]]:
+        Empty where the lists are missing, or are a value that is not packed lists though it should be.
+        """
+        layout, number = ListLayout(manifest), manifest.generation
+        for user_id, reply in self._ask(
+            users, lambda user_id: layout.ask_all(self.keys.list(user_id, number))
+        ):
+            try:
+                yield user_id, layout.read_all(reply)
+            except ValueError:
+                yield user_id, {}
+
+    def segments(self, manifest: Manifest, users: Sequence[str]) -> Iterator[str | None]:
+        """Yield each user's segment; None for who has none, or no lists.
+
+        Raises:
+            ValueError: A user's lists are not laid out as the manifest says.
+        """
+        layout, number = ListLayout(manifest), manifest.generation
+        replies = self._ask(users, lambda user_id: layout.ask_segment(self.keys.list(user_id, number)))
+        return (layout.read_segment(reply) for _, reply in replies)
+
+    def _ask(self, users: Sequence[str], ask: Callable[[str], Command]) -> Iterator[tuple[str, Any]]:
         for low in range(0, len(users), CHUNK):
             some = users[low : low + CHUNK]
             with self.client.pipeline(transaction=False) as pipe:
                 for user_id in some:
-                    pipe.hgetall(key(user_id))
+                    pipe.execute_command(*ask(user_id))  # type: ignore[no-untyped-call]
                 yield from zip(some, pipe.execute(), strict=True)
 
     def read_lists(self, manifest: Manifest, users: Sequence[str], starts: Sequence[int]) -> Ints:
@@ -65,7 +85,7 @@ class GenerationStore(Ledger):
         """
         out = np.full((len(users), len(starts), manifest.depth), -1, np.int64)
         names = [b"%d" % start for start in starts]
-        for own, (_, fields) in zip(out, self.hashes(manifest.generation, users), strict=True):
+        for own, (_, fields) in zip(out, self.hashes(manifest, users), strict=True):
             for row, name in zip(own, names, strict=True):
                 ids = decode(fields.get(name))
                 row[: len(ids)] = ids

@@ -180,7 +180,7 @@ def _begin(store: GenerationStore, content: GenerationContent, config: PublishCo
     """
     write_numbers(store, lease, content)
     keys, number = store.keys, int(store.client.incr(store.keys.counter()))
-    build = Build(store, config, lease, content, content.draft(number, config.now()))
+    build = Build(store, config, lease, content, content.draft(number, config.now(), config.layout))
 
     def note(pipe: Pipeline) -> None:
         pipe.unlink(*keys.obsolete)  # 2026-11: when a run wrote its facts is not kept any more, see 0050

@@ -65,15 +65,6 @@ local function canonical(id)
     return string.find(id, uuid) and string.lower(id) or id
 end
 
-local function segment_key(keys, manifest)
-    local name = redis.call('HGET', keys[3], 'segment')
-    for place, known in ipairs(manifest.segments) do
-        if known == name then
-            return keys[11 + place]
-        end
-    end
-end
-
 local function needs(manifest, what)
     for _, feature in ipairs(manifest.needs or {}) do
         if feature == what then
@@ -81,6 +72,72 @@ local function needs(manifest, what)
         end
     end
     return false
+end
+
+-- A whole number out of some bytes of a text, the lowest first.
+local function whole(text, first, n)
+    local sum = 0
+    for k = n - 1, 0, -1 do
+        sum = sum * 256 + string.byte(text, first + k)
+    end
+    return sum
+end
+
+-- A user's packed lists, see api/contract/packed.py: their bits, cells and segment, and where each bucket's list is.
+local function open_packed(value)
+    local bits, depth, buckets = whole(value, 1, 1), whole(value, 2, 2), whole(value, 4, 2)
+    local n_segment, wide = whole(value, 8, 2), buckets > 256 and 2 or 1
+    local named, size = 10 + buckets * wide, math.ceil(depth * bits / 8)
+    if #value ~= named - 1 + n_segment + whole(value, 6, 2) * size then
+        error('these are no packed lists')
+    end
+    local function start(bucket)
+        return named + n_segment + whole(value, 10 + bucket * wide, wide) * size
+    end
+    local segment = n_segment > 0 and string.sub(value, named, named + n_segment - 1)
+    return {bits = bits, depth = depth, buckets = buckets, segment = segment, start = start}
+end
+
+-- The list of a bucket out of packed lists, as text has it.
+local function unpack_list(value, bucket)
+    local packed = open_packed(value)
+    if bucket < 0 or bucket >= packed.buckets then
+        return false
+    end
+    local at, limit, held, n_held, posts = packed.start(bucket), 2 ^ packed.bits, 0, 0, {}
+    for place = 1, packed.depth do
+        while n_held < packed.bits do
+            held, n_held, at = held + string.byte(value, at) * 2 ^ n_held, n_held + 8, at + 1
+        end
+        local post = held % limit
+        if post == limit - 1 then
+            break
+        end
+        posts[place] = string.format('%.0f', post)
+        held, n_held = (held - post) / limit, n_held - packed.bits
+    end
+    return table.concat(posts, ' ')
+end
+
+-- A field of a user's lists, whichever way they are laid out: a bucket's start, or `segment`; false if it is not there.
+local function own_field(manifest, key, field)
+    if not needs(manifest, 'packed') then
+        return redis.call('HGET', key, field)
+    end
+    local value = redis.call('GET', key)
+    if not value or field == 'segment' then
+        return value and open_packed(value).segment
+    end
+    return unpack_list(value, (tonumber(field) - manifest.start_s) / manifest.width_s)
+end
+
+local function segment_key(keys, manifest)
+    local name = own_field(manifest, keys[3], 'segment')
+    for place, known in ipairs(manifest.segments) do
+        if known == name then
+            return keys[11 + place]
+        end
+    end
 end
 
 -- Whether a post's window holds a time: api/contract/window.py. One without a window is there at any time.
@@ -222,11 +279,11 @@ local function feed(keys, args)
         return not seen_at or tonumber(seen_at) > at
     end
 
-    local own = redis.call('HGET', keys[3], bucket)
+    local own = own_field(manifest, keys[3], bucket)
     local unknown, told = not own or own == '', 12 + #manifest.segments
 
     local function segment_name()
-        local name = redis.call('HGET', keys[3], 'segment')
+        local name = own_field(manifest, keys[3], 'segment')
         if not name and unknown and keys[told + 1] then
             local before = ':segment:' .. manifest.generation .. ':'
             local _, last = string.find(keys[told + 1], before, 1, true)
@@ -311,4 +368,27 @@ local function feed(keys, args)
     return reply
 end
 
+-- list: a field of a user's lists, whether these are text or packed. Read only: FCALL_RO.
+--
+-- KEYS  1 manifest:<generation>   2 list:{<user>}:<generation>
+-- ARGV  1 a time, epoch seconds, or `segment`
+-- Reply numbers of posts, best first, of the bucket that answers the time; or the segment's name; nil if there is none
+-- Error the generation is not there, or an argument or a value is wrong
+-- Cost  O(d) for the d posts of a list
+--
+--   redis-cli FCALL_RO list 2 almanac:1:manifest:$g "almanac:1:list:{200}:$g" 1640390400
+
+local function list(keys, args)
+    local text = redis.call('GET', keys[1])
+    if not text then
+        return redis.error_reply('ERR there is no ' .. keys[1])
+    end
+    local manifest, at = cjson.decode(text), tonumber(args[1])
+    if not at and args[1] ~= 'segment' then
+        return redis.error_reply('ERR want a time in epoch seconds, or `segment`')
+    end
+    return own_field(manifest, keys[2], at and string.format('%.0f', bucket_for(manifest, at)) or 'segment')
+end
+
+redis.register_function{function_name = 'list', callback = list, flags = {'no-writes'}}
 redis.register_function{function_name = 'feed', callback = feed, flags = {'no-writes'}}

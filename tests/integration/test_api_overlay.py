@@ -16,6 +16,7 @@ from api.main import create_app
 from api.session import HALF_LIFE_S, KEPT_S, weigh
 from api.settings import Settings
 from tests.clients import NOW_S, first_token, running
+from tests.own_lists import write_own
 from tests.world import World
 
 pytestmark = pytest.mark.integration
@@ -28,9 +29,9 @@ USER = 2
 @pytest.fixture(autouse=True)
 def own(world: World, store: redis.Redis) -> None:
     """Give the user a list of two topics."""
-    key = KEYS.list(world.names.user_key(USER), world.generation)
-    ranked = " ".join(str(world.names.number(post)) for post in OWN)
-    store.hset(key, mapping={str(start): ranked for start in world.manifest.horizon.starts})
+    ranked = list(map(world.names.number, OWN))
+    for start in world.manifest.horizon.starts:
+        write_own(store, world.generation, world.names.user_key(USER), start, ranked)
 
 
 @contextmanager

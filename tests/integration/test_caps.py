@@ -17,8 +17,8 @@ from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.proof.verify import verify
 from batch.publish.store import GenerationStore
 from batch.score.caps import Caps
-from batch.store.read import fields
 from tests.changing import N_USERS, Feed, full_run, settings_of
+from tests.own_lists import read_fields
 
 pytestmark = pytest.mark.integration
 TOPICS = [f"topic {k}" for k in range(6)]
@@ -36,7 +36,7 @@ def stored(store: redis.Redis, pattern: str, post_ids: np.ndarray, starts: list[
     """Return the lists under keys, int32 (lists, depth): rows of posts, -1 fills."""
     found = []
     for key in sorted(store.scan_iter(pattern)):
-        held = fields(store, key.decode())
+        held = read_fields(store, key.decode())
         found += [decode(held[b"%d" % start]) for start in starts]
     out = np.full((len(found), max(map(len, found))), -1, np.int32)
     for row, ids in enumerate(found):

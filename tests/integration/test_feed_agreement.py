@@ -41,7 +41,7 @@ from tests.feed_function import call_feed
 from tests.oracle import expected, generation_at
 from tests.world import AS_OF_S, HOUR_S, PROMOTED_AT_S, Names, World, draw_windows, events_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 
 PATH = "/post/recommendations/"
 

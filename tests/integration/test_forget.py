@@ -48,6 +48,7 @@ from tests.clients import OwnStore, first_token, serving
 from tests.conftest import STORE_SETTINGS
 from tests.content import KEYS, blocks, config, content, generations, published
 from tests.nights import WORLD
+from tests.own_lists import write_own
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 PATH = "/post/recommendations/"
@@ -327,8 +328,7 @@ def test_files_that_lie_elsewhere_are_named(store: redis.Redis, tmp_path: Path) 
 
 def test_a_generation_that_was_not_what_was_sealed_stays_so(store: redis.Redis, tmp_path: Path) -> None:
     published(store, tmp_path / "generations")
-    store.hset(KEYS.list(5, 1), "tampered", "1")
-    store.hset(KEYS.list(5, 1), str(content().horizon.start_s), "1 2 3")
+    write_own(store, 1, 5, content().horizon.start_s, [1, 2, 3])
 
     small(store, tmp_path, "1")
 

@@ -90,13 +90,16 @@ def test_a_full_store_says_so(bounded: redis.Redis) -> None:
 
 def test_numbers_alone_are_enough_for_a_plan(store: redis.Redis) -> None:
     numbers = {"users": 163_205, "posts": 7_023, "buckets": 24, "depth": 50}
-    sizes = Sizes.of_numbers(**numbers, seen=421, likes=50, text_bytes=1_500)
+    sizes = Sizes.of_numbers(**numbers, seen=421, likes=50, text_bytes=1_500)  # type: ignore[arg-type] # no layout
 
     found = plan_memory(generations(store), sizes, 2, np.random.default_rng(0))
+    packed = plan_memory(generations(store), replace(sizes, layout="packed"), 2, np.random.default_rng(0))
 
     # 0.93 GiB a generation and 0.69 GiB of seen sets, as redis/KEYS.md has it.
     assert found.generation == pytest.approx(0.93 * 2**30, rel=0.05)
     assert found.seen == pytest.approx(0.69 * 2**30, rel=0.05)
     assert found.total < 4e9
+    a_user = (found.generation - packed.generation) / 163_205
+    assert 6_150 - 2_500 < a_user < 4_100  # packed ones take 2,100 bytes of a user's 6,150, never above 2,500
     assert found.values()["fits"]
     assert store.dbsize() == 0

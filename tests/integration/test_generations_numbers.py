@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from api.contract.codec import decode
-from api.contract.ids import canonical, quote
+from api.contract.ids import canonical
 from api.contract.manifest import Manifest
 from batch.data.ids import IdNames
 from batch.publish.generation import GenerationContent
@@ -17,6 +17,7 @@ from batch.publish.kinds import IdsChanged
 from batch.publish.publish import publish
 from batch.store import read
 from tests.content import KEYS, blocks, config, content, generations, with_text_ids
+from tests.own_lists import read_own
 
 pytestmark = pytest.mark.integration
 
@@ -50,7 +51,7 @@ def test_posts_whose_ids_are_text_stand_in_lists_as_numbers(store: redis.Redis, 
     assert sorted(number) == [*range(30)]  # the lowest that were free, and 7, which is its own
     lists = np.concatenate([block.posts for block in blocks(of)])
     for user, user_id in enumerate(of.user_names.canonical(of.user_ids)):
-        found = read.fields(store, f"almanac:1:list:{{{quote(user_id)}}}:1")
+        found = read_own(store, 1, user_id)
         for bucket, start in enumerate(of.horizon.starts):
             wanted = [number[row] for row in lists[user, bucket] if row >= 0]
             assert decode(found[b"%d" % start]) == wanted

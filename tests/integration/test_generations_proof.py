@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import redis
 
-from api.contract.codec import decode, encode
+from api.contract.codec import decode
 from api.contract.manifest import Manifest
 from batch.learn.factors.factor_table import fingerprint
 from batch.progress import silent
 from batch.publish.proof.diff import compare, diff
 from batch.publish.proof.inputs import InputsMissing, digest, load
 from batch.publish.proof.verify import Difference, Verdict, verify
-from batch.store import read
 from tests.content import generations, published
 from tests.nights import KEYS, Night, night, publish_night
+from tests.own_lists import read_own, write_own
 
 pytestmark = pytest.mark.integration
 FIRST, NEXT = 22, 23
@@ -51,8 +51,8 @@ def test_two_posts_that_changed_places_are_found_by_checksum_and_by_place(
 ) -> None:
     user = int(night(FIRST).content.user_ids[7])
     start = live.start_s + 3600
-    ids = decode(read.fields(store, KEYS.list(user, 1))[b"%d" % start])
-    store.hset(KEYS.list(user, 1), str(start), encode([*ids[:4], ids[5], ids[4], *ids[6:]]))
+    ids = decode(read_own(store, 1, user)[b"%d" % start])
+    write_own(store, 1, user, start, [*ids[:4], ids[5], ids[4], *ids[6:]])
 
     verdict = verified(store, tmp_path, sample=1000)
 
@@ -198,7 +198,7 @@ def test_a_difference_counts_what_came_went_and_moved(
     assert change.winners[0][1] > 0 > change.losers[0][1]
     assert [sample["user_id"] for sample in own.samples] == [user] * 3
     start = night(NEXT).content.horizon.start_s
-    assert own.samples[0]["b"] == decode(read.fields(store, KEYS.list(user, 2))[b"%d" % start])
+    assert own.samples[0]["b"] == decode(read_own(store, 2, user)[b"%d" % start])
     with pytest.raises(LookupError, match="user 5000000 has no lists in both generation 1 and generation 2"):
         diff(generations(store), 1, 2, user_id="5000000", sample=1, rng=np.random.default_rng(0))
 

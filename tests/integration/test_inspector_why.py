@@ -15,9 +15,9 @@ from api.contract.manifest import Manifest
 from batch.jobs.why import find_why
 from batch.publish.explain.lines import LEAST
 from batch.settings import Settings
-from batch.store import read
 from tests.inspecting import Inspected, inspecting
-from tests.nights import DEPTH, KEYS, night, publish_night
+from tests.nights import DEPTH, night, publish_night
+from tests.own_lists import read_own
 from tests.world import AS_OF_S, Names, World
 
 pytestmark = pytest.mark.integration
@@ -42,7 +42,7 @@ def test_the_page_says_what_the_command_finds_and_its_bars_add_up_to_the_score(
     inspector: Inspected, store: redis.Redis, live: Manifest, tmp_path: Path
 ) -> None:
     user, at_s = int(night(FIRST).content.user_ids[3]), live.start_s
-    listed = decode(read.fields(store, KEYS.list(user, 1))[b"%d" % at_s])
+    listed = decode(read_own(store, 1, user)[b"%d" % at_s])
     others = [int(post) for post in night(FIRST).content.post_ids if post not in listed]
     states = set()
     for post in (listed[0], listed[-1], *others[::60]):

@@ -43,6 +43,7 @@ from batch.publish.replay.replay import open_replayer
 from batch.settings import Settings
 from batch.store import read
 from tests.content import AS_OF_S, KEYS, blocks, config, content, generations, with_text_ids
+from tests.own_lists import read_own, write_own
 
 pytestmark = pytest.mark.integration
 
@@ -86,9 +87,9 @@ def wanted(frame: pd.DataFrame) -> dict[int, list[int]]:
     return {user: own["item_id"].tolist() for user, own in ranked.groupby("user_id")}
 
 
-def in_store(store: redis.Redis, manifest: Manifest, user: object) -> list[int]:
+def in_store(store: redis.Redis, manifest: Manifest, user: Any) -> list[int]:
     """Return the first bucket's list of a user."""
-    return decode(read.fields(store, KEYS.list(str(user), manifest.generation)).get(b"%d" % manifest.start_s))
+    return decode(read_own(store, manifest.generation, user).get(b"%d" % manifest.start_s))
 
 
 def sealed(found: Published) -> Manifest:
@@ -182,7 +183,7 @@ def test_popular_segments_and_catalogue_are_made_of_the_lists_and_texts_are_thos
         gain = frame[frame["user_id"].isin(users)].groupby("item_id")["gain"].sum()
         top = sorted(gain.index, key=lambda post: (-round(gain[post], 9), before.index(post)))
         assert decode(read.fields(store, KEYS.segment(number, name))[start]) == top[: manifest.depth]
-    assert store.hget(KEYS.list(3, number), "segment") == store.hget(KEYS.list(3, 1), "segment")
+    assert read_own(store, number, 3)[b"segment"] == read_own(store, 1, 3)[b"segment"]
     assert read.fields(store, KEYS.posts(number)) == read.fields(store, KEYS.posts(1))
 
 
@@ -259,7 +260,7 @@ def test_a_list_holds_until_its_users_next_one_begins(store: redis.Redis, settin
     assert manifest.horizon.starts == tuple(
         int(datetime(2026, 1, 5, h, tzinfo=UTC).timestamp()) for h in (6, 9, 12, 15)
     )
-    rows = {user: list(read.fields(store, KEYS.list(user, 1)).items()) for user in (1, 2)}
+    rows = {user: list(read_own(store, 1, user).items()) for user in (1, 2)}
     assert [text for _, text in sorted(rows[1])] == [b"10", b"10", b"10", b"11 12"]
     assert [text for _, text in sorted(rows[2])] == [b"", b"", b"10", b"10"]
 
@@ -440,7 +441,7 @@ def test_what_was_sealed_is_verified_compared_replayed_inspected_and_rolled_back
     replayed = open_replayer("almanac", store, "default", tmp_path).replay(3, at_s, 2)
     assert (replayed.generation, list(replayed.post_ids)) == (number, unseen[:2])
 
-    store.hset(KEYS.list(3, number), str(manifest.start_s), "1 2 3")
+    write_own(store, number, 3, manifest.start_s, [1, 2, 3])
     assert not verify(
         generations(store), number, tmp_path / "generations", sample=5, rng=rng, progress=silent
     ).ok
@@ -508,9 +509,7 @@ def test_another_variant_may_have_ids_and_items_of_its_own(store: redis.Redis, s
     manifest = sealed(publish_lists(frame, items=items, variant="shop", settings=settings))
 
     assert (manifest.user_ids, manifest.post_ids, manifest.needs) == ("text", "text", ("ids", "holds_seen"))
-    assert store.hget(KEYS.list("1", manifest.generation), "segment") == store.hget(
-        KEYS.list(1, 1), "segment"
-    )
+    assert read_own(store, manifest.generation, "1").get(b"segment") == read_own(store, 1, 1).get(b"segment")
     with pytest.raises(ListsRefused, match=r"an item that is not known.*--items"):
         publish_lists(frame.assign(item_id=[77_777, 88_888]), variant="mine", settings=settings)
 

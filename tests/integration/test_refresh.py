@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from api.contract.keys import Keys
+from api.contract.layout import ListLayout
 from api.contract.manifest import Manifest
 from batch.jobs.refresh import start
 from batch.jobs.refresh.digests import InputDigests
@@ -60,7 +61,14 @@ def content(store: redis.Redis, prefix: str, generation: int) -> dict[str, objec
             if name.split(":")[3] not in users:
                 continue
             found[name] = sorted(cast("list[tuple[bytes, float]]", store.zrange(key, 0, -1, withscores=True)))
-        elif what in ("list", "popular", "posts", "facets", "topics", "similar", "windows") and last == str(
+        elif what == "list" and last == str(generation):
+            layout = ListLayout(manifest(store, prefix, generation))
+            asked = layout.ask_all(key.decode())
+            found[name.removesuffix(last)] = (
+                layout.read_all(store.execute_command(*asked)),  # type: ignore[no-untyped-call]
+                store.ttl(key) > 0,
+            )
+        elif what in ("popular", "posts", "facets", "topics", "similar", "windows") and last == str(
             generation
         ):
             found[name.removesuffix(last)] = store.hgetall(key), store.ttl(key) > 0

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -29,6 +28,7 @@ from tests.clients import first_token, serving
 from tests.content import KEYS, generations
 from tests.facts import even_likes_even
 from tests.integration.test_cli import almanac, env
+from tests.own_lists import read_own, write_own
 
 pytestmark = pytest.mark.integration
 __all__ = ["env"]
@@ -63,8 +63,8 @@ class Published:
 
     def lists(self, variant: str, user_id: int) -> list[list[int]]:
         manifest = self.manifest(variant)
-        fields = self.store.hgetall(KEYS.list(user_id, manifest.generation))
-        return [decode(cast("bytes", fields[b"%d" % start])) for start in manifest.horizon.starts]
+        fields = read_own(self.store, manifest.generation, user_id)
+        return [decode(fields[b"%d" % start]) for start in manifest.horizon.starts]
 
     def seen(self, user_id: int) -> set[int]:
         rows = self.facts.user == user_id - 1
@@ -267,7 +267,7 @@ def test_verify_proves_what_is_sealed_and_says_that_a_peer_is_not_scored_again(p
     folder, rng = peer.settings.state_dir / "generations", np.random.default_rng(1)
 
     verdict = verify(generations(peer.store), 1, folder, sample=5, rng=rng, progress=silent)
-    peer.store.hset(KEYS.list(1, 1), str(peer.manifest("bm25").start_s), "1 2 3")
+    write_own(peer.store, 1, 1, peer.manifest("bm25").start_s, [1, 2, 3])
     changed = verify(generations(peer.store), 1, folder, sample=5, rng=rng, progress=silent)
 
     assert (verdict.ok, verdict.n_lists, changed.ok) == (True, 0, False)

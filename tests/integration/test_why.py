@@ -18,9 +18,9 @@ from batch.publish.explain.why import Why
 from batch.publish.publish import publish
 from batch.score.predict import raw_scores
 from batch.settings import Settings
-from batch.store import read
 from tests.content import blocks, config, content, generations, with_text_ids
 from tests.nights import DEPTH, KEYS, night, publish_night
+from tests.own_lists import read_own
 
 pytestmark = pytest.mark.integration
 FIRST = 22
@@ -61,7 +61,7 @@ def test_why_a_post_is_there_or_not_is_what_an_oracle_says(
     booster = lgb.Booster(model_str=inputs.model)
     for row in ASKED:
         user = int(run.content.user_ids[row])
-        listed = decode(read.fields(store, KEYS.list(user, 1))[b"%d" % (live.start_s + 3600)])
+        listed = decode(read_own(store, 1, user)[b"%d" % (live.start_s + 3600)])
         scores = raw_scores(booster, inputs.sides, np.array([row]), 1, inputs.dense)[0]
         saw = slice(*views.start[row : row + 2].tolist())
         seen = dict(zip(views.post[saw].tolist(), views.time[saw].tolist(), strict=True))
@@ -87,7 +87,7 @@ def test_what_is_down_or_unknown_is_said_first_and_so_is_who_has_no_list(
     store: redis.Redis, live: Manifest, tmp_path: Path
 ) -> None:
     user, at_s = int(night(FIRST).content.user_ids[3]), live.start_s
-    first, second = decode(read.fields(store, KEYS.list(user, 1))[b"%d" % at_s])[:2]
+    first, second = decode(read_own(store, 1, user)[b"%d" % at_s])[:2]
     store.sadd(KEYS.takedowns(), str(first))
 
     assert why(store, tmp_path, user, first, at_s).state == "taken_down"
@@ -102,7 +102,7 @@ def test_without_inputs_there_is_a_place_and_the_reason_why_there_are_no_parts(
 ) -> None:
     live = publish_night(store, tmp_path / "generations", night(FIRST), inputs=False)
     user = int(night(FIRST).content.user_ids[3])
-    listed = decode(read.fields(store, KEYS.list(user, 1))[b"%d" % live.start_s])
+    listed = decode(read_own(store, 1, user)[b"%d" % live.start_s])
 
     found = why(store, tmp_path, user, listed[4], live.start_s)
 
@@ -142,7 +142,7 @@ def test_the_command_tells_it_in_words_bars_and_json(
     monkeypatch.setenv("ALMANAC_REDIS_URL", valkey_url)
     monkeypatch.setenv("ALMANAC_STATE_DIR", str(tmp_path))
     user = int(night(FIRST).content.user_ids[3])
-    first = decode(read.fields(store, KEYS.list(user, 1))[b"%d" % live.start_s])[0]
+    first = decode(read_own(store, 1, user)[b"%d" % live.start_s])[0]
     words = ["inspect", str(user), "--why", str(first), "--at", f"{night_time(live)}"]
 
     assert run_command(words) == 0

@@ -32,6 +32,7 @@ from tests.changing import AS_OF_S, BEGIN_S, N_USERS, Feed, full_run, settings_o
 from tests.clients import serving
 from tests.integration.test_backfill import NOBODY
 from tests.oracle import Events, expected
+from tests.own_lists import read_fields
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +50,7 @@ def in_store(store: redis.Redis, pattern: str) -> list[tuple[int, list[int]]]:
     return [
         (int(start), decode(text))
         for key in store.scan_iter(pattern)
-        for start, text in read.fields(store, key.decode()).items()
+        for start, text in read_fields(store, key.decode()).items()
         if start != b"segment"
     ]
 

@@ -88,6 +88,24 @@ def test_of_lists_that_hold_seen_posts_all_that_was_seen_is_read_and_the_segment
     assert n_replies == len(wanted)
 
 
+@pytest.mark.parametrize("holds_seen", [False, True])
+@given(user=USER_IDS, after_s=st.integers(-(10**6), 10**6), prefix=st.sampled_from(["almanac", "100%"]))
+def test_packed_lists_are_read_whole_whatever_the_bucket(
+    user: str, after_s: int, prefix: str, holds_seen: bool
+) -> None:
+    keys, laid_out = (
+        Keys(prefix),
+        [World(holds_seen=holds_seen, layout=layout).manifest for layout in ("text", "packed")],
+    )
+    bucket_s, at_s = laid_out[0].horizon.bucket_for(AS_OF_S + after_s), AS_OF_S + after_s
+
+    text, packed = (LookupCommands(keys, one).pack_own(user, at_s, bucket_s) for one in laid_out)
+
+    assert commands(packed[0])[0] == [b"GET", keys.list(canonical(user, "numbers"), 1).encode()]
+    assert commands(packed[0])[1:] == commands(text[0])[1:]
+    assert packed[1] == text[1]
+
+
 def test_ids_share_what_they_are_packed_by_if_they_are_as_long() -> None:
     commands = LookupCommands(Keys(), World().manifest)
     for user in range(10_000, 12_000):

@@ -89,6 +89,7 @@ def find_base(settings: Settings, store: GenerationStore, root: Path) -> Base:
         "ALMANAC_BUCKET_WIDTH_S": (settings.bucket_width_s, manifest.width_s),
         "ALMANAC_N_BUCKETS": (settings.n_buckets, manifest.n_buckets),
         "ALMANAC_DEPTH": (min(settings.depth, len(frozen.post_ids)), manifest.depth),
+        "ALMANAC_LAYOUT": (settings.layout, manifest.layout),
         "ALMANAC_SIMILAR": (settings.similar, manifest.similar),
         "ALMANAC_SEEN_POLICY": (settings.seen_policy, manifest.seen_policy),
         "ALMANAC_TOPIC_DEPTH": (settings.topic_depth, manifest.topic_depth),

@@ -6,14 +6,13 @@ from typing import Any
 
 import redis
 
-from api.contract.codec import decode
 from api.contract.ids import FEATURE
-from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.keys import Keys
+from api.contract.layout import ListLayout
 from api.contract.manifest import EXPLORE
 from api.contract.pin import Pins
 from api.feed import Answer, answer
 from api.found import Generation, Lookup, Pointer
-from batch.store import read
 
 USERS = 2048  # a round trip: some 5 MB of replies
 
@@ -58,6 +57,7 @@ class _Reader:
         """Choose the seen sets by the manifest's policy; read nothing."""
         manifest = served.manifest
         self._client, self._keys, self._served, self._at_s = client, keys, served, at_s
+        self._layout = ListLayout(manifest)
         self._bucket_s = manifest.horizon.bucket_for(at_s)
         self._pointer = Pointer(manifest.generation, manifest.created_at_s)
         sets = {"views": (keys.seen, keys.seen_live), "likes": (keys.likes, keys.likes_live), "none": ()}
@@ -86,7 +86,7 @@ class _Reader:
 
     def _ask_list(self, pipe: Any, user_id: str) -> None:
         key = self._keys.list(user_id, self._pointer.generation)
-        pipe.hmget(key, str(self._bucket_s), SEGMENT_FIELD)
+        pipe.execute_command(*self._layout.ask(key, self._bucket_s))
 
     def _ask_seen(self, pipe: Any, user_id: str, *, whole: bool) -> None:
         """Queue readings of the seen set and the live one; of neither where nothing is hidden.
@@ -103,15 +103,15 @@ class _Reader:
         pipe.zrange(live, "-inf", until_s, byscore=True)
 
     def _read(self, user_id: str, replies: Iterator[Any]) -> Lookup:
-        ranked, segment = next(replies)
+        ranked, segment = self._layout.read(next(replies), self._bucket_s)
         return Lookup(
             user_id=user_id,
             at_s=self._at_s,
             bucket_s=self._bucket_s,
             pointer=self._pointer,
             generation=self._served,
-            own=decode(ranked),
-            segment=read.narrow(segment).decode() if segment else None,
+            own=ranked,
+            segment=segment,
             hidden=self._read_seen(replies),
             sees_all=self._sees_all,
             pins=self._pins,

@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 
 from api.contract.codec import decode
-from api.contract.keys import SEGMENT_FIELD
 from api.contract.manifest import WINDOWS, Manifest
 from api.contract.window import Window, decode_window
 from batch.arrays import Ints
@@ -34,7 +33,7 @@ TEXTS = ("text", "title", "name", "description")
 WINDOWS_CALLED = {VALID_FROM: ("validfrom",), VALID_TO: ("validto",)}
 TOPICS = ("topic", "category", "genre")
 CHUNK = 500  # posts a round trip, half a megabyte
-USERS = 5000  # segments a round trip
+USERS = 5000  # segments between two calls of progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +105,7 @@ def read_segments(
         return [None] * len(users)
     found: list[str | None] = []
     for low in range(0, len(users), USERS):
-        with store.client.pipeline(transaction=False) as pipe:
-            for user_id in users[low : low + USERS]:
-                pipe.hget(store.keys.list(user_id, base.manifest.generation), SEGMENT_FIELD)
-            found += [None if name is None else name.decode() for name in pipe.execute()]
+        found += store.segments(base.manifest, users[low : low + USERS])
         advance(len(users[low : low + USERS]))
     return found
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from api.contract.facets import TOPIC, read_column
 from api.contract.ids import quote
+from api.contract.manifest import Layout
 from batch.arrays import AnyInts
 from batch.publish.generation import TOPICS_MOST, GenerationContent
 
@@ -38,6 +39,7 @@ class Sizes:
         n_windows: Posts with a window.
         n_weights: Weights of new posts, of all segments together.
         n_similar: Similar posts of all posts together.
+        layout: How users' own lists stand in the store.
     """
 
     n_users: int
@@ -55,9 +57,10 @@ class Sizes:
     n_similar: int = 0
     n_windows: int = 0
     n_weights: int = 0
+    layout: Layout = "text"
 
     @classmethod
-    def of(cls, content: GenerationContent) -> "Sizes":
+    def of(cls, content: GenerationContent, layout: Layout = "text") -> "Sizes":
         """Return the sizes of what is about to be published."""
         named = np.flatnonzero(content.post_numbers != content.post_ids)
         entries = content.post_names.spelled(content.post_ids[named])
@@ -79,6 +82,7 @@ class Sizes:
             n_weights=sum(len(one.post) for one in content.explored.weights.values())
             if content.explored
             else 0,
+            layout=layout,
         )
 
     @classmethod
@@ -93,6 +97,7 @@ class Sizes:
         likes: int,
         text_bytes: int,
         similar: int = 0,
+        layout: Layout = "text",
     ) -> "Sizes":
         """Return the sizes of a world that is only a few numbers yet; posts are numbered from 1."""
         return cls(
@@ -108,6 +113,7 @@ class Sizes:
             entry_bytes=np.empty(0, np.int64),
             facet_bytes=np.array([posts * (len(str(posts)) + 1)]),  # about one topic a post
             n_similar=posts * min(similar, posts - 1),
+            layout=layout,
         )
 
 

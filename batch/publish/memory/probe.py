@@ -9,6 +9,7 @@ from redis.client import Pipeline
 
 from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.packed import bits_for, pack
 from batch.arrays import AnyInts
 from batch.publish.memory.plan import Costs, Plan, Sizes, plan
 from batch.publish.store import GenerationStore
@@ -17,6 +18,7 @@ from batch.store.wait import wait_until
 
 USERS = 600  # 4 MB of lists and 2 MB of seen sets at full size: written and gone within two seconds
 POSTS = 500
+SEGMENT = "gender=1,a=1"
 ENTRIES = 1000  # more than a small hash has, whose entries weigh less
 CHUNK = 20  # keys a round trip
 PATIENCE_S = 5.0  # a whole generation is freed in two
@@ -33,7 +35,8 @@ class WeightUnseen(StoreUnfit):
 def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> Costs:
     """Write some users of a run's sizes beside everything else, weigh them, and take them away.
 
-    The keys begin with `<prefix>:probe`, live a minute at most, and hold drawn post ids.
+    The keys begin with `<prefix>:probe`, live a minute at most, and hold drawn post ids: no two buckets have
+    the same list, so that packed ones take as much as they can.
 
     Raises:
         redis.ResponseError: The store has no room even for that, or does not let this user weigh a key.
@@ -43,14 +46,16 @@ def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> C
     seen, likes = (_spread(counts, USERS) for counts in (sizes.seen, sizes.likes))
     lengths, entries = _spread(sizes.post_bytes, POSTS), _spread(sizes.entry_bytes, ENTRIES)
     mixed = rng.permutation(sizes.post_numbers)
+    bits = bits_for(int(sizes.post_numbers.max(initial=0)))
 
     def lists(pipe: Pipeline, at: int) -> None:
-        drawn = rng.choice(sizes.post_numbers, (sizes.n_buckets, sizes.depth))
-        fields = {str(1_640_390_400 + b): encode(row) for b, row in enumerate(drawn.tolist())}
+        drawn = rng.choice(sizes.post_numbers, (sizes.n_buckets, sizes.depth)).tolist()
         key = probe.list(users[at], 1)
-        pipe.hset(
-            key, items=[part for pair in fields.items() for part in pair] + [SEGMENT_FIELD, "gender=1,a=1"]
-        )
+        if sizes.layout == "packed":
+            pipe.set(key, pack(drawn, sizes.depth, bits, SEGMENT), ex=TTL_S)
+            return
+        fields = {str(1_640_390_400 + b): encode(row) for b, row in enumerate(drawn)}
+        pipe.hset(key, items=[part for pair in fields.items() for part in pair] + [SEGMENT_FIELD, SEGMENT])
         pipe.expire(key, TTL_S)
 
     def zset(name: Callable[[str], str], counts: list[int]) -> Callable[[Pipeline, int], None]:

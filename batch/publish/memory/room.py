@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import redis
 
+from api.contract.manifest import Layout
 from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Plan, Sizes
 from batch.publish.memory.probe import WeightUnseen, plan_memory, weigh
@@ -16,7 +17,13 @@ log = logging.getLogger(__name__)
 
 
 def reserve(
-    store: GenerationStore, content: GenerationContent, kept: int, held: float, *, n_more: int = 0
+    store: GenerationStore,
+    content: GenerationContent,
+    kept: int,
+    held: float,
+    *,
+    layout: Layout = "text",
+    n_more: int = 0,
 ) -> Plan | None:
     """Measure what a run will take, and let it begin only where that fits; None where it cannot be measured.
 
@@ -25,6 +32,7 @@ def reserve(
         content: What will be published.
         kept: Generations that stay.
         held: Share of the seen sets that the store holds already, 0..1.
+        layout: How users' own lists will stand there.
         n_more: Generations that must fit beside it.
 
     Raises:
@@ -32,7 +40,7 @@ def reserve(
     """
     try:
         rng = np.random.default_rng(content.as_of_s)
-        plan = plan_memory(store, Sizes.of(content), kept, rng, held)
+        plan = plan_memory(store, Sizes.of(content, layout), kept, rng, held)
     except redis.exceptions.OutOfMemoryError as exc:
         raise StoreUnfit(f"the store is full ({exc}): raise its maxmemory") from exc
     except WeightUnseen:

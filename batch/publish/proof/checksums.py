@@ -11,7 +11,7 @@ from batch.publish.store import GenerationStore
 from batch.publish.topics import CHECKSUM, sum_topics
 from batch.store import read
 
-Hash = tuple[str, dict[bytes, bytes]]  # a user and the fields of their lists
+Hash = tuple[str, Mapping[bytes, bytes]]  # a user and the fields of their lists
 
 
 def shard_names(checksums: Iterable[str]) -> list[str]:
@@ -60,12 +60,12 @@ def bad_checksums(
 
 def digest_users(store: GenerationStore, manifest: Manifest, users: list[str]) -> Iterator[bytes]:
     """Yield the digest of each user's lists as the store holds them; of an empty hash where they are gone."""
-    return _digest_users(manifest, store.hashes(manifest.generation, users))
+    return _digest_users(manifest, store.hashes(manifest, users))
 
 
 def _hashes(store: GenerationStore, manifest: Manifest, users: list[str], name: str) -> list[Hash]:
     first, last = (int(part) for part in name.split("-")[1:])
-    return list(store.hashes(manifest.generation, users[first : last + 1]))
+    return list(store.hashes(manifest, users[first : last + 1]))
 
 
 def _digest(manifest: Manifest, found: list[Hash]) -> str:
@@ -107,6 +107,6 @@ def _digest_shared(store: GenerationStore, manifest: Manifest) -> str:
     return digest.hexdigest()
 
 
-def _segment(fields: dict[bytes, bytes]) -> str | None:
+def _segment(fields: Mapping[bytes, bytes]) -> str | None:
     text = fields.get(SEGMENT_FIELD.encode())
     return text.decode() if text is not None else None

@@ -11,7 +11,8 @@ from api.contract.codec import decode
 from api.contract.explore import Exploration, decode_weights, read_places
 from api.contract.facets import Facets
 from api.contract.ids import FEATURE, as_json, canonical
-from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.keys import Keys
+from api.contract.layout import ListLayout, OwnList
 from api.contract.manifest import EXPLORE, WINDOWS
 from api.contract.pin import Pins
 from api.contract.window import Window, decode_window
@@ -22,8 +23,6 @@ from batch.publish.generation import Rows
 from batch.publish.ledger.ledger import Ledger
 from batch.publish.post_ids import read_post_ids
 from batch.store import read
-
-OwnList = tuple[Sequence[int], str | None]  # a user's list of a bucket, best first, and their segment
 
 
 class GenerationLost(LookupError):
@@ -116,10 +115,11 @@ def from_store(client: redis.Redis, keys: Keys, number: int) -> Kept:
         else None,
     )
 
+    layout = ListLayout(manifest)
+
     def read_own(user_id: str, bucket_s: int) -> OwnList:
-        ranked, segment = client.hmget(keys.list(user_id, number), str(bucket_s), SEGMENT_FIELD)
-        name = read.narrow(segment).decode() if segment else None
-        return decode(read.narrow(ranked or b"")), name
+        asked = layout.ask(keys.list(user_id, number), bucket_s)
+        return layout.read(client.execute_command(*asked), bucket_s)  # type: ignore[no-untyped-call]
 
     return Kept(shared, read_own)
 

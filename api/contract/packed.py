@@ -1,0 +1,184 @@
+"""A user's lists of all buckets as one value, each number in as many bits as the largest one needs.
+
+Little-endian throughout, bits of a list from the lowest of its first byte on:
+
+    bytes    what
+    1        bits of a cell, 1 to 32; a cell of ones alone is none, and so are those after it
+    2        cells of a list
+    2        buckets
+    2        lists: buckets next to each other that are equal have one
+    2        bytes of the segment
+    b        which list each bucket has, from 0 on; two bytes each where there are more than 256 buckets
+    …        the segment, UTF-8
+    …        the lists, ⌈cells × bits / 8⌉ bytes each
+
+So it can be read without anything else, and is copied as it is into a generation whose posts need more bits.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct
+
+HEAD = Struct("<BHHHH")
+WIDEST = 32  # bits of a cell
+NARROW = 256  # buckets whose lists are numbered by a byte
+
+
+def bits_for(largest: int) -> int:
+    """Return the bits of a cell that holds numbers from 0 up to `largest`, and none of them by ones alone.
+
+    >>> bits_for(7_320), bits_for(8_191), bits_for(0), bits_for(2**31 - 1)
+    (13, 14, 1, 32)
+    """
+    return (largest + 1).bit_length()
+
+
+def pack(lists: Sequence[Sequence[int]], depth: int, bits: int, segment: str | None = None) -> bytes:
+    """Write a user's lists, a bucket each, none longer than `depth`, of numbers that fit into cells.
+
+    >>> pack([[1, 2], [1, 2], [0]], depth=2, bits=3, segment="m").hex()
+    '0302000300020001000000016d1138'
+    """
+    nothing, size = (1 << bits) - 1, -(-depth * bits // 8)
+    places, cells = list[int](), list[bytes]()
+    for bucket, ranked in enumerate(lists):
+        if not bucket or ranked != lists[bucket - 1]:
+            filled = [*ranked, *[nothing] * (depth - len(ranked))]
+            one = sum(post << place * bits for place, post in enumerate(filled))
+            cells.append(one.to_bytes(size, "little"))
+        places.append(len(cells) - 1)
+    name = (segment or "").encode()
+    head = HEAD.pack(bits, depth, len(lists), len(cells), len(name))
+    return b"".join([head, _places(len(lists)).pack(*places), name, *cells])
+
+
+def unpack(value: bytes, bucket: int) -> list[int]:
+    """Return the list of a bucket, counted from 0; none where there is no such bucket.
+
+    Raises:
+        ValueError: The value is none of `pack`.
+
+    >>> unpack(pack([[17, 2331, 45], []], depth=50, bits=13), 0)
+    [17, 2331, 45]
+    """
+    shape, start = _open(value)
+    if not 0 <= bucket < shape.n_buckets:
+        return []
+    if shape.n_buckets <= NARROW:
+        start += value[HEAD.size + bucket] * shape.size
+    else:
+        start += _places(shape.n_buckets).unpack_from(value, HEAD.size)[bucket] * shape.size
+    return shape.read(value[start : start + shape.size])
+
+
+def unpack_all(value: bytes) -> list[list[int]]:
+    """Return the lists of all buckets.
+
+    Raises:
+        ValueError: The value is none of `pack`.
+    """
+    shape, start = _open(value)
+    return [
+        shape.read(value[start + place * shape.size : start + (place + 1) * shape.size])
+        for place in _places(shape.n_buckets).unpack_from(value, HEAD.size)
+    ]
+
+
+def read_segment(value: bytes) -> str | None:
+    """Return the name of the user's segment; None where there is none.
+
+    Raises:
+        ValueError: The value is none of `pack`.
+    """
+    shape, start = _open(value)
+    return value[shape.named : start].decode() or None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How values with the same bits, cells and buckets are read.
+
+    Attributes:
+        n_buckets: Buckets.
+        named: Where the segment begins.
+        size: Bytes of a list.
+        nothing: What a cell without a post holds.
+        steps: Masks of what stays and what moves, and by how many bits: they take cells apart by halves.
+        cells: Reads cells that lie apart.
+    """
+
+    n_buckets: int
+    named: int
+    size: int
+    nothing: int
+    steps: tuple[tuple[int, int, int], ...]
+    cells: Struct
+
+    def read(self, packed: bytes) -> list[int]:
+        """Return the numbers of one list.
+
+        All cells are moved at once: one by one takes twice as long.
+        """
+        if len(packed) != self.size:
+            raise ValueError("packed lists lack one of those that their buckets have")
+        apart = int.from_bytes(packed, "little")
+        for stays, moves, by in self.steps:
+            apart = apart & stays | (apart & moves) << by
+        try:
+            ranked = list(self.cells.unpack(apart.to_bytes(self.cells.size, "little")))
+        except OverflowError as exc:
+            raise ValueError(f"{packed[:20].hex()} has bits behind its last cell") from exc
+        if ranked and ranked[-1] == self.nothing:
+            del ranked[ranked.index(self.nothing) :]
+        return ranked
+
+
+def _open(value: bytes) -> tuple[_Shape, int]:
+    """Return a value's shape, and where the lists begin."""
+    try:
+        bits, depth, n_buckets, n_lists, n_segment = HEAD.unpack_from(value)
+    except struct.error as exc:
+        raise ValueError(f"{value!r} holds no packed lists") from exc
+    shape = _find_shape(bits, depth, n_buckets)
+    start = shape.named + n_segment
+    if len(value) != start + n_lists * shape.size:
+        raise ValueError(f"{value[:20]!r}… of {len(value)} bytes holds no packed lists")
+    return shape, start
+
+
+def _places(n_buckets: int) -> Struct:
+    return Struct(f"<{n_buckets}{'B' if n_buckets <= NARROW else 'H'}")
+
+
+@lru_cache(maxsize=64)
+def _find_shape(bits: int, depth: int, n_buckets: int) -> _Shape:
+    if not 1 <= bits <= WIDEST or not depth or not n_buckets:
+        raise ValueError(
+            f"{n_buckets} buckets of {depth} cells of {bits} bits each are no shape of packed lists"
+        )
+    width, code = next((width, code) for width, code in ((8, "B"), (16, "H"), (32, "I")) if bits <= width)
+    return _Shape(
+        n_buckets=n_buckets,
+        named=HEAD.size + _places(n_buckets).size,
+        size=-(-depth * bits // 8),
+        nothing=(1 << bits) - 1,
+        steps=tuple(_take_apart(depth, bits, width)),
+        cells=Struct(f"<{depth}{code}"),
+    )
+
+
+def _take_apart(n: int, bits: int, width: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the steps that move `n` cells of `bits` to places `width` bits apart.
+
+    Before a step blocks of cells that lie close together begin where their first cell ends up; it moves the
+    later half of each block to where that half's first cell ends up.
+    """
+    half = 1 << max(n - 1, 0).bit_length() >> 1
+    while half and width > bits:
+        dense = (1 << half * bits) - 1
+        blocks = [dense << first * width for first in range(0, n, 2 * half)]
+        stays = sum(blocks)
+        yield stays, stays << half * bits, half * (width - bits)
+        half //= 2

@@ -1,0 +1,53 @@
+"""Users' own lists in the store, read and changed by hand, whichever way they are laid out."""
+
+from collections.abc import Sequence
+
+import redis
+
+from api.contract import packed
+from api.contract.codec import decode, encode
+from api.contract.ids import unquote
+from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.layout import ListLayout
+from api.contract.manifest import Manifest
+from batch.store import read
+
+
+def read_own(
+    store: redis.Redis, generation: int, user: int | str, keys: Keys | None = None
+) -> dict[bytes, bytes]:
+    """Return a user's lists and segment as text has them; empty where there are none."""
+    keys = keys or Keys()
+    layout = ListLayout(_manifest(store, generation, keys))
+    reply = store.execute_command(*layout.ask_all(keys.list(user, generation)))  # type: ignore[no-untyped-call]
+    return dict(layout.read_all(reply))
+
+
+def read_fields(store: redis.Redis, key: str) -> dict[bytes, bytes]:
+    """Return the lists under a key of the prefix `almanac`, a user's or shared ones, as text has them."""
+    _, _, what, user, generation = [*key.split(":"), "", ""][:5]
+    return (
+        read_own(store, int(generation), unquote(user[1:-1])) if what == "list" else read.fields(store, key)
+    )
+
+
+def write_own(
+    store: redis.Redis, generation: int, user: int | str, bucket_s: int, posts: Sequence[int]
+) -> None:
+    """Change a user's list of a bucket; the life of their lists stays."""
+    keys = Keys()
+    manifest, key = _manifest(store, generation, keys), keys.list(user, generation)
+    if manifest.layout == "text":
+        store.hset(key, str(bucket_s), encode(posts))
+        return
+    fields = read_own(store, generation, user) | {b"%d" % bucket_s: encode(posts)}
+    lists = [decode(fields[b"%d" % start]) for start in manifest.horizon.starts]
+    depth = max(1, *map(len, lists))
+    bits = packed.bits_for(max((post for ranked in lists for post in ranked), default=0))
+    segment = fields.get(SEGMENT_FIELD.encode(), b"").decode()
+    value = packed.pack(lists, depth, bits, segment)
+    store.set(key, value, keepttl=True)
+
+
+def _manifest(store: redis.Redis, generation: int, keys: Keys) -> Manifest:
+    return Manifest.from_json(read.value(store, keys.manifest(generation)) or b"")
