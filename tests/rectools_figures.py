@@ -7,10 +7,10 @@ from typing import Any
 
 
 def figures(given: dict[str, Any]) -> dict[str, Any]:
-    """Return RecTools' figures: metrics of order per user and cut-off, the others per user or in all.
+    """Return RecTools' figures: `per_user` by metric and cut-off, in order of users; `coverage` by cut-off.
 
     Args:
-        given: `lists`, `relevant` and `shown` as [user, post] rows, lists in order; `cuts`; `k`; `n_posts`;
+        given: `lists`, `relevant` and `shown` as [user, post] rows, lists in order; `cuts`; `n_posts`;
             `space`, a row of numbers a post.
     """
     import numpy as np
@@ -31,31 +31,29 @@ def figures(given: dict[str, Any]) -> dict[str, Any]:
         for name in ("lists", "relevant", "shown")
     )
     lists[Columns.Rank] = lists.groupby(Columns.User).cumcount() + 1
-    k = given["k"]
-    of_order: dict[str, Callable[[int], Any]] = {
-        "hitrate": lambda k: metrics.HitRate(k),
-        "recall": lambda k: metrics.Recall(k),
-        "precision": lambda k: metrics.Precision(k),
-        "ndcg": lambda k: metrics.NDCG(k),
-        "ndcg_achievable": lambda k: metrics.NDCG(k, divide_by_achievable=True),
-        "map": lambda k: metrics.MAP(k),
-        "mrr": lambda k: metrics.MRR(k),
+    catalog = range(given["n_posts"])
+    per_user: dict[str, Callable[[int], Any]] = {
+        "hitrate": lambda k: metrics.HitRate(k).calc_per_user(lists, relevant),
+        "recall": lambda k: metrics.Recall(k).calc_per_user(lists, relevant),
+        "precision": lambda k: metrics.Precision(k).calc_per_user(lists, relevant),
+        "ndcg": lambda k: metrics.NDCG(k).calc_per_user(lists, relevant),
+        "ndcg_achievable": lambda k: metrics.NDCG(k, divide_by_achievable=True).calc_per_user(
+            lists, relevant
+        ),
+        "map": lambda k: metrics.MAP(k).calc_per_user(lists, relevant),
+        "mrr": lambda k: metrics.MRR(k).calc_per_user(lists, relevant),
+        "auc": lambda k: metrics.PartialAUC(k).calc_per_user(lists, relevant),
+        "novelty": lambda k: metrics.MeanInvUserFreq(k).calc_per_user(lists, shown),
+        "popularity": lambda k: metrics.AvgRecPopularity(k, normalize=True).calc_per_user(lists, shown),
+        "diversity": lambda k: metrics.IntraListDiversity(k, Cosine()).calc_per_user(lists),
+        "serendipity": lambda k: metrics.Serendipity(k).calc_per_user(lists, relevant, shown, catalog),
     }
-    order = {
-        f"{name}_at_{cut}": metric(cut).calc_per_user(lists, relevant).sort_index().tolist()
-        for name, metric in of_order.items()
-        for cut in given["cuts"]
+    cuts = given["cuts"]
+    found = {
+        f"{name}_at_{k}": metric(k).sort_index().tolist() for name, metric in per_user.items() for k in cuts
     }
-    made_of = {
-        "novelty": metrics.MeanInvUserFreq(k).calc_per_user(lists, shown).sort_index().tolist(),
-        "popularity": metrics.AvgRecPopularity(k, normalize=True)
-        .calc_per_user(lists, shown)
-        .sort_index()
-        .tolist(),
-        "diversity": metrics.IntraListDiversity(k, Cosine()).calc_per_user(lists).sort_index().tolist(),
-    }
-    coverage = metrics.CatalogCoverage(k, normalize=True).calc(lists, range(given["n_posts"]))
-    return {"order": order, "made_of": made_of, "coverage": float(coverage)}
+    coverage = {str(k): float(metrics.CatalogCoverage(k, normalize=True).calc(lists, catalog)) for k in cuts}
+    return {"per_user": found, "coverage": coverage}
 
 
 if __name__ == "__main__":

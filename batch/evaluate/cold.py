@@ -11,7 +11,7 @@ from batch.data.facts import Facts
 from batch.evaluate import results
 from batch.evaluate.own import OURS, ModelRecommender, fit_own
 from batch.evaluate.sessions import AUC, RANDOM, Sessions
-from batch.evaluate.unseen import AskedUsers, K
+from batch.evaluate.unseen import AskedUsers
 from batch.evaluate.variety import share_among
 from batch.features import asof
 from batch.features.profile import segments
@@ -27,6 +27,7 @@ from batch.progress import Advance
 
 N_PROFILES = 2_000  # with lists for unknown users, as a run has unless a setting says otherwise
 POPULAR = "popular"
+K = 10  # first places whose share is told
 EXPOSURE: results.Metric = ("share_of_top", K)
 
 

@@ -131,6 +131,19 @@ def reciprocal_rank(hits: Hits, k: int) -> Floats:
     return np.where(relevant.any(axis=1), 1 / (relevant.argmax(axis=1) + 1), 0.0)
 
 
+def partial_auc(hits: Hits, k: int) -> Floats:
+    """Return the share of pairs in order of a relevant post and one of the first `k` others; NaN without any.
+
+    All relevant posts count, and what the list does not hold stands behind: so it takes a list of `k` places
+    and as many as are relevant to tell the whole.
+
+    Source: `PartialAUC(insufficient_handling="ignore")` of RecTools, its default.
+    """
+    others = np.cumsum(~hits.relevant, axis=1)
+    won = (np.maximum(k - others, 0) * hits.relevant).sum(axis=1)
+    return divide(won, k * hits.n_relevant)
+
+
 METRICS: dict[str, Callable[[Hits, int], Floats]] = {
     "hitrate": hitrate,
     "recall": recall,

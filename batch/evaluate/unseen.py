@@ -1,6 +1,5 @@
 """Protocol `all_posts`: every open post not seen before a candidate, what was liked afterwards relevant."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +9,9 @@ from batch.arrays import Bools, Ints
 from batch.data.facts import Facts
 from batch.data.seen import SeenPosts
 from batch.data.windows import Windows
-from batch.evaluate import results, variety
-from batch.evaluate.metrics import NO_POST, Hits
+from batch.evaluate import results
+from batch.evaluate.list_metrics import ListMetrics
+from batch.evaluate.metrics import CUTS, NO_POST, Hits
 from batch.evaluate.sessions import RANDOM
 from batch.features.text import Texts
 from batch.learn.baselines.recommender import Recommender
@@ -19,7 +19,6 @@ from batch.learn.split import Split
 
 MOST_ASKED = 5_000  # users whose lists are made: it bounds time and memory, intervals are narrow by then
 CELLS = 50_000_000  # of a table of users by posts held at a time: 50 MB
-K = 10  # places of a list whose variety is measured
 SHOWN = "shown"  # the posts that users were shown first after the split
 FEW: tuple[results.Metric, ...] = (("hitrate", 10), ("recall", 10), ("ndcg", 10))  # by segment and by warmth
 
@@ -54,15 +53,18 @@ class AskedUsers:
         rng: np.random.Generator,
         most: int = MOST_ASKED,
         at_s: int | None = None,
+        candidates: Bools | None = None,
     ) -> "AskedUsers":
         """Find them; of more than `most` who liked anything, so many drawn at random are looked at.
 
         Their lists are for a time, by default the split's begin: what is closed then is no candidate, and
-        counts for nobody as liked.
+        counts for nobody as liked; nor does a post outside of `candidates`, bool (posts,), where given.
         """
         n_posts, windows = len(facts.posts), Windows.of(facts.posts)
         lists_s = np.array([split.test_from_s if at_s is None else at_s])
         opened = None if windows is None else windows.at(lists_s)[0]
+        if candidates is not None:
+            opened = candidates if opened is None else candidates & opened
         low, high = np.searchsorted(facts.time, [split.test_from_s, split.test_to_s], side="left")
         liked = low + np.flatnonzero((facts.target[low:high] == 1) | facts.likes[low:high])
         liked = liked if opened is None else liked[opened[facts.post[liked]]]
@@ -131,60 +133,37 @@ def measure_unseen(asked: AskedUsers, lists: dict[str, Ints], texts: Texts) -> r
 
     What a user was not shown they could not like, so all that can be said is how near the lists come to what
     the old feed showed and they liked: it puts new and rare posts at a disadvantage. Order at random is exact
-    (`random`); what its lists are made of is drawn.
+    (`random`); what its lists are made of, their serendipity and AUC are drawn.
 
     Args:
         asked: At least one user.
         lists: Model to int64 (asked, depth); `RANDOM` among them.
         texts: What the posts are about.
     """
-    made_of = _variety_of(asked, texts)
     n_open = len(asked.facts.posts) if asked.opened is None else int(asked.opened.sum())
+    before = asked.facts.until(asked.split.test_from_s - 1)
+    metrics = ListMetrics.before(before, texts, n_open)
     hits = {name: Hits.of_lists(rows, asked.row, asked.post) for name, rows in lists.items()}
-    models = {name: {**results.order_columns(hits[name]), **made_of(rows)} for name, rows in lists.items()}
+    models = {name: metrics.measure(rows, hits[name]) for name, rows in lists.items()}
     models[RANDOM] |= results.random_columns(asked.n_left, hits[RANDOM].n_relevant)
     every = {**lists, SHOWN: _first_shown(asked)}
-    models[SHOWN] = made_of(every[SHOWN])
-    totals = {name: {("coverage", K): variety.coverage(rows[:, :K], n_open)} for name, rows in every.items()}
+    models[SHOWN] = metrics.measure_content(every[SHOWN])
+    totals = {name: metrics.coverage(rows) for name, rows in every.items()}
     return results.MeasuredLists(models, asked.users, asked.past, totals)
 
 
-def _variety_of(asked: AskedUsers, texts: Texts) -> Callable[[Ints], results.Columns]:
-    """Return a function that measures lists by what they are made of, as of the split's begin."""
-    before, n_posts = asked.facts.until(asked.split.test_from_s - 1), len(asked.facts.posts)
-    cells = _cells(before, np.flatnonzero(before.views), n_posts)
-    shown = np.bincount(before.post[before.views], minlength=n_posts).astype(np.int64)
-    users_of = np.bincount(cells % n_posts, minlength=n_posts).astype(np.int64)
-    n_users, most = max(len(np.unique(cells // n_posts)), 1), variety.most_shown(shown)
-    space = texts.space.astype(np.float64)
-    if not np.isfinite(space).any():  # no text at all: topics
-        space = np.eye(int(texts.topic.max(initial=0)) + 1)[texts.topic]
-
-    def measure(lists: Ints) -> results.Columns:
-        top = lists[:, :K]
-        values = {
-            "novelty": variety.novelty(top, users_of, n_users),
-            "diversity": variety.diversity(top, space),
-            "popularity": variety.popularity(top, shown),
-            "most_shown": variety.share_among(top, most),
-            "topics": variety.topics(top, texts.topic),
-        }
-        return {(name, K): results.mean_column(of) for name, of in values.items()}
-
-    return measure
-
-
 def _first_shown(asked: AskedUsers) -> Ints:
-    """Return the first `K` posts that each asked user was shown in the split, int64 (asked, K)."""
+    """Return the first posts that each asked user was shown in the split, int64 (asked, largest cut-off)."""
+    most = max(CUTS)
     facts, out = asked.facts.between(asked.split.test_from_s, asked.split.test_to_s), []
     views = facts.views
     user, post = facts.user[views], facts.post[views]
     order = np.argsort(user, kind="stable")
     bounds = np.searchsorted(user[order], [asked.users, asked.users + 1])
     for low, high in bounds.T.tolist():
-        own = post[order[low : min(high, low + K)]].astype(np.int64)
-        out.append(np.append(own, np.full(K - len(own), NO_POST)))
-    return np.array(out, np.int64).reshape(-1, K)
+        own = post[order[low : min(high, low + most)]].astype(np.int64)
+        out.append(np.append(own, np.full(most - len(own), NO_POST)))
+    return np.array(out, np.int64).reshape(-1, most)
 
 
 def _cells(facts: Facts, event: Ints, n_posts: int) -> Ints:

@@ -1,13 +1,13 @@
-"""Metrics of what lists are made of, whether it is liked or not: coverage, novelty, diversity, popularity.
+"""Metrics of what lists are made of: coverage, novelty, serendipity, diversity, popularity.
 
 Lists are int64 (lists, depth), rows of posts, `NO_POST` past a list's end; the order inside a list plays no
-part. What was shown before is counted on the facts that the lists were made from.
+part but in serendipity. What was shown before is counted on the facts that the lists were made from.
 """
 
 import numpy as np
 
 from batch.arrays import Bools, Floats, Ints, Ints32
-from batch.evaluate.metrics import NO_POST, divide
+from batch.evaluate.metrics import NO_POST, Hits, divide
 
 
 def coverage(lists: Ints, n_posts: int) -> float:
@@ -29,6 +29,27 @@ def novelty(lists: Ints, users_of_post: Ints, n_users: int) -> Floats:
     Source: Vargas and Castells, RecSys 2011, 109-116; `MeanInvUserFreq` of RecTools.
     """
     return _mean(lists, np.log2(n_users) - np.log2(np.maximum(users_of_post, 1)))
+
+
+def serendipity(hits: Hits, lists: Ints, shown: Ints, n_posts: int) -> Floats:
+    """Return each list's mean gain over what is popular, relevant places alone, float64 (lists,).
+
+    A relevant post at a place gains by how much sooner it comes there than by popularity: a place down costs
+    1 / `n_posts`, and so does a step down among the different counts of impressions.
+
+    Args:
+        hits: Which places are relevant.
+        lists: Posts, best first.
+        shown: int64 (posts,). Past impressions; a post without any is popular nowhere.
+        n_posts: Posts that lists can be made of.
+
+    Source: `Serendipity` of RecTools.
+    """
+    _, place = np.unique(-shown, return_inverse=True)  # equal counts share a step, most impressions first
+    by_anybody = np.where(shown > 0, (n_posts - place) / n_posts, 0.0)
+    by_list = (n_posts - np.arange(lists.shape[1])) / n_posts
+    gain = np.maximum(by_list - by_anybody[lists], 0.0) * hits.relevant[:, : lists.shape[1]]
+    return divide(gain.sum(axis=1), (lists != NO_POST).sum(axis=1))
 
 
 def popularity(lists: Ints, shown: Ints) -> Floats:
@@ -59,7 +80,7 @@ def diversity(lists: Ints, space: Floats) -> Floats:
     Args:
         lists: Posts.
         space: float64 (posts, factors). A row of NaN is a post of which nothing is known: pairs with it do
-            not count. Of a list with less than two known posts the result is NaN, where RecTools says 0.
+            not count. Of a longer list with less than two known posts the result is NaN; of one post it is 0.
 
     Source: Ziegler et al., WWW 2005, 22-32; `IntraListDiversity` of RecTools.
     """
@@ -71,7 +92,7 @@ def diversity(lists: Ints, space: Floats) -> Floats:
     for place in range(lists.shape[1]):
         total += unit[lists[:, place]]
     alike, pairs = (total**2).sum(axis=1) - n, n * (n - 1)
-    return divide(pairs - alike, pairs)
+    return np.where((lists != NO_POST).sum(axis=1) == 1, 0.0, divide(pairs - alike, pairs))
 
 
 def topics(lists: Ints, topic: Ints32) -> Floats:

@@ -15,7 +15,7 @@ from batch.data.facts import Facts
 from batch.data.windows import Windows
 from batch.evaluate.cold import pairs_with, without
 from batch.evaluate.full import evaluate_in_full
-from batch.evaluate.metrics import NO_POST
+from batch.evaluate.metrics import CUTS, NO_POST
 from batch.evaluate.own import OwnModel
 from batch.evaluate.results import Figure, Report
 from batch.evaluate.sessions import Sessions
@@ -86,8 +86,9 @@ def test_lines_beside_ours_are_what_they_must_be(found: Report) -> None:
     assert (normalized["normalized@5"]["random"], set(truth["n_lists"])) == (0.0, {24})
     assert normalized["normalized@5"]["oracle"] == 1.0
     assert ("random", "hitrate@10") in rows(found, "all_posts", against="popular").index
-    made_of = {"coverage@10", "novelty@10", "diversity@10", "popularity@10", "most_shown@10", "topics@10"}
-    assert set(rows(found, "all_posts").loc["shown"].index) == made_of
+    made_of = ("coverage", "novelty", "diversity", "popularity", "most_shown", "topics")
+    every = {f"{name}@{k}" for name in made_of for k in CUTS}
+    assert set(rows(found, "all_posts").loc["shown"].index) == every
 
 
 def test_a_cap_on_topics_says_what_it_costs_and_what_it_brings(facts: Facts) -> None:

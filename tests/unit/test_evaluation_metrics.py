@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from batch.evaluate import variety
 from batch.evaluate.chance import EXPECTED
 from batch.evaluate.intervals import bootstrap, delta_interval
-from batch.evaluate.metrics import CUTS, METRICS, NO_POST, Hits, ndcg
+from batch.evaluate.list_metrics import ListMetrics
+from batch.evaluate.metrics import CUTS, METRICS, NO_POST, Hits, ndcg, partial_auc
 from batch.evaluate.results import Figure, result_frame
 
 
@@ -88,8 +89,38 @@ def test_what_lists_are_made_of() -> None:
         variety.novelty(lists, shown, 8), [1.0, 3.0, 3.0]
     )  # a new post as if of one user
     np.testing.assert_allclose(variety.popularity(lists, shown), [0.5, 0.0, 0.0])
-    np.testing.assert_allclose(variety.diversity(lists, space), [1.0, np.nan, np.nan])
+    np.testing.assert_allclose(variety.diversity(lists, space), [1.0, 0.0, np.nan])
     np.testing.assert_allclose(variety.share_among(lists, variety.most_shown(shown)), [0.5, 0.0, 0.0])
+
+
+def test_auc_counts_pairs_of_a_relevant_post_and_one_of_the_first_others() -> None:
+    hits = Hits(np.array([[False, True, False, True, False]]), np.array([3]))
+
+    assert partial_auc(hits, 2)[0] == pytest.approx(1 / 6)  # the one at place 2 is ahead of one of two
+    assert partial_auc(hits, 3)[0] == pytest.approx((2 + 1) / 9)
+    assert partial_auc(Hits(np.ones((1, 2), np.bool_), np.array([2])), 5)[0] == 1.0
+    assert np.isnan(partial_auc(Hits(np.zeros((1, 2), np.bool_), np.array([0])), 1)[0])
+
+
+def test_a_relevant_post_is_serendipity_by_how_much_sooner_it_comes_than_by_popularity() -> None:
+    lists, shown = np.array([[3, 0], [0, NO_POST], [2, 1]]), np.array([9, 4, 4, 0])
+    hits = Hits.of_lists(lists, np.array([0, 1, 2]), np.array([3, 0, 2]))
+
+    found = variety.serendipity(hits, lists, shown, 4)
+
+    # A new post at the first place; the most popular one there; one of the two next at the first place.
+    np.testing.assert_allclose(found, [(1 - 0) / 2, 0.0, (1 - 3 / 4) / 2])
+
+
+def test_lists_are_measured_by_everything_at_every_cut_off() -> None:
+    lists, six = np.array([[0, 1, 2, 3]]), np.arange(6)
+    metrics = ListMetrics(six, six, 3, np.eye(6), np.zeros(6, np.int32), 6)
+
+    found = metrics.measure(lists, Hits.of_lists(lists, np.array([0]), np.array([1])))
+
+    named = {"auc", "novelty", "serendipity", "diversity", "popularity", "most_shown", "topics"}
+    assert set(found) == {(name, k) for name in {*METRICS, *named} for k in CUTS}
+    assert metrics.coverage(lists) == {("coverage", k): min(k, 4) / 6 for k in CUTS}
 
 
 def test_intervals_of_many_figures_are_those_of_each() -> None:

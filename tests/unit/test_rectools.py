@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from batch.evaluate import variety
-from batch.evaluate.metrics import CUTS, METRICS, Hits
+from batch.evaluate import results
+from batch.evaluate.list_metrics import ListMetrics
+from batch.evaluate.metrics import CUTS, METRICS, NO_POST, Hits
+from batch.learn.baselines.recommender import top
 
 PYTHON = Path(__file__).parents[2] / ".rectools" / "bin" / "python"
 SCRIPT = Path(__file__).parents[1] / "rectools_figures.py"
-N_USERS, N_POSTS, K = 200, 120, 10
+N_USERS, N_POSTS = 200, 120
+PER_USER = (*METRICS, "auc", "novelty", "popularity", "diversity", "serendipity")
 pytestmark = pytest.mark.skipif(
     not PYTHON.exists(), reason="RecTools has no environment: `make rectools` makes it"
 )
@@ -30,9 +33,33 @@ class Drawn(NamedTuple):
     shown: Ints
     space: npt.NDArray[np.float64]
 
+    def asked(self) -> dict[str, object]:
+        """Return them as RecTools takes them: what fills a list's end is no row."""
+        user = np.repeat(np.arange(len(self.lists)), self.lists.shape[1])
+        rows = np.column_stack([user, self.lists.reshape(-1)])
+        return {
+            "lists": rows[rows[:, 1] != NO_POST].tolist(),
+            "relevant": self.relevant.tolist(),
+            "shown": self.shown.tolist(),
+            "space": self.space.tolist(),
+            "cuts": CUTS,
+            "n_posts": N_POSTS,
+        }
 
-@pytest.fixture(scope="module")
-def drawn() -> Drawn:
+    def metrics(self) -> ListMetrics:
+        """Return ours."""
+        user, post = self.shown.T
+        return ListMetrics(
+            shown=np.bincount(post, minlength=N_POSTS).astype(np.int64),
+            users_of=np.bincount(post, minlength=N_POSTS).astype(np.int64),
+            n_users=len(np.unique(user)),
+            space=self.space,
+            topic=np.zeros(N_POSTS, np.int32),
+            n_posts=N_POSTS,
+        )
+
+
+def draw_at_random() -> Drawn:
     rng = np.random.default_rng(7)
     weight = rng.gamma(0.5, size=N_POSTS)
     lists = np.argsort(-weight * rng.gamma(1.0, size=(N_USERS, N_POSTS)), axis=1)[:, : max(CUTS)]
@@ -42,46 +69,57 @@ def drawn() -> Drawn:
     return Drawn(lists, np.array(relevant), np.array(shown), rng.normal(size=(N_POSTS, 5)))
 
 
-@pytest.fixture(scope="module")
-def theirs(drawn: Drawn) -> dict[str, Any]:
-    rows = np.column_stack([np.repeat(np.arange(N_USERS), max(CUTS)), drawn.lists.reshape(-1)])
-    given = {
-        "lists": rows.tolist(),
-        "relevant": drawn.relevant.tolist(),
-        "shown": drawn.shown.tolist(),
-        "space": drawn.space.tolist(),
-        "cuts": CUTS,
-        "k": K,
-        "n_posts": N_POSTS,
-    }
+def draw_ties() -> Drawn:
+    """Draw lists from four different scores, some short, of posts shown equally often and alike in threes.
+
+    To some users the whole list is relevant, to some nothing of it.
+    """
+    rng = np.random.default_rng(8)
+    lists = top(rng.integers(0, 4, (N_USERS, N_POSTS)).astype(np.float64), max(CUTS))
+    length = rng.integers(1, max(CUTS) + 1, N_USERS)
+    lists[np.arange(max(CUTS)) >= np.where(np.arange(N_USERS) % 4, max(CUTS), length)[:, None]] = NO_POST
+    relevant = []
+    for user, own in enumerate(lists.tolist()):
+        others = [post for post in range(N_POSTS) if post not in own]
+        some = (others, own, [*own[1::3], others[0]])[min(user % 5, 2)]
+        relevant += [(user, post) for post in some if post != NO_POST]
+    shown = [(u, (u + 7 * step) % 80) for u in range(N_USERS) for step in range(4)]
+    return Drawn(
+        lists, np.array(relevant), np.array(shown), np.repeat(rng.normal(size=(N_POSTS // 3, 5)), 3, axis=0)
+    )
+
+
+class Compared(NamedTuple):
+    """The same lists, measured by both."""
+
+    ours: results.Columns
+    coverage: dict[results.Metric, float]
+    theirs: dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=[draw_at_random, draw_ties])
+def compared(request: pytest.FixtureRequest) -> Compared:
+    drawn: Drawn = request.param()
     done = subprocess.run(
-        [PYTHON, SCRIPT], input=json.dumps(given), capture_output=True, text=True, check=False
+        [PYTHON, SCRIPT], input=json.dumps(drawn.asked()), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    metrics, hits = drawn.metrics(), Hits.of_lists(drawn.lists, *drawn.relevant.T)
+    columns, coverage = metrics.measure(drawn.lists, hits), metrics.coverage(drawn.lists)
+    return Compared(columns, coverage, json.loads(done.stdout))
 
 
 @pytest.mark.parametrize("k", CUTS)
-@pytest.mark.parametrize("name", METRICS)
-def test_a_metric_of_order_is_rectools_for_every_user(
-    drawn: Drawn, theirs: dict[str, Any], name: str, k: int
-) -> None:
-    hits = Hits.of_lists(drawn.lists, *drawn.relevant.T)
+@pytest.mark.parametrize("name", PER_USER)
+def test_a_metric_is_rectools_for_every_user(compared: Compared, name: str, k: int) -> None:
+    column = compared.ours[name, k]
 
-    np.testing.assert_allclose(METRICS[name](hits, k), theirs["order"][f"{name}_at_{k}"], atol=1e-12)
+    assert column.wholes.all()
+    theirs = compared.theirs["per_user"][f"{name}_at_{k}"]
+    np.testing.assert_allclose(column.parts, theirs, rtol=0, atol=1e-9)
 
 
-def test_what_lists_are_made_of_is_rectools(drawn: Drawn, theirs: dict[str, Any]) -> None:
-    top, (user, post) = drawn.lists[:, :K], drawn.shown.T
-    users_of = np.bincount(post, minlength=N_POSTS)
+def test_coverage_is_rectools(compared: Compared) -> None:
+    theirs = {("coverage", k): compared.theirs["coverage"][str(k)] for k in CUTS}
 
-    found = {
-        "novelty": variety.novelty(top, users_of, len(np.unique(user))),
-        "popularity": variety.popularity(top, users_of),
-        "diversity": variety.diversity(top, drawn.space),
-    }
-
-    for name, values in found.items():
-        np.testing.assert_allclose(values, theirs["made_of"][name], atol=1e-12, err_msg=name)
-    assert variety.coverage(top, N_POSTS) == pytest.approx(theirs["coverage"])
+    assert compared.coverage == pytest.approx(theirs, abs=1e-9)
