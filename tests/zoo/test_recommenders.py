@@ -22,10 +22,10 @@ COLD = 7  # a user row without any event
 AS_OF_S = BEGIN_S + 15 * DAY_S
 RECIPE = Recipe(30, 10**6, 3600, n_trees=20, n_leaves=7, seed=1, threads=1)
 NAMES = (*(baseline.name for baseline in BASELINES), OURS)
-TASTELESS = {"random", "popular", "popular_recent", "user_topic", "embedding_affinity"}
+TASTELESS = {"random", "popular", "popular_recent", "popular_7_days", "user_topic", "embedding_affinity"}
 # What a user without history gets, of those that do not give everyone's popular posts.
 OF_LATE = {"popular_recent", "ease_recent"}
-BY_MORE = {"random", "popular_by_segment", "embedding_affinity", OURS}
+BY_MORE = {"random", "popular_7_days", "popular_by_segment", "embedding_affinity", OURS}
 BY_PROFILE = {"lightfm_warp", "lightfm_bpr", "dssm"}
 
 

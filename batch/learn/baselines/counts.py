@@ -1,15 +1,17 @@
-"""Baselines that count: random, popular, popular of late, popular by segment, user × topic."""
+"""Baselines that count: random, popular, popular of late and of a week, popular by segment, user × topic."""
 
 import numpy as np
 
+from api.contract.buckets import DAY_S
 from batch.arrays import Floats, Ints
 from batch.features.profile import segments
 from batch.features.tally import shrink_lift
 from batch.learn.baselines.interactions import Interactions
-from batch.learn.baselines.recommender import PostScores
+from batch.learn.baselines.recommender import PostScores, break_ties
 from batch.learn.recency import learn_half_life, score_recent
 
 SEGMENT_BY = ("gender", "exp_group")
+WEEK_S = 7 * DAY_S
 
 
 def random(interactions: Interactions) -> PostScores:
@@ -30,6 +32,20 @@ def popular_recent(interactions: Interactions) -> PostScores:
     """Rank by how much posts were liked lately, the same for everybody; the half-life is learnt."""
     facts = interactions.facts
     scores = score_recent(facts, facts.as_of_s, learn_half_life(facts, facts.as_of_s))
+    return lambda users: np.tile(scores, (len(users), 1))
+
+
+def popular_7_days(interactions: Interactions) -> PostScores:
+    """Rank by how many users liked a post in the week up to the last event; ties by all time's like rate.
+
+    Source: `PopularModel(period=timedelta(days=7))` of RecTools.
+    """
+    facts = interactions.facts
+    week = facts.views & (facts.target == 1) & (facts.time >= facts.as_of_s - WEEK_S)
+    n = len(facts.posts)
+    pairs = np.unique(facts.user[week].astype(np.int64) * n + facts.post[week])
+    n_users = np.bincount(pairs % n, minlength=n).astype(np.float64)
+    scores = break_ties(n_users[None], interactions.rates())[0]
     return lambda users: np.tile(scores, (len(users), 1))
 
 

@@ -18,6 +18,7 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("random", counts.random),
     Baseline("popular", counts.popular),
     Baseline("popular_recent", counts.popular_recent),
+    Baseline("popular_7_days", counts.popular_7_days),
     Baseline("popular_by_segment", counts.popular_by_segment),
     Baseline("user_topic", counts.user_topic),
     Baseline("item_knn_cosine", neighbours.item_knn(neighbours.cosine)),
