@@ -33,7 +33,16 @@ def compare(
     ] = False,
     unseen: Annotated[bool, typer.Option("--unseen", help="lists of all unseen posts, at --cuts")] = False,
     cuts: Annotated[int, typer.Option(min=1, help="cut-offs over the second half of the events")] = 5,
-    peers: Annotated[str, typer.Option(help="names with commas between; all where empty")] = "",
+    protocol: Annotated[
+        str, typer.Option(help="rectools-7d: RecTools' splits by time, lists of what warm users take next")
+    ] = "",
+    folds: Annotated[
+        int, typer.Option(min=1, help="of --protocol: tests one after the other, to the end")
+    ] = 1,
+    zoo: Annotated[
+        bool, typer.Option("--zoo", help="with every peer that the installed extras allow")
+    ] = False,
+    peers: Annotated[str, typer.Option(help="names with commas between; where empty as with --zoo")] = "",
     candidates: Candidates = "",
     per_user: PerUser = 0,
     aim: Aim = "",
@@ -46,7 +55,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Rank the same posts by every peer and by ours: how well, how fast, in how much memory."""
-    from batch.cli.draw import results
+    from batch.cli.draw import compared, results
     from batch.evaluate import commands
     from batch.evaluate.worlds import world_configs
     from batch.extras import require_extra
@@ -56,19 +65,28 @@ def compare(
     settings = read_settings(
         mapping=mapping, candidates=candidates, candidates_per_user=per_user, ranker_aim=aim
     )
-    if likes_only and (world or unseen):
-        raise typer.BadParameter("--likes-only ranks what a feed showed: leave --world and --unseen out")
+    if likes_only and (world or unseen or protocol):
+        raise typer.BadParameter(
+            "--likes-only ranks what a feed showed: leave --world, --unseen and --protocol out"
+        )
+    if world + unseen + bool(protocol) > 1:
+        raise typer.BadParameter("--world, --unseen and --protocol are three ways to compare: name one")
+    if zoo and peers:
+        raise typer.BadParameter("--zoo is every peer and --peers some: leave one of them out")
     names = tuple(name.strip() for name in peers.split(",") if name.strip())
     if plot is not None:
         require_extra("matplotlib", "plot")
-    draw, progress, location = results.draw_shown, output.progress, data or facts_location(settings)
+    draw, progress, location = compared.draw_shown, output.progress, data or facts_location(settings)
     if world:
         configs, n = world_configs(users, posts, seeds, regime), workers or os.cpu_count() or 1
         report = commands.compare_in_worlds(settings, configs, names, n, progress)
-        draw = results.draw_worlds
+        draw = compared.draw_worlds
     elif unseen:
         report = commands.compare_at_cuts(settings, location, cuts, names, progress)
-        draw = results.draw_unseen
+        draw = compared.draw_unseen
+    elif protocol:
+        report = commands.compare_by_protocol(settings, location, protocol, folds, names, progress)
+        draw = compared.draw_time_ranges
     else:
         span = read_span(test_from, test_to)
         report = commands.compare(settings, location, span, weeks, names, progress, likes_only=likes_only)

@@ -8,13 +8,14 @@ from api.contract.buckets import DAY_S
 from batch.data.columns import TOPIC
 from batch.data.facts import Facts
 from batch.data.load import find_source, read_facts
-from batch.evaluate import worlds
+from batch.evaluate import time_ranges, worlds
 from batch.evaluate.ages import evaluate_ages
 from batch.evaluate.by_kind import read_acts
 from batch.evaluate.compare import compare_shown
 from batch.evaluate.contest import check_names
 from batch.evaluate.cutoffs import compare_unseen, cut_offs
 from batch.evaluate.full import evaluate_in_full
+from batch.evaluate.published import PUBLISHED
 from batch.evaluate.results import Report
 from batch.evaluate.sessions import Line
 from batch.evaluate.tune import Tuned, find_knobs, find_tests, tune
@@ -113,6 +114,34 @@ def compare_at_cuts(
     facts, statics = _describe(facts, settings, cut_offs(facts, n_cuts)[0], progress)
     with progress.step("compare"):
         return compare_unseen(facts, statics, Recipe.of(settings), n_cuts, names)
+
+
+def compare_by_protocol(
+    settings: Settings, location: str, protocol: str, n_folds: int, names: tuple[str, ...], progress: Progress
+) -> Report:
+    """Compare lists of the last weeks' warm users by RecTools' splits, beside what was published of the data.
+
+    Args:
+        settings: How ours is trained; the mapping's name says which data they are.
+        location: Folder or URL of the facts.
+        protocol: `rectools-7d`, or another number of days.
+        n_folds: Tests that follow one another up to the last event.
+        names: Baselines that take part; empty for all.
+        progress: Where the steps are shown.
+
+    Raises:
+        ValueError: There is no such protocol, a name is no baseline's, or in some fold nobody can be asked.
+    """
+    days = time_ranges.read_days(protocol)
+    check_names(names)
+    facts = time_ranges.as_interactions(_read(settings, location, progress))
+    splits = time_ranges.time_ranges(facts.as_of_s, days, n_folds)
+    facts, statics = _describe(facts, settings, splits[0], progress)
+    published = PUBLISHED.get(settings.mapping)
+    with progress.step("compare"):
+        return time_ranges.compare_in_time_ranges(
+            facts, statics, Recipe.of(settings), splits, names, published
+        )
 
 
 def tune_model(

@@ -7,6 +7,7 @@ import numpy as np
 
 from batch.data.facts import Facts
 from batch.evaluate import results
+from batch.evaluate.best import tell_best
 from batch.evaluate.contest import compete, find_absent
 from batch.evaluate.own import OURS, fit_likes_only, fit_own
 from batch.evaluate.sessions import AUC, Sessions, weekly_splits
@@ -63,10 +64,15 @@ def compare_shown(
         raise ValueError(f"no session of ten impressions lies in {split}: nothing can be compared")
     lists = results.pool(tests)
     pairs = [(OURS, name) for name in lists.totals if name != OURS]
-    figures = results.summarize("shown", lists, np.random.default_rng(recipe.seed), pairs)
-    about = {**lists.sizes(), "n_impressions": n_impressions, "absent": find_absent(len(facts.posts), names)}
+    frame = results.result_frame(results.summarize("shown", lists, np.random.default_rng(recipe.seed), pairs))
+    about = {
+        **lists.sizes(),
+        "n_impressions": n_impressions,
+        "best": tell_best(frame, AUC),
+        "absent": find_absent(len(facts.posts), names),
+    }
     about["n_sessions"] = about.pop("n_lists")
-    return results.Report(about, results.result_frame(figures))
+    return results.Report(about, frame)
 
 
 def _measure(

@@ -12,6 +12,7 @@ import numpy as np
 from batch.arrays import Ints
 from batch.data.facts import Facts
 from batch.evaluate import results
+from batch.evaluate.best import tell_best
 from batch.evaluate.contest import compete, find_absent
 from batch.evaluate.metrics import Hits, ndcg, recall
 from batch.evaluate.own import OURS, fit_own
@@ -77,6 +78,7 @@ def compare_unseen(
             "ndcg_at_10": results.best_model(frame, NDCG, others),
             "recall_at_10": results.best_model(frame, RECALL, others),
         },
+        "best": tell_best(frame, NDCG),
         "absent": find_absent(len(facts.posts), names),
     }
     return results.Report(about, frame)

@@ -50,6 +50,11 @@ class Column(NamedTuple):
     parts: Floats
     wholes: Floats
 
+    def figure(self) -> float:
+        """Return it over all lists; NaN where none has it."""
+        whole = float(self.wholes.sum())
+        return float(self.parts.sum()) / whole if whole else float("nan")
+
 
 Columns = dict[Metric, Column]
 

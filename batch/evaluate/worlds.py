@@ -18,6 +18,7 @@ from api.contract.buckets import DAY_S
 from batch.arrays import Floats, Ints
 from batch.evaluate import attainable, results
 from batch.evaluate.attainable import UNKNOWN
+from batch.evaluate.best import tell_best
 from batch.evaluate.contest import Totals, compete, find_absent
 from batch.evaluate.own import OURS, fit_own
 from batch.features import asof
@@ -151,6 +152,7 @@ def summarize_worlds(played: list[World], seed: int, names: tuple[str, ...] = ()
         "attainable_unknown": sorted({what for world in played for what in UNKNOWN[world.config.regime]}),
         "best_peer": best,
         "best_peer_normalized": float(figure.loc[(best, "normalized"), "value"]) if best else float("nan"),
+        "best": tell_best(frame, NORMALIZED),
         "absent": find_absent(max(world.config.n_posts for world in played), names),
     }
     return results.Report(about, frame)

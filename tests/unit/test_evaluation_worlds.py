@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from batch.cli.draw import results
+from batch.cli.draw import compared, results
 from batch.data.write import write
 from batch.evaluate.commands import compare, compare_in_worlds
 from batch.evaluate.results import Report
@@ -128,7 +128,7 @@ def test_a_folder_of_facts_is_compared_and_drawn(tmp_path: Path) -> None:
 
     with (tmp_path / "out.txt").open("w") as file:
         console = Console(record=True, width=140, file=file)
-        results.draw_shown(console, found)
+        compared.draw_shown(console, found)
     assert set(found.results["model"]) == {"almanac", "popular", "as_shown", "random"}
     text = console.export_text()
     assert "sessions" in text
@@ -141,7 +141,7 @@ def test_a_verdict_is_drawn_as_table_and_plot(typed: World, tmp_path: Path) -> N
 
     with (tmp_path / "out.txt").open("w") as file:
         console = Console(record=True, width=140, file=file)
-        results.draw_worlds(console, found)
+        compared.draw_worlds(console, found)
     results.plot(found, tmp_path / "found.svg")
 
     text = console.export_text()

@@ -136,40 +136,6 @@ def draw_ages(console: Console, report: Report) -> None:
     draw_table(console, look, report.results, f"{OURS}_0h", distance="lost", ordered=False)
 
 
-def draw_shown(console: Console, report: Report) -> None:
-    """Show how everybody ranked the sessions of a split."""
-    title = "{n_sessions:,} sessions, {n_impressions:,} shown posts, {n_users:,} users".format(**report.about)
-    draw_table(console, Look(title, (AUC, ("hitrate", 5)), COSTS), report.results, OURS)
-    _print_absent(console, report)
-
-
-def draw_unseen(console: Console, report: Report) -> None:
-    """Show how near everybody's lists came to what warm users liked next."""
-    title = "{n_lists:,} lists of {n_users:,} warm users".format(**report.about)
-    look = Look(
-        f"{len(report.about['cuts'])} cut-offs, {title}", (("ndcg_achievable", 10), ("recall", 10)), COSTS
-    )
-    draw_table(console, look, report.results[report.results["segment"] == ALL], OURS)
-    console.print("best: " + ", ".join(f"{name} ({of})" for of, name in report.about["best_peer"].items()))
-    _print_absent(console, report)
-
-
-def draw_worlds(console: Console, report: Report) -> None:
-    """Show how near everybody came to the oracle, by regime."""
-    low, high = report.about["attainable_ratio_interval"]
-    ratio = report.about["attainable_ratio"]
-    console.print(f"{ratio:.3f} [{low:.3f}, {high:.3f}] of what is attainable", highlight=False)
-    unknown = ", ".join(report.about["attainable_unknown"])
-    console.print(
-        f"Attainable knows how the world is made, and has to find as all do: {unknown}", highlight=False
-    )
-    for segment, frame in report.results.groupby("segment", sort=False):
-        if segment != ALL and not segment[-1].isdigit():  # a seed's
-            look = Look(segment, (("normalized", 5),), (("expected_hitrate", 5), *COSTS))
-            draw_table(console, look, frame, OURS)
-    _print_absent(console, report)
-
-
 def draw_table(
     console: Console,
     look: Look,
@@ -266,8 +232,3 @@ def _cell(row: Any, form: str, *, interval: bool) -> str:
         return ""
     bounds = f" [{row.low:{form}}, {row.high:{form}}]" if interval and not math.isnan(row.low) else ""
     return f"{row.value:{form}}{bounds}"
-
-
-def _print_absent(console: Console, report: Report) -> None:
-    for name, why in report.about["absent"].items():
-        console.print(f"{name} {why}")
