@@ -168,6 +168,24 @@ def tuned(
 
 
 @bench.command()
+def yardstick(
+    sizes: Annotated[
+        str, typer.Option(help="ratings, with commas between")
+    ] = "200000,1000000,5000000,20000263",
+    peers: Annotated[
+        str, typer.Option(help="names with commas between")
+    ] = "popular_7_days,popular_recent,als",
+    folds: Annotated[int, typer.Option(min=1, help="of a week each")] = 1,
+    json: Json = False,
+) -> None:
+    """Measure `almanac compare --protocol rectools-7d` on made folders in the form of MovieLens-20M."""
+    from tests.bench.yardstick import run as measure
+
+    for found in measure([int(size) for size in sizes.split(",")], peers, folds):
+        Output(json=json).emit(found)
+
+
+@bench.command()
 def nights(
     minutes: Annotated[float, typer.Option(min=1.0, help="how long, from the first generation on")] = 60.0,
     kills: Annotated[int, typer.Option(min=0, help="of database, store and batch, at random")] = 12,
