@@ -194,7 +194,7 @@ def answer(
         if (
             len(distinct) == n
             and found.hidden.isdisjoint(distinct)
-            and shared.posts.keys() >= distinct
+            and all(map(shared.posts.__contains__, head))
             and not (windows and find_closed(windows, head, found.at_s))
         ):
             return Answer(found, limit, tuple(head[:limit]), "own", (), limit if paged else None, wanted)

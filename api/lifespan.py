@@ -20,10 +20,13 @@ from api.store.cache import Shelf
 from api.store.connection import Address
 from api.store.errors import DEGRADABLE_ERRORS
 from api.store.store import Store
+from api.store.texts import SharedTexts
 from api.tokens import FILE, make_first_tokens
 from api.variables import find_unknown
 
 log = logging.getLogger(__name__)
+
+KEEP_EVERY_S = 1.0  # what `/metrics` of another process may be behind
 
 State = dict[str, Any]  # what a request finds in `request.state`
 OpenState = Callable[[], AbstractAsyncContextManager[State]]
@@ -91,15 +94,17 @@ async def run_lifespan(settings: Settings, open_state: OpenState) -> AsyncIterat
     make_first_tokens(settings.state_dir / FILE)
     async with open_state() as state:
         tokens = state["tokens"]
-        watch = asyncio.create_task(tokens.watch())
+        watching = [asyncio.create_task(tokens.watch()), asyncio.create_task(_keep_counts(state))]
         try:
             if tokens.open_to_read:
                 log.info("reads.opened", extra={"why": "no token of scope read: whoever asks may read"})
             log.info("api.started", extra={**await _warm_up(state["store"]), **tokens.summary()})
             yield state
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            state["metrics"].keep(state["store"])
     log.info("api.stopped")
 
 
@@ -127,10 +132,13 @@ def find_store(settings: Settings) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def connect_store(settings: Settings, url: str, shelf: Shelf) -> AsyncIterator[Store]:
+async def connect_store(
+    settings: Settings, url: str, shelf: Shelf, folder: Path | None = None
+) -> AsyncIterator[Store]:
     """Open the store at `url` for the running event loop; nothing is read yet.
 
-    Every wait is bounded: for a free connection, to connect, for a reply.
+    Every wait is bounded: for a free connection, to connect, for a reply. `folder` is what the processes of
+    an address share.
     """
     pool = BlockingConnectionPool.from_url(
         url,
@@ -154,11 +162,19 @@ async def connect_store(settings: Settings, url: str, shelf: Shelf) -> AsyncIter
             experiments=settings.experiments == "on",
             exposures_mb=settings.exposures_waiting_mb,
             overlay_places=settings.overlay_places if settings.overlay == "on" else 0,
+            texts=SharedTexts(folder) if folder else None,
         )
         try:
             yield store
         finally:
             await store.aclose()
+
+
+async def _keep_counts(state: State) -> None:
+    """Write down what has been counted, once a second, where others of the address may ask for it."""
+    while state["metrics"].shared:
+        state["metrics"].keep(state["store"])
+        await asyncio.sleep(KEEP_EVERY_S)
 
 
 async def _warm_up(store: Store) -> dict[str, object]:

@@ -8,11 +8,15 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
+from api.counts import SharedCounts
 from api.errors import register
+from api.http.seat import Seat
 from api.http.server import CannotListen, Life, serve
+from api.http.workers import supervise
 from api.lifespan import LazyLifespan, State, StoreMissing, connect_store, find_store, run_lifespan
 from api.log import configure
 from api.metrics import Metrics
@@ -26,7 +30,10 @@ from api.tokens import FILE, TokenRegistry
 
 
 def create_app(
-    settings: Settings | None = None, clock: Callable[[], float] = time.time, life: Life | None = None
+    settings: Settings | None = None,
+    clock: Callable[[], float] = time.time,
+    life: Life | None = None,
+    folder: Path | None = None,
 ) -> FastAPI:
     """Make the app; without settings they are read from the environment when it starts.
 
@@ -34,15 +41,16 @@ def create_app(
         settings: Where the store is, what is served.
         clock: Epoch seconds; it says what `now` is to a request without a time.
         life: Says when the server is about to stop, where it says so.
+        folder: What the processes of one address share; None: this is the only one.
     """
     shelf: Shelf = {}
-    counts = Metrics()
+    counts = Metrics(SharedCounts(folder) if folder else None)
 
     @asynccontextmanager
     async def open_state() -> AsyncIterator[State]:
         chosen = settings or Settings()
         with find_store(chosen) as url:
-            async with connect_store(chosen, url, shelf) as store:
+            async with connect_store(chosen, url, shelf, folder) as store:
                 yield {
                     "store": store,
                     "clock": clock,
@@ -78,8 +86,11 @@ def create_app(
     return app
 
 
-def main() -> None:
+def run(seat: Seat | None = None) -> None:
     """Serve until told to stop; a start that fails ends with one sentence.
+
+    Args:
+        seat: What this process is told as one of several; None: it is asked how many there should be.
 
     Raises:
         SystemExit: 0 once stopped; 2 for a bad setting, an address that cannot be had among them; 4 where
@@ -91,11 +102,19 @@ def main() -> None:
     try:
         settings = Settings()
         with find_store(settings) as url:
+            if settings.workers > 1 and seat is None:
+                sys.exit(supervise(settings))
             life = Life()
-            serve(create_app(settings.replace(redis_url=url), life=life), life, settings)
+            app = create_app(settings.replace(redis_url=url), life=life, folder=seat.folder if seat else None)
+            serve(app, life, settings, seat)
     except (ValueError, CannotListen, StoreMissing) as exc:
         sys.stderr.write(f"error: {exc}\n")
         sys.exit(4 if isinstance(exc, StoreMissing) else 2)
+
+
+def main() -> None:
+    """Serve, by as many processes as the settings say."""
+    run()
 
 
 app = create_app()

@@ -1,6 +1,6 @@
 """What operators see: counts that a request bumps in place, written as Prometheus text when somebody asks.
 
-Each process counts for itself: where several serve, each is a target of its own.
+Each process counts for itself; those that `ALMANAC_WORKERS` makes of one address are asked as one.
 
 Why not prometheus_client's own counters and histograms: measured within the API on 2026-11-25, in turns with
 the rest the same, they cost a feed request 3.7 and 10 µs of CPU more in two runs, of 40 to 42 (the machine
@@ -20,14 +20,16 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import generate_latest
 
+from api.counts import Counts, SharedCounts
 from api.found import Generation, Pointer
-from api.store.stats import Histogram, LookupStats
+from api.store.stats import Histogram
+from api.store.store import Store
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """The counts of one process.
+    """The counts of requests of one process.
 
     Attributes:
         answered: (route, HTTP status, rung or nothing) to requests.
@@ -36,12 +38,13 @@ class Metrics:
         events: What became of them to events.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.answered: Counter[tuple[str, str, str]] = Counter()
+    def __init__(self, shared: SharedCounts | None = None) -> None:
+        """Begin with nothing; `shared` is where processes that serve the same address keep theirs."""
+        self.answered: Counter[tuple[str, ...]] = Counter()
         self.degraded: Counter[str] = Counter()
         self.underfilled: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
+        self.shared = shared
 
     def count(self, route: str, status: str, rung: str = "", lacking: str = "", reason: str = "") -> None:
         """Count an answer: of a feed its rung, what it lacks, and why it is short, where it is."""
@@ -51,44 +54,50 @@ class Metrics:
         if reason:
             self.underfilled[reason] += 1
 
-    def text(
-        self,
-        stats: LookupStats,
-        exposures: Counter[str],
-        arms: Counter[tuple[str, str]],
-        unanswered: Counter[tuple[str, str]],
-        served: Iterable[tuple[Pointer, Generation]],
-        *,
-        up: bool,
-    ) -> bytes:
-        """Write all counts, and of what is served how old it is.
+    def keep(self, store: Store) -> None:
+        """Write down what has been counted so far, where others may ask for it."""
+        if self.shared:
+            self.shared.keep(self._gather(store))
 
-        Args:
-            stats: What look-ups cost.
-            exposures: What became of records of experiments' answers.
-            arms: (experiment, arm) to answers that the arm gave.
-            unanswered: (experiment, variant) to answers that an arm's variant could not give.
-            served: What is current under each variant that is asked for.
-            up: Whether the store answers.
-        """
+    def text(self, store: Store, *, up: bool) -> bytes:
+        """Write all counts of this address, and of what is served how old it is; `up`: the store answers."""
+        counts = self._gather(store)
+        if self.shared:
+            self.shared.add_others(counts)
         requests = "Requests by route, HTTP status and lowest rung."
+        degraded = "Answers without what could not be read."
+        short = "Answers with fewer posts than asked for."
         own_answered = "Answers that the API's own variant gave, since an arm's could not."
+        arms = "Answers that experiments' arms gave."
         scrape = _Scrape(
-            _count("almanac_requests", requests, self.answered, "route", "status", "rung"),
-            _count("almanac_degraded", "Answers without what could not be read.", self.degraded, "lacking"),
-            _count(
-                "almanac_underfilled", "Answers with fewer posts than asked for.", self.underfilled, "reason"
-            ),
-            _count("almanac_events", "Live events by what became of them.", self.events, "status"),
-            _count("almanac_exposures", "Records of experiments' answers.", exposures, "status"),
-            _count("almanac_arm_answers", "Answers that experiments' arms gave.", arms, "experiment", "arm"),
-            _count("almanac_unanswered", own_answered, unanswered, "experiment", "variant"),
-            _distribute("almanac_lookup_seconds", "Round trip of a look-up, seconds.", stats.took_s),
-            _distribute("almanac_lookup_batch", "Look-ups that shared a round trip.", stats.batch),
+            _count("almanac_requests", requests, counts.requests, "route", "status", "rung"),
+            _count("almanac_degraded", degraded, counts.degraded, "lacking"),
+            _count("almanac_underfilled", short, counts.underfilled, "reason"),
+            _count("almanac_events", "Live events by what became of them.", counts.events, "status"),
+            _count("almanac_exposures", "Records of experiments' answers.", counts.exposures, "status"),
+            _count("almanac_arm_answers", arms, counts.arm_answers, "experiment", "arm"),
+            _count("almanac_unanswered", own_answered, counts.unanswered, "experiment", "variant"),
+            _distribute("almanac_lookup_seconds", "Round trip of a look-up, seconds.", counts.took_s),
+            _distribute("almanac_lookup_batch", "Look-ups that shared a round trip.", counts.batch),
             GaugeMetricFamily("almanac_store_up", "Whether the store answers.", value=float(up)),
-            *_describe(served, time.time()),
+            *_describe(store.list_current(), time.time()),
         )
         return generate_latest(scrape)
+
+    def _gather(self, store: Store) -> Counts:
+        """Return a copy of what this process has counted."""
+        counts = Counts(
+            Counter(self.answered),
+            Counter(self.degraded),
+            Counter(self.underfilled),
+            Counter(self.events),
+            Counter(store.exposures.counts),
+            Counter(store.exposures.answered),
+            Counter(store.experiments.unanswered),
+        )
+        counts.took_s.update(store.stats.took_s)
+        counts.batch.update(store.stats.batch)
+        return counts
 
 
 class _Scrape:

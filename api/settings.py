@@ -65,6 +65,12 @@ class Settings(EnvironmentSettings):
         "between; *: any",
     )
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0: any free one")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="processes that serve the address, at most one a core; SIGHUP replaces them in turns",
+    )
     connect_timeout_s: float = Field(
         0.5, gt=0, le=60, description="longest wait for a connection to the store, seconds"
     )

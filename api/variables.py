@@ -18,6 +18,7 @@ _NAMES = """
     metrics_port n_buckets n_leaves n_trees notices notices_file pool_size port prefix profiles
     ranker_aim read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by
     similar state_dir text_model threads token tokens topic_depth train_days train_rows tuned variant zone
+    workers
     models_kept resume_h runs_kept stale_h
     ab_port api_password_file api_port batch_password_file classic_port grafana_port postgres_port
     inspector_name inspector_port prometheus_port secrets store_port text_port bench_answer chaos test_seed

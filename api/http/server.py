@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.http.protocol import FeedHttpProtocol
+from api.http.seat import Seat
 from api.http.system import give_back_memory, let_nobody_connect, make_room_for_files
 from api.settings import Settings
 
@@ -72,9 +73,10 @@ class Server(uvicorn.Server):
         exchanges: Those under way; one may outlive its connection.
     """
 
-    def __init__(self, app: ASGIApp, life: Life, settings: Settings) -> None:
-        """Open nothing."""
+    def __init__(self, app: ASGIApp, life: Life, settings: Settings, seat: Seat | None = None) -> None:
+        """Open nothing; `seat` is that of one of several processes."""
         self.app, self.life = app, life
+        self._seat = seat
         self.most, self.idle_s = settings.max_connections, settings.idle_timeout_s
         self.buffer = memoryview(bytearray(READ_SIZE))
         self.state: dict[str, Any] = {}
@@ -111,6 +113,8 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)  # a request leaves no cycles behind; looking for some can wait
+        if self._seat:
+            self._seat.say_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - where it came makes no difference
         """Begin to drain, without delay if it is not SIGTERM; the second signal waits for nobody."""
@@ -127,6 +131,8 @@ class Server(uvicorn.Server):
             for connection in list(self.connections):
                 connection.look(asyncio.get_running_loop().time())
             self._give_back_memory()
+            if self._seat and self._seat.is_orphan and not self.life.ending:
+                self.handle_exit(signal.SIGTERM, None)
         self.should_exit |= self.life.ending and time.monotonic() >= self._stop_at
         return await super().on_tick(counter)
 
@@ -179,25 +185,46 @@ class Server(uvicorn.Server):
             await self.lifespan.shutdown()  # which uvicorn then leaves out: its end would be a traceback
 
 
-def serve(app: ASGIApp, life: Life, settings: Settings) -> None:
-    """Serve until told to stop.
+def serve(app: ASGIApp, life: Life, settings: Settings, seat: Seat | None = None) -> None:
+    """Serve until told to stop; `seat` is that of one of several processes.
 
     Raises:
         CannotListen: Not at this address.
         SystemExit: The app cannot start; why has been logged.
     """
-    host, port = settings.host, settings.port
-    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server = Server(app, life, settings)
+    host, port = settings.host, seat.port if seat else settings.port
+    door = bind(host, port, shared=seat is not None)
+    server = Server(app, life, settings, seat)
     server.most = make_room_for_files(server.most, settings.pool_size + OTHER_FILES)
     try:
-        door.bind((host, port))  # nobody can connect until the app has started
         server.run(sockets=[door])
     except OSError as exc:
         raise CannotListen(host, port, exc) from exc
     if not server.started:
         sys.exit(3)  # as uvicorn does
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a socket at an address; nobody can connect until it listens.
+
+    Args:
+        host: Of this machine.
+        port: 0: any free one.
+        shared: Whether others may listen there that say so, too.
+
+    Raises:
+        CannotListen: Not at this address.
+    """
+    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        door.bind((host, port))
+    except OSError as exc:
+        door.close()
+        raise CannotListen(host, port, exc) from exc
+    return door
 
 
 def _rank(connection: FeedHttpProtocol) -> float:

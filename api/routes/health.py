@@ -44,7 +44,7 @@ async def ready(request: Request) -> Ready:
     responses={200: {"description": "Prometheus' text.", "content": _TEXT}, **UNAUTHORIZED},
 )
 async def metrics(request: Request) -> Response:
-    """Say in Prometheus' text what this process has answered, and how old that is which it serves."""
+    """Say in Prometheus' text what this address has answered, and how old that is which it serves."""
     store: Store = request.state.store
     counts: Metrics = request.state.metrics
     up = True
@@ -52,12 +52,4 @@ async def metrics(request: Request) -> Response:
         await store.read_current()
     except DEGRADABLE_ERRORS as exc:
         up = not isinstance(exc, StoreUnavailable)
-    said = counts.text(
-        store.stats,
-        store.exposures.counts,
-        store.exposures.answered,
-        store.experiments.unanswered,
-        store.list_current(),
-        up=up,
-    )
-    return Response(said, media_type=TEXT)
+    return Response(counts.text(store, up=up), media_type=TEXT)

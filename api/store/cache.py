@@ -23,6 +23,7 @@ from api.contract.pin import Pins, read_pins
 from api.contract.window import Windows, decode_window
 from api.found import Generation, Pointer, RankedLists
 from api.store.errors import GenerationGone, GenerationTooNew, GenerationUnreadable, StoreUnavailable
+from api.store.texts import MappedPosts, SharedTexts
 
 # Current ones and those of the past; one weighs a megabyte, since its texts are mostly those of others.
 GENERATIONS_HELD = 32
@@ -39,8 +40,10 @@ Shelf = dict[Pointer, Generation]  # generations in memory, the one loaded longe
 class GenerationCache:
     """Loads generations onto a shelf, each once. `shelf` may outlive it: it holds plain values only."""
 
-    def __init__(self, client: Redis, keys: Keys, shelf: Shelf) -> None:
+    def __init__(self, client: Redis, keys: Keys, shelf: Shelf, texts: SharedTexts | None = None) -> None:
+        """Load nothing yet; `texts` is where the processes of an address share posts."""
         self.shelf = shelf
+        self._texts = texts
         self._client = client
         self._keys = keys
         self._loading: dict[Pointer, asyncio.Task[Generation]] = {}
@@ -139,14 +142,19 @@ class GenerationCache:
         if catalogue is None:
             raise GenerationUnreadable(number, "its catalogue is missing")
         read = self._client.hscan_iter(keys.posts(number), count=POSTS_A_READ)
-        posts: Mapping[int, bytes] = {int(post): text async for post, text in read}
+        posts: Mapping[int, bytes]
+        if self._texts is None:
+            posts = {int(post): text async for post, text in read}
+        else:
+            posts = await self._texts.load(manifest, read)
         numbers = await self._read_numbers(manifest, list(posts)) if FEATURE in manifest.needs else {}
         windows = await self._read_windows(number) if WINDOWS in manifest.needs else {}
         # Generations mostly have the same posts: a text that is alike is held once.
         newest = next(reversed(self.shelf.values()), None)
         if newest is not None:
             held = newest.posts
-            posts = {i: held[i] if held.get(i) == text else text for i, text in posts.items()}
+            if isinstance(posts, dict):
+                posts = {i: held[i] if held.get(i) == text else text for i, text in posts.items()}
             numbers = newest.numbers if newest.numbers == numbers else numbers
             windows = newest.windows if newest.windows == windows else windows
         ranked = decode(catalogue)
@@ -221,6 +229,8 @@ def drop_posts(generation: Generation, taken_down: Iterable[str]) -> Generation:
     gone = generation.posts.keys() & generation.numbers_of(taken_down)
     if not gone:
         return generation
+    if isinstance(generation.posts, MappedPosts):
+        return replace(generation, posts=generation.posts.without(gone))
     posts = {post: text for post, text in generation.posts.items() if post not in gone}
     return replace(generation, posts=posts)
 

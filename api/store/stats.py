@@ -31,6 +31,19 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += n
         self.total += n * value
 
+    def as_counts(self) -> tuple[list[int], float]:
+        """Return the counts by upper bound, ascending, and the sum of values."""
+        return self._counts, self.total
+
+    def add_counts(self, counts: Sequence[int], total: float) -> None:
+        """Add counts of the same bounds, and their sum of values."""
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, counts, strict=True)]
+        self.total += total
+
+    def update(self, other: "Histogram") -> None:
+        """Add another one of the same bounds."""
+        self.add_counts(*other.as_counts())
+
     def cumulative(self) -> list[tuple[str, float]]:
         """Return (upper bound, values no larger), as Prometheus wants them."""
         bounds = (*map(str, self._bounds), "+Inf")

@@ -34,6 +34,7 @@ from api.store.lifeline import Lifeline
 from api.store.pending import PendingLookup
 from api.store.similar import SimilarReader
 from api.store.stats import LookupStats
+from api.store.texts import SharedTexts
 
 NO_FIELDS: Fields = {}
 WARM_BYTES, WARM_USERS = 4096, 256
@@ -55,12 +56,14 @@ class Store:
         experiments: bool = True,
         exposures_mb: int = 256,
         overlay_places: int = 0,
+        texts: SharedTexts | None = None,
     ) -> None:
         """Open nothing.
 
         `wait_s` bounds how long a request waits for a generation that is being loaded; `experiments` says
         whether they decide anything, `exposures_mb` bounds what their records may take in the store,
-        `overlay_places` is how far what a user did lately may move a post; 0: nothing is moved, or counted.
+        `overlay_places` is how far what a user did lately may move a post; 0: nothing is moved, or counted;
+        `texts` is where the processes of an address share posts.
         """
         self.variant = variant
         self.stats = LookupStats()
@@ -73,7 +76,7 @@ class Store:
         self._overlay_places = overlay_places
         self._lifeline = Lifeline(address, self._mark_stale)
         self.exposures = Exposures(self._lifeline, keys, exposures_mb)
-        self._cache = GenerationCache(client, keys, shelf)
+        self._cache = GenerationCache(client, keys, shelf, texts)
         self._history = HistoryReader(self._lifeline, keys, self._cache, wait_s)
         self._similar = SimilarReader(self._lifeline, keys, wait_s)
         self._batchers: dict[str, LookupBatcher] = {}

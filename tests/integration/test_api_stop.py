@@ -188,3 +188,20 @@ def test_who_has_connected_is_let_in_and_who_comes_later_is_refused_when_the_doo
             assert taken.recv(5) == b"asked"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address, timeout=5)
+
+
+def test_of_several_workers_an_address_that_cannot_be_had_is_said_once(env: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = run(DIRECT, {**env, "ALMANAC_PORT": str(port), "ALMANAC_WORKERS": "3"})
+
+    sentence = f"cannot listen on 127.0.0.1:{port}: Address already in use; set another ALMANAC_PORT"
+    assert (ran.returncode, ran.stderr) == (2, f"error: {sentence}\n")
+
+
+def test_of_several_workers_a_start_that_fails_is_said_once(env: dict[str, str], tmp_path: Path) -> None:
+    ran = run(DIRECT, {**env, "ALMANAC_WORKERS": "3", "ALMANAC_REDIS_URL": ""})
+
+    assert ran.returncode == 4
+    assert ran.stderr.count("error: no store") == 1
+    assert "Traceback" not in ran.stdout + ran.stderr
