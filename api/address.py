@@ -1,20 +1,81 @@
-"""The store's URL: one meaning for batch and API, by redis-py's own parser; and what may be shown of it."""
+"""The store's URL: one meaning for batch and API, by redis-py's own parser; and what may be shown of it.
+
+A cluster is named by some of its nodes, `redis+cluster://user:password@a:6379,b:6379`. The rest of such a
+URL, its parameters too, says what `redis://` says, of every node; with `rediss+cluster` they speak TLS.
+"""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import Connection
 
-_FORM = (
-    "be redis://user:password@host:6379/0, rediss://… or unix:///path, "
-    "with @ : / ? # in a name or password written as %40 %3A %2F %3F %23"
-)
+_ESCAPED = "with @ : / ? # in a name or password written as %40 %3A %2F %3F %23"
+_FORM = f"be redis://user:password@host:6379/0, rediss://… or unix:///path, {_ESCAPED}"
+_FORM_OF_MANY = f"be redis+cluster://user:password@host:6379,host:6379, without a database, {_ESCAPED}"
+_CLUSTER = re.compile(r"(rediss?)\+cluster://(.*)", re.DOTALL)
 _PASSWORDS = (
     (re.compile(r"(\w://[^:/@\s\"']*):[^\s\"']*@"), r"\1:***@"),
     (re.compile(r"([?&]\w*pass(?:word)?=)[^&\s\"']+"), r"\1***"),
 )
+
+Node = tuple[str, int]  # host and port
+
+
+class Nodes(NamedTuple):
+    """What the URL of a cluster names.
+
+    Attributes:
+        places: Some of its nodes.
+        url: Of one node, with `{}` where its host and port go.
+    """
+
+    places: tuple[Node, ...]
+    url: str
+
+    def url_of(self, node: Node) -> str:
+        """Return the URL by which one node is reached.
+
+        >>> read_nodes("redis+cluster://ann:x@a:1,b:2").url_of(("::1", 7))
+        'redis://ann:x@[::1]:7'
+        """
+        host, port = node
+        return self.url.replace("{}", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def is_cluster(url: str) -> bool:
+    """Say whether a URL names a cluster."""
+    return url.startswith(("redis+cluster://", "rediss+cluster://"))
+
+
+def read_nodes(url: str) -> Nodes:
+    """Read the URL of a cluster.
+
+    >>> read_nodes("redis+cluster://:x@a,b:2?client_name=c")
+    Nodes(places=(('a', 6379), ('b', 2)), url='redis://:x@{}?client_name=c')
+
+    Raises:
+        ValueError: It is none, or names no node, or a database.
+    """
+    match = _CLUSTER.fullmatch(url)
+    if match is None or "{" in url:
+        raise ValueError("it is no URL of a cluster")
+    scheme, rest = match.groups()
+    place, mark, query = rest.partition("?")
+    netloc, _, path = place.partition("/")
+    login, at, hosts = netloc.rpartition("@")
+    if path not in ("", "0"):
+        raise ValueError("a cluster has no databases")
+    places = tuple(_read_place(host) for host in hosts.split(","))
+    return Nodes(places, f"{scheme}://{login}{at}{{}}{mark}{query}")
+
+
+def _read_place(text: str) -> Node:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or parts.path:
+        raise ValueError("a host is missing")
+    return parts.hostname, parts.port or 6379
 
 
 def check_store_url(url: str) -> None:
@@ -23,6 +84,16 @@ def check_store_url(url: str) -> None:
     Raises:
         ValueError: It cannot; the message begins with "it should" and repeats nothing of the URL.
     """
+    if is_cluster(url):
+        try:
+            nodes = read_nodes(url)
+        except ValueError:
+            raise ValueError(f"it should {_FORM_OF_MANY}") from None
+        url = nodes.url_of(nodes.places[0])
+    _check_plain(url)
+
+
+def _check_plain(url: str) -> None:
     from redis import RedisError
     from redis.connection import ConnectionPool
 

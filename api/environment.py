@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api.address import check_store_url
+from api.address import check_store_url, is_cluster
+from api.contract.keys import Keys
 from api.variables import PREFIX
 
 
@@ -47,3 +48,25 @@ class EnvironmentSettings(BaseSettings):
         secret = name in cls.model_fields and cls.model_fields[name].annotation is SecretStr
         wanted = error["msg"].partition(" should ")[2] or error["msg"]
         return f"{PREFIX}{name.upper()}={'***' if secret else error['input']} must {wanted}"
+
+
+class StoreSettings(EnvironmentSettings):
+    """Where the store is, and what its keys are called: one meaning for both processes."""
+
+    redis_url: StoreUrl = Field(
+        SecretStr(""),
+        description="store: redis:// or redis+cluster:// URL; empty: the embedded store in state_dir",
+    )
+    prefix: str = Field("almanac", description="first part of every key in the store")
+
+    @property
+    def keys(self) -> Keys:
+        """Return the names of the keys."""
+        return Keys(self.prefix, in_cluster=is_cluster(self.redis_url.get_secret_value()))
+
+    @field_validator("prefix")
+    @classmethod
+    def _check_prefix(cls, prefix: str) -> str:
+        if set(prefix) & set("{}"):
+            raise ValueError("it should be without { and }, which say where in a cluster a key lies")
+        return prefix

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from api.environment import EnvironmentSettings, StoreUrl
+from api.environment import StoreSettings
 
 _HASHED = "(read|write|admin):[0-9a-f]{64}"
 
@@ -22,17 +22,13 @@ def _check_tokens(secret: SecretStr) -> SecretStr:
 HashedTokens = Annotated[SecretStr, AfterValidator(_check_tokens)]  # a person may give the texts by mistake
 
 
-class Settings(EnvironmentSettings):
+class Settings(StoreSettings):
     """Every setting `NAME` is read from the environment variable `ALMANAC_NAME`.
 
     What the batch and the API must agree on beyond the store's address (bucket width, depth, seen policy)
     is no setting: the API reads it from the manifest.
     """
 
-    redis_url: StoreUrl = Field(
-        SecretStr(""), description="store: redis:// URL; empty: the embedded store in state_dir"
-    )
-    prefix: str = Field("almanac", description="first part of every key in the store")
     variant: str = Field("default", description="name whose current generation is served")
     experiments: Literal["on", "off"] = Field(
         "on", description="whether experiments that run decide whose lists answer: on or off"
@@ -50,6 +46,12 @@ class Settings(EnvironmentSettings):
     )
     overlay_places: int = Field(
         5, ge=1, le=20, description="how many places the overlay may move a post at most"
+    )
+    events_wait: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="how many replicas must have an event, or a takedown, before it is acknowledged (WAIT)",
     )
     state_dir: Path = Field(Path(".almanac"), description="folder of the embedded store")
     host: str = Field("127.0.0.1", description="address to listen on")

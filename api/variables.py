@@ -8,7 +8,8 @@ PREFIX = "ALMANAC_"
 _NAMES = """
     bucket_width_s candidates candidates_per_user connect_timeout_s cors_origins database_stall_s
     database_url deadline_h depth drain_s
-    estimates_nights events_url experiments explore explore_floor explore_impressions exposures_days
+    estimates_nights events_url events_wait
+    experiments explore explore_floor explore_impressions exposures_days
     exposures_waiting_mb filter_by
     gate generations_kept host idle_timeout_s ids layout list_ttl_s mapping
     max_absent_user_share max_per_topic

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from api.contract.explore import read_places
 from api.contract.manifest import Layout
-from api.environment import EnvironmentSettings, StoreUrl
+from api.environment import StoreSettings
 
 DAY_S = 86_400
 MOST_PLACES = 500  # in a ranked list
@@ -17,7 +17,7 @@ MOST_PLACES = 500  # in a ranked list
 NO_FACETS = ("post_id", "text", "more_topics", "all_topics", "valid_from", "valid_to")
 
 
-class Settings(EnvironmentSettings):
+class Settings(StoreSettings):
     """Every setting `NAME` is read from the environment variable `ALMANAC_NAME`."""
 
     state_dir: Path = Field(
@@ -29,14 +29,10 @@ class Settings(EnvironmentSettings):
     database_stall_s: float = Field(
         120.0, ge=1, description="longest silence of PostgreSQL in the middle of a command, seconds"
     )
-    redis_url: StoreUrl = Field(
-        SecretStr(""), description="store: redis:// URL; empty: the embedded store in state_dir"
-    )
     events_url: SecretStr = Field(
         SecretStr(""),
         description="accepted live events: SQLite or PostgreSQL URL; empty: SQLite file in state_dir",
     )
-    prefix: str = Field("almanac", description="first part of every key in the store")
     variant: str = Field(
         "default", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="name under which a run publishes"
     )

@@ -1,7 +1,8 @@
 """Every key in Redis, spelled once. `redis/KEYS.md` describes each; a test ties the two together.
 
-A user's keys share the hash tag `{user}`, so that they lie in one slot of a cluster. The user is the id in
-its canonical form, quoted; see `ids.py`.
+A user's keys share the hash tag `{user}`, so that they lie in one slot of a cluster. There all other keys
+share the tag `{prefix}`: what changes in one step lies in one slot, too. The user is the id in its canonical
+form, quoted; see `ids.py`.
 """
 
 from dataclasses import dataclass
@@ -27,12 +28,19 @@ class Keys:
 
     >>> Keys().list(200, 42), Keys().seen("ann smith")
     ('almanac:1:list:{200}:42', 'almanac:1:seen:{ann%20smith}')
+    >>> Keys(in_cluster=True).list(200, 42), Keys(in_cluster=True).states()
+    ('almanac:1:list:{200}:42', '{almanac}:1:states')
     """
 
     prefix: str = DEFAULT_PREFIX
+    in_cluster: bool = False
 
     def _key(self, *parts: object) -> str:
-        return ":".join([self.prefix, str(SCHEMA), *map(str, parts)])
+        prefix = f"{{{self.prefix}}}" if self.in_cluster else self.prefix
+        return ":".join([prefix, str(SCHEMA), *map(str, parts)])
+
+    def _of_user(self, what: str, user_id: Id, *rest: object) -> str:
+        return ":".join([self.prefix, str(SCHEMA), what, _tag(user_id), *map(str, rest)])
 
     @property
     def obsolete(self) -> tuple[str, ...]:
@@ -72,11 +80,11 @@ class Keys:
 
     def list(self, user_id: Id, generation: int) -> str:
         """HASH bucket start to posts' numbers, best first; field `segment` names the user's segment."""
-        return self._key("list", _tag(user_id), generation)
+        return self._of_user("list", user_id, generation)
 
     def topics(self, user_id: Id, generation: int) -> str:
         """HASH topic to posts' numbers, best first: the user's own lists of their best topics."""
-        return self._key("topics", _tag(user_id), generation)
+        return self._of_user("topics", user_id, generation)
 
     def popular(self, generation: int) -> str:
         """HASH bucket start to posts' numbers: what an unknown user gets."""
@@ -120,26 +128,30 @@ class Keys:
 
     def seen(self, user_id: Id) -> str:
         """ZSET a post's number by the earliest epoch second at which the user saw it."""
-        return self._key("seen", _tag(user_id))
+        return self._of_user("seen", user_id)
 
     def likes(self, user_id: Id) -> str:
         """ZSET a post's number by the earliest epoch second at which the user liked it."""
-        return self._key("likes", _tag(user_id))
+        return self._of_user("likes", user_id)
 
     def seen_live(self, user_id: Id) -> str:
         """ZSET post id by time like `seen`, of live events: a look finds those that no list left out."""
-        return self._key("seen", _tag(user_id), "live")
+        return self._of_user("seen", user_id, "live")
 
     def likes_live(self, user_id: Id) -> str:
         """ZSET post id like `likes`, of events accepted live."""
-        return self._key("likes", _tag(user_id), "live")
+        return self._of_user("likes", user_id, "live")
 
     def session(self, user_id: Id) -> str:
         """HASH topic to likes, posts shown and the latest event's second: what a user did lately.
 
         The field without a name has the weights that follow: the latest second of all, and topics' weights.
         """
-        return self._key("session", _tag(user_id))
+        return self._of_user("session", user_id)
+
+    def gone(self, user_id: Id) -> str:
+        """STRING with TTL, in a cluster: the user was forgotten just now, so nothing of them is written."""
+        return self._of_user("gone", user_id)
 
     def ids(self) -> str:
         """HASH a post's number to its id as the table spells it; where none is, the number is the id."""

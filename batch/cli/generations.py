@@ -40,14 +40,13 @@ class _Desk:
 def _desk(*, json: bool) -> Iterator[_Desk]:
     import numpy as np
 
-    from api.contract.keys import Keys
     from batch.publish.store import GenerationStore
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings()
     with connect_store(settings, output.progress) as store:
         folder, rng = settings.state_dir / "generations", np.random.default_rng(settings.seed)
-        yield _Desk(output, settings, GenerationStore(store, Keys(settings.prefix)), folder, rng)
+        yield _Desk(output, settings, GenerationStore(store, settings.keys), folder, rng)
 
 
 @app.command(name="list")

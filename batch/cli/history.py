@@ -52,7 +52,7 @@ def replay(
     output, settings = Output(json=json), read_settings()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with connect_store(settings, output.progress) as store:
-        found = open_replayer(settings.prefix, store, settings.variant, settings.state_dir)
+        found = open_replayer(settings.keys, store, settings.variant, settings.state_dir)
         output.emit(asdict(found.replay(user, epoch(at), limit)))
 
 

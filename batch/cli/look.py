@@ -108,7 +108,6 @@ def plan(
     """Predict what a run will take in this store, from a probe of a second or two, and whether it fits."""
     import numpy as np
 
-    from api.contract.keys import Keys
     from batch.publish.memory.plan import Sizes
     from batch.publish.memory.probe import plan_memory
     from batch.publish.store import GenerationStore
@@ -128,7 +127,7 @@ def plan(
     )
     with connect_store(settings, output.progress) as client:
         rng = np.random.default_rng(settings.seed)
-        store = GenerationStore(client, Keys(settings.prefix))
+        store = GenerationStore(client, settings.keys)
         found = plan_memory(store, sizes, settings.generations_kept, rng)
     output.emit(found.values())
     if found.refusal():

@@ -25,12 +25,11 @@ Post = Annotated[str, typer.Argument(help="post id; no generation need know it y
 @contextmanager
 def _desk(output: Output) -> Iterator[tuple["redis.Redis", "Keys", str]]:
     """Give the store, the keys and the variant."""
-    from api.contract.keys import Keys
     from batch.store.connection import connect_store
 
     settings = read_settings()
     with connect_store(settings, output.progress) as store:
-        yield store, Keys(settings.prefix), settings.variant
+        yield store, settings.keys, settings.variant
 
 
 @app.command(name="set")

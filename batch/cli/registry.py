@@ -23,12 +23,11 @@ Name = Annotated[str, typer.Argument(help="name of the experiment")]
 @contextmanager
 def _desk(output: Output) -> Iterator[tuple["redis.Redis", "Keys"]]:
     """Give the store and the keys."""
-    from api.contract.keys import Keys
     from batch.store.connection import connect_store
 
     settings = read_settings()
     with connect_store(settings, output.progress) as store:
-        yield store, Keys(settings.prefix)
+        yield store, settings.keys
 
 
 def create(

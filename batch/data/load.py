@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 
 import redis
 
-from api.contract.keys import Keys
 from batch.data import movielens
 from batch.data.columns import FEED, TOPIC
 from batch.data.facts import Facts, Report
@@ -66,7 +65,7 @@ def read_facts_now(
         SourceError: They cannot be read; TooManyRejected: too many of them are bad.
         OtherKey: The state folder is another store's.
     """
-    forgotten = unite_forgotten(store, Keys(settings.prefix), settings.state_dir)
+    forgotten = unite_forgotten(store, settings.keys, settings.state_dir)
     with progress.step("read") as advance:
         facts = _with_live(settings, store, read_facts(settings, location, advance), forgotten)
         if work is not None:

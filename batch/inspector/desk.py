@@ -31,7 +31,7 @@ class Desk:
     @property
     def keys(self) -> Keys:
         """Return the names of the keys."""
-        return Keys(self.settings.prefix)
+        return self.settings.keys
 
     @property
     def store(self) -> GenerationStore:

@@ -10,7 +10,6 @@ from typing import Any
 import redis
 
 from api.contract.buckets import moment
-from api.contract.keys import Keys
 from batch.data.cut import as_they_stood
 from batch.data.facts import Facts
 from batch.data.forgotten import drop_forgotten_live, load_forgotten
@@ -159,7 +158,7 @@ def load(
         raise LookupError(
             f"--load {missing[0]} names no backfilled generation: there are {sorted(there) or 'none'}"
         )
-    loaded, generations = {}, GenerationStore(store, Keys(settings.prefix))
+    loaded, generations = {}, GenerationStore(store, settings.keys)
     with progress.phases("load") as show:
         config = PublishConfig.of(settings, show, progress.step)
         for number in numbers:

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import redis
 
-from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features import asof
@@ -53,7 +52,7 @@ def publish_baseline(
     opened = None if own.windows is None else own.windows.at(np.array(own.horizon.starts))
     with progress.phases("publish") as show:
         return publish(
-            GenerationStore(store, Keys(settings.prefix)),
+            GenerationStore(store, settings.keys),
             own,
             fitted.blocks(seen, own.depth, own.horizon.n_buckets, opened),
             replace(PublishConfig.of(settings, show, progress.step), gate="off"),

@@ -17,7 +17,6 @@ import orjson
 from api.address import hide_password
 from api.contract.buckets import moment
 from api.contract.ids import Kind, as_json
-from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.load import refuse_absent
 from batch.data.write import write
@@ -103,7 +102,7 @@ def demo(
         refuse_absent(apart, data)
     truth = None if data else Truth.from_config(world)
     location = data or str(_make_world(apart.state_dir / "world", world, progress))
-    keys = Keys(apart.prefix)
+    keys = apart.keys
     with store_url(apart, progress) as url:
         with open_store(url) as store:
             result = run(apart, store, location, progress, evaluated=truth is None)
@@ -182,7 +181,7 @@ def _first_time(manifest: Manifest, hour: int) -> int:
 
 def _commands(settings: Settings, url: str, manifest: Manifest, user_id: str, at_s: int) -> dict[str, str]:
     """Return what shows the same in the store, for a person to type while the demo is up."""
-    keys, almanac = Keys(settings.prefix), _almanac()
+    keys, almanac = settings.keys, _almanac()
     here = f"ALMANAC_REDIS_URL={url} ALMANAC_PREFIX={settings.prefix}"
     cli = f"redis-cli -u {url}" if shutil.which("redis-cli") else f"{almanac} redis -u {url}"
     return {

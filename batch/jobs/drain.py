@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime
 
 import redis
 
-from api.contract.keys import Keys
 from batch.data.live.accepted import drain_accepted
 from batch.data.tables.location import SourceError
 from batch.settings import Settings
@@ -24,7 +23,7 @@ class Drain:
 
     def __call__(self) -> None:
         """Drain once; where nothing waits, the database is left alone but for once a day."""
-        keys, today = Keys(self._settings.prefix), datetime.now(UTC).date()
+        keys, today = self._settings.keys, datetime.now(UTC).date()
         try:
             if self._day != today or any(map(self._store.xlen, (keys.events(), keys.exposures()))):
                 drain_accepted(self._settings, self._store)

@@ -7,7 +7,6 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import redis
 
-from api.contract.keys import Keys
 from batch.data.live.accepted import drain_accepted
 from batch.data.load import find_source, load_mapping
 from batch.experiments.draws import as_log, as_table, reward_draws, weigh_draws
@@ -58,7 +57,7 @@ def evaluate_draws(
         SourceError: A database, the facts or the policy cannot be read.
         ValueError: The policy is none.
     """
-    one = find(client, Keys(settings.prefix), name)
+    one = find(client, settings.keys, name)
     told = None if policy is None else read_table(policy)
     people, url, stall_s = know_nobody(settings, client), events_location(settings), settings.database_stall_s
     span = span_of(one, now_s)

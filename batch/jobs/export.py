@@ -9,7 +9,6 @@ import redis
 
 from api.contract.buckets import moment
 from api.contract.ids import Kind, as_json, canonical, check_id
-from api.contract.keys import Keys
 from batch.jobs.inspect import find_kept
 from batch.progress import Progress
 from batch.publish.export.answers import answer_all
@@ -72,7 +71,7 @@ def export(
         ValueError: A line of the file is no user id, or the path is none.
         ExportTorn: The generation was cleared meanwhile.
     """
-    keys, store = Keys(settings.prefix), GenerationStore(client, Keys(settings.prefix))
+    keys, store = settings.keys, GenerationStore(client, settings.keys)
     kept, history = find_kept(client, keys, settings.variant, at_s)
     manifest, number = kept.shared.manifest, kept.shared.manifest.generation
     down = kept.shared.numbers_of(history.taken_down)

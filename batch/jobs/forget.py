@@ -8,7 +8,6 @@ from pathlib import Path
 import redis
 
 from api.contract.ids import Kind, canonical, check_id
-from api.contract.keys import Keys
 from batch.data.forgotten import unite_forgotten
 from batch.data.ids import encode_ids
 from batch.data.live.accepted import drain_accepted
@@ -69,7 +68,7 @@ def forget(settings: Settings, client: redis.Redis, user_id: str, progress: Prog
         SourceError: The events' database cannot be written; run it again.
     """
     check_id(user_id)
-    store, state_dir = GenerationStore(client, Keys(settings.prefix)), settings.state_dir
+    store, state_dir = GenerationStore(client, settings.keys), settings.state_dir
     root, backfilled = state_dir / "generations", state_dir / FOLDER
     kinds: set[Kind] = {
         "text",

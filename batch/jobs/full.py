@@ -8,7 +8,6 @@ from pathlib import Path
 import redis
 
 from api.contract.buckets import moment
-from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.data.load import read_facts_now
@@ -113,7 +112,7 @@ def run(
         if given is not None:
             raise ValueError(f"variant {settings.variant!r} is a peer's, which ranks by no model of yours")
     facts = facts or read_facts_now(settings, store, location, progress)
-    generations = GenerationStore(store, Keys(settings.prefix))  # asked before the work
+    generations = GenerationStore(store, settings.keys)  # asked before the work
     refuse_other_kinds(generations, settings.variant, facts.user_names, facts.post_names, settings.ids)
     with progress.step("describe"):
         if baseline is None and given is None:

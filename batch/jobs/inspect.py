@@ -46,7 +46,7 @@ def read_feed(
     chosen = settings or Settings()
     at_s = epoch(at) if at else int(time.time())
     with connect_store(chosen) as client:
-        found = look(client, Keys(chosen.prefix), chosen.variant, user_id, at_s).found
+        found = look(client, chosen.keys, chosen.variant, user_id, at_s).found
     return list(answer(found, limit).post_ids)
 
 
@@ -89,8 +89,8 @@ def inspect(
         NothingServed: No generation is current.
         NotFiltered: The filter names a column that the generation has no facets of.
     """
-    inside = look(client, Keys(settings.prefix), settings.variant, user_id, at_s)
-    looked = with_topics(client, Keys(settings.prefix), inside.found, wish)
+    inside = look(client, settings.keys, settings.variant, user_id, at_s)
+    looked = with_topics(client, settings.keys, inside.found, wish)
     given = answer(looked, limit, wanted=None if wish is None else looked.generation.find_wanted(wish))
     found, manifest = inside.found, inside.found.generation.manifest
     return {

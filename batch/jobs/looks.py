@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import redis
 
 from api.contract.buckets import DAY_S
-from api.contract.keys import Keys
 from batch.experiments.acts import Span
 from batch.experiments.comparisons import Terms
 from batch.experiments.registry import find
@@ -53,7 +52,7 @@ def report_looks(
         LookupError: There is no such experiment, or it has answered nobody.
         SourceError: The events' database or the facts cannot be read.
     """
-    one = find(client, Keys(settings.prefix), name)
+    one = find(client, settings.keys, name)
     found = read_material(settings, client, find_facts(settings, ""), one, progress, now_s)
     verdict = judge_outcome(one, found.count(), terms)
     series: dict[tuple[str, str], list[Look]] = {(of.metric, of.arm): [] for of in verdict.readings}

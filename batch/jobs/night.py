@@ -10,7 +10,6 @@ from typing import Any, Literal
 import redis
 
 from api.contract.buckets import epoch
-from api.contract.keys import Keys
 from batch.features import asof
 from batch.jobs.full import Result, learn, run
 from batch.jobs.overview import keep_overview
@@ -166,7 +165,7 @@ def _begun(
     settings: Settings, connect: Connect, progress: Progress, kind: Kind, asked: Asked
 ) -> Iterator[tuple[Record, redis.Redis]]:
     """Give the record of a run and a client of the store, while no other run goes on."""
-    runs, key = Runs(settings.state_dir), Keys(settings.prefix).runs_now()
+    runs, key = Runs(settings.state_dir), settings.keys.runs_now()
     with (
         recorded(runs, progress, kind, settings.variant, asked, kept=settings.runs_kept) as record,
         connect() as store,

@@ -10,7 +10,6 @@ import redis
 
 from api.contract.experiment import Experiment
 from api.contract.ids import canonical
-from api.contract.keys import Keys
 from batch.data.live.accepted import drain_accepted
 from batch.data.load import find_source, load_mapping
 from batch.experiments.acts import Acts, Exposures, Span, tabulate
@@ -111,7 +110,7 @@ def read_material(
 
 def know_nobody(settings: Settings, client: redis.Redis) -> People:
     """Return people who read ids as the newest generation does."""
-    newest = next(reversed(Ledger(client, Keys(settings.prefix)).read_sealed().values()), None)
+    newest = next(reversed(Ledger(client, settings.keys).read_sealed().values()), None)
     return People(newest.user_ids, newest.post_ids) if newest else People("text", "text")
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import redis
 
 from api.contract.experiment import Experiment
-from api.contract.keys import Keys
 from batch.experiments.comparisons import Terms
 from batch.experiments.outcomes import make_outcomes
 from batch.experiments.registry import find
@@ -48,7 +47,7 @@ def report(
         SourceError: The events' database or the facts cannot be read.
         ValueError: A kind or the control is none.
     """
-    one = find(client, Keys(settings.prefix), name)
+    one = find(client, settings.keys, name)
     found = read_material(settings, client, find_facts(settings, data), one, progress, now_s).count()
     return judge_outcome(one, found, terms, control=control, kinds=kinds, is_aa=is_aa)
 

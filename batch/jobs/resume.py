@@ -19,7 +19,6 @@ import redis
 import batch
 from api.address import hide_password
 from api.contract.buckets import moment
-from api.contract.keys import Keys
 from batch.data.facts import Facts
 from batch.data.forgotten import drop_forgotten, unite_forgotten
 from batch.data.kept import FactsSpoilt, read_facts, write_facts
@@ -208,7 +207,7 @@ def _take(
     if kept is None:
         return None
     folder = settings.state_dir / FOLDER
-    forgotten = unite_forgotten(store, Keys(settings.prefix), settings.state_dir)
+    forgotten = unite_forgotten(store, settings.keys, settings.state_dir)
     record.keep("read")
     progress.skip("read", "keep")
     try:

@@ -3,7 +3,6 @@
 from functools import partial
 
 from api.contract.asked import Pipeline
-from api.contract.keys import Keys
 from batch.jobs.asked import AskedRuns
 from batch.jobs.attempts import deadline
 from batch.jobs.drain import Drain
@@ -61,7 +60,7 @@ def keep_up(settings: Settings, url: str, location: str, progress: Progress, *, 
     with client():
         pass  # a wrong URL is better said now than at night
     with connect(url, REPLY_S) as store:
-        queue = AskedRuns(store, Keys(settings.prefix), runs, run_asked, schedule.stopped)
+        queue = AskedRuns(store, settings.keys, runs, run_asked, schedule.stopped)
         queue.begin = schedule.on_demand("asked", queue.work)
         if settings.drain_s:
             schedule.every(settings.drain_s, "drain", Drain(settings, store))

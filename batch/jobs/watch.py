@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 
 import redis
 
-from api.contract.keys import Keys
 from batch.publish.ledger.ledger import NothingServed
 from batch.publish.memory.probe import see_room
 from batch.publish.store import GenerationStore
@@ -59,7 +58,7 @@ def look(settings: Settings, client: redis.Redis, now_s: float) -> Served:
         NothingServed: Nothing is.
         redis.RedisError: The store does not answer.
     """
-    store = GenerationStore(client, Keys(settings.prefix))
+    store = GenerationStore(client, settings.keys)
     manifest = store.current(settings.variant)
     promoted_s = int(
         client.hget(store.keys.current(settings.variant), "promoted_at") or manifest.created_at_s

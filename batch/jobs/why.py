@@ -64,7 +64,7 @@ def find_why(
         NothingServed: No generation is current.
         GenerationLost: The one that is named is not in the store any more.
     """
-    keys = Keys(settings.prefix)
+    keys = settings.keys
     kept, history = find_kept(client, keys, settings.variant, at_s, read_kept, generation)
     manifest = kept.shared.manifest
     who, what = kept.user_key(str(user_id)), canonical(str(post_id), manifest.post_ids)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from api.contract.buckets import DAY_S, epoch, moment
-from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.progress import SILENT, Progress
 from batch.publish.config import PublishConfig
@@ -124,7 +123,7 @@ def publish_lists(
     if as_of_s > now_s:
         raise ValueError(f"as_of={moment(as_of_s).isoformat()} is later than now: when were the lists made?")
     with connect_store(chosen, progress) as client, _work_folder(chosen.state_dir, now_s) as folder:
-        store = GenerationStore(client, Keys(chosen.prefix))
+        store = GenerationStore(client, chosen.keys)
         task = Task(lists, query, items, as_of_s, valid_for_s, folder)
         checked = check_lists(chosen, store, task, progress)
         refuse_other_kinds(store, chosen.variant, checked.users.names, checked.posts.names, chosen.ids)

@@ -9,6 +9,7 @@ import redis
 from fastapi.testclient import TestClient
 
 from api.contract.buckets import DAY_S, moment
+from api.contract.keys import Keys
 from api.main import create_app
 from api.settings import Settings as ApiSettings
 from batch.data.facts import Facts
@@ -115,7 +116,7 @@ def test_a_time_of_the_period_is_answered_by_its_own_generation(
 
     assert backfill.load(settings, store, [1], progress) == {1: loaded[1]}
     facts, rng = facts_of(settings), np.random.default_rng(5)
-    past = open_replayer("almanac", store, "default", settings.state_dir)
+    past = open_replayer(Keys(), store, "default", settings.state_dir)
     with serving(valkey_url, settings.state_dir) as client:
         for _ in range(60):
             at_s = FIRST_S + int(rng.integers(-DAY_S, 4 * DAY_S))

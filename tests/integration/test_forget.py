@@ -280,7 +280,7 @@ def later(
     )
     assert (change.only_a, change.only_b) == (0, 0)
     rollback(generations(store), "default", 2**31)
-    replayer = open_replayer(settings.prefix, store, "default", settings.state_dir)
+    replayer = open_replayer(settings.keys, store, "default", settings.state_dir)
     at_s = generations(store).need_manifest(newest).as_of_s - 86_000
     assert replayer.replay(user, at_s, 5).rung == "popular"
     full = run(settings, store, facts, SILENT, evaluated=False)

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from api.contract.ids import canonical
+from api.contract.keys import Keys
 from batch.features.sides import Sides
 from batch.jobs.inspect import inspect, look
 from batch.progress import silent
@@ -96,7 +97,7 @@ def test_a_replay_answers_in_ids(store: redis.Redis, tmp_path: Path) -> None:
     store.zadd(KEYS.takedown_log(), {f"{(AS_OF_S + 100) * 1000} {canonical(own[0])} down": AS_OF_S + 100})
     at_s = of.horizon.starts[2]
 
-    found = open_replayer("almanac", store, "default", tmp_path).replay("{brace}", at_s, 3)
+    found = open_replayer(Keys(), store, "default", tmp_path).replay("{brace}", at_s, 3)
 
     assert (found.user_id, found.post_ids) == ("{brace}", tuple(own[1:4]))
 

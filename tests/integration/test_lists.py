@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from api.contract.buckets import moment
 from api.contract.codec import decode
+from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from api.contract.window import decode_window
 from api.main import create_app
@@ -438,7 +439,7 @@ def test_what_was_sealed_is_verified_compared_replayed_inspected_and_rolled_back
     unseen = [post for post in wanted(frame)[3] if post not in seen_by(3)]
     looked: dict[str, Any] = inspect(store, settings, 3, at_s, 2)
     assert (looked["list"], looked["answer"]["post_ids"]) == (wanted(frame)[3], unseen[:2])
-    replayed = open_replayer("almanac", store, "default", tmp_path).replay(3, at_s, 2)
+    replayed = open_replayer(Keys(), store, "default", tmp_path).replay(3, at_s, 2)
     assert (replayed.generation, list(replayed.post_ids)) == (number, unseen[:2])
 
     write_own(store, number, 3, manifest.start_s, [1, 2, 3])

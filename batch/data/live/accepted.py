@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import redis
 
-from api.contract.keys import Keys
 from batch.data.live.drain import Drained
 from batch.data.live.events import drain
 from batch.data.live.exposures import drain_exposures
@@ -19,7 +18,7 @@ def drain_accepted(settings: Settings, store: redis.Redis) -> Drained:
         SourceError: It cannot be opened or written; the streams keep what is not in it.
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    keys, url, stall_s = Keys(settings.prefix), events_location(settings), settings.database_stall_s
+    keys, url, stall_s = settings.keys, events_location(settings), settings.database_stall_s
     drained = drain(store, keys, url, stall_s)
     drain_exposures(store, keys, url, settings.exposures_days, datetime.now(UTC).date(), stall_s)
     return drained

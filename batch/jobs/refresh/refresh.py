@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 import redis
 
 from api.contract.buckets import moment
-from api.contract.keys import Keys
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features.text import Unplaceable
@@ -88,7 +87,7 @@ def refresh(
         FullRunNeeded: It cannot; nothing was written.
         RuntimeError: What `publish_refreshed` raises.
     """
-    generations = GenerationStore(store, Keys(settings.prefix))
+    generations = GenerationStore(store, settings.keys)
     with progress.step("compare"):
         base = find_base(settings, generations, settings.state_dir / "generations")
         digests = digest_inputs(facts)

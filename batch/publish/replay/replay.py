@@ -99,9 +99,8 @@ class Replayer:
         )
 
 
-def open_replayer(prefix: str, client: redis.Redis, variant: str, state_dir: Path) -> Replayer:
+def open_replayer(keys: Keys, client: redis.Redis, variant: str, state_dir: Path) -> Replayer:
     """Return what replays a variant's answers, from generations in the store and on disk, as recorded now."""
-    keys = Keys(prefix)
     backfilled = list_backfilled(state_dir / FOLDER, variant)
     on_disk = {f"{FOLDER}/{made.manifest.generation}": made for made in backfilled}
     made = [(one.manifest.as_of_s, name) for name, one in on_disk.items()]
