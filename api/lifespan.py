@@ -5,15 +5,16 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.contract.keys import Keys
+from api.address import is_cluster, read_nodes
 from api.log import configure
 from api.settings import Settings
 from api.store.cache import Shelf
@@ -140,18 +141,9 @@ async def connect_store(
     Every wait is bounded: for a free connection, to connect, for a reply. `folder` is what the processes of
     an address share.
     """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=settings.pool_size,
-        timeout=settings.read_timeout_s,
-        socket_connect_timeout=settings.connect_timeout_s,
-        socket_timeout=settings.read_timeout_s,
-        retry=Retry(NoBackoff(), 1),  # once: a restarted store leaves dead connections in the pool
-        decode_responses=False,
-    )
     address = Address(url, settings.connect_timeout_s, settings.read_timeout_s)
-    async with Redis.from_pool(pool) as client:
-        keys, wait_s = Keys(settings.prefix), settings.read_timeout_s
+    async with _make_client(settings, url) as client:
+        keys, wait_s = settings.keys, settings.read_timeout_s
         store = Store(
             client,
             address,
@@ -163,6 +155,7 @@ async def connect_store(
             exposures_mb=settings.exposures_waiting_mb,
             overlay_places=settings.overlay_places if settings.overlay == "on" else 0,
             texts=SharedTexts(folder) if folder else None,
+            n_copies=settings.events_wait,
         )
         try:
             yield store
@@ -175,6 +168,25 @@ async def _keep_counts(state: State) -> None:
     while state["metrics"].shared:
         state["metrics"].keep(state["store"])
         await asyncio.sleep(KEEP_EVERY_S)
+
+
+def _make_client(settings: Settings, url: str) -> Redis:
+    """Return redis-py's client for what is not hot, unconnected; of a cluster it has all but transactions."""
+    waits = {
+        "socket_connect_timeout": settings.connect_timeout_s,
+        "socket_timeout": settings.read_timeout_s,
+        "retry": Retry(NoBackoff(), 1),  # once: a restarted store leaves dead connections in the pool
+        "decode_responses": False,
+    }
+    if is_cluster(url):
+        nodes = read_nodes(url)
+        startup = [ClusterNode(host, port) for host, port in nodes.places]
+        waits |= {"startup_nodes": startup, "max_connections": settings.pool_size}
+        return cast("Redis", RedisCluster.from_url(nodes.url_of(nodes.places[0]), **waits))
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=settings.pool_size, timeout=settings.read_timeout_s, **waits
+    )
+    return Redis.from_pool(pool)
 
 
 async def _warm_up(store: Store) -> dict[str, object]:

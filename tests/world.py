@@ -139,11 +139,17 @@ class World:
     variant: str = "default"
     explore: int = 0
     layout: Layout | None = None
+    in_cluster: bool = False
 
     @property
     def is_packed(self) -> bool:
         """Say whether own lists are packed: as the world says, else as the test's fixture `layout` does."""
         return (self.layout or LAYOUT) == "packed"
+
+    @property
+    def keys(self) -> Keys:
+        """Return the names of the keys."""
+        return Keys(self.prefix, in_cluster=self.in_cluster)
 
     @property
     def manifest(self) -> Manifest:
@@ -261,7 +267,7 @@ class World:
 
     def publish(self, store: redis.Redis) -> "World":
         """Write the whole generation and what was seen; it is not current yet."""
-        keys, names, pipe = Keys(self.prefix), self.names, store.pipeline()
+        keys, names, pipe = self.keys, self.names, store.pipeline()
 
         def encoded(posts: Sequence[int]) -> bytes:
             return encode(map(names.number, posts))
@@ -315,7 +321,7 @@ class World:
 
     def promote(self, store: redis.Redis, at_s: int = PROMOTED_AT_S) -> "World":
         """Make the generation current."""
-        key = Keys(self.prefix).current(self.variant)
+        key = self.keys.current(self.variant)
         store.hset(key, mapping={"generation": self.generation, "previous": "", "promoted_at": at_s})
         return self
 
@@ -328,31 +334,29 @@ class World:
 
     def see(self, store: redis.Redis, user: int, post: int, at_s: int) -> None:
         """Let a user see a post."""
-        key = Keys(self.prefix).seen(self.names.user_key(user))
+        key = self.keys.seen(self.names.user_key(user))
         store.zadd(key, {str(self.names.number(post)): at_s}, lt=True)
 
     def see_live(self, store: redis.Redis, user: int, post: int, at_s: int) -> None:
         """Let the user's live set have a post, as an event does."""
-        key = Keys(self.prefix).seen_live(self.names.user_key(user))
+        key = self.keys.seen_live(self.names.user_key(user))
         store.zadd(key, {self.names.post_key(post): at_s}, lt=True)
 
     def take_down(self, store: redis.Redis, *posts: int) -> None:
         """Take posts down."""
-        store.sadd(Keys(self.prefix).takedowns(), *map(self.names.post_key, posts))
+        store.sadd(self.keys.takedowns(), *map(self.names.post_key, posts))
 
     def put_back(self, store: redis.Redis, *posts: int) -> None:
         """Put posts back."""
-        store.srem(Keys(self.prefix).takedowns(), *map(self.names.post_key, posts))
+        store.srem(self.keys.takedowns(), *map(self.names.post_key, posts))
 
     def pin(self, store: redis.Redis, post: int, place: int = 1, **told: object) -> None:
         """Pin a post."""
-        store.hset(
-            Keys(self.prefix).pins(), self.names.post_key(post), orjson.dumps({"place": place, **told})
-        )
+        store.hset(self.keys.pins(), self.names.post_key(post), orjson.dumps({"place": place, **told}))
 
     def unpin(self, store: redis.Redis, *posts: int) -> None:
         """End pins."""
-        store.hdel(Keys(self.prefix).pins(), *map(self.names.post_key, posts))
+        store.hdel(self.keys.pins(), *map(self.names.post_key, posts))
 
     def successor(self) -> "World":
         """Return the next generation: the same, with every list one place further."""

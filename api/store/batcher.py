@@ -25,7 +25,7 @@ from api.store.connection import Replies, RespConnection
 from api.store.current import CurrentGeneration
 from api.store.errors import LOADING, StoreUnavailable
 from api.store.experiments import Experiments
-from api.store.lifeline import Lifeline
+from api.store.lifeline import Line
 from api.store.pending import FutureLookup, PendingLookup
 from api.store.snapshot import Snapshot
 from api.store.stats import LookupStats
@@ -45,7 +45,7 @@ class LookupBatcher:
         self,
         variant: str,
         keys: Keys,
-        lifeline: Lifeline,
+        lifeline: Line,
         cache: GenerationCache,
         wait_s: float,
         stats: LookupStats,
@@ -138,11 +138,17 @@ class LookupBatcher:
             return
         lookups = [lookup for *_, of_one in sent for lookup in of_one]
         try:
-            n_replies = sum([lookup.n_replies for lookup in lookups])
-            connection.send((b"".join(parts), n_replies, self._reader_of(sent, len(lookups))))
+            self._transmit(connection, sent, lookups, parts)
         except Exception as exc:  # as in `_flush`
             for lookup in lookups:
                 lookup.resolve(exc)
+
+    def _transmit(
+        self, connection: RespConnection, sent: list[Sent], lookups: list[PendingLookup], parts: list[bytes]
+    ) -> None:
+        """Send what was packed, a part a look-up."""
+        n_replies = sum([lookup.n_replies for lookup in lookups])
+        connection.send((b"".join(parts), n_replies, self._reader_of(sent, len(lookups))))
 
     def _share_out(self, connection: RespConnection, snapshot: Snapshot) -> list[Share]:
         """Return the look-ups that wait by the batchers of their users' arms, with what they are of.
@@ -202,17 +208,25 @@ class LookupBatcher:
 
         def read(replies: Replies | None) -> None:
             if replies is None:
-                for batcher, *_, lookups in sent:
-                    batcher._repeat(lookups)
+                self._lose(sent)
                 return
             self._stats.record(n_lookups, perf_counter() - sent_at)
-            read_so_far: list[tuple[PendingLookup, Lookup]] = []
-            start = 0
-            for batcher, snapshot, n_changes, lookups in sent:
-                start = batcher._read(lookups, snapshot, n_changes, replies, start, read_so_far)
-            _resolve_all(read_so_far)
+            self._take(sent, replies)
 
         return read
+
+    def _lose(self, sent: list[Sent]) -> None:
+        """Send look-ups again whose connection was lost."""
+        for batcher, *_, lookups in sent:
+            batcher._repeat(lookups, is_lost=True)
+
+    def _take(self, sent: list[Sent], replies: Replies) -> None:
+        """Take the replies to look-ups."""
+        read_so_far: list[tuple[PendingLookup, Lookup]] = []
+        start = 0
+        for batcher, snapshot, n_changes, lookups in sent:
+            start = batcher._read(lookups, snapshot, n_changes, replies, start, read_so_far)
+        _resolve_all(read_so_far)
 
     def _read(
         self,
@@ -238,9 +252,8 @@ class LookupBatcher:
                 lookup.resolve(exc)
         return end
 
-    def _repeat(self, lookups: list[PendingLookup]) -> None:
+    def _repeat(self, lookups: list[PendingLookup], *, is_lost: bool = False) -> None:
         """Send some look-ups again; one that loses its connection twice fails."""
-        is_lost = self._lifeline.connection is None
         for lookup in lookups:
             if is_lost and lookup.was_lost:
                 lookup.resolve(StoreUnavailable("the connection was lost twice"))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from api.contract.codec import decode
 from api.contract.explore import Exploration, decode_weights, read_places
@@ -252,7 +252,7 @@ def translate_errors() -> Iterator[None]:
     """Turn the client's errors into ours."""
     try:
         yield
-    except (RedisError, OSError) as exc:
+    except (RedisError, RedisClusterException, OSError) as exc:
         raise StoreUnavailable(str(exc)) from exc
     except ValueError as exc:
         raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc

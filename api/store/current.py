@@ -19,7 +19,7 @@ from api.store.cache import GenerationCache, drop_posts, read_hash_of_pins, read
 from api.store.commands import LookupCommands, check_reply
 from api.store.errors import LOADING, GenerationTooNew, NothingPublished, StoreUnavailable
 from api.store.experiments import Experiments
-from api.store.lifeline import Lifeline
+from api.store.lifeline import Line
 from api.store.snapshot import Snapshot, prepare_pins
 
 TRACK = ("CLIENT", "CACHING", "YES")  # the next command's keys are tracked
@@ -51,7 +51,7 @@ class CurrentGeneration:
     """
 
     def __init__(
-        self, variant: str, keys: Keys, lifeline: Lifeline, cache: GenerationCache, experiments: Experiments
+        self, variant: str, keys: Keys, lifeline: Line, cache: GenerationCache, experiments: Experiments
     ) -> None:
         """Read nothing yet."""
         self.snapshot: Snapshot | None = None

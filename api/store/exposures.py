@@ -16,7 +16,7 @@ from api.contract.keys import Keys
 from api.feed import Answer
 from api.store.connection import ConnectionLost, Refusal, RespConnection
 from api.store.errors import StoreUnavailable
-from api.store.lifeline import Lifeline
+from api.store.lifeline import Line
 
 FLUSH_S = 0.1
 MOST_FRESH = 16  # answers, with all that they were chosen from
@@ -34,7 +34,7 @@ class Exposures:
         answered: (experiment, arm) to answers that the arm gave, recorded or not.
     """
 
-    def __init__(self, lifeline: Lifeline, keys: Keys, most_mb: int) -> None:
+    def __init__(self, lifeline: Line, keys: Keys, most_mb: int) -> None:
         """Hold nothing. `most_mb`: of the stream, in the store; beyond it nothing is added."""
         self.counts: Counter[str] = Counter()
         self.answered: Counter[tuple[str, str]] = Counter()

@@ -8,13 +8,13 @@ from api.found import Lookup
 from api.store.cache import GenerationCache, drop_posts, read_hash_of_pins, read_members, translate_errors
 from api.store.commands import LookupCommands, check_reply, read_hidden, read_topics
 from api.store.errors import LOADING, GenerationGone, GenerationTooNew, StoreUnavailable
-from api.store.lifeline import Lifeline
+from api.store.lifeline import Line
 
 
 class HistoryReader:
     """Reads what is kept, in one or two round trips a look-up."""
 
-    def __init__(self, lifeline: Lifeline, keys: Keys, cache: GenerationCache, wait_s: float) -> None:
+    def __init__(self, lifeline: Line, keys: Keys, cache: GenerationCache, wait_s: float) -> None:
         """Read nothing yet; `wait_s` bounds the wait for a generation that is being loaded."""
         self._lifeline = lifeline
         self._keys = keys
@@ -68,14 +68,14 @@ class HistoryReader:
         bucket_s = manifest.horizon.bucket_for(at_s)
         topics = commands.list_topics(user_id, wish)
         with translate_errors():
-            replies = await self._lifeline.call(
+            replies = await self._lifeline.call_then(
+                # The state comes last: a generation is marked before its first list goes.
+                ("HGET", keys.states(), str(number)),
                 commands.layout.ask(commands.list_key(user_id), bucket_s),
                 ("SMEMBERS", keys.takedowns()),
                 ("HGETALL", keys.pins()),
                 *topics,
                 *commands.list_seen(user_id, at_s),
-                # The state comes last: a generation is marked before its first list goes.
-                ("HGET", keys.states(), str(number)),
             )
             told, taken_down, pins, *further, state = map(check_reply, replies)
             wanted, seen = further[: len(topics)], further[len(topics) :]

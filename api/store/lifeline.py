@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 from api.store.connection import Address, Command, ConnectionLost, Replies, RespConnection, connect
 from api.store.errors import StoreUnavailable
@@ -13,6 +14,26 @@ log = logging.getLogger(__name__)
 
 # Between two attempts, seconds. The longest is well below the second within which we must be back.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.25
+
+
+class Line(Protocol):
+    """How the store is asked: over one connection, or over those to a cluster's primaries (`nodes.py`)."""
+
+    @property
+    def connection(self) -> RespConnection | None:
+        """Return the open connection to who tells what is current; None where there is none right now."""
+
+    async def connect(self) -> RespConnection:
+        """Return the same, opened where it can be."""
+
+    async def call(self, *commands: Command) -> Replies:
+        """Send commands and return their replies, in order."""
+
+    async def call_then(self, last: Command, *commands: Command) -> Replies:
+        """Send commands and one that is carried out after them; its reply comes last."""
+
+    async def aclose(self) -> None:
+        """End what is open."""
 
 
 class Lifeline:
@@ -33,6 +54,11 @@ class Lifeline:
         self._why: str | None = None  # the store is away
         self._is_closed = False
         self._is_warned = False  # that the store does not say what has changed
+
+    @property
+    def is_away(self) -> bool:
+        """Say whether there is no connection though we try to open one."""
+        return self.connection is None and self._trying is not None
 
     async def connect(self) -> RespConnection:
         """Return the open connection; wait for the first attempt to open it, but for no later one.
@@ -60,6 +86,10 @@ class Lifeline:
             return await (await self.connect()).call(*commands)
         except ConnectionLost as exc:
             raise StoreUnavailable(exc) from exc
+
+    async def call_then(self, last: Command, *commands: Command) -> Replies:
+        """Send commands and the last one, which the server carries out after the others; raises as `call`."""
+        return await self.call(*commands, last)
 
     async def aclose(self) -> None:
         """End the connection and stop trying."""

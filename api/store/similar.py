@@ -8,7 +8,7 @@ from api.store.cache import translate_errors
 from api.store.commands import check_reply, read_hidden
 from api.store.current import CurrentGeneration
 from api.store.errors import DEGRADABLE_ERRORS, StoreUnavailable
-from api.store.lifeline import Lifeline
+from api.store.lifeline import Line
 from api.store.snapshot import Snapshot
 
 MOST_TRIES = 5  # then what was read last answers: it was current while the request was under way
@@ -28,7 +28,7 @@ class PostUnknown(LookupError):
 class SimilarReader:
     """Reads neighbours, each request in one round trip unless what is current has changed."""
 
-    def __init__(self, lifeline: Lifeline, keys: Keys, wait_s: float) -> None:
+    def __init__(self, lifeline: Line, keys: Keys, wait_s: float) -> None:
         """Read nothing yet; `wait_s` bounds the wait for a generation that is being loaded."""
         self._lifeline = lifeline
         self._keys = keys

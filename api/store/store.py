@@ -7,7 +7,7 @@ an answer from below the user's own list, or a page of an older generation (`his
 import asyncio
 from collections.abc import Collection
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -23,6 +23,8 @@ from api.similar import SimilarPosts, choose_similar
 from api.store.asked import Desk
 from api.store.batcher import LookupBatcher
 from api.store.cache import GenerationCache, Shelf, translate_errors
+from api.store.cluster_batcher import ClusterBatcher
+from api.store.cluster_events import ClusterJournal
 from api.store.commands import LookupCommands, check_reply, read_hidden, read_topics
 from api.store.connection import Address
 from api.store.errors import DEGRADABLE_ERRORS
@@ -30,9 +32,11 @@ from api.store.events import Journal
 from api.store.experiments import Experiments
 from api.store.exposures import Exposures
 from api.store.history import HistoryReader
-from api.store.lifeline import Lifeline
+from api.store.lifeline import Lifeline, Line
+from api.store.nodes import ClusterLifeline
 from api.store.pending import PendingLookup
 from api.store.similar import SimilarReader
+from api.store.slots import slot_of_key
 from api.store.stats import LookupStats
 from api.store.texts import SharedTexts
 
@@ -57,24 +61,33 @@ class Store:
         exposures_mb: int = 256,
         overlay_places: int = 0,
         texts: SharedTexts | None = None,
+        n_copies: int = 0,
     ) -> None:
         """Open nothing.
 
         `wait_s` bounds how long a request waits for a generation that is being loaded; `experiments` says
         whether they decide anything, `exposures_mb` bounds what their records may take in the store,
         `overlay_places` is how far what a user did lately may move a post; 0: nothing is moved, or counted;
-        `texts` is where the processes of an address share posts.
+        `texts` is where the processes of an address share posts; `n_copies` is how many replicas must have
+        what is acknowledged.
         """
         self.variant = variant
         self.stats = LookupStats()
-        self.journal = Journal(client, keys, counts_sessions=overlay_places > 0)
+        how: dict[str, Any] = {"counts_sessions": overlay_places > 0, "n_copies": n_copies, "wait_s": wait_s}
+        self.journal = (
+            ClusterJournal(client, keys, address, **how) if keys.in_cluster else Journal(client, keys, **how)
+        )
         self.desk = Desk(client, keys)
         self._client = client
         self._keys = keys
         self._wait_s = wait_s
         self.experiments = Experiments(is_on=experiments)
         self._overlay_places = overlay_places
-        self._lifeline = Lifeline(address, self._mark_stale)
+        self._lifeline: Line = (
+            ClusterLifeline(address, self._mark_stale, slot_of_key(keys.states()))
+            if keys.in_cluster
+            else Lifeline(address, self._mark_stale)
+        )
         self.exposures = Exposures(self._lifeline, keys, exposures_mb)
         self._cache = GenerationCache(client, keys, shelf, texts)
         self._history = HistoryReader(self._lifeline, keys, self._cache, wait_s)
@@ -214,6 +227,7 @@ class Store:
     async def aclose(self) -> None:
         """End what is still under way; write what has been recorded."""
         await self.exposures.aclose()
+        await self.journal.aclose()
         for batcher in self._batchers.values():
             await batcher.aclose()
         await self._cache.aclose()
@@ -271,8 +285,11 @@ class Store:
         return self._batchers.setdefault(variant, self._find_batcher(variant))
 
     def _make_batcher(self, variant: str, home: LookupBatcher | None = None) -> LookupBatcher:
-        shared = (self._keys, self._lifeline, self._cache, self._wait_s, self.stats)
-        return LookupBatcher(variant, *shared, self.experiments, self._overlay_places, self._find_arm, home)
+        shared = (self._cache, self._wait_s, self.stats, self.experiments, self._overlay_places)
+        others = (*shared, self._find_arm, home)
+        if isinstance(self._lifeline, ClusterLifeline):
+            return ClusterBatcher(variant, self._keys, self._lifeline, *others)
+        return LookupBatcher(variant, self._keys, self._lifeline, *others)
 
     def _mark_stale(self) -> None:
         for batcher in self._batchers.values():
