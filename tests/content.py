@@ -30,6 +30,7 @@ from batch.publish.generation import GenerationContent, post_json
 from batch.publish.publish import publish
 from batch.publish.store import GenerationStore
 from batch.score.ranked import RankedBlock
+from batch.store.cluster import as_cluster
 from tests.forks import fork_each_line
 
 AS_OF_S = 1_640_357_999
@@ -165,7 +166,7 @@ def published(store: redis.Redis, folder: Path, seed: int = 0, **changes: object
 
 def generations(store: redis.Redis) -> GenerationStore:
     """Return the generations of a store under the tests' keys."""
-    return GenerationStore(store, KEYS)
+    return GenerationStore(store, Keys(in_cluster=as_cluster(store) is not None))
 
 
 def config(folder: Path, **changes: object) -> PublishConfig:

@@ -92,7 +92,7 @@ def unite_forgotten(store: redis.Redis, keys: Keys, state_dir: Path, new: Sequen
     if both != here:
         _save(both, state_dir / FOLDER)
     if both != there:
-        with store.pipeline() as pipe:
+        with store.pipeline(transaction=True) as pipe:
             pipe.set(keys.forgotten_key(), key)
             if both.tombstones:
                 pipe.sadd(keys.forgotten(), *sorted(both.tombstones))

@@ -145,7 +145,7 @@ class AskedRuns:
         for entry, ask in self._read():
             if ask.pipeline is not None:
                 self._own = Told(entry, ask.pipeline, "running", time.time())
-                with self._store.pipeline() as pipe:
+                with self._store.pipeline(transaction=True) as pipe:
                     pipe.set(self._keys.runs_status(entry), self._own.to_json(), ex=TOLD_S)
                     pipe.xdel(self._keys.runs_asked(), entry)
                     pipe.execute()

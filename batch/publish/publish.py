@@ -26,6 +26,7 @@ from batch.publish.topics import CHECKSUM, write_topics
 from batch.publish.user_digests import UserDigests
 from batch.publish.writer import Build, building
 from batch.score.ranked import RankedBlock
+from batch.store.cluster_wire import open_writer
 from batch.store.wire import PipelinedWriter
 
 
@@ -85,7 +86,7 @@ def _fill(build: Build, blocks: Iterable[RankedBlock]) -> Sample:
     sample = Sample(len(content.user_ids), _longest(content))
     newest = build.store.newest_of_facts()
     marks: dict[str, seen.Marks] = {}
-    with PipelinedWriter(build.store.client) as wire:
+    with open_writer(build.store.client) as wire:
         lists, n_short = _write_all(build, wire, blocks, sample)
         build.checksums["shared"] = write_shared(build, wire)
         for name, times, key in (("seen", content.views, keys.seen), ("likes", content.likes, keys.likes)):

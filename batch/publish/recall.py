@@ -11,7 +11,7 @@ from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.store import GenerationStore
 from batch.publish.topics import CHECKSUM, write_topics
 from batch.publish.writer import Build, building
-from batch.store.wire import PipelinedWriter
+from batch.store.cluster_wire import open_writer
 
 
 def recall(store: GenerationStore, made: Backfilled, config: PublishConfig) -> int:
@@ -52,7 +52,7 @@ def _fill(build: Build, made: Backfilled) -> None:
     """Write lists and shared keys; the inputs are linked, and no byte of them is copied."""
     digests: list[bytes] = []
     link(made.folder.inputs.iterdir(), build.folder.inputs)
-    with PipelinedWriter(build.store.client) as wire:
+    with open_writer(build.store.client) as wire:
         for block in shard.cut_at_shards(open_lists(made, build.content)):
             digests += write_lists(build, wire, shard.rows_of(block), block.posts)
             build.config.progress("lists", len(digests), len(build.content.user_ids))

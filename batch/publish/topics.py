@@ -14,7 +14,8 @@ from batch.publish.generation import TOPICS_MOST, GenerationContent, Rows
 from batch.publish.proof.inputs import Inputs
 from batch.publish.writer import Build
 from batch.score.engine import score
-from batch.store.wire import EXEC, MULTI, PipelinedWriter, bulk
+from batch.store.cluster_wire import open_writer
+from batch.store.wire import EXEC, MULTI, bulk
 
 CHECKSUM = "topics"
 MODULUS = 2 ** (8 * shard.DIGEST_BYTES)
@@ -86,7 +87,7 @@ def write_topics(build: Build, inputs: Inputs) -> str:
         inputs, topics, content.topic_depth, threads=config.threads, memory_mb=config.memory_mb
     )
     life, total = bulk(b"%d" % config.ttl_s), 0
-    with PipelinedWriter(build.store.client) as wire:
+    with open_writer(build.store.client) as wire:
         for user_id, fields in _lay_out(content, ranked):
             build.lease.check()
             total += digest_topics(user_id, fields)

@@ -9,9 +9,10 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from api.address import hide_password
+from api.address import hide_password, is_cluster
 from batch.progress import SILENT, Progress
 from batch.settings import Settings
+from batch.store.cluster import ERRORS, connect_cluster
 from batch.store.embedded.attach import attach
 from batch.store.wait import wait_until
 
@@ -95,13 +96,15 @@ def open_store(url: str, progress: Progress = SILENT) -> Iterator[redis.Redis]:
             _await_data(probe, progress)
         with connect(url, REPLY_S, _RETRIES) as client:
             yield client
-    except redis.RedisError as exc:
+    except ERRORS as exc:
         raise StoreFailed(url, exc) from exc
 
 
 def connect(url: str, reply_s: float, retries: int = 0) -> redis.Redis:
     """Return a client, unconnected, that waits so long for a reply, and tries lost connections again."""
     again = Retry(ExponentialBackoff(cap=1.0, base=0.05), retries, (redis.ConnectionError,))
+    if is_cluster(url):
+        return connect_cluster(url, socket_connect_timeout=CONNECT_S, socket_timeout=reply_s, retry=again)
     return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_S, socket_timeout=reply_s, retry=again)
 
 

@@ -19,6 +19,7 @@ from redis.retry import Retry
 from api.contract.buckets import moment
 from batch.progress import Show
 from batch.store import read
+from batch.store.cluster import ERRORS, connect_again
 from batch.store.transaction import Decide, Write, transact
 
 TTL_S = 10.0  # a killed run keeps the next one waiting this long; a stalled one loses its right after it
@@ -178,7 +179,7 @@ class Lease:
                 self._transact(self._renewing, (), lambda _pipe: self._extend)
             except LeaseLost:
                 return
-            except redis.RedisError:
+            except ERRORS:
                 continue
             self._until = asked + self._ttl_s
 
@@ -189,7 +190,7 @@ class Lease:
         """Give the lease back, if it is still ours."""
         self._over.set()
         self._thread.join()
-        with suppress(LeaseLost, redis.RedisError):  # then it ends by itself
+        with suppress(LeaseLost, *ERRORS):  # then it ends by itself
             self.commit(lambda pipe: pipe.delete(self._key))
         self._renewing.close()
 
@@ -210,8 +211,12 @@ def hold(
 
 def _impatient(client: redis.Redis, reply_s: float) -> redis.Redis:
     """Return another client of the same store: a renewal that gets no reply is sent anew, elsewhere."""
+    never = Retry(NoBackoff(), 0)
+    of_cluster = connect_again(client, never, reply_s)
+    if of_cluster is not None:
+        return of_cluster
     pool = client.connection_pool
-    options = {**pool.connection_kwargs, "socket_timeout": reply_s, "retry": Retry(NoBackoff(), 0)}
+    options = {**pool.connection_kwargs, "socket_timeout": reply_s, "retry": never}
     return redis.Redis(
         connection_pool=redis.ConnectionPool(connection_class=pool.connection_class, **options)
     )

@@ -6,6 +6,7 @@ from typing import Any
 import redis
 
 from batch.progress import Show
+from batch.store.cluster import find_servers
 from batch.store.server import is_refused
 from batch.store.wait import wait_until
 
@@ -13,7 +14,13 @@ LOG_S = 1800.0  # some 0.1 GB a second on a slow disk: of a store far beyond one
 
 
 def rewrite_log(client: redis.Redis, progress: Show) -> str:
-    """Let the store write its log anew and wait for it; return what remains to be done, empty for nothing.
+    """Let every server of the store write its log anew, as `_rewrite_one`."""
+    remains = (_rewrite_one(server, progress) for server in find_servers(client, replicas=True))
+    return "; ".join(dict.fromkeys(filter(None, remains)))
+
+
+def _rewrite_one(client: redis.Redis, progress: Show) -> str:
+    """Let a server write its log anew and wait for it; return what remains to be done, empty for nothing.
 
     A rewrite that is under way already may have begun too early, so another one follows it.
     """

@@ -4,6 +4,8 @@ from typing import Any, BinaryIO
 
 import redis
 
+from batch.store.cluster import find_server
+
 
 class Status(bytes):
     """A status such as OK, which is no value of the store."""
@@ -17,13 +19,16 @@ Reply = int | bytes | None | list["Reply"]
 
 
 def call(client: redis.Redis, *words: bytes) -> Reply:
-    """Send one command to a store and return the reply; an error that the server replies is a `Refusal`.
+    """Send one command to a store, of a cluster to who has its first argument, and return the reply.
+
+    An error that the server replies is a `Refusal`.
 
     Raises:
         redis.RedisError: The store does not answer, or takes neither name nor password.
     """
     # Logged in, and its database chosen. redis-py leaves much of a connection without types.
-    connection: Any = client.connection_pool.get_connection()
+    pool = find_server(client, words[1] if len(words) > 1 else b"").connection_pool
+    connection: Any = pool.get_connection()
     try:
         connection.send_command("HELLO", 2)
         connection.read_response()
@@ -32,7 +37,7 @@ def call(client: redis.Redis, *words: bytes) -> Reply:
             return read_reply(replies)
     finally:
         connection.disconnect()
-        client.connection_pool.release(connection)
+        pool.release(connection)
 
 
 def read_reply(replies: BinaryIO) -> Reply:

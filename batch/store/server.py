@@ -3,10 +3,14 @@
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import redis
+from redis.exceptions import MovedError
+
+from batch.store.cluster import find_servers
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,12 @@ class Needs:
 
 
 def require(client: redis.Redis, needs: Needs, key: str) -> None:
+    """Return if every server of a store can hold the content of a generation, as `require_one`."""
+    for server in find_servers(client):
+        require_one(server, needs, key)
+
+
+def require_one(client: redis.Redis, needs: Needs, key: str) -> None:
     """Return if the server can hold the content of a generation as planned, as far as it says what it is.
 
     One that refuses to say, as hosted ones refuse CONFIG, is warned about and used.
@@ -75,7 +85,7 @@ def require(client: redis.Redis, needs: Needs, key: str) -> None:
 
     info = ask("INFO", lambda: client.info("server"))
     config = ask("CONFIG GET", lambda: client.config_get(*_SETTINGS))
-    ask("MEMORY USAGE", lambda: client.memory_usage(key, samples=0))
+    ask("MEMORY USAGE", lambda: _weigh(client, key))
     if refused:
         unseen = [what for command, what in _SAYS.items() if command in refused]
         log.warning("store.unseen", extra={"unseen": unseen, "why": refused})
@@ -83,6 +93,11 @@ def require(client: redis.Redis, needs: Needs, key: str) -> None:
     reason = unfit(info, settings, needs)
     if reason:
         raise StoreUnfit(reason)
+
+
+def _weigh(client: redis.Redis, key: str) -> None:
+    with suppress(MovedError):  # of a cluster another one has it
+        client.memory_usage(key, samples=0)
 
 
 def is_refused(exc: redis.ResponseError) -> bool:

@@ -20,7 +20,7 @@ def transact(client: redis.Redis, watched: Iterable[str], decide: Decide) -> Non
             raises ends the transaction with nothing written.
     """
     names = list(watched)
-    with client.pipeline() as pipe:
+    with client.pipeline(transaction=True) as pipe:
         while True:
             try:
                 pipe.watch(*names)  # type: ignore[no-untyped-call]

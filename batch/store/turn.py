@@ -73,7 +73,7 @@ def _drop_dead(client: redis.Redis, key: str) -> None:
         return
     if going is None or going.host != socket.gethostname() or _lives(going.pid):
         return
-    with client.pipeline() as pipe:
+    with client.pipeline(transaction=True) as pipe:
         try:
             pipe.watch(key)  # type: ignore[no-untyped-call]
             if pipe.get(key) == value:

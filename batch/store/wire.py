@@ -155,11 +155,11 @@ class PipelinedWriter:
                 raise
             busy(place)
             return
-        _raise_nested(reply)
+        raise_nested(reply)
         self.n_zeros += reply == 0
 
 
-def _raise_nested(reply: Any) -> None:
+def raise_nested(reply: Any) -> None:
     """Raise the first error among the replies of one transaction."""
     if isinstance(reply, list):
         for item in reply:

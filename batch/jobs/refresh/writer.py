@@ -34,6 +34,7 @@ from batch.publish.store import GenerationStore
 from batch.publish.topics import CHECKSUM, write_topics
 from batch.publish.user_digests import UserDigests
 from batch.publish.writer import Build, building
+from batch.store.cluster_wire import open_writer
 from batch.store.wire import PipelinedWriter, pack
 
 
@@ -112,7 +113,7 @@ def _fill(build: Build, base: Base, plan: RefreshPlan, steps: Iterable[Step]) ->
     with (
         ThreadPoolExecutor(1) as saving,
         ThreadPoolExecutor(1) as copying,
-        PipelinedWriter(build.store.client) as wire,
+        open_writer(build.store.client) as wire,
     ):
         inputs = saving.submit(plan.inputs.save, folder.inputs)
         lists, n_short, copies = _take_steps(build, wire, base, steps, copying)
@@ -178,7 +179,7 @@ def copy_lists(build: Build, base: int, users: Sequence[Id]) -> int:
         LeaseLost: This run stalled and lost its turn.
     """
     keys, life = build.store.keys, b"%d" % build.config.ttl_s
-    with PipelinedWriter(build.store.client) as wire:
+    with open_writer(build.store.client) as wire:
         for user_id in users:
             build.lease.check()
             source, target = keys.list(user_id, base).encode(), keys.list(user_id, build.number).encode()

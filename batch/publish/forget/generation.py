@@ -35,7 +35,8 @@ def forget_in_store(
 ) -> Gone:
     """Take a user out of a generation in the store and on disk; all that others have stays byte for byte.
 
-    Lists, names of users and manifest change in one transaction, after the files. One that was not what was
+    Lists, names of users and manifest change in one transaction, after the files; in a cluster lists go right
+    after the others. One that was not what was
     sealed before stays so: `verify` says it still.
 
     Args:
@@ -54,6 +55,7 @@ def forget_in_store(
     redacted = redact_folder(folder, manifest, forms) if folder.path.is_dir() else None
     if not rows and not (redacted and redacted.n_files):
         close_folder(folder, None)
+        _drop_lists(store, generation, forms)
         return Gone(0, 0, folder.path.is_dir())
     shards = _digest_again(store, manifest, users, rows, redacted.digests if redacted else None)
     after = amend(_without_topics(store, manifest, forms), len(rows), redacted, shards)
@@ -63,12 +65,27 @@ def forget_in_store(
     keys = store.keys
 
     def write(pipe: Pipeline) -> None:
-        pipe.unlink(*(key(form, generation) for key in (keys.list, keys.topics) for form in forms))
+        if not keys.in_cluster:
+            pipe.unlink(*_list_keys(store, generation, forms))
         pipe.set(keys.users(generation), " ".join(map(quote, stay)))
         pipe.set(keys.manifest(generation), after.to_json())
 
     lease.commit(write)
+    _drop_lists(store, generation, forms)
     return Gone(len(rows), redacted.n_files if redacted else 0, folder.path.is_dir())
+
+
+def _drop_lists(store: GenerationStore, generation: int, forms: Sequence[str]) -> None:
+    """Remove a user's lists where they lie in another slot than the generation's manifest, so after it.
+
+    Whoever is killed in between finds no name of the user when it is done again, and so nothing else to do.
+    """
+    if store.keys.in_cluster:
+        store.client.unlink(*_list_keys(store, generation, forms))
+
+
+def _list_keys(store: GenerationStore, generation: int, forms: Sequence[str]) -> list[str]:
+    return [key(form, generation) for key in (store.keys.list, store.keys.topics) for form in forms]
 
 
 def forget_on_disk(folder: GenerationFolder, forms: Sequence[str]) -> Gone:

@@ -6,15 +6,26 @@ from importlib.resources import files
 from batch.publish.ledger.ledger import Ledger
 
 CHUNK = 1000  # keys a round trip
+GONE_S = 600  # longer than the API tries to write an event
 
 _RENEW = (files("batch.publish.forget") / "renew.lua").read_text("utf-8")
 
 
 def forget_sets(ledger: Ledger, forms: Sequence[str]) -> int:
-    """Remove what a user saw and liked, by their canonical ids; return how many sets that were."""
-    keys = ledger.keys
+    """Remove what a user saw and liked, by their canonical ids; return how many sets that were.
+
+    In a cluster an event of theirs may be recorded by now, and not be hidden yet: for some minutes nothing is
+    written of them there.
+    """
+    keys, n_gone = ledger.keys, 0
     kinds = (keys.seen, keys.likes, keys.seen_live, keys.likes_live, keys.session)
-    return ledger.client.unlink(*(key(form) for key in kinds for form in forms))
+    for form in forms:
+        with ledger.client.pipeline(transaction=True) as pipe:
+            if keys.in_cluster:
+                pipe.set(keys.gone(form), 1, ex=GONE_S)
+            pipe.unlink(*(key(form) for key in kinds))
+            n_gone += pipe.execute()[-1]
+    return n_gone
 
 
 def forget_notes(ledger: Ledger, event_ids: Iterable[str]) -> int:

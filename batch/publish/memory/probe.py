@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import redis
 from redis.client import Pipeline
 
 from api.contract.codec import encode
-from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.keys import SEGMENT_FIELD
 from api.contract.packed import bits_for, pack
 from batch.arrays import AnyInts
 from batch.publish.memory.plan import Costs, Plan, Sizes, plan
 from batch.publish.store import GenerationStore
+from batch.store.cluster import find_servers
 from batch.store.server import StoreUnfit, is_refused
 from batch.store.wait import wait_until
 
@@ -41,7 +43,7 @@ def measure(store: GenerationStore, sizes: Sizes, rng: np.random.Generator) -> C
     Raises:
         redis.ResponseError: The store has no room even for that, or does not let this user weigh a key.
     """
-    client, probe = store.client, Keys(f"{store.keys.prefix}:probe")
+    client, probe = store.client, replace(store.keys, prefix=f"{store.keys.prefix}:probe")
     users = [str(10**6 + at).rjust(round(sizes.user_bytes), "0") for at in range(USERS)]
     seen, likes = (_spread(counts, USERS) for counts in (sizes.seen, sizes.likes))
     lengths, entries = _spread(sizes.post_bytes, POSTS), _spread(sizes.entry_bytes, ENTRIES)
@@ -107,7 +109,9 @@ def plan_memory(
 def see_room(client: redis.Redis) -> tuple[int, int] | tuple[None, None]:
     """Return the bytes that the store's data takes, and may take (0: no limit); None: it does not say."""
     try:
-        return weigh(client), int(client.info("memory").get("maxmemory") or 0)
+        limits = [int(server.info("memory").get("maxmemory") or 0) for server in find_servers(client)]
+        least = min((limit for limit in limits if limit), default=0)  # slots are spread evenly
+        return weigh(client), least * len(limits)
     except redis.ResponseError as exc:
         if not is_refused(exc):
             raise
@@ -119,6 +123,10 @@ def weigh(client: redis.Redis) -> int:
 
     Waits a few seconds at most for what was unlinked to be freed.
     """
+    return sum(map(_weigh_server, find_servers(client)))
+
+
+def _weigh_server(client: redis.Redis) -> int:
     wait_until(lambda: not client.info("memory").get("lazyfree_pending_objects"), PATIENCE_S)
     info = client.info("memory")
     passing = ("mem_clients_normal", "mem_clients_slaves", "mem_aof_buffer", "mem_replication_backlog")
