@@ -31,6 +31,7 @@ from batch.cli.report import report
 from batch.cli.run import features, run, schedule
 from batch.cli.runs import app as runs
 from batch.cli.serve import demo, serve, store
+from batch.cli.shards import prepare, seal
 from batch.cli.tokens import app as tokens
 from batch.cli.tune import tune
 from batch.cli.verdicts import ope
@@ -38,6 +39,8 @@ from batch.errors import describe, exit_code_of
 
 COMMANDS = (
     run,
+    prepare,
+    seal,
     features,
     publish,
     schedule,

@@ -74,6 +74,14 @@ class Keys:
         """STRING: the generation's own description, JSON."""
         return self._key("manifest", generation)
 
+    def shards(self, generation: int) -> str:
+        """HASH of what shards write: `about` to what was prepared, a shard's number to what it left."""
+        return self._key("shards", generation)
+
+    def shard(self, generation: int, shard: int) -> str:
+        """STRING with TTL: who may write a shard of users now."""
+        return self._key("shard", generation, shard)
+
     def users(self, generation: int) -> str:
         """STRING: quoted ids of the users with a list, a blank between: what clearing a generation needs."""
         return self._key("users", generation)

@@ -29,6 +29,7 @@ Facets = Annotated[list[str] | None, typer.Option("--filter", help="only posts w
 TestFrom = Annotated[datetime | None, typer.Option(help="first test day; else the last week's")]
 TestTo = Annotated[datetime | None, typer.Option(help="day after the last test day")]
 To = Annotated[str, typer.Option(help="folder, SQLite or PostgreSQL URL; else where `almanac run` reads")]
+Generation = Annotated[int | None, typer.Option(help="number of the prepared one; else the newest")]
 Candidates = Annotated[str, typer.Option(help="peers, with commas between, whose posts `two_stage…` rank")]
 PerUser = Annotated[int, typer.Option(min=0, help="posts that each of them gives a user; 0: the setting's")]
 Aim = Annotated[str, typer.Option("--aim", help="of their ranker: classification or lambdarank")]

@@ -14,6 +14,7 @@ from batch.cli.options import (
     Aim,
     Candidates,
     Data,
+    Generation,
     Json,
     Mapped,
     PerUser,
@@ -56,9 +57,16 @@ def run(
     from_: Annotated[
         str, typer.Option("--from", help="begin at a stage, such as train, by what a run has kept")
     ] = "",
+    shard: Annotated[
+        str, typer.Option(help="only score and write this part of users, such as 2/4, of what was prepared")
+    ] = "",
+    generation: Generation = None,
     json: Json = False,
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
+    if shard:
+        _run_shard(shard, generation, variant, json=json)
+        return
     from batch.jobs.night import run_full, run_refresh
     from batch.jobs.resume import From
     from batch.learn.split import Split
@@ -79,7 +87,7 @@ def run(
     span = read_span(test_from, test_to)
     split = Split(*span) if span else None
     location = data or facts_location(settings)
-    what = (settings, partial(_connect, settings, location, output.progress), location, output.progress)
+    what = (settings, partial(connect, settings, location, output.progress), location, output.progress)
     with notified(settings):
         if incremental:
             output.emit(run_refresh(*what, split=split, evaluated=evaluate))
@@ -87,8 +95,19 @@ def run(
             output.emit(asdict(run_full(*what, split=split, evaluated=evaluate, given=model, begin=begin)))
 
 
+def _run_shard(shard: str, generation: int | None, variant: str, *, json: bool) -> None:
+    """Write one shard of a prepared generation."""
+    from batch.jobs.shards import parse_shard, run_shard
+    from batch.store.connection import connect_store
+
+    output, settings, which = Output(json=json), read_settings(variant=variant), parse_shard(shard)
+    opened = partial(connect_store, settings, output.progress)
+    with notified(settings):
+        output.emit(asdict(run_shard(settings, opened, which, output.progress, generation=generation)))
+
+
 @contextmanager
-def _connect(settings: "Settings", location: str, progress: "Progress") -> Iterator["redis.Redis"]:
+def connect(settings: "Settings", location: str, progress: "Progress") -> Iterator["redis.Redis"]:
     """Give a client of the store; without facts to run on no store is started."""
     from batch.data.load import refuse_absent
     from batch.store.connection import connect_store

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import redis
 
@@ -13,7 +14,7 @@ from batch.data.facts import Facts
 from batch.data.load import read_facts_now
 from batch.evaluate.nightly import measure_run
 from batch.features import asof
-from batch.jobs.assemble import assemble_publication
+from batch.jobs.assemble import Publication, assemble_publication
 from batch.jobs.baselines import publish_baseline
 from batch.jobs.refresh.frozen import freeze
 from batch.jobs.warm import Start, choose_start, keep_fit
@@ -28,7 +29,7 @@ from batch.learn.train import AGE, renew, train
 from batch.progress import Progress
 from batch.publish.config import PublishConfig
 from batch.publish.kinds import refuse_other_kinds
-from batch.publish.publish import publish
+from batch.publish.publish import Keep, publish
 from batch.publish.store import GenerationStore
 from batch.settings import Settings
 
@@ -67,6 +68,29 @@ class Result:
     seconds: dict[str, float]
 
 
+class PublishBy(Protocol):
+    """Makes a generation of what is ready for publication."""
+
+    def __call__(
+        self,
+        settings: Settings,
+        generations: GenerationStore,
+        tonight: Publication,
+        keep: Keep,
+        progress: Progress,
+    ) -> Manifest:
+        """Return its manifest; `keep` writes into its folder what later refreshes need."""
+
+
+def publish_here(
+    settings: Settings, generations: GenerationStore, tonight: Publication, keep: Keep, progress: Progress
+) -> Manifest:
+    """Score, write, seal and promote in this process."""
+    with progress.phases("publish") as show:
+        config = PublishConfig.of(settings, show, progress.step)
+        return publish(generations, tonight.content, tonight.lists, config, inputs=tonight.inputs, keep=keep)
+
+
 def run(
     settings: Settings,
     store: redis.Redis,
@@ -80,6 +104,7 @@ def run(
     trained: Ranker | None = None,
     anew: bool = False,
     keep: Callable[[Ranker], None] = lambda _model: None,
+    publish_by: "PublishBy | None" = None,
 ) -> Result:
     """Read, learn, score and publish; what is served changes only by the last step's single write.
 
@@ -98,6 +123,7 @@ def run(
             still mean what its trees know.
         anew: Our model is fitted anew, though weights and trees of some nights ago are kept.
         keep: Called with the model once it is saved.
+        publish_by: Makes a generation of what is ready; None: `publish_here`.
 
     Raises:
         LookupError: The baseline needs a package that is not installed.
@@ -108,6 +134,8 @@ def run(
     """
     baseline = find_baseline(settings.variant)
     if baseline is not None:
+        if publish_by is not None:
+            raise ValueError(f"variant {settings.variant!r} is a peer's, which has no shards: run it whole")
         require_package(baseline)
         if given is not None:
             raise ValueError(f"variant {settings.variant!r} is a peer's, which ranks by no model of yours")
@@ -132,15 +160,9 @@ def run(
         model = learn(settings, facts, location, start, progress, split=split, evaluated=evaluated, keep=keep)
     with progress.step("features"):
         tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)
-    with progress.phases("publish") as show:
-        manifest = publish(
-            generations,
-            tonight.content,
-            tonight.lists,
-            PublishConfig.of(settings, show, progress.step),
-            inputs=tonight.inputs,
-            keep=freeze(facts, statics, tonight),
-        )
+    manifest = (publish_by or publish_here)(
+        settings, generations, tonight, freeze(facts, statics, tonight), progress
+    )
     model.save(settings.state_dir / "model")
     return _finish(facts, manifest, progress)
 

@@ -11,7 +11,7 @@ import redis
 
 from api.contract.buckets import epoch
 from batch.features import asof
-from batch.jobs.full import Result, learn, run
+from batch.jobs.full import PublishBy, Result, learn, run
 from batch.jobs.overview import keep_overview
 from batch.jobs.refresh.incremental import run_incremental
 from batch.jobs.resume import ANEW, From, NothingKept, prune_models, start_night
@@ -41,6 +41,8 @@ def run_full(
     evaluated: bool = True,
     given: Path | None = None,
     begin: From = "",
+    publish_by: PublishBy | None = None,
+    kind: Kind = "full",
 ) -> Result:
     """Run in full, as `batch.jobs.full.run` does, and keep the record of it.
 
@@ -56,12 +58,14 @@ def run_full(
         evaluated: As `run` takes it.
         given: As `run` takes it.
         begin: Stage to begin at, see `batch.jobs.resume.start_night`.
+        publish_by: As `run` takes it.
+        kind: As its record names it.
 
     Raises:
         RunStopped: Somebody wanted it to end; RunGoesOn: another run goes on, here or on another host.
         Exception: What `run` and the store raise.
     """
-    with _begun(settings, connect, progress, "full", asked) as (record, store):
+    with begun(settings, connect, progress, kind, asked) as (record, store):
         night = start_night(settings, store, location, progress, record, _how(split, evaluated), begin)
         with progress.step("count"):
             keep_overview(settings, night.facts, location, record)
@@ -79,6 +83,7 @@ def run_full(
             trained=night.model,
             anew=begin in ANEW,
             keep=night.keep_model,
+            publish_by=publish_by,
         )
         _tell(record, asdict(result))
         prune_models(settings.state_dir, settings.models_kept)
@@ -110,7 +115,7 @@ def run_part(
     """
     if part == "train" and find_baseline(settings.variant) is not None:
         raise ValueError(f"variant {settings.variant!r} is a peer's, which has no model to train apart")
-    with _begun(settings, connect, progress, part, asked) as (record, store):
+    with begun(settings, connect, progress, part, asked) as (record, store):
         begin: From = "read" if part == "preprocess" else "train"
         night = start_night(settings, store, location, progress, record, _how(None, evaluated=True), begin)
         if night.kept is None:
@@ -143,7 +148,7 @@ def run_refresh(
         RunStopped: Somebody wanted it to end; RunGoesOn: another run goes on, here or on another host.
         Exception: What `run_incremental` and the store raise.
     """
-    with _begun(settings, connect, progress, "refresh", asked) as (record, store):
+    with begun(settings, connect, progress, "refresh", asked) as (record, store):
         result = run_incremental(settings, store, location, progress, split=split, evaluated=evaluated)
         _tell(record, result)
     return result
@@ -161,8 +166,8 @@ def _tell(record: Record, result: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _begun(
-    settings: Settings, connect: Connect, progress: Progress, kind: Kind, asked: Asked
+def begun(
+    settings: Settings, connect: Connect, progress: Progress, kind: Kind, asked: Asked = BY_HAND
 ) -> Iterator[tuple[Record, redis.Redis]]:
     """Give the record of a run and a client of the store, while no other run goes on."""
     runs, key = Runs(settings.state_dir), settings.keys.runs_now()

@@ -15,13 +15,33 @@ from batch.publish.generation import GenerationContent
 
 def save_names(folder: GenerationFolder, content: GenerationContent) -> None:
     """Write what the codes of users and posts stand for; no file where each stands for itself."""
+    save_user_names(folder, content)
+    save_post_names(folder, content)
+
+
+def save_user_names(folder: GenerationFolder, content: GenerationContent) -> None:
+    """Write what the codes of users stand for."""
     _save(folder.user_names, content.user_names, content.user_ids)
+
+
+def save_post_names(folder: GenerationFolder, content: GenerationContent) -> None:
+    """Write what the codes of posts stand for."""
     _save(folder.post_names, content.post_names, content.post_ids)
 
 
 def load_names(folder: GenerationFolder, manifest: Manifest) -> tuple[IdNames, IdNames]:
     """Read the names of users and of posts; `manifest` is the generation's."""
-    return _load(folder.user_names, manifest.user_ids), _load(folder.post_names, manifest.post_ids)
+    return load_user_names(folder, manifest), load_post_names(folder, manifest)
+
+
+def load_user_names(folder: GenerationFolder, manifest: Manifest) -> IdNames:
+    """Read the names of users."""
+    return _load(folder.user_names, manifest.user_ids)
+
+
+def load_post_names(folder: GenerationFolder, manifest: Manifest) -> IdNames:
+    """Read the names of posts."""
+    return _load(folder.post_names, manifest.post_ids)
 
 
 def _save(path: Path, names: IdNames, ids: Ints) -> None:

@@ -1,33 +1,28 @@
 """Publish: a whole generation, all of its lists written anew."""
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-
-import numpy as np
-import numpy.typing as npt
-from scipy import sparse
+from collections.abc import Callable, Iterable, Sequence
 
 from api.contract.manifest import Manifest
-from batch.arrays import Ints
-from batch.publish import seen, shard
 from batch.publish.config import PublishConfig
-from batch.publish.fill import write_lists, write_shared
+from batch.publish.fill import write_shared
 from batch.publish.folder import GenerationFolder
 from batch.publish.gate.gate import judge
 from batch.publish.gate.gate_inputs import gather_gate_inputs
 from batch.publish.gate.stats import Sample
-from batch.publish.generation import GenerationContent, choose_left_out
+from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Plan
 from batch.publish.memory.room import reserve, share_held
+from batch.publish.part import Part, write_part
 from batch.publish.proof.inputs import INPUTS, Inputs
-from batch.publish.seen_sets import write_seen
+from batch.publish.seen import find_held
 from batch.publish.store import GenerationStore
-from batch.publish.topics import CHECKSUM, write_topics
+from batch.publish.topics import CHECKSUM, spell_sum
 from batch.publish.user_digests import UserDigests
 from batch.publish.writer import Build, building
 from batch.score.ranked import RankedBlock
 from batch.store.cluster_wire import open_writer
-from batch.store.wire import PipelinedWriter
+
+Keep = Callable[[GenerationFolder], None]
 
 
 def publish(
@@ -37,7 +32,7 @@ def publish(
     config: PublishConfig,
     *,
     inputs: Inputs | None = None,
-    keep: Callable[[GenerationFolder], None] | None = None,
+    keep: Keep | None = None,
 ) -> Manifest:
     """Write, judge, seal and promote one generation; then retire what is beyond the number kept.
 
@@ -59,81 +54,52 @@ def publish(
         ValueError: The blocks do not cover the content's users.
         RuntimeError: What `building` raises.
     """
+    with building(store, content, config, make_room(store, config)) as build:
+        held = find_held(build.content, store.newest_of_facts())
+        part = write_part(build, blocks, inputs, held)
+        if inputs is not None:
+            build.checksums[INPUTS] = inputs.save(build.folder.inputs)
+        finish(build, [part], part.sample, inputs, keep)
+    return build.manifest
 
-    def make_room(numbered: GenerationContent) -> Plan | None:
+
+def make_room(store: GenerationStore, config: PublishConfig) -> Callable[[GenerationContent], Plan | None]:
+    """Return what makes sure that there is room for a whole generation, where the config wants that."""
+
+    def plan(numbered: GenerationContent) -> Plan | None:
         if not config.plan_memory:
             return None
         return reserve(store, numbered, config.kept, share_held(store, numbered), layout=config.layout)
 
-    with building(store, content, config, make_room) as build:
-        sample = _fill(build, blocks)
-        if inputs is not None:
-            build.checksums[INPUTS] = inputs.save(build.folder.inputs)
-            if content.topic_depth:
-                build.checksums[CHECKSUM] = write_topics(build, inputs)
-        if keep is not None:
-            keep(build.folder)
-        if config.gate != "off":
-            with config.stage("gate"):
-                found = gather_gate_inputs(build, sample, inputs)
-                build.judge(judge(found, config.limits, is_ours=not content.holds_seen))
-    return build.manifest
+    return plan
 
 
-def _fill(build: Build, blocks: Iterable[RankedBlock]) -> Sample:
-    """Write lists, shared keys, then seen posts; return what the gate looks at."""
-    content, keys = build.content, build.store.keys
-    sample = Sample(len(content.user_ids), _longest(content))
-    newest = build.store.newest_of_facts()
-    marks: dict[str, seen.Marks] = {}
+def finish(
+    build: Build, parts: Sequence[Part], sample: Sample, inputs: Inputs | None, keep: Keep | None
+) -> None:
+    """Write what all users share, sum up what was written of them, and judge it.
+
+    Args:
+        build: With the content of all users.
+        parts: What was written of them, in their order.
+        sample: Of all of them.
+        inputs: As `publish` takes it.
+        keep: As `publish` takes it.
+
+    Raises:
+        GateClosed: The lists are incomplete.
+    """
+    content = build.content
     with open_writer(build.store.client) as wire:
-        lists, n_short = _write_all(build, wire, blocks, sample)
         build.checksums["shared"] = write_shared(build, wire)
-        for name, times, key in (("seen", content.views, keys.seen), ("likes", content.likes, keys.likes)):
-            since_s = seen.held_until(content, times, name, newest)
-            write_seen(
-                wire,
-                build.lease,
-                content,
-                times,
-                key,
-                since_s,
-                build.config.progress,
-                restores=build.restores,
-            )
-            marks[name] = seen.mark(content, times, content.as_of_s)
-    build.keep_digests(UserDigests(content.user_ids, lists, n_short, marks["seen"], marks["likes"]))
-    return sample
-
-
-def _write_all(
-    build: Build, wire: PipelinedWriter, blocks: Iterable[RankedBlock], sample: Sample
-) -> tuple[npt.NDArray[np.uint8], Ints]:
-    """Write all lists; return each user's digest and how many of their lists are short."""
-    content, digests, n_short = build.content, [b""], [np.empty(0, np.int64)]
-    n_users = len(content.user_ids)
-    with shard.Files(build.folder, content) as files, ThreadPoolExecutor(1) as disk:
-        for block in shard.cut_at_shards(shard.check_cover(blocks, content)):
-            kept = disk.submit(files.add, block)
-            digests += write_lists(build, wire, shard.rows_of(block), block.posts)
-            n_short.append(shard.count_short(block.posts, content.depth))
-            sample.add(block)
-            if content.caps is not None:
-                n_over = content.caps.count_over(block.posts)
-                build.counts["over_cap"] = build.counts.get("over_cap", 0) + n_over
-            kept.result()
-            build.config.progress("lists", block.first + len(block.posts), n_users)
-    return shard.as_rows(digests), np.concatenate(n_short)
-
-
-def _longest(content: GenerationContent) -> Ints:
-    """Return int64 (users, buckets or 1): the posts that each user's lists could hold."""
-    hidden = choose_left_out(content.seen_policy, content.views, content.likes)
-    if content.windows is None:
-        left = len(content.post_ids) - hidden.sizes[:, None]
-    else:
-        opened = content.windows.at(np.array(content.horizon.starts)).astype(np.int64)
-        shape = (hidden.n_users, len(content.post_ids))
-        pairs = sparse.csr_matrix((np.ones(len(hidden.post), np.int64), hidden.post, hidden.start), shape)
-        left = opened.sum(axis=1) - pairs @ opened.T
-    return np.asarray(np.minimum(content.depth, left), np.int64)
+    build.keep_digests(UserDigests.join([part.digests for part in parts]))
+    if content.caps is not None:
+        build.counts["over_cap"] = sum(part.n_over for part in parts)
+    if inputs is not None and content.topic_depth:
+        build.checksums[CHECKSUM] = spell_sum(sum(part.topics for part in parts))
+    if keep is not None:
+        keep(build.folder)
+    if build.config.gate != "off":
+        with build.config.stage("gate"):
+            found = gather_gate_inputs(build, sample, inputs)
+            build.judge(judge(found, build.config.limits, is_ours=not content.holds_seen))

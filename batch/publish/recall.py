@@ -9,7 +9,7 @@ from batch.publish.generation import GenerationContent
 from batch.publish.memory.room import reserve
 from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.store import GenerationStore
-from batch.publish.topics import CHECKSUM, write_topics
+from batch.publish.topics import CHECKSUM, spell_sum, write_topics
 from batch.publish.writer import Build, building
 from batch.store.cluster_wire import open_writer
 
@@ -59,5 +59,5 @@ def _fill(build: Build, made: Backfilled) -> None:
         build.checksums["shared"] = write_shared(build, wire)
     if build.content.topic_depth:
         inputs = load(build.folder.inputs, None, made.manifest.checksums[INPUTS])
-        build.checksums[CHECKSUM] = write_topics(build, inputs)
+        build.checksums[CHECKSUM] = spell_sum(write_topics(build, inputs))
     build.checksums |= made.manifest.checksums | shard.checksums(shard.as_rows(digests))

@@ -12,6 +12,8 @@ from batch.progress import Show
 from batch.publish.config import PublishConfig
 from batch.publish.folder import GenerationFolder
 from batch.publish.ledger.ledger import read_pointer
+from batch.publish.sharded.ledger import await_writers, is_awaited, read_prepared
+from batch.publish.sharded.place import clear_place
 from batch.publish.store import GenerationStore
 from batch.store import read
 from batch.store.lease import Lease
@@ -45,14 +47,16 @@ def sweep(
 ) -> None:
     """Retire what killed runs left and what the variant has beyond the number kept.
 
-    Whoever holds the lease builds alone, so any other generation in state building is dead; one in state
-    retired that still has keys or a folder was being cleared when its run was killed. A quarantined one has
-    been there to look at since the last run. `spared` stays: what this run made and the gate held back.
+    Whoever holds the lease builds alone, so any other generation in state building is dead, unless it waits
+    for shards; one in state retired that still has keys or a folder was being cleared when its run was
+    killed. A quarantined one has been there to look at since the last run. `spared` stays: what this run
+    made and the gate held back.
     """
     states, current_previous = store.states(), store.read_served(variant)
     backfilled = store.read_backfilled(variant)  # they go when somebody retires them
     ours = [n for n, made in store.read_sealed().items() if made.variant == variant and n not in backfilled]
-    gone = [n for n, state in states.items() if state == "building"]
+    building = [n for n, state in states.items() if state == "building"]
+    gone = [n for n in building if not is_awaited(store, n, config.now)]
     gone += surplus(ours, *current_previous, config.kept)
     gone += [
         n
@@ -73,7 +77,10 @@ def retire(store: GenerationStore, lease: Lease, root: Path, generation: int, pr
         StillServed: It is current.
     """
     client, keys, manifest = store.client, store.keys, store.manifest(generation)
+    prepared = read_prepared(store, generation)
     _withdraw(store, lease, generation, manifest)
+    if prepared is not None:
+        await_writers(store, prepared)
     if manifest and generation in store.read_backfilled(manifest.variant):
         client.zrem(keys.past(manifest.variant), str(generation))
         store.announce_backfilled(manifest.variant)
@@ -91,7 +98,14 @@ def retire(store: GenerationStore, lease: Lease, root: Path, generation: int, pr
     shared += [keys.profile(generation, name) for name in read.words(client, keys.profiles(generation))]
     _unlink(client, shared)
     GenerationFolder.of(root, generation).remove()
-    last = keys.users(generation), keys.profiles(generation), keys.manifest(generation)
+    if prepared is not None:
+        clear_place(prepared.place, generation)
+    last = (
+        keys.users(generation),
+        keys.profiles(generation),
+        keys.manifest(generation),
+        keys.shards(generation),
+    )
     lease.commit(lambda pipe: pipe.unlink(*last))
     log.info("generation.retired", extra={"generation": generation, "n_users": len(users)})
 

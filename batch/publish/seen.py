@@ -1,5 +1,6 @@
 """What the store provably holds of seen posts and likes: marks, which a sealed manifest carries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,11 @@ class Marks:
         one, two = self.sums.sum(axis=0, dtype=np.uint64).tolist()
         return f"{int(self.n.sum()):016x}{one:016x}{two:016x}"
 
+    @classmethod
+    def join(cls, parts: "Sequence[Marks]") -> "Marks":
+        """Return the marks of the users of all parts, one after the other."""
+        return cls(np.concatenate([part.n for part in parts]), np.concatenate([part.sums for part in parts]))
+
     def of(self, users: AnyInts) -> "Marks":
         """Return the marks of some users, given by row."""
         return Marks(self.n[users], self.sums[users])
@@ -46,6 +52,12 @@ def mark(content: GenerationContent, times: SeenTimes, until_s: int) -> Marks:
     """
     n, sums = _marks(content.user_ids, content.post_ids, times.start, times.post, times.time, until_s)
     return Marks(n, sums)
+
+
+def find_held(content: GenerationContent, sealed: Manifest | None) -> dict[str, int | None]:
+    """Return for `seen` and `likes` what `held_until` says of all users' pairs."""
+    pairs = (("seen", content.views), ("likes", content.likes))
+    return {name: held_until(content, times, name, sealed) for name, times in pairs}
 
 
 def held_until(

@@ -176,9 +176,9 @@ def open_parquet(path: Path) -> pq.ParquetWriter:
 class Files:
     """The Parquet files of a generation's lists, one a shard, written piece by piece; see `cut_at_shards`."""
 
-    def __init__(self, folder: GenerationFolder, content: GenerationContent) -> None:
-        """Write into `folder`."""
-        self._folder, self._content = folder, content
+    def __init__(self, folder: GenerationFolder, content: GenerationContent, first: int = 0) -> None:
+        """Write into `folder`, under the names of users who are rows of a generation from `first` on."""
+        self._folder, self._content, self._first = folder, content, first
         self._open: pq.ParquetWriter | None = None
 
     def __enter__(self) -> "Files":
@@ -194,7 +194,8 @@ class Files:
         """Write one piece into its shard's file."""
         if piece.first % USERS == 0:
             self.__exit__()
-            name = shard_name(piece.first, min(USERS, len(self._content.user_ids) - piece.first))
+            n_users = min(USERS, len(self._content.user_ids) - piece.first)
+            name = shard_name(self._first + piece.first, n_users)
             self._open = open_parquet(self._folder.shard(name))
         assert self._open is not None, "the first piece begins a shard"
         lists = table(self._content, rows_of(piece), piece.posts, piece.scores)

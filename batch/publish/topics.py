@@ -76,8 +76,8 @@ def rank_topics(
     return TopicLists(tuple(topics), topic, lists)
 
 
-def write_topics(build: Build, inputs: Inputs) -> str:
-    """Rank and write users' lists of topics, a hash with its life each; return their checksum."""
+def write_topics(build: Build, inputs: Inputs) -> int:
+    """Rank and write users' lists of topics, a hash with its life each; return the sum of their digests."""
     content, config = build.content, build.config
     prefix = spell(TOPIC, "")
     topics = {
@@ -97,7 +97,7 @@ def write_topics(build: Build, inputs: Inputs) -> str:
             expire = b"*3\r\n$6\r\nEXPIRE\r\n" + key + life
             wire.send(b"".join([MULTI, head, key, *pairs, expire, EXEC]), 4)
         wire.flush()
-    return spell_sum(total)
+    return total
 
 
 def digest_topics(user_id: str, fields: Mapping[bytes, bytes]) -> int:

@@ -3,6 +3,7 @@
 So a generation that carries most users over is summed up from their rows, and no list is read again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,17 @@ class UserDigests:
     n_short: Ints
     seen: Marks
     likes: Marks
+
+    @classmethod
+    def join(cls, parts: "Sequence[UserDigests]") -> "UserDigests":
+        """Return the digests of the users of all parts, one after the other; there is one at least."""
+        return cls(
+            np.concatenate([part.user_ids for part in parts]),
+            np.concatenate([part.lists for part in parts]),
+            np.concatenate([part.n_short for part in parts]),
+            Marks.join([part.seen for part in parts]),
+            Marks.join([part.likes for part in parts]),
+        )
 
     def checksums(self) -> dict[str, str]:
         """Return what follows from it in the manifest: checksums of shards, `seen` and `likes`."""

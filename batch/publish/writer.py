@@ -74,6 +74,7 @@ class Build:
         held_back: The gate's report, where it stops the generation.
         past_s: First second that it answers, where it was made for a past time and is never current.
         restores: The store takes whole keys by RESTORE, see `batch.store.restore`.
+        plan: What was planned of the store's memory; None: nothing was measured.
     """
 
     store: GenerationStore
@@ -86,6 +87,7 @@ class Build:
     held_back: Report | None = None
     past_s: int | None = None
     restores: bool = False
+    plan: Plan | None = None
 
     @property
     def number(self) -> int:
@@ -148,24 +150,43 @@ def building(
     """
     refuse_other_kinds(store, content.variant, content.user_names, content.post_names, config.ids)
     with hold(store.client, store.keys.lease(), config.now(), config.progress) as lease:
-        refuse_forgotten(store, content)
-        content = number_posts(store, content)
-        require(store.client, _needs(content), store.keys.counter())
-        functions.load(store.client)
-        if past_s is None:
-            with config.stage("retire"):
-                sweep(store, lease, config, content.variant)
-        plan = reserve(content)
-        build = _begin(store, content, config, lease)
-        build.past_s = past_s
-        if len(content.user_ids) >= FEWEST_RESTORED:
-            build.restores = is_taken(store.client, store.keys.list(0, 0))  # generations count from 1
-        with _clear_on_failure(build):
+        build = begin(store, content, config, lease, reserve, past_s=past_s)
+        with clear_on_failure(build):
+            build.folder.create()
+            save_names(build.folder, build.content)
             yield build
-            build.counts |= measure_taken(plan, store.client) if plan else {}
-            _seal(build)
+            seal(build)
         if past_s is None:
-            _release(build)
+            release(build)
+
+
+def begin(
+    store: GenerationStore,
+    content: GenerationContent,
+    config: PublishConfig,
+    lease: Lease,
+    reserve: Callable[[GenerationContent], Plan | None],
+    *,
+    past_s: int | None = None,
+) -> Build:
+    """Take a number, and note in the store that a generation is being built; arguments are `building`'s."""
+    refuse_forgotten(store, content)
+    content = number_posts(store, content)
+    require(store.client, _needs(content), store.keys.counter())
+    functions.load(store.client)
+    if past_s is None:
+        with config.stage("retire"):
+            sweep(store, lease, config, content.variant)
+    plan = reserve(content)
+    build = _take_number(store, content, config, lease)
+    build.past_s, build.plan = past_s, plan
+    build.restores = takes_whole_keys(store, len(content.user_ids))
+    return build
+
+
+def takes_whole_keys(store: GenerationStore, n_users: int) -> bool:
+    """Say whether that many users' keys go in by RESTORE: they are enough, and the store takes it."""
+    return n_users >= FEWEST_RESTORED and is_taken(store.client, store.keys.list(0, 0))  # they count from 1
 
 
 def _needs(content: GenerationContent) -> Needs:
@@ -173,7 +194,9 @@ def _needs(content: GenerationContent) -> Needs:
     return Needs.of(content.post_numbers.tolist(), content.depth, content.horizon.n_buckets, longest)
 
 
-def _begin(store: GenerationStore, content: GenerationContent, config: PublishConfig, lease: Lease) -> Build:
+def _take_number(
+    store: GenerationStore, content: GenerationContent, config: PublishConfig, lease: Lease
+) -> Build:
     """Take the next number and note, before the first list, all that clearing it would need to know.
 
     What numbers of posts stand for is written before that: a dictionary may know more than is served.
@@ -191,14 +214,13 @@ def _begin(store: GenerationStore, content: GenerationContent, config: PublishCo
         pipe.set(keys.manifest(number), build.manifest.to_json())
 
     lease.commit(note)
-    build.folder.create()
-    save_names(build.folder, content)
     log.info("generation.begun", extra={"generation": number, "variant": content.variant})
     return build
 
 
 @contextmanager
-def _clear_on_failure(build: Build) -> Iterator[None]:
+def clear_on_failure(build: Build) -> Iterator[None]:
+    """Clear a generation again where the block fails, unless the lease is lost."""
     try:
         yield
     except LeaseLost:
@@ -209,26 +231,28 @@ def _clear_on_failure(build: Build) -> Iterator[None]:
         raise
 
 
-def _seal(build: Build) -> None:
+def seal(build: Build) -> None:
     """Write the whole manifest and the state in one transaction: from here on the lists never change."""
     keys, number, report = build.store.keys, build.number, build.held_back
+    build.counts |= measure_taken(build.plan, build.store.client) if build.plan else {}
     counts: Mapping[str, int] = {**build.manifest.counts, **build.counts}
     root = shard.root(build.checksums)
     build.manifest = replace(build.manifest, checksums=build.checksums, root=root, counts=dict(counts))
     build.folder.manifest.write_bytes(build.manifest.to_json())
     state = "quarantined" if report and report.outcome == "quarantine" else "sealed"
 
-    def seal(pipe: Pipeline) -> None:
+    def write(pipe: Pipeline) -> None:
+        pipe.unlink(keys.shards(number))
         pipe.set(keys.manifest(number), build.manifest.to_json())
         pipe.hset(keys.states(), str(number), state)
         if build.past_s is not None:
             pipe.zadd(keys.past(build.content.variant), {str(number): build.past_s})
 
-    build.lease.commit(seal)
+    build.lease.commit(write)
     log.info("generation.sealed", extra={"generation": number, "n_lists": build.manifest.counts["lists"]})
 
 
-def _release(build: Build) -> None:
+def release(build: Build) -> None:
     """Make it current, unless the gate holds it back; then retire what is beyond the number kept.
 
     Raises:

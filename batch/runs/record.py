@@ -4,7 +4,19 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-Kind = Literal["full", "refresh", "preprocess", "train", "drain", "retire", "backfill", "publish"]
+Kind = Literal[
+    "full",
+    "refresh",
+    "preprocess",
+    "train",
+    "drain",
+    "retire",
+    "backfill",
+    "publish",
+    "prepare",
+    "shard",
+    "seal",
+]
 Asker = Literal["hand", "schedule", "http"]
 # `stopped`: by SIGTERM, Ctrl-C or its deadline; `cancelled`: somebody asked; `lost`: its process is gone.
 Outcome = Literal["done", "failed", "cancelled", "stopped", "lost"]

@@ -9,13 +9,11 @@ import redis
 
 from api.contract.ids import canonical
 from api.contract.keys import Keys
-from batch.features.sides import Sides
 from batch.jobs.inspect import inspect, look
 from batch.progress import silent
 from batch.publish.backfilled import list_backfilled, save_backfilled
-from batch.publish.generation import GenerationContent, choose_left_out
+from batch.publish.generation import GenerationContent
 from batch.publish.proof.diff import diff
-from batch.publish.proof.inputs import Inputs
 from batch.publish.proof.verify import verify
 from batch.publish.publish import publish
 from batch.publish.recall import recall
@@ -23,6 +21,7 @@ from batch.publish.replay.kept import Kept, from_disk, from_store
 from batch.publish.replay.replay import open_replayer
 from batch.settings import Settings
 from tests.content import AS_OF_S, KEYS, N_BUCKETS, blocks, config, content, generations, with_text_ids
+from tests.sharding import inputs_of
 
 pytestmark = pytest.mark.integration
 
@@ -46,23 +45,6 @@ def seen(of: GenerationContent, user: str) -> dict[str, int]:
     return {
         spelled[post]: int(at) for post, at in zip(of.views.post[pairs], of.views.time[pairs], strict=True)
     }
-
-
-def inputs_of(of: GenerationContent) -> Inputs:
-    """Return inputs that hold the ids and nothing to compute from."""
-    n_users, n_posts = len(of.user_ids), len(of.post_ids)
-    sides = Sides(
-        features=(),
-        user_ids=of.user_ids,
-        post_ids=of.post_ids,
-        starts=np.array(of.horizon.starts, np.int64),
-        user=np.zeros((n_users, 0), np.float32),
-        post=np.zeros((n_posts, 0), np.float32),
-        time=np.zeros((N_BUCKETS, 0), np.float32),
-        user_group=np.zeros((0, n_users, 1), np.float32),
-        group=np.zeros(n_posts, np.int32),
-    )
-    return Inputs("drawn", sides, choose_left_out("none", of.views, of.likes))
 
 
 def test_looking_inside_shows_ids_as_the_table_spells_them(store: redis.Redis, tmp_path: Path) -> None:

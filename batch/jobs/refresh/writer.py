@@ -31,7 +31,7 @@ from batch.publish.proof.inputs import INPUTS
 from batch.publish.seen import Marks
 from batch.publish.seen_sets import write_seen
 from batch.publish.store import GenerationStore
-from batch.publish.topics import CHECKSUM, write_topics
+from batch.publish.topics import CHECKSUM, spell_sum, write_topics
 from batch.publish.user_digests import UserDigests
 from batch.publish.writer import Build, building
 from batch.store.cluster_wire import open_writer
@@ -78,7 +78,7 @@ def publish_refreshed(
     with building(store, plan.content, config, partial(_reserve, store, base.manifest)) as build:
         _fill(build, base, plan, steps)
         if plan.content.topic_depth:  # of all users: a bucket's scores are a small part of a whole run's
-            build.checksums[CHECKSUM] = write_topics(build, plan.inputs)
+            build.checksums[CHECKSUM] = spell_sum(write_topics(build, plan.inputs))
         keep_frozen(base.folder, build.folder, digests)
         if config.gate != "off":
             with config.stage("gate"):

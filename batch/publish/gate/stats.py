@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from batch.arrays import AnyFloats, AnyInts, Floats, Ints32
+from batch.arrays import AnyFloats, AnyInts, Floats, Ints, Ints32
 from batch.features.sides import Sides
 from batch.publish.gate.overlap import shared_share
 from batch.publish.gate.spread import Spread
@@ -20,17 +21,18 @@ CELLS = 200_000  # values of one user × group feature that are looked at
 class Sample:
     """Some users' lists, kept while all users' pass by, and counts over all of them."""
 
-    def __init__(self, n_users: int, expected: AnyInts) -> None:
+    def __init__(self, n_users: int, expected: AnyInts, first: int = 0) -> None:
         """Choose the users, evenly spaced.
 
         Args:
-            n_users: Users who will pass.
-            expected: int (users, buckets or 1). Posts that each of a user's lists could hold: the depth, or
-                fewer where the user has seen nearly all.
+            n_users: Users of the whole generation.
+            expected: int (users, buckets or 1). Posts that each of a user's lists could hold, of the users
+                who will pass: the depth, or fewer where the user has seen nearly all.
+            first: Row of the first of them; blocks count from there.
         """
-        self.rows = np.unique(np.linspace(0, max(n_users - 1, 0), min(n_users, USERS)).astype(np.int64))
+        self.rows = choose_rows(n_users)
         self.n_users = self.n_empty = self.n_short = self.n_lists = 0
-        self._expected = expected
+        self._expected, self._first = expected, first
         self._posts: list[Ints32] = []
         self._scores: list[Floats] = []
 
@@ -42,7 +44,8 @@ class Sample:
         self.n_lists += length.size
         self.n_empty += int(np.count_nonzero(length.max(axis=1, initial=0) == 0))
         self.n_short += int(np.count_nonzero(length < self._expected[block.first : last]))
-        inside = self.rows[(self.rows >= block.first) & (self.rows < last)] - block.first
+        rows = self.rows - self._first
+        inside = rows[(rows >= block.first) & (rows < last)] - block.first
         self._posts.append(block.posts[inside])
         self._scores.append(block.scores[inside])
 
@@ -55,6 +58,26 @@ class Sample:
     def scores(self) -> Floats:
         """Return float64 (sampled users, buckets, depth): raw scores, NaN fills."""
         return np.concatenate(self._scores)
+
+    def save(self, path: Path) -> None:
+        """Write what has passed: arrays without pickle."""
+        counts = np.array([self.n_users, self.n_empty, self.n_short, self.n_lists], np.int64)
+        with path.open("wb") as file:
+            np.savez(file, counts=counts, posts=self.posts, scores=self.scores)
+
+    def add_saved(self, path: Path) -> None:
+        """Look at what has passed another sample of the same users, as `save` wrote it, in their order."""
+        with np.load(path, allow_pickle=False) as file:
+            n_users, n_empty, n_short, n_lists = file["counts"].tolist()
+            self._posts.append(file["posts"])
+            self._scores.append(file["scores"])
+        self.n_users, self.n_empty = self.n_users + n_users, self.n_empty + n_empty
+        self.n_short, self.n_lists = self.n_short + n_short, self.n_lists + n_lists
+
+
+def choose_rows(n_users: int) -> Ints:
+    """Return the rows of the users whose lists are looked at, evenly spaced, at most `USERS`."""
+    return np.unique(np.linspace(0, max(n_users - 1, 0), min(n_users, USERS)).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)

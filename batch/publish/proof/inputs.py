@@ -63,7 +63,7 @@ class Inputs:
         (folder / "model.txt").write_text(self.model)
         features = [asdict(feature) for feature in self.sides.features]
         (folder / "features.json").write_bytes(orjson.dumps(features, option=orjson.OPT_INDENT_2))
-        _write(folder / "users.parquet", self._users())
+        self.save_users(folder / "users.parquet")
         posts: Columns = {"post_id": self.sides.post_ids, "group": self.sides.group, "post": self.sides.post}
         if self.dense is not None:
             posts["dense"] = self.dense[1]
@@ -80,7 +80,11 @@ class Inputs:
         )
         return digest(folder)
 
-    def part(self, users: AnyInts, buckets: AnyInts) -> "Inputs":
+    def save_users(self, path: Path) -> None:
+        """Write the file of `NAMES` that holds what is a user's."""
+        _write(path, self._users())
+
+    def part(self, users: AnyInts, buckets: AnyInts | slice = slice(None)) -> "Inputs":
         """Return the inputs of some users and buckets, given by row number."""
         return Inputs(
             self.model,
