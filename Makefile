@@ -17,7 +17,7 @@ UNDER_RIGHTS = $(filter-out %/test_api_traffic.py,$(wildcard $(addprefix tests/i
   refresh.py replay.py runs_asked.py variants.py windows.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser check bench chaos compose-test rectools test-zoo clean
+.PHONY: help demo test test-browser check bench chaos compose-test rectools test-zoo test-cluster clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,8 +65,11 @@ test-zoo: .zoo/.made .deep/.made ## the peers of the extras `zoo` and `deep`, in
 	.zoo/bin/pytest tests/zoo $(ARGS)
 	.deep/bin/pytest tests/zoo $(ARGS)
 
+test-cluster: .cluster/.made ## a night in shards by Ray and by object storage: the extras `cluster` and `s3`, in an environment of their own
+	.cluster/bin/pytest tests/cluster $(ARGS)
+
 clean: ## remove the environment and everything computed
-	rm -rf $(VENV) .rectools .zoo .deep .almanac
+	rm -rf $(VENV) .rectools .zoo .deep .cluster .almanac
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Almanac needs Python 3.11 or newer, " + sys.executable + " is " + sys.version.split()[0] + ": set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -90,6 +93,14 @@ $(VENV)/.ml-100k: $(VENV)/.run
 .zoo/.made .deep/.made: .%/.made: pyproject.toml .constraints/core.txt .constraints/%.txt
 	$(PYTHON) -m venv .$*
 	.$*/bin/pip install $(QUIET) $(addprefix -c ,$(filter %.txt,$^)) -e '.[api,batch,embedded,$*]' $(OF_TESTS)
+	@touch $@
+
+# Object storage's botocore takes no python-dateutil 3, which pandas is pinned beside.
+.cluster/.made: pyproject.toml .constraints/core.txt .constraints/cluster.txt
+	$(PYTHON) -m venv .cluster
+	grep -v '^python-dateutil=' .constraints/core.txt > .cluster/core.txt
+	.cluster/bin/pip install $(QUIET) -c .cluster/core.txt -c .constraints/cluster.txt \
+	  -e '.[api,batch,embedded,cluster,s3]' $(OF_TESTS) 'moto[server]'
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.dev

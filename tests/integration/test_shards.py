@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import redis
 
+from api.contract.manifest import Layout
 from batch.learn.explore import NewPosts, Weighed
 from batch.progress import silent
 from batch.publish.folder import GenerationFolder
@@ -17,6 +18,7 @@ from batch.publish.sharded.lease import ShardClosed, ShardTaken
 from batch.publish.sharded.ledger import OPEN_S, NothingPrepared, find_open, need_open, read_written
 from batch.publish.sharded.place import PreparedSpoilt
 from batch.publish.sharded.seal import ShardsMissing, seal_shards
+from batch.publish.sharded.shard import Shard
 from batch.store.lease import hold
 from tests.content import AS_OF_S, KEYS, blocks, config, content, generations, published, with_text_ids
 from tests.sharding import inputs_of, keep, prepared, scorer, told, written
@@ -45,7 +47,7 @@ def rich(of: GenerationContent) -> GenerationContent:
 
 @pytest.mark.parametrize("kind", ["numbers", "text"])
 def test_the_union_of_shards_is_what_a_single_run_makes(
-    store: redis.Redis, tmp_path: Path, kind: str
+    store: redis.Redis, tmp_path: Path, kind: str, layout: Layout
 ) -> None:
     of = rich(content() if kind == "numbers" else with_text_ids(content()))
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -60,7 +62,7 @@ def test_the_union_of_shards_is_what_a_single_run_makes(
         written(store, begun, shard, scorer(of), parts)
     made = seal_shards(generations(store), "default", None, config(parts / "generations"))
 
-    assert (made.generation, made.root) == (71, one.root)
+    assert (made.generation, made.root, made.layout) == (71, one.root, layout)
     assert told(made) == told(one)
     assert everything(store, 71) == alone
     assert generations(store).read_served("default") == (71, None)
@@ -122,7 +124,7 @@ def test_a_seal_that_fails_half_way_is_done_again(store: redis.Redis, tmp_path: 
 def test_an_older_attempt_at_a_shard_counts_for_nothing(store: redis.Redis, tmp_path: Path) -> None:
     of = content()
     begun = prepared(store, of, tmp_path)
-    later = []
+    later = list[Shard]()
 
     def another_takes_over() -> None:
         if not later:
