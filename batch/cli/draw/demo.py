@@ -1,12 +1,14 @@
 """Pictures of results for a terminal: the demo's feeds, a user's list as `inspect` sees it."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from batch.jobs.demo import DemoResult
+if TYPE_CHECKING:  # who only inspects loads nothing that learns: two seconds
+    from batch.jobs.demo import DemoResult
 
 WORDS = 200  # characters of a post's text that a line may show, as wide as it is
 COMPARED = {  # beside what a made world's lists are shown, and in which words
@@ -23,7 +25,7 @@ MEASURED = {  # the same for real facts, whose truth nobody knows
 }
 
 
-def draw_demo(console: Console, shown: DemoResult) -> None:
+def draw_demo(console: Console, shown: "DemoResult") -> None:
     """Show a feed of each user, one line that compares, and what to try next."""
     for feed in {feed.user_id: feed for feed in shown.feeds}.values():
         title = f"feed of user {escape(str(feed.user_id))} at {feed.at}"
@@ -46,7 +48,7 @@ def draw_demo(console: Console, shown: DemoResult) -> None:
         console.print(f"  {what + ':':<25}{escape(command)}", soft_wrap=True, highlight=False)
 
 
-def compare_lists(shown: DemoResult) -> str:
+def compare_lists(shown: "DemoResult") -> str:
     """Return in one line how good our lists are beside chance, what is popular, and the best there is."""
     if shown.expected_hitrate_at_5:
         title = "Five posts hold one that the user likes"
