@@ -29,7 +29,7 @@ class ListLayout:
         """Take layout and buckets from the manifest."""
         self.is_packed = manifest.layout == "packed"
         self._start_s, self._width_s = manifest.start_s, manifest.width_s
-        self._starts = manifest.horizon.starts if self.is_packed else ()
+        self._names = [b"%d" % start for start in manifest.horizon.starts] if self.is_packed else []
 
     def ask(self, key: str, bucket_s: int) -> Command:
         """Return what reads the list of the bucket that begins at `bucket_s`, and the segment."""
@@ -86,6 +86,7 @@ class ListLayout:
         if reply is None:
             return {}
         lists = packed.unpack_all(reply)
-        found = {b"%d" % start: encode(ranked) for start, ranked in zip(self._starts, lists, strict=True)}
+        texts = {one: encode(ranked) for one, ranked in {id(ranked): ranked for ranked in lists}.items()}
+        found = {name: texts[id(ranked)] for name, ranked in zip(self._names, lists, strict=True)}
         segment = packed.read_segment(reply)
         return found if segment is None else found | {_SEGMENT: segment.encode()}

@@ -74,16 +74,16 @@ def unpack(value: bytes, bucket: int) -> list[int]:
 
 
 def unpack_all(value: bytes) -> list[list[int]]:
-    """Return the lists of all buckets.
+    """Return the lists of all buckets; those that are stored once are one object.
 
     Raises:
         ValueError: The value is none of `pack`.
     """
     shape, start = _open(value)
-    return [
-        shape.read(value[start + place * shape.size : start + (place + 1) * shape.size])
-        for place in _places(shape.n_buckets).unpack_from(value, HEAD.size)
-    ]
+    places = _places(shape.n_buckets).unpack_from(value, HEAD.size)
+    firsts = {place: start + place * shape.size for place in places}
+    lists = {place: shape.read(value[first : first + shape.size]) for place, first in firsts.items()}
+    return [lists[place] for place in places]
 
 
 def read_segment(value: bytes) -> str | None:
