@@ -11,7 +11,7 @@ UV = $(BIN)/uv pip install -q --python $(BIN)/python $(PIN)
 PIP = $(BIN)/pip install $(QUIET) --no-compile $(PIN)
 OF_TESTS := httpx2 hypothesis pytest pytest-timeout
 DATA ?=
-# What runs once more with the store's clients as the two users of redis/users.acl.
+# What runs once more with the store's clients as the two users of redis/users.acl, and once with users' own lists packed.
 UNDER_RIGHTS = $(filter-out %/test_api_traffic.py,$(wildcard $(addprefix tests/integration/test_,api_*.py backfill.py \
   data_events.py data_exposures.py export.py feed_agreement.py forget.py generations*.py inspector*.py lists.py profiles.py publish.py redis_command.py \
   refresh.py replay.py runs_asked.py variants.py windows.py)))
@@ -54,6 +54,7 @@ chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty ni
 	  tests/unit/test_planted.py tests/cases/test_odd_tables.py; faults=$$?; \
 	wait $$traffic && exit $$faults
 	$(BIN)/pytest --least-rights -n 2 --dist loadfile $(UNDER_RIGHTS)
+	$(BIN)/pytest --layout packed -n 2 --dist loadfile $(UNDER_RIGHTS)
 
 compose-test: $(VENV)/.dev ## docker-compose.yml on a real engine: facts in, a night, the API, monitoring, a restart
 	COMPOSE_TEST=1 $(BIN)/pytest tests/engine $(ARGS)

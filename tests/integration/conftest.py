@@ -12,8 +12,8 @@ from tests.world import Names, World
 
 
 @pytest.fixture
-def world(store: redis.Redis, names: Names) -> World:
-    """Publish the world and make it current."""
+def world(store: redis.Redis, names: Names, some_layout: None) -> World:
+    """Publish the world, laid out one way or the other, and make it current."""
     return World(names=names).publish(store).promote(store)
 
 

@@ -25,7 +25,7 @@ from tests.clients import NOW_S, first_token
 from tests.conftest import free_port
 from tests.world import AS_OF_S, HOUR_S, TEXT, Names, World
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 
 KEYS = Keys()
 FEED = "/post/recommendations/"

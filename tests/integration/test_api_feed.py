@@ -17,7 +17,7 @@ from tests.clients import NOW_S
 from tests.oracle import expected
 from tests.world import AS_OF_S, HOUR_S, TEXT, Names, World, events_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 
 START_S = AS_OF_S - AS_OF_S % HOUR_S
 PATH = "/post/recommendations/"

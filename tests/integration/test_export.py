@@ -34,7 +34,7 @@ from tests.clients import ROOT
 from tests.content import blocks, config, content, generations
 from tests.world import AS_OF_S, TEXT, Names, World, draw_windows
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 KEYS = Keys()
 PATH = "/post/recommendations/"
 

@@ -50,7 +50,7 @@ from tests.content import KEYS, blocks, config, content, generations, published
 from tests.nights import WORLD
 from tests.own_lists import write_own
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.usefixtures("some_layout")]
 PATH = "/post/recommendations/"
 
 

@@ -23,7 +23,7 @@ from batch.settings import Settings
 from tests.content import AS_OF_S, KEYS, N_BUCKETS, blocks, config, content, generations, with_text_ids
 from tests.sharding import inputs_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 
 
 def texts(seed: int = 0, **changes: object) -> GenerationContent:

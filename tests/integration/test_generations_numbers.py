@@ -19,7 +19,7 @@ from batch.store import read
 from tests.content import KEYS, blocks, config, content, generations, with_text_ids
 from tests.own_lists import read_own
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 
 
 def publish_of(store: redis.Redis, folder: Path, of: GenerationContent, **how: object) -> Manifest:

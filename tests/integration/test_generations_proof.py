@@ -19,7 +19,7 @@ from tests.content import generations, published
 from tests.nights import KEYS, Night, night, publish_night
 from tests.own_lists import read_own, write_own
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 FIRST, NEXT = 22, 23
 
 

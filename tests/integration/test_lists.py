@@ -46,7 +46,7 @@ from batch.store import read
 from tests.content import AS_OF_S, KEYS, blocks, config, content, generations, with_text_ids
 from tests.own_lists import read_own, write_own
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 
 PATH = "/post/recommendations/"
 AS_OF = datetime(2026, 1, 5, 12, tzinfo=UTC)

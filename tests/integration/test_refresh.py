@@ -35,7 +35,7 @@ from batch.settings import Settings
 from tests.changing import AS_OF_S, Feed, full_run, settings_of, whole_on_frozen
 from tests.integration.test_publish import generations_with_keys
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 
 OF_USERS = ("new_events", "late_events", "lost_events", "late_likes", "profiles", "new_users", "gone_users")
 OF_POSTS = ("new_posts", "edited_posts", "edited_windows")
@@ -371,6 +371,11 @@ def texts(_store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     return of
 
 
+def other_layout(_store: redis.Redis, of: Settings, _feed: Feed) -> Settings:
+    """Want lists laid out the other way."""
+    return of.replace(layout="text" if of.layout == "packed" else "packed")
+
+
 def other_zone(_store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     """Go by other clocks."""
     feed.zone = "Asia/Kolkata"
@@ -396,6 +401,7 @@ def before_the_dictionary(_store: redis.Redis, of: Settings, _feed: Feed) -> Set
         (days_later, "the lists' horizon ends at 2021-12-26T"),
         (everybody, "of the users have moved, a refresh is for up to 20%"),
         (deeper, "ALMANAC_DEPTH is 20, and generation 1 has 12"),
+        (other_layout, "ALMANAC_LAYOUT is (text|packed), and generation 1 has (text|packed)"),
         (capped, "ALMANAC_MAX_PER_TOPIC is 3/10, and generation 1 has none"),
         (fewer_posts, "is not among the facts any more"),
         (texts, "ids of users and posts are text and text, in generation 1 numbers and numbers"),

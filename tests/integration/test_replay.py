@@ -54,7 +54,7 @@ from tests.content import (
     with_text_ids,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.usefixtures("some_layout")]
 FULL = bool(os.environ.get("ALMANAC_CHAOS"))
 SEED = int(os.environ.get("ALMANAC_TEST_SEED", "11"))
 PATH = "/post/recommendations/"
