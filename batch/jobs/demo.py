@@ -184,8 +184,10 @@ def _commands(settings: Settings, url: str, manifest: Manifest, user_id: str, at
     keys, almanac = settings.keys, _almanac()
     here = f"ALMANAC_REDIS_URL={url} ALMANAC_PREFIX={settings.prefix}"
     cli = f"redis-cli -u {url}" if shutil.which("redis-cli") else f"{almanac} redis -u {url}"
+    own, told = keys.list(user_id, manifest.generation), keys.manifest(manifest.generation)
+    read = "HGET" if manifest.layout == "text" else f"FCALL_RO list 2 {quote(told)}"
     return {
-        "the list in the store": f"{cli} HGET {quote(keys.list(user_id, manifest.generation))} {at_s}",
+        "the list in the store": f"{cli} {read} {quote(own)} {at_s}",
         "what the user saw last": f"{cli} ZREVRANGE {quote(keys.seen(user_id))} 0 4 WITHSCORES",
         "how the feed came about": f"{here} {almanac} inspect {quote(user_id)} --at '{_text(at_s)}'",
     }

@@ -1,5 +1,6 @@
 """Packed lists beside text: the same lists, proofs and answers, in a third of the memory, side by side."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from api.contract.keys import Keys
 from api.contract.manifest import PACKED
 from api.main import create_app
 from api.settings import Settings
+from batch.jobs.demo import _commands
 from batch.jobs.inspect import inspect
 from batch.progress import silent
 from batch.publish.functions import load
@@ -139,6 +141,19 @@ def test_a_value_that_is_no_packed_list_degrades_the_answer_as_a_bad_text_does(
 
     assert (body["degraded"], other["degraded"]) == ("value", "")
     assert len(body["posts"]) == 10
+
+
+@pytest.mark.parametrize("layout", ["text", "packed"])
+def test_what_the_demo_says_to_type_reads_the_list_in_either_layout(
+    store: redis.Redis, layout: Literal["text", "packed"]
+) -> None:
+    world, start = World(layout=layout).publish(store), World().manifest.start_s
+    assert load(store)
+
+    typed = _commands(BatchSettings(), "redis://here", world.manifest, "3", start)["the list in the store"]
+
+    words = shlex.split(typed.partition("redis://here ")[2])
+    assert decode(store.execute_command(*words)) == world.own(3, start)  # type: ignore[no-untyped-call]
 
 
 def test_inspect_reads_packed_lists(store: redis.Redis) -> None:
