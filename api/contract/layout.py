@@ -4,7 +4,7 @@ As text: a hash a user, a field a bucket and one for the segment. Packed: one va
 The manifest says which, for each generation by itself; whoever reads or writes own lists does it by this.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.contract import packed
@@ -13,7 +13,7 @@ from api.contract.keys import SEGMENT_FIELD
 from api.contract.manifest import Manifest
 
 Command = tuple[str, ...]
-OwnList = tuple[list[int], str | None]  # numbers of posts, best first, and the user's segment
+OwnList = tuple[Sequence[int], str | None]  # numbers of posts, best first, and the user's segment
 
 _SEGMENT = SEGMENT_FIELD.encode()
 
@@ -48,13 +48,13 @@ class ListLayout:
             return [], None
         return self.unpack(reply, bucket_s), packed.read_segment(reply)
 
-    def unpack(self, value: bytes | None, bucket_s: int) -> list[int]:
+    def unpack(self, value: bytes | None, bucket_s: int) -> Sequence[int]:
         """Return the list of a bucket out of a packed value; an empty one where there is none.
 
         Raises:
             ValueError: The value is not packed lists.
         """
-        return packed.unpack(value, (bucket_s - self._start_s) // self._width_s) if value else []
+        return packed.unpack(value, (bucket_s - self._start_s) // self._width_s) if value is not None else ()
 
     def ask_segment(self, key: str) -> Command:
         """Return what reads the segment alone; of a packed value that is all of it."""

@@ -15,13 +15,13 @@ Little-endian throughout, bits of a list from the lowest of its first byte on:
 So it can be read without anything else, and is copied as it is into a generation whose posts need more bits.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 
 HEAD = Struct("<BHHHH")
+HEAD_BYTES = HEAD.size
 WIDEST = 32  # bits of a cell
 NARROW = 256  # buckets whose lists are numbered by a byte
 
@@ -54,35 +54,37 @@ def pack(lists: Sequence[Sequence[int]], depth: int, bits: int, segment: str | N
     return b"".join([head, _places(len(lists)).pack(*places), name, *cells])
 
 
-def unpack(value: bytes, bucket: int) -> list[int]:
+def unpack(value: bytes, bucket: int) -> tuple[int, ...]:
     """Return the list of a bucket, counted from 0; none where there is no such bucket.
 
     Raises:
         ValueError: The value is none of `pack`.
 
     >>> unpack(pack([[17, 2331, 45], []], depth=50, bits=13), 0)
-    [17, 2331, 45]
+    (17, 2331, 45)
     """
-    shape, start = _open(value)
-    if not 0 <= bucket < shape.n_buckets:
-        return []
-    if shape.n_buckets <= NARROW:
-        start += value[HEAD.size + bucket] * shape.size
+    head = _read_head(value[:HEAD_BYTES])
+    if len(value) != head.n_bytes:
+        raise _NotPacked(value)
+    if not 0 <= bucket < head.n_buckets:
+        return ()
+    if head.n_buckets <= NARROW:
+        start = head.start + value[HEAD_BYTES + bucket] * head.size
     else:
-        start += _places(shape.n_buckets).unpack_from(value, HEAD.size)[bucket] * shape.size
-    return shape.read(value[start : start + shape.size])
+        start = head.start + _places(head.n_buckets).unpack_from(value, HEAD_BYTES)[bucket] * head.size
+    return head.shape.read(value[start : start + head.size])
 
 
-def unpack_all(value: bytes) -> list[list[int]]:
+def unpack_all(value: bytes) -> list[tuple[int, ...]]:
     """Return the lists of all buckets; those that are stored once are one object.
 
     Raises:
         ValueError: The value is none of `pack`.
     """
-    shape, start = _open(value)
-    places = _places(shape.n_buckets).unpack_from(value, HEAD.size)
-    firsts = {place: start + place * shape.size for place in places}
-    lists = {place: shape.read(value[first : first + shape.size]) for place, first in firsts.items()}
+    head = _open(value)
+    places = _places(head.n_buckets).unpack_from(value, HEAD_BYTES)
+    firsts = {place: head.start + place * head.size for place in places}
+    lists = {place: head.shape.read(value[first : first + head.size]) for place, first in firsts.items()}
     return [lists[place] for place in places]
 
 
@@ -92,81 +94,94 @@ def read_segment(value: bytes) -> str | None:
     Raises:
         ValueError: The value is none of `pack`.
     """
-    shape, start = _open(value)
-    return value[shape.named : start].decode() or None
+    head = _open(value)
+    return value[head.named : head.start].decode() or None
+
+
+class _NotPacked(ValueError):
+    def __init__(self, value: bytes) -> None:
+        super().__init__(f"{value[:20]!r} of {len(value)} bytes holds no packed lists")
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How values with the same bits, cells and buckets are read.
+    """How lists with the same bits and cells are read.
 
     Attributes:
-        n_buckets: Buckets.
-        named: Where the segment begins.
-        size: Bytes of a list.
         nothing: What a cell without a post holds.
         steps: Masks of what stays and what moves, and by how many bits: they take cells apart by halves.
         cells: Reads cells that lie apart.
     """
 
-    n_buckets: int
-    named: int
-    size: int
     nothing: int
     steps: tuple[tuple[int, int, int], ...]
     cells: Struct
 
-    def read(self, packed: bytes) -> list[int]:
-        """Return the numbers of one list.
+    def read(self, packed: bytes) -> tuple[int, ...]:
+        """Return the numbers of one list; no bytes are those of a list that is not there.
 
         All cells are moved at once: one by one takes twice as long.
         """
-        if len(packed) != self.size:
-            raise ValueError("packed lists lack one of those that their buckets have")
+        if not packed:
+            raise _NotPacked(packed)
         apart = int.from_bytes(packed, "little")
         for stays, moves, by in self.steps:
             apart = apart & stays | (apart & moves) << by
         try:
-            ranked = list(self.cells.unpack(apart.to_bytes(self.cells.size, "little")))
+            ranked = self.cells.unpack(apart.to_bytes(self.cells.size, "little"))
         except OverflowError as exc:
-            raise ValueError(f"{packed[:20].hex()} has bits behind its last cell") from exc
-        if ranked and ranked[-1] == self.nothing:
-            del ranked[ranked.index(self.nothing) :]
-        return ranked
+            raise _NotPacked(packed) from exc
+        return ranked[: ranked.index(self.nothing)] if ranked[-1] == self.nothing else ranked
 
 
-def _open(value: bytes) -> tuple[_Shape, int]:
-    """Return a value's shape, and where the lists begin."""
-    try:
-        bits, depth, n_buckets, n_lists, n_segment = HEAD.unpack_from(value)
-    except struct.error as exc:
-        raise ValueError(f"{value!r} holds no packed lists") from exc
-    shape = _find_shape(bits, depth, n_buckets)
-    start = shape.named + n_segment
-    if len(value) != start + n_lists * shape.size:
-        raise ValueError(f"{value[:20]!r}… of {len(value)} bytes holds no packed lists")
-    return shape, start
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What values that begin alike have in common.
+
+    Attributes:
+        n_buckets: Buckets.
+        named: Where the segment begins.
+        start: Where the lists begin.
+        size: Bytes of a list.
+        n_bytes: Of the whole value.
+        shape: How a list is read.
+    """
+
+    n_buckets: int
+    named: int
+    start: int
+    size: int
+    n_bytes: int
+    shape: _Shape
+
+
+def _open(value: bytes) -> _Head:
+    head = _read_head(value[:HEAD_BYTES])
+    if len(value) != head.n_bytes:
+        raise _NotPacked(value)
+    return head
 
 
 def _places(n_buckets: int) -> Struct:
     return Struct(f"<{n_buckets}{'B' if n_buckets <= NARROW else 'H'}")
 
 
-@lru_cache(maxsize=64)
-def _find_shape(bits: int, depth: int, n_buckets: int) -> _Shape:
+@lru_cache(maxsize=1024)
+def _read_head(begin: bytes) -> _Head:
+    if len(begin) < HEAD_BYTES:
+        raise _NotPacked(begin)
+    bits, depth, n_buckets, n_lists, n_segment = HEAD.unpack(begin)
     if not 1 <= bits <= WIDEST or not depth or not n_buckets:
-        raise ValueError(
-            f"{n_buckets} buckets of {depth} cells of {bits} bits each are no shape of packed lists"
-        )
+        raise _NotPacked(begin)
+    named, size = HEAD_BYTES + _places(n_buckets).size, -(-depth * bits // 8)
+    start = named + n_segment
+    return _Head(n_buckets, named, start, size, start + n_lists * size, _find_shape(bits, depth))
+
+
+@lru_cache(maxsize=64)
+def _find_shape(bits: int, depth: int) -> _Shape:
     width, code = next((width, code) for width, code in ((8, "B"), (16, "H"), (32, "I")) if bits <= width)
-    return _Shape(
-        n_buckets=n_buckets,
-        named=HEAD.size + _places(n_buckets).size,
-        size=-(-depth * bits // 8),
-        nothing=(1 << bits) - 1,
-        steps=tuple(_take_apart(depth, bits, width)),
-        cells=Struct(f"<{depth}{code}"),
-    )
+    return _Shape((1 << bits) - 1, tuple(_take_apart(depth, bits, width)), Struct(f"<{depth}{code}"))
 
 
 def _take_apart(n: int, bits: int, width: int) -> Iterator[tuple[int, int, int]]:

@@ -76,7 +76,7 @@ class Snapshot:
         try:
             ranked, name = self.commands.read_own(check_reply(replies[0]), bucket_s)
         except ValueError:  # somebody else's value: all but the own list is still known
-            ranked, degraded = [], "value"
+            ranked, degraded = (), "value"
         found = Lookup(
             user_id=user_id,
             at_s=at_s,
