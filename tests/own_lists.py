@@ -9,7 +9,7 @@ from api.contract.codec import decode, encode
 from api.contract.ids import unquote
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.layout import ListLayout
-from api.contract.manifest import Manifest
+from api.contract.manifest import PACKED, Manifest
 from batch.store import read
 
 
@@ -21,6 +21,11 @@ def read_own(
     layout = ListLayout(_manifest(store, generation, keys))
     reply = store.execute_command(*layout.ask_all(keys.list(user, generation)))  # type: ignore[no-untyped-call]
     return dict(layout.read_all(reply))
+
+
+def needs_of(manifest: Manifest) -> tuple[str, ...]:
+    """Return what a reader must know of a generation whichever way its lists are laid out."""
+    return tuple(name for name in manifest.needs if name != PACKED)
 
 
 def read_fields(store: redis.Redis, key: str) -> dict[bytes, bytes]:

@@ -68,7 +68,7 @@ def test_looking_inside_shows_ids_as_the_table_spells_them(store: redis.Redis, t
     assert isinstance(answer, dict)
     left = [post for post in own if post not in (own[1], own[2]) and known.get(post, at_s + 1) > at_s]
     assert answer["post_ids"][: len(left)] == left[:3]
-    assert look(store, KEYS, "default", "nobody", at_s).found.own == []
+    assert not look(store, KEYS, "default", "nobody", at_s).found.own
 
 
 def test_a_replay_answers_in_ids(store: redis.Redis, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from batch.publish.replay.replay import open_replayer
 from batch.settings import Settings
 from batch.store import read
 from tests.content import AS_OF_S, KEYS, blocks, config, content, generations, with_text_ids
-from tests.own_lists import read_own, write_own
+from tests.own_lists import needs_of, read_own, write_own
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 
@@ -115,7 +115,7 @@ def test_lists_are_published_as_they_rank_and_stand_beside_ours(
     manifest = sealed(found)
     assert (found.lists, found.users, found.depth, found.faults) == (40, 40, 4, [])
     assert manifest.holds_seen
-    assert manifest.needs == ("holds_seen",)
+    assert needs_of(manifest) == ("holds_seen",)
     assert (manifest.start_s, manifest.width_s, manifest.n_buckets) == (
         int(AS_OF.timestamp()),
         settings.list_ttl_s,
@@ -237,7 +237,7 @@ def test_items_bring_windows_and_what_is_current_keeps_its_own(
         held[1]: (AS_OF_S, None),
         70_001: (at_s, int(datetime(2026, 1, 6, tzinfo=UTC).timestamp())),
     }
-    assert manifest.needs == ("holds_seen", "windows")
+    assert needs_of(manifest) == ("holds_seen", "windows")
     assert found.items_left_out == {"unreadable_time": 1}
     there = [held[1], held[0], 70_001, 70_004]
     assert decode(read.value(store, KEYS.catalogue(manifest.generation))) == there
@@ -509,7 +509,11 @@ def test_another_variant_may_have_ids_and_items_of_its_own(store: redis.Redis, s
 
     manifest = sealed(publish_lists(frame, items=items, variant="shop", settings=settings))
 
-    assert (manifest.user_ids, manifest.post_ids, manifest.needs) == ("text", "text", ("ids", "holds_seen"))
+    assert (manifest.user_ids, manifest.post_ids, needs_of(manifest)) == (
+        "text",
+        "text",
+        ("ids", "holds_seen"),
+    )
     assert read_own(store, manifest.generation, "1").get(b"segment") == read_own(store, 1, 1).get(b"segment")
     with pytest.raises(ListsRefused, match=r"an item that is not known.*--items"):
         publish_lists(frame.assign(item_id=[77_777, 88_888]), variant="mine", settings=settings)

@@ -439,7 +439,7 @@ def test_looking_inside_shows_what_an_answer_is_made_of(store: redis.Redis, tmp_
     bucket_s = of.horizon.starts[1]
     own = expected(of)[5]
     assert (shared.manifest, found.bucket_s) == (manifest, bucket_s)
-    assert found.own == decode(own[str(bucket_s).encode()])
+    assert list(found.own) == decode(own[str(bucket_s).encode()])
     assert found.segment == own[b"segment"].decode()
     assert shared.segments[found.segment][bucket_s] == of.post_ids[of.segments[found.segment][1]].tolist()
     assert shared.popular[bucket_s] == of.post_ids[of.popular[1]].tolist()
@@ -456,5 +456,5 @@ def test_looking_for_a_stranger_or_into_nothing(store: redis.Redis, tmp_path: Pa
     published(store, tmp_path)
 
     stranger = look(store, Keys(), "default", 10**9, AS_OF_S)
-    assert (stranger.found.own, stranger.list_ttl_s, stranger.found.segment) == ([], None, None)
+    assert (list(stranger.found.own), stranger.list_ttl_s, stranger.found.segment) == ([], None, None)
     assert (stranger.found.hidden, stranger.seen) == (frozenset(), {})

@@ -24,10 +24,11 @@ def test_unpacking_gives_back_what_was_packed(
 
     value = pack(lists, depth, bits, segment)
 
-    assert unpack_all(value) == lists
-    assert [unpack(value, bucket) for bucket in range(len(lists))] == lists
+    wanted = list(map(tuple, lists))
+    assert unpack_all(value) == wanted
+    assert [unpack(value, bucket) for bucket in range(len(lists))] == wanted
     assert read_segment(value) == segment
-    assert unpack(value, len(lists)) == unpack(value, -1) == []
+    assert unpack(value, len(lists)) == unpack(value, -1) == ()
 
 
 @settings(deadline=None)  # the first example compiles
@@ -56,7 +57,7 @@ def test_more_buckets_than_a_byte_counts_are_packed_too() -> None:
 
     value = pack(lists, 2, bits_for(300))
 
-    assert unpack_all(value) == [unpack(value, bucket) for bucket in range(300)] == lists
+    assert unpack_all(value) == [unpack(value, bucket) for bucket in range(300)] == list(map(tuple, lists))
 
 
 def test_numbers_take_as_many_bits_as_the_largest_needs() -> None:
@@ -73,7 +74,7 @@ def test_equal_neighbouring_buckets_are_stored_once() -> None:
     value = pack([one] * 12 + [other] * 11 + [one], 50, 13)
 
     assert len(value) == 9 + 24 + 3 * 82
-    assert unpack_all(value) == [one] * 12 + [other] * 11 + [one]
+    assert unpack_all(value) == [tuple(one)] * 12 + [tuple(other)] * 11 + [tuple(one)]
 
 
 VALUE = pack([[1, 2, 3], [3]], 3, 4, "m")
@@ -96,7 +97,7 @@ VALUE = pack([[1, 2, 3], [3]], 3, 4, "m")
     ],
 )
 def test_what_is_no_packed_value_is_refused(value: bytes) -> None:
-    with pytest.raises(ValueError, match=r"packed lists|behind its last cell"):
+    with pytest.raises(ValueError, match="holds no packed lists"):
         unpack_all(value)
-    with pytest.raises(ValueError, match=r"packed lists|behind its last cell"):
+    with pytest.raises(ValueError, match="holds no packed lists"):
         unpack(value, 0)
