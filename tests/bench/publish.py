@@ -22,11 +22,13 @@ import redis
 
 from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
+from api.contract.manifest import Layout
 from batch.arrays import Ints32
 from batch.publish import shard
 from batch.publish.config import PublishConfig
 from batch.publish.fill import write_lists
 from batch.publish.generation import GenerationContent
+from batch.publish.memory.probe import weigh
 from batch.publish.publish import publish
 from batch.publish.seen_sets import write_seen
 from batch.publish.store import GenerationStore
@@ -151,6 +153,7 @@ def run(sizes: Stock | None = None, rounds: int = 3) -> dict[str, object]:
                 name: round(path.stat().st_size / drawn.n_users) for name, (path, _) in prepared.items()
             },
             "store_bytes_per_user": _weigh(client, drawn),
+            "packed": _pack(client, drawn, folder),
             "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
             "rounds": rounds,
             "sizes": {name: getattr(sizes, name) for name in Stock.__slots__},
@@ -186,7 +189,7 @@ def _draw(sizes: Stock) -> Drawn:
     return Drawn(content, posts, -np.sort(rng.normal(size=posts.shape)))
 
 
-def _publish(client: redis.Redis, drawn: Drawn, folder: Path) -> Phases:
+def _publish(client: redis.Redis, drawn: Drawn, folder: Path, layout: Layout = "text") -> Phases:
     """Publish into an empty store, and say how long it took."""
     client.flushall()
     ended: dict[str, float] = {}
@@ -199,7 +202,9 @@ def _publish(client: redis.Redis, drawn: Drawn, folder: Path) -> Phases:
         began.append(time.perf_counter())
         yield from drawn.blocks()
 
-    config = PublishConfig(folder / "generations", stock.DAY_S, kept=2, now=lambda: AS_OF_S, progress=show)
+    config = PublishConfig(
+        folder / "generations", stock.DAY_S, kept=2, now=lambda: AS_OF_S, progress=show, layout=layout
+    )
     asked, waited = time.perf_counter(), _waited_s()
     publish(GenerationStore(client, KEYS), drawn.content, blocks(), config)
     return Phases(
@@ -310,6 +315,27 @@ def _weigh(client: redis.Redis, drawn: Drawn) -> dict[str, int]:
     ]
     lists, seen = np.mean(weights, axis=0).tolist()
     return {"lists": round(lists), "seen": round(seen)}
+
+
+def _pack(client: redis.Redis, drawn: Drawn, folder: Path) -> dict[str, float]:
+    """Publish packed lists; return how fast they went in, and what a user's take: by `MEMORY USAGE`, by all.
+
+    `bytes_per_user` is what the store held more with them than with all else of the generation.
+    """
+    phases = _publish(client, drawn, folder, "packed")
+    whole = weigh(client)
+    lists = round(
+        np.mean(
+            [int(client.memory_usage(_user_keys(drawn, row)[0], samples=0) or 0) for row in _sampled(drawn)]
+        )
+    )
+    for name in client.scan_iter("almanac:1:list:*", count=10_000):
+        client.unlink(name)
+    return {
+        "users_per_s": round(drawn.n_users / phases.lists),
+        "store_bytes_per_user": lists,
+        "bytes_per_user": round((whole - weigh(client)) / drawn.n_users),
+    }
 
 
 def _steps(client: redis.Redis, drawn: Drawn, folder: Path) -> dict[str, float]:

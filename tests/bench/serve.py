@@ -25,7 +25,7 @@ from api.contract.codec import decode
 from api.contract.keys import Keys
 from api.tokens import FILE, add_token
 from batch.progress import Show, silent
-from tests.bench import apps, explored, lately, load, placed, rivals, stock, targets, ways
+from tests.bench import apps, explored, laid_out, lately, load, placed, rivals, stock, targets, ways
 from tests.bench.apps import App
 from tests.bench.load import Asked, Figures
 from tests.bench.stock import GENERATION, Stock
@@ -68,7 +68,7 @@ def run(
         url = stack.enter_context(apps.store(folder))
         client = stack.enter_context(redis.Redis.from_url(url))
         began = time.perf_counter()
-        stock.fill(client, Keys(), sizes, tell, explored.GENERATION)
+        stock.fill(client, Keys(), sizes, tell, explored.GENERATION, packed=laid_out.GENERATION)
         filled_s = time.perf_counter() - began
         _, token = add_token(folder / FILE, "read", "bench")  # so reads need it
         asking, users = targets.draw(sizes, limit), sizes.users(0, sizes.n_users)
@@ -82,6 +82,9 @@ def run(
         explored.begin(client, sizes)
         drawn = stack.enter_context(apps.ours(folder, url, ours.asked, variant=explored.VARIANT))
         explored.check(drawn.asked)
+        laid_out.begin(client)
+        packed = stack.enter_context(apps.ours(folder, url, ours.asked, variant=laid_out.VARIANT))
+        _check(client, packed.asked, sizes, limit)
         of_now = replace(ours.asked, targets=targets.ask_now(asking))
         lately.begin(client, users)
         overlay = stack.enter_context(apps.ours(folder, url, of_now, experiments=True, overlay=True))
@@ -92,6 +95,7 @@ def run(
             "filter": App(by_topic, ours.pid),
             "experiment": experiment,
             "explored": drawn,
+            "packed": packed,
             "now": App(replace(of_now, port=ours.asked.port), ours.pid),
             "overlay": overlay,
             **_start_others(stack, folder, url, answer, ours.asked, with_ways),
@@ -127,6 +131,9 @@ def run(
             "store": str(client.info("server").get("valkey_version") or client.info()["redis_version"]),
             "store_bytes": int(client.info("memory")["used_memory"]),
             "store_bytes_of_lists": _weigh(client, [Keys().list(user, GENERATION) for user in users]),
+            "store_bytes_of_packed_lists": _weigh(
+                client, [Keys().list(user, laid_out.GENERATION) for user in users]
+            ),
             "store_bytes_of_seen": _weigh(client, [Keys().seen(user) for user in users]),
             "fill_s": round(filled_s, 1),
             "machine": f"{os.cpu_count()} × {platform.machine()}, Python {platform.python_version()}",
@@ -156,6 +163,13 @@ def _speeds(
         ),
         "time_ratio_of_explored": _median(
             turn["ours"].figures.per_s / turn["explored"].figures.per_s for turn in turns
+        ),
+        "time_ratio_of_packed": _median(
+            turn["ours"].figures.per_s / turn["packed"].figures.per_s for turn in turns
+        ),
+        "cpu_ratio_of_packed": _median(turn["packed"].api_us / turn["ours"].api_us for turn in turns),
+        "store_cpu_ratio_of_packed": _median(
+            turn["packed"].store_us / turn["ours"].store_us for turn in turns
         ),
         "time_ratio_of_overlay": _median(
             turn["now"].figures.per_s / turn["overlay"].figures.per_s for turn in turns

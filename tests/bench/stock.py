@@ -18,7 +18,7 @@ from api.contract.buckets import Horizon
 from api.contract.codec import encode as as_text
 from api.contract.facets import TOPIC, spell
 from api.contract.keys import SEGMENT_FIELD, Keys
-from api.contract.manifest import Manifest
+from api.contract.manifest import Layout, Manifest
 from batch.data.ids import IdNames, encode_ids
 from batch.data.seen import SeenTimes
 from batch.progress import Show, silent
@@ -26,6 +26,7 @@ from batch.publish import shard
 from batch.publish.generation import GenerationContent
 from batch.publish.ledger.ledger import Ledger
 from batch.publish.numbers import write_numbers
+from batch.publish.packed_lists import pack_lists
 from batch.publish.seen_sets import write_seen
 from batch.store.lease import hold
 from batch.store.restore import is_taken
@@ -82,11 +83,13 @@ class Stock:
         return [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{what} {number}")) for number in numbers]
 
 
-def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_generations: int = 1) -> None:
+def fill(
+    client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_generations: int = 1, *, packed: int = 0
+) -> None:
     """Fill an empty store and make the first generation current.
 
     Each further generation has the lists of the one before with every first post last, and posts of its own,
-    so that a mixture shows.
+    so that a mixture shows. `packed` is the number of one more, which has the first one's lists; 0: none.
 
     Raises:
         ValueError: The store is not empty.
@@ -105,14 +108,18 @@ def fill(client: redis.Redis, keys: Keys, stock: Stock, progress: Show, n_genera
             content, lists = make_content(stock, low, views), lists.reshape(-1, stock.depth)
             for turn, number in enumerate(numbers):
                 _write_lists(wire, keys, content, number, np.roll(lists, -turn, axis=1))
+            if packed:
+                _write_packed(wire, keys, content, packed, lists)
             write_seen(wire, lease, content, content.views, keys.seen, None, silent, restores=restores)
             progress("users", low + n_users, stock.n_users)
         write_numbers(Ledger(client, keys), lease, content)
         for number in numbers:
             _write_shared(client, keys, stock, content, number)
+        if packed:
+            _write_shared(client, keys, stock, content, packed, "packed")
     down = rng.choice(stock.n_posts, stock.n_takedowns, replace=False)
     client.sadd(keys.takedowns(), *content.post_names.canonical(content.post_ids[down]))
-    client.hset(keys.states(), mapping=dict.fromkeys(map(str, numbers), "sealed"))
+    client.hset(keys.states(), mapping=dict.fromkeys(map(str, (*numbers, packed)), "sealed"))
     client.hset(
         keys.current(VARIANT), mapping={"generation": GENERATION, "previous": "", "promoted_at": AS_OF_S}
     )
@@ -206,13 +213,28 @@ def _write_lists(
         wire.send(pack(b"HSET", key, *pairs, SEGMENT_FIELD.encode(), SEGMENT.encode()), 1)
 
 
+def _write_packed(
+    wire: PipelinedWriter, keys: Keys, content: GenerationContent, number: int, lists: npt.NDArray[np.int32]
+) -> None:
+    users = content.user_names.canonical(content.user_ids)
+    posts = lists.reshape(len(users), content.horizon.n_buckets, -1)
+    values = pack_lists(posts, content.post_numbers, [SEGMENT] * len(users))
+    for user_id, value in zip(users, values, strict=True):
+        wire.send(pack(b"SET", keys.list(user_id, number).encode(), value), 1)
+
+
 def _write_shared(
-    client: redis.Redis, keys: Keys, stock: Stock, content: GenerationContent, number: int
+    client: redis.Redis,
+    keys: Keys,
+    stock: Stock,
+    content: GenerationContent,
+    number: int,
+    layout: Layout = "text",
 ) -> None:
     users, posts = map(str, stock.users(0, stock.n_users)), content.post_numbers.tolist()
     ids = content.post_names.as_json(content.post_ids)
     pipe = client.pipeline(transaction=False)
-    pipe.set(keys.manifest(number), content.draft(number, AS_OF_S).to_json())
+    pipe.set(keys.manifest(number), content.draft(number, AS_OF_S, layout).to_json())
     pipe.set(keys.users(number), " ".join(users))
     pipe.set(keys.catalogue(number), as_text(posts))
     for facet, rows in content.facets.items():
