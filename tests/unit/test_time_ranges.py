@@ -106,8 +106,8 @@ def test_what_others_published_is_said_to_be_published_with_its_source(found: Re
     draw_time_ranges(console, found)
 
     text = console.export_text()
-    assert "published, not measured here:" in text
-    assert "ndcg@10 0.188  FuXi-alpha, best known (Tikhonovich et al., eSASRec, RecSys 2025" in text
+    assert "published, not measured here, by Tikhonovich et al., eSASRec, RecSys 2025" in text
+    assert "ndcg@10 0.188  FuXi-alpha, best known" in text
     assert "ndcg@10 0.167  popular of 7 days" in text
     assert "on 20,000,263 interactions, 19,820,002 before the test and 54,522 in it; here on " in text
 

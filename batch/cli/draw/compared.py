@@ -42,17 +42,15 @@ def _print_published(console: Console, report: Report) -> None:
     published = report.about["published"]
     if published is None:
         return
-    console.print("published, not measured here:")
-    for bar in published["bars"]:
-        name = TITLES.get(bar["metric"], bar["metric"])
-        console.print(
-            f"  {name}@{bar['k']} {bar['value']:.3f}  {bar['model']} ({bar['source']})", highlight=False
-        )
-    fold = report.about["folds"][-1]
+    for source in dict.fromkeys(bar["source"] for bar in published["bars"]):
+        console.print(f"published, not measured here, by {source}:", highlight=False)
+        for bar in published["bars"]:
+            if bar["source"] == source:
+                name = TITLES.get(bar["metric"], bar["metric"])
+                console.print(f"  {name}@{bar['k']} {bar['value']:.3f}  {bar['model']}", highlight=False)
+    fold, sizes = report.about["folds"][-1], "{n_interactions:,} interactions, {n_train:,} before the test"
     console.print(
-        "  on {n_interactions:,} interactions, {n_train:,} before the test and {n_test:,} in it;".format(
-            **published
-        ),
+        f"the first on {sizes} and {{n_test:,}} in it;".format(**published),
         f"here on {report.about['n_interactions']:,}, {fold['n_train']:,} and {fold['n_test']:,}"
         ": levels compare where these are the same\n",
         highlight=False,
