@@ -60,7 +60,7 @@ compose-test: $(VENV)/.dev ## docker-compose.yml on a real engine: facts in, a n
 	COMPOSE_TEST=1 $(BIN)/pytest tests/engine $(ARGS)
 
 rectools: $(VENV)/.dev .rectools/.made ## our metrics and folds beside RecTools', which needs numpy < 2 and so an environment of its own
-	$(BIN)/pytest tests/unit/test_rectools.py tests/unit/test_rectools_splits.py $(ARGS)
+	$(BIN)/pytest tests/unit/test_rectools.py tests/unit/test_rectools_models.py tests/unit/test_rectools_splits.py $(ARGS)
 
 test-zoo: .zoo/.made .deep/.made ## the peers of the extras `zoo` and `deep`, in an environment each
 	.zoo/bin/pytest tests/zoo $(ARGS)

@@ -168,6 +168,22 @@ def tuned(
 
 
 @bench.command()
+def frameworks(
+    data: Annotated[str, typer.Option(help="folder or URL of facts that users chose")] = "ml-100k",
+    python: Annotated[Path, typer.Option(help="of the environment that has RecTools")] = Path(
+        ".rectools/bin/python"
+    ),
+    models: Annotated[str, typer.Option(help="names with commas between; all where empty")] = "",
+    cuts: Annotated[int, typer.Option(min=1, help="cut-offs over the second half of the events")] = 5,
+    json: Json = False,
+) -> None:
+    """Measure RecTools' models at the cut-offs of `almanac compare --unseen`."""
+    from tests.bench.frameworks import run as measure
+
+    Output(json=json).emit(measure(data, python, tuple(filter(None, models.split(","))), cuts))
+
+
+@bench.command()
 def yardstick(
     sizes: Annotated[
         str, typer.Option(help="ratings, with commas between")
