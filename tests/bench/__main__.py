@@ -159,12 +159,15 @@ def tuned(
     cuts: Annotated[int, typer.Option(min=1, help="cut-offs over the second half of the events")] = 5,
     trials: Annotated[int, typer.Option(min=1, help="at each")] = 30,
     timeout: Annotated[float, typer.Option(min=1, help="seconds of each")] = 600.0,
+    seeds: Annotated[int, typer.Option(min=1, help="models of either that are asked")] = 3,
+    at_once: Annotated[int, typer.Option(min=1, help="cut-offs side by side")] = 1,
     json: Json = False,
 ) -> None:
     """Measure what a peer gains by values tuned inside each training past."""
+    from tests.bench.tuned import Asked
     from tests.bench.tuned import run as measure
 
-    Output(json=json).emit(measure(data, peer, cuts, trials, timeout))
+    Output(json=json).emit(measure(Asked(data, peer, cuts, trials, timeout, seeds), at_once))
 
 
 @bench.command()
