@@ -6,12 +6,12 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from batch.arrays import Ints
+from batch.arrays import Floats, Ints
 from batch.data.facts import Facts
 from batch.features import asof
 from batch.features.asof import Rows, Statics
 from batch.features.sides import Feature
-from batch.learn.choose import Gains, earned, means
+from batch.learn.choose import CLEAR_Z, Gains, earned, means
 from batch.learn.factors.estimate import Estimates
 from batch.learn.factors.stacking import Worth, measure_slope, measure_worth
 from batch.learn.judges import ChoiceJudge, SessionJudge, known_posts
@@ -63,7 +63,8 @@ def choose_trees(
 
     Where a feed showed the posts, the last period says how many and how much: of half the trees, a quarter
     and so on down to six the fewest whose gain is within a standard error of the best. They stay where the
-    order inside the sessions gained by them clearly, over the last two periods and in the last one.
+    order inside the sessions gained by them clearly, over the last two periods and in the last one; where
+    that one is clear by itself, none are grown for the one before.
 
     Args:
         facts: Events, as given to `estimate.fit`.
@@ -153,36 +154,47 @@ def _choose_size(boost: _Boost, n_trees: int) -> TreeChoice:
     tried = boost.before(last, n_trees)
     if tried is None:
         return NONE
-    n, share = _find_size(tried, boost, boost.rows(last))
+    n, share, said = _find_size(tried, boost, boost.rows(last))
     if not share:
         return NONE
     without, with_trees = Gains(), Gains()
     for period in (last, last - 1):
-        booster = tried if period == last else boost.before(period, n)
         rows = _of_few(boost, boost.rows(period))
-        if booster is not None:
-            judge = SessionJudge.of_events(boost.estimates.shown, boost.shown.event[rows])
-            said = booster.predict(boost.shown.x[rows], raw_score=True, num_iteration=n)
-            without.insert(0, judge.gains_of(boost.base[rows]))
-            with_trees.insert(0, judge.gains_of(boost.base[rows] + share * np.asarray(said, np.float64)))
-        if not earned(with_trees, without, *IN_SESSIONS):  # so none are grown where the last says no
+        if period == last:
+            further = said[rows - boost.rows(last).start]
+        else:
+            booster = boost.before(period, n)
+            if booster is None:
+                break
+            further = np.asarray(booster.predict(boost.shown.x[rows], raw_score=True), np.float64)
+        judge = SessionJudge.of_events(boost.estimates.shown, boost.shown.event[rows])
+        without.insert(0, judge.gains_of(boost.base[rows]))
+        with_trees.insert(0, judge.gains_of(boost.base[rows] + share * further))
+        if not earned(with_trees, without, *IN_SESSIONS):
             return TreeChoice(1, 0.0, {"almanac": means(without), "with_trees": means(with_trees)})
+        if earned(with_trees, without, CLEAR_Z, CLEAR_Z):
+            break  # the period before, which takes further trees, would hardly turn that
     return TreeChoice(n, share, {"almanac": means(with_trees), "without_trees": means(without)})
 
 
-def _find_size(tried: lgb.Booster, boost: _Boost, held: slice) -> tuple[int, float]:
-    """Return how many trees and which share of what they say later likes ask for; share 0 where none."""
+def _find_size(tried: lgb.Booster, boost: _Boost, held: slice) -> tuple[int, float, Floats]:
+    """Return how many trees and which share of what they say later likes ask for, and what they say.
+
+    The share is 0 where they ask for none; what is said is float64 (rows,), whole, of the rows held.
+    """
     x, events, first = boost.shown.x[held], boost.shown.event[held], boost.base[held]
     scores, done = np.zeros(len(x)), 0
-    found: list[tuple[int, Worth]] = []
+    found: list[tuple[int, Worth, Floats]] = []
     for n in sorted({max(tried.num_trees() >> halved, 1) for halved in range(HALVINGS + 1)}):
-        scores += tried.predict(x, raw_score=True, start_iteration=done, num_iteration=n - done)
+        scores = scores + tried.predict(x, raw_score=True, start_iteration=done, num_iteration=n - done)
         done = n
-        found.append((n, measure_worth(boost.estimates.shown, events, first, scores)))
-    best = max((one for _, one in found), key=lambda one: one.gain)
+        found.append((n, measure_worth(boost.estimates.shown, events, first, scores), scores))
+    best = max((one for _, one, _ in found), key=lambda one: one.gain)
     if not best.share:
-        return 1, 0.0
-    return next((n, one.share) for n, one in found if one.share and one.gain >= best.gain - best.error)
+        return 1, 0.0, scores
+    return next(
+        (n, one.share, said) for n, one, said in found if one.share and one.gain >= best.gain - best.error
+    )
 
 
 def _of_few(boost: _Boost, rows: slice) -> Ints:

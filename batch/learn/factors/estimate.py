@@ -136,7 +136,7 @@ def fit(facts: Facts, texts: Texts, as_of_s: int, seed: int, width_s: int = HOUR
     choice = _choose(weights, judges, fitted)
     weights = choice.weights
     named = dict(zip(NAMES, weights.tolist(), strict=True))
-    before = tuple(_add_hours(_stack(one, weights), past, texts, width_s) for one in fitted)
+    before = _add_hours_before(tuple(_stack(one, weights) for one in fitted), past, texts, width_s)
     stays, of_hours = _judge_hours(before, judges)
     named[HOURS] = float(stays)
     if not stays:
@@ -212,6 +212,16 @@ def _add_hours(one: Estimate, facts: Facts, texts: Texts, width_s: int) -> Estim
         return one
     past = facts.until(one.as_of_s)
     return replace(one, hours=fit_hour_effects(past, one.x, one.y, one.level, texts, width_s))
+
+
+def _add_hours_before(
+    before: tuple[Estimate, ...], facts: Facts, texts: Texts, width_s: int
+) -> tuple[Estimate, ...]:
+    """Return past estimates with the effects of hours; none where the last one, that knows most, has none."""
+    last = _add_hours(before[-1], facts, texts, width_s)
+    if last.hours is None:
+        return before
+    return (*(_add_hours(one, facts, texts, width_s) for one in before[:-1]), last)
 
 
 def _judge_hours(
