@@ -11,7 +11,7 @@ from api.contract.buckets import DAY_S
 from api.contract.ids import Kind
 from api.contract.keys import Keys
 from api.contract.manifest import Manifest
-from batch.data.facts import Facts
+from batch.data.facts import Facts, Shown
 from batch.data.windows import Windows
 from batch.features import asof
 from batch.jobs.assemble import assemble_publication, score_lists
@@ -49,6 +49,7 @@ class Feed:
     rng: np.random.Generator
     kind: Kind = "numbers"
     zone: str = ""
+    shown: Shown = "impressions"
     windows: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
 
     @classmethod
@@ -102,6 +103,7 @@ class Feed:
             action=rows[:, 3].astype(np.int8),
             target=rows[:, 4].astype(np.int8),
             zone=self.zone,
+            shown=self.shown,
         )
         return with_texts(facts) if self.kind == "text" else facts
 

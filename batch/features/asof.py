@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from api.contract.buckets import DAY_S
 from batch.arrays import AnyFloats, Floats32, Ints, Ints8
 from batch.data.columns import USERS
 from batch.data.facts import Facts
 from batch.data.local_time import local_s
 from batch.features import profile, text
 from batch.features.population import Population, cell_side, user_side
+from batch.features.reception import Reception, describe_reception
 from batch.features.sides import Feature, Sides, distinct_names
-from batch.features.tally import Tally, UserCounts, shrink, spread
+from batch.features.tally import Tally, UserCounts
 
 BEHAVIOUR = ("user_lift", "user_lift_recent", "user_views", "user_days_away")
 POST = ("post_lift", "post_lift_recent", "post_trend", "post_views", "post_days_shown", "text_length")
@@ -123,11 +123,5 @@ def post_side(texts: text.Texts, behaviour: AnyFloats) -> Floats32:
 
 
 def _post_side(counts: Tally, texts: text.Texts) -> Floats32:
-    posts, base = counts.posts, counts.base_rate
-    expected, expected_lately = posts.views * base, posts.recent_views * base
-    lift = shrink(posts.likes, expected, spread(posts.likes, expected))
-    recent = shrink(posts.recent_likes, expected_lately, spread(posts.recent_likes, expected_lately))
-    shown = (counts.at_s - counts.first_shown_s) / DAY_S
-    # Views per post grow with time and with the number of users; their share of the mean does neither.
-    views = posts.views / max(float(posts.views.mean()), 1e-9)
-    return post_side(texts, np.column_stack([lift, recent, recent - lift, views, shown]))
+    received = describe_reception(counts.posts, counts.first_shown_s, counts.at_s, Reception.of(counts))
+    return post_side(texts, received)

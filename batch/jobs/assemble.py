@@ -16,6 +16,7 @@ from batch.data.windows import Windows
 from batch.features import asof, popularity
 from batch.features.population import Population
 from batch.features.profile import segments
+from batch.features.reception import Reception
 from batch.features.sides import Sides
 from batch.features.signatures import find, typical
 from batch.features.tally import Tally
@@ -42,6 +43,7 @@ class Publication:
         lists: All users' lists, block by block, scored from `inputs` as they are taken, once.
         inputs: All that scoring reads.
         population: What users' features take from all users.
+        reception: What posts' features take from all posts.
         post_scores: float64 (posts,). What orders the catalogue.
     """
 
@@ -49,6 +51,7 @@ class Publication:
     lists: Iterator[RankedBlock]
     inputs: Inputs
     population: Population
+    reception: Reception
     post_scores: Floats
 
 
@@ -79,9 +82,8 @@ def assemble_publication(
     seen = choose_left_out(own.seen_policy, own.views, own.likes)
     inputs = Inputs(model.text, sides, seen, model.factors.dense, caps, own.windows)
     lists = score_lists(settings, inputs, own.depth)
-    return Publication(
-        own, lists, inputs, Population.of(counts, statics.texts), popularity.post_scores(counts)
-    )
+    population = Population.of(counts, statics.texts)
+    return Publication(own, lists, inputs, population, Reception.of(counts), popularity.post_scores(counts))
 
 
 def score_lists(settings: Settings, inputs: Inputs, depth: int) -> Iterator[RankedBlock]:

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from api.contract.buckets import DAY_S
-from batch.arrays import Floats, Ints
+from batch.arrays import Bools, Floats, Ints
 from batch.data.facts import Facts
 from batch.features.tally import shrink_lift
 from batch.learn.judges import find_judge
@@ -53,6 +53,25 @@ def log_recent(facts: Facts, as_of_s: int, half_life_s: float) -> Floats:
     """
     scores = score_recent(facts, as_of_s, half_life_s) + FEW
     return np.asarray(np.log(scores / scores.mean()), np.float64)
+
+
+def score_since(facts: Facts, posts: Bools, half_life_s: float) -> Floats:
+    """Return `score_recent` of some posts of choices, each as of its own newest event, float64 (posts,).
+
+    So it follows from a post's own events; 0 of all others and of those without any.
+
+    Args:
+        facts: Events.
+        posts: bool (posts,). Which ones.
+        half_life_s: Seconds after which a like counts half.
+    """
+    own = facts.select(np.flatnonzero(posts[facts.post]))
+    newest = np.zeros(len(posts), np.int64)
+    newest[own.post] = own.time  # time ascends, so the last write is the newest
+    counted, weight = _liked(own)
+    post = own.post[counted]
+    faded = np.exp2(np.maximum((own.time[counted] - newest[post]) / half_life_s, SMALLEST))
+    return np.bincount(post, faded * weight[counted], len(posts)).astype(np.float64)
 
 
 def learn_half_life(facts: Facts, as_of_s: int) -> float:
@@ -99,6 +118,13 @@ def nearest_to_best(gains: Floats, usual: int) -> int:
     return int(able[np.abs(able - usual).argmin()])
 
 
+def _liked(facts: Facts) -> tuple[Bools, Floats]:
+    """Return which events of choices count as likes, bool (events,), and how much, float64 (events,)."""
+    if facts.weight is not None:
+        return facts.weight > 0, facts.weight.astype(np.float64)
+    return facts.views & (facts.target > 0), facts.target.astype(np.float64)
+
+
 class _Faded:
     """Likes and impressions of each post at several half-lives, the last of them `NEVER`, as of a time."""
 
@@ -134,11 +160,9 @@ class _Faded:
         return np.stack([*lately, lift])
 
     def _add(self, facts: Facts, to_s: int) -> None:
-        counted, weight = facts.views, facts.target.astype(np.float64)
-        if self._of_choices and facts.weight is not None:
-            counted, weight = facts.weight > 0, facts.weight.astype(np.float64)
-        elif self._of_choices:
-            counted = counted & (weight > 0)
+        counted, weight = (
+            _liked(facts) if self._of_choices else (facts.views, facts.target.astype(np.float64))
+        )
         post, past_s, n = facts.post[counted], facts.time[counted] - to_s, len(facts.posts)
         for at, half_life_s in enumerate(self._half_lives_s):
             faded = np.exp2(np.maximum(past_s / half_life_s, SMALLEST))

@@ -16,16 +16,19 @@ from batch.data.facts import Facts
 from batch.features.asof import Statics
 from batch.features.population import Population
 from batch.features.profile import Codes
+from batch.features.reception import Reception
 from batch.features.text import Map
 from batch.jobs.assemble import Publication
 from batch.jobs.refresh.digests import InputDigests, digest_inputs
+from batch.learn.chosen import columns_of
 from batch.learn.factors.cold_start import shared_factors
+from batch.learn.trend import Scale, find_scales, find_untaken
 from batch.publish.folder import GenerationFolder, link
 from batch.publish.generation import GenerationContent, Rows
 
 _JSON, _ARRAYS = "frozen.json", "frozen.npz"
 # Which parts are arrays.
-_OWN = ("post_ids", "post_scores", "popular", "similar", "everybody", "by_cluster")
+_OWN = ("post_ids", "untaken", "post_scores", "popular", "similar", "everybody", "by_cluster")
 _OF_TEXTS = ("topic_of_cluster", "centres", "weights", "mean", "axes")
 _OF_POPULATION = ("topics", "clusters")
 
@@ -41,10 +44,12 @@ class Frozen:
     Attributes:
         as_of_s: The run's newest fact, epoch seconds.
         population: What users' features take from all users.
+        reception: What posts' features take from all posts.
         codes: How each profile column is encoded.
         texts: What further posts are placed with.
         embedded: Posts were placed by embeddings.
         post_ids: int64 (posts,), ascending.
+        untaken: int64. Posts that nobody had taken; none where a feed showed them.
         post_scores: float64 (posts,). What orders the catalogue.
         popular: int64 (buckets, depth). Popular posts, -1 fills.
         segments: Name to int64 (buckets, depth), popular posts in a segment.
@@ -56,14 +61,17 @@ class Frozen:
         n_places: Of so many places one is for exploration; 0: none is.
         n_new: Posts that counted as new.
         weights: A segment's name, `*` or `?` to posts and their weights.
+        scales: How recency was counted, by component; empty where a feed showed the posts.
     """
 
     as_of_s: int
     population: Population
+    reception: Reception
     codes: Codes
     texts: Map
     embedded: bool
     post_ids: Ints
+    untaken: Ints
     post_scores: Floats
     popular: Ints
     segments: dict[str, Ints]
@@ -75,6 +83,7 @@ class Frozen:
     n_places: int = 0
     n_new: int = 0
     weights: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+    scales: dict[str, Scale] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write JSON and arrays."""
@@ -84,12 +93,14 @@ class Frozen:
             "as_of_s": self.as_of_s,
             "embedded": self.embedded,
             "population": {name: value for name, value in common.items() if isinstance(value, float)},
+            "reception": asdict(self.reception),
             "codes": self.codes,
             "topics": self.texts.topics,
             "words": self.texts.words,
             "segments": list(self.segments),
             "profiles": list(self.profiles),
             "zone": self.zone,
+            "scales": {name: asdict(scale) for name, scale in self.scales.items()},
             "explore": {"n_places": self.n_places, "n_new": self.n_new, "weights": self.weights},
         }
         (folder / _JSON).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
@@ -129,6 +140,7 @@ class Frozen:
         return cls(
             as_of_s=about["as_of_s"],
             population=Population(**about["population"], **population),
+            reception=Reception(**about["reception"]),
             codes=about["codes"],
             texts=Map(topics=tuple(about["topics"]), words=tuple(about["words"]), **texts),
             embedded=about["embedded"],
@@ -136,6 +148,7 @@ class Frozen:
             segments={name: arrays[f"segment_{k}"] for k, name in enumerate(about["segments"])},
             profiles={name: arrays["profiles"][k] for k, name in enumerate(about["profiles"])},
             zone=about.get("zone", ""),  # frozen before facts had one, all were UTC
+            scales={name: Scale(**scale) for name, scale in about["scales"].items()},
             **about.get("explore", {}),
         )
 
@@ -146,10 +159,12 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
     frozen = Frozen(
         as_of_s=content.as_of_s,
         population=full.population,
+        reception=full.reception,
         codes=statics.profiles.codes,
         texts=statics.texts.map,
         embedded=facts.embeddings is not None,
         post_ids=content.post_ids,
+        untaken=content.post_ids[find_untaken(facts, content.as_of_s)],
         post_scores=full.post_scores,
         popular=_as_ids(content, content.popular),
         segments={name: _as_ids(content, rows) for name, rows in content.segments.items()},
@@ -163,6 +178,7 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
         n_places=content.explored.n_places if content.explored else 0,
         n_new=content.explored.n_new if content.explored else 0,
         weights=_weights_by_id(content),
+        scales=find_scales(facts, content.as_of_s, columns_of(content.metrics)),
     )
     digests = digest_inputs(facts)
 
@@ -182,7 +198,7 @@ def keep_frozen(base: GenerationFolder, folder: GenerationFolder, digests: Input
 def _place_by_cluster(facts: Facts, full: Publication) -> Floats:
     """Return what a later post of each text cluster begins with; nothing where users choose what they see.
 
-    There a post's factors say above all how many took it, and of a new one that is not what others had.
+    There a post's factors say above all how many took it, which `batch.learn.trend` tells of a new one.
     """
     sides, dense = full.inputs.sides, full.inputs.dense
     n_groups = sides.user_group.shape[2]

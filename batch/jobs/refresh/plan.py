@@ -15,13 +15,16 @@ from batch.data.windows import Windows
 from batch.features.asof import UNSHOWN, post_side
 from batch.features.population import cell_side, user_side
 from batch.features.profile import segments, values
+from batch.features.reception import receive_since
 from batch.features.sides import Sides
 from batch.features.text import place
 from batch.jobs.refresh.digests import Changes
 from batch.jobs.refresh.frozen import Frozen
 from batch.jobs.refresh.own import count, events_of
+from batch.learn.chosen import columns_of
 from batch.learn.explore import NewPosts, Weighed
 from batch.learn.factors.factor_table import fingerprint
+from batch.learn.trend import follow_trend
 from batch.publish.facets import find_facets
 from batch.publish.generation import GenerationContent, Rows, choose_left_out, post_json
 from batch.publish.proof.inputs import Inputs
@@ -39,7 +42,7 @@ class RefreshPlan:
         content: Everything but the lists; seen posts and likes of the moved users alone.
         inputs: What all users' lists follow from.
         moved: bool (users,). Users whose inputs differ.
-        posts: int64. Rows of posts that are new or were edited, ascending.
+        posts: int64. Rows of posts that are new, were edited or have another trend, ascending.
     """
 
     content: GenerationContent
@@ -63,7 +66,8 @@ def plan_refresh(
     Raises:
         Unplaceable: A post is like none that the last full run knew.
     """
-    post, group = _posts(frozen, before.sides, facts, changes)
+    untaken = _find_untaken(frozen, facts)
+    post, group = _posts(frozen, before.sides, facts, changes, untaken)
     moved = changes.users | _find_regrouped(before.sides, facts, changes, group)
     events = events_of(facts, moved)
     sides = _sides(frozen, before.sides, facts, events, moved, post, group)
@@ -71,6 +75,11 @@ def plan_refresh(
     new = choose_left_out(manifest.seen_policy, views, likes)
     seen = _left_out(before, facts, moved, new)
     dense = _dense(before, frozen, sides)
+    if dense is not None and untaken.any():
+        y = follow_trend(dense[1], facts, untaken, frozen.scales, columns_of(manifest.metrics))
+        dense = dense[0], y
+    trending = _find_trending(before, sides, dense)
+    met = changes.posts | trending
     caps = Caps.of(manifest.max_per_topic, facts.posts[TOPIC])
     windows = Windows.of(facts.posts)
     inputs = Inputs(before.model, sides, seen, dense, caps, windows)
@@ -84,6 +93,7 @@ def plan_refresh(
 
     catalogue = catalogue[offered[catalogue]]
     same = not (changes.new_users.any() or changes.n_users_gone or changes.new_posts.any())
+    same = same and not trending.any()
     return RefreshPlan(
         content=GenerationContent(
             variant=manifest.variant,
@@ -99,7 +109,7 @@ def plan_refresh(
             posts=post_json(facts.posts, facts.post_names),
             popular=rows(frozen.popular),
             segments={name: rows(lists) for name, lists in frozen.segments.items()},
-            segment_of=_segments(manifest, frozen, facts, moved if not changes.posts.any() else None),
+            segment_of=_segments(manifest, frozen, facts, None if met.any() else moved),
             catalogue=catalogue,
             views=views,
             likes=likes,
@@ -118,7 +128,7 @@ def plan_refresh(
         ),
         inputs=inputs,
         moved=moved,
-        posts=np.flatnonzero(changes.posts),
+        posts=np.flatnonzero(met),
     )
 
 
@@ -134,8 +144,20 @@ def _explored(frozen: Frozen, facts: Facts, offered: Bools) -> NewPosts | None:
     return NewPosts(frozen.n_places, frozen.n_new, weights)
 
 
-def _posts(frozen: Frozen, before: Sides, facts: Facts, changes: Changes) -> tuple[Floats32, Ints32]:
-    """Return the post side and each post's group; what is new or edited is placed among the rest."""
+def _find_untaken(frozen: Frozen, facts: Facts) -> Bools:
+    """Return bool (posts,): posts that nobody had taken by the full run; none where a feed showed them."""
+    if facts.shown != "choices":
+        return np.zeros(len(facts.posts), np.bool_)
+    return np.isin(facts.post_ids, frozen.untaken) | ~np.isin(facts.post_ids, frozen.post_ids)
+
+
+def _posts(
+    frozen: Frozen, before: Sides, facts: Facts, changes: Changes, untaken: Bools
+) -> tuple[Floats32, Ints32]:
+    """Return the post side and each post's group; what is new or edited is placed among the rest.
+
+    Of those that nobody had taken by the full run what users chose since says how they are received.
+    """
     row = find_rows(before.post_ids, facts.post_ids)
     post, group = before.post[row], before.group[row]
     changed = np.flatnonzero(changes.posts)
@@ -147,6 +169,8 @@ def _posts(frozen: Frozen, before: Sides, facts: Facts, changes: Changes) -> tup
         texts = place(posts, vectors, frozen.texts)
         received = np.where(changes.new_posts[changed, None], np.array(UNSHOWN), post[changed, RECEIVED])
         post[changed], group[changed] = post_side(texts, received), texts.cluster
+    if untaken.any():
+        post[untaken, RECEIVED] = receive_since(facts, untaken, frozen.reception)
     return post, group
 
 
@@ -203,6 +227,16 @@ def _dense(before: Inputs, frozen: Frozen, now: Sides) -> Dense | None:
     user, post = find_rows(sides.user_ids, now.user_ids), find_rows(sides.post_ids, now.post_ids)
     own = np.where(post[:, None] < 0, frozen.by_cluster[now.group], y[post])
     return np.where(user[:, None] < 0, frozen.everybody, x[user]), own
+
+
+def _find_trending(before: Inputs, now: Sides, dense: Dense | None) -> Bools:
+    """Return bool (posts,): posts that were there, and have other features or factors than they had."""
+    row = find_rows(before.sides.post_ids, now.post_ids)
+    was, found = before.sides.post[row], np.zeros(len(row), np.bool_)
+    found |= ((was != now.post) & ~(np.isnan(was) & np.isnan(now.post))).any(axis=1)
+    if before.dense is not None and dense is not None:
+        found |= (before.dense[1][row] != dense[1]).any(axis=1)
+    return found & (row >= 0)
 
 
 def _fingerprint(inputs: Inputs) -> str:

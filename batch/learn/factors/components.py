@@ -201,7 +201,7 @@ def _of_choices(
         "liked_beside": (beside[0], beside[1][place]),
         "taken_next": (following[0], following[1][place]),
         "liked_by_many_lately": (everyone, _by_many_lately(past)),
-        "taken_by_many_lately": (everyone, _by_many_lately(_all_liked(past))),
+        "taken_by_many_lately": (everyone, _by_many_lately(take_for_likes(past))),
     }
     if "liked_near" in wanted:
         x, y = fit_relation_factors(liked, find_near, N_IMPLICIT, seed)
@@ -218,7 +218,7 @@ def _takes(past: Facts) -> SeenTimes:
     return SeenTimes(pairs.start, post[order].astype(np.int32), pairs.time[order])
 
 
-def _all_liked(past: Facts) -> Facts:
+def take_for_likes(past: Facts) -> Facts:
     """Return the facts as if whatever was taken was liked, and alike."""
     return replace(past, target=past.views.astype(np.int8), weight=None)
 
