@@ -264,6 +264,24 @@ def exploration(
 
 
 @bench.command()
+def newcomers(
+    users: Annotated[int, typer.Option(min=1_000, help="users of each made world")] = 3_000,
+    posts: Annotated[
+        int, typer.Option(min=100, help="its posts; a tenth of the others come at once")
+    ] = 1_000,
+    seeds: Annotated[int, typer.Option(min=0, help="how many worlds; 0: none")] = 3,
+    data: Annotated[str, typer.Option(help="folder or URL of rows that users chose, beside worlds")] = "",
+    mapping: Annotated[str, typer.Option(help="what the rows are called")] = "",
+    cuts: Annotated[int, typer.Option(min=1, help="posts of theirs that are followed")] = 10,
+    json: Json = False,
+) -> None:
+    """Judge lists an hour, six hours and a day after posts came between two full runs, through refreshes."""
+    from tests.bench.newcomers.run import run as measure
+
+    Output(json=json).emit(measure(users, posts, seeds, data, mapping, cuts))
+
+
+@bench.command()
 def overlay(
     data: Annotated[str, typer.Option(help="folder or URL of facts, beside made worlds")] = "",
     users: Annotated[int, typer.Option(min=100, help="users of each made world")] = 1_500,
