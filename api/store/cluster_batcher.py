@@ -66,14 +66,14 @@ class ClusterBatcher(LookupBatcher):
         groups = self._group(sent, iter(parts))
         turn = _Turn(self, perf_counter())
         at_home = groups.pop(connection, None)
-        for to, group in groups.items():
-            to.send((b"".join(group.parts), group.n_replies, turn.reader_of(group)))
         question = (self._packed_question, 1, turn.pass_home)
-        if at_home is None:
-            connection.send(question)
-        else:
+        if at_home is not None:
             packed = b"".join(at_home.parts)
             connection.send((packed, at_home.n_replies, turn.reader_of(at_home)), question)
+        elif groups:  # first, so that its answer is there when theirs are: one wake-up, not two
+            connection.send(question)
+        for to, group in groups.items():
+            to.send((b"".join(group.parts), group.n_replies, turn.reader_of(group)))
 
     def _group(self, sent: list[Sent], parts: Iterator[bytes]) -> dict[RespConnection, _Group]:
         groups: dict[RespConnection, _Group] = {}
