@@ -49,6 +49,7 @@ class Cluster:
     timeout_ms: int
     settings: tuple[str, ...] = ()
     ports: list[int] = field(default_factory=list)
+    _clients: dict[int, redis.Redis] = field(default_factory=dict)
     _servers: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
@@ -101,8 +102,8 @@ class Cluster:
         await_store(f"redis://127.0.0.1:{port}/0")
 
     def node(self, port: int) -> redis.Redis:
-        """Give a client of one node."""
-        return redis.Redis(port=port)
+        """Give a client of one node, which ends with the cluster."""
+        return self._clients.setdefault(port, redis.Redis(port=port))
 
     def client(self) -> redis.Redis:
         """Give a client of the whole; it has what `redis.Redis` has."""
@@ -162,10 +163,10 @@ class Cluster:
             return next(int(node.port) for node in client.get_primaries() if node.port != self._owner(slot))
 
     def _owner(self, slot: int) -> int:
-        with self.node(next(iter(self._servers))) as node:
-            for first, last, primary, *_ in _tell(node, "CLUSTER SLOTS", never_decode=True):
-                if first <= slot <= last:
-                    return int(primary[1])
+        node = self.node(next(iter(self._servers)))
+        for first, last, primary, *_ in _tell(node, "CLUSTER SLOTS", never_decode=True):
+            if first <= slot <= last:
+                return int(primary[1])
         raise AssertionError(f"slot {slot} is nobody's")
 
     def await_whole(self) -> None:
@@ -182,6 +183,8 @@ class Cluster:
 
     def stop(self) -> None:
         """End all nodes."""
+        for client in self._clients.values():
+            client.close()
         for port in list(self._servers):
             self.kill(port)
 

@@ -140,6 +140,22 @@ def night(
     Output(json=json).emit(measure(scale, facts, posts, warm=warm))
 
 
+@bench.command(name="cluster-store")
+def cluster_store(
+    seconds: Annotated[float, typer.Option(min=10, help="of traffic")] = 600.0,
+    rate: Annotated[int, typer.Option(min=6, max=300, help="requests a second")] = 300,
+    node_timeout_ms: Annotated[int, typer.Option(min=500, help="after which a node counts as failed")] = 5000,
+    moved: Annotated[int, typer.Option(min=1, max=1200, help="slots that move")] = 1000,
+    copies: Annotated[int, typer.Option(min=0, max=1, help="ALMANAC_EVENTS_WAIT")] = 1,
+    rounds: Annotated[int, typer.Option(min=0, help="pairs of CPU on the cluster and a single store")] = 5,
+    json: Json = False,
+) -> None:
+    """Serve from six nodes while slots move and primaries are killed; judge every answer, compare the CPU."""
+    from tests.bench.cluster_store import run as measure
+
+    Output(json=json).emit(measure(seconds, rate, node_timeout_ms, moved, copies, rounds))
+
+
 @bench.command()
 def renewed(
     data: Annotated[str, typer.Option(help="folder or URL of facts")],

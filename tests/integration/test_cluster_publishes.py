@@ -92,7 +92,7 @@ def test_slots_that_move_while_lists_are_written_lose_none(
         nonlocal turn
         for block in blocks(of, size=100):
             yield block
-            cluster.move(range(turn * 40, turn * 40 + 40), cluster.primaries[(turn + 1) % 3])
+            cluster.move(range(turn * 10, turn * 10 + 10), cluster.primaries[(turn + 1) % 3])
             turn += 1
 
     publish(generations(client), of, moving(), config(tmp_path))
