@@ -30,6 +30,9 @@ TestFrom = Annotated[datetime | None, typer.Option(help="first test day; else th
 TestTo = Annotated[datetime | None, typer.Option(help="day after the last test day")]
 To = Annotated[str, typer.Option(help="folder, SQLite or PostgreSQL URL; else where `almanac run` reads")]
 Generation = Annotated[int | None, typer.Option(help="number of the prepared one; else the newest")]
+Place = Annotated[
+    str, typer.Option("--to", help="folder that all machines see, or an fsspec URL; else the state folder")
+]
 Candidates = Annotated[str, typer.Option(help="peers, with commas between, whose posts `two_stage…` rank")]
 PerUser = Annotated[int, typer.Option(min=0, help="posts that each of them gives a user; 0: the setting's")]
 Aim = Annotated[str, typer.Option("--aim", help="of their ranker: classification or lambdarank")]

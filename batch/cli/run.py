@@ -18,6 +18,7 @@ from batch.cli.options import (
     Json,
     Mapped,
     PerUser,
+    Place,
     TestFrom,
     TestTo,
     read_settings,
@@ -28,6 +29,7 @@ from batch.cli.output import Output
 if TYPE_CHECKING:
     import redis
 
+    from batch.jobs.full import PublishBy
     from batch.progress import Progress
     from batch.settings import Settings
 
@@ -61,6 +63,13 @@ def run(
         str, typer.Option(help="only score and write this part of users, such as 2/4, of what was prepared")
     ] = "",
     generation: Generation = None,
+    on: Annotated[
+        str, typer.Option(help="ray, or ray:<address>: its workers score and write users, in shards")
+    ] = "",
+    shards: Annotated[
+        int, typer.Option(min=0, help="how many parts they are cut into; 0: two for each worker")
+    ] = 0,
+    to: Place = "",
     json: Json = False,
 ) -> None:
     """Read facts, train, score every user × post × bucket, and publish one generation."""
@@ -81,6 +90,8 @@ def run(
         raise ValueError(f"--from {begin} is no stage: give one of {', '.join(get_args(From)[1:])}")
     if incremental and begin:
         raise ValueError("--incremental reads the facts each time: leave out --fresh and --from")
+    if (incremental and on) or ((shards or to) and not on):
+        raise ValueError("--shards and --to go with --on, and --on with whole runs alone")
     output = Output(json=json)
     stages = {"candidates": candidates, "candidates_per_user": per_user, "ranker_aim": aim}
     settings = read_settings(mapping=mapping, variant=variant, **stages)
@@ -92,7 +103,19 @@ def run(
         if incremental:
             output.emit(run_refresh(*what, split=split, evaluated=evaluate))
         else:
-            output.emit(asdict(run_full(*what, split=split, evaluated=evaluate, given=model, begin=begin)))
+            by = _engine(on, shards, to) if on else None
+            output.emit(
+                asdict(
+                    run_full(*what, split=split, evaluated=evaluate, given=model, begin=begin, publish_by=by)
+                )
+            )
+
+
+def _engine(on: str, shards: int, to: str) -> "PublishBy":
+    """Return what publishes by workers on several machines."""
+    from batch.jobs.on_ray import parse_engine, publish_on_ray
+
+    return publish_on_ray(parse_engine(on), shards, to)
 
 
 def _run_shard(shard: str, generation: int | None, variant: str, *, json: bool) -> None:

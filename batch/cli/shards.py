@@ -7,13 +7,19 @@ from typing import Annotated
 import typer
 
 from batch.cli.listen import notified
-from batch.cli.options import Data, Generation, Json, Mapped, TestFrom, TestTo, read_settings, read_span
+from batch.cli.options import (
+    Data,
+    Generation,
+    Json,
+    Mapped,
+    Place,
+    TestFrom,
+    TestTo,
+    read_settings,
+    read_span,
+)
 from batch.cli.output import Output
 from batch.cli.run import connect
-
-Place = Annotated[
-    str, typer.Option("--to", help="folder that all machines see, or an fsspec URL; else the state folder")
-]
 
 
 def prepare(
