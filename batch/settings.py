@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
@@ -218,6 +218,12 @@ class Settings(StoreSettings):
         pattern=r"^(https?://\S+)?$",
         description="Grafana that has our dashboard, for a link of the inspector's to it; empty: no link",
     )
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Return all that hold no secret, by name, as JSON has them."""
+        secret = {name for name, value in self if isinstance(value, SecretStr)}
+        return self.model_dump(mode="json", exclude=secret)
 
     @property
     def filter_columns(self) -> tuple[str, ...]:

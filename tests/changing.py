@@ -226,7 +226,7 @@ def full_run(store: redis.Redis, settings: Settings, facts: Facts) -> Manifest:
         full.lists,
         config_of(settings),
         inputs=full.inputs,
-        keep=freeze(facts, known, full),
+        keep=freeze(facts, known, full, digest_inputs(facts)),
     )
 
 

@@ -16,6 +16,7 @@ from batch.evaluate.nightly import measure_run
 from batch.features import asof
 from batch.jobs.assemble import Publication, assemble_publication
 from batch.jobs.baselines import publish_baseline
+from batch.jobs.refresh.digests import InputDigests, digest_inputs
 from batch.jobs.refresh.frozen import freeze
 from batch.jobs.warm import Start, choose_start, keep_fit
 from batch.learn.baselines.named import find_baseline, require_package
@@ -62,6 +63,8 @@ class Result:
     broken_embeddings: int
     infinite: dict[str, int]
     lists_written: int
+    facts: str
+    root: str
     model: str
     chosen: str
     metrics: dict[str, float]
@@ -150,7 +153,7 @@ def run(
         statics = start.statics
     if baseline is not None:
         manifest = publish_baseline(settings, store, facts, statics, baseline, progress)
-        return _finish(facts, manifest, progress)
+        return _finish(facts, digest_inputs(facts), manifest, progress)
     if given is not None:
         model = read_model(given, facts, statics, facts.as_of_s)
         model.save(settings.state_dir / "models" / model.fingerprint)
@@ -160,11 +163,12 @@ def run(
         model = learn(settings, facts, location, start, progress, split=split, evaluated=evaluated, keep=keep)
     with progress.step("features"):
         tonight = assemble_publication(settings, facts, statics, model, facts.as_of_s)
+        digests = digest_inputs(facts)
     manifest = (publish_by or publish_here)(
-        settings, generations, tonight, freeze(facts, statics, tonight), progress
+        settings, generations, tonight, freeze(facts, statics, tonight, digests), progress
     )
     model.save(settings.state_dir / "model")
-    return _finish(facts, manifest, progress)
+    return _finish(facts, digests, manifest, progress)
 
 
 def learn(
@@ -225,7 +229,7 @@ def _evaluate(
         return measure_run(facts, statics, split, Recipe.of(settings))
 
 
-def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
+def _finish(facts: Facts, digests: InputDigests, manifest: Manifest, progress: Progress) -> Result:
     report = facts.report
     return Result(
         generation=manifest.generation,
@@ -250,6 +254,8 @@ def _finish(facts: Facts, manifest: Manifest, progress: Progress) -> Result:
         broken_embeddings=report.broken_embeddings,
         infinite=report.infinite,
         lists_written=manifest.counts["lists"],
+        facts=digests.fingerprint,
+        root=manifest.root,
         model=manifest.model,
         chosen=describe_choice(manifest.metrics),
         metrics=manifest.metrics,

@@ -130,6 +130,7 @@ def run_part(
             how: dict[str, Any] = {"split": None, "evaluated": True, "keep": night.keep_model}
             model = learn(settings, night.facts, location, Start(statics, None), progress, **how)
             record.tell(chosen=describe_choice(model.metrics))
+            record.describe(model=model.fingerprint, metrics=model.metrics)
 
 
 def run_refresh(
@@ -163,6 +164,9 @@ def _tell(record: Record, result: dict[str, Any]) -> None:
     record.result = result
     as_of_s, chosen = epoch(datetime.fromisoformat(result["as_of"])), result.get("chosen", "")
     record.tell(generation=result["generation"], as_of_s=as_of_s, chosen=chosen)
+    record.describe(
+        metrics=result.get("metrics", {}), **{name: result[name] for name in ("facts", "model", "root")}
+    )
 
 
 @contextmanager
@@ -171,9 +175,7 @@ def begun(
 ) -> Iterator[tuple[Record, redis.Redis]]:
     """Give the record of a run and a client of the store, while no other run goes on."""
     runs, key = Runs(settings.state_dir), settings.keys.runs_now()
-    with (
-        recorded(runs, progress, kind, settings.variant, asked, kept=settings.runs_kept) as record,
-        connect() as store,
-        hold_turn(store, key, kind, record.number),
-    ):
-        yield record, store
+    with recorded(runs, progress, kind, settings.variant, asked, kept=settings.runs_kept) as record:
+        record.describe(parameters=settings.plain)
+        with connect() as store, hold_turn(store, key, kind, record.number):
+            yield record, store

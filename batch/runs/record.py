@@ -1,5 +1,6 @@
 """What is known of a run and of its stages, as values; nothing here opens a file."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -86,6 +87,9 @@ class Run:
         total: Of how much; None where that is unknown.
         seen_s: When it was last heard of, epoch seconds.
         stop: How it is to end, where somebody has asked for that: `cancelled` or `stopped`.
+        made: What it was made of and what came of it: `parameters`, its settings but for secrets; `facts`,
+            `model` and `root`, checksums of what it read, of its model and of its generation; `metrics`.
+            Each stands there once it is known.
         stages: In the order in which they ended; empty in lists.
     """
 
@@ -112,6 +116,7 @@ class Run:
     total: int | None
     seen_s: float
     stop: Outcome | None
+    made: Mapping[str, Any]
     stages: tuple[Stage, ...] = ()
 
 

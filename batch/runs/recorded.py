@@ -60,6 +60,10 @@ class Record:
         """Note `generation`, `as_of_s`, `chosen` or `resumed_from`."""
         self._write(lambda number: self.runs.tell(number, **values))
 
+    def describe(self, **made: object) -> None:
+        """Note more of what the run is made of, see `batch.runs.record.Run.made`."""
+        self._write(lambda number: self.runs.describe(number, **made))
+
     def keep(self, stage: str) -> None:
         """Take note that a stage takes what an earlier run has left."""
         self._kept.add(stage)

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import orjson
 
 from batch.runs.logfile import RunLog, is_held
 from batch.runs.record import BY_HAND, Asked, Kind, Outcome, Run, Stage
@@ -22,7 +24,7 @@ from batch.runs.record import BY_HAND, Asked, Kind, Outcome, Run, Stage
 log = logging.getLogger(__name__)
 
 FILE, FOLDER = "runs.sqlite", "runs"  # in the state folder; the folder holds a log file a run
-SCHEMA = 2
+SCHEMA = 3
 BUSY_S = 10.0  # a writer holds the file for milliseconds
 _LOST = "its process is gone: killed, out of memory, or the machine went down"
 _TABLES = """
@@ -32,7 +34,8 @@ CREATE TABLE IF NOT EXISTS runs (
     outcome TEXT, why TEXT NOT NULL DEFAULT '', exit_code INTEGER, generation INTEGER, as_of_s INTEGER,
     resumes INTEGER NOT NULL DEFAULT 1, resumed_from INTEGER, log TEXT NOT NULL DEFAULT '',
     stage TEXT NOT NULL DEFAULT '', done INTEGER NOT NULL DEFAULT 0, total INTEGER, seen_s REAL NOT NULL,
-    stop TEXT, stop_why TEXT NOT NULL DEFAULT '', chosen TEXT NOT NULL DEFAULT ''
+    stop TEXT, stop_why TEXT NOT NULL DEFAULT '', chosen TEXT NOT NULL DEFAULT '',
+    made TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX IF NOT EXISTS of_slots ON runs (kind, variant, slot_s);
 CREATE TABLE IF NOT EXISTS stages (
@@ -118,6 +121,12 @@ class Runs:
     def tell(self, number: int, **values: int | str | None) -> None:
         """Note more of a run: `generation`, `as_of_s`, `chosen` or `resumed_from`."""
         self._set(number, values)
+
+    def describe(self, number: int, **made: object) -> None:
+        """Note more of what a run was made of, see `Run.made`; numbers that are none are left out."""
+        with self._open() as db:
+            text = orjson.dumps(made).decode()
+            db.execute("UPDATE runs SET made = json_patch(made, ?) WHERE number = ?", (text, number))
 
     def end(
         self,
@@ -244,7 +253,7 @@ class Runs:
             rows = db.execute(f"SELECT {', '.join(_OF_RUN)} FROM runs {where}", values).fetchall()  # noqa: S608
         for about in lost:
             log.error("run.lost", extra={**about, "outcome": "lost", "why": _LOST})
-        return [replace(run, resumes=bool(run.resumes)) for run in (Run(*row) for row in rows)]
+        return [_read(row) for row in rows]
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -260,11 +269,19 @@ class Runs:
             yield db
 
 
+def _read(row: tuple[Any, ...]) -> Run:
+    """Return a run of the file."""
+    run = Run(*row)
+    return replace(run, resumes=bool(run.resumes), made=orjson.loads(cast("str", run.made)))
+
+
 def _raise_schema(db: sqlite3.Connection) -> None:
     """Make the tables, or give those of an earlier version what they lack; others may do so at once."""
     db.execute("PRAGMA journal_mode = WAL")
     db.executescript(_TABLES)
     db.execute("BEGIN IMMEDIATE")
-    if "chosen" not in {column[1] for column in db.execute("PRAGMA table_info(runs)")}:  # since 2
-        db.execute("ALTER TABLE runs ADD COLUMN chosen TEXT NOT NULL DEFAULT ''")
+    there = {column[1] for column in db.execute("PRAGMA table_info(runs)")}
+    for name, empty in (("chosen", ""), ("made", "{}")):  # since 2, since 3
+        if name not in there:
+            db.execute(f"ALTER TABLE runs ADD COLUMN {name} TEXT NOT NULL DEFAULT '{empty}'")
     db.execute(f"PRAGMA user_version = {SCHEMA}")

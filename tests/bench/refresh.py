@@ -154,7 +154,7 @@ def publish_first(settings: Settings, store: redis.Redis, facts: Facts) -> tuple
     known = asof.describe(facts, settings.seed)
     model = train(facts, known, facts.as_of_s, Recipe.of(settings)).model
     first = assemble_publication(settings, facts, known, model, facts.as_of_s)
-    keep = freeze(facts, known, first)
+    keep = freeze(facts, known, first, digest_inputs(facts))
     begin = time.perf_counter()
     manifest = publish(
         GenerationStore(store, Keys(settings.prefix)),

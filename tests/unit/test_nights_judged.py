@@ -33,6 +33,7 @@ RUN = Run(
     total=None,
     seen_s=BEGIN_S + 50,
     stop=None,
+    made={},
 )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from batch.data.tables.location import SourceAway
 from batch.progress import Progress
-from batch.runs.record import Asked
+from batch.runs.record import Asked, describe_run
 from batch.runs.recorded import RunStopped, recorded
 from batch.runs.runs import RunEnded, Runs, RunUnknown
 from batch.runs.tail import tail
@@ -218,16 +218,34 @@ def test_a_record_of_a_newer_version_is_refused_by_name(runs: Runs) -> None:
         runs.recent()
 
 
-def test_a_record_of_the_version_before_is_read_and_says_from_now_on_what_was_chosen(runs: Runs) -> None:
+def test_what_a_run_is_made_of_is_told_bit_by_bit(runs: Runs) -> None:
+    number = runs.begin("full", "default")
+    runs.describe(number, parameters={"depth": 50, "zone": "UTC"})
+    runs.describe(number, facts="5f", metrics={"hitrate_at_5": 0.5, "auc_in_session": float("nan")})
+
+    made = runs.show(number).made
+
+    assert made == {
+        "parameters": {"depth": 50, "zone": "UTC"},
+        "facts": "5f",
+        "metrics": {"hitrate_at_5": 0.5},
+    }
+    assert describe_run(runs.show(number))["made"] == made
+    assert runs.show(runs.begin("full", "default")).made == {}
+
+
+def test_a_record_of_the_first_version_is_read_and_says_from_now_on_what_was_chosen(runs: Runs) -> None:
     runs.end(runs.begin("full", "default"), "done")
     with sqlite3.connect(runs.path) as db:
         db.execute("ALTER TABLE runs DROP COLUMN chosen")
+        db.execute("ALTER TABLE runs DROP COLUMN made")
         db.execute("PRAGMA user_version = 1")
     db.close()
 
     runs.tell(runs.begin("full", "default"), chosen="nothing beats recency alone")
 
     assert [run.chosen for run in runs.recent()] == ["nothing beats recency alone", ""]
+    assert [run.made for run in runs.recent()] == [{}, {}]
 
 
 def test_the_last_runs_seconds_tell_what_is_to_come(runs: Runs) -> None:

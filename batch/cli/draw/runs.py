@@ -32,6 +32,9 @@ def draw_show(console: Console, run: "Run") -> None:
     for name in (*names, "begun", "ended", "as_of", "generation", "chosen", "resumed_from", "log"):
         if said[name] not in (None, ""):
             about.add_row(name, escape(str(said[name])))
+    for name in ("facts", "model", "root"):
+        if run.made.get(name):
+            about.add_row(name, escape(run.made[name]))
     if run.outcome is None:
         about.add_row("now", f"{run.stage} {_how_far(run)}")
     console.print(about)

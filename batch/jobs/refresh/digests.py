@@ -46,6 +46,14 @@ class InputDigests:
     post_ids: Ints
     posts: Words
 
+    @property
+    def fingerprint(self) -> str:
+        """Return 32 hex digits of all facts, the same in whatever order they came."""
+        found = blake2b(digest_size=16)
+        for values in (self.user_ids, self.users, self.post_ids, self.posts):
+            found.update(np.ascontiguousarray(values).tobytes())
+        return found.hexdigest()
+
     def save(self, folder: Path) -> None:
         """Write two Parquet files."""
         columns = {f"users_{k}": np.ascontiguousarray(self.users[:, k]) for k in range(self.users.shape[1])}

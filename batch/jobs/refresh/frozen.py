@@ -19,7 +19,7 @@ from batch.features.profile import Codes
 from batch.features.reception import Reception
 from batch.features.text import Map
 from batch.jobs.assemble import Publication
-from batch.jobs.refresh.digests import InputDigests, digest_inputs
+from batch.jobs.refresh.digests import InputDigests
 from batch.learn.chosen import columns_of
 from batch.learn.factors.cold_start import shared_factors
 from batch.learn.trend import Scale, find_scales, find_untaken
@@ -153,7 +153,9 @@ class Frozen:
         )
 
 
-def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[GenerationFolder], None]:
+def freeze(
+    facts: Facts, statics: Statics, full: Publication, digests: InputDigests
+) -> Callable[[GenerationFolder], None]:
     """Return what writes into a full run's folder all that later refreshes hold fast to."""
     content, dense = full.content, full.inputs.dense
     frozen = Frozen(
@@ -180,7 +182,6 @@ def freeze(facts: Facts, statics: Statics, full: Publication) -> Callable[[Gener
         weights=_weights_by_id(content),
         scales=find_scales(facts, content.as_of_s, columns_of(content.metrics)),
     )
-    digests = digest_inputs(facts)
 
     def keep(folder: GenerationFolder) -> None:
         frozen.save(folder.frozen)

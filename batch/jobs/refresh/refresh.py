@@ -11,7 +11,7 @@ from api.contract.buckets import moment
 from api.contract.manifest import Manifest
 from batch.data.facts import Facts
 from batch.features.text import Unplaceable
-from batch.jobs.refresh.digests import Changes, compare, digest_inputs
+from batch.jobs.refresh.digests import Changes, InputDigests, compare, digest_inputs
 from batch.jobs.refresh.plan import RefreshPlan, plan_refresh
 from batch.jobs.refresh.start import Base, FullRunNeeded, find_base, refuse
 from batch.jobs.refresh.steps import Kind, Step, make_steps
@@ -42,6 +42,8 @@ class Outcome:
         posts_edited: Posts whose text, topic or embedding differs.
         lists_written: Lists that were written.
         lists_carried: Lists that were copied.
+        model: Name of the model, that of the last full run.
+        facts: Checksum of all facts.
         root: Checksum of the generation.
         seconds: Step to its seconds.
     """
@@ -59,6 +61,8 @@ class Outcome:
     posts_edited: int
     lists_written: int
     lists_carried: int
+    model: str
+    facts: str
     root: str
     seconds: dict[str, float]
 
@@ -95,14 +99,14 @@ def refresh(
         refuse(base, facts, changes)
     n_users = Counter[Kind]()
     if not changes.any:
-        return _outcome(base, base.manifest, changes, n_users, progress)
+        return _outcome(base, base.manifest, digests, changes, n_users, progress)
     with progress.step("inputs"):
         plan = _plan(base, facts, changes)
     steps = _count(make_steps(settings, base, plan), n_users)
     with progress.phases("publish") as show:
         config = replace(PublishConfig.of(settings, show, progress.step), now=now)
         manifest = publish_refreshed(generations, base, plan, steps, digests, config)
-    outcome = _outcome(base, manifest, changes, n_users, progress)
+    outcome = _outcome(base, manifest, digests, changes, n_users, progress)
     log.info("refresh.done", extra=asdict(outcome))
     return outcome
 
@@ -122,7 +126,12 @@ def _count(steps: Iterator[Step], n_users: Counter[Kind]) -> Iterator[Step]:
 
 
 def _outcome(
-    base: Base, manifest: Manifest, changes: Changes, n_users: Counter[Kind], progress: Progress
+    base: Base,
+    manifest: Manifest,
+    digests: InputDigests,
+    changes: Changes,
+    n_users: Counter[Kind],
+    progress: Progress,
 ) -> Outcome:
     return Outcome(
         generation=manifest.generation,
@@ -138,6 +147,8 @@ def _outcome(
         posts_edited=int((changes.posts & ~changes.new_posts).sum()),
         lists_written=(n_users["scored"] + n_users["merged"]) * manifest.n_buckets,
         lists_carried=n_users["carried"] * manifest.n_buckets,
+        model=manifest.model,
+        facts=digests.fingerprint,
         root=manifest.root,
         seconds=dict(progress.seconds),
     )
