@@ -5,8 +5,8 @@
 -- ARGV  1 promote, rollback or quarantine  2 a generation; empty for rollback  3 epoch seconds, for the history
 --       4 why, for the history  5 `1`: rollback bars what it leaves; promote takes a quarantined one, too
 --       6 the lease as its holder wrote it; empty for people, who need none  7 who does it, a word; empty: unknown
--- Reply {flipped, generation, the one before or empty}; {barred} where only a state changed; else nothing was
---       written: {state, what it is or empty}, {nothing, the current one or empty}, {lease}
+-- Reply {flipped, generation, the one served until now or empty, the previous one from now on or empty};
+--       {barred, the current one, the previous one} where nothing else is served; else nothing was written: {state, what it is or empty}, {nothing, the current one or empty}, {lease}
 -- Cost  O(p) for the latest p promotions, 100 at most
 local act, wanted, now_s, why, flag, held, who = unpack(ARGV)
 if held ~= '' and redis.call('GET', KEYS[4]) ~= held then
@@ -50,9 +50,10 @@ if act == 'quarantine' then
     if wanted ~= current then
         bar(wanted)
         if wanted == previous then
-            redis.call('HSET', KEYS[1], 'previous', older(current))
+            previous = older(current)
+            redis.call('HSET', KEYS[1], 'previous', previous)
         end
-        return {'barred'}
+        return {'barred', current, previous or ''}
     end
 end
 
@@ -96,4 +97,4 @@ redis.call('HSET', KEYS[1], 'generation', chosen, 'promoted_at', at, 'since', fi
 if before ~= '' or previous then
     redis.call('HSET', KEYS[1], 'previous', before)
 end
-return {'flipped', chosen, current}
+return {'flipped', chosen, current, before}

@@ -22,11 +22,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """What a write to `current` changed: the generation served now, and the one before it."""
+    """What a write changed.
+
+    Attributes:
+        variant: Of the generations.
+        generation: What is served now; None where nothing is.
+        before: What was served until now.
+        previous: What the ledger calls previous from now on: what a rollback would go back to.
+    """
 
     variant: str
-    generation: int
+    generation: int | None
     before: int | None
+    previous: int | None
 
 
 class NotServable(ValueError):
@@ -68,8 +76,7 @@ def promote(
     forced = force and (closed is not None or store.state(generation) == "quarantined")
     why: Why = "forced" if forced else "promoted"
     done = _flip(store, manifest.variant, "promote", generation, now_s, why, who, flag=force, lease=lease)
-    assert done is not None
-    extra = {"generation": generation, "previous": done.before, "variant": manifest.variant}
+    extra = {"generation": generation, "previous": done.previous, "variant": manifest.variant}
     if forced:
         log.warning("gate.overridden", extra={**extra, "why": closed or "is quarantined"})
     log.info("generation.promoted", extra=extra)
@@ -88,7 +95,6 @@ def rollback(
         NothingBefore: There is none.
     """
     done = _flip(store, variant, "rollback", 0, now_s, "rolled-back", who, flag=quarantine)
-    assert done is not None
     _log_rollback(done, quarantined=quarantine)
     return done
 
@@ -105,10 +111,11 @@ def quarantine(store: GenerationStore, generation: int, now_s: int, *, who: str 
     """
     variant = _manifest(store, generation).variant
     done = _flip(store, variant, "quarantine", generation, now_s, "rolled-back", who)
-    if done:
-        _log_rollback(done, quarantined=True)
-    else:
-        log.warning("generation.quarantined", extra={"generation": generation})
+    if done.before == done.generation:
+        left = {"current": done.generation, "previous": done.previous, "variant": variant}
+        log.warning("generation.quarantined", extra={"generation": generation, **left})
+        return None
+    _log_rollback(done, quarantined=True)
     return done
 
 
@@ -123,10 +130,11 @@ def _flip(
     *,
     flag: bool = False,
     lease: Lease | None = None,
-) -> Flip | None:
+) -> Flip:
     """Promote, roll back or quarantine, as `flip.lua` says; readers see all of it or nothing.
 
-    A rollback finds its generation itself. None comes back where one that is not served was quarantined.
+    A rollback finds its generation itself. Where one that is not served was quarantined, what is served is
+    what was served before.
 
     Raises:
         NotServable: The generation's state does not allow it.
@@ -148,14 +156,17 @@ def _flip(
             f"nothing to roll back to from generation {rest[0] or None}: "
             "no older one that was served is still sealed in the store"
         )
-    return None if kind == "barred" else Flip(variant, int(rest[0]), int(rest[1]) if rest[1] else None)
+    served, *others = [int(part) if part else None for part in rest]
+    before, previous = others if kind == "flipped" else (served, *others)
+    return Flip(variant, served, before, previous)
 
 
 def _log_rollback(done: Flip, *, quarantined: bool) -> None:
-    extra = {"generation": done.generation, "from": done.before, "variant": done.variant}
-    log.warning("generation.rolled_back", extra=extra)
+    about = {"previous": done.previous, "variant": done.variant}
+    log.warning("generation.rolled_back", extra={"generation": done.generation, "from": done.before, **about})
     if quarantined:
-        log.warning("generation.quarantined", extra={"generation": done.before})
+        left = {"current": done.generation, **about}
+        log.warning("generation.quarantined", extra={"generation": done.before, **left})
 
 
 def _why_closed(store: GenerationStore, manifest: Manifest) -> str | None:
