@@ -1,11 +1,11 @@
 """A thread of its own that tells people: from the log's events to apprise. No failure of it reaches a run."""
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from batch.heard import Heard
 from batch.notices.addresses import Address
 from batch.notices.finding import Notice
 from batch.notices.memory import Memory
@@ -15,46 +15,33 @@ log = logging.getLogger(__name__)
 
 Send = Callable[[Notice], bool]
 
-WAITING = 1_000  # events; more come only while an address hangs
 TRIES_AFTER_S = (0.0, 5.0, 30.0)  # a blip of the network must not swallow the news
 LAST_S = 15.0  # a process that ends waits so long for what is under way
 
 
-class Notices(logging.Handler):
+class Notices(Heard):
     """Takes the events that may be news from the log, and sends what becomes of them."""
 
     def __init__(self, targets: Sequence[tuple[Address, Send]], rules: Rules, memory: Memory) -> None:
         """Start the thread; `close` ends it."""
-        super().__init__(logging.INFO)
         self._targets, self._rules, self._memory = targets, rules, memory
-        self._events: queue.Queue[logging.LogRecord | None] = queue.Queue(WAITING)
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="notices", daemon=True)
-        self._thread.start()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Put an event in the queue; the thread that logs does no more."""
-        if record.getMessage() in EVENTS:
-            with suppress(queue.Full):
-                self._events.put_nowait(record)
+        super().__init__("notices", EVENTS, LAST_S)
 
     def close(self) -> None:
         """Send what waits, for a while, and end."""
         self._ending.set()
-        with suppress(queue.Full):
-            self._events.put_nowait(None)
-        self._thread.join(LAST_S)
         super().close()
 
-    def _work(self) -> None:
-        while (record := self._events.get()) is not None:
-            try:
-                for finding in self._rules.read(record.getMessage(), vars(record)):
-                    notice = self._memory.take(finding)
-                    if notice is not None:
-                        self._tell(notice)
-            except Exception as exc:  # a fault of ours in a notice is no fault of the run
-                log.warning("notice.failed", extra={"why": type(exc).__name__, "about": record.getMessage()})
+    def take(self, record: logging.LogRecord) -> None:
+        """Tell what an event says, where it is news."""
+        try:
+            for finding in self._rules.read(record.getMessage(), vars(record)):
+                notice = self._memory.take(finding)
+                if notice is not None:
+                    self._tell(notice)
+        except Exception as exc:  # a fault of ours in a notice is no fault of the run
+            log.warning("notice.failed", extra={"why": type(exc).__name__, "about": record.getMessage()})
 
     def _tell(self, notice: Notice) -> None:
         for address, send in self._targets:
