@@ -21,6 +21,7 @@ _NAMES = """
     similar state_dir text_model threads token tokens topic_depth train_days train_rows tuned variant zone
     workers
     models_kept resume_h runs_kept stale_h
+    tracking mlflow_port
     ab_port api_password_file api_port batch_password_file classic_port grafana_port postgres_port
     inspector_name inspector_port prometheus_port secrets store_port text_port bench_answer chaos test_seed
     grafana_url

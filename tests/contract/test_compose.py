@@ -44,6 +44,7 @@ def test_the_four_services_are_there_one_command_and_what_watches_them() -> None
         "api-text": ["course"],
         "api-ab": ["course"],
         "inspector": ["inspector"],
+        "mlflow": ["tracking"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
     }
@@ -63,7 +64,7 @@ def test_a_service_is_checked_limited_unprivileged_and_read_only(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("room", "extras"), [("api", "api"), ("batch", "batch,experiments,inspector,notices")]
+    ("room", "extras"), [("api", "api"), ("batch", "batch,experiments,inspector,notices,track")]
 )
 def test_an_image_runs_as_nobody_special_with_its_own_extras_only(room: str, extras: str) -> None:
     lines = (ROOT / room / "Dockerfile").read_text(encoding="utf-8").splitlines()
@@ -78,7 +79,7 @@ def test_an_image_runs_as_nobody_special_with_its_own_extras_only(room: str, ext
 def test_ports_are_mapped_to_loopback_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
-    assert len(ports) == len({*ports}) == 9
+    assert len(ports) == len({*ports}) == 10
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -126,12 +127,13 @@ def test_each_service_gets_only_its_own_passwords() -> None:
         **{name: {"redis_api_password"} for name in ("api", "api-classic", "api-text", "api-ab")},
         "tokens": set(),
         "inspector": {"postgres_password", "redis_batch_password"},
+        "mlflow": set(),
         "prometheus": {"metrics_token"},
         "grafana": {"grafana_password"},
     }
     networks = {name: set(service.get("networks", [])) for name, service in SERVICES.items()}
     assert networks["api"].isdisjoint(networks["postgres"])
-    for watcher in ("prometheus", "grafana"):
+    for watcher in ("prometheus", "grafana", "mlflow"):
         assert networks[watcher].isdisjoint(networks["postgres"] | networks["redis"])
 
 
@@ -160,6 +162,19 @@ def test_prometheus_finds_the_port_where_the_batch_shows_its_metrics() -> None:
     assert targets == {"almanac-batch": [f"batch:{shown}"], "almanac-api": ["api:8000"]}
     for name in ("batch", "api"):
         assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"])
+
+
+def test_who_promotes_reaches_the_tracking_server_by_the_name_that_it_lets_in() -> None:
+    tracker = SERVICES["mlflow"]
+    allowed = next(word for word in tracker["command"] if word.startswith("--allowed-hosts="))
+
+    for name in ("batch", "inspector"):
+        assert set(SERVICES[name]["networks"]) & set(tracker["networks"])
+        assert "ALMANAC_TRACKING" in SERVICES[name]["environment"]
+    assert "mlflow:5000" in allowed.partition("=")[2].split(",")
+    assert [port.rpartition(":")[2] for port in tracker["ports"]] == ["5000"]
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", tracker["image"])
+    assert tracker["volumes"] == ["tracked:/var/tmp"]
 
 
 def test_what_watches_mounts_files_that_are_there_read_only_and_of_a_version() -> None:
