@@ -62,15 +62,16 @@ compose-test: $(VENV)/.dev ## docker-compose.yml on a real engine: facts in, a n
 rectools: $(VENV)/.dev .rectools/.made ## our metrics and folds beside RecTools', which needs numpy < 2 and so an environment of its own
 	$(BIN)/pytest tests/unit/test_rectools.py tests/unit/test_rectools_models.py tests/unit/test_rectools_splits.py $(ARGS)
 
-test-zoo: .zoo/.made .deep/.made ## the peers of the extras `zoo` and `deep`, in an environment each
+test-zoo: .zoo/.made .deep/.made .track/.made .mlflow/.made ## peers of the extras `zoo` and `deep`, and `track`, in an environment each
 	.zoo/bin/pytest tests/zoo $(ARGS)
 	.deep/bin/pytest tests/zoo $(ARGS)
+	.track/bin/pytest tests/track $(ARGS)
 
 test-cluster: .cluster/.made ## a night in shards by Ray and by object storage: the extras `cluster` and `s3`, in an environment of their own
 	.cluster/bin/pytest tests/cluster $(ARGS)
 
 clean: ## remove the environment and everything computed
-	rm -rf $(VENV) .rectools .zoo .deep .cluster .almanac
+	rm -rf $(VENV) .rectools .zoo .deep .cluster .track .mlflow .almanac
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Almanac needs Python 3.11 or newer, " + sys.executable + " is " + sys.version.split()[0] + ": set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -102,6 +103,17 @@ $(VENV)/.ml-100k: $(VENV)/.run
 	grep -v '^python-dateutil=' .constraints/core.txt > .cluster/core.txt
 	.cluster/bin/pip install $(QUIET) -c .cluster/core.txt -c .constraints/cluster.txt \
 	  -e '.[api,batch,embedded,cluster,s3]' $(OF_TESTS) 'moto[server]'
+	@touch $@
+
+.track/.made: pyproject.toml .constraints/core.txt .constraints/track.txt
+	$(PYTHON) -m venv .track
+	.track/bin/pip install $(QUIET) $(addprefix -c ,$(filter %.txt,$^)) -e '.[api,batch,embedded,track,tune]' $(OF_TESTS)
+	@touch $@
+
+# The server, whose pyarrow is an older one, is nothing that the client needs.
+.mlflow/.made: .constraints/mlflow.txt
+	$(PYTHON) -m venv .mlflow
+	.mlflow/bin/pip install $(QUIET) -c $< mlflow
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.dev

@@ -209,6 +209,11 @@ class Settings(StoreSettings):
         ge=0,
         description="hours after which what is served, or its newest fact, is stale: a notice; 0: never",
     )
+    tracking: SecretStr = Field(
+        SecretStr(""),
+        description="MLflow that is told of runs, evaluations and tuning: mlflow: and its address "
+        "or a folder; empty: none",
+    )
     metrics_port: int = Field(
         0, ge=0, le=65_535, description="port where `almanac schedule` shows Prometheus its metrics; 0: none"
     )
@@ -250,6 +255,16 @@ class Settings(StoreSettings):
     def _is_a_share_of_places(cls, text: str) -> str:
         places = read_places(text)
         return f"1/{places}" if places else ""
+
+    @field_validator("tracking")
+    @classmethod
+    def _is_a_tracker(cls, secret: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"(mlflow:(https?://\S+|[^:]*[^:\s][^:]*))?", secret.get_secret_value()):
+            raise ValueError(
+                "a tracker should be mlflow: and the address of a server or a folder, such as "
+                "mlflow:http://127.0.0.1:5000 or mlflow:tracked"
+            )
+        return secret
 
     @field_validator("zone")
     @classmethod

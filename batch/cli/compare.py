@@ -60,6 +60,7 @@ def compare(
     from batch.evaluate.worlds import world_configs
     from batch.extras import require_extra
     from batch.store.connection import facts_location
+    from batch.tracking.measured import Measured
 
     output = Output(json=json)
     settings = read_settings(
@@ -73,6 +74,7 @@ def compare(
         raise typer.BadParameter("--world, --unseen and --protocol are three ways to compare: name one")
     if zoo and peers:
         raise typer.BadParameter("--zoo is every peer and --peers some: leave one of them out")
+    measured = Measured(settings, "compare")
     names = tuple(name.strip() for name in peers.split(",") if name.strip())
     if plot is not None:
         require_extra("matplotlib", "plot")
@@ -82,14 +84,19 @@ def compare(
         report = commands.compare_in_worlds(settings, configs, names, n, progress)
         draw = compared.draw_worlds
     elif unseen:
-        report = commands.compare_at_cuts(settings, location, cuts, names, progress)
+        report = commands.compare_at_cuts(settings, location, cuts, names, progress, measured.note)
         draw = compared.draw_unseen
     elif protocol:
-        report = commands.compare_by_protocol(settings, location, protocol, folds, names, progress)
+        report = commands.compare_by_protocol(
+            settings, location, protocol, folds, names, progress, measured.note
+        )
         draw = compared.draw_time_ranges
     else:
         span = read_span(test_from, test_to)
-        report = commands.compare(settings, location, span, weeks, names, progress, likes_only=likes_only)
+        report = commands.compare(
+            settings, location, span, weeks, names, progress, measured.note, likes_only=likes_only
+        )
     if plot is not None:
         results.plot(report, plot)
     output.emit({**report.values(), "seconds": progress.seconds}, lambda console: draw(console, report))
+    measured.tell_report(report, lambda folder: results.plot(report, folder / "comparison.svg"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batch.cli.draw import generations as picture
+from batch.cli.listen import tracked
 from batch.cli.options import Json, read_settings
 from batch.cli.output import Output, print_error
 
@@ -44,7 +45,7 @@ def _desk(*, json: bool) -> Iterator[_Desk]:
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings()
-    with connect_store(settings, output.progress) as store:
+    with tracked(settings), connect_store(settings, output.progress) as store:
         folder, rng = settings.state_dir / "generations", np.random.default_rng(settings.seed)
         yield _Desk(output, settings, GenerationStore(store, settings.keys), folder, rng)
 

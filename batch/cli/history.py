@@ -26,17 +26,20 @@ def evaluate(
     from batch.cli.draw import results
     from batch.evaluate import commands
     from batch.store.connection import facts_location
+    from batch.tracking.measured import Measured
 
     output, settings = Output(json=json), read_settings(mapping=mapping)
     location = data or facts_location(settings)
-    span = read_span(test_from, test_to)
+    span, measured = read_span(test_from, test_to), Measured(settings, "evaluate")
     if by_age:
-        report = commands.evaluate_by_age(settings, location, span, output.progress)
+        report = commands.evaluate_by_age(settings, location, span, output.progress, measured.note)
         output.emit(report.values(), lambda console: results.draw_ages(console, report))
-        return
-    report = commands.evaluate(settings, location, span, weeks, held if cold else 0.0, output.progress)
-    values = {**report.values(), "seconds": output.progress.seconds}
-    output.emit(values, lambda console: results.draw_evaluation(console, report))
+    else:
+        share = held if cold else 0.0
+        report = commands.evaluate(settings, location, span, weeks, share, output.progress, measured.note)
+        values = {**report.values(), "seconds": output.progress.seconds}
+        output.emit(values, lambda console: results.draw_evaluation(console, report))
+    measured.tell_report(report)
 
 
 def replay(

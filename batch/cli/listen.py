@@ -1,4 +1,4 @@
-"""Who listens to the log of a command: notices to people, metrics for Prometheus."""
+"""Who listens to the log of a command: notices to people, metrics for Prometheus, records for MLflow."""
 
 import logging
 from collections.abc import Iterator
@@ -35,6 +35,24 @@ def notified(settings: "Settings") -> Iterator[None]:
     targets = connect_apprise(addresses)
     rules = Rules.of(settings, read_memory_bound())
     with _listening(Notices(targets, rules, Memory.read(settings.state_dir / "notices.json"))):
+        yield
+
+
+@contextmanager
+def tracked(settings: "Settings") -> Iterator[None]:
+    """Tell ALMANAC_TRACKING of runs that the block logs, and of what it makes current; none: do nothing.
+
+    Raises:
+        LookupError: There is one, and MLflow is not installed.
+    """
+    if not settings.tracking.get_secret_value():
+        yield
+        return
+    from batch.extras import require_extra
+    from batch.tracking.listener import Tracker
+
+    require_extra("mlflow", "track")
+    with _listening(Tracker(settings)):
         yield
 
 

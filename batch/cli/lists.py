@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from api.contract.buckets import DAY_S
+from batch.cli.listen import tracked
 from batch.cli.options import AsOf, Json, read_settings
 from batch.cli.output import Output
 
@@ -37,16 +38,17 @@ def publish(
     from batch.publish.lists import publish_lists
 
     output, settings = Output(json=json), read_settings(variant=variant)
-    found = publish_lists(
-        lists,
-        query=query,
-        items=items or None,
-        as_of=as_of,
-        valid_for_s=valid_for or None,
-        dry_run=dry_run,
-        settings=settings,
-        progress=output.progress,
-    )
+    with tracked(settings):
+        found = publish_lists(
+            lists,
+            query=query,
+            items=items or None,
+            as_of=as_of,
+            valid_for_s=valid_for or None,
+            dry_run=dry_run,
+            settings=settings,
+            progress=output.progress,
+        )
     output.emit(found.values(), lambda console: draw_lists(console, found))
     if found.refused:
         raise typer.Exit(3)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.contract.buckets import epoch
+from batch.cli.listen import tracked
 from batch.cli.options import At, Facets, Json, NotTopics, Topics, read_settings, read_wish, refuse_wish
 from batch.cli.output import Output, Values
 
@@ -92,7 +93,7 @@ def serve_pages(host: str, port: int, names: tuple[str, ...], *, with_link: bool
         require_extra(module, "inspector")
     from batch.inspector.serve import serve_inspector
 
-    with store_url(settings, output.progress) as url:
+    with tracked(settings), store_url(settings, output.progress) as url:
         serve_inspector(settings, url, (host, port), names, tell, with_link=with_link)
     output.emit({"stopped": True})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from batch.cli.listen import notified, watched
+from batch.cli.listen import notified, tracked, watched
 from batch.cli.options import (
     Aim,
     Candidates,
@@ -99,7 +99,7 @@ def run(
     split = Split(*span) if span else None
     location = data or facts_location(settings)
     what = (settings, partial(connect, settings, location, output.progress), location, output.progress)
-    with notified(settings):
+    with notified(settings), tracked(settings):
         if incremental:
             output.emit(run_refresh(*what, split=split, evaluated=evaluate))
         else:
@@ -168,6 +168,11 @@ def schedule(
 
     output, settings = Output(json=json), read_settings()
     location, progress = data or facts_location(settings), output.progress
-    with notified(settings), store_url(settings, progress) as url, watched(settings, url):
+    with (
+        notified(settings),
+        tracked(settings),
+        store_url(settings, progress) as url,
+        watched(settings, url),
+    ):
         keep_up(settings, url, location, progress, at_start=at_start)
     output.emit({"stopped": True})

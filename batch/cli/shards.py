@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batch.cli.listen import notified
+from batch.cli.listen import notified, tracked
 from batch.cli.options import (
     Data,
     Generation,
@@ -43,7 +43,7 @@ def prepare(
     span = read_span(test_from, test_to)
     location = data or facts_location(settings)
     opened = partial(connect, settings, location, output.progress)
-    with notified(settings):
+    with notified(settings), tracked(settings):
         made = run_full(
             settings,
             opened,
@@ -67,6 +67,6 @@ def seal(
     from batch.store.connection import connect_store
 
     output, settings = Output(json=json), read_settings(variant=variant)
-    with notified(settings):
+    with notified(settings), tracked(settings):
         opened = partial(connect_store, settings, output.progress)
         output.emit(run_seal(settings, opened, output.progress, generation=generation))

@@ -35,14 +35,15 @@ def tune(
     from batch.evaluate.commands import tune_model
     from batch.learn.baselines.knobs import write_tuned
     from batch.store.connection import facts_location
+    from batch.tracking.measured import Measured
 
     output, settings = Output(json=json), read_settings(mapping=mapping)
+    measured = Measured(settings, "tune")
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     url = study or f"sqlite:///{settings.state_dir / STUDIES}"
     file = out or settings.state_dir / TUNED
-    found = tune_model(
-        settings, data or facts_location(settings), model, trials, timeout, url, output.progress
-    )
+    location = data or facts_location(settings)
+    found = tune_model(settings, location, model, trials, timeout, url, output.progress, measured.note)
     write_tuned(file, model, found.given)
     if plots is not None:
         _plot(found.study, plots)
@@ -56,6 +57,7 @@ def tune(
         "seconds": output.progress.seconds,
     }
     output.emit(values, lambda console: console.print(as_table(values)))
+    measured.tell_study(found, lambda folder: _plot(found.study, folder))
 
 
 def _plot(study: "optuna.Study", folder: Path) -> None:

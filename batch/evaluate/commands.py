@@ -1,5 +1,6 @@
 """The commands `evaluate` and `compare`: settings and arguments to a report."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -35,8 +36,21 @@ Span = (
 )  # begin and end of the test, epoch seconds; None finds the last week of histories
 
 
+Note = Callable[[Facts], None]  # hears of facts as they were read
+
+
+def pass_by(_facts: Facts) -> None:
+    """Take no note of facts."""
+
+
 def evaluate(
-    settings: Settings, location: str, span: Span, weeks: int, held: float, progress: Progress
+    settings: Settings,
+    location: str,
+    span: Span,
+    weeks: int,
+    held: float,
+    progress: Progress,
+    note: Note = pass_by,
 ) -> Report:
     """Evaluate on facts in full; where they are the world that was made last, also by its truth.
 
@@ -47,11 +61,12 @@ def evaluate(
         weeks: More than 1: so many tests of a week each, the first at the span's begin.
         held: Share of users, and of posts, that is held out entirely; 0 for none.
         progress: Where the steps are shown.
+        note: Told of the facts once they are read.
 
     Raises:
         ValueError: There is nothing to test on, or what lies before a test cannot train.
     """
-    facts = _read(settings, location, progress)
+    facts = _read(settings, location, progress, note)
     split, how = _split(facts, location, span, weeks), Recipe.of(settings)
     acts = read_acts(*find_source(settings, location), facts, settings.database_stall_s)
     facts, statics = _describe(facts, settings, split, progress)
@@ -73,9 +88,11 @@ def evaluate(
         )
 
 
-def evaluate_by_age(settings: Settings, location: str, span: Span, progress: Progress) -> Report:
+def evaluate_by_age(
+    settings: Settings, location: str, span: Span, progress: Progress, note: Note = pass_by
+) -> Report:
     """Measure lists of several ages on facts; arguments and errors as `evaluate`."""
-    facts = _read(settings, location, progress)
+    facts = _read(settings, location, progress, note)
     split = _split(facts, location, span)
     facts, statics = _describe(facts, settings, split, progress)
     with progress.step("by age") as advance:
@@ -89,6 +106,7 @@ def compare(
     weeks: int,
     names: tuple[str, ...],
     progress: Progress,
+    note: Note = pass_by,
     *,
     likes_only: bool = False,
 ) -> Report:
@@ -98,7 +116,7 @@ def compare(
         ValueError: A name is no baseline's, or the facts hold nothing to test on.
     """
     check_names(names)
-    facts = _read(settings, location, progress)
+    facts = _read(settings, location, progress, note)
     split = _split(facts, location, span, weeks)
     facts, statics = _describe(facts, settings, split, progress)
     with progress.step("compare"):
@@ -106,18 +124,29 @@ def compare(
 
 
 def compare_at_cuts(
-    settings: Settings, location: str, n_cuts: int, names: tuple[str, ...], progress: Progress
+    settings: Settings,
+    location: str,
+    n_cuts: int,
+    names: tuple[str, ...],
+    progress: Progress,
+    note: Note = pass_by,
 ) -> Report:
     """Compare lists of unseen posts at rolling cut-offs; arguments and errors as `compare_unseen`."""
     check_names(names)
-    facts = _read(settings, location, progress)
+    facts = _read(settings, location, progress, note)
     facts, statics = _describe(facts, settings, cut_offs(facts, n_cuts)[0], progress)
     with progress.step("compare"):
         return compare_unseen(facts, statics, Recipe.of(settings), n_cuts, names)
 
 
 def compare_by_protocol(
-    settings: Settings, location: str, protocol: str, n_folds: int, names: tuple[str, ...], progress: Progress
+    settings: Settings,
+    location: str,
+    protocol: str,
+    n_folds: int,
+    names: tuple[str, ...],
+    progress: Progress,
+    note: Note = pass_by,
 ) -> Report:
     """Compare lists of the last weeks' warm users by RecTools' splits, beside what was published of the data.
 
@@ -128,13 +157,14 @@ def compare_by_protocol(
         n_folds: Tests that follow one another up to the last event.
         names: Baselines that take part; empty for all.
         progress: Where the steps are shown.
+        note: Told of the facts once they are read.
 
     Raises:
         ValueError: There is no such protocol, a name is no baseline's, or in some fold nobody can be asked.
     """
     days = time_ranges.read_days(protocol)
     check_names(names)
-    facts = time_ranges.as_interactions(_read(settings, location, progress))
+    facts = time_ranges.as_interactions(_read(settings, location, progress, note))
     splits = time_ranges.time_ranges(facts.as_of_s, days, n_folds)
     facts, statics = _describe(facts, settings, splits[0], progress)
     published = PUBLISHED.get(settings.mapping)
@@ -152,11 +182,12 @@ def tune_model(
     timeout_s: float,
     storage: str,
     progress: Progress,
+    note: Note = pass_by,
 ) -> Tuned:
     """Tune a model on the facts; arguments and errors as `tune`."""
     recipe = Recipe.of(settings)
     find_knobs(name, recipe)  # before facts are read
-    facts = _read(settings, location, progress)
+    facts = _read(settings, location, progress, note)
     facts, statics = _describe(facts, settings, find_tests(facts)[0], progress)
     with progress.step("tune", n_trials) as advance:
         return tune(name, facts, statics, recipe, n_trials, timeout_s, storage, advance)
@@ -201,9 +232,11 @@ def find_truth(settings: Settings, facts: Facts) -> Line | None:
     return truth.likely if np.array_equal(topics, facts.posts[TOPIC].to_numpy(object)) else None
 
 
-def _read(settings: Settings, location: str, progress: Progress) -> Facts:
+def _read(settings: Settings, location: str, progress: Progress, note: Note) -> Facts:
     with progress.step("read") as advance:
-        return read_facts(settings, location, advance)
+        facts = read_facts(settings, location, advance)
+    note(facts)
+    return facts
 
 
 def _describe(

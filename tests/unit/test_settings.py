@@ -68,6 +68,29 @@ def test_a_bad_value_names_the_variable_and_the_value(
     assert str(refused.value) == f"{name}={value} {says}"
 
 
+@pytest.mark.parametrize(
+    "place", ["http://ann:hush@127.0.0.1", "mlflow:", "mlflow", "mlflow:ftp://ann:hush@host", "wandb:here"]
+)
+def test_a_bad_tracker_is_refused_and_not_repeated(place: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"^ALMANAC_TRACKING=\*\*\* must be mlflow: and the address"
+    ) as refused:
+        Settings(tracking=place)
+
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "place", ["", "mlflow:https://ann:hush@host/a", "mlflow:tracked", "mlflow:/srv/tracked"]
+)
+def test_a_tracker_is_a_server_or_a_folder_and_no_plain_setting(place: str) -> None:
+    found = Settings(tracking=place)
+
+    assert found.tracking.get_secret_value() == place
+    assert {"tracking", "redis_url", "database_url", "notices"}.isdisjoint(found.plain)
+    assert found.plain["depth"] == 50
+
+
 @pytest.mark.parametrize(("given", "cap"), [("3/10", "3/10"), (" 03 / 10 ", "3/10"), ("", "")])
 def test_a_cap_is_read_however_it_is_spelled(given: str, cap: str) -> None:
     assert Settings(max_per_topic=given).max_per_topic == cap
