@@ -1,7 +1,8 @@
 """The store's URL: one meaning for batch and API, by redis-py's own parser; and what may be shown of it.
 
 A cluster is named by some of its nodes, `redis+cluster://user:password@a:6379,b:6379`. The rest of such a
-URL, its parameters too, says what `redis://` says, of every node; with `rediss+cluster` they speak TLS.
+URL, its parameters too, says what `redis://` says, of every node; with `rediss+cluster` they speak TLS. A
+store that Sentinels watch is named by them and its name there: `redis+sentinel://ann:x@a:26379,b:26379/shop/0`.
 """
 
 import re
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
 
 _ESCAPED = "with @ : / ? # in a name or password written as %40 %3A %2F %3F %23"
 _FORM = f"be redis://user:password@host:6379/0, rediss://… or unix:///path, {_ESCAPED}"
-_FORM_OF_MANY = f"be redis+cluster://user:password@host:6379,host:6379, without a database, {_ESCAPED}"
-_CLUSTER = re.compile(r"(rediss?)\+cluster://(.*)", re.DOTALL)
+_FORM_OF_MANY = (
+    "be redis+cluster://user:password@host:6379,host:6379, without a database, or "
+    f"redis+sentinel://user:password@host:26379,host:26379/name/0, {_ESCAPED}"
+)
+_MANY = re.compile(r"(rediss?)\+(cluster|sentinel)://(.*)", re.DOTALL)
 _PASSWORDS = (
     (re.compile(r"(\w://[^:/@\s\"']*):[^\s\"']*@"), r"\1:***@"),
     (re.compile(r"([?&]\w*pass(?:word)?=)[^&\s\"']+"), r"\1***"),
@@ -24,14 +28,16 @@ Node = tuple[str, int]  # host and port
 
 
 class Nodes(NamedTuple):
-    """What the URL of a cluster names.
+    """What the URL of a cluster, or of a store that Sentinels watch, names.
 
     Attributes:
-        places: Some of its nodes.
+        places: Some nodes of the cluster, or the Sentinels.
+        service: The store's name among the Sentinels; empty for a cluster.
         url: Of one node, with `{}` where its host and port go.
     """
 
     places: tuple[Node, ...]
+    service: str
     url: str
 
     def url_of(self, node: Node) -> str:
@@ -49,33 +55,45 @@ def is_cluster(url: str) -> bool:
     return url.startswith(("redis+cluster://", "rediss+cluster://"))
 
 
+def is_watched(url: str) -> bool:
+    """Say whether a URL names a store by the Sentinels that watch it."""
+    return url.startswith(("redis+sentinel://", "rediss+sentinel://"))
+
+
 def read_nodes(url: str) -> Nodes:
-    """Read the URL of a cluster.
+    """Read the URL of a cluster, or of a store that Sentinels watch.
 
     >>> read_nodes("redis+cluster://:x@a,b:2?client_name=c")
-    Nodes(places=(('a', 6379), ('b', 2)), url='redis://:x@{}?client_name=c')
+    Nodes(places=(('a', 6379), ('b', 2)), service='', url='redis://:x@{}?client_name=c')
+    >>> read_nodes("redis+sentinel://:x@a/shop/1")
+    Nodes(places=(('a', 26379),), service='shop', url='redis://:x@{}/1')
 
     Raises:
-        ValueError: It is none, or names no node, or a database.
+        ValueError: It is none, or names no node, or no service, or a database of a cluster.
     """
-    match = _CLUSTER.fullmatch(url)
+    match = _MANY.fullmatch(url)
     if match is None or "{" in url:
-        raise ValueError("it is no URL of a cluster")
-    scheme, rest = match.groups()
+        raise ValueError("it is no URL of many nodes")
+    scheme, kind, rest = match.groups()
     place, mark, query = rest.partition("?")
-    netloc, _, path = place.partition("/")
+    netloc, slash, path = place.partition("/")
     login, at, hosts = netloc.rpartition("@")
-    if path not in ("", "0"):
+    service = ""
+    if kind == "sentinel":
+        service, slash, path = path.partition("/")
+        if not service:
+            raise ValueError("it names no service")
+    elif path not in ("", "0"):
         raise ValueError("a cluster has no databases")
-    places = tuple(_read_place(host) for host in hosts.split(","))
-    return Nodes(places, f"{scheme}://{login}{at}{{}}{mark}{query}")
+    places = tuple(_read_place(host, 26379 if service else 6379) for host in hosts.split(","))
+    return Nodes(places, service, f"{scheme}://{login}{at}{{}}{slash}{path}{mark}{query}")
 
 
-def _read_place(text: str) -> Node:
+def _read_place(text: str, port: int) -> Node:
     parts = urlsplit(f"//{text}")
     if not parts.hostname or parts.path:
         raise ValueError("a host is missing")
-    return parts.hostname, parts.port or 6379
+    return parts.hostname, parts.port or port
 
 
 def check_store_url(url: str) -> None:
@@ -84,7 +102,7 @@ def check_store_url(url: str) -> None:
     Raises:
         ValueError: It cannot; the message begins with "it should" and repeats nothing of the URL.
     """
-    if is_cluster(url):
+    if is_cluster(url) or is_watched(url):
         try:
             nodes = read_nodes(url)
         except ValueError:
@@ -130,6 +148,15 @@ def connection_of(url: str, **options: Any) -> "Connection":
     pool = ConnectionPool.from_url(url, **options)
     connection: Connection = pool.make_connection()  # type: ignore[no-untyped-call]
     return connection
+
+
+def options_of(nodes: Nodes) -> dict[str, Any]:
+    """Return what redis-py is to know of a node beside host and port."""
+    from redis.connection import ConnectionPool, SSLConnection
+
+    pool = ConnectionPool.from_url(nodes.url_of(("host", 1)))
+    options = {name: value for name, value in pool.connection_kwargs.items() if name not in ("host", "port")}
+    return options | ({"ssl": True} if issubclass(pool.connection_class, SSLConnection) else {})
 
 
 def tls_of(connection: "Connection") -> Any:

@@ -55,7 +55,8 @@ class StoreSettings(EnvironmentSettings):
 
     redis_url: StoreUrl = Field(
         SecretStr(""),
-        description="store: redis:// or redis+cluster:// URL; empty: the embedded store in state_dir",
+        description="store: redis://, redis+cluster:// or redis+sentinel:// URL; empty: the embedded store "
+        "in state_dir",
     )
     prefix: str = Field("almanac", description="first part of every key in the store")
 

@@ -3,7 +3,13 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,10 +17,11 @@ import orjson
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.address import is_cluster, read_nodes
+from api.address import is_cluster, is_watched, options_of, read_nodes
 from api.log import configure
 from api.settings import Settings
 from api.store.cache import Shelf
@@ -142,7 +149,8 @@ async def connect_store(
     an address share.
     """
     address = Address(url, settings.connect_timeout_s, settings.read_timeout_s)
-    async with _make_client(settings, url) as client:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(_make_client(settings, url, stack))
         keys, wait_s = settings.keys, settings.read_timeout_s
         store = Store(
             client,
@@ -170,8 +178,8 @@ async def _keep_counts(state: State) -> None:
         await asyncio.sleep(KEEP_EVERY_S)
 
 
-def _make_client(settings: Settings, url: str) -> Redis:
-    """Return redis-py's client for what is not hot, unconnected; of a cluster it has all but transactions."""
+def _make_client(settings: Settings, url: str, stack: AsyncExitStack) -> Redis:
+    """Return redis-py's client for what is not hot, unconnected; `stack` ends what else it opens."""
     waits = {
         "socket_connect_timeout": settings.connect_timeout_s,
         "socket_timeout": settings.read_timeout_s,
@@ -183,6 +191,14 @@ def _make_client(settings: Settings, url: str) -> Redis:
         startup = [ClusterNode(host, port) for host, port in nodes.places]
         waits |= {"startup_nodes": startup, "max_connections": settings.pool_size}
         return cast("Redis", RedisCluster.from_url(nodes.url_of(nodes.places[0]), **waits))
+    if is_watched(url):
+        nodes = read_nodes(url)
+        brief = {name: waits[name] for name in ("socket_connect_timeout", "socket_timeout")}
+        watchers = Sentinel(list(nodes.places), **brief)  # type: ignore[no-untyped-call]
+        for one in watchers.sentinels:
+            stack.push_async_callback(one.aclose)
+        options = {**options_of(nodes), **waits, "max_connections": settings.pool_size}
+        return cast("Redis", watchers.master_for(nodes.service, **options))
     pool = BlockingConnectionPool.from_url(
         url, max_connections=settings.pool_size, timeout=settings.read_timeout_s, **waits
     )

@@ -13,8 +13,9 @@ from typing import Any, cast
 import hiredis
 from redis import RedisError
 from redis.asyncio.connection import Connection, UnixDomainSocketConnection
+from redis.asyncio.sentinel import Sentinel
 
-from api.address import connection_of, tls_of
+from api.address import connection_of, is_watched, read_nodes, tls_of
 
 Command = tuple[str | bytes | int, ...]
 Replies = list[Any]  # bytes, int, None, a list of these, or a Refusal in the place of one reply
@@ -190,9 +191,10 @@ async def connect(address: Address, changed: Callable[[], None], lost: Callable[
         ValueError: The address is none that redis-py reads.
     """
     loop = asyncio.get_running_loop()
+    url = await find_primary(address) if is_watched(address.url) else address.url
     try:
         to = connection_of(
-            address.url,
+            url,
             socket_connect_timeout=address.connect_timeout_s,
             socket_timeout=address.read_timeout_s,
             protocol=3,
@@ -217,6 +219,25 @@ async def connect(address: Address, changed: Callable[[], None], lost: Callable[
         link.drop("the connection was not ready")
         raise
     return link
+
+
+async def find_primary(address: Address) -> str:
+    """Return the URL of the primary that the Sentinels of a URL name now.
+
+    Raises:
+        OSError: None of them names one.
+    """
+    nodes, wait_s = read_nodes(address.url), address.connect_timeout_s
+    brief = {"socket_connect_timeout": wait_s, "socket_timeout": wait_s}
+    watchers = Sentinel(list(nodes.places), **brief)  # type: ignore[no-untyped-call]
+    try:
+        host, port = await watchers.discover_master(nodes.service)
+    except RedisError as exc:
+        raise ConnectionRefusedError(str(exc)) from exc
+    finally:
+        for one in watchers.sentinels:
+            await one.aclose()
+    return nodes.url_of((str(host), int(port)))
 
 
 async def _greet(link: RespConnection, to: Connection) -> None:

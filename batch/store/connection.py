@@ -8,8 +8,9 @@ from pathlib import Path
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
-from api.address import hide_password, is_cluster
+from api.address import hide_password, is_cluster, is_watched, options_of, read_nodes
 from batch.progress import SILENT, Progress
 from batch.settings import Settings
 from batch.store.cluster import ERRORS, connect_cluster
@@ -105,6 +106,13 @@ def connect(url: str, reply_s: float, retries: int = 0) -> redis.Redis:
     again = Retry(ExponentialBackoff(cap=1.0, base=0.05), retries, (redis.ConnectionError,))
     if is_cluster(url):
         return connect_cluster(url, socket_connect_timeout=CONNECT_S, socket_timeout=reply_s, retry=again)
+    if is_watched(url):
+        nodes = read_nodes(url)
+        waits = {"socket_connect_timeout": CONNECT_S, "socket_timeout": reply_s}
+        watchers = Sentinel(list(nodes.places), **{**waits, "socket_timeout": CONNECT_S})  # type: ignore[no-untyped-call]
+        options = {**options_of(nodes), **waits, "retry": again}
+        found: redis.Redis = watchers.master_for(nodes.service, **options)  # type: ignore[no-untyped-call]
+        return found
     return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_S, socket_timeout=reply_s, retry=again)
 
 

@@ -174,6 +174,35 @@ def test_a_bad_url_of_the_store_names_its_variable_and_no_password(
     assert refused.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://",
+        "redis+cluster://ann:hush@db:6379/1",
+        "redis+cluster://ann:hush@db:port,db",
+        "redis+cluster://ann:hush@{}:1",
+        "redis+sentinel://ann:hush@db:26379",
+    ],
+)
+def test_a_bad_url_of_many_nodes_says_the_form_and_no_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("ALMANAC_REDIS_URL", url)
+
+    with pytest.raises(ValueError, match="ALMANAC_REDIS_URL") as refused:
+        Settings()
+
+    assert "be redis+cluster://user:password@host:6379,host:6379, without a database" in str(refused.value)
+    assert "hush" not in str(refused.value)
+
+
+def test_a_cluster_has_keys_of_its_own_and_a_prefix_without_braces() -> None:
+    assert Settings(redis_url="redis+cluster://db").keys.states() == "{almanac}:1:states"
+    assert Settings(redis_url="redis://db").keys.states() == "almanac:1:states"
+    with pytest.raises(ValueError, match=r"ALMANAC_PREFIX=a\{b\} must be without"):
+        Settings(prefix="a{b}")
+
+
 @pytest.mark.parametrize("kind", [Settings, ApiSettings])
 @pytest.mark.parametrize(
     ("query", "says"),
