@@ -233,7 +233,8 @@ def full_run(store: redis.Redis, settings: Settings, facts: Facts) -> Manifest:
 def config_of(settings: Settings) -> PublishConfig:
     """Return how the feed is published: without gate and memory plan."""
     now_s = AS_OF_S + 60
-    return PublishConfig(settings.state_dir / "generations", settings.list_ttl_s, kept=2, now=lambda: now_s)
+    folder = settings.state_dir / "generations"
+    return PublishConfig(folder, settings.list_ttl_s, kept=2, now=lambda: now_s, layout=settings.layout)
 
 
 def whole_on_frozen(store: redis.Redis, settings: Settings, base: Manifest, facts: Facts) -> Manifest:

@@ -26,7 +26,7 @@ from batch.jobs.assemble import assemble_publication
 from batch.learn.recipe import Recipe
 from batch.learn.split import Split
 from batch.learn.train import learn, training_rows
-from batch.publish.config import GateMode, PublishConfig
+from batch.publish.config import GateMode
 from batch.publish.generation import GenerationContent
 from batch.publish.proof.inputs import Inputs
 from batch.publish.publish import publish
@@ -36,6 +36,7 @@ from batch.score.ranked import RankedBlock
 from batch.settings import Settings
 from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
+from tests.content import config
 
 N_TREES, DEPTH, TRAIN_DAYS, TEST_DAYS, N_BUCKETS = 20, 20, 10, 3, 3
 KEYS = Keys()
@@ -137,6 +138,6 @@ def publish_night(
         GenerationStore(store, KEYS),
         run.content,
         run.blocks() if blocks is None else blocks,
-        PublishConfig(folder, 14 * DAY_S, kept=2, now=lambda: run.content.as_of_s + 60, gate=gate),
+        config(folder, ttl_s=14 * DAY_S, now=lambda: run.content.as_of_s + 60, gate=gate),
         inputs=run.inputs if inputs else None,
     )

@@ -40,18 +40,22 @@ def write_own(
     store: redis.Redis, generation: int, user: int | str, bucket_s: int, posts: Sequence[int]
 ) -> None:
     """Change a user's list of a bucket; the life of their lists stays."""
+    write_field(store, generation, user, b"%d" % bucket_s, encode(posts))
+
+
+def write_field(store: redis.Redis, generation: int, user: int | str, name: bytes, text: bytes) -> None:
+    """Change a user's list or segment, as text has it; the life of their lists stays."""
     keys = Keys()
     manifest, key = _manifest(store, generation, keys), keys.list(user, generation)
     if manifest.layout == "text":
-        store.hset(key, str(bucket_s), encode(posts))
+        store.hset(key, name.decode(), text)
         return
-    fields = read_own(store, generation, user) | {b"%d" % bucket_s: encode(posts)}
+    fields = read_own(store, generation, user) | {name: text}
     lists = [decode(fields[b"%d" % start]) for start in manifest.horizon.starts]
     depth = max(1, *map(len, lists))
     bits = packed.bits_for(max((post for ranked in lists for post in ranked), default=0))
     segment = fields.get(SEGMENT_FIELD.encode(), b"").decode()
-    value = packed.pack(lists, depth, bits, segment)
-    store.set(key, value, keepttl=True)
+    store.set(key, packed.pack(lists, depth, bits, segment), keepttl=True)
 
 
 def _manifest(store: redis.Redis, generation: int, keys: Keys) -> Manifest:

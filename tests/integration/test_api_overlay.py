@@ -165,10 +165,8 @@ def test_drawn_posts_keep_their_places_and_the_others_move(
     valkey_url: str, store: redis.Redis, tmp_path: Path
 ) -> None:
     new = World(2, explore=4).publish(store).promote(store)
-    store.hset(
-        KEYS.list(USER, 2),
-        mapping=dict.fromkeys(map(str, new.manifest.horizon.starts), " ".join(map(str, OWN))),
-    )
+    for start in new.manifest.horizon.starts:
+        write_own(store, 2, USER, start, OWN)
     with serving(valkey_url, tmp_path) as client:
         off = client.get("/post/recommendations/", params={"id": USER, "limit": 4})
         store.hset(KEYS.session(USER), "", weights_at(NOW_S))

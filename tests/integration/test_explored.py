@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 from urllib.parse import unquote
 
 import numpy as np
@@ -28,6 +27,7 @@ from batch.store.lease import hold
 from tests.changing import AS_OF_S, Feed, full_run, settings_of, whole_on_frozen
 from tests.clients import serving
 from tests.integration.test_backfill import NOBODY
+from tests.own_lists import read_own
 
 pytestmark = pytest.mark.integration
 
@@ -123,7 +123,7 @@ def test_the_api_names_what_it_drew_and_draws_nothing_that_was_seen(
                 assert "x-almanac-explored" not in plain.headers
                 continue
             said = [part.split(":") for part in plain.headers["x-almanac-explored"].split(",")]
-            told = store.hget(Keys().list(user, 1), "segment")
+            told = read_own(store, 1, user).get(b"segment")
             name = told.decode() if isinstance(told, bytes) else UNKNOWN if user == 10**9 else EVERYBODY
             segment.add(name)
 
@@ -159,7 +159,7 @@ def test_two_stages_ask_who_liked_nothing_by_what_is_popular_and_by_the_new(
         run(of.replace(variant=variant), store, "nowhere", Progress(), evaluated=False, facts=facts)
     found, new = weights_of(store, 2), new_posts(facts)
     start_s = Horizon.after(facts.as_of_s, 3600, 1).start_s
-    popular = decode(cast("bytes | None", store.hget(Keys().list(cold, 1), str(start_s))))
+    popular = decode(read_own(store, 1, cold).get(b"%d" % start_s))
 
     with serving(valkey_url, tmp_path, facts.as_of_s + 60) as client:
         for user in (cold, stranger):

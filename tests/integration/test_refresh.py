@@ -34,6 +34,7 @@ from batch.publish.writer import GateClosed
 from batch.settings import Settings
 from tests.changing import AS_OF_S, Feed, full_run, settings_of, whole_on_frozen
 from tests.integration.test_publish import generations_with_keys
+from tests.own_lists import needs_of, write_field
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
 
@@ -171,7 +172,7 @@ def test_a_refresh_of_text_ids_is_byte_for_byte_a_whole_run(
     facts = feed.facts()
     whole = whole_on_frozen(store, b, base, facts)
     assert_same(store, a, made.generation, b, whole, facts.user_ids)
-    assert (whole.user_ids, whole.post_ids, whole.needs) == ("text", "text", ("ids", "windows"))
+    assert (whole.user_ids, whole.post_ids, needs_of(whole)) == ("text", "text", ("ids", "windows"))
     numbers = {int(number) for number in store.hgetall(Keys("a").numbers()).values()}
     assert numbers == set(range(len(facts.posts)))
     assert store.hgetall(Keys("a").ids()) == store.hgetall(Keys("b").ids())
@@ -449,7 +450,7 @@ def test_the_gate_stops_a_refresh_that_carries_over_what_was_not_sealed(
     feed = Feed.drawn(1)
     feed.profiles()
     good = refreshed(store, of.replace(gate="on"), feed)
-    store.hset(Keys().list(int(feed.users["user_id"].iloc[50]), good.generation), "segment", "gender=9")
+    write_field(store, good.generation, int(feed.users["user_id"].iloc[50]), b"segment", b"gender=9")
     feed.profiles()
 
     with pytest.raises(
