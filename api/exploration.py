@@ -4,11 +4,12 @@ What may live here: pure functions over values that someone else has read. No st
 """
 
 from collections.abc import Collection
+from itertools import compress
 
 from api.contract.explore import Drawn, Exploration, Weights, draw, spell_salt
 from api.contract.facets import Wanted
 from api.contract.ids import canonical, quote
-from api.contract.window import is_closed
+from api.contract.window import find_closed
 from api.found import Lookup
 
 
@@ -22,7 +23,8 @@ def draw_places(
 ) -> tuple[Drawn, ...]:
     """Draw a post for each exploration place of a first page, none twice.
 
-    Only a look-up that sees all can draw, and none from memory does: it would not know what the user saw.
+    Only a look-up that sees all new posts can draw, and none from memory does: it does not know what the
+    user saw.
 
     Args:
         found: What the store knows of the user at the time.
@@ -35,22 +37,19 @@ def draw_places(
     Returns:
         What was drawn, by place; the propensities are exact among the posts that could be.
     """
-    if not found.sees_all or found.degraded:
+    if not (found.sees_all or found.sees_new) or found.degraded:
         return ()
-    shared, weights = found.generation, exploration.find(found.segment, is_listed=bool(found.own))
-    hidden, posts, windows, at_s = found.hidden, shared.posts, shared.windows, found.at_s
-    allowed = posts if wanted is None else wanted.posts
-    could = [
-        place
-        for place, post in enumerate(weights.posts)
-        if post not in hidden
-        and post not in out
-        and post in posts
-        and post in allowed
-        and not (windows and is_closed(windows, post, at_s))
-    ]
-    left = Weights([weights.posts[place] for place in could], [weights.weights[place] for place in could])
+    shared = found.generation
+    weights, new = shared.find_new(exploration, found.segment, is_listed=bool(found.own))
+    gone = {*(new & found.hidden), *new.intersection(out)}
+    if wanted is not None:
+        gone |= new - wanted.posts
+    if shared.windows:
+        gone.update(find_closed(shared.windows, new, found.at_s))
+    if gone:
+        is_left = [post not in gone for post in weights.posts]
+        weights = Weights(list(compress(weights.posts, is_left)), list(compress(weights.weights, is_left)))
     manifest = shared.manifest
     user = quote(canonical(found.user_id, manifest.user_ids))
     salt = spell_salt(manifest.variant, found.bucket_s, user)
-    return tuple(draw(left, exploration.n_places, salt, limit, taken))
+    return tuple(draw(weights, exploration.n_places, salt, limit, taken))

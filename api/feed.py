@@ -94,7 +94,7 @@ class Answer:
         found = self.found
         if found.is_past or found.sees_all:
             return not found.is_past
-        if found.generation.exploration is not None:
+        if found.generation.exploration is not None and not found.sees_new:
             return False
         return self.rung in OWN_RUNGS and (not self.pinned or found.sees_pins)
 
@@ -204,13 +204,32 @@ def answer(
     n, moved = limit - len(placed), None
     if session is not None and n:
         moved = overlay(found, session, own, limit, n, left_out, paged=paged)
-    chosen, rung, next_start = moved[:3] if moved else _take(found, own, limit, n, left_out, start, wanted)
+    taken: tuple[list[int], Rung, int | None]
+    if moved is not None:
+        taken = moved[:3]
+    elif not start and _is_free(found, own[: n + 1], n + 1, left_out):  # likewise
+        taken = [*own[:n]], "own", n
+    else:
+        taken = _take(found, own, limit, n, left_out, start, wanted)
+    chosen, rung, next_start = taken
     for place, post in placed:
         chosen.insert(place - 1, post)
     if not paged:
         next_start = None
     told = (tuple(chosen), rung, excluded, next_start, wanted, pinned, before, drawn)
     return Answer(found, limit, *told, *(moved[3:] if moved else ()))
+
+
+def _is_free(found: Lookup, head: Sequence[int], n: int, out: Collection[int]) -> bool:
+    """Return whether `n` posts may all be taken as they stand."""
+    shared, distinct = found.generation, set(head)
+    return (
+        len(distinct) == n
+        and found.hidden.isdisjoint(distinct)
+        and distinct.isdisjoint(out)
+        and all(map(shared.posts.__contains__, head))
+        and not (shared.windows and find_closed(shared.windows, head, found.at_s))
+    )
 
 
 def _take(

@@ -6,11 +6,11 @@ What may live here: values, and what can be said of them alone. No store, no clo
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import orjson
 
-from api.contract.explore import Exploration
+from api.contract.explore import Exploration, Weights
 from api.contract.facets import NO_FACETS, Facets, Filter, NotFiltered, Wanted
 from api.contract.ids import FEATURE, canonical
 from api.contract.manifest import Manifest
@@ -23,6 +23,13 @@ Degraded = Literal["", "value", "generation", "store"]
 RankedLists = Mapping[int, Sequence[int]]  # bucket start in epoch seconds to posts' numbers, best first
 
 _NUMBER = re.compile(r"-?[0-9]{1,19}")  # what an id may be that is a number by itself
+
+
+class NewPosts(NamedTuple):
+    """What may be drawn for exploration places, and the same posts as a set."""
+
+    weights: Weights
+    posts: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Generation:
         windows: When posts may be answered, of those that have a window.
         exploration: Which places are for new posts, and what is drawn there; None: no place is.
         held_topics: What `topics` has made.
+        held_new: What `find_new` has made, by the weights that it was made of.
     """
 
     manifest: Manifest
@@ -55,6 +63,7 @@ class Generation:
     windows: Windows = field(default_factory=dict)
     exploration: Exploration | None = None
     held_topics: list[Topics] = field(default_factory=list, init=False, compare=False, repr=False)
+    held_new: dict[int, NewPosts] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def has_dictionary(self) -> bool:
@@ -93,6 +102,16 @@ class Generation:
                 f"{', '.join(manifest.filter_by) or 'none'}; name it in ALMANAC_FILTER_BY and run the batch"
             )
         return self.facets.find(wish)
+
+    def find_new(self, exploration: Exploration, segment: str | None, *, is_listed: bool) -> NewPosts:
+        """Return what its exploration places draw from for a user, without posts that it has not any more."""
+        weights = exploration.find(segment, is_listed=is_listed)
+        held = self.held_new.get(id(weights))
+        if held is None:
+            left = [pair for pair in zip(*weights, strict=True) if pair[0] in self.posts]
+            posts, chances = [post for post, _ in left], [weight for _, weight in left]
+            held = self.held_new[id(weights)] = NewPosts(Weights(posts, chances), frozenset(posts))
+        return held
 
     def id_of(self, number: int) -> int | str:
         """Return the id of one of its posts, as JSON has it."""
@@ -139,6 +158,7 @@ class Lookup:
         topics: The user's own lists of the topics that are wanted, in turns; only beside `sees_all`.
         pins: Posts' numbers and what pins them, by place; those of other times, topics and segments too.
         sees_pins: Whether `hidden` has those of them that were seen by `at_s`, and `segment` is told.
+        sees_new: The same of the posts that exploration places draw from.
         session: What the user did lately; None where it does not matter: nothing happened, another time than
             now is asked for, or the overlay is off.
     """
@@ -158,4 +178,5 @@ class Lookup:
     topics: Sequence[int] = ()
     pins: Sequence[tuple[int, Pin]] = ()
     sees_pins: bool = False
+    sees_new: bool = False
     session: Session | None = None

@@ -169,8 +169,13 @@ def _bulk(value: object) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
-def read_hidden(replies: Replies, generation: Generation) -> frozenset[int]:
+def read_hidden(
+    replies: Replies, generation: Generation, among: frozenset[bytes] | None = None
+) -> frozenset[int]:
     """Return the numbers of the posts of a seen set and of a live set; most have none.
+
+    Of a seen set only those `among` some count, members as the store has them; None: all. To make numbers of
+    421 takes 40 µs of the API one by one, 26 as a list, and 10 to find those that count (2026-11-30).
 
     Raises:
         ValueError: One of them is no list of posts.
@@ -181,7 +186,11 @@ def read_hidden(replies: Replies, generation: Generation) -> frozenset[int]:
         if reply and place:
             hidden = hidden.union(generation.numbers_of(map(bytes.decode, check_reply(reply))))
         elif reply:
-            hidden = hidden.union(map(int, check_reply(reply)))
+            members = check_reply(reply)
+            if among is None:
+                hidden = hidden.union(decode(b" ".join(members)))
+            else:
+                hidden = hidden.union(map(int, among.intersection(members)))
     return hidden
 
 

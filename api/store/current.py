@@ -163,8 +163,10 @@ class CurrentGeneration:
             )
         if named.pins != held.pins:
             self.n_changes += 1
-            numbered, asked = prepare_pins(held.whole, held.commands, named.pins)
-            self.snapshot = replace(held, pins=named.pins, numbered=numbered, pin_commands=asked)
+            numbered, asked, of_seen = prepare_pins(held.whole, held.commands, named.pins)
+            self.snapshot = replace(
+                held, pins=named.pins, numbered=numbered, pin_commands=asked, asked_of_seen=of_seen
+            )
 
     def _take(self, pointer: Pointer, whole: Generation, named: Named) -> None:
         """Serve a generation from now on."""

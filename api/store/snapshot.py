@@ -29,6 +29,8 @@ class Snapshot:
         pins: What is pinned, by the post's id.
         numbered: The same, as look-ups have it.
         pin_commands: What to ask beside where a pin may hold; None where that is known without.
+        asked_of_seen: Members of a seen set that matter beside the own list: what exploration places draw
+            from, pinned posts. None: all matter, or the whole set is not read.
     """
 
     pointer: Pointer
@@ -40,6 +42,7 @@ class Snapshot:
     pins: Pins
     numbered: Sequence[tuple[int, Pin]]
     pin_commands: PinCommands | None
+    asked_of_seen: frozenset[bytes] | None
 
     def pack(
         self, user_id: str, at_s: int, bucket_s: int, *, with_session: bool = False
@@ -68,15 +71,18 @@ class Snapshot:
         told = replies.pop() if overlay_places else None
         session = read_session(told, at_s, overlay_places) if told else None
         degraded: Degraded = ""
-        try:
-            hidden = read_hidden(replies[1:], self.whole)
-        except ValueError as exc:
-            raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
         name: str | None = None
         try:
             ranked, name = self.commands.read_own(check_reply(replies[0]), bucket_s)
         except ValueError:  # somebody else's value: all but the own list is still known
             ranked, degraded = (), "value"
+        among = None
+        if self.asked_of_seen is not None and ranked:  # who has no list is answered from below it
+            among = self.asked_of_seen.union(map(b"%d".__mod__, ranked))
+        try:
+            hidden = read_hidden(replies[1:], self.whole, among)
+        except ValueError as exc:
+            raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
         found = Lookup(
             user_id=user_id,
             at_s=at_s,
@@ -86,11 +92,13 @@ class Snapshot:
             own=ranked,
             segment=name,
             hidden=hidden,
-            sees_all=self.commands.sees_all,
+            sees_all=self.commands.sees_all and among is None,
             degraded=degraded,
             is_past=at_s < self.reach.end_s and self.reach.holds(at_s),
             pins=self.numbered,
             session=session,
+            sees_pins=among is not None,
+            sees_new=among is not None,
         )
         if of_pins is not None and not degraded:
             found.segment, seen = self._read_pins(of_pins, replies[0], at_s)
@@ -128,9 +136,13 @@ class Snapshot:
 
 def prepare_pins(
     whole: Generation, commands: LookupCommands, pins: Pins
-) -> tuple[Sequence[tuple[int, Pin]], PinCommands | None]:
-    """Return the pins as look-ups have them, and what to ask beside because of them."""
-    numbered = whole.number_pins(pins)
+) -> tuple[Sequence[tuple[int, Pin]], PinCommands | None, frozenset[bytes] | None]:
+    """Return the pins as look-ups have them, what to ask beside because of them, and `asked_of_seen`."""
+    numbered, exploration = whole.number_pins(pins), whole.exploration
+    posts = [post for post, _ in numbered]
+    if exploration is not None and not whole.manifest.holds_seen:
+        new = [post for weights in exploration.weights.values() for post in weights.posts]
+        return numbered, None, frozenset(map(b"%d".__mod__, [*posts, *new]))
     if not numbered or commands.sees_all:
-        return numbered, None
-    return numbered, PinCommands(commands, (post for post, _ in numbered))
+        return numbered, None, None
+    return numbered, PinCommands(commands, posts), None

@@ -139,6 +139,12 @@ def test_the_api_names_what_it_drew_and_draws_nothing_that_was_seen(
                 assert "explored" not in page
                 shown += [post["id"] for post in page["posts"]]
             assert len(shown) == len({*shown})
+            deep = client.get("/post/recommendations/", params={"id": user, "limit": 100}).json()
+            seen = store.zrange(Keys().seen(user), 0, -1)
+            assert isinstance(seen, list)
+            assert {int(post) for post in seen if isinstance(post, bytes)}.isdisjoint(
+                [*shown, *(post["id"] for post in deep)]
+            )
 
         drawn = client.get(f"/users/{user}/feed?limit=5").json()["explored"][0]
         store.zadd(Keys().seen(user), {str(drawn): AS_OF_S + 30})

@@ -176,6 +176,16 @@ def test_an_answer_that_does_not_know_all_that_was_seen_is_not_final_and_none_is
     assert answer(found(degraded="store"), 4).drawn == ()
 
 
+def test_what_knows_of_new_posts_alone_draws_the_same_and_is_final_as_long_as_the_own_list_lasts() -> None:
+    seen = frozenset({19, 26})
+    whole = answer(found(hidden=seen | {1, 2}), 8)
+    part = answer(found(hidden=seen, sees_all=False, sees_new=True), 8)
+
+    assert (part.posts, part.drawn, part.is_final) == (whole.posts, whole.drawn, True)
+    assert {19, 26}.isdisjoint(part.posts)
+    assert not answer(found(hidden=seen, sees_all=False, sees_new=True), 20).is_final
+
+
 def test_a_segment_has_its_own_weights_and_who_is_unknown_those_of_the_unknown() -> None:
     def drawn(**changes: Any) -> int:
         read = found(**changes)
