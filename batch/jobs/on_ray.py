@@ -196,7 +196,9 @@ class _Told(logging.Handler):
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        own = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        own = {
+            name: value for name, value in vars(record).items() if name not in _STANDARD and name[0] != "_"
+        }
         self._say(("log", {**own, "msg": record.getMessage()}))
 
 
@@ -204,12 +206,13 @@ class _Told(logging.Handler):
 def _running(address: str) -> Iterator[Any]:
     """Give Ray, connected to a cluster, or to one of this machine that ends with the block."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that it runs
+    before, records = signal.getsignal(signal.SIGTERM), logging.getLogRecordFactory()
     import ray
 
-    before = signal.getsignal(signal.SIGTERM)
     ours = {"object_store_memory": OBJECTS_MB * 2**20, "include_dashboard": False}
     how = {"address": address} if address else ours
     ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
+    logging.setLogRecordFactory(records)  # Ray's adds a field of its own to every line
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray's would end the run without its record
     try:

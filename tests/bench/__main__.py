@@ -157,6 +157,24 @@ def cluster_store(
 
 
 @bench.command()
+def cluster(
+    parts: Annotated[str, typer.Option(help="some of it, with commas between: shards; else all")] = "",
+    scale: Annotated[
+        float, typer.Option(min=0.0001, max=10, help="share of the original's 163,205 users")
+    ] = 1.0,
+    facts: Annotated[
+        Path | None, typer.Option(help="folder that keeps the made facts for the next time, as night's")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run a night in shards by Ray beside one of a single process, kill a worker; needs the extra cluster."""
+    require_extra("ray", "cluster")
+    from tests.bench.cluster import run as measure
+
+    Output(json=json).emit(measure(parts, scale, facts))
+
+
+@bench.command()
 def renewed(
     data: Annotated[str, typer.Option(help="folder or URL of facts")],
     json: Json = False,

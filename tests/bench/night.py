@@ -111,10 +111,8 @@ def _simulate(url: str, folder: Path, users: int, posts: int) -> float:
     engine = sa.create_engine(url)
     begin = time.perf_counter()
     if not sa.inspect(engine).has_table("feed_rows"):
-        command = ["simulate", "--users", f"{users}", "--posts", f"{posts}", "--to", url, "--replace"]
-        subprocess.run(
-            _command(*command), env=_environment(url, folder), check=True, stdout=subprocess.DEVNULL
-        )
+        words = ["simulate", "--users", f"{users}", "--posts", f"{posts}", "--to", url, "--replace"]
+        subprocess.run(command(*words), env=environment(url, folder), check=True, stdout=subprocess.DEVNULL)
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE feed_data RENAME TO feed_rows"))
             connection.execute(sa.text("CREATE VIEW feed_data AS SELECT * FROM feed_rows"))
@@ -144,7 +142,7 @@ def _night(url: str, state: Path, database: Path) -> Night:
     with watch(roots) as seen, out.open("wb") as file:
         begin = time.perf_counter()
         process = subprocess.Popen(
-            _command("run", "--no-evaluate", "--json"), env=_environment(url, state), stdout=file, cwd=ROOT
+            command("run", "--no-evaluate", "--json"), env=environment(url, state), stdout=file, cwd=ROOT
         )
         pid[0] = process.pid
         try:
@@ -195,11 +193,11 @@ def _store_pid(state: Path) -> int | None:
     return None
 
 
-def _command(*words: str) -> list[str]:
+def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "batch", *words]
 
 
-def _environment(url: str, state: Path) -> dict[str, str]:
+def environment(url: str, state: Path) -> dict[str, str]:
     """Return the environment of a run, in which no setting of ours but two is set."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
     return {

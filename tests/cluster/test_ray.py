@@ -68,6 +68,7 @@ def test_ray_makes_what_one_process_makes_and_a_killed_worker_costs_its_shard_al
         sorted(line["shard"] for line in lines if line.get("event") == f"shard.{what}")
         for what in ("begun", "lost", "written")
     )
+    assert not any(name.startswith("_") for line in lines for name in line)
     assert (begun, lost, written) == ([1, 2, 2, 3, 4], [2], [1, 2, 3, 4])
     stages = {line["stage"] for line in lines if line.get("event") == "stage.done"}
     assert stages >= {"prepare", "shards", "seal"}
