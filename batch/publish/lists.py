@@ -118,7 +118,8 @@ def publish_lists(
         IdsChanged: Ids that were numbers are text now; nothing was written.
         RuntimeError: What `publish` raises.
     """
-    chosen = _with_variant(settings or Settings(), variant)
+    chosen = settings or Settings()
+    chosen = chosen.replace(variant=variant) if variant else chosen
     as_of_s, now_s = epoch(as_of) if as_of else int(time.time()), time.time()
     if as_of_s > now_s:
         raise ValueError(f"as_of={moment(as_of_s).isoformat()} is later than now: when were the lists made?")
@@ -141,10 +142,6 @@ def publish_lists(
             config = replace(config, ttl_s=max(config.ttl_s, valid_for_s or 0))
             manifest = publish(store, content, lay_out(checked.arranged, checked.horizon), config)
         return _describe(chosen, checked, as_of_s, manifest, progress)
-
-
-def _with_variant(settings: Settings, variant: str) -> Settings:
-    return Settings(**{**dict(settings), "variant": variant}) if variant else settings
 
 
 @contextmanager

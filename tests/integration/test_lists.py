@@ -255,7 +255,7 @@ def test_a_list_holds_until_its_users_next_one_begins(store: redis.Redis, settin
         }
     )
 
-    loose = Settings(**{**dict(settings), "max_short_share": 1.0})
+    loose = settings.replace(max_short_share=1.0)
     manifest = sealed(publish_lists(frame, settings=loose, as_of=AS_OF))
 
     assert manifest.horizon.starts == tuple(
@@ -491,11 +491,11 @@ def test_ids_that_are_text_now_are_refused_unless_somebody_allows_it(
     store: redis.Redis, settings: Settings, tmp_path: Path
 ) -> None:
     frame = pd.DataFrame({"user_id": ["ann"], "item_id": ["sku"], "rank": [1]})
-    loose = Settings(**{**dict(settings), "max_absent_user_share": 1.0})
+    loose = settings.replace(max_absent_user_share=1.0)
 
     with pytest.raises(ListsRefused, match=r"allow text where ids are numbers with ALMANAC_IDS=text"):
         publish_lists(frame, settings=loose, items=pd.DataFrame({"item_id": ["1"]}))
-    free = Settings(**{**dict(loose), "ids": "text"})
+    free = loose.replace(ids="text")
     found = publish_lists(frame, settings=free, items=pd.DataFrame({"item_id": ["sku"]}))
 
     assert (sealed(found).user_ids, sealed(found).post_ids) == ("text", "text")
@@ -603,7 +603,7 @@ def test_what_implicit_recommends_is_published_as_it_comes(store: redis.Redis, s
 
     found = publish_lists(
         {"user_id": np.arange(12), "ids": ids, "scores": scores},
-        settings=Settings(**{**dict(settings), "max_short_share": 1.0}),
+        settings=settings.replace(max_short_share=1.0),
     )
 
     for user in range(12):
