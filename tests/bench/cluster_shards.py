@@ -54,7 +54,9 @@ class Ran:
     def figures(self) -> dict[str, object]:
         """Return what is printed of it."""
         stages = self.lines[-1]["seconds"]
-        took = {line["shard"]: line["took_s"] for line in self.lines if line.get("event") == "shard.written"}
+        took = {
+            str(line["shard"]): line["took_s"] for line in self.lines if line.get("event") == "shard.written"
+        }
         own = {"shards_s": took} if took else {}
         return {
             "seconds": round(self.seconds, 1),
