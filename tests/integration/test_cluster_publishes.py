@@ -25,6 +25,7 @@ from batch.store.cluster import find_servers
 from batch.store.cluster_wire import open_writer
 from batch.store.connection import open_store
 from batch.store.lease import hold
+from batch.store.wire import pack
 from tests.clusters import Cluster
 from tests.content import AS_OF_S, blocks, config, content, expected, generations, published
 
@@ -55,6 +56,7 @@ def every_key(client: redis.Redis) -> set[bytes]:
     return {key for server in find_servers(client) for key in server.scan_iter(count=1000)}
 
 
+@pytest.mark.usefixtures("layout")
 def test_a_cluster_holds_what_a_single_store_holds(
     client: redis.Redis, store: redis.Redis, tmp_path: Path
 ) -> None:
@@ -140,6 +142,19 @@ def test_a_replica_takes_over_while_lists_are_written(
     finally:
         cluster.start(victim)
         cluster.await_whole()
+
+
+def test_lists_are_copied_within_the_slot_of_their_user(client: redis.Redis) -> None:
+    for user in range(20):
+        client.set(KEYS.list(user, 1), user)
+    copies = [(KEYS.list(user, 1).encode(), KEYS.list(user, 2).encode()) for user in range(21)]
+    with open_writer(client) as wire:
+        for source, target in copies:
+            wire.send(pack(b"COPY", source, target) + pack(b"EXPIRE", target, b"60"), 2)
+        wire.flush()
+        assert wire.n_zeros == 2, "of the one that is not there"
+    assert [client.get(KEYS.list(user, 2)) for user in range(20)] == [b"%d" % user for user in range(20)]
+    assert all(client.ttl(KEYS.list(user, 2)) > 0 for user in range(20))
 
 
 def test_a_writer_cuts_what_it_is_given_by_its_keys(client: redis.Redis) -> None:

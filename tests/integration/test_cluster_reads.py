@@ -43,6 +43,7 @@ def told(given: Answer) -> Told:
     return given.found.pointer.generation, given.found.degraded, given.rung, tuple(given.posts)
 
 
+@pytest.mark.usefixtures("layout")
 def test_a_cluster_answers_what_a_single_store_does(
     cluster: Cluster, store: redis.Redis, valkey_url: str
 ) -> None:
