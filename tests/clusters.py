@@ -141,10 +141,9 @@ class Cluster:
             if self._owner(slot) != to:
                 self.begin_move(slot, to)()
 
-    def begin_move(self, slot: int, to: int) -> Callable[[], None]:
+    def begin_move(self, slot: int, to: int, source_port: int | None = None) -> Callable[[], None]:
         """Begin to move a slot: new keys go to the other primary; return what ends it, keys and all."""
-        source_port = self._owner(slot)
-        source, target = self.node(source_port), self.node(to)
+        source, target = self.node(source_port or self._owner(slot)), self.node(to)
         from_id, wanted = (_tell(node, "CLUSTER MYID").decode() for node in (source, target))
         _tell(target, "CLUSTER SETSLOT", slot, "IMPORTING", from_id)
         _tell(source, "CLUSTER SETSLOT", slot, "MIGRATING", wanted)
@@ -162,12 +161,16 @@ class Cluster:
         with self._client() as client:
             return next(int(node.port) for node in client.get_primaries() if node.port != self._owner(slot))
 
-    def _owner(self, slot: int) -> int:
+    def owners(self) -> dict[int, int]:
+        """Return the port of each slot's primary."""
         node = self.node(next(iter(self._servers)))
-        for first, last, primary, *_ in _tell(node, "CLUSTER SLOTS", never_decode=True):
-            if first <= slot <= last:
-                return int(primary[1])
-        raise AssertionError(f"slot {slot} is nobody's")
+        ranges = _tell(node, "CLUSTER SLOTS", never_decode=True)
+        return {
+            slot: int(primary[1]) for first, last, primary, *_ in ranges for slot in range(first, last + 1)
+        }
+
+    def _owner(self, slot: int) -> int:
+        return self.owners()[slot]
 
     def await_whole(self) -> None:
         """Return once every primary has a replica that has all it has."""

@@ -288,8 +288,8 @@ def _change(
     moving = _choose_slots(cluster, n_moved)
 
     def move() -> None:
-        for slot, to in moving:
-            cluster.move(range(slot, slot + 1), to)
+        for slot, source, to in moving:
+            cluster.begin_move(slot, to, source)()
 
     _background(move, client, judge)
     calmly(0.1)
@@ -311,12 +311,14 @@ def _await_takeover(cluster: Cluster, port: int) -> None:
     await_true(is_over, "its replica takes over", 60.0)
 
 
-def _choose_slots(cluster: Cluster, n: int) -> list[tuple[int, int]]:
-    """Return slots to move, those of users and of all other keys among them, and to which primaries."""
+def _choose_slots(cluster: Cluster, n: int) -> list[tuple[int, int, int]]:
+    """Return slots to move, those of users and of all other keys among them, from whom and to whom."""
     keys = Keys(in_cluster=True)
     wanted = {slot_of_key(keys.states()), *(slot_of_key(keys.seen(user)) for user in USERS)}
     slots = [*sorted(wanted), *(slot for slot in range(0, 16384, 13) if slot not in wanted)][:n]
-    return [(slot, cluster.another_than(slot)) for slot in slots]
+    owners, primaries = cluster.owners(), cluster.primaries
+    others = {port: [other for other in primaries if other != port] for port in primaries}
+    return [(slot, owners[slot], others[owners[slot]][place % 2]) for place, slot in enumerate(slots)]
 
 
 def _background(act: Callable[[], object], client: redis.Redis, judge: Judge) -> None:
