@@ -124,7 +124,7 @@ def test_compare_asks_everybody_for_unseen_posts_and_shows_a_table_or_json(tmp_p
     assert ahead["low"] < ahead["high"]
     both = subprocess.run([*command, "--likes-only"], env={**clean, **small}, capture_output=True, text=True)
     assert both.returncode == 2
-    assert "leave --world and --unseen out" in both.stderr
+    assert "leave --world, --unseen and --protocol out" in both.stderr
     for word in ("2 cut-offs", "ndcg@10", "recall@10", "almanac", "popular", "random"):
         assert word in table.stdout + table.stderr
 

@@ -46,7 +46,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
         await_store(f"redis://127.0.0.1:{port}")
 
     try:
-        start(primary, *STORE_SETTINGS, "--save", "")
+        start(primary, *STORE_SETTINGS, "--save", "", "--repl-diskless-sync-delay", "0")
         start(replica, *STORE_SETTINGS, "--save", "", "--replicaof", f"127.0.0.1 {primary}")
         for port in sentinels:
             config = tmp_path / f"{port}.conf"
@@ -55,6 +55,8 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
                 "sentinel failover-timeout shop 2000\n"
             )
             start(port, str(config), "--sentinel")
+        with redis.Redis(port=replica) as copy:
+            await_true(lambda: copy.info("replication")["master_link_status"] == "up", "the replica has all")
         with redis.Redis(port=sentinels[0]) as sentinel:
             await_true(lambda: sentinel.sentinel_master("shop")["num-other-sentinels"] == 2, "they met")
             await_true(lambda: sentinel.sentinel_master("shop")["num-slaves"] == 1, "a replica is known")
@@ -81,7 +83,7 @@ def test_api_and_batch_follow_a_failover(watched: Watched, tmp_path: Path) -> No
     with open_store(watched.url) as client:
         for seed in range(2):
             published(client, tmp_path, seed)
-        client.wait(1, 2000)
+        assert client.wait(1, 20_000) == 1, "the replica has not what was published"
         asyncio.run(ask())
         assert rollback(generations(client), "default", AS_OF_S + 90).generation == 1
         published(client, tmp_path, 2)

@@ -145,7 +145,8 @@ def test_weekly_origins_are_pooled() -> None:
     found = compare_shown(facts, statics, split, recipe, ("popular",), weeks=2)
 
     counts = {"n_sessions": 20 * 14, "n_users": 20, "n_impressions": 20 * 14 * 12, "absent": {}}
-    assert found.about == counts
+    assert counts.items() <= found.about.items()
+    assert found.about["best"].startswith("almanac is best by auc_in_session")
 
 
 def test_what_happens_inside_the_split_changes_nothing_before_it() -> None:
