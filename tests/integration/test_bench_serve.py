@@ -16,7 +16,11 @@ needs_chaos = pytest.mark.skipif(not os.environ.get("ALMANAC_CHAOS"), reason="th
 
 @pytest.mark.parametrize(
     ("with_ways", "ids"),
-    [(False, "numbers"), (False, "uuid"), pytest.param(True, "numbers", marks=needs_chaos)],
+    [
+        (False, "numbers"),
+        pytest.param(False, "uuid", marks=needs_chaos),
+        pytest.param(True, "numbers", marks=needs_chaos),
+    ],
 )
 def test_the_bench_measures_all_apps(with_ways: bool, ids: Literal["numbers", "uuid"]) -> None:
     tiny = Stock(50, n_posts=100, n_seen=20, depth=10, n_takedowns=5, text_bytes=100, ids=ids)

@@ -1,11 +1,12 @@
-"""The recommender course's rows of docs/courses.md, where the extras are; `make test` types the others."""
+"""docs/courses.md, section by section, where the extras are."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import section
+from tests.docs.pages import ROOT, section
 from tests.docs.terminal import Terminal
 
 pytestmark = [
@@ -17,9 +18,11 @@ pytestmark = [
         reason="needs faiss or torch; `make test-zoo` brings it",
     ),
 ]
-COURSE = "## The recommender course: one service, every model by name"
+PAGE = "docs/courses.md"
+COURSES = re.findall("^## .*$", (ROOT / PAGE).read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_every_model_of_the_course_is_published_and_asked_for_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("course", COURSES)
+def test_the_tasks_of_a_course_are_done_by_what_the_page_says(course: str, tmp_path: Path) -> None:
     with Terminal(tmp_path / "folder", {}) as terminal:
-        terminal.run_blocks(section("docs/courses.md", COURSE))
+        terminal.run_blocks(section(PAGE, course))
