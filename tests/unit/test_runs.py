@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -59,13 +60,14 @@ def test_a_run_that_ends_well_has_its_stages_figures_and_result(
 
 def test_seconds_of_a_stage_inside_another_are_not_counted_twice(runs: Runs) -> None:
     progress = Progress()
+    begin_s = time.monotonic()
 
     with recorded(runs, progress, "full", "default"), progress.phases("publish"), progress.step("gate"):
         sum(range(3_000_000))
 
     gate, publish = runs.show(1).stages
     assert (gate.name, publish.name) == ("gate", "publish")
-    assert publish.seconds < gate.seconds
+    assert gate.seconds + publish.seconds <= time.monotonic() - begin_s
     assert publish.cpu_s < gate.cpu_s
 
 
