@@ -15,6 +15,7 @@ import typer
 
 from api.address import hide_passwords
 from api.variables import find_unknown
+from batch.cli.capacity import capacity
 from batch.cli.compare import compare
 from batch.cli.experiments import app as experiments
 from batch.cli.export import export
@@ -47,6 +48,7 @@ COMMANDS = (
     serve,
     store,
     plan,
+    capacity,
     inspect,
     report,
     export,

@@ -1,6 +1,7 @@
 """Commands that bring facts: make a world, copy tables."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0)] = 42,
     taste: Annotated[float, typer.Option(min=0.0, help="strength of tastes; 1: as in the real rows")] = 1.0,
     regime: Annotated[str, typer.Option(help="gaussian, typed or moving")] = "gaussian",
+    days: Annotated[int, typer.Option(min=1, help="of the feed; 421 posts seen a user in 90")] = 90,
     to: To = "",
     replace: Replace = False,
     json: Json = False,
@@ -32,7 +34,8 @@ def simulate(
     from batch.store.connection import facts_location
 
     output, settings = Output(json=json), read_settings()
-    config = WorldConfig(users, posts, seed, regime, taste)  # type: ignore[arg-type] # checked by the class
+    start = WorldConfig().end - timedelta(days)
+    config = WorldConfig(users, posts, seed, regime, taste, start)  # type: ignore[arg-type] # checked by the class
     with output.progress.step("simulate") as advance:
         rows = write(
             to or facts_location(settings),

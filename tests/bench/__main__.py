@@ -132,12 +132,26 @@ def night(
     ] = None,
     posts: Annotated[int, typer.Option(min=100)] = 7_023,
     warm: Annotated[bool, typer.Option(help="also yesterday's night, and a warm one after it")] = True,
+    days: Annotated[int, typer.Option(min=2, help="of the made feed: 421 posts a user in 90")] = 90,
     json: Json = False,
 ) -> None:
     """Run whole nights on facts in PostgreSQL, cold and warm; both must publish the same lists."""
     from tests.bench.night import run as measure
 
-    Output(json=json).emit(measure(scale, facts, posts, warm=warm))
+    Output(json=json).emit(measure(scale, facts, posts, warm=warm, days=days))
+
+
+@bench.command()
+def capacity(
+    sizes: Annotated[str, typer.Option(help="users×posts×days of nights, commas between, x for ×")] = (
+        "5000x7023x90,16320x7023x90,16320x7023x10,16320x30000x90,49000x7023x90"
+    ),
+    json: Json = False,
+) -> None:
+    """Run nights of several sizes, and hold `almanac capacity` to what they took."""
+    from tests.bench.capacity import run as measure
+
+    Output(json=json).emit(measure([tuple(map(int, size.split("x"))) for size in sizes.split(",")]))
 
 
 @bench.command(name="cluster-store")

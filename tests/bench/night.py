@@ -32,6 +32,7 @@ from tests.clients import ROOT
 from tests.postgres import in_database, run_postgres
 
 USERS = 163_205
+DAYS = 90  # of the original
 STORE_ENDS_S = 120.0
 _LAST_DAY = "WHERE timestamp < (SELECT max(timestamp) - interval '1 day' FROM feed_rows)"
 
@@ -66,7 +67,9 @@ class Night:
         }
 
 
-def run(scale: float, facts: Path | None, posts: int = 7_023, *, warm: bool = True) -> dict[str, object]:
+def run(
+    scale: float, facts: Path | None, posts: int = 7_023, *, warm: bool = True, days: int = DAYS
+) -> dict[str, object]:
     """Measure a cold night, and a warm one, and return the figures.
 
     Args:
@@ -74,6 +77,7 @@ def run(scale: float, facts: Path | None, posts: int = 7_023, *, warm: bool = Tr
         facts: Folder that keeps the made facts for the next time; None: they are made and dropped.
         posts: Posts of the made world.
         warm: Also run yesterday's night and a warm one after it.
+        days: Days of the made feed.
 
     Raises:
         AssertionError: No night after yesterday's was warm, or two warm ones publish different lists.
@@ -84,8 +88,8 @@ def run(scale: float, facts: Path | None, posts: int = 7_023, *, warm: bool = Tr
         folder.mkdir(parents=True, exist_ok=True)
         Path(name).chmod(0o755)
         with run_postgres(folder) as server:
-            url = in_database(server, f"night_{users}_{posts}")
-            simulate_s = _simulate(url, Path(name), users, posts)
+            url = in_database(server, f"night_{users}_{posts}" + (f"_{days}" if days != DAYS else ""))
+            simulate_s = _simulate(url, Path(name), users, posts, days)
             nights: dict[str, Night] = {}
             if warm:
                 _show(url, _LAST_DAY)
@@ -106,12 +110,13 @@ def run(scale: float, facts: Path | None, posts: int = 7_023, *, warm: bool = Tr
     }
 
 
-def _simulate(url: str, folder: Path, users: int, posts: int) -> float:
+def _simulate(url: str, folder: Path, users: int, posts: int, days: int) -> float:
     """Make the facts, where they are not there yet; return the seconds that it took."""
     engine = sa.create_engine(url)
     begin = time.perf_counter()
     if not sa.inspect(engine).has_table("feed_rows"):
-        words = ["simulate", "--users", f"{users}", "--posts", f"{posts}", "--to", url, "--replace"]
+        sizes = ["--users", f"{users}", "--posts", f"{posts}", "--days", f"{days}"]
+        words = ["simulate", *sizes, "--to", url, "--replace"]
         subprocess.run(command(*words), env=environment(url, folder), check=True, stdout=subprocess.DEVNULL)
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE feed_data RENAME TO feed_rows"))

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from api.contract.buckets import Horizon
-from api.contract.manifest import Manifest
+from api.contract.manifest import Layout, Manifest
+from batch.publish.capacity import GIB, Load, Machine, find_capacity
 from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Sizes
 from batch.publish.memory.probe import plan_memory, weigh
@@ -86,6 +87,39 @@ def test_a_full_store_says_so(bounded: redis.Redis) -> None:
 
     with pytest.raises(StoreUnfit, match=r"the store is full .*: raise its maxmemory"):
         reserve(generations(bounded), content(), 2, 0.0)
+
+
+@pytest.mark.parametrize("layout", ["text", "packed"])
+@pytest.mark.parametrize(
+    ("users", "posts", "buckets", "seen"),
+    [
+        (20_000, 700, 24, 60),
+        (163_205, 7_023, 24, 421),
+        (1_000_000, 100_000, 12, 20),
+        (50_000, 40_000, 48, 1_500),
+    ],
+)
+def test_capacity_foresees_the_bytes_that_a_store_takes(
+    store: redis.Redis, users: int, posts: int, buckets: int, seen: int, layout: Layout
+) -> None:
+    sizes = Sizes.of_numbers(
+        users=users,
+        posts=posts,
+        buckets=buckets,
+        depth=50,
+        seen=seen,
+        likes=0,
+        text_bytes=1_200,
+        layout=layout,
+    )
+    load = Load(users, posts, users * seen, rps=0, days=1, buckets=buckets, layout=layout)
+
+    found = plan_memory(generations(store), sizes, load.kept, np.random.default_rng(0))
+
+    foreseen = find_capacity(load, Machine())
+    assert foreseen.generation_gb * GIB == pytest.approx(found.generation, rel=0.15)
+    assert foreseen.seen_gb * GIB == pytest.approx(found.seen, rel=0.15)
+    assert foreseen.store_gb * GIB == pytest.approx(found.total, rel=0.15)
 
 
 def test_numbers_alone_are_enough_for_a_plan(store: redis.Redis) -> None:
