@@ -8,7 +8,7 @@ from tests.docs.pages import CHAOS, PAGES, REASONS, SHELLS, SHOWN, Block, blocks
 from tests.docs.terminal import Terminal
 
 BY_TASKS = "docs/first-day.md"  # test_first_day.py runs it
-OF_COURSES = "docs/courses.md"
+LONG = ("docs/courses.md", "docs/scale.md")  # which other tests do in part: test-zoo, test_shard_commands
 RUN = [page for page in PAGES if page != BY_TASKS and any(block.is_run for block in blocks(page))]
 
 
@@ -31,6 +31,6 @@ def test_every_block_is_run_or_says_why_not(block: Block) -> None:
 @pytest.mark.timeout(3600 if CHAOS else 1200)
 @pytest.mark.parametrize("page", RUN)
 def test_what_a_page_says_is_what_happens(page: str, terminal: Terminal) -> None:
-    if page == OF_COURSES and not CHAOS:
-        pytest.skip("part of make chaos, and of make test-zoo, which has all that it needs")
+    if page in LONG and not CHAOS:
+        pytest.skip("part of make chaos")
     terminal.run_blocks(blocks(page))

@@ -65,6 +65,7 @@ def test_movielens_20m(tmp_path: Path) -> None:
     assert found["best"] in " ".join(table.split())
 
 
+@pytest.mark.skipif(not os.environ.get("ALMANAC_CHAOS"), reason="as MovieLens: set ALMANAC_CHAOS=1")
 def test_kion_has_the_courses_bars_too(tmp_path: Path) -> None:
     found, table = measure(tmp_path, "kion", write_kion)
 
