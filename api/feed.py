@@ -189,15 +189,8 @@ def answer(
             return Answer(found, limit, *of_page, moved.raised, moved.pulled)
     elif is_plain:  # most requests, and likewise
         n = limit + 1 if paged else limit  # one more tells that a page follows
-        head = own[:n]
-        distinct, windows = set(head), shared.windows
-        if (
-            len(distinct) == n
-            and found.hidden.isdisjoint(distinct)
-            and all(map(shared.posts.__contains__, head))
-            and not (windows and find_closed(windows, head, found.at_s))
-        ):
-            return Answer(found, limit, tuple(head[:limit]), "own", (), limit if paged else None, wanted)
+        if _is_free(found, own[:n], n, ()):
+            return Answer(found, limit, tuple(own[:limit]), "own", (), limit if paged else None, wanted)
     before, pinned = pinned_before or (), tuple(pins.values())
     placed = sorted([*pins.items(), *((place, post) for place, post, _ in drawn)])
     left_out = {*excluded, *before, *(post for _, post in placed)} if before or placed else excluded

@@ -38,7 +38,7 @@ class Load:
     posts: int
     events_per_day: int
     rps: float
-    days: int = 77
+    days: int = 90
     buckets: int = 24
     depth: int = 50
     text_bytes: int = 1_200
@@ -202,5 +202,4 @@ def find_user_bytes(load: Load, rates: Rates = RATES) -> float:
 def _mean_digits(load: Load) -> float:
     """Return the digits of a post's number on the average, were they 1 to the number of posts."""
     n = load.posts
-    n_digits = sum(n - int("1" + "0" * k) + 1 for k in range(len(str(n))))
-    return n_digits / n
+    return sum(n + 1 - 10.0**k for k in range(len(str(n)))) / n

@@ -274,7 +274,7 @@ def test_the_command_writes_a_file_and_interrupted_leaves_none(
             ) as waits,
             (tmp_path / "users").open("wb"),  # which waits until the command reads
         ):
-            for _ in range(12):  # Python may lose one that comes while it cleans up an object
+            for _ in range(12):  # one that comes just before it begins to read is seen after it
                 waits.send_signal(signal.SIGINT)
                 with suppress(subprocess.TimeoutExpired):
                     waits.wait(5)
