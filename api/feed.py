@@ -184,9 +184,9 @@ def answer(
     if is_plain and session is not None:  # what follows would choose the same
         moved = overlay(found, session, own, limit, limit, (), paged=paged)
         if moved is not None:
-            start = moved.next_start
-            of_page = (tuple(moved.posts), moved.rung, (), start if paged else None, wanted, (), (), ())
-            return Answer(found, limit, *of_page, moved.raised, moved.pulled)
+            posts, of_rung, start, raised, pulled = moved
+            of_page = (posts, of_rung, (), start if paged else None, wanted, (), (), ())
+            return Answer(found, limit, *of_page, raised, pulled)
     elif is_plain:  # most requests, and likewise
         n = limit + 1 if paged else limit  # one more tells that a page follows
         if _is_free(found, own[:n], n, ()):
@@ -199,7 +199,7 @@ def answer(
         moved = overlay(found, session, own, limit, n, left_out, paged=paged)
     taken: tuple[list[int], Rung, int | None]
     if moved is not None:
-        taken = moved[:3]
+        taken = [*moved.posts], moved.rung, moved.next_start
     elif not start and _is_free(found, own[: n + 1], n + 1, left_out):  # likewise
         taken = [*own[:n]], "own", n
     else:

@@ -22,7 +22,7 @@ class Moved(NamedTuple):
         pulled: Those from behind where the next page begins, which must leave them out.
     """
 
-    posts: list[int]
+    posts: tuple[int, ...]
     rung: Literal["own", "rest"]
     next_start: int
     raised: tuple[tuple[int, int], ...] = ()
@@ -53,27 +53,28 @@ def overlay(
         out: The numbers of posts that may not stand among them.
         paged: Whether to find out where the next page begins.
     """
-    head, shared = own[: n + session.n_places], found.generation
-    distinct, topics = set(head), tuple[str, ...]()
-    places: Sequence[int] = range(len(head))  # in the whole order
-    is_whole = len(distinct) == n + session.n_places and not out and not shared.windows
-    topics = shared.topics.find(head) if is_whole and found.hidden.isdisjoint(distinct) else ()
+    n_most = n + session.n_places
+    head, shared = own[:n_most], found.generation
+    places: Sequence[int] | None = None  # in the whole order, where they are not those of the head
+    topics: tuple[str, ...] = ()
+    distinct = set(head)
+    if len(distinct) == n_most and not out and not shared.windows and found.hidden.isdisjoint(distinct):
+        topics = shared.topics.find(head)
     if not topics:
-        head, places = _find_free(found, own, n + session.n_places, out)
+        head, places = _find_free(found, own, n_most, out)
         if len(head) <= n:
             return None
         topics = shared.topics.find(head)
     order = reorder(topics, session)
-    page, chosen, raised = order[:n], list[int](), list[tuple[int, int]]()
-    for place, k in enumerate(page):
-        chosen.append(head[k])
-        if k > place:
-            raised.append((head[k], k - place))
-    rung: Literal["own", "rest"] = "own" if head[n - 1] in own[:limit] else "rest"
+    page = order[:n]
+    chosen = tuple([head[k] for k in page])
+    raised = tuple([(head[k], k - place) for place, k in enumerate(page) if k > place])
+    rung: Literal["own", "rest"] = "own" if places is None or head[n - 1] in own[:limit] else "rest"
     first = min(order[n:]) if paged and raised else n
-    if first >= n:
-        return Moved(chosen, rung, places[n - 1] + 1, tuple(raised))
-    return Moved(chosen, rung, places[first], tuple(raised), tuple([head[k] for k in page if k > first]))
+    pulled = tuple([head[k] for k in page if k > first]) if first < n else ()
+    place = min(first, n - 1)
+    next_start = (place if places is None else places[place]) + (first >= n)
+    return Moved(chosen, rung, next_start, raised, pulled)
 
 
 def _find_free(
