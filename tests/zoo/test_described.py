@@ -9,6 +9,7 @@ import pytest
 from batch.features import asof
 from batch.learn.baselines.described import describe_posts, describe_users
 from batch.learn.baselines.interactions import Interactions
+from batch.learn.baselines.named import find_baseline
 from tests.facts import BEGIN_S, facts_of
 
 
@@ -39,3 +40,35 @@ def test_a_liked_pair_weighs_what_its_events_do_together(interactions: Interacti
 
     assert own.quality().toarray().tolist() == [[3.5, 0], [0, 0]]
     assert replace(own, facts=replace(facts, weight=None)).quality().toarray().tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_like_fades_by_halves_and_a_pair_counts_one_at_most(interactions: Interactions) -> None:
+    day = 86_400
+    events = [
+        (0, 0, BEGIN_S + 20 * day, 0, 1),
+        (0, 1, BEGIN_S + 10 * day, 0, 1),
+        (1, 0, BEGIN_S, 0, 1),
+        (1, 1, BEGIN_S + 20 * day, 0, 1),
+        (1, 1, BEGIN_S + 20 * day, 0, 1),
+        (0, 2, BEGIN_S + 20 * day, 0, 0),
+    ]
+    own = replace(interactions, facts=facts_of(events, 2, 3))
+
+    faded = own.faded(10)
+
+    assert faded.toarray().tolist() == [[1, 0.5, 0], [0.25, 1, 0]]
+    assert (faded.indices == own.likes().indices).all()
+    assert np.count_nonzero(own.faded(0.01).data) == own.likes().nnz
+
+
+def test_where_likes_fade_lightfm_ranks_what_is_liked_of_late_ahead(interactions: Interactions) -> None:
+    lightfm = pytest.importorskip("lightfm", reason="the extra `zoo` brings it") and find_baseline(
+        "lightfm_warp"
+    )
+    assert lightfm is not None
+    early = [(user, user % 3, BEGIN_S + user, 0, 1) for user in range(30)]
+    late = [(user, 3 + user % 3, BEGIN_S + 30 * 86_400 + user, 0, 1) for user in range(30)]
+    facts = facts_of([*early, *late], 31, 6)
+    own = replace(interactions, facts=facts, statics=asof.describe(facts, 1), given={"half_life_days": 5})
+
+    assert sorted(lightfm.fit(own).lists(np.array([30]), 3).ravel().tolist()) == [3, 4, 5]

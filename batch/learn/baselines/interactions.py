@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
+from api.contract.buckets import DAY_S
 from batch.arrays import Bools, Floats, Ints
 from batch.data.facts import Facts
 from batch.features.asof import Statics
 from batch.features.tally import shrink_lift
 from batch.learn.baselines.knobs import Knob
 from batch.learn.stages import Stages
+
+LEAST = 1e-6  # that an old like counts: none gets lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,20 @@ class Interactions:
         liked = self._count(rows)
         liked.data[:] = 1
         return liked
+
+    def faded(self, half_life_days: float) -> sparse.csr_matrix:
+        """Return likes of which one of now counts 1, one a half-life ago half; a pair's sum, 1 at most.
+
+        Sparse float32 (users, posts), entries where `likes` has them.
+        """
+        facts = self.facts
+        rows = facts.views & (facts.target == 1)
+        age_days = (facts.as_of_s - facts.time[rows]) / DAY_S
+        faded = np.maximum(np.exp2(-age_days / half_life_days), LEAST).astype(np.float32)
+        shape = (len(facts.users), len(facts.posts))
+        weighed = sparse.csr_matrix((faded, (facts.user[rows], facts.post[rows])), shape)
+        weighed.data = np.minimum(weighed.data, np.float32(1))
+        return weighed
 
     def quality(self) -> sparse.csr_matrix:
         """Return what all events of a liked pair weigh together, 1 where likes all say the same.
