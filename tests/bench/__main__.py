@@ -172,7 +172,7 @@ def cluster_store(
 
 @bench.command()
 def cluster(
-    parts: Annotated[str, typer.Option(help="some of it, with commas between: shards; else all")] = "",
+    parts: Annotated[str, typer.Option(help="some of it, with commas between: shards, store; else all")] = "",
     scale: Annotated[
         float, typer.Option(min=0.0001, max=10, help="share of the original's 163,205 users")
     ] = 1.0,
@@ -181,7 +181,7 @@ def cluster(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run a night in shards by Ray beside one of a single process, kill a worker; needs the extra cluster."""
+    """Run a night in shards by Ray beside one process, and ten minutes of six nodes; needs the extra cluster."""
     require_extra("ray", "cluster")
     from tests.bench.cluster import run as measure
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.cluster_shards import run as run_shards
+from tests.bench.cluster_store import run as run_store
 
 Run = Callable[[float, Path | None], dict[str, object]]
-PARTS: dict[str, Run] = {"shards": run_shards}
+PARTS: dict[str, Run] = {"shards": run_shards, "store": lambda _scale, _facts: run_store()}
 
 
 def run(parts: str, scale: float, facts: Path | None) -> dict[str, object]:
@@ -14,7 +15,7 @@ def run(parts: str, scale: float, facts: Path | None) -> dict[str, object]:
 
     Args:
         parts: Names; empty: all.
-        scale: Share of the original's 163,205 users.
+        scale: Share of the original's 163,205 users, of the shards' night.
         facts: Folder that keeps the made facts for the next time; None: they are made and dropped.
 
     Raises:
