@@ -181,7 +181,7 @@ def cluster(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run a night in shards by Ray beside one process, and ten minutes of six nodes; needs the extra cluster."""
+    """Run a night in shards by Ray, and ten minutes of six nodes; needs the extra cluster."""
     require_extra("ray", "cluster")
     from tests.bench.cluster import run as measure
 
