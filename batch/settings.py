@@ -48,8 +48,8 @@ class Settings(StoreSettings):
     depth: int = Field(50, ge=1, le=MOST_PLACES, description="posts in a ranked list")
     layout: Layout = Field(
         "text",
-        description="how users' own lists stand in the store: text, which redis-cli reads, or packed, "
-        "in a third of the memory",
+        description="how users' own lists, and what they saw long ago, stand in the store: text, which "
+        "redis-cli reads, or packed, in a third of the memory",
     )
     seen_policy: Literal["views", "likes", "none"] = Field(
         "views", description="what leaves a list: views, likes or none"

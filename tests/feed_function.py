@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import redis
 
 from api.contract.keys import Keys
-from api.contract.manifest import EXPLORE, WINDOWS, Manifest
+from api.contract.manifest import EXPLORE, FOLDED, WINDOWS, Manifest
 
 
 def call_feed(
@@ -22,11 +22,12 @@ def call_feed(
         told: Keys of the lists that the user's profile names.
     """
     keys, number = Keys(), manifest.generation
+    seen = keys.likes(user) if manifest.seen_policy == "likes" else keys.seen(user)
     names = [
         keys.current("default"),
         keys.manifest(number),
         keys.list(user, number),
-        keys.likes(user) if manifest.seen_policy == "likes" else keys.seen(user),
+        seen,
         keys.takedowns(),
         keys.popular(number),
         keys.catalogue(number),
@@ -36,6 +37,7 @@ def call_feed(
         keys.numbers(),
         *([keys.windows(number)] if WINDOWS in manifest.needs else []),
         *([keys.explore(number)] if EXPLORE in manifest.needs else []),
+        *([seen + ":old"] if FOLDED in manifest.needs else []),
         *(keys.segment(number, name) for name in manifest.segments),
         *told,
     ]

@@ -9,7 +9,10 @@ from api.contract.codec import decode, encode
 from api.contract.ids import unquote
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.layout import ListLayout
-from api.contract.manifest import PACKED, Manifest
+from api.contract.manifest import FOLDED, PACKED, Manifest
+from api.contract.seen import pack_seen, unpack_seen
+from batch.publish.ledger.ledger import Ledger
+from batch.publish.replay.seen import read_numbers
 from batch.store import read
 
 
@@ -23,9 +26,21 @@ def read_own(
     return dict(layout.read_all(reply))
 
 
+def read_seen(store: redis.Redis, key: str) -> dict[int, int]:
+    """Return what a user saw, or liked, by post: of the set under a key, and of what is packed of it."""
+    return read_numbers(Ledger(store, Keys()), key, key + ":old")
+
+
+def lose_seen(store: redis.Redis, key: str, post: int) -> None:
+    """Take a post out of what a user saw, wherever it stands."""
+    store.zrem(key, post)
+    if old := read.value(store, key + ":old"):
+        store.set(key + ":old", pack_seen([pair for pair in unpack_seen(old) if pair[0] != post]))
+
+
 def needs_of(manifest: Manifest) -> tuple[str, ...]:
     """Return what a reader must know of a generation whichever way its lists are laid out."""
-    return tuple(name for name in manifest.needs if name != PACKED)
+    return tuple(name for name in manifest.needs if name not in (PACKED, FOLDED))
 
 
 def read_fields(store: redis.Redis, key: str) -> dict[bytes, bytes]:

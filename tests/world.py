@@ -24,6 +24,7 @@ from api.contract.manifest import (
     EXPLORE,
     EXPLORE_PLACES,
     FACETS,
+    FOLDED,
     HOLDS_SEEN,
     PACKED,
     SIMILAR,
@@ -32,6 +33,7 @@ from api.contract.manifest import (
     Manifest,
     SeenPolicy,
 )
+from api.contract.seen import pack_seen
 from api.contract.window import Window, encode_window
 from tests.oracle import Events, Wish, plain
 
@@ -183,7 +185,7 @@ class World:
             + (HOLDS_SEEN,) * others
             + (WINDOWS,) * bool(self.windows)
             + (EXPLORE,) * bool(self.explore)
-            + (PACKED,) * self.is_packed,
+            + (PACKED, FOLDED) * self.is_packed,
             holds_seen=others,
             user_ids=self.names.kind,
             post_ids=self.names.kind,
@@ -315,8 +317,14 @@ class World:
             else:
                 pipe.hset(key, SEGMENT_FIELD, segment)
         pipe.execute()
-        for user, post, at_s in self.views:
-            self.see(store, user, post, at_s)
+        for user in self.users:
+            pairs = [(names.number(post), at_s) for who, post, at_s in self.views if who == user]
+            if self.is_packed:
+                store.set(keys.seen_old(names.user_key(user)), pack_seen(pairs))
+            else:
+                store.zadd(
+                    keys.seen(names.user_key(user)), {str(post): at_s for post, at_s in pairs}, lt=True
+                )
         return self
 
     def promote(self, store: redis.Redis, at_s: int = PROMOTED_AT_S) -> "World":

@@ -150,6 +150,14 @@ class Keys:
         """ZSET post id like `likes`, of events accepted live."""
         return self._of_user("likes", user_id, "live")
 
+    def seen_old(self, user_id: Id) -> str:
+        """STRING: pairs that the batch has taken out of `seen`, as `seen.py` packs them."""
+        return self._of_user("seen", user_id, "old")
+
+    def likes_old(self, user_id: Id) -> str:
+        """STRING like `seen_old`, of `likes`."""
+        return self._of_user("likes", user_id, "old")
+
     def session(self, user_id: Id) -> str:
         """HASH topic to likes, posts shown and the latest event's second: what a user did lately.
 
@@ -160,6 +168,10 @@ class Keys:
     def gone(self, user_id: Id) -> str:
         """STRING with TTL, in a cluster: the user was forgotten just now, so nothing of them is written."""
         return self._of_user("gone", user_id)
+
+    def folded(self) -> str:
+        """STRING: the second up to which `seen_old` and `likes_old` may have what was seen and liked."""
+        return self._key("folded")
 
     def ids(self) -> str:
         """HASH a post's number to its id as the table spells it; where none is, the number is the id."""

@@ -22,6 +22,8 @@ HOLDS_SEEN = "holds_seen"  # in `needs`: lists hold posts that were seen by as_o
 WINDOWS = "windows"  # in `needs`: some posts may be answered for some times only
 EXPLORE = "explore"  # in `needs`: some places are for new posts
 PACKED = "packed"  # in `needs`: users' own lists are packed, see `layout.py`
+FOLDED = "folded"  # in `needs`: what was seen may be packed, see `seen.py`
+FOLDED_S = "folded_s"  # in `counts`: up to which second it was when the generation was begun
 
 CAP = "cap_most", "cap_window"  # in `counts`: most posts of a topic in so many consecutive places
 SIMILAR = "similar"  # in `counts`: how many similar posts a post has at most
@@ -32,7 +34,7 @@ EXPLORE_PLACES, EXPLORE_NEW = (
 FACETS = "facets "  # in `counts`, before a column: how many values requests may filter by
 
 FEATURES = frozenset(
-    {FEATURE, HOLDS_SEEN, WINDOWS, EXPLORE, PACKED}
+    {FEATURE, HOLDS_SEEN, WINDOWS, EXPLORE, PACKED, FOLDED}
 )  # what this version knows of what a generation may need
 NEW_FIELDS = ("holds_seen", "redacted")  # left out at their default: older versions refuse what is new
 
@@ -106,6 +108,16 @@ class Manifest:
     def topic_depth(self) -> int:
         """Return how many posts users' lists of single topics have at most; 0: there are none."""
         return self.counts.get("topic_depth", 0)
+
+    @property
+    def sees_all(self) -> bool:
+        """Say whether lists must be held against all that their user has seen, not only what came since.
+
+        So it is where lists hold posts seen by as_of, where some are drawn, and where what was seen since
+        as_of is packed already: then a later generation was made before this one.
+        """
+        is_behind = self.as_of_s < self.counts.get(FOLDED_S, self.as_of_s)
+        return self.holds_seen or EXPLORE in self.needs or is_behind
 
     @property
     def layout(self) -> Layout:

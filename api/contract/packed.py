@@ -23,6 +23,7 @@ from struct import Struct
 HEAD = Struct("<BHHHH")
 HEAD_BYTES = HEAD.size
 WIDEST = 32  # bits of a cell
+FEWEST = 64  # cells that are read at once: lengths share what they are read by
 NARROW = 256  # buckets whose lists are numbered by a byte
 
 
@@ -98,6 +99,27 @@ def read_segment(value: bytes) -> str | None:
     return value[head.named : head.start].decode() or None
 
 
+def write_cells(numbers: Sequence[int], bits: int) -> bytes:
+    """Write numbers that fit into cells of so many bits, the first from the lowest bit on.
+
+    >>> write_cells([1, 2, 5], bits=3).hex()
+    '5101'
+    """
+    digits = "".join([f"{number:0{bits}b}" for number in reversed(numbers)])
+    return int(digits or "0", 2).to_bytes(-(-len(numbers) * bits // 8), "little")
+
+
+def read_cells(value: bytes, bits: int, n: int) -> tuple[int, ...]:
+    """Return the numbers of `n` cells that `write_cells` wrote.
+
+    >>> read_cells(write_cells([1, 2, 5], bits=3), bits=3, n=3)
+    (1, 2, 5)
+    """
+    if not n:
+        return ()
+    return _find_shape(bits, max(FEWEST, 1 << (n - 1).bit_length())).read_cells(value)[:n]
+
+
 class _NotPacked(ValueError):
     def __init__(self, value: bytes) -> None:
         super().__init__(f"{value[:20]!r} of {len(value)} bytes holds no packed lists")
@@ -124,14 +146,18 @@ class _Shape:
         """
         if not packed:
             raise _NotPacked(packed)
-        apart = int.from_bytes(packed, "little")
-        for stays, moves, by in self.steps:
-            apart = apart & stays | (apart & moves) << by
         try:
-            ranked = self.cells.unpack(apart.to_bytes(self.cells.size, "little"))
+            ranked = self.read_cells(packed)
         except OverflowError as exc:
             raise _NotPacked(packed) from exc
         return ranked[: ranked.index(self.nothing)] if ranked[-1] == self.nothing else ranked
+
+    def read_cells(self, packed: bytes) -> tuple[int, ...]:
+        """Return what all cells hold; those that are not there hold 0."""
+        apart = int.from_bytes(packed, "little")
+        for stays, moves, by in self.steps:
+            apart = apart & stays | (apart & moves) << by
+        return self.cells.unpack(apart.to_bytes(self.cells.size, "little"))
 
 
 @dataclass(frozen=True, slots=True)

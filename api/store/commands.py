@@ -6,6 +6,8 @@ Of a generation that holds seen posts, somebody else's, or that has exploration 
 the time is read, and the segment with the list: such a look-up sees all.
 Where posts' numbers stand in a dictionary an event may have come before its post had one: it stands in the
 live set alone, by its id, and so all of that set counts.
+Where what was seen may be packed, that is of as_of at the latest: the hot path need not read it, but whoever
+reads all does.
 """
 
 from collections.abc import Callable
@@ -16,7 +18,8 @@ from api.contract.facets import Filter, take_turns
 from api.contract.ids import FEATURE, LONGEST, canonical, quote
 from api.contract.keys import SEGMENT_FIELD, SESSION_FIELD, Keys
 from api.contract.layout import ListLayout, OwnList
-from api.contract.manifest import EXPLORE, Manifest
+from api.contract.manifest import FOLDED, Manifest
+from api.contract.seen import read_seen_by
 from api.found import Generation
 from api.store.connection import Command, Refusal, Replies, pack
 from api.store.errors import StoreUnavailable
@@ -32,15 +35,17 @@ class LookupCommands:
         """Choose the seen set by the manifest's policy."""
         self._keys = keys
         self.layout = ListLayout(manifest)
-        self.sees_all = manifest.holds_seen or EXPLORE in manifest.needs
+        self.sees_all = manifest.sees_all
         self._number = manifest.generation
         match manifest.seen_policy:
             case "views":
                 self._seen: tuple[Callable[[str], str], ...] = (keys.seen, keys.seen_live)
+                old: tuple[Callable[[str], str], ...] = (keys.seen_old,)
             case "likes":
-                self._seen = (keys.likes, keys.likes_live)
+                self._seen, old = (keys.likes, keys.likes_live), (keys.likes_old,)
             case "none":
-                self._seen = ()
+                self._seen, old = (), ()
+        self._old = old if FOLDED in manifest.needs else ()
         self._kind = manifest.user_ids
         self._has_dictionary = FEATURE in manifest.needs
         self._n_sets = 1 + self._has_dictionary  # that have all a user saw, under a policy that hides any
@@ -70,8 +75,8 @@ class LookupCommands:
             template = self._templates[shape] = self._template(*shape)
         at, last = b"%d" % at_s, (user,) if with_session else ()
         if self.sees_all:
-            seen = (user, len(at), at) * self._n_sets
-            return template % (user, *seen, *last), 1 + self._n_sets + with_session
+            seen = (user, len(at), at) * self._n_sets + (user,) * len(self._old)
+            return template % (user, *seen, *last), 1 + self._n_sets + len(self._old) + with_session
         if self._has_dictionary:
             return template % (user, user, len(at), at, user, len(at), at, *last), 3 + with_session
         return template % (user, user, len(at), at, user, *last), 3 + with_session
@@ -83,13 +88,22 @@ class LookupCommands:
         return (user_id if is_plain else quote(canonical(user_id, self._kind))).encode()
 
     def list_seen(self, user_id: str, at_s: int) -> list[Command]:
-        """Return what reads all posts seen by a time, late ones too; nothing where none are hidden."""
-        return [("ZRANGE", key, "-inf", at_s, "BYSCORE") for key in self.seen_keys(user_id)]
+        """Return what reads all posts seen by a time, late ones too; nothing where none are hidden.
+
+        What is packed comes last: the batch moves pairs there, so that they are read twice sooner than not.
+        """
+        sets: list[Command] = [("ZRANGE", key, "-inf", at_s, "BYSCORE") for key in self.seen_keys(user_id)]
+        return sets + [("GET", key) for key in self.old_keys(user_id)]
 
     def seen_keys(self, user_id: str) -> list[str]:
         """Return the keys that have all posts seen, those by number first; none where none are hidden."""
         user = canonical(user_id, self._kind)
         return [name(user) for name in self._seen[: self._n_sets]]
+
+    def old_keys(self, user_id: str) -> list[str]:
+        """Return the key of what is packed of all posts seen; none where nothing can be."""
+        user = canonical(user_id, self._kind)
+        return [name(user) for name in self._old]
 
     def list_topics(self, user_id: str, wish: Filter | None) -> list[Command]:
         """Return what reads a user's own lists of the topics that are wanted; nothing without any."""
@@ -134,7 +148,8 @@ class LookupCommands:
 
         Where there is a dictionary, time's length and time follow.
         A range from the newest down ends at as_of; from the oldest up it would pass all that was ever seen.
-        Where the look-up sees all: places for user, then for user, time's length and time of each set.
+        Where the look-up sees all: places for user, then for user, time's length and time of each set, and
+        for user where some of it may be packed.
         With the session, a place for user comes last.
         """
         session = b"*3\r\n$4\r\nHGET\r\n" + self._key(self._keys.session, n_bytes) + _bulk(SESSION_FIELD)
@@ -144,7 +159,8 @@ class LookupCommands:
             until = _bulk("-inf") + b"$%d\r\n%b\r\n" + _bulk("BYSCORE")
             sets = [self._key(name, n_bytes) for name in self._seen[: self._n_sets]]
             ranges = [b"*5\r\n$6\r\nZRANGE\r\n" + key + until for key in sets]
-            return b"".join([own, *ranges, last])
+            old = [b"*2\r\n$3\r\nGET\r\n" + self._key(name, n_bytes) for name in self._old]
+            return b"".join([own, *ranges, *old, last])
         seen, live = self._seen
         return b"".join(
             (
@@ -170,20 +186,24 @@ def _bulk(value: object) -> bytes:
 
 
 def read_hidden(
-    replies: Replies, generation: Generation, among: frozenset[bytes] | None = None
+    replies: Replies, generation: Generation, at_s: int, among: frozenset[bytes] | None = None
 ) -> frozenset[int]:
-    """Return the numbers of the posts of a seen set and of a live set; most have none.
+    """Return the numbers of the posts of a seen set, of a live set and of what is packed; most have none.
+
+    Sets hold what was seen by the time; of what is packed `at_s` decides.
 
     Of a seen set only those `among` some count, members as the store has them; None: all. To make numbers of
     421 takes 40 µs of the API one by one, 26 as a list, and 10 to find those that count (2026-11-30).
 
     Raises:
-        ValueError: One of them is no list of posts.
+        ValueError: One of them is no list of posts, or not what a user saw.
         StoreUnavailable: The server did not carry out the command.
     """
     hidden = _NO_POSTS
     for place, reply in enumerate(replies):
-        if reply and place:
+        if isinstance(reply, bytes):
+            hidden = hidden.union(read_seen_by(reply, at_s))
+        elif reply and place:
             hidden = hidden.union(generation.numbers_of(map(bytes.decode, check_reply(reply))))
         elif reply:
             members = check_reply(reply)

@@ -90,7 +90,7 @@ class HistoryReader:
                 generation=drop_posts(generation, read_members(taken_down)),
                 own=ranked,
                 segment=segment,
-                hidden=read_hidden(seen, generation),
+                hidden=read_hidden(seen, generation, at_s),
                 sees_all=True,
                 topics=read_topics(wanted),
                 pins=generation.number_pins(read_hash_of_pins(pins)),

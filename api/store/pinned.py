@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from api.contract.ids import LONGEST
+from api.contract.seen import read_seen_by
 from api.store.commands import LookupCommands, check_reply
 from api.store.connection import Replies, pack
 
@@ -21,7 +22,7 @@ class PinCommands:
         self._posts = tuple(posts)
         self._templates: dict[int, bytes] = {}
         self._asks_segment = not commands.layout.is_packed  # there the list tells it
-        self.n_replies = self._asks_segment + len(commands.seen_keys("")[:1])
+        self.n_replies = self._asks_segment + len(commands.seen_keys("")[:1]) + len(commands.old_keys(""))
 
     def pack(self, user_id: str) -> bytes:
         """Pack what is asked of a user; from a template, as their own list."""
@@ -46,6 +47,8 @@ class PinCommands:
         segment = told.pop(0) if self._asks_segment else own
         scores = zip(self._posts, told[0], strict=True) if told else ()
         hidden = frozenset([post for post, score in scores if score is not None and float(score) <= at_s])
+        if told[1:] and told[1]:
+            hidden |= frozenset(self._posts).intersection(read_seen_by(told[1], at_s))
         return self._commands.layout.read_segment(segment), hidden
 
     def _make_template(self, n_bytes: int) -> bytes:
@@ -53,5 +56,6 @@ class PinCommands:
         user = "u" * n_bytes
         told = self._commands.layout.ask_segment(self._commands.list_key(user))
         seen = [pack("ZMSCORE", key, *self._posts) for key in self._commands.seen_keys(user)[:1]]
-        packed = b"".join([*([pack(*told)] if self._asks_segment else []), *seen]).replace(b"%", b"%%")
+        old = [pack("GET", key) for key in self._commands.old_keys(user)]
+        packed = b"".join([*([pack(*told)] if self._asks_segment else []), *seen, *old]).replace(b"%", b"%%")
         return packed.replace(f"{{{user}}}".encode(), b"{%b}")

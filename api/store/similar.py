@@ -76,7 +76,7 @@ class SimilarReader:
         seen = [] if user_id is None else snapshot.commands.list_seen(user_id, at_s)
         with translate_errors():
             ranked, *replies = await self._lifeline.call(near, *seen)
-            hidden = read_hidden(replies, snapshot.whole)
+            hidden = read_hidden(replies, snapshot.whole, at_s)
         degraded: Degraded = ""
         try:
             numbers = decode(check_reply(ranked))

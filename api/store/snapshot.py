@@ -80,7 +80,7 @@ class Snapshot:
         if self.asked_of_seen is not None and ranked:  # who has no list is answered from below it
             among = self.asked_of_seen.union(map(b"%d".__mod__, ranked))
         try:
-            hidden = read_hidden(replies[1:], self.whole, among)
+            hidden = read_hidden(replies[1:], self.whole, at_s, among)
         except ValueError as exc:
             raise StoreUnavailable(f"it holds a value that cannot be read: {exc}") from exc
         found = Lookup(

@@ -249,7 +249,7 @@ class Store:
             stored, *replies = await self._lifeline.call(own, *seen, *topics)
             # Of a value that is not ours nothing is told.
             name = None if found.degraded else commands.layout.read_segment(check_reply(stored))
-            hidden = found.hidden | read_hidden(replies[: len(seen)], found.generation)
+            hidden = found.hidden | read_hidden(replies[: len(seen)], found.generation, found.at_s)
             ranked = read_topics(replies[len(seen) :])
         return replace(found, segment=name or found.segment, hidden=hidden, topics=ranked, sees_all=True)
 

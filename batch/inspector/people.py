@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping
 
 from api.contract.manifest import Manifest
+from api.contract.seen import N_AT
 from batch.inspector.desk import Desk
 
 DRAWN = 250  # users a look
@@ -59,6 +60,8 @@ def _choose_by_views(desk: Desk, users: list[str], share: float) -> str:
     with desk.client.pipeline(transaction=False) as pipe:
         for user in users:
             pipe.zcard(desk.keys.seen(user))
-        counts = pipe.execute()
+            pipe.getrange(desk.keys.seen_old(user), N_AT, N_AT + 3)
+        told = pipe.execute()
+    counts = [n + int.from_bytes(old, "little") for n, old in zip(told[::2], told[1::2], strict=True)]
     order = sorted(range(len(users)), key=lambda row: (counts[row], users[row]))
     return users[order[round(share * (len(users) - 1))]]

@@ -17,6 +17,8 @@ from api.contract.manifest import (
     EXPLORE_NEW,
     EXPLORE_PLACES,
     FACETS,
+    FOLDED,
+    FOLDED_S,
     HOLDS_SEEN,
     PACKED,
     SIMILAR,
@@ -172,8 +174,13 @@ class GenerationContent:
         kinds = {self.user_names.kind, self.post_names.kind}
         return "text" in kinds or not np.array_equal(self.post_numbers, self.post_ids)
 
-    def draft(self, generation: int, created_at_s: int, layout: Layout = "text") -> Manifest:
-        """Return the manifest of a generation that is being built: no checksum yet, counts as planned."""
+    def draft(
+        self, generation: int, created_at_s: int, layout: Layout = "text", folded_s: int | None = None
+    ) -> Manifest:
+        """Return the manifest of a generation that is being built: no checksum yet, counts as planned.
+
+        Up to `folded_s` what was seen may be packed; None: nothing is yet.
+        """
         caps, explored = self.caps, self.explored
         return Manifest(
             generation=generation,
@@ -204,6 +211,7 @@ class GenerationContent:
                 **({"topic_depth": self.topic_depth} if self.topic_depth else {}),
                 **({} if self.similar is None else {SIMILAR: self.similar.shape[1]}),
                 **({EXPLORE_PLACES: explored.n_places, EXPLORE_NEW: explored.n_new} if explored else {}),
+                **({} if folded_s is None else {FOLDED_S: folded_s}),
             },
             profile=self.profile,
             metrics=self.metrics,
@@ -212,7 +220,8 @@ class GenerationContent:
             + (HOLDS_SEEN,) * self.holds_seen
             + (WINDOWS,) * bool(self.windowed)
             + (EXPLORE,) * (explored is not None)
-            + (PACKED,) * (layout == "packed"),
+            + (PACKED,) * (layout == "packed")
+            + (FOLDED,) * (layout == "packed" or folded_s is not None),
             user_ids=self.user_names.kind,
             post_ids=self.post_names.kind,
             holds_seen=self.holds_seen,

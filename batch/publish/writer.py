@@ -15,6 +15,7 @@ from api.contract.ids import quote
 from api.contract.manifest import Manifest
 from batch.publish import functions, shard
 from batch.publish.config import PublishConfig
+from batch.publish.fold import fold_seen, read_folded
 from batch.publish.folder import GenerationFolder
 from batch.publish.forget.refuse import refuse_forgotten
 from batch.publish.gate.report import Report
@@ -203,7 +204,8 @@ def _take_number(
     """
     write_numbers(store, lease, content)
     keys, number = store.keys, int(store.client.incr(store.keys.counter()))
-    build = Build(store, config, lease, content, content.draft(number, config.now(), config.layout))
+    manifest = content.draft(number, config.now(), config.layout, read_folded(store))
+    build = Build(store, config, lease, content, manifest)
 
     def note(pipe: Pipeline) -> None:
         pipe.unlink(*keys.obsolete)  # 2026-11: when a run wrote its facts is not kept any more, see 0050
@@ -264,6 +266,10 @@ def release(build: Build) -> None:
             promote(build.store, build.number, config.now(), lease=build.lease, who=who_am_i())
     with config.stage("retire"):
         sweep(build.store, build.lease, config, variant, spared=build.number)
+    if config.layout == "packed":
+        with config.stage("pack seen"):
+            users = build.content.user_names.canonical(build.content.user_ids)
+            fold_seen(build.store, build.lease, users, config.progress)
     if build.held_back is None:
         return
     raise GateClosed(build.number, build.held_back)

@@ -23,6 +23,7 @@ import redis
 from api.contract.codec import encode
 from api.contract.keys import SEGMENT_FIELD, Keys
 from api.contract.manifest import Layout
+from api.contract.seen import unpack_seen
 from batch.arrays import Ints32
 from batch.publish import shard
 from batch.publish.config import PublishConfig
@@ -34,6 +35,7 @@ from batch.publish.seen_sets import write_seen
 from batch.publish.store import GenerationStore
 from batch.publish.writer import Build
 from batch.score.ranked import RankedBlock
+from batch.store import read
 from batch.store.lease import hold
 from batch.store.wire import Busy, PipelinedWriter
 from tests.bench import apps, stock
@@ -78,13 +80,15 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Seconds of lists, their files and digests; of seen sets, what users share before them; of all.
+    """Seconds of lists, their files and digests; of seen sets, what users share before them; of packing
+    what was seen, from the likes on; of all.
 
     `waited`: how long of all this process's first thread was ready and had no core, where Linux tells.
     """
 
     lists: float
     seen: float
+    folded: float
     whole: float
     waited: float
 
@@ -210,6 +214,7 @@ def _publish(client: redis.Redis, drawn: Drawn, folder: Path, layout: Layout = "
     return Phases(
         lists=ended["lists"] - began[0],
         seen=ended["seen"] - ended["lists"],
+        folded=ended.get("seen packed", 0.0) - ended.get("likes", 0.0) if layout == "packed" else 0.0,
         whole=time.perf_counter() - asked,
         waited=_waited_s() - waited,
     )
@@ -318,22 +323,32 @@ def _weigh(client: redis.Redis, drawn: Drawn) -> dict[str, int]:
 
 
 def _pack(client: redis.Redis, drawn: Drawn, folder: Path) -> dict[str, float]:
-    """Publish packed lists; return how fast they went in, and what a user's take: by `MEMORY USAGE`, by all.
+    """Publish packed; return how fast lists went in, and what a user's take: by `MEMORY USAGE`, by all.
+
+    And what a seen post takes, packed and with those that came after as_of, which every user has here.
 
     `bytes_per_user` is what the store held more with them than with all else of the generation.
     """
     phases = _publish(client, drawn, folder, "packed")
     whole = weigh(client)
-    lists = round(
-        np.mean(
-            [int(client.memory_usage(_user_keys(drawn, row)[0], samples=0) or 0) for row in _sampled(drawn)]
-        )
+    users = [drawn.content.user_names.canonical(drawn.content.user_ids[[row]])[0] for row in _sampled(drawn)]
+    lists, later, old = (
+        np.mean([int(client.memory_usage(key(user), samples=0) or 0) for user in users])
+        for key in (lambda user: KEYS.list(user, GENERATION), KEYS.seen, KEYS.seen_old)
     )
+    sizes = [
+        (client.zcard(KEYS.seen(user)), len(unpack_seen(read.value(client, KEYS.seen_old(user)) or b"")))
+        for user in users
+    ]
+    n_later, n_old = np.mean(sizes, axis=0).tolist()
     for name in client.scan_iter("almanac:1:list:*", count=10_000):
         client.unlink(name)
     return {
         "users_per_s": round(drawn.n_users / phases.lists),
-        "store_bytes_per_user": lists,
+        "store_bytes_per_user": round(lists),
+        "bytes_per_seen_post": round(old / n_old, 3),
+        "bytes_per_seen_post_with_later_ones": round((old + later) / (n_old + n_later), 3),
+        "us_per_user_of_packing_seen": round(phases.folded / drawn.n_users * 1e6, 1),
         "bytes_per_user": round((whole - weigh(client)) / drawn.n_users),
     }
 

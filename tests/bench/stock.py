@@ -39,6 +39,7 @@ BLOCK = 2048  # users drawn and written at a time
 LEASE_S = 600.0  # nobody else writes here, and a busy machine may compile for longer than a run's lease
 GENERATION, VARIANT, SEGMENT = 1, "default", "all"
 TOPICS = 5  # of one of which a filtered request asks; a post's number says which it has
+VISIT = 20  # posts that a user sees in a row
 SEEN_SINCE = 3  # of what each user saw, how much after as_of: what a request's time decides about
 
 
@@ -189,9 +190,14 @@ def _codes(ids: Sequence[int | str]) -> tuple[npt.NDArray[np.int64], IdNames]:
 
 
 def _times(rng: np.random.Generator, seen: npt.NDArray[np.int32]) -> SeenTimes:
-    """Give each pair a time: all but the last few of a user within 90 days up to as_of."""
+    """Give each pair a time: all but the last few of a user within 90 days up to as_of.
+
+    As in the StartML rows they come in visits, of 20 posts here, some 100 seconds after one another.
+    """
     n_users, n_seen = seen.shape
-    times = AS_OF_S - rng.integers(0, 90 * DAY_S, (n_users, n_seen))
+    visit_s = rng.integers(0, 90 * DAY_S, (n_users, n_seen // VISIT + 1))[:, np.arange(n_seen) // VISIT]
+    steps = rng.integers(20, 180, (n_users, n_seen))
+    times = AS_OF_S - visit_s - np.cumsum(steps, axis=1)
     times[:, -SEEN_SINCE:] = AS_OF_S + rng.integers(1, DAY_S, (n_users, SEEN_SINCE))
     order = np.argsort(seen, axis=1)
     return SeenTimes(

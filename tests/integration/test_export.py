@@ -137,6 +137,7 @@ def test_somebody_elses_lists_are_exported_without_what_was_seen(
     settings = BatchSettings(redis_url=valkey_url, state_dir=tmp_path, max_absent_user_share=1)
     found = publish_lists(frame, settings=settings)
     at_s = int(time.time()) + 60
+    store.unlink(KEYS.seen_old(user))
     store.zadd(
         KEYS.seen(user), {str(of.post_ids[0]): 1, str(of.post_ids[1]): at_s, str(of.post_ids[2]): at_s + 1}
     )

@@ -14,7 +14,8 @@ from batch.store.connection import open_store
 from batch.store.server import StoreUnfit
 from tests.clients import OwnStore, first_token, serving
 from tests.content import KEYS, TTL_S, blocks, config, content, expected, generations
-from tests.integration.test_publish import hashes, seen_in_facts, seen_in_store
+from tests.integration.test_publish import hashes, seen_in_facts
+from tests.own_lists import read_seen
 from tests.world import World
 
 pytestmark = pytest.mark.integration
@@ -76,7 +77,7 @@ def test_a_store_that_refuses_whole_keys_gets_them_piece_by_piece(
 
         assert hashes(store, made.generation) == expected(of, 0)
         assert 0 < int(store.ttl(KEYS.list(1, 1))) <= TTL_S
-        assert seen_in_store(store, KEYS.seen(1)) == seen_in_facts(of.views, of.post_ids, 0)
+        assert read_seen(store, KEYS.seen(1)) == seen_in_facts(of.views, of.post_ids, 0)
     (warning,) = warnings(caplog, "restore.refused")
     assert "unknown command" in vars(warning)["why"]
 

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from api.contract.codec import decode
 from api.contract.keys import Keys
-from api.contract.manifest import PACKED
+from api.contract.manifest import FOLDED, PACKED
 from api.main import create_app
 from api.settings import Settings
 from batch.jobs.demo import _commands
@@ -40,7 +40,7 @@ def test_both_layouts_have_the_same_lists_and_checksums(store: redis.Redis, tmp_
     )
 
     assert (text.layout, packed.layout) == ("text", "packed")
-    assert (text.needs, packed.needs) == ((), (PACKED,))
+    assert (text.needs, packed.needs) == ((), (PACKED, FOLDED))
     assert (text.checksums, text.root) == (packed.checksums, packed.root)
     users = folders.user_ids(1)
     assert list(folders.hashes(text, users)) == list(folders.hashes(packed, users))

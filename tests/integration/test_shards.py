@@ -21,6 +21,7 @@ from batch.publish.sharded.seal import ShardsMissing, seal_shards
 from batch.publish.sharded.shard import Shard
 from batch.store.lease import hold
 from tests.content import AS_OF_S, KEYS, blocks, config, content, generations, published, with_text_ids
+from tests.own_lists import read_seen
 from tests.sharding import inputs_of, keep, prepared, scorer, told, written
 
 pytestmark = pytest.mark.integration
@@ -32,7 +33,8 @@ def everything(store: redis.Redis, generation: int) -> dict[str, object]:
     for key in sorted(store.scan_iter("almanac:*", count=1000)):
         what, *rest = key.decode().split(":")[2:]
         if what in ("seen", "likes"):
-            found[key.decode()] = store.zrange(key, 0, -1, withscores=True)
+            name = key.decode().removesuffix(":old")
+            found[name] = read_seen(store, name)
         elif what not in ("manifest", "states", "shards") and str(generation) in rest:
             name = ":".join([what, *("n" if part == str(generation) else part for part in rest)])
             found[name] = store.hgetall(key) if store.type(key) == b"hash" else store.get(key)

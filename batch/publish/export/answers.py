@@ -9,8 +9,8 @@ import redis
 from api.contract.ids import FEATURE
 from api.contract.keys import Keys
 from api.contract.layout import ListLayout
-from api.contract.manifest import EXPLORE
 from api.contract.pin import Pins
+from api.contract.seen import read_seen_by
 from api.feed import Answer, answer
 from api.found import Generation, Lookup, Pointer
 
@@ -60,11 +60,15 @@ class _Reader:
         self._layout = ListLayout(manifest)
         self._bucket_s = manifest.horizon.bucket_for(at_s)
         self._pointer = Pointer(manifest.generation, manifest.created_at_s)
-        sets = {"views": (keys.seen, keys.seen_live), "likes": (keys.likes, keys.likes_live), "none": ()}
+        sets = {
+            "views": (keys.seen, keys.seen_live, keys.seen_old),
+            "likes": (keys.likes, keys.likes_live, keys.likes_old),
+            "none": (),
+        }
         self._sets = sets[manifest.seen_policy]
         self._pins = served.number_pins(pins)
         self._since = f"({manifest.as_of_s}"
-        self._sees_all = at_s < manifest.as_of_s or manifest.holds_seen or EXPLORE in manifest.needs
+        self._sees_all = at_s < manifest.as_of_s or manifest.sees_all
         self._has_dictionary = FEATURE in manifest.needs
 
     def look_up(self, users: Sequence[str]) -> list[Lookup]:
@@ -82,7 +86,10 @@ class _Reader:
             for one in found:
                 self._ask_seen(pipe, one.user_id, whole=True)
             replies = iter(pipe.execute())
-        return [replace(one, hidden=one.hidden | self._read_seen(replies), sees_all=True) for one in found]
+        return [
+            replace(one, hidden=one.hidden | self._read_seen(replies, whole=True), sees_all=True)
+            for one in found
+        ]
 
     def _ask_list(self, pipe: Any, user_id: str) -> None:
         key = self._keys.list(user_id, self._pointer.generation)
@@ -96,11 +103,13 @@ class _Reader:
         """
         if not self._sets:
             return
-        seen, live = (key(user_id) for key in self._sets)
+        seen, live, old = (key(user_id) for key in self._sets)
         # From the newest down: from the oldest up it would pass all that was ever seen.
         pipe.zrange(seen, self._at_s, "-inf" if whole else self._since, byscore=True, desc=True)
         until_s = self._at_s if self._has_dictionary else min(self._at_s, self._served.manifest.as_of_s)
         pipe.zrange(live, "-inf", until_s, byscore=True)
+        if whole:
+            pipe.get(old)  # last: the batch moves pairs there
 
     def _read(self, user_id: str, replies: Iterator[Any]) -> Lookup:
         ranked, segment = self._layout.read(next(replies), self._bucket_s)
@@ -112,14 +121,15 @@ class _Reader:
             generation=self._served,
             own=ranked,
             segment=segment,
-            hidden=self._read_seen(replies),
+            hidden=self._read_seen(replies, whole=self._sees_all),
             sees_all=self._sees_all,
             pins=self._pins,
         )
 
-    def _read_seen(self, replies: Iterator[Any]) -> frozenset[int]:
+    def _read_seen(self, replies: Iterator[Any], *, whole: bool) -> frozenset[int]:
         if not self._sets:
             return frozenset()
         numbers, ids = next(replies), next(replies)
-        hidden = frozenset(map(int, numbers))
+        old = next(replies) if whole else None
+        hidden = frozenset(map(int, numbers)).union(read_seen_by(old or b"", self._at_s))
         return hidden | self._served.numbers_of(map(bytes.decode, ids)) if ids else hidden

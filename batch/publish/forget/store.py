@@ -18,7 +18,11 @@ def forget_sets(ledger: Ledger, forms: Sequence[str]) -> int:
     written of them there.
     """
     keys, n_gone = ledger.keys, 0
-    kinds = (keys.seen, keys.likes, keys.seen_live, keys.likes_live, keys.session)
+    of_views, of_likes = (
+        (keys.seen, keys.seen_live, keys.seen_old),
+        (keys.likes, keys.likes_live, keys.likes_old),
+    )
+    kinds = (*of_views, *of_likes, keys.session)
     for form in forms:
         with ledger.client.pipeline(transaction=True) as pipe:
             if keys.in_cluster:
