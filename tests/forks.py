@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.clients import ROOT
+from tests.forked import program
 
 
 class Forks:
@@ -16,7 +17,7 @@ class Forks:
     def __init__(self, module: str, *, quiet: bool = False, env: dict[str, str] | None = None) -> None:
         """Start the module, which calls `fork_each_line`; `quiet` drops what its children say on stderr."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            program(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if quiet else None,

@@ -9,7 +9,6 @@ import os
 import random
 import sqlite3
 import subprocess
-import sys
 import tomllib
 from contextlib import closing
 from pathlib import Path
@@ -28,6 +27,7 @@ from batch.data.tables.location import SourceError
 from batch.data.validation.rejects import Limits
 from batch.settings import Settings
 from tests.data_rows import NOW_S, read_all
+from tests.forked import program
 
 N_USERS, N_ITEMS, N_EVENTS = 30, 40, 600
 START_S = 1_640_000_000
@@ -340,7 +340,7 @@ def almanac(folder: Path, *arguments: str, **settings: str) -> tuple[int, dict[s
     """Run a command with --json in a state folder of its own; return exit code and result."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
     done = subprocess.run(
-        [sys.executable, "-m", "batch", *arguments, "--json"],
+        [*program(), *arguments, "--json"],
         env={**clean, "ALMANAC_STATE_DIR": str(folder / "state"), **settings},
         capture_output=True,
         text=True,

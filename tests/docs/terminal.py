@@ -7,6 +7,7 @@ is Ctrl-C in all of those.
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,8 +21,10 @@ from types import TracebackType
 from tests.conftest import free_port
 from tests.docs.forms import has_form
 from tests.docs.pages import ROOT, Block, commands, session, why_not
+from tests.forked import program
 
 WAIT_S = 240.0  # of one command, on a machine that does other things too
+CLOSE_S = 20.0  # of what a terminal that is closed has told to stop
 SMALL = {"ALMANAC_N_TREES": "10", "ALMANAC_DEPTH": "20"}
 # What stays up until Ctrl-C, and what it prints once it is up.
 STAYS = {
@@ -41,7 +44,7 @@ LEARNED = {
 _SCRIPTS = {
     "python": 'exec "{python}" "$@"',
     "almanac": '[ "$1" = redis ] && [ ! -p /dev/stdout ] && shift && set -- redis --no-raw "$@"\n'
-    'exec "{python}" -m batch "$@"',
+    'exec {almanac} "$@"',
     # A page shows what a terminal shows; ours is a file.
     "redis-cli": '[ -p /dev/stdout ] || set -- --no-raw "$@"\nexec {redis_cli} "$@"',
     "activate": 'PATH="{bin}:$PATH"',
@@ -60,13 +63,15 @@ class Terminal:
         self.folder, self.servers = folder, servers
         self.port, self.proxy_port = free_port(), free_port()
         self.learned: dict[str, str] = {}
-        self._n_started = 0
+        self._n_started, self._wait_s = 0, WAIT_S
         folder.mkdir(parents=True)
         bin_folder = folder.parent / "bin"
         bin_folder.mkdir()
         redis_cli = shutil.which("redis-cli") or shutil.which("valkey-cli") or f"{bin_folder}/almanac redis"
         for name, script in _SCRIPTS.items():
-            text = script.format(python=sys.executable, redis_cli=redis_cli, bin=bin_folder)
+            text = script.format(
+                python=sys.executable, almanac=shlex.join(program()), redis_cli=redis_cli, bin=bin_folder
+            )
             (bin_folder / name).write_text(f"#!/bin/bash\n{text}\n")
             (bin_folder / name).chmod(0o755)
         (folder / ".venv").mkdir()
@@ -89,7 +94,8 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None
     ) -> None:
-        """Press Ctrl-C in all that still runs, and close the terminal."""
+        """Press Ctrl-C in all that still runs, and close the terminal; what runs on is killed."""
+        self._wait_s = CLOSE_S
         with suppress(Failed):
             self.run("stop")
         assert self.shell.stdin is not None
@@ -205,10 +211,12 @@ class Terminal:
         return log.read_text()
 
     def _await(self, holds: Callable[[], bool], command: str, where: str) -> None:
-        give_up = time.monotonic() + WAIT_S
+        give_up = time.monotonic() + self._wait_s
         while not holds():
             if time.monotonic() > give_up or self.shell.poll() is not None:
-                raise Failed(f"{where}: {command}\nis not done after {WAIT_S:.0f} s, or ended the shell")
+                raise Failed(
+                    f"{where}: {command}\nis not done after {self._wait_s:.0f} s, or ended the shell"
+                )
             time.sleep(0.02)
 
     def _tell(self, text: str) -> None:

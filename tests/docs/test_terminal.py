@@ -1,7 +1,10 @@
 """The terminal that runs the pages: what it keeps, what it fills in, and that it does not let a lie pass."""
 
+from pathlib import Path
+
 import pytest
 
+from batch.store.wait import wait_until
 from tests.docs.pages import Block, commands
 from tests.docs.terminal import Failed, Terminal
 
@@ -54,3 +57,15 @@ def test_what_a_run_printed_stands_for_what_the_page_names(terminal: Terminal) -
 
     where = f"http://127.0.0.1:{terminal.port}/"
     assert filled == f"redis://127.0.0.1:5001/0 'almanac-demo-0123abcd:1:list:{{17}}:2' {where}"
+
+
+def test_what_does_not_stop_does_not_keep_the_terminal_from_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.docs.terminal.CLOSE_S", 0.2)
+    with Terminal(tmp_path / "folder", {}) as terminal:
+        terminal.run("(trap '' INT; exec sleep 600) & true")
+
+        assert terminal.processes()
+
+    assert wait_until(lambda: not terminal.processes(), 10)

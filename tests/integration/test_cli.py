@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import redis
 
 from batch.__main__ import run_command
 from tests.clients import running
+from tests.forked import program
 
 pytestmark = pytest.mark.integration
 SMALL = {"ALMANAC_N_TREES": "10", "ALMANAC_N_BUCKETS": "3", "ALMANAC_DEPTH": "10", "ALMANAC_TRAIN_DAYS": "5"}
@@ -30,7 +30,7 @@ def env(tmp_path: Path, valkey_url: str, store: redis.Redis) -> dict[str, str]:
 def almanac(env: dict[str, str], *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Run a command with --json; return its exit code, its last line as an object, and stderr."""
     done = subprocess.run(
-        [sys.executable, "-m", "batch", *arguments, "--json"],
+        [*program(), *arguments, "--json"],
         env=env,
         capture_output=True,
         text=True,

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +24,7 @@ from batch.data.tables.database_writer import DatabaseWriter
 from batch.data.tables.location import SourceError
 from batch.data.tables.stall import DatabaseStalled
 from batch.errors import exit_code_of
+from tests.forked import program
 from tests.webhook import webhook
 
 pytestmark = pytest.mark.integration
@@ -214,7 +214,7 @@ def test_a_server_that_accepts_and_says_nothing_is_unreachable_and_a_run_tells_p
     with webhook() as hook:
         for arguments in (["run", "--data", url], write):
             done = subprocess.run(
-                [sys.executable, "-m", "batch", *arguments],
+                [*program(), *arguments],
                 env={**clean, "ALMANAC_NOTICES": hook.url, "ALMANAC_STATE_DIR": str(tmp_path)},
                 capture_output=True,
                 text=True,

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from batch.learn.ranker import Ranker
 from batch.learn.recipe import Recipe
 from batch.learn.train import train
 from batch.settings import Settings
+from tests.forked import program
 
 DEPTH, DAY_S = 20, 86_400
 BEGIN_S = 1_457_913_600  # 2016-03-14, when Deskdrop begins
@@ -107,7 +107,7 @@ def test_compare_asks_everybody_for_unseen_posts_and_shows_a_table_or_json(tmp_p
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
     small = {"ALMANAC_STATE_DIR": str(tmp_path), "ALMANAC_N_TREES": "5", "ALMANAC_THREADS": "1"}
     asked = ["compare", "--unseen", "--cuts", "2", "--peers", "random,popular", "--mapping", "deskdrop"]
-    command = [sys.executable, "-m", "batch", *asked, "--data", str(deskdrop(tmp_path))]
+    command = [*program(), *asked, "--data", str(deskdrop(tmp_path))]
 
     table, machine = (
         subprocess.run([*command, *more], env={**clean, **small}, capture_output=True, text=True, check=True)

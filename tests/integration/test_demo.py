@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
+from tests.forked import program
 from tests.oracle import Events, expected
 
 pytestmark = pytest.mark.integration
@@ -39,7 +39,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     state = tmp_path_factory.mktemp("state")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "batch", "demo", "--users", "60", "--port", "8901", "--json"],
+        [*program(), "demo", "--users", "60", "--port", "8901", "--json"],
         env={**clean, **SMALL, "ALMANAC_STATE_DIR": str(state)},
         stdout=subprocess.PIPE,
         text=True,

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from batch.publish.publish import publish
 from batch.settings import Settings as BatchSettings
 from tests.clients import ROOT
 from tests.content import blocks, config, content, generations
+from tests.forked import program
 from tests.world import AS_OF_S, TEXT, Names, World, draw_windows
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("some_layout")]
@@ -247,17 +247,7 @@ def test_the_command_writes_a_file_and_interrupted_leaves_none(
     with_users(store, World().publish(store).promote(store))
     env = {**os.environ, "ALMANAC_REDIS_URL": valkey_url, "ALMANAC_STATE_DIR": str(tmp_path / "s")}
     env |= {"PYTHONPATH": str(ROOT)}
-    command = [
-        sys.executable,
-        "-m",
-        "batch",
-        "export",
-        "--format",
-        "csv",
-        "--json",
-        "--at",
-        "2021-12-20T10:31:00",
-    ]
+    command = [*program(), "export", "--format", "csv", "--json", "--at", "2021-12-20T10:31:00"]
 
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from batch.store.connection import StoreFailed, open_store
 from batch.store.embedded.attach import attach
 from batch.store.embedded.files import Files
 from batch.store.wait import wait_until
+from tests.forked import program
 from tests.webhook import webhook
 
 pytestmark = pytest.mark.integration
@@ -55,7 +55,7 @@ def refusal(state_dir: Path, *arguments: str, **settings: str) -> tuple[int, str
     """Run a command; return its exit code and the one line that it wrote to stderr."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
     done = subprocess.run(
-        [sys.executable, "-m", "batch", *arguments],
+        [*program(), *arguments],
         env={**clean, "ALMANAC_STATE_DIR": str(state_dir), **settings},
         capture_output=True,
         text=True,
@@ -136,7 +136,7 @@ def test_a_run_whose_disk_fills_up_ends_with_its_sentence(tmp_path: Path, valkey
     facts = str(tmp_path / "facts")
     refused = {"ALMANAC_REDIS_URL": valkey_url, "ALMANAC_N_TREES": "10", "ALMANAC_N_BUCKETS": "3"}
     subprocess.run(
-        [sys.executable, "-m", "batch", "simulate", "--users", "40", "--posts", "200", "--to", facts],
+        [*program(), "simulate", "--users", "40", "--posts", "200", "--to", facts],
         env={**os.environ, "ALMANAC_STATE_DIR": str(tmp_path)},
         check=True,
     )

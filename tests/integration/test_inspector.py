@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
@@ -35,6 +34,7 @@ from tests.clients import ROOT
 from tests.conftest import free_port
 from tests.content import AS_OF_S as CONTENT_S
 from tests.content import blocks, config, content, generations, published
+from tests.forked import program
 from tests.inspecting import COOKIE, Inspected, inspecting
 from tests.world import AS_OF_S, HOUR_S, Names, World
 
@@ -494,7 +494,7 @@ def test_a_generation_that_goes_under_an_open_page_is_said_to_be_gone(
 def test_the_process_prints_its_link_once_and_logs_nothing_of_it(
     valkey_url: str, small: World, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "batch", "inspect", "--web", "--port", "0", "--json"]
+    command = [*program(), "inspect", "--web", "--port", "0", "--json"]
     env = {**os.environ, "ALMANAC_REDIS_URL": valkey_url, "ALMANAC_STATE_DIR": str(tmp_path)}
     log = tmp_path / "log"
     with log.open("wb") as err:
@@ -523,7 +523,7 @@ def test_the_service_of_the_compose_file_lets_in_by_a_token_only_and_prints_none
     env = {**os.environ, "ALMANAC_REDIS_URL": valkey_url, "ALMANAC_STATE_DIR": str(tmp_path)}
     _, token = add_token(tmp_path / FILE, "admin", "ann")
     words = [re.sub(r"\$\{\w+:-(.*)\}", r"\1", word) for word in own]
-    command = [sys.executable, "-m", "batch", *words, "--port", "0", "--json"]
+    command = [*program(), *words, "--port", "0", "--json"]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         said = process.stdout.readline()

@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 import redis
 
 from batch.cli.draw.reply import as_bytes, as_text
 from batch.store.reply import call
+from tests.forked import program
 
 pytestmark = [pytest.mark.integration, pytest.mark.own_rights]
 
@@ -47,7 +47,7 @@ def _written(valkey_url: str) -> None:
 
 def almanac(url: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
     """Run `almanac redis` with these words."""
-    command = [sys.executable, "-m", "batch", "redis", *words]
+    command = [*program(), "redis", *words]
     return subprocess.run(
         command, env={**os.environ, "ALMANAC_REDIS_URL": url}, capture_output=True, check=False
     )

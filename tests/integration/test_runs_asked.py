@@ -30,6 +30,7 @@ from batch.simulate.config import WorldConfig
 from batch.simulate.feed import tables
 from batch.store.turn import TTL_S, RunGoesOn, hold_turn
 from tests.clients import first_token, serving
+from tests.forked import program
 
 pytestmark = pytest.mark.integration
 
@@ -321,7 +322,7 @@ def scheduler(valkey_url: str, store: redis.Redis, tmp_path: Path) -> Iterator["
         "ALMANAC_N_TREES": "5",
         "ALMANAC_SCHEDULE": "0 0 1 1 *",
     }
-    command = [sys.executable, "-m", "batch", "schedule", "--no-at-start", "--json"]
+    command = [*program(), "schedule", "--no-at-start", "--json"]
     with subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as running:

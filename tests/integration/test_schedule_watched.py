@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from batch.settings import Settings
 from batch.store.wait import wait_until
 from tests.clients import OwnStore
 from tests.conftest import free_port
+from tests.forked import program
 from tests.webhook import Webhook, webhook
 from tests.world import PROMOTED_AT_S, World
 
@@ -53,9 +53,7 @@ def test_the_schedulers_night_is_seen_by_prometheus_and_told_to_people(
     monkeypatch.setenv("ALMANAC_STALE_H", "0")
     monkeypatch.setenv("ALMANAC_METRICS_PORT", str(port))
     assert run_command(["simulate", "--users", "40", "--posts", "120"]) == 0
-    scheduler = subprocess.Popen(
-        [sys.executable, "-m", "batch", "schedule"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    scheduler = subprocess.Popen([*program(), "schedule"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     try:
         assert wait_until(lambda: bool(hook.of_runs()), 120)

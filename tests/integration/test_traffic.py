@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from tests.bench.stock import Stock
 from tests.bench.traffic.run import own, run
 from tests.clients import first_token
 from tests.clients import running as serving
+from tests.forked import program
 from tests.world import World
 
 pytestmark = [
@@ -55,7 +55,7 @@ def test_an_api_that_shows_what_was_seen_is_found_out(
     store: redis.Redis, valkey_url: str, tmp_path: Path
 ) -> None:
     World(seen_policy="none", users=range(1, 100)).publish(store).promote(store)
-    command = [sys.executable, "-m", "tests.bench", "traffic", "--json", "--first-user", "1"]
+    command = [*program("tests.bench"), "traffic", "--json", "--first-user", "1"]
     options = ["--users", "99", "--seconds", "3", "--speed", "6000"]
 
     with serving(valkey_url, tmp_path) as base:

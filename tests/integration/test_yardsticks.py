@@ -3,13 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.forked import program
 from tests.yardsticks import Taken, take, write_kion, write_movielens
 
 DAYS, N_EVENTS = 63, 4_000  # no pair is drawn twice, so there are fewer
@@ -20,7 +20,7 @@ def compare(folder: Path, *arguments: str, fails: bool = False) -> subprocess.Co
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMANAC_")}
     small = {"ALMANAC_STATE_DIR": str(folder / "state"), "ALMANAC_N_TREES": "5", "ALMANAC_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "batch", "compare", *arguments],
+        [*program(), "compare", *arguments],
         env={**clean, **small, "COLUMNS": "220"},
         capture_output=True,
         text=True,
