@@ -49,7 +49,7 @@ chaos: $(VENV)/.dev ## the fault tests in full: kills, flips, a gate's twenty ni
 	ALMANAC_CHAOS=1 $(BIN)/pytest tests/integration/test_api_traffic.py tests/integration/test_experiment_faults.py & traffic=$$!; \
 	ALMANAC_CHAOS=1 $(BIN)/pytest tests/chaos tests/docs/test_pages.py tests/integration/test_publish_killed.py \
 	  tests/integration/test_generations_gate.py tests/integration/test_replay.py tests/integration/test_runs_resumed.py \
-	  tests/integration/test_bench_serve.py tests/integration/test_bench_night.py \
+	  tests/integration/test_bench_serve.py tests/integration/test_bench_night.py tests/integration/test_yardsticks.py \
 	  tests/integration/test_store_faults.py tests/integration/test_refresh.py tests/unit/test_score_engine.py \
 	  tests/unit/test_planted.py tests/cases/test_odd_tables.py; faults=$$?; \
 	wait $$traffic && exit $$faults

@@ -25,7 +25,7 @@ needs_chaos = pytest.mark.skipif(not os.environ.get("ALMANAC_CHAOS"), reason="th
 def test_the_bench_measures_all_apps(with_ways: bool, ids: Literal["numbers", "uuid"]) -> None:
     tiny = Stock(50, n_posts=100, n_seen=20, depth=10, n_takedowns=5, text_bytes=100, ids=ids)
 
-    figures = run(sizes=tiny, connections=4, seconds=0.5, rounds=1, limit=3, with_ways=with_ways)
+    figures = run(sizes=tiny, connections=4, seconds=0.2, rounds=1, limit=3, with_ways=with_ways)
 
     per_s = figures["requests_per_s"]
     assert isinstance(per_s, dict)
