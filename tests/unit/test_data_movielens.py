@@ -1,8 +1,10 @@
 """MovieLens as recbole's wheel brings it becomes our three tables."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from batch.data import movielens
@@ -48,6 +50,20 @@ def test_ratings_become_views_and_four_stars_likes(wheel: Path) -> None:
     assert facts.time.tolist() == [881250949, 891717700, 891717742]
     np.testing.assert_array_equal(facts.target, [0, 1, 1])
     assert facts.views.all()
+
+
+def test_who_reads_while_another_process_writes_the_same_tables_has_whole_ones(wheel: Path) -> None:
+    movielens.write_tables(wheel, wheel / "facts")
+    paths = sorted((wheel / "facts").iterdir())
+
+    with ExitStack() as stack:
+        opened = [stack.enter_context(path.open("rb")) for path in paths]
+        (wheel / "ml-100k.inter").write_text(FILES["inter"].partition("\n")[0] + "\n")
+        movielens.write_tables(wheel, wheel / "facts")
+
+        assert [len(pd.read_parquet(file)) for file in opened] == [3, 2, 2]
+    assert [len(pd.read_parquet(path)) for path in paths] == [0, 2, 2]
+    assert sorted((wheel / "facts").iterdir()) == paths
 
 
 def test_a_missing_file_is_named(wheel: Path) -> None:
