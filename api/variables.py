@@ -18,7 +18,8 @@ _NAMES = """
     overlay overlay_places
     metrics_port n_buckets n_leaves n_trees notices notices_file pool_size port prefix profiles
     ranker_aim read_timeout_s redis_url refresh_schedule root_path schedule seed seen_policy segment_by
-    similar state_dir text_model threads token tokens topic_depth train_days train_rows tuned variant zone
+    similar sleep_days state_dir text_model threads token tokens topic_depth train_days train_rows tuned
+    variant zone
     workers
     models_kept resume_h runs_kept stale_h
     tracking mlflow_port

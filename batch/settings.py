@@ -51,6 +51,12 @@ class Settings(StoreSettings):
         description="how users' own lists, and what they saw long ago, stand in the store: text, which "
         "redis-cli reads, or packed, in a third of the memory",
     )
+    sleep_days: int = Field(
+        0,
+        ge=0,
+        description="users who saw and liked nothing new for so many days get no lists of their own until "
+        "the next run or refresh after they did, but answers from their segment's; 0: everybody has lists",
+    )
     seen_policy: Literal["views", "likes", "none"] = Field(
         "views", description="what leaves a list: views, likes or none"
     )

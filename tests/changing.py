@@ -234,7 +234,8 @@ def config_of(settings: Settings) -> PublishConfig:
     """Return how the feed is published: without gate and memory plan."""
     now_s = AS_OF_S + 60
     folder = settings.state_dir / "generations"
-    return PublishConfig(folder, settings.list_ttl_s, kept=2, now=lambda: now_s, layout=settings.layout)
+    how = PublishConfig(folder, settings.list_ttl_s, kept=2, now=lambda: now_s, layout=settings.layout)
+    return replace(how, sleep_days=settings.sleep_days)
 
 
 def whole_on_frozen(store: redis.Redis, settings: Settings, base: Manifest, facts: Facts) -> Manifest:

@@ -31,6 +31,7 @@ EXPLORE_PLACES, EXPLORE_NEW = (
     "explore_places",
     "explore_new",
 )  # in `counts`: one of how many places; new posts
+SLEEPERS = "sleepers"  # in `counts`: how many users have empty lists since they sleep
 FACETS = "facets "  # in `counts`, before a column: how many values requests may filter by
 
 FEATURES = frozenset(

@@ -36,6 +36,7 @@ class PublishConfig:
             back; `on`: what the gate doubts is not served.
         ids: `text`: users' and posts' ids may be text though those of what is served are numbers.
         layout: How users' own lists stand in the store.
+        sleep_days: Who saw and liked nothing new for so many days has empty lists; 0: nobody.
         limits: Where the gate draws its lines.
         plan_memory: Measure first, in two seconds, what a run will take in this store; refuse it where that
             does not fit, and put what was planned and taken into the manifest's counts.
@@ -52,6 +53,7 @@ class PublishConfig:
     gate: GateMode = "off"
     ids: Literal["", "text"] = ""
     layout: Layout = "text"
+    sleep_days: int = 0
     limits: Thresholds = field(default_factory=Thresholds)
     plan_memory: bool = False
     threads: int = 0
@@ -74,6 +76,7 @@ class PublishConfig:
             gate=settings.gate,
             ids=settings.ids,
             layout=settings.layout,
+            sleep_days=settings.sleep_days,
             plan_memory=True,
             threads=settings.threads,
             memory_mb=settings.memory_mb,

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from batch.arrays import Ints
+from batch.arrays import Bools, Ints
 from batch.publish import seen, shard
+from batch.publish.asleep import empty_lists, find_asleep
 from batch.publish.fill import write_lists
 from batch.publish.gate.stats import Sample
 from batch.publish.generation import GenerationContent, choose_left_out
@@ -32,12 +33,14 @@ class Part:
         sample: What the gate looks at.
         n_over: Lists that break their cap.
         topics: Sum of the digests of their lists of topics.
+        n_asleep: Users whose lists are empty since they sleep; the sample has what would be theirs.
     """
 
     digests: UserDigests
     sample: Sample
     n_over: int = 0
     topics: int = 0
+    n_asleep: int = 0
 
 
 def write_part(
@@ -66,7 +69,8 @@ def write_part(
     sample = Sample(n_users or len(content.user_ids), _longest(content), first)
     marks: dict[str, seen.Marks] = {}
     with open_writer(build.store.client) as wire:
-        lists, n_short, n_over = _write_all(build, wire, blocks, sample, first)
+        asleep = find_asleep(content, build.config.sleep_days)
+        lists, n_short, n_over = _write_all(build, wire, blocks, sample, first, asleep)
         for name, times, key in (("seen", content.views, keys.seen), ("likes", content.likes, keys.likes)):
             write_seen(
                 wire,
@@ -82,21 +86,27 @@ def write_part(
         wire.flush()
     digests = UserDigests(content.user_ids, lists, n_short, marks["seen"], marks["likes"])
     topics = write_topics(build, inputs) if inputs is not None and content.topic_depth else 0
-    return Part(digests, sample, n_over, topics)
+    return Part(digests, sample, n_over, topics, int(asleep.sum()))
 
 
 def _write_all(
-    build: Build, wire: PipelinedWriter, blocks: Iterable[RankedBlock], sample: Sample, first: int
+    build: Build,
+    wire: PipelinedWriter,
+    blocks: Iterable[RankedBlock],
+    sample: Sample,
+    first: int,
+    asleep: Bools,
 ) -> tuple[npt.NDArray[np.uint8], Ints, int]:
     """Write all lists; return each user's digest, how many of their lists are short, and over their cap."""
     content, digests, n_short = build.content, [b""], [np.empty(0, np.int64)]
     n_users, n_over = len(content.user_ids), 0
     with shard.Files(build.folder, content, first) as files, ThreadPoolExecutor(1) as disk:
-        for block in shard.cut_at_shards(shard.check_cover(blocks, content)):
+        for whole in shard.cut_at_shards(shard.check_cover(blocks, content)):
+            block = empty_lists(whole, asleep)
             kept = disk.submit(files.add, block)
             digests += write_lists(build, wire, shard.rows_of(block), block.posts)
-            n_short.append(shard.count_short(block.posts, content.depth))
-            sample.add(block)
+            n_short.append(shard.count_short(whole.posts, content.depth))
+            sample.add(whole)
             n_over += 0 if content.caps is None else content.caps.count_over(block.posts)
             kept.result()
             build.config.progress("lists", block.first + len(block.posts), n_users)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from api.contract.manifest import Manifest
+from api.contract.manifest import SLEEPERS, Manifest
 from batch.publish.config import PublishConfig
 from batch.publish.fill import write_shared
 from batch.publish.folder import GenerationFolder
@@ -93,6 +93,8 @@ def finish(
     with open_writer(build.store.client) as wire:
         build.checksums["shared"] = write_shared(build, wire)
     build.keep_digests(UserDigests.join([part.digests for part in parts]))
+    if n_asleep := sum(part.n_asleep for part in parts):
+        build.counts[SLEEPERS] = n_asleep
     if content.caps is not None:
         build.counts["over_cap"] = sum(part.n_over for part in parts)
     if inputs is not None and content.topic_depth:

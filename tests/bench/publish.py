@@ -38,7 +38,7 @@ from batch.score.ranked import RankedBlock
 from batch.store import read
 from batch.store.lease import hold
 from batch.store.wire import Busy, PipelinedWriter
-from tests.bench import apps, stock
+from tests.bench import apps, asleep, stock
 from tests.bench.stock import AS_OF_S, GENERATION, SEGMENT, Stock
 
 CHUNK = 1 << 18  # bytes of a prepared file that are sent at a time
@@ -158,6 +158,12 @@ def run(sizes: Stock | None = None, rounds: int = 3) -> dict[str, object]:
             },
             "store_bytes_per_user": _weigh(client, drawn),
             "packed": _pack(client, drawn, folder),
+            "asleep": asleep.measure(
+                client,
+                drawn.content,
+                drawn.blocks(),
+                PublishConfig(folder / "generations", stock.DAY_S, kept=2, now=lambda: AS_OF_S),
+            ),
             "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
             "rounds": rounds,
             "sizes": {name: getattr(sizes, name) for name in Stock.__slots__},

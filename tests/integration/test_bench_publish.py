@@ -17,7 +17,14 @@ def test_the_bench_measures_lists_and_seen_sets_beside_one_socket() -> None:
         value = figures[name]
         assert isinstance(value, int | float)
         assert value > 0
-    for name in ("cpu_us_per_user", "piece_by_piece", "bytes_per_user", "store_bytes_per_user"):
+    for name in (
+        "cpu_us_per_user",
+        "piece_by_piece",
+        "bytes_per_user",
+        "store_bytes_per_user",
+        "packed",
+        "asleep",
+    ):
         parts = figures[name]
         assert isinstance(parts, dict)
         assert all(value > 0 for value in parts.values())

@@ -12,6 +12,7 @@ from batch.jobs.assemble import score_lists
 from batch.jobs.refresh.plan import RefreshPlan
 from batch.jobs.refresh.start import Base
 from batch.jobs.refresh.stored import read_stored
+from batch.publish.asleep import find_empty
 from batch.publish.proof.inputs import Inputs
 from batch.score.caps import Caps
 from batch.score.ranked import RankedBlock
@@ -74,6 +75,8 @@ def _merge_new(settings: Settings, base: Base, plan: RefreshPlan, users: Ints) -
         merged, certain = merge((old, scores), (new, block.scores), plan.posts, depth, plan.inputs.caps)
         differs = (merged[0] != old) | ((merged[1] != scores) & (merged[0] >= 0))
         changed = certain & differs.any(axis=(1, 2))
+        asleep = find_empty(manifest.counts, old)
+        certain, changed = certain | asleep, changed & ~asleep
         unsure.append(rows[~certain])
         yield Step("carried", rows[certain & ~changed])
         lists = RankedBlock(0, merged[0][changed].astype(np.int32), merged[1][changed])

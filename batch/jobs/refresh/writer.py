@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.keys import Id
-from api.contract.manifest import Manifest
+from api.contract.manifest import SLEEPERS, Manifest
 from batch.arrays import Bools, Ints
 from batch.data.rows import find_rows
 from batch.data.seen import SeenTimes
@@ -17,7 +17,9 @@ from batch.jobs.refresh.frozen import keep_frozen
 from batch.jobs.refresh.plan import RefreshPlan
 from batch.jobs.refresh.start import Base
 from batch.jobs.refresh.steps import Step
+from batch.jobs.refresh.stored import read_stored
 from batch.publish import seen, shard
+from batch.publish.asleep import find_empty
 from batch.publish.config import PublishConfig
 from batch.publish.fill import write_lists, write_shared
 from batch.publish.folder import link
@@ -129,6 +131,19 @@ def _fill(build: Build, base: Base, plan: RefreshPlan, steps: Iterable[Step]) ->
         build.checksums[INPUTS] = inputs.result()
         n_carried = sum(copy.result() for copy in copies)
     build.counts |= {"carried": n_carried, "carried_from": base.manifest.generation}
+    if SLEEPERS in base.manifest.counts:
+        build.counts[SLEEPERS] = base.manifest.counts[SLEEPERS] - _count_stirred(base, content, plan.moved)
+
+
+def _count_stirred(base: Base, content: GenerationContent, moved: Bools) -> int:
+    """Return how many sleepers of the base have lists of their own now, or are gone."""
+    users, manifest, n = base.digests.user_ids, base.manifest, 0
+    others = users[~np.isin(users, content.user_ids[~moved])]
+    for low in range(0, len(others), shard.USERS):
+        some = others[low : low + shard.USERS]
+        posts, _ = read_stored(some, base.folder, manifest.horizon, manifest.depth)
+        n += int(find_empty(manifest.counts, posts).sum())
+    return n
 
 
 def _take_steps(

@@ -8,6 +8,7 @@ import orjson
 
 from api.contract.manifest import Manifest
 from batch.data.rows import find_rows
+from batch.publish.asleep import find_empty
 from batch.publish.folder import GenerationFolder
 from batch.publish.gate.gate import GateInputs, Live
 from batch.publish.gate.overlap import matching_starts, rank_biased_overlap
@@ -82,9 +83,12 @@ def _churn(build: Build, live: Manifest, sample: Sample, rng: np.random.Generato
     buckets = rng.choice(len(pairs), min(BUCKETS_COMPARED, len(pairs)), replace=False)
     starts = [pairs[bucket][1] for bucket in buckets]
     old = read_post_ids(store, live).codes(store.read_lists(live, [ids[user] for user in users], starts))
-    rows = sample.posts[users][:, buckets]
+    awake = ~find_empty(live.counts, old)
+    if not awake.any():
+        return None
+    old, rows = old[awake], sample.posts[users[awake]][:, buckets]
     new = np.where(rows >= 0, content.post_ids[rows], -1)
-    n_lists = len(users) * len(buckets)
+    n_lists = len(rows) * len(buckets)
     overlap = rank_biased_overlap(old.reshape(n_lists, -1), new.reshape(n_lists, -1))
     return float(overlap.mean())
 
@@ -117,7 +121,8 @@ def rescore_sample(build: Build, inputs: Inputs | None, rng: np.random.Generator
     expected = np.where(rows >= 0, content.post_numbers[rows], -1)
     ids = content.user_names.canonical(content.user_ids[users])
     found = build.store.read_lists(build.manifest, ids, [starts[bucket] for bucket in buckets])
-    return len(users) * len(buckets), int((expected != found).any(axis=2).sum())
+    awake = ~find_empty(build.manifest.counts | build.counts, found)
+    return int(awake.sum()) * len(buckets), int((expected != found)[awake].any(axis=2).sum())
 
 
 def _topics(posts: Sequence[bytes]) -> list[str]:

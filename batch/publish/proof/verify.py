@@ -13,6 +13,7 @@ from api.contract.manifest import Manifest
 from batch.arrays import AnyInts, Ints
 from batch.learn.baselines.model_name import baseline_name
 from batch.progress import Show
+from batch.publish.asleep import find_empty
 from batch.publish.folder import GenerationFolder
 from batch.publish.post_ids import read_post_ids
 from batch.publish.proof.checksums import bad_checksums, shard_names
@@ -192,6 +193,7 @@ def _compare(
     starts, posts = manifest.horizon.starts, read_post_ids(store, manifest)
     found = posts.codes(store.read_lists(manifest, users, starts))
     expected = rescore(inputs, manifest.depth, threads)
+    expected[find_empty(manifest.counts, found)] = -1
     different, shown = np.argwhere((expected != found).any(axis=2)).tolist(), posts.by_code()
     differences = [
         _first(as_json(users[u], manifest.user_ids), starts[b], expected[u, b], found[u, b], shown)

@@ -98,7 +98,8 @@ def read_part(folder: GenerationFolder, sample: Sample) -> Part:
     """Read what a shard left, all but its lists; the sample is added to."""
     sample.add_saved(folder.path / _SAMPLE)
     sums = orjson.loads((folder.path / _SUMS).read_bytes())
-    return Part(UserDigests.load(folder.user_digests), sample, sums["n_over"], int(sums["topics"], 16))
+    digests, topics = UserDigests.load(folder.user_digests), int(sums["topics"], 16)
+    return Part(digests, sample, sums["n_over"], topics, sums["n_asleep"])
 
 
 def empty_sample(n_users: int) -> Sample:
@@ -109,5 +110,5 @@ def empty_sample(n_users: int) -> Sample:
 def _save_part(folder: GenerationFolder, part: Part) -> None:
     part.digests.save(folder.user_digests)
     part.sample.save(folder.path / _SAMPLE)
-    sums = {"n_over": part.n_over, "topics": f"{part.topics:x}"}
+    sums = {"n_over": part.n_over, "topics": f"{part.topics:x}", "n_asleep": part.n_asleep}
     Path(folder.path / _SUMS).write_bytes(orjson.dumps(sums))
