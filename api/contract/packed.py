@@ -105,8 +105,8 @@ def write_cells(numbers: Sequence[int], bits: int) -> bytes:
     >>> write_cells([1, 2, 5], bits=3).hex()
     '5101'
     """
-    digits = "".join([f"{number:0{bits}b}" for number in reversed(numbers)])
-    return int(digits or "0", 2).to_bytes(-(-len(numbers) * bits // 8), "little")
+    n = len(numbers)
+    return _find_cells(bits, n).write_cells(numbers).to_bytes(-(-n * bits // 8), "little") if n else b""
 
 
 def read_cells(value: bytes, bits: int, n: int) -> tuple[int, ...]:
@@ -115,9 +115,7 @@ def read_cells(value: bytes, bits: int, n: int) -> tuple[int, ...]:
     >>> read_cells(write_cells([1, 2, 5], bits=3), bits=3, n=3)
     (1, 2, 5)
     """
-    if not n:
-        return ()
-    return _find_shape(bits, max(FEWEST, 1 << (n - 1).bit_length())).read_cells(value)[:n]
+    return _find_cells(bits, n).read_cells(value)[:n] if n else ()
 
 
 class _NotPacked(ValueError):
@@ -130,11 +128,13 @@ class _Shape:
     """How lists with the same bits and cells are read.
 
     Attributes:
+        n: How many cells.
         nothing: What a cell without a post holds.
         steps: Masks of what stays and what moves, and by how many bits: they take cells apart by halves.
         cells: Reads cells that lie apart.
     """
 
+    n: int
     nothing: int
     steps: tuple[tuple[int, int, int], ...]
     cells: Struct
@@ -158,6 +158,13 @@ class _Shape:
         for stays, moves, by in self.steps:
             apart = apart & stays | (apart & moves) << by
         return self.cells.unpack(apart.to_bytes(self.cells.size, "little"))
+
+    def write_cells(self, numbers: Sequence[int]) -> int:
+        """Return the cells with these numbers, the others with 0: the other way round."""
+        apart = int.from_bytes(self.cells.pack(*numbers, *[0] * (self.n - len(numbers))), "little")
+        for stays, moves, by in reversed(self.steps):
+            apart = apart & stays | apart >> by & moves
+        return apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +211,14 @@ def _read_head(begin: bytes) -> _Head:
     return _Head(n_buckets, named, start, size, start + n_lists * size, _find_shape(bits, depth))
 
 
+def _find_cells(bits: int, n: int) -> _Shape:
+    return _find_shape(bits, max(FEWEST, 1 << (n - 1).bit_length()))
+
+
 @lru_cache(maxsize=64)
 def _find_shape(bits: int, depth: int) -> _Shape:
     width, code = next((width, code) for width, code in ((8, "B"), (16, "H"), (32, "I")) if bits <= width)
-    return _Shape((1 << bits) - 1, tuple(_take_apart(depth, bits, width)), Struct(f"<{depth}{code}"))
+    return _Shape(depth, (1 << bits) - 1, tuple(_take_apart(depth, bits, width)), Struct(f"<{depth}{code}"))
 
 
 def _take_apart(n: int, bits: int, width: int) -> Iterator[tuple[int, int, int]]:

@@ -59,7 +59,7 @@ def pack_seen(pairs: Iterable[Pair]) -> bytes:
         (
             HEAD.pack(bits, short, long, times[0], times[-1], n, len(apart)),
             write_cells(numbers, bits),
-            write_cells([min(step, limit) for step in steps], short),
+            write_cells([step if step < limit else limit for step in steps], short),
             write_cells(apart, long),
         )
     )

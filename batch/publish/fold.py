@@ -94,10 +94,11 @@ def _fold(
 def _merge(text: bytes, old: bytes) -> bytes | None:
     """Return the packed value with pairs as the script reads them; None where these are not ours."""
     try:
-        words = list(map(int, text.split(b" ")))
-        pairs = dict(unpack_seen(old))
-        for number, first_s in zip(words[::2], words[1::2], strict=True):
-            pairs[number] = min(first_s, pairs.get(number, first_s))
+        words = list(map(int, text.decode().split()))
+        pairs = dict(zip(words[::2], words[1::2], strict=True))
+        for number, first_s in unpack_seen(old):
+            if first_s <= pairs.get(number, first_s):
+                pairs[number] = first_s
         return pack_seen(pairs.items())
     except ValueError:
         return None
