@@ -21,6 +21,7 @@ def simulate(
     taste: Annotated[float, typer.Option(min=0.0, help="strength of tastes; 1: as in the real rows")] = 1.0,
     regime: Annotated[str, typer.Option(help="gaussian, typed or moving")] = "gaussian",
     days: Annotated[int, typer.Option(min=1, help="of the feed; 421 posts seen a user in 90")] = 90,
+    most_words: Annotated[int, typer.Option(min=0, help="of a text; 0: as many as in the real rows")] = 0,
     to: To = "",
     replace: Replace = False,
     json: Json = False,
@@ -35,7 +36,7 @@ def simulate(
 
     output, settings = Output(json=json), read_settings()
     start = WorldConfig().end - timedelta(days)
-    config = WorldConfig(users, posts, seed, regime, taste, start)  # type: ignore[arg-type] # checked by the class
+    config = WorldConfig(users, posts, seed, regime, taste, start, most_words=most_words)  # type: ignore[arg-type] # checked by the class
     with output.progress.step("simulate") as advance:
         rows = write(
             to or facts_location(settings),

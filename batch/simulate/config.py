@@ -27,6 +27,7 @@ class WorldConfig:
         taste: Factor on the strength of all tastes, 0 or more; 1 is as strong as in the real rows.
         start: First day, UTC.
         end: Day after the last, UTC. Users view 421 posts in the default 90 days, in proportion in fewer.
+        most_words: Words of a text, at most, a sentence at the least; 0: as many as in the original.
     """
 
     n_users: int = 2_000
@@ -36,6 +37,7 @@ class WorldConfig:
     taste: float = 1.0
     start: date = date(2021, 10, 1)
     end: date = date(2021, 12, 30)
+    most_words: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no world can be made from.
@@ -53,6 +55,8 @@ class WorldConfig:
             raise ValueError(f"regime={self.regime!r} must be {' or '.join(get_args(Regime))}")
         if not 0 <= self.taste < float("inf"):
             raise ValueError(f"taste={self.taste} must be a finite number, 0 or more")
+        if self.most_words < 0:
+            raise ValueError(f"most_words={self.most_words} must be 0 or more")
         if self.end <= self.start:
             raise ValueError(f"end={self.end} must be later than start={self.start}")
 

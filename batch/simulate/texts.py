@@ -58,7 +58,10 @@ class Language:
 
 def post_table(config: WorldConfig, posts: Catalogue) -> pa.Table:
     """Return `post_text_df`: post_id ascending, text, topic."""
-    text, topic = pa.array(_write_texts(config.rng("texts"), posts)), pa.array(TOPIC_NAMES).take(posts.topic)
+    text, topic = (
+        pa.array(_write_texts(config.rng("texts"), posts, config.most_words)),
+        pa.array(TOPIC_NAMES).take(posts.topic),
+    )
     return pa.table({"post_id": posts.post_ids, "text": text, "topic": topic})
 
 
@@ -87,10 +90,12 @@ def read_language() -> Language:
     )
 
 
-def _write_texts(rng: np.random.Generator, posts: Catalogue) -> list[str]:
+def _write_texts(rng: np.random.Generator, posts: Catalogue, most_words: int) -> list[str]:
     language = read_language()
     template_sizes = np.diff(language.template_start)
     n_sentences = _draw_sentences(rng, posts.topic, float(template_sizes.mean()))
+    if most_words:
+        n_sentences = np.minimum(n_sentences, max(1, most_words // int(template_sizes.max())))
     template = rng.integers(0, len(template_sizes), n_sentences.sum())
     sizes = template_sizes[template]
     sentence_start = starts(sizes)

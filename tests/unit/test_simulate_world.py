@@ -11,8 +11,8 @@ import pytest
 
 from batch.simulate.config import Regime, WorldConfig
 from batch.simulate.feed import facts, tables
-from batch.simulate.posts import N_CLUSTERS, N_FACTORS, TOPICS
-from batch.simulate.texts import read_language
+from batch.simulate.posts import N_CLUSTERS, N_FACTORS, TOPICS, catalogue
+from batch.simulate.texts import post_table, read_language
 
 REGIMES: tuple[Regime, ...] = ("gaussian", "typed", "moving")
 WEEK = {"n_posts": 400, "start": date(2021, 11, 1), "end": date(2021, 11, 8)}
@@ -202,6 +202,15 @@ def test_texts_tell_topics_apart_and_have_their_lengths(world: dict[str, pa.Tabl
     assert 110 < length["covid"] < 160  # real rows: 132
     assert 1_600 < length["business"] < 2_400  # 1,976
     assert 1_500 < length["entertainment"] < 2_300  # 1,886
+
+
+def test_texts_may_be_cut_short_and_stay_whole_sentences() -> None:
+    config = WorldConfig(1, 200, most_words=30)
+
+    texts = post_table(config, catalogue(config))["text"].to_pylist()
+
+    assert 20 < max(len(text.split()) for text in texts) <= 30
+    assert {text[-1] for text in texts} <= set(".?")
 
 
 def test_posts_read_like_sentences_of_words_of_their_topic(world: dict[str, pa.Table]) -> None:
