@@ -124,7 +124,9 @@ def _shared_columns(content: GenerationContent) -> dict[str, Any]:
 
 def _similar_ids(content: GenerationContent) -> pa.Array:
     rows = np.empty((0, 0), np.int32) if content.similar is None else content.similar
-    return pa.array([content.post_ids[row[row >= 0]].tolist() for row in rows], pa.list_(pa.int64()))
+    there = rows >= 0  # each row's are its first ones
+    ends = np.concatenate([[0], np.count_nonzero(there, axis=1).cumsum()])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), content.post_ids[rows[there]])
 
 
 def _lists_by_name(table: pa.Table, post_ids: Ints, n_buckets: int) -> dict[str, Rows]:

@@ -6,6 +6,7 @@ what requests may filter it by, and its window.
 """
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -27,6 +28,7 @@ from batch.publish.generation import post_json
 from batch.publish.seen import mix
 
 USERS, POSTS = "users.parquet", "posts.parquet"
+POSTS_AT_ONCE = 4_096  # whose texts are laid out at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +149,13 @@ def digest_posts(facts: Facts) -> Words:
     """Return uint64 (posts,), a digest of all that is told of each post."""
     found = np.empty(len(facts.posts), np.uint64)
     more = facts.posts[MORE_TOPICS].fillna("") if MORE_TOPICS in facts.posts else [""] * len(facts.posts)
-    posts = post_json(facts.posts, facts.post_names)
     known = (POST_ID, TOPIC, TEXT, MORE_TOPICS, FROM_S, TO_S)
     windows = Windows.of(facts.posts)
     told = (
         {} if windows is None else {row: windows.sides(row) for row in np.flatnonzero(windows.given).tolist()}
     )
     further = {name: facts.posts[name].tolist() for name in facts.posts.columns if name not in known}
-    for row, (text, topics) in enumerate(zip(posts, more, strict=True)):
+    for row, (text, topics) in enumerate(zip(_shown(facts), more, strict=True)):
         digest = blake2b(text + topics.encode(), digest_size=8)
         if facts.embeddings is not None:
             digest.update(facts.embeddings[row].tobytes())
@@ -164,6 +165,12 @@ def digest_posts(facts: Facts) -> Words:
             digest.update(f"\0{told[row]}".encode())
         found[row] = int.from_bytes(digest.digest(), "little")
     return found
+
+
+def _shown(facts: Facts) -> Iterator[bytes]:
+    """Yield every post as the API answers it; some at a time are made, so no second copy of all texts is."""
+    for low in range(0, len(facts.posts), POSTS_AT_ONCE):
+        yield from post_json(facts.posts.iloc[low : low + POSTS_AT_ONCE], facts.post_names)
 
 
 def _write(path: Path, columns: dict[str, Any]) -> None:
