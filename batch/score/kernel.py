@@ -42,6 +42,7 @@ def find_candidates(  # type: ignore[no-untyped-def]
     turn_step,
     x,
     y,
+    reach,
     scores,
     tops,
     found,
@@ -66,6 +67,8 @@ def find_candidates(  # type: ignore[no-untyped-def]
         turn_start, turn_place, turn_step: Which posts open and close before which bucket, as in `Turns`.
         x: float32 (all users, k). Factors of the dense part.
         y: float32 (tiles, k, TILE). The posts', in units of scores.
+        reach: int32 (all users, buckets). Scores that candidates must reach, where `most` has one part and
+            no post opens or closes; (0, 0): none are asked for.
         scores: int32 (tiles, users, TILE). On entry zeros, and `SEEN` at padding.
         tops: int32 (users, tiles). Scratch: each user's largest score in each tile, in the order of `tiles`.
         found: uint64 (users, tiles). Gets bit `lane` of each tile's candidates; zeros on entry.
@@ -118,6 +121,8 @@ def find_candidates(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
         for user in range(first_user, after_user):
             n, is_whole, threshold, floor = 0, True, np.int64(UNSEEN_FLOOR), np.int64(UNSEEN_FLOOR)
+            if len(reach):
+                floor = np.int64(reach[origin[who[user]], layer])
             if cut and n_best[user] == cut:
                 # The best of the bucket before are `cut` posts, of each part as many as it may have.
                 floor = max(floor, _lowest(scores, user, best[user]))

@@ -20,6 +20,7 @@ from batch.score import predict
 from batch.score.caps import Caps
 from batch.score.depths import plan_depths
 from batch.score.engine import score
+from batch.score.panels import Panels
 from batch.score.plan import Plan
 from batch.score.ranked import RankedBlock
 from batch.score.tables.rows import Arena
@@ -281,7 +282,7 @@ def test_capped_lists_do_not_depend_on_the_depths_that_are_tried_first(
 ) -> None:
     world = make_world(21, 40, 31, {"objective": "regression"})
     topic = (world.sides.group * 2 + np.arange(len(world.sides.post_ids)) % 2).astype(np.int32)
-    monkeypatch.setattr("batch.score.engine.plan_depths", lambda *given: plan_depths(*given)[start:])
+    monkeypatch.setattr("batch.score.blocks.plan_depths", lambda *given: plan_depths(*given)[start:])
 
     assert_same(world, caps=Caps(2, 5, topic))
 
@@ -305,6 +306,27 @@ def test_lists_do_not_depend_on_blocks_threads_or_memory(monkeypatch: pytest.Mon
         )
         for one, two in zip(whole, some, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("kind", ["plain", "dense", "closing", "narrow"])
+def test_lists_do_not_depend_on_how_many_posts_are_laid_out_at_once(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    world = make_world(31, 30, 31, BINARY)
+    rng, sides = np.random.default_rng(31), world.sides
+    n_users, n_posts, n_buckets = len(sides.user_ids), len(sides.post_ids), len(sides.starts)
+    options: dict[str, Any] = {}
+    if kind == "dense":
+        options["dense"] = rng.normal(size=(n_users, 3)), rng.normal(size=(n_posts, 3))
+    if kind == "closing":
+        options["opened"] = make_opened(rng, n_buckets, n_posts)
+    monkeypatch.setattr("batch.score.panels.FEWEST", 1)
+    monkeypatch.setattr("batch.score.panels.MOST", 7 if kind == "narrow" else 40)
+    monkeypatch.setattr("batch.score.panels.CELL_BYTES", 2**26 // (n_buckets * world.depth))
+    assert n_posts > 2 * 40
+    assert Panels.of(sides, world.depth, 2048).users < n_users
+
+    assert_same(world, **options)
 
 
 def test_a_full_arena_is_emptied_and_the_lists_stay_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
