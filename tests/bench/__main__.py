@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace as replace_fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -42,12 +42,28 @@ def score(
 
 @bench.command()
 def growth(
+    axis: Annotated[
+        str, typer.Option(help="posts or users: of whole nights; empty: of exact scoring alone")
+    ] = "",
+    sizes: Annotated[str, typer.Option(help="of the axis, with commas between")] = "10000,30000,100000",
+    other: Annotated[int, typer.Option(min=1, help="users, where posts grow; else posts")] = 20_000,
+    days: Annotated[int, typer.Option(min=2, help="of the made feed: five posts a user in each")] = 4,
+    facts: Annotated[
+        Path | None, typer.Option(help="folder that keeps the made facts for the next time")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="also draw it, as .svg or .png; needs matplotlib")] = None,
     json: Json = False,
 ) -> None:
-    """Time exact scoring at several numbers of users, posts, buckets, trees and leaves."""
+    """Time nights of several sizes, or exact scoring by users, posts, buckets, trees and leaves."""
+    from tests.bench import axis as nights
     from tests.bench import growth as bench_growth
 
+    if axis:
+        if axis not in get_args(nights.Axis):
+            raise typer.BadParameter(f"{axis!r} is neither posts nor users")
+        grown = nights.run(axis, [int(size) for size in sizes.split(",")], other, days, facts)  # type: ignore[arg-type] # checked above
+        Output(json=json).emit(grown)
+        return
     if plot is not None:
         require_extra("matplotlib", "plot")
     points = list(bench_growth.grow())

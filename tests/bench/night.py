@@ -48,6 +48,7 @@ class Night:
     stages: dict[str, dict[str, float]]
     batch: Watched
     store: Watched
+    bytes_taken: int = 0
 
     def figures(self) -> dict[str, object]:
         """Return what is printed of it."""
@@ -136,19 +137,33 @@ def _show(url: str, where: str = "") -> None:
 
 
 def _night(url: str, state: Path, database: Path) -> Night:
-    """Run once, and watch."""
+    """Run once on facts in PostgreSQL, and watch."""
+    pid = database / "data" / "postmaster.pid"
+    return run_once(url, state, {}, {"database": lambda: int(pid.read_text().split()[0])})
+
+
+def run_once(
+    url: str, state: Path, settings: dict[str, str], others: dict[str, Callable[[], int | None]] | None = None
+) -> Night:
+    """Run once, and watch.
+
+    Args:
+        url: The facts.
+        state: Folder of the run and its store, made where it is missing.
+        settings: Variables of the run, beside those of `environment`.
+        others: Name to what finds further processes whose CPU seconds count, as `watch` takes them.
+    """
     state.mkdir(exist_ok=True)
     out, pid = state / "said", [0]
     roots: dict[str, Callable[[], int | None]] = {
         "batch": lambda: pid[0],
         "store": lambda: _store_pid(state),
-        "database": lambda: int((database / "data" / "postmaster.pid").read_text().split()[0]),
+        **(others or {}),
     }
     with watch(roots) as seen, out.open("wb") as file:
         begin = time.perf_counter()
-        process = subprocess.Popen(
-            command("run", "--no-evaluate", "--json"), env=environment(url, state), stdout=file, cwd=ROOT
-        )
+        own = {**environment(url, state), **settings}
+        process = subprocess.Popen(command("run", "--no-evaluate", "--json"), env=own, stdout=file, cwd=ROOT)
         pid[0] = process.pid
         try:
             _, process.returncode, usage = os.wait4(process.pid, 0)
@@ -165,12 +180,12 @@ def _night(url: str, state: Path, database: Path) -> Night:
         seconds=seconds,
         cpu_s={
             "batch": round(usage.ru_utime + usage.ru_stime, 1),
-            "store": round(seen["store"].cpu_s, 1),
-            "database": round(seen["database"].cpu_s, 1),
+            **{name: round(seen[name].cpu_s, 1) for name in roots if name != "batch"},
         },
         stages=_stages(lines, seen["batch"]),
         batch=seen["batch"],
         store=seen["store"],
+        bytes_taken=next((line["bytes_taken"] for line in lines if "bytes_taken" in line), 0),
     )
 
 
