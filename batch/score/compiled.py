@@ -102,8 +102,7 @@ def compile_model(
         if dense is not None
         else (np.zeros((len(sides.user_ids), 0)), np.zeros((len(sides.post_ids), 0)))
     )
-    dense_range = float(np.linalg.norm(x, axis=1).max(initial=0) * np.linalg.norm(y, axis=1).max(initial=0))
-    units = to_units(factors.values, n_words, dense_range, x.shape[1])
+    units = to_units(factors.values, n_words, bound_products(x, y), x.shape[1])
     return CompiledModel(
         factors,
         layout,
@@ -117,6 +116,16 @@ def compile_model(
         (np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64)),
         _place_dense(x, y, layout, units),
     )
+
+
+def bound_products(x: Doubles, y: Doubles) -> float:
+    """Return a bound on the sum of the absolute products of any user's and any post's factors.
+
+    The lower of two bounds: by the longest rows, and by the largest values of each factor. Where a factor of
+    large values meets small ones, the second is a hundred times lower, and so is what may tie by rounding.
+    """
+    by_rows = np.linalg.norm(x, axis=1).max(initial=0) * np.linalg.norm(y, axis=1).max(initial=0)
+    return min(float(by_rows), float(np.abs(x).max(axis=0, initial=0) @ np.abs(y).max(axis=0, initial=0)))
 
 
 def _place_dense(

@@ -18,6 +18,7 @@ from batch.data.seen import SeenPosts
 from batch.features.sides import Feature, Side, Sides
 from batch.score import predict
 from batch.score.caps import Caps
+from batch.score.compiled import bound_products
 from batch.score.depths import plan_depths
 from batch.score.engine import score
 from batch.score.panels import Panels
@@ -355,6 +356,17 @@ def test_of_posts_that_are_alike_the_first_ones_are_laid_out(
     monkeypatch.setattr("batch.score.twins.FROM", 1)
 
     assert_same(world, **options)
+
+
+def test_the_bound_on_products_is_near_where_a_large_factor_meets_a_small_one() -> None:
+    scale = np.array([32.0, 1e-4, 0.3])
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(50, 3)) * scale, rng.normal(size=(80, 3)) / scale
+
+    bound, largest = bound_products(x, y), (np.abs(x) @ np.abs(y).T).max()
+
+    assert largest <= bound < 3 * largest
+    assert bound_products(x[:, :0], y[:, :0]) == 0
 
 
 def test_a_full_arena_is_emptied_and_the_lists_stay_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
