@@ -58,14 +58,16 @@ def growth(
     from tests.bench import axis as nights
     from tests.bench import growth as bench_growth
 
+    if plot is not None:
+        require_extra("matplotlib", "plot")
     if axis:
         if axis not in get_args(nights.Axis):
             raise typer.BadParameter(f"{axis!r} is neither posts nor users")
         grown = nights.run(axis, [int(size) for size in sizes.split(",")], other, days, facts)  # type: ignore[arg-type] # checked above
+        if plot is not None:
+            nights.plot(grown, plot)
         Output(json=json).emit(grown)
         return
-    if plot is not None:
-        require_extra("matplotlib", "plot")
     points = list(bench_growth.grow())
     if plot is not None:
         bench_growth.plot(points, plot)

@@ -6,7 +6,7 @@ of a few users in two of the buckets.
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from tests.bench.night import command, environment, run_once
 Axis = Literal["posts", "users"]
 CHECKED, BUCKETS_CHECKED = 3, 2  # users, and buckets of each
 WORDS = 60  # of a text, at most
+_DRAWN = {"a night": "cpu_s"}, {"batch": "peak_mb", "store": "store_peak_mb"}
 
 
 def run(axis: Axis, sizes: Sequence[int], other: int, days: int, folder: Path | None) -> dict[str, object]:
@@ -57,6 +58,27 @@ def run(axis: Axis, sizes: Sequence[int], other: int, days: int, folder: Path | 
         "exponent_last": round(float(np.diff(cpu_s)[-1] / np.diff(size)[-1]), 3) if grows else None,
         "load": os.getloadavg(),
     }
+
+
+def plot(grown: Mapping[str, Any], file: Path) -> None:
+    """Draw what `run` returned: CPU seconds and memory over sizes, all as logarithms.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed; see `require_extra`.
+    """
+    from matplotlib.figure import Figure
+
+    axis, nights = grown["axis"], grown["nights"]
+    sizes = [night[axis] for night in nights]
+    figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+    for panel, name, of in zip(figure.subplots(1, 2), ("CPU seconds", "MB, at most"), _DRAWN, strict=True):
+        for label, column in of.items():
+            panel.loglog(sizes, [night[column] for night in nights], "o-", label=label)
+        panel.set(xlabel=axis, ylabel=name)
+        panel.grid(visible=True, which="major", alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.legend(frameon=False)
+    figure.savefig(file, metadata={"Date": None, "Creator": None})
 
 
 def _measure(users: int, posts: int, days: int, folder: Path) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The bench of a whole night runs the real thing, at a size that says nothing of speed."""
 
 import os
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from tests.bench import axis
 from tests.bench.night import USERS, run
 
 pytestmark = [
@@ -33,3 +35,16 @@ def test_the_bench_runs_a_cold_night_and_two_warm_ones_that_publish_the_same() -
         assert 0 < sum(night["seconds"].values()) <= night["total_seconds"]
         assert all(night["cpu_s"][part] > 0 for part in ("batch", "store", "database"))
         assert night["peak_rss_mb"] > night["store_peak_mb"] > 0
+
+
+@pytest.mark.parametrize("along", ["posts", "users"])
+def test_nights_along_an_axis_are_fitted_drawn_and_held_to_whole_scores(
+    along: axis.Axis, tmp_path: Path
+) -> None:
+    grown = cast("dict[str, Any]", axis.run(along, [120, 60], other=90, days=3, folder=tmp_path))
+    axis.plot(grown, tmp_path / "growth.svg")
+
+    assert [night[along] for night in grown["nights"]] == [60, 120]
+    assert {night["lists_checked"] for night in grown["nights"]} == {6}
+    assert grown["exponent"] == grown["exponent_last"] is not None
+    assert "<svg" in (tmp_path / "growth.svg").read_text()
