@@ -112,7 +112,7 @@ def test_what_others_published_is_said_to_be_published_with_its_source(found: Re
     assert "on 20,000,263 interactions, 19,820,002 before the test and 54,522 in it; here on " in text
 
 
-def sentence(value: float, low: float, high: float, ours: float = 0.2) -> str:
+def sentence(value: float, low: float, high: float, ours: float = 0.2, shown: float | None = None) -> str:
     same = "unseen", "all"
     rows = [
         Figure(*same, "almanac", "", "recall", 5, ours, ours, ours, 9, 9),
@@ -122,6 +122,9 @@ def sentence(value: float, low: float, high: float, ours: float = 0.2) -> str:
         Figure(*same, "almanac", "als", "recall", 5, value, low, high, 9, 9),
         Figure(*same, "almanac", "random", "recall", 5, ours, 0.1, 0.3, 9, 9),
     ]
+    if shown is not None:
+        rows.append(Figure(*same, "as_shown", "", "recall", 5, shown, 0, 1, 9, 9))
+        rows.append(Figure(*same, "almanac", "as_shown", "recall", 5, ours - shown, 0, 1, 9, 9))
     return tell_best(result_frame(rows), ("recall", 5))
 
 
@@ -132,6 +135,7 @@ def test_a_sentence_says_who_is_best_and_how_far_ours_is_ahead_whatever_it_is() 
     assert sentence(0.05, -0.01, 0.11) == f"{best} 0.050 [-0.010, 0.110], which does not tell them apart"
     behind = "als is best by recall@5, 0.250: almanac, 0.200, is behind it by 0.050 [0.010, 0.090]"
     assert sentence(-0.05, -0.09, -0.01) == behind
+    assert sentence(-0.05, -0.09, -0.01, shown=0.3) == f"{behind}; the old feed's own order has 0.300"
 
 
 def test_the_sentence_says_that_nobody_ranked_beside_ours() -> None:
