@@ -15,6 +15,12 @@ def capacity(
     rps: Annotated[float, typer.Option(min=0.0, help="feed requests a second at the busiest time")] = 100.0,
     days: Annotated[int, typer.Option(min=1, help="of events that a night reads")] = 90,
     text_bytes: Annotated[int, typer.Option(min=0, help="length of a post as it is answered")] = 1_200,
+    distinct: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0, help="lists of a user that differ by hour; 1: without trees", show_default="all"
+        ),
+    ] = None,
     cores: Annotated[int, typer.Option(min=1, help="of a machine")] = 2,
     memory_gb: Annotated[float, typer.Option(min=1.0, help="of a machine")] = 24.0,
     json: Json = False,
@@ -34,5 +40,6 @@ def capacity(
         text_bytes=text_bytes,
         kept=settings.generations_kept,
         layout=settings.layout,
+        distinct=distinct,
     )
     output.emit(find_capacity(load, Machine(cores, memory_gb)).values())

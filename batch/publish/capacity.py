@@ -14,6 +14,7 @@ from batch.publish.memory.plan import FIELD_BYTES, SPARE
 
 GIB = 1 << 30
 SIMILAR = 50  # posts that a post is told to be like; `ALMANAC_SIMILAR`
+PROFILES = 2_000  # at most, that have lists of their own; `ALMANAC_PROFILES`
 LONG_SEEN = 1024  # posts, beyond which a seen set is no longer kept tight; `redis/redis.conf`
 
 
@@ -32,6 +33,8 @@ class Load:
         text_bytes: Length of a post as it is answered.
         kept: Generations that stay; one more is being built.
         layout: How lists stand in the store.
+        distinct: How many of a user's lists differ from the bucket before, the first one among them; None:
+            all. Where trees do not pay it is 1: none are summed, and packed lists stand once.
     """
 
     users: int
@@ -44,6 +47,7 @@ class Load:
     text_bytes: int = 1_200
     kept: int = 2
     layout: Layout = "text"
+    distinct: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,23 @@ class Rates:
         learn_rows: See `learn_s`.
         post_s: Of a post: its text, its neighbours.
         cell_s: Of a user's list of one bucket, written.
-        pair_bucket_s: Of a user and a post in each bucket.
+        pair_bucket_s: Of a user and a post in each bucket, where trees are published.
+        fold_s: Of a user whose seen posts are packed.
         write_gb: Resident memory of the batch while lists are written, without posts, GiB.
         writer_bytes: Of a user then, at most `writer_users` of them.
         writer_users: See `writer_bytes`.
         hold_gb: Of the batch while features are made, without events.
         row_bytes: Of an event then.
-        post_bytes: Of a post at any time, measured up to 30,000 posts.
+        user_bytes: Of a user then.
+        post_bytes: Of a post at any time.
+        laid_bytes: Of a post, beside that, of the first `laid_posts` of them: those that are scored at once.
+        laid_posts: See `laid_bytes`.
         key_bytes: In the store, of a user's lists of one generation, or of a seen set, beside the posts.
         bucket_bytes: Of a bucket as text, beside its posts.
         packed_bytes: Of a bucket packed.
         seen_bytes: Of a seen post in a set of at most `LONG_SEEN`, beside its digits.
         long_seen_bytes: Of one in a longer set, its digits included.
+        profiles: Profiles with lists, a user.
         server_gb: Of the server itself, GiB.
         request_s: CPU seconds of the API for a feed request.
         read_s: CPU seconds of the store for it.
@@ -84,24 +93,29 @@ class Rates:
         alone: Share of a night's CPU time in which one core works, however many there are.
     """
 
-    night_s: float = 16.0
+    night_s: float = 15.0
     row_s: float = 1.0e-6
     learn_s: float = 8.5e-6
     learn_rows: int = 8_000_000
     post_s: float = 4.0e-4
     cell_s: float = 6.0e-6
     pair_bucket_s: float = 1.2e-9
+    fold_s: float = 1.0e-4
     write_gb: float = 0.67
     writer_bytes: float = 23_600.0
     writer_users: int = 16_000
     hold_gb: float = 0.45
     row_bytes: float = 22.0
-    post_bytes: float = 58_000.0
+    user_bytes: float = 2_500.0
+    post_bytes: float = 5_400.0
+    laid_bytes: float = 12_000.0
+    laid_posts: int = 100_000
     key_bytes: float = 105.0
     bucket_bytes: float = 9.1
     packed_bytes: float = 1.6
     seen_bytes: float = 6.2
     long_seen_bytes: float = 61.0
+    profiles: float = 0.08
     server_gb: float = 0.012
     request_s: float = 37.0e-6
     read_s: float = 14.0e-6
@@ -119,7 +133,8 @@ class Capacity:
     Attributes:
         bytes_per_user: Of a user's own lists in one generation.
         generation_gb: One generation in the store.
-        seen_gb: Seen sets of everybody, which all generations share.
+        seen_gb: Seen sets of everybody, which all generations share; a first night writes them before it
+            packs any.
         store_gb: All of the store: the kept generations, the one being built, the seen sets, and spare.
         store_machines: Primaries, by memory and by requests.
         night_rows: Events that a night reads.
@@ -158,7 +173,9 @@ def find_capacity(load: Load, machine: Machine, rates: Rates = RATES) -> Capacit
     """
     a_user = find_user_bytes(load, rates)
     a_post = load.text_bytes + 2 * FIELD_BYTES + SIMILAR * (_mean_digits(load) + 1)
-    generation = load.users * (a_user + len(str(load.users)) + 1) + load.posts * a_post
+    n_shared = min(PROFILES, load.users * rates.profiles)
+    a_shared = load.buckets * (rates.bucket_bytes + min(load.depth, load.posts) * (_mean_digits(load) + 1))
+    generation = load.users * (a_user + len(str(load.users)) + 1) + load.posts * a_post + n_shared * a_shared
     rows = load.events_per_day * load.days
     n_seen = min(rows / load.users, load.posts)
     a_seen = rates.seen_bytes + _mean_digits(load) if n_seen <= LONG_SEEN else rates.long_seen_bytes
@@ -166,10 +183,13 @@ def find_capacity(load: Load, machine: Machine, rates: Rates = RATES) -> Capacit
     store_gb = ((load.kept + 1) * generation + seen) * (1 + SPARE) / GIB + rates.server_gb
     learnt = min(rows, rates.learn_rows)
     learn_s = rates.night_s + rates.row_s * rows + rates.learn_s * learnt + rates.post_s * load.posts
-    lists_s = load.users * load.buckets * (rates.cell_s + rates.pair_bucket_s * load.posts)
+    has_trees = load.distinct is None or load.distinct > 1
+    a_cell = rates.cell_s + has_trees * rates.pair_bucket_s * load.posts
+    lists_s = load.users * (load.buckets * a_cell + (load.layout == "packed") * rates.fold_s)
     writes_gb = rates.write_gb + rates.writer_bytes * min(load.users, rates.writer_users) / GIB
-    holds_gb = rates.hold_gb + rates.row_bytes * rows / GIB
-    peak_gb = max(writes_gb, holds_gb) + rates.post_bytes * load.posts / GIB
+    holds_gb = rates.hold_gb + (rates.row_bytes * rows + rates.user_bytes * load.users) / GIB
+    laid_gb = rates.laid_bytes * min(load.posts, rates.laid_posts) / GIB
+    peak_gb = max(writes_gb, holds_gb) + laid_gb + rates.post_bytes * load.posts / GIB
     night_machines = max(1, ceil(peak_gb / machine.memory_gb))
     wall_s = (learn_s + lists_s / night_machines) * (rates.alone + (1 - rates.alone) / machine.cores)
     api_cores = load.rps * rates.request_s / rates.busy
@@ -195,7 +215,8 @@ def find_user_bytes(load: Load, rates: Rates = RATES) -> float:
     """Return the bytes of a user's lists in the store, key included, as `layout` has them."""
     depth = min(load.depth, load.posts)
     if load.layout == "packed":
-        return rates.key_bytes + load.buckets * (rates.packed_bytes + depth * bits_for(load.posts) / 8)
+        n_lists = load.buckets if load.distinct is None else min(load.distinct, load.buckets)
+        return rates.key_bytes + n_lists * (rates.packed_bytes + depth * bits_for(load.posts) / 8)
     return rates.key_bytes + load.buckets * (rates.bucket_bytes + depth * (_mean_digits(load) + 1))
 
 
