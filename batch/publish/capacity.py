@@ -71,15 +71,18 @@ class Rates:
         cell_s: Of a user's list of one bucket, written.
         pair_bucket_s: Of a user and a post in each bucket, where trees are published.
         fold_s: Of a user whose seen posts are packed.
-        write_gb: Resident memory of the batch while lists are written, without posts, GiB.
+        write_gb: Resident memory of the batch while lists are written, GiB.
         writer_bytes: Of a user then, at most `writer_users` of them.
         writer_users: See `writer_bytes`.
-        hold_gb: Of the batch while features are made, without events.
+        learnt_bytes: Of an event that was learnt from, then.
+        laid_bytes: Of a post as trees score it, then; posts that take more than `laid_gb` go in panels.
+        laid_gb: See `laid_bytes`.
+        plain_bytes: Of a post as it is scored without trees, in place of `laid_bytes`; up to `plain_gb`.
+        plain_gb: See `plain_bytes`.
+        hold_gb: Of the batch while features are made.
         row_bytes: Of an event then.
         user_bytes: Of a user then.
         post_bytes: Of a post at any time.
-        laid_bytes: Of a post, beside that, of the first `laid_posts` of them: those that are scored at once.
-        laid_posts: See `laid_bytes`.
         key_bytes: In the store, of a user's lists of one generation, or of a seen set, beside the posts.
         bucket_bytes: Of a bucket as text, beside its posts.
         packed_bytes: Of a bucket packed.
@@ -93,7 +96,7 @@ class Rates:
         alone: Share of a night's CPU time in which one core works, however many there are.
     """
 
-    night_s: float = 15.0
+    night_s: float = 12.0
     row_s: float = 1.0e-6
     learn_s: float = 8.5e-6
     learn_rows: int = 8_000_000
@@ -101,15 +104,18 @@ class Rates:
     cell_s: float = 6.0e-6
     pair_bucket_s: float = 1.2e-9
     fold_s: float = 1.0e-4
-    write_gb: float = 0.67
+    write_gb: float = 0.53
     writer_bytes: float = 23_600.0
     writer_users: int = 16_000
-    hold_gb: float = 0.45
+    learnt_bytes: float = 50.0
+    laid_bytes: float = 58_000.0
+    laid_gb: float = 2.0
+    plain_bytes: float = 28_000.0
+    plain_gb: float = 1.17
+    hold_gb: float = 0.3
     row_bytes: float = 22.0
-    user_bytes: float = 2_500.0
+    user_bytes: float = 2_800.0
     post_bytes: float = 5_400.0
-    laid_bytes: float = 12_000.0
-    laid_posts: int = 100_000
     key_bytes: float = 105.0
     bucket_bytes: float = 9.1
     packed_bytes: float = 1.6
@@ -186,10 +192,13 @@ def find_capacity(load: Load, machine: Machine, rates: Rates = RATES) -> Capacit
     has_trees = load.distinct is None or load.distinct > 1
     a_cell = rates.cell_s + has_trees * rates.pair_bucket_s * load.posts
     lists_s = load.users * (load.buckets * a_cell + (load.layout == "packed") * rates.fold_s)
-    writes_gb = rates.write_gb + rates.writer_bytes * min(load.users, rates.writer_users) / GIB
+    laid_bytes, laid_gb = (
+        (rates.laid_bytes, rates.laid_gb) if has_trees else (rates.plain_bytes, rates.plain_gb)
+    )
+    writers = rates.writer_bytes * min(load.users, rates.writer_users) + rates.learnt_bytes * learnt
+    writes_gb = rates.write_gb + writers / GIB + min(laid_bytes * load.posts / GIB, laid_gb)
     holds_gb = rates.hold_gb + (rates.row_bytes * rows + rates.user_bytes * load.users) / GIB
-    laid_gb = rates.laid_bytes * min(load.posts, rates.laid_posts) / GIB
-    peak_gb = max(writes_gb, holds_gb) + laid_gb + rates.post_bytes * load.posts / GIB
+    peak_gb = max(writes_gb, holds_gb) + rates.post_bytes * load.posts / GIB
     night_machines = max(1, ceil(peak_gb / machine.memory_gb))
     wall_s = (learn_s + lists_s / night_machines) * (rates.alone + (1 - rates.alone) / machine.cores)
     api_cores = load.rps * rates.request_s / rates.busy
