@@ -63,7 +63,7 @@ class Rates:
     """What one of each takes. CPU seconds are of all processes of a night: batch, store, PostgreSQL.
 
     Attributes:
-        night_s: CPU seconds of a night whatever its size: processes, compiled code.
+        night_s: CPU seconds of a night whatever its size; the first one after an upgrade compiles for 7 more.
         row_s: Of an event: read, laid by user.
         learn_s: Of an event that is learnt from, at most `learn_rows` of them.
         learn_rows: See `learn_s`.
@@ -96,9 +96,9 @@ class Rates:
         alone: Share of a night's CPU time in which one core works, however many there are.
     """
 
-    night_s: float = 12.0
+    night_s: float = 6.0
     row_s: float = 1.0e-6
-    learn_s: float = 8.5e-6
+    learn_s: float = 9.5e-6
     learn_rows: int = 8_000_000
     post_s: float = 4.0e-4
     cell_s: float = 6.0e-6

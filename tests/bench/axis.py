@@ -17,7 +17,7 @@ import orjson
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.publish.capacity import GIB, Load, Machine, find_capacity
+from batch.publish.capacity import GIB, RATES, Load, Machine, find_capacity
 from batch.publish.folder import GenerationFolder
 from batch.publish.proof.inputs import INPUTS, load
 from batch.publish.proof.verify import rescore
@@ -116,7 +116,7 @@ def _measure(users: int, posts: int, days: int, folder: Path) -> dict[str, Any]:
     took = {
         "cpu_s": (sum(night.cpu_s.values()), foreseen.night_cpu_s),
         "peak_gb": (night.batch.peak_mb / 1024, foreseen.night_peak_gb),
-        "store_gb": (night.bytes_taken / GIB, foreseen.store_gb),
+        "store_gb": (night.bytes_taken / GIB, foreseen.store_gb - RATES.server_gb),
     }
     return {
         "users": users,
