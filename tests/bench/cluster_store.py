@@ -301,6 +301,7 @@ def _change(
         cluster.start(port)  # as whoever supervises it does
         cluster.await_whole()
         calmly(0.25)
+    calmly(1.0)  # until all of its time is over
     return faults
 
 
