@@ -96,7 +96,7 @@ class Rates:
         alone: Share of a night's CPU time in which one core works, however many there are.
     """
 
-    night_s: float = 6.0
+    night_s: float = 4.0
     row_s: float = 1.0e-6
     learn_s: float = 9.5e-6
     learn_rows: int = 8_000_000
