@@ -23,8 +23,8 @@ LONGEST_S = 120.0  # a large model over a slow line; a server that is away is gi
 PREFIX = "mlflow:"
 # What is set outside stands over these: `MLFLOW_TRACKING_USERNAME` and the like are read by MLflow itself.
 _BOUNDS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a slow server, asked again, makes another run
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

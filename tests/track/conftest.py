@@ -23,9 +23,9 @@ def mlflow_program() -> Path:
     return PROGRAM
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(mlflow_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of a server that keeps its files, too."""
+    """Give the address of a server that keeps its files, too, and has nothing of other modules."""
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
     command = [str(mlflow_program), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     places = [
