@@ -111,11 +111,16 @@ class Sides:
         """Return the sides of all users and buckets and of some posts, given by row number."""
         return replace(self, post_ids=self.post_ids[rows], post=self.post[rows], group=self.group[rows])
 
-    def of_own_groups(self) -> "Sides":
-        """Return the same with no groups but those of its posts, counted from 0."""
-        groups, group = np.unique(self.group, return_inverse=True)
-        cells = np.ascontiguousarray(self.user_group[:, :, groups])
-        return replace(self, user_group=cells, group=group.astype(np.int32))
+    def of_some_groups(self, rows: AnyInts) -> "Sides":
+        """Return the sides of some posts, given by row number, and of their groups alone, counted from 0."""
+        groups, group = np.unique(self.group[rows], return_inverse=True)
+        return replace(
+            self,
+            post_ids=self.post_ids[rows],
+            post=self.post[rows],
+            user_group=np.ascontiguousarray(self.user_group[:, :, groups]),
+            group=group.astype(np.int32),
+        )
 
     def rows(self, users: AnyInts, posts: AnyInts, buckets: AnyInts) -> Floats32:
         """Gather the model's rows for (user, post, bucket) triples given by row number.

@@ -12,7 +12,7 @@ import numpy as np
 from batch.arrays import AnyInts, Bools, Floats
 from batch.data.seen import SeenPosts
 from batch.features.sides import Sides
-from batch.score import predict, twins
+from batch.score import predict
 from batch.score.blocks import Engine
 from batch.score.caps import Caps
 from batch.score.compiled import compile_model
@@ -61,28 +61,31 @@ def score(
     """
     if len(sides.user_ids) == 0:
         return
+    rows = None
     if opened is not None and opened.all():
         opened = None
-    asked = _Asked(model_text, sides, seen, depth, threads or N_CORES, memory_mb, dense, caps, opened)
-    rows: AnyInts | None = None
     if opened is not None:  # what is closed throughout is not even laid out
-        offered = np.flatnonzero(opened.any(axis=0))
-        asked, rows = asked.of_posts(offered), offered
+        rows = np.flatnonzero(opened.any(axis=0))
+        sides, seen, opened = sides.of_posts(rows), seen.of_posts(rows), opened[:, rows]
+        dense = None if dense is None else (dense[0], dense[1][rows])
+        caps = None if caps is None else caps.of_posts(rows)
+    panels = Panels.of(sides, depth, memory_mb)
+    asked = _Asked(model_text, sides, seen, depth, threads or N_CORES, memory_mb, dense, caps, opened)
     try:
-        if opened is None and len(sides.post_ids) >= twins.FROM:
-            needed = asked.find_needed()
-            asked, rows = asked.of_posts(needed), needed
-        panels = Panels.of(asked.sides, depth, memory_mb)
         if caps is None and len(panels.posts) > 1:
             shape = len(sides.user_ids), len(sides.starts)
             blocks = score_by_panels(panels, *shape, depth, asked.score_panel)
-            blocks = chain([next(blocks)], blocks)  # what compiling the first one raises comes here
+            first = next(blocks)
+            blocks = chain([first], blocks)
         else:
             blocks = asked.start().blocks()
     except UnfactorableModel:
         if on_unfactorable == "refuse":
             raise
-        blocks = asked.predict(threads)
+        booster = lgb.Booster(model_str=model_text)
+        blocks = predict.score_by_predict(
+            booster, sides, seen, depth, dense=dense, caps=caps, opened=opened, threads=threads
+        )
     for block in blocks:
         yield (
             block if rows is None else replace(block, posts=np.append(rows, -1)[block.posts].astype(np.int32))
@@ -123,31 +126,6 @@ class _Asked:
             compiled, self.sides, self.seen, self.depth, self.caps, turns, self.threads, self.memory_mb, reach
         )
 
-    def of_posts(self, rows: AnyInts) -> "_Asked":
-        """Return what is asked of some posts, given by row number, ascending."""
-        return replace(
-            self,
-            sides=self.sides.of_posts(rows),
-            seen=self.seen.of_posts(rows),
-            dense=None if self.dense is None else (self.dense[0], self.dense[1][rows]),
-            caps=None if self.caps is None else self.caps.of_posts(rows),
-            opened=None if self.opened is None else self.opened[:, rows],
-        )
-
-    def find_needed(self) -> AnyInts:
-        """Return the rows of the posts that somebody's list may hold, ascending; see `twins`."""
-        y = None if self.dense is None else self.dense[1]
-        topic = None if self.caps is None else self.caps.topic
-        n = self.depth + int(self.seen.sizes.max(initial=0))
-        return np.flatnonzero(twins.find_needed(self.model_text, self.sides, y, topic, n))
-
-    def predict(self, threads: int) -> Iterator[RankedBlock]:
-        """Let LightGBM itself score."""
-        booster, at = lgb.Booster(model_str=self.model_text), (self.sides, self.seen, self.depth)
-        return predict.score_by_predict(
-            booster, *at, dense=self.dense, caps=self.caps, opened=self.opened, threads=threads
-        )
-
     def score_panel(
         self, rows: AnyInts, first: int, after: int, reached: Floats | None
     ) -> Iterator[RankedBlock]:
@@ -156,12 +134,13 @@ class _Asked:
         Where posts open and close, a bucket's lists may be asked for less than those of the one before, so
         that nothing is left out by what they have reached.
         """
-        users, part = np.arange(first, after), self.of_posts(rows)
+        users, dense = np.arange(first, after), self.dense
         part = replace(
-            part,
-            sides=part.sides.part(users).of_own_groups(),
-            seen=part.seen.of_users(users),
+            self,
+            sides=self.sides.part(users).of_some_groups(rows),
+            seen=self.seen.of_users(users).of_posts(rows),
             memory_mb=self.memory_mb - self.memory_mb // SHARE,
-            dense=None if part.dense is None else (part.dense[0][users], part.dense[1]),
+            dense=None if dense is None else (dense[0][users], dense[1][rows]),
+            opened=None if self.opened is None else self.opened[:, rows],
         )
         return part.start(reached if self.opened is None else None).blocks()

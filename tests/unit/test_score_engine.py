@@ -26,7 +26,6 @@ from batch.score.plan import Plan
 from batch.score.ranked import RankedBlock
 from batch.score.tables.rows import Arena
 from batch.score.tables.trees import UnfactorableModel, parse
-from batch.score.twins import find_needed
 
 N_MODELS = 100 if os.environ.get("ALMANAC_CHAOS") else 30
 ALL_SIDES: tuple[Side, ...] = ("user", "post", "time", "user_group")
@@ -327,33 +326,6 @@ def test_lists_do_not_depend_on_how_many_posts_are_laid_out_at_once(
     monkeypatch.setattr("batch.score.panels.CELL_BYTES", 2**26 // (n_buckets * world.depth))
     assert n_posts > 2 * 40
     assert Panels.of(sides, world.depth, 2048).users < n_users
-
-    assert_same(world, **options)
-
-
-@pytest.mark.parametrize("kind", ["plain", "dense", "capped"])
-def test_of_posts_that_are_alike_the_first_ones_are_laid_out(
-    monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    world = make_world(31, 30, 31, BINARY)
-    rng, of = np.random.default_rng(5), np.random.default_rng(4).integers(0, 9, len(world.sides.post_ids))
-    some = world.sides.of_posts(of)
-    sides = dataclasses.replace(some, post_ids=world.sides.post_ids)
-    seen = rng.random((len(sides.user_ids), len(of))) < 0.05
-    start = np.concatenate([[0], np.cumsum(seen.sum(axis=1))]).astype(np.int64)
-    hidden = SeenPosts(start, np.nonzero(seen)[1].astype(np.int32))
-    world = dataclasses.replace(world, sides=sides, seen=hidden, depth=3)
-    y = rng.normal(size=(9, 3))[of]
-    topic = (of % 2).astype(np.int32)
-    options: dict[str, Any] = {}
-    if kind == "dense":
-        options["dense"] = rng.normal(size=(len(sides.user_ids), 3)), y
-    if kind == "capped":
-        options["caps"] = Caps(1, 3, topic)
-    n = 3 + int(hidden.sizes.max())
-    needed = find_needed(world.booster.model_to_string(), sides, None, None, n)
-    assert needed.sum() < len(of)
-    monkeypatch.setattr("batch.score.twins.FROM", 1)
 
     assert_same(world, **options)
 
