@@ -94,6 +94,11 @@ def read_seen_by(value: bytes, at_s: int) -> Sequence[int]:
     return numbers if at_s >= parts.last_s else numbers[: bisect_right(parts.read_times(), at_s)]
 
 
+class _NotSeen(ValueError):
+    def __init__(self, value: bytes) -> None:
+        super().__init__(f"{value[:20]!r} of {len(value)} bytes is not what a user saw")
+
+
 class _Parts(NamedTuple):
     value: bytes
     bits: int
@@ -119,6 +124,8 @@ class _Parts(NamedTuple):
         apart = iter(read_cells(self.value[steps:end], self.long, self.n_long))
         limit = (1 << self.short) - 1
         cells = read_cells(self.value[numbers:steps], self.short, self.n)
+        if cells.count(limit) != self.n_long:
+            raise _NotSeen(self.value)
         own = [next(apart) if cell == limit else cell for cell in cells]
         own[0] += self.first_s
         return list(accumulate(own))
@@ -132,7 +139,7 @@ def _open(value: bytes) -> _Parts | None:
         widths = (parts.bits, parts.short, parts.long)
         if all(1 <= bits <= WIDEST for bits in widths) and parts.n and parts.ends[2] == len(value):
             return parts
-    raise ValueError(f"{value[:20]!r} of {len(value)} bytes is not what a user saw")
+    raise _NotSeen(value)
 
 
 def _choose_bits(steps: Sequence[int]) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """What a user saw, packed: what comes out is what went in, for any time."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,3 +41,23 @@ def test_what_does_not_fit_is_refused(pair: tuple[int, int]) -> None:
 def test_another_value_is_refused(damage: bytes) -> None:
     with pytest.raises(ValueError, match="is not what a user saw"):
         read_seen_by(damage, 5)
+
+
+def test_more_marks_of_long_steps_than_there_are_is_refused() -> None:
+    value = bytearray(pack_seen([(17, 1000), (45, 1007), (2331, 90_000)]))
+    value[24] = 0xFF  # two of three steps are long ones now
+
+    with pytest.raises(ValueError, match="is not what a user saw"):
+        read_seen_by(bytes(value), 1001)
+
+
+@given(seen=SEEN.filter(bool), at=st.integers(0), byte=st.integers(1, 255), at_s=st.integers(0, TIMES.stop))
+def test_a_value_with_another_byte_is_read_or_refused(
+    seen: dict[int, int], at: int, byte: int, at_s: int
+) -> None:
+    value = bytearray(pack_seen(seen.items()))
+    value[at % len(value)] ^= byte
+
+    with suppress(ValueError):
+        assert len(read_seen_by(bytes(value), at_s)) <= 8 * len(value)
+        assert len(unpack_seen(bytes(value))) <= 8 * len(value)
