@@ -10,7 +10,7 @@ import redis
 
 from api.contract.buckets import Horizon
 from api.contract.manifest import Layout, Manifest
-from batch.publish.capacity import GIB, Load, Machine, find_capacity
+from batch.publish.capacity import GIB, PROFILES, RATES, Load, Machine, find_capacity
 from batch.publish.generation import GenerationContent
 from batch.publish.memory.plan import Sizes
 from batch.publish.memory.probe import plan_memory, weigh
@@ -112,6 +112,7 @@ def test_capacity_foresees_the_bytes_that_a_store_takes(
         text_bytes=1_200,
         layout=layout,
     )
+    sizes = replace(sizes, n_shared=round(min(PROFILES, users * RATES.profiles)))
     load = Load(users, posts, users * seen, rps=0, days=1, buckets=buckets, layout=layout)
 
     found = plan_memory(generations(store), sizes, load.kept, np.random.default_rng(0))
