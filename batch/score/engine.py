@@ -75,8 +75,7 @@ def score(
         if caps is None and len(panels.posts) > 1:
             shape = len(sides.user_ids), len(sides.starts)
             blocks = score_by_panels(panels, *shape, depth, asked.score_panel)
-            first = next(blocks)
-            blocks = chain([first], blocks)
+            blocks = chain([next(blocks)], blocks)  # what compiling the first panel raises comes here
         else:
             blocks = asked.start().blocks()
     except UnfactorableModel:
