@@ -20,7 +20,7 @@ from api.store.connection import Command, Refusal, Replies, RespConnection, pack
 from api.store.errors import StoreUnavailable
 from api.store.nodes import ClusterLifeline
 from api.store.pending import PendingLookup
-from api.store.slots import is_passing, slot_of
+from api.store.slots import slot_of
 
 
 @dataclass(slots=True, eq=False)
@@ -116,14 +116,10 @@ class ClusterBatcher(LookupBatcher):
             for lookup, part in zip(lookups, parts, strict=False):
                 start, end = end, end + lookup.n_replies
                 share = (batcher, snapshot, n_changes, [lookup])
-                if any(map(self._is_elsewhere, replies[start:end])):
+                if any(map(self._nodes.is_elsewhere, replies[start:end])):
                     self._do(self._ask_where_it_is(share, part))
                 else:
                     self._take([share], replies[start:end])
-
-    def _is_elsewhere(self, reply: object) -> bool:
-        """Say whether a slot is moved or being moved, and take note of where."""
-        return self._nodes.follow(reply) is not None or is_passing(reply)
 
     async def _ask_where_it_is(self, share: Sent, packed: bytes) -> None:
         """Ask for one look-up command by command: of a slot that moves, some keys are here, some there."""

@@ -2,7 +2,7 @@
 
 A request adds its record to an entry of the stream that grows in memory, and goes on; a task writes what has
 gathered. A feed never waits for that: where the store is away, or has too many records that the batch has not
-drained, records are dropped, and counted.
+drained, records are dropped, and counted. What a cluster refused because its slots move is sent again.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class Exposures:
         entries = self._entries
         for given, placed, request_id, answered_at in fresh:
             if not entries or entries[-1].n == MOST_RECORDS:
-                if len(entries) == MOST_ENTRIES:
+                if len(entries) >= MOST_ENTRIES:
                     self._drop(1, f"{MOST_ENTRIES * MOST_RECORDS} records wait to be written")
                     continue
                 entries.append(Entry())
@@ -87,7 +87,8 @@ class Exposures:
         """Write what is held, if the store takes it."""
         if self._writing is not None:
             await self._writing
-        await self._write_all()
+        for _ in range(2):  # the first may do no more than learn where the stream is now
+            await self._write_all()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -107,33 +108,42 @@ class Exposures:
             self._write_in(FLUSH_S)
 
     async def _write_all(self) -> None:
-        """Write all that is held; while no connection can be had it stays held."""
+        """Write all that is held; while no connection can be had, or the stream moves, it stays held."""
         self._add_fresh()
         while self._entries:
             try:
                 connection = await self._lifeline.connect()
             except StoreUnavailable:
                 return
-            await self._write(connection, self._entries.pop(0))
+            entry = self._entries.pop(0)
+            if not await self._write(connection, entry):
+                self._entries.insert(0, entry)
+                return
 
-    async def _write(self, connection: RespConnection, entry: Entry) -> None:
-        """Write an entry. Once it is sent it is not sent again: the store may have taken it."""
+    async def _write(self, connection: RespConnection, entry: Entry) -> bool:
+        """Write an entry and count it; return False where it is to be sent again.
+
+        Once it is sent it is not, since the store may have it, unless the reply says that it is elsewhere.
+        """
         look = ("MEMORY", "USAGE", self._key)
         add = () if self._is_full else (("XADD", self._key, "*", FIELD, entry.pack()),)
         try:
-            used, *added = await connection.call(look, *add)
+            replies = await connection.call(look, *add)
         except ConnectionLost as exc:
             self._drop(entry.n, str(exc))
-            return
-        if refused := [str(reply) for reply in (used, *added) if isinstance(reply, Refusal)]:
-            self._drop(entry.n, refused[0])
-            return
-        self._is_full = (used or 0) >= self._most_bytes
-        if not added:
+            return True
+        used, last = replies[0], replies[-1]
+        if self._lifeline.is_elsewhere(last):
+            return False
+        self._is_full = isinstance(used, Refusal) or (used or 0) >= self._most_bytes
+        if isinstance(last, Refusal):
+            self._drop(entry.n, str(last))
+        elif not add:
             self._drop(entry.n, f"the stream has {used} bytes that no batch has drained")
-            return
-        self.counts["accepted"] += entry.n
-        self._is_warned = False
+        else:
+            self.counts["accepted"] += entry.n
+            self._is_warned = False
+        return True
 
     def _drop(self, n: int, why: str) -> None:
         """Count records that are lost; say so once, until some are taken again."""

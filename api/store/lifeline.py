@@ -32,6 +32,9 @@ class Line(Protocol):
     async def call_then(self, last: Command, *commands: Command) -> Replies:
         """Send commands and one that is carried out after them; its reply comes last."""
 
+    def is_elsewhere(self, reply: object) -> bool:
+        """Say whether a reply is that a cluster's slot moves: nothing was carried out, so send it again."""
+
     async def aclose(self) -> None:
         """End what is open."""
 
@@ -90,6 +93,10 @@ class Lifeline:
     async def call_then(self, last: Command, *commands: Command) -> Replies:
         """Send commands and the last one, which the server carries out after the others; raises as `call`."""
         return await self.call(*commands, last)
+
+    def is_elsewhere(self, reply: object) -> bool:  # noqa: ARG002 - nothing moves
+        """Say that what was sent is nowhere else."""
+        return False
 
     async def aclose(self) -> None:
         """End the connection and stop trying."""

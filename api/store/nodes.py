@@ -146,6 +146,10 @@ class ClusterLifeline:
             self._put(told.slot, self._open(told.node))
         return told
 
+    def is_elsewhere(self, reply: object) -> bool:
+        """Say whether a reply is that a slot is moved or being moved, and take note of where."""
+        return self.follow(reply) is not None or is_passing(reply)
+
     def leave_home(self, reply: object) -> None:
         """Take note that home refused what it is asked as home: what is current may have changed unseen."""
         self.follow(reply)

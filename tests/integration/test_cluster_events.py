@@ -1,19 +1,23 @@
-"""Events, takedowns, the drain and forgetting on a cluster, where a user's keys lie apart from all others."""
+"""Events, exposures, takedowns, drain and forgetting on a cluster: a user's keys lie apart from the rest."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from pydantic import SecretStr
 
 from api.contract.event import Event
+from api.contract.experiment import Arm, Experiment
+from api.contract.exposure import FIELD, unpack
 from api.contract.keys import Keys
 from api.lifespan import connect_store
 from api.settings import Settings
 from api.store.errors import StoreUnavailable
+from api.store.exposures import FLUSH_S
 from api.store.slots import slot_of_key
 from api.store.store import Store
 from batch.data.forgotten import unite_forgotten
@@ -28,6 +32,8 @@ pytestmark = pytest.mark.integration
 NOON_S = AS_OF_S - AS_OF_S % HOUR_S + 2 * HOUR_S
 KEYS = Keys(in_cluster=True)
 USERS = range(1, 9)
+HALVES = (Arm("old", "default", 50), Arm("same", "default", 50))
+EXPERIMENT = Experiment("buttons", "salt", HALVES, state="running")
 
 
 @pytest.fixture
@@ -191,3 +197,42 @@ def test_events_are_kept_while_their_slots_move(cluster: Cluster, client: redis.
     for user, post in acknowledged:
         assert client.zscore(KEYS.seen_live(user), str(post)) == NOON_S - HOUR_S
     assert client.xlen(KEYS.events()) == len(set(acknowledged))
+
+
+async def note(store: Store, name: str) -> None:
+    """Answer a user in an experiment, and note that under a request's name."""
+    given = await store.answer("2", NOON_S, 3)
+    given.placed = EXPERIMENT.place("2")
+    store.exposures.note(given, name.encode(), lambda: NOON_S)
+
+
+def noted(client: redis.Redis) -> list[str]:
+    """Return the requests of the stream's records."""
+    entries: Any = client.xrange(KEYS.exposures())
+    return [one.request_id for _, fields in entries for one in unpack(fields[FIELD.encode()])]
+
+
+def test_a_record_of_an_answer_follows_its_stream_to_another_primary(
+    cluster: Cluster, client: redis.Redis
+) -> None:
+    home = slot_of_key(KEYS.states())
+
+    async def tell() -> None:
+        async with opened(cluster.url) as store:
+            await note(store, "while it moves")
+            end = cluster.begin_move(home, cluster.another_than(home))
+            await asyncio.sleep(3 * FLUSH_S)
+            assert store.exposures.counts == {}
+            end()
+            await asyncio.sleep(3 * FLUSH_S)
+
+            await note(store, "after")
+            cluster.move(range(home, home + 1), cluster.another_than(home))
+            await asyncio.sleep(3 * FLUSH_S)
+
+            await note(store, "at the end")
+            cluster.move(range(home, home + 1), cluster.another_than(home))
+        assert store.exposures.counts == {"accepted": 3}
+
+    asyncio.run(tell())
+    assert noted(client) == ["while it moves", "after", "at the end"]
