@@ -9,7 +9,13 @@ from api.contract.manifest import EXPLORE, FOLDED, WINDOWS, Manifest
 
 
 def call_feed(
-    store: redis.Redis, manifest: Manifest, user: str, at_s: int, limit: int, told: Sequence[str] = ()
+    store: redis.Redis,
+    manifest: Manifest,
+    user: str,
+    at_s: int,
+    limit: int,
+    told: Sequence[str] = (),
+    without: Sequence[int] = (),
 ) -> list[str]:
     """Return what it replies: rung, bucket, label, ids of posts.
 
@@ -20,6 +26,7 @@ def call_feed(
         at_s: The time asked for, epoch seconds.
         limit: How many posts at most.
         told: Keys of the lists that the user's profile names.
+        without: Numbers of posts that are not wanted.
     """
     keys, number = Keys(), manifest.generation
     seen = keys.likes(user) if manifest.seen_policy == "likes" else keys.seen(user)
@@ -41,6 +48,6 @@ def call_feed(
         *(keys.segment(number, name) for name in manifest.segments),
         *told,
     ]
-    reply = store.fcall_ro("feed", len(names), *names, str(at_s), str(limit))
+    reply = store.fcall_ro("feed", len(names), *names, str(at_s), str(limit), *map(str, without))
     assert isinstance(reply, list)
     return [part.decode() for part in reply]

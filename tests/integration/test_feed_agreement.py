@@ -410,17 +410,14 @@ def test_the_command_line_says_what_the_api_says_over_http(
     assert len({number for number, _ in answered}) == 3
 
 
+@pytest.mark.usefixtures("layout")
 def test_the_function_leaves_out_what_is_not_wanted(store: redis.Redis) -> None:
     world = World().publish(store).promote(store)
     load(store)
-    keys = Keys()
-    names = [keys.current("default"), keys.manifest(1), keys.list(2, 1), keys.seen(2), keys.takedowns()]
-    names += [keys.popular(1), keys.catalogue(1), keys.posts(1), keys.ids()]
-    names += [keys.pins(), keys.numbers()]
 
-    reply = store.fcall_ro("feed", len(names), *names, str(AS_OF_S), "2", "40", "36")
+    reply = call_feed(store, world.manifest, "2", AS_OF_S, 2, without=(40, 36))
 
-    assert [int(post) for post in reply[3:]] == [38, 34]
+    assert reply[3:] == ["38", "34"]
     assert world.own(2, AS_OF_S - AS_OF_S % HOUR_S)[:4] == [40, 38, 36, 34]
 
 

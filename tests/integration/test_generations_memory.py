@@ -70,12 +70,14 @@ def test_two_runs_take_what_was_planned_within_a_twentieth(
         assert counts["bytes_planned"] == pytest.approx(counts["bytes_taken"], rel=0.05)
 
 
-def test_a_run_that_would_not_fit_is_refused_before_it_writes(bounded: redis.Redis, tmp_path: Path) -> None:
+def test_a_run_that_would_not_fit_is_refused_before_it_writes(
+    layout: Layout, bounded: redis.Redis, tmp_path: Path
+) -> None:
     assert weigh(bounded) < 7 * 2**20
     bounded.config_set("maxmemory", 8 * 2**20)
 
     with pytest.raises(StoreUnfit, match=r"needs 0\.0\d+ GB: 3 generations of .* raise maxmemory, or lower"):
-        publish_planned(bounded, tmp_path)
+        publish_planned(bounded, tmp_path, n_users=N_USERS * (2 if layout == "packed" else 1))
 
     assert bounded.get(KEYS.counter()) is None
     assert bounded.dbsize() == 0
