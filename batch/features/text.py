@@ -184,7 +184,10 @@ def _project(text: "pd.Series[str]", embeddings: Floats32 | None, about: Map) ->
         return out
     if embeddings is not None:
         known = ~np.isnan(embeddings).any(axis=1)
-        out[known] = (embeddings[known] - about.mean) @ about.axes.T
+        for row in np.flatnonzero(
+            known
+        ):  # a product of many rows at once rounds otherwise than each by itself
+            out[row] = about.axes @ (embeddings[row] - about.mean)
         return out
     known = _has_text(text)
     if about.words and known.any():

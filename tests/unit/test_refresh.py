@@ -138,6 +138,19 @@ def test_a_further_post_is_placed_beside_those_it_reads_like() -> None:
     np.testing.assert_allclose(found.factors, brought.factors[:20], atol=1e-4)
 
 
+def test_a_post_is_placed_alike_alone_and_among_others() -> None:
+    posts = Feed.drawn(6).posts
+    vectors = np.random.default_rng(0).normal(size=(len(posts), 64)).astype(np.float32)
+    for told in (None, vectors):
+        about = describe(posts, told, 1).map
+        for n in range(2, 9):
+            many = place(posts.iloc[:n], None if told is None else told[:n], about).space
+            for row in range(n):
+                part = slice(row, row + 1)
+                alone = place(posts.iloc[part], None if told is None else told[part], about).space
+                np.testing.assert_array_equal(alone[0], many[row])
+
+
 @pytest.mark.parametrize(
     ("topic", "text", "why"),
     [("chess", "word7", "topic 'chess' and a text"), ("tech", None, "topic 'tech' and no text")],
