@@ -71,7 +71,7 @@ def keep_fit(
         parameters=model.parameters,
         begun=estimates.begun,
         post_ids=facts.post_ids,
-        post_digests=digest_posts(facts),
+        post_digests=digest_posts(facts)[:, 0],
         texts=statics.texts,
         embedded=facts.embeddings is not None,
         codes=statics.profiles.codes,
@@ -94,7 +94,7 @@ def _find(settings: Settings, facts: Facts, location: str, *, anew: bool) -> tup
         raise CannotRenew("ALMANAC_ESTIMATES_NIGHTS is 0")
     kept = KeptFit.load(_path(settings))
     kept.require(facts, _made_by(settings, location), settings.estimates_nights)
-    return kept, kept.describe(facts, digest_posts(facts))
+    return kept, kept.describe(facts, digest_posts(facts)[:, 0])
 
 
 def _made_by(settings: Settings, location: str) -> dict[str, str]:

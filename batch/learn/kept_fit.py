@@ -55,7 +55,7 @@ class KeptFit:
         parameters: What LightGBM was given.
         begun: What the estimate of that time began from.
         post_ids: int64 (posts,), ascending.
-        post_digests: uint64 (posts,). Of what was told of each.
+        post_digests: uint64 (posts,). Of what described each: text, topics, embedding.
         texts: How the posts were described.
         embedded: It was by embeddings that they brought.
         codes: How each profile column was encoded.
@@ -117,7 +117,7 @@ class KeptFit:
 
         Args:
             facts: Of tonight, which `require` has let pass.
-            digests: uint64 (posts,). Of what is told of each post.
+            digests: uint64 (posts,). Of what describes each post.
 
         Raises:
             CannotRenew: A post is like none of the others, or too many are new.

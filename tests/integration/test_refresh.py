@@ -127,6 +127,9 @@ def assert_same(
 )
 @example(seed=0, first=["late_events"], second=["lost_events"])
 @example(seed=5, first=["edited_windows"], second=["edited_windows", "new_events"])
+@example(  # a post's window comes and goes
+    seed=291106, first=["edited_windows", "edited_posts", "late_likes"], second=["edited_windows"]
+)
 def test_a_refresh_is_byte_for_byte_a_whole_run_on_the_frozen_parts(
     store: redis.Redis,
     tmp_path_factory: pytest.TempPathFactory,
@@ -325,6 +328,13 @@ def older_version(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     return of
 
 
+def older_digests(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
+    """Find digests of an older Almanac, which had one of each post."""
+    path = of.state_dir / "generations" / "1" / "frozen" / "posts.parquet"
+    pq.write_table(pq.read_table(path).drop_columns("posts_1"), path)
+    return of
+
+
 def days_later(store: redis.Redis, of: Settings, feed: Feed) -> Settings:
     """Let time pass."""
     feed.happen(5, AS_OF_S + 86_400, AS_OF_S + 90_000)
@@ -398,6 +408,7 @@ def before_the_dictionary(_store: redis.Redis, of: Settings, _feed: Feed) -> Set
         (without("frozen"), "keeps no frozen parts of a full run"),
         (older_version, "another version of Almanac froze what .* keeps: 'profiles'"),
         (without("inputs/model.txt"), "has no model.txt"),
+        (older_digests, "another version of Almanac froze what .* keeps: .*posts_1"),
         (days_later, "the lists' horizon ends at 2021-12-26T"),
         (everybody, "of the users have moved, a refresh is for up to 20%"),
         (deeper, "ALMANAC_DEPTH is 20, and generation 1 has 12"),

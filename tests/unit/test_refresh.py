@@ -76,7 +76,7 @@ def test_users_and_posts_come_go_and_are_edited() -> None:
     assert not changes.new_posts.any()
 
 
-def test_a_changed_window_moves_its_post_alone() -> None:
+def test_a_changed_window_moves_its_post_alone_and_describes_it_no_other_way() -> None:
     feed = Feed.drawn(1)
     one, other = feed.posts["post_id"][:2].tolist()
     before = digest_inputs(feed.facts())
@@ -85,7 +85,9 @@ def test_a_changed_window_moves_its_post_alone() -> None:
     for windows in ([(one, 5, None)], [(one, 5, 9)], [(one, 5, 9), (other, None, 9)], []):
         feed.windows = {post: (from_s, to_s) for post, from_s, to_s in windows}
         now = digest_inputs(feed.facts())
-        changed.append(np.flatnonzero(compare(before, now).posts).tolist())
+        changes = compare(before, now)
+        changed.append(np.flatnonzero(changes.posts).tolist())
+        assert not changes.described.any()
         before = now
 
     assert changed == [[0], [0], [1], [0, 1]]

@@ -1,8 +1,8 @@
 """Digests of the facts of each user and each post: those whose digest differs have changed.
 
 Pure but for `save` and `load`. A user's inputs are their events and their profile, as the facts have them, in
-whatever order, late ones and corrected ones included; a post's are its text, its topics, its embedding and
-what requests may filter it by, and its window.
+whatever order, late ones and corrected ones included; a post's are its text, its topics and its embedding,
+which describe it, and apart from these what requests may filter it by and its window.
 """
 
 import os
@@ -31,6 +31,10 @@ USERS, POSTS = "users.parquet", "posts.parquet"
 POSTS_AT_ONCE = 4_096  # whose texts are laid out at a time
 
 
+class FrozenMissing(LookupError):
+    """A generation's folder holds nothing frozen, or not all of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputDigests:
     """Sums and digests of the facts.
@@ -40,7 +44,7 @@ class InputDigests:
         users: uint64 (users, 3). Two sums of numbers drawn by each event (post, time, action, target), one
             number of the profile.
         post_ids: int64 (posts,), ascending.
-        posts: uint64 (posts,). A digest of topic, text, embedding, columns to filter by and window.
+        posts: uint64 (posts, 2). A digest of topic, text, embedding, one of columns to filter by, window.
     """
 
     user_ids: Ints
@@ -58,21 +62,24 @@ class InputDigests:
 
     def save(self, folder: Path) -> None:
         """Write two Parquet files."""
-        columns = {f"users_{k}": np.ascontiguousarray(self.users[:, k]) for k in range(self.users.shape[1])}
-        _write(folder / USERS, {"user_id": self.user_ids, **columns})
-        _write(folder / POSTS, {"post_id": self.post_ids, "post": self.posts})
+        _write(folder / USERS, {"user_id": self.user_ids, **_columns("users", self.users)})
+        _write(folder / POSTS, {"post_id": self.post_ids, **_columns("posts", self.posts)})
 
     @classmethod
     def load(cls, folder: Path) -> "InputDigests":
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            FrozenMissing: Another version wrote it.
+        """
         users, posts = pq.read_table(folder / USERS), pq.read_table(folder / POSTS)
-        sums = [users[name].to_numpy() for name in users.column_names[1:]]
-        return cls(
-            users["user_id"].to_numpy(),
-            np.column_stack(sums),
-            posts["post_id"].to_numpy(),
-            posts["post"].to_numpy(),
-        )
+        try:
+            of_users, of_posts = _matrix(users, "users", 3), _matrix(posts, "posts", 2)
+        except KeyError as exc:
+            raise FrozenMissing(
+                f"another version of Almanac froze what {folder.parent} keeps: {exc}"
+            ) from exc
+        return cls(users["user_id"].to_numpy(), of_users, posts["post_id"].to_numpy(), of_posts)
 
 
 def digest_inputs(facts: Facts) -> InputDigests:
@@ -100,7 +107,8 @@ class Changes:
         users: bool (users,). Their inputs differ, or they are new.
         new_users: bool (users,). Those of them who are new.
         n_users_gone: Users who were there and are not any more.
-        posts: bool (posts,). Their text, topic or embedding differs, or they are new.
+        posts: bool (posts,). What is told of them differs, or they are new.
+        described: bool (posts,). Those of them whose text, topic or embedding differs, or that are new.
         new_posts: bool (posts,). Those of them that are new.
         posts_gone: int64. Ids of posts that were there and are not any more.
     """
@@ -109,6 +117,7 @@ class Changes:
     new_users: Bools
     n_users_gone: int
     posts: Bools
+    described: Bools
     new_posts: Bools
     posts_gone: Ints
 
@@ -122,11 +131,13 @@ def compare(before: InputDigests, now: InputDigests) -> Changes:
     """Return the users and posts that have changed."""
     user, post = find_rows(before.user_ids, now.user_ids), find_rows(before.post_ids, now.post_ids)
     new_users, new_posts = user < 0, post < 0
+    other = new_posts[:, None] | (before.posts[post] != now.posts)
     return Changes(
         users=new_users | (before.users[user] != now.users).any(axis=1),
         new_users=new_users,
         n_users_gone=len(before.user_ids) - int((~new_users).sum()),
-        posts=new_posts | (before.posts[post] != now.posts),
+        posts=other.any(axis=1),
+        described=other[:, 0],
         new_posts=new_posts,
         posts_gone=np.setdiff1d(before.post_ids, now.post_ids),
     )
@@ -146,8 +157,8 @@ def _digest_profiles(users: pd.DataFrame) -> Words:
 
 
 def digest_posts(facts: Facts) -> Words:
-    """Return uint64 (posts,), a digest of all that is told of each post."""
-    found = np.empty(len(facts.posts), np.uint64)
+    """Return uint64 (posts, 2), digests of what describes each post and of what else is told of it."""
+    found = np.empty((len(facts.posts), 2), np.uint64)
     more = facts.posts[MORE_TOPICS].fillna("") if MORE_TOPICS in facts.posts else [""] * len(facts.posts)
     known = (POST_ID, TOPIC, TEXT, MORE_TOPICS, FROM_S, TO_S)
     windows = Windows.of(facts.posts)
@@ -156,14 +167,14 @@ def digest_posts(facts: Facts) -> Words:
     )
     further = {name: facts.posts[name].tolist() for name in facts.posts.columns if name not in known}
     for row, (text, topics) in enumerate(zip(_shown(facts), more, strict=True)):
-        digest = blake2b(text + topics.encode(), digest_size=8)
+        described, else_told = blake2b(text + topics.encode(), digest_size=8), blake2b(digest_size=8)
         if facts.embeddings is not None:
-            digest.update(facts.embeddings[row].tobytes())
+            described.update(facts.embeddings[row].tobytes())
         for name, cells in further.items():
-            digest.update(f"\0{name}={cells[row]!r}".encode())
+            else_told.update(f"\0{name}={cells[row]!r}".encode())
         if row in told:
-            digest.update(f"\0{told[row]}".encode())
-        found[row] = int.from_bytes(digest.digest(), "little")
+            else_told.update(f"\0{told[row]}".encode())
+        found[row] = [int.from_bytes(one.digest(), "little") for one in (described, else_told)]
     return found
 
 
@@ -171,6 +182,14 @@ def _shown(facts: Facts) -> Iterator[bytes]:
     """Yield every post as the API answers it; some at a time are made, so no second copy of all texts is."""
     for low in range(0, len(facts.posts), POSTS_AT_ONCE):
         yield from post_json(facts.posts.iloc[low : low + POSTS_AT_ONCE], facts.post_names)
+
+
+def _columns(name: str, values: Words) -> dict[str, Any]:
+    return {f"{name}_{k}": np.ascontiguousarray(values[:, k]) for k in range(values.shape[1])}
+
+
+def _matrix(table: pa.Table, name: str, width: int) -> Words:
+    return np.column_stack([table[f"{name}_{k}"].to_numpy() for k in range(width)])
 
 
 def _write(path: Path, columns: dict[str, Any]) -> None:

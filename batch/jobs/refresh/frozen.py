@@ -19,7 +19,7 @@ from batch.features.profile import Codes
 from batch.features.reception import Reception
 from batch.features.text import Map
 from batch.jobs.assemble import Publication
-from batch.jobs.refresh.digests import InputDigests
+from batch.jobs.refresh.digests import FrozenMissing, InputDigests
 from batch.learn.chosen import columns_of
 from batch.learn.factors.cold_start import shared_factors
 from batch.learn.trend import Scale, find_scales, find_untaken
@@ -31,10 +31,6 @@ _JSON, _ARRAYS = "frozen.json", "frozen.npz"
 _OWN = ("post_ids", "untaken", "post_scores", "popular", "similar", "everybody", "by_cluster")
 _OF_TEXTS = ("topic_of_cluster", "centres", "weights", "mean", "axes")
 _OF_POPULATION = ("topics", "clusters")
-
-
-class FrozenMissing(LookupError):
-    """A generation's folder holds nothing frozen, or not all of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,13 +154,13 @@ def _find_untaken(frozen: Frozen, facts: Facts) -> Bools:
 def _posts(
     frozen: Frozen, before: Sides, facts: Facts, changes: Changes, untaken: Bools
 ) -> tuple[Floats32, Ints32]:
-    """Return the post side and each post's group; what is new or edited is placed among the rest.
+    """Return the post side and each post's group; what is new or described otherwise is placed anew.
 
     Of those that nobody had taken by the full run what users chose since says how they are received.
     """
     row = find_rows(before.post_ids, facts.post_ids)
     post, group = before.post[row], before.group[row]
-    changed = np.flatnonzero(changes.posts)
+    changed = np.flatnonzero(changes.described)
     if len(changed):
         vectors = None if facts.embeddings is None else facts.embeddings[changed]
         posts = facts.posts.iloc[changed].assign(
@@ -177,7 +177,7 @@ def _posts(
 def _find_regrouped(before: Sides, facts: Facts, changes: Changes, group: Ints32) -> Bools:
     """Return bool (users,): users with events on a post that an edit has put into another group."""
     row = find_rows(before.post_ids, facts.post_ids)
-    other = (row >= 0) & changes.posts & (before.group[row] != group)
+    other = (row >= 0) & changes.described & (before.group[row] != group)
     found = np.zeros(len(facts.users), np.bool_)
     if other.any():
         found[facts.user[other[facts.post]]] = True

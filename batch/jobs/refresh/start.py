@@ -11,8 +11,8 @@ from api.contract.manifest import Manifest
 from batch.data.columns import USER_ID
 from batch.data.facts import Facts
 from batch.features.profile import fits
-from batch.jobs.refresh.digests import Changes, InputDigests
-from batch.jobs.refresh.frozen import Frozen, FrozenMissing
+from batch.jobs.refresh.digests import Changes, FrozenMissing, InputDigests
+from batch.jobs.refresh.frozen import Frozen
 from batch.learn.baselines.named import find_baseline
 from batch.publish.folder import GenerationFolder
 from batch.publish.ledger.ledger import NothingServed
@@ -80,7 +80,7 @@ def find_base(settings: Settings, store: GenerationStore, root: Path) -> Base:
             )
         folder = GenerationFolder.of(root, manifest.generation)
         digests = _load_digests(store, manifest, folder)
-        frozen = Frozen.load(folder.frozen)
+        frozen, facts = Frozen.load(folder.frozen), InputDigests.load(folder.frozen)
     except NothingServed as exc:
         raise FullRunNeeded(f"nothing is served under variant {settings.variant!r}") from exc
     except FrozenMissing as exc:
@@ -101,7 +101,7 @@ def find_base(settings: Settings, store: GenerationStore, root: Path) -> Base:
             raise FullRunNeeded(
                 f"{name} is {wanted}, and generation {manifest.generation} has {was or 'none'}"
             )
-    return Base(manifest, folder, digests, frozen, InputDigests.load(folder.frozen))
+    return Base(manifest, folder, digests, frozen, facts)
 
 
 def _load_digests(store: GenerationStore, manifest: Manifest, folder: GenerationFolder) -> UserDigests:
