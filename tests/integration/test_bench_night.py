@@ -33,7 +33,8 @@ def test_the_bench_runs_a_cold_night_and_two_warm_ones_that_publish_the_same() -
     for night in (cold, warm, again):
         assert set(night["stages"]) == set(night["seconds"])
         assert 0 < sum(night["seconds"].values()) <= night["total_seconds"]
-        assert all(night["cpu_s"][part] > 0 for part in ("batch", "store", "database"))
+        assert night["cpu_s"].keys() == {"batch", "store", "database", "all"}
+        assert night["cpu_s"]["all"] >= night["cpu_s"]["batch"] > 0  # a database of few rows takes hundredths
         assert night["peak_rss_mb"] > night["store_peak_mb"] > 0
 
 
@@ -41,10 +42,10 @@ def test_the_bench_runs_a_cold_night_and_two_warm_ones_that_publish_the_same() -
 def test_nights_along_an_axis_are_fitted_drawn_and_held_to_whole_scores(
     along: axis.Axis, tmp_path: Path
 ) -> None:
-    grown = cast("dict[str, Any]", axis.run(along, [120, 60], other=90, days=3, folder=tmp_path))
+    grown = cast("dict[str, Any]", axis.run(along, [200, 100], other=110, days=3, folder=tmp_path))
     axis.plot(grown, tmp_path / "growth.svg")
 
-    assert [night[along] for night in grown["nights"]] == [60, 120]
+    assert [night[along] for night in grown["nights"]] == [100, 200]
     assert {night["lists_checked"] for night in grown["nights"]} == {6}
     assert grown["exponent"] == grown["exponent_last"] is not None
     assert "<svg" in (tmp_path / "growth.svg").read_text()
