@@ -29,8 +29,9 @@ from batch.simulate.truth import Truth
 
 K = 5
 HOUR_S = 14 * 3600  # of the day after as_of, for which all rank
-RANDOM, ORACLE, ATTAINABLE, POPULAR = "random", "oracle", "attainable", "popular"
-OF_HALVED_TASTE = (RANDOM, POPULAR)  # baselines that worlds of halved taste ask
+RANDOM, ORACLE, ATTAINABLE = "random", "oracle", "attainable"
+OF_HALVED_TASTE = (RANDOM, "popular", "popular_recent")  # baselines that worlds of halved taste ask
+N_HALVED = 3  # first seeds, whose worlds are played once more with taste halved
 REGIMES: tuple[Regime, ...] = ("gaussian", "typed")  # that are played where none is named
 N_ASKED = 2_000  # users whose lists are measured, evenly over all; every post is a candidate, seen or not
 HIT: results.Metric = ("expected_hitrate", K)  # the chance that five hold a like
@@ -47,7 +48,7 @@ class World:
 
 
 def world_configs(n_users: int, n_posts: int, n_seeds: int, regime: str = "") -> list[WorldConfig]:
-    """Return worlds of both `REGIMES` or of any one: one of each a seed; the first seed's last, taste halved.
+    """Return worlds of both `REGIMES` or of any one: one of each a seed; then the first ones', taste halved.
 
     Raises:
         ValueError: There is no such regime.
@@ -59,7 +60,7 @@ def world_configs(n_users: int, n_posts: int, n_seeds: int, regime: str = "") ->
     full = [(seed, 1.0) for seed in range(1, n_seeds + 1)]
     return [
         WorldConfig(n_users, n_posts, seed, one, taste)
-        for seed, taste in (*full, (1, 0.5))
+        for seed, taste in (*full, *((seed, 0.5) for seed, _ in full[:N_HALVED]))
         for one in regimes
     ]
 

@@ -91,16 +91,17 @@ def test_halved_taste_comes_last_and_asks_only_who_is_popular() -> None:
 
     assert [(world.config.taste, set(world.lists.totals)) for world in found] == [
         (1.0, {"user_topic", "almanac"}),
-        (0.5, {"random", "popular", "almanac"}),
+        (0.5, {"random", "popular", "popular_recent", "almanac"}),
     ]
     assert "attainable" not in found[1].lists.models
 
 
-def test_each_seed_has_a_world_of_each_regime() -> None:
-    found = [(config.seed, config.regime, config.taste) for config in world_configs(50, 100, 2)]
+def test_each_seed_has_a_world_of_each_regime_and_the_first_three_one_of_halved_taste() -> None:
+    found = [(config.seed, config.regime, config.taste) for config in world_configs(50, 100, 4)]
 
-    full = [(seed, regime, 1.0) for seed in (1, 2) for regime in ("gaussian", "typed")]
-    assert found == [*full, (1, "gaussian", 0.5), (1, "typed", 0.5)]
+    regimes = ("gaussian", "typed")
+    full = [(seed, regime, 1.0) for seed in (1, 2, 3, 4) for regime in regimes]
+    assert found == [*full, *((seed, regime, 0.5) for seed in (1, 2, 3) for regime in regimes)]
 
 
 def test_a_moving_world_is_played_where_it_is_named() -> None:
