@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from batch.arrays import Floats
 from batch.data.facts import Facts
 from batch.data.seen import earliest
 from batch.evaluate.cutoffs import compare_unseen, cut_offs
@@ -148,28 +149,47 @@ def test_what_is_taken_by_many_lately_is_told_where_likes_are_few() -> None:
     assert found.y[NAMES.index("liked_by_many_lately")][:, 0].argmax() == 0
 
 
-def test_parts_that_pay_are_added_in_equal_spread_and_others_are_not() -> None:
-    rng, n = np.random.default_rng(7), 400
-    y = {name: np.zeros((n, 0)) for name in NAMES}
-    y["taken_next"], y["liked_by_many_lately"] = rng.normal(size=(n, 1)), 50 * rng.normal(size=(n, 1))
-    y["liked_beside"] = rng.normal(size=(n, 1))
-    worth = y["taken_next"][:, 0] + 2 * y["liked_by_many_lately"][:, 0] / 50
-    slates = rng.integers(0, n, (600, N_UNTAKEN))
+def weigh(y: dict[str, Floats], worth: Floats, n_users: int, rng: np.random.Generator) -> dict[str, float]:
+    """Return the weights of parts by slates whose likes go by the worth of posts, alike for all users."""
+    slates = rng.integers(0, len(worth), (n_users, N_UNTAKEN))
     best = np.argmax(worth[slates] + rng.gumbel(size=slates.shape), axis=1)
     events = [
         (user, int(post), BEGIN_S + user, 0, int(place == best[user]))
         for user, slate in enumerate(slates)
         for place, post in enumerate(slate)
     ]
-    x = tuple(np.ones((600, y[name].shape[1])) for name in NAMES)
-    parts = Components(BEGIN_S - 1, 0.05, np.full(600, 0.05), np.ones(600), x, tuple(y.values()), None)
+    x = tuple(np.ones((n_users, one.shape[1])) for one in y.values())
+    parts = Components(
+        BEGIN_S - 1, 0.05, np.full(n_users, 0.05), np.ones(n_users), x, tuple(y.values()), None
+    )
+    weights = negative_sampling.fit_choice_weights(facts_of(events, n_users, len(worth)), [parts])
+    return dict(zip(NAMES, weights.tolist(), strict=True))
 
-    weights = negative_sampling.fit_choice_weights(facts_of(events, 600, n), [parts])
 
-    found = dict(zip(NAMES, weights, strict=True))
+def test_parts_that_pay_are_added_in_equal_spread_and_others_are_not() -> None:
+    rng, n = np.random.default_rng(7), 400
+    y = {name: np.zeros((n, 0)) for name in NAMES}
+    y["taken_next"], y["liked_by_many_lately"] = rng.normal(size=(n, 1)), 50 * rng.normal(size=(n, 1))
+    y["liked_beside"] = rng.normal(size=(n, 1))
+    worth = y["taken_next"][:, 0] + 2 * y["liked_by_many_lately"][:, 0] / 50
+
+    found = weigh(y, worth, 600, rng)
+
     assert found["liked_beside"] == found["liked_together"] == 0
     assert found["taken_next"] == pytest.approx(50 * found["liked_by_many_lately"], rel=0.1)
     assert found["taken_next"] == pytest.approx(1.3, abs=0.3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_part_that_few_posts_have_much_of_keeps_the_weight_that_likes_ask_for(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = {name: np.zeros((2_000, 0)) for name in NAMES}
+    y["taken_next"] = rng.lognormal(0, 2, (2_000, 1))
+    y["taken_next"] /= y["taken_next"].std()
+
+    found = weigh(y, 0.6 * y["taken_next"][:, 0], 100, rng)
+
+    assert found["taken_next"] == pytest.approx(0.6, abs=0.4)
 
 
 def test_a_slate_holds_one_new_like_and_posts_that_its_user_never_took(facts: Facts) -> None:

@@ -8,18 +8,19 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from scipy import optimize
 
 from batch.arrays import Bools, Floats, Floats32, Ints
 from batch.data.columns import VIEW
 from batch.data.facts import Facts
 from batch.learn.factors.components import N_UNTAKEN, Components
 from batch.learn.factors.names import NAMES, OF_CHOICES
-from batch.learn.factors.stacking import NormalEquations, centre, solve_weights
+from batch.learn.factors.stacking import PRIOR_SD, centre
 from batch.learn.sessions import positions
 
 MOST_LIKED = 20_000  # slates of a period; more are thinned evenly at random
 LEAST_Z = 2.5  # standard errors from which a component pays: by one, chance lets in a useless one of six
-N_NEWTON_STEPS = 12  # about six settle weights to three digits
+WEIGHT_TOLERANCE = 1e-6  # of a weight, which is some tenths
 LEAST_SPREAD = 1e-3  # of a component inside sessions: one that its prior has shrunk further says nothing
 
 
@@ -80,7 +81,7 @@ def fit_choice_weights(drawn: Facts, fitted: Sequence[Components]) -> Floats:
     pays = _pay_alone(columns, liked, every)
     together = columns @ pays.astype(np.float64)
     weights = np.zeros(len(NAMES))
-    weights[on] = _maximise_likelihood(together[:, None], liked, every)[0] * pays / spread
+    weights[on] = _maximise_likelihood(together, liked, every) * pays / spread
     return weights
 
 
@@ -148,20 +149,26 @@ def _pay_alone(columns: Floats, liked: Bools, session: Ints) -> Bools:
     return np.asarray((slope > 0) & (slope >= LEAST_Z * np.sqrt(information)), np.bool_)
 
 
-def _maximise_likelihood(columns: Floats, liked: Bools, session: Ints) -> Floats:
-    """Return the weights of greatest likelihood, by Newton's method on what each step leaves on."""
-    weights = np.zeros(columns.shape[1])
+def _maximise_likelihood(column: Floats, liked: Bools, session: Ints) -> float:
+    """Return the weight of greatest likelihood, at least 0, a little shrunk towards 0.
+
+    The slope falls with the weight, so its zero is looked for between bounds: Newton's steps from heavy tails
+    can go to and fro for ever.
+    """
     n_likes = np.bincount(session, liked)
-    share = (liked / np.sqrt(np.maximum(n_likes, 1))[session])[:, None] * columns
-    counted = np.sqrt(n_likes)
-    for _ in range(N_NEWTON_STEPS):
-        chance = _softmax(columns @ weights, session)
-        weighted = columns * (counted[session] * chance)[:, None]
-        mean = np.column_stack([np.bincount(session, c * chance, len(n_likes)) for c in columns.T])
-        square = weighted.T @ columns - mean.T @ (mean * counted[:, None])
-        slope = share.sum(axis=0) - weighted.sum(axis=0)
-        weights = solve_weights(NormalEquations(square, square @ weights + slope), np.zeros(len(weights)))
-    return weights
+    counted = np.sqrt(np.maximum(n_likes, 1))[session]
+    share = float((liked / counted) @ column)
+
+    def slope(weight: float) -> float:
+        chance = _softmax(weight * column, session)
+        return share - float((np.sqrt(n_likes)[session] * chance) @ column) - weight / PRIOR_SD**2
+
+    if slope(0.0) <= 0:
+        return 0.0
+    most = 1.0
+    while slope(most) > 0:
+        most *= 2
+    return float(optimize.brentq(slope, 0.0, most, xtol=WEIGHT_TOLERANCE))
 
 
 def _softmax(scores: Floats, session: Ints) -> Floats:
