@@ -1,6 +1,5 @@
 """The bench of shards runs the real thing, at a size that says nothing of speed."""
 
-import os
 from typing import Any, cast
 
 import pytest
@@ -13,7 +12,6 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(not os.environ.get("ALMANAC_CHAOS"), reason="four whole runs: set ALMANAC_CHAOS=1"),
 ]
 
 
