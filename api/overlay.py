@@ -83,7 +83,9 @@ def _find_free(
     """Return the first `n` posts of a list that may be answered, and their places in the whole order."""
     shared, hidden, at_s = found.generation, found.hidden, found.at_s
     posts, windows = shared.posts, shared.windows
-    could, places, met = list[int](), list[int](), set[int]()
+    could: list[int] = []  # `list[int]()` takes a fifth of a µs, three of them a tenth of all this
+    places: list[int] = []
+    met: set[int] = set()
     for post in own:
         if post in met:
             continue
