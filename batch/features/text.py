@@ -184,9 +184,8 @@ def _project(text: "pd.Series[str]", embeddings: Floats32 | None, about: Map) ->
         return out
     if embeddings is not None:
         known = ~np.isnan(embeddings).any(axis=1)
-        for row in np.flatnonzero(
-            known
-        ):  # a product of many rows at once rounds otherwise than each by itself
+        # One by one: a product of many rows at once rounds otherwise, and a refresh must equal a whole run.
+        for row in np.flatnonzero(known):
             out[row] = about.axes @ (embeddings[row] - about.mean)
         return out
     known = _has_text(text)
