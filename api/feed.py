@@ -11,6 +11,7 @@ from api.contract.buckets import Label
 from api.contract.experiment import Placement
 from api.contract.explore import Drawn
 from api.contract.facets import Wanted
+from api.contract.packed import PackedList
 from api.contract.window import find_closed, is_closed
 from api.cursor import Cursor
 from api.exploration import draw_places
@@ -189,8 +190,11 @@ def answer(
             return Answer(found, limit, *of_page, raised, pulled)
     elif is_plain:  # most requests, and likewise
         n = limit + 1 if paged else limit  # one more tells that a page follows
-        if _is_free(found, own[:n], n, ()):
-            return Answer(found, limit, tuple(own[:limit]), "own", (), limit if paged else None, wanted)
+        first = own.read_first(n) if type(own) is PackedList else own
+        if _is_free(found, first[:n], n, ()):
+            return Answer(found, limit, tuple(first[:limit]), "own", (), limit if paged else None, wanted)
+    if type(own) is PackedList:
+        own = own.read()  # once, as what follows goes through it more than once
     before, pinned = pinned_before or (), tuple(pins.values())
     placed = sorted([*pins.items(), *((place, post) for place, post, _ in drawn)])
     left_out = {*excluded, *before, *(post for _, post in placed)} if before or placed else excluded

@@ -6,6 +6,7 @@ What may live here: pure functions over values that someone else has read. No st
 from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
+from api.contract.packed import PackedList
 from api.contract.window import is_closed
 from api.found import Lookup
 from api.session import Session, reorder
@@ -54,7 +55,8 @@ def overlay(
         paged: Whether to find out where the next page begins.
     """
     n_most = n + session.n_places
-    head, shared = own[:n_most], found.generation
+    near = own.read_first(n_most) if type(own) is PackedList else own
+    head, shared = near[:n_most], found.generation
     places: Sequence[int] | None = None  # in the whole order, where they are not those of the head
     topics: tuple[str, ...] = ()
     distinct = set(head)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.contract.packed import bits_for, pack, read_segment, unpack, unpack_all
+from api.contract.packed import PackedList, bits_for, pack, read_segment, unpack, unpack_all
 from batch.publish.packed_lists import pack_lists
 
 NUMBER = st.one_of(st.integers(0, 300), st.integers(0, 2**31 - 1))
@@ -26,9 +26,23 @@ def test_unpacking_gives_back_what_was_packed(
 
     wanted = list(map(tuple, lists))
     assert unpack_all(value) == wanted
-    assert [unpack(value, bucket) for bucket in range(len(lists))] == wanted
+    assert [tuple(unpack(value, bucket)) for bucket in range(len(lists))] == wanted
     assert read_segment(value) == segment
     assert unpack(value, len(lists)) == unpack(value, -1) == ()
+
+
+@given(LISTS, st.integers(1, 80))
+def test_the_first_posts_of_a_list_are_those_that_all_of_it_begins_with(
+    lists: list[list[int]], n: int
+) -> None:
+    depth = max(1, *map(len, lists))
+    value = pack(lists, depth, bits_for(max((post for ranked in lists for post in ranked), default=0)))
+
+    for bucket, ranked in enumerate(lists):
+        found = unpack(value, bucket)
+        assert isinstance(found, PackedList)
+        assert [*found.read_first(n)][:n] == ranked[:n] == list(found[:n])
+        assert (bool(found), len(found)) == (bool(ranked), len(ranked))
 
 
 @settings(deadline=None)  # the first example compiles
@@ -57,7 +71,8 @@ def test_more_buckets_than_a_byte_counts_are_packed_too() -> None:
 
     value = pack(lists, 2, bits_for(300))
 
-    assert unpack_all(value) == [unpack(value, bucket) for bucket in range(300)] == list(map(tuple, lists))
+    found = [tuple(unpack(value, bucket)) for bucket in range(300)]
+    assert unpack_all(value) == found == list(map(tuple, lists))
 
 
 def test_numbers_take_as_many_bits_as_the_largest_needs() -> None:
