@@ -25,7 +25,7 @@ HEAD = Struct("<BHHHH")
 HEAD_BYTES = HEAD.size
 WIDEST = 32  # bits of a cell
 FEWEST = 64  # cells that are read at once: lengths share what they are read by
-FEW = 16  # places of a list that are read one by one; all at once takes as long
+ONE_BY_ONE = 16  # places of a list that are read one by one; all at once takes as long
 NARROW = 256  # buckets whose lists are numbered by a byte
 
 
@@ -74,12 +74,12 @@ class PackedList(Sequence[int]):
         """
         shape = self._shape
         bits, nothing = shape.bits, shape.nothing
-        if n > FEW or n > shape.n:
+        if n > ONE_BY_ONE or n > shape.n:
             return self.read()
         cells = int.from_bytes(self._cells[: n * bits + 7 >> 3], "little")
         ranked: list[int] = []
         for place in range(0, n * bits, bits):
-            ranked.append(cells >> place & nothing)  # noqa: PERF401
+            ranked.append(cells >> place & nothing)  # noqa: PERF401 - see above
         return ranked[: ranked.index(nothing)] if ranked[-1] == nothing else ranked
 
     def __bool__(self) -> bool:
